@@ -1,0 +1,34 @@
+import type { z } from "zod";
+import type { ComponentType } from "./pipeline.ts";
+
+/** What the pipeline model needs to know of a built-in component to check a file that uses it, without running it. */
+export interface BuiltinSpec {
+  /** The name after `uses:`. */
+  readonly name: string;
+  readonly type: ComponentType;
+  /** One sentence for lists and docs. */
+  readonly summary: string;
+  /** Checks `with`. Every key has a description; unknown keys are refused (`z.strictObject`). */
+  readonly schema: z.ZodType<Record<string, unknown>>;
+  /** Keys of `with` (dotted for nested ones) that hold paths, and what the component does there. */
+  readonly paths: Readonly<Record<string, "read" | "write">>;
+  /** Event types it takes and gives whatever its settings are; empty means any. */
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+  /** Further checks that a schema cannot say, such as compiling an expression. One problem per wrong value. */
+  check?(settings: Record<string, unknown>): readonly SettingProblem[];
+  /** Secret names that the settings refer to; each has to be in the component's `secrets`. */
+  secretsOf?(settings: Record<string, unknown>): readonly string[];
+}
+
+export interface SettingProblem {
+  /** Keys from `with` down to the wrong value. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly fix?: string;
+  /** Offset into the wrong string value, in characters, where the mistake is known that precisely. */
+  readonly offset?: number;
+}
+
+/** All built-ins, by name. Passed in by whoever loads a pipeline, so that the model does not know the components. */
+export type BuiltinCatalog = ReadonlyMap<string, BuiltinSpec>;
