@@ -1,0 +1,85 @@
+import type { ComponentType } from "../pipeline/pipeline.ts";
+import type {
+  ComponentRecord,
+  InstanceMetrics,
+  PipelineEvent,
+  PipelineRecord,
+  PipelineSpec,
+  Topology,
+} from "../protocol/records.ts";
+
+/**
+ * What the command line and the dashboard ask of a running control plane. Every call rejects with a FlowctlError:
+ * `client/unreachable` (kind unavailable) when nothing answers within the signal's time, else what the control plane
+ * said. Streams end only by their signal, by the server's end of a finite request, or by throwing.
+ */
+export interface ControlPlaneClient {
+  applyPipeline(spec: PipelineSpec, signal: AbortSignal): Promise<{ readonly changed: boolean }>;
+  getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
+  getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
+  getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;
+  watchEvents(
+    options: { readonly after: number; readonly follow: boolean },
+    signal: AbortSignal,
+  ): AsyncIterable<PipelineEvent>;
+  reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export interface InstanceReport {
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly observation: "started" | "exited" | "stopping" | "removed";
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  readonly willRestart?: boolean;
+  readonly message?: string;
+}
+
+/** What a component asks of the control plane: the client side of ComponentRegistry. Same errors as above. */
+export interface RegistryClient {
+  register(registration: Registration, signal: AbortSignal): Promise<Registered>;
+  /** Rejects with `registry/unknown-instance` when the control plane does not know the instance: register again. */
+  heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<void>;
+  deregister(
+    reason: "stopped" | "completed" | "failed",
+    message: string,
+    metrics: InstanceMetrics,
+    signal: AbortSignal,
+  ): Promise<void>;
+  watchTopology(signal: AbortSignal): AsyncIterable<Topology>;
+  /** Resolves only when the position is durable in the control plane. */
+  saveCheckpoint(position: Uint8Array, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+/** Who the component is; the same in every call of one RegistryClient. */
+export interface ComponentIdentity {
+  readonly pipeline: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly type: ComponentType;
+  /** Different at each start of the program. */
+  readonly incarnation: string;
+}
+
+export interface Registration {
+  readonly address: string;
+  readonly healthEndpoint: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+}
+
+export interface Registered {
+  readonly checkpoint: Uint8Array | undefined;
+  /** Milliseconds. */
+  readonly heartbeatInterval: number;
+  readonly topology: Topology;
+}
+
+export interface Heartbeat {
+  readonly metrics: InstanceMetrics;
+  /** Empty when the component works well. */
+  readonly degradedReason: string;
+}

@@ -1,0 +1,238 @@
+import type { DriverName, Pipeline } from "../pipeline/pipeline.ts";
+
+/**
+ * The contract between flowctl and whatever runs a pipeline's parts. A driver observes what runs, carries out one
+ * change at a time, streams logs and forwards events; it holds no policy: what to change is decided by the planner
+ * and by the control plane's supervisor.
+ *
+ * Every driver passes `test/conformance/driver.ts`. Differences are declared in `capabilities`; callers never ask for
+ * a driver's name to decide what to do. Every method that waits takes an AbortSignal and rejects with a FlowctlError
+ * of kind `cancelled` when it fires; errors are FlowctlErrors with codes `driver/…`, `docker/…`, `process/…`.
+ */
+export interface Driver {
+  readonly name: DriverName;
+  readonly capabilities: DriverCapabilities;
+
+  /** Whether the engine behind the driver answers. Never rejects for an engine that is away; takes at most 5 s. */
+  probe(signal: AbortSignal): Promise<DriverProbe>;
+
+  /**
+   * Makes ready whatever `deployment` needs before it starts (pulls and builds images, checks that commands exist)
+   * and returns the resources that would make it up, each with the hash of its configuration. Changes nothing that
+   * runs. May take minutes; reports by `progress`.
+   */
+  prepare(deployment: Deployment, options: PrepareOptions): Promise<readonly DesiredResource[]>;
+
+  /** Everything of one pipeline that exists now, also what is stopped, half-made, or left by a crash. */
+  observe(pipeline: string, signal: AbortSignal): Promise<readonly ObservedResource[]>;
+
+  /**
+   * Carries out one change. Idempotent: a resource that is already as the change wants it is success. Interrupted at
+   * any moment it leaves only what `observe` can see, so that a later plan completes or removes it.
+   */
+  apply(change: Change, context: ApplyContext): Promise<void>;
+
+  /**
+   * Log lines of the selected instances, oldest first per instance. With `follow` it also covers instances that start
+   * later, and ends when the signal fires; a stream that breaks throws, it never looks like a clean end.
+   */
+  logs(pipeline: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogLine>;
+
+  /** What happens to the pipeline's instances from now on. Ends only by the signal or by an error. */
+  events(pipeline: string, signal: AbortSignal): AsyncIterable<DriverEvent>;
+
+  /** How this process reaches the pipeline's control plane; undefined when none runs. */
+  controlPlane(pipeline: string, signal: AbortSignal): Promise<ControlPlaneEndpoint | undefined>;
+
+  /** Names of the pipelines of which anything exists. */
+  pipelines(signal: AbortSignal): Promise<readonly string[]>;
+}
+
+export interface DriverCapabilities {
+  /** Runs backing services. */
+  readonly services: boolean;
+  /** Runs images, and therefore builds and pulls them. */
+  readonly images: boolean;
+  /** Enforces cpu and memory limits. */
+  readonly limits: boolean;
+  /** Restarts instances that exit by itself, by their restart policy; else the supervisor asks for it by `apply`. */
+  readonly restartsExited: boolean;
+  /** Instances outlive the flowctl process that started them without any flowctl process running. */
+  readonly survivesSupervisor: boolean;
+}
+
+export type DriverProbe =
+  | { readonly available: true; readonly detail: string }
+  | { readonly available: false; readonly reason: string; readonly fix?: string };
+
+/** What is to run: the resolved pipeline and the values that are not part of it. */
+export interface Deployment {
+  readonly pipeline: Pipeline;
+  /** Values of every secret that some component or service is granted, by key of `pipeline.secrets`. */
+  readonly secretValues: ReadonlyMap<string, Uint8Array>;
+  /** Contents of every config that is granted, by key of `pipeline.configs`. */
+  readonly configValues: ReadonlyMap<string, Uint8Array>;
+  readonly options: DeploymentOptions;
+}
+
+export interface DeploymentOptions {
+  /** Whether the control plane keeps its state in LevelDB; else in memory. */
+  readonly persistence: boolean;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+}
+
+export interface PrepareOptions {
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+  /** Build images even where one is there. */
+  readonly build: boolean;
+  /** Only say what would be; pull and build nothing. Hashes may then be of the file's tags instead of image ids. */
+  readonly dryRun: boolean;
+}
+
+export type ResourceKind = "network" | "volume" | "control-plane" | "service" | "component";
+
+/** Names one resource of a pipeline in every driver: `network/default`, `control-plane/1`, `component/enrich-2`. */
+export type ResourceKey = `${ResourceKind}/${string}`;
+
+interface ResourceIdentity {
+  readonly key: ResourceKey;
+  readonly kind: ResourceKind;
+  /** Component id, service id, or key of volume or network; `control-plane` for the control plane. */
+  readonly owner: string;
+  /** Instance number of a component or service, from 1. 0 for networks and volumes. */
+  readonly index: number;
+}
+
+export interface DesiredResource extends ResourceIdentity {
+  /** Hash of everything about it that, when changed, means it has to be replaced. Secrets enter only as keyed MACs. */
+  readonly hash: string;
+  /** Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … */
+  readonly parts: Readonly<Record<string, string>>;
+  /** What has to be there, and in which state, before this one starts. Keys of other desired resources. */
+  readonly after: readonly Prerequisite[];
+  /** What the driver needs to make it. Opaque to everyone else; plain data without secret values. */
+  readonly spec: unknown;
+}
+
+export interface Prerequisite {
+  readonly key: ResourceKey;
+  readonly condition: "exists" | "started" | "healthy" | "completed";
+}
+
+export interface ObservedResource extends ResourceIdentity {
+  /** Hash and parts it was made with; empty when unknown (left half-made). */
+  readonly hash: string;
+  readonly parts: Readonly<Record<string, string>>;
+  readonly state: ObservedState;
+  /** Driver's own reference: container id, pid. */
+  readonly ref: string;
+  /** Container name or process title, for people. */
+  readonly name: string;
+  readonly image?: string;
+  /** `host:port->port/proto`, for people. */
+  readonly ports: readonly string[];
+}
+
+/** Existing networks and volumes are `running`. Times are Unix milliseconds. */
+export type ObservedState =
+  | { readonly status: "created" }
+  | {
+      readonly status: "running";
+      readonly startedAt: number;
+      readonly health: "none" | "starting" | "healthy" | "unhealthy";
+      readonly restarts: number;
+    }
+  | { readonly status: "restarting"; readonly exitCode: number; readonly restarts: number }
+  | { readonly status: "paused" }
+  | {
+      readonly status: "exited";
+      readonly exitCode: number;
+      readonly oomKilled: boolean;
+      readonly finishedAt: number;
+      readonly restarts: number;
+    };
+
+/** One step of a plan. `cause` says why, for people. */
+export type Change =
+  | { readonly action: "create"; readonly resource: DesiredResource; readonly cause: string }
+  | {
+      readonly action: "replace";
+      readonly resource: DesiredResource;
+      readonly observed: ObservedResource;
+      readonly cause: string;
+    }
+  | { readonly action: "start"; readonly observed: ObservedResource; readonly cause: string }
+  | { readonly action: "stop"; readonly observed: ObservedResource; readonly cause: string }
+  | { readonly action: "restart"; readonly observed: ObservedResource; readonly cause: string }
+  /** Graceful stop within its grace period, then gone. Volumes are removed only by an explicit change. */
+  | { readonly action: "remove"; readonly observed: ObservedResource; readonly cause: string };
+
+export interface ApplyContext {
+  readonly pipeline: string;
+  /** Needed by create and replace: secret and config values. Absent for stop, start, restart and remove. */
+  readonly deployment?: Deployment;
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+  /** End at once instead of within the grace period. */
+  readonly force?: boolean;
+}
+
+/** Where long work reports. Synchronous and cheap; never throws. */
+export type ProgressSink = (event: ProgressEvent) => void;
+
+export interface ProgressEvent {
+  /** What it is about: a resource key, or `image/<reference>`. */
+  readonly subject: string;
+  readonly status: "working" | "done" | "failed";
+  /** Present participle or result: `Pulling`, `Created`, `Healthy`. */
+  readonly text: string;
+  /** 0 to 1 where known. */
+  readonly fraction?: number;
+}
+
+export interface LogOptions {
+  /** Component and service ids and instance ids (`enrich-2`); `control-plane` too. Empty: all but the control plane. */
+  readonly select: readonly string[];
+  readonly follow: boolean;
+  /** Lines per instance from the end; undefined: all. */
+  readonly tail?: number;
+  /** Unix milliseconds. */
+  readonly since?: number;
+  readonly until?: number;
+}
+
+export interface LogLine {
+  readonly instance: string;
+  readonly owner: string;
+  readonly stream: "stdout" | "stderr";
+  /** Unix milliseconds. */
+  readonly time: number;
+  /** Without line end. */
+  readonly text: string;
+}
+
+export type DriverEvent =
+  | { readonly type: "started"; readonly key: ResourceKey; readonly time: number }
+  | {
+      readonly type: "exited";
+      readonly key: ResourceKey;
+      readonly time: number;
+      readonly exitCode: number;
+      readonly oomKilled: boolean;
+      readonly willRestart: boolean;
+    }
+  | {
+      readonly type: "health";
+      readonly key: ResourceKey;
+      readonly time: number;
+      readonly health: "healthy" | "unhealthy";
+    }
+  | { readonly type: "removed"; readonly key: ResourceKey; readonly time: number };
+
+export interface ControlPlaneEndpoint {
+  /** `host:port` of its gRPC server, as this process can dial it. */
+  readonly grpc: string;
+  /** Base URL of its HTTP server. */
+  readonly http: string;
+}

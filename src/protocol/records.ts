@@ -1,0 +1,152 @@
+import type { ComponentType } from "../pipeline/pipeline.ts";
+
+/** The states of a component instance; `control-plane/states.ts` has the table of legal transitions. */
+export type ComponentState = "starting" | "healthy" | "degraded" | "unhealthy" | "stopping" | "completed" | "failed";
+export type PipelineState = "starting" | "running" | "degraded" | "stopping" | "completed" | "failed";
+
+/** A pipeline as the control plane knows it. Times are Unix milliseconds. */
+export interface PipelineRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly state: PipelineState;
+  /** Why it is in that state, where there is something to say; else empty. */
+  readonly reason: string;
+  readonly driver: string;
+  readonly startedAt: number;
+  readonly finishedAt?: number;
+  readonly components: readonly ComponentRecord[];
+  readonly topology: Readonly<Record<string, Connections>>;
+}
+
+export interface Connections {
+  readonly upstream: readonly string[];
+  readonly downstream: readonly string[];
+}
+
+export interface ComponentRecord {
+  readonly id: string;
+  readonly type: ComponentType;
+  /** The worst state of its instances; `starting` when it has none yet. */
+  readonly state: ComponentState;
+  readonly connections: Connections;
+  readonly desiredInstances: number;
+  readonly instances: readonly InstanceRecord[];
+}
+
+export interface InstanceRecord {
+  readonly id: string;
+  readonly state: ComponentState;
+  readonly reason: string;
+  /** `host:port` of its EventStream; empty for a sink. */
+  readonly address: string;
+  readonly healthEndpoint: string;
+  readonly lastHeartbeat: number;
+  readonly registeredAt: number;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly metrics: InstanceMetrics;
+  readonly restarts: number;
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+}
+
+/** Totals since the program started, except where the registry's protocol file says otherwise. */
+export interface InstanceMetrics {
+  readonly eventsIn: number;
+  readonly eventsOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly eventsDropped: number;
+  readonly eventsFiltered: number;
+  readonly eventsFailed: number;
+  readonly inFlight: number;
+  readonly deadLetters: number;
+  readonly retries: number;
+  readonly waiting: Readonly<Record<string, number>>;
+  readonly backpressure: number;
+}
+
+/** One thing that happened, as `flowctl events` shows it. */
+export interface PipelineEvent {
+  readonly sequence: number;
+  readonly time: number;
+  /** `component.state`, `pipeline.state`, `instance.registered`, `instance.deregistered`, `instance.exited`, … */
+  readonly type: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly message: string;
+  readonly from: string;
+  readonly to: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+/** What the control plane is told of a pipeline: its topology and policies, nothing about how it is run. */
+export interface PipelineSpec {
+  readonly name: string;
+  readonly driver: string;
+  readonly components: readonly ComponentSpec[];
+}
+
+export interface ComponentSpec {
+  readonly id: string;
+  readonly type: ComponentType;
+  readonly replicas: number;
+  readonly inputs: readonly InputSpec[];
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+  readonly onError: OnErrorSpec;
+  readonly partitionBy: string;
+  /** Restarts in a row, without having been healthy in between, after which it counts as failed. */
+  readonly maxRestarts: number;
+}
+
+export interface InputSpec {
+  readonly from: string;
+  readonly types: readonly string[];
+  readonly buffer?: BufferSpec;
+}
+
+export interface BufferSpec {
+  readonly type: "memory" | "disk";
+  /** 0: no limit of this kind. */
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+  readonly whenFull: "block" | "drop_newest" | "drop_oldest";
+}
+
+export interface OnErrorSpec {
+  readonly action: "fail" | "retry" | "drop" | "dead_letter";
+  readonly to: string;
+  readonly retries: number;
+  readonly backoffMs: number;
+}
+
+/** What surrounds one component: whom to dial, and whose acknowledgements to wait for. */
+export interface Topology {
+  readonly upstreams: readonly Upstream[];
+  readonly downstreams: readonly Downstream[];
+  readonly onError: OnErrorSpec;
+}
+
+export interface Upstream {
+  readonly componentId: string;
+  readonly types: readonly string[];
+  readonly instances: readonly UpstreamInstance[];
+  /** All its instances have completed: nothing will ever come from it. */
+  readonly completed: boolean;
+  readonly deadLetters: boolean;
+}
+
+export interface UpstreamInstance {
+  readonly instanceId: string;
+  readonly address: string;
+  readonly completed: boolean;
+}
+
+export interface Downstream {
+  readonly componentId: string;
+  readonly types: readonly string[];
+  readonly partitionBy: string;
+  readonly buffer?: BufferSpec;
+  readonly desiredInstances: number;
+  readonly deadLetters: boolean;
+}

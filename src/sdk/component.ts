@@ -1,0 +1,136 @@
+import type { z } from "zod";
+import type { Event, EventInit } from "./event.ts";
+import type { Logger } from "./logger.ts";
+
+/** What every component says of itself. */
+interface Definition<Config> {
+  /** Shown by `flowctl ps` and `status`. */
+  readonly name: string;
+  readonly version: string;
+  /** Checks what the pipeline file says under `with:`. A wrong value ends the component with a clear message. */
+  readonly config: z.ZodType<Config>;
+  /** Event types it takes and gives; left out means any. */
+  readonly consumes?: readonly string[];
+  readonly produces?: readonly string[];
+}
+
+/** What a component finds when it opens. */
+export interface ComponentContext<Config> {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Fires when the component is told to stop: take nothing new, finish what was begun, return. */
+  readonly signal: AbortSignal;
+  readonly instance: InstanceInfo;
+  /** Reads a secret that the pipeline file grants. Rejects with `sdk/secret-missing`. */
+  secret(name: string): Promise<string>;
+  /**
+   * Absolute folder of this instance's own. It survives restarts and replacement, and goes with `flowctl down -v`.
+   */
+  readonly stateDirectory: string;
+  /** Marks the instance as working, but not well (shown as degraded), until called with an empty reason. */
+  degraded(reason: string): void;
+}
+
+export interface InstanceInfo {
+  readonly pipeline: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+  /** From 1 to `replicas`. */
+  readonly index: number;
+  readonly replicas: number;
+}
+
+/**
+ * A source: makes events out of something outside. `Position` is plain JSON that says where to go on.
+ *
+ * Call order: `open` once; `run` once; `committed` any number of times, never two at once; `close` once, whatever
+ * happened before. `run` returns when the data has ended (the pipeline then drains and completes) or soon after the
+ * signal fires (a successor goes on from the last acknowledged position). A rejection of any of them ends the component
+ * with that error as its last line, and it is started again.
+ */
+export interface SourceDefinition<Config, Position> extends Definition<Config> {
+  open(context: SourceContext<Config, Position>): Promise<SourceHandlers<Position>> | SourceHandlers<Position>;
+}
+
+export interface SourceContext<Config, Position> extends ComponentContext<Config> {
+  /** Where to go on: the position given with the last event that everything below acknowledged, in order. */
+  readonly position: Position | undefined;
+}
+
+export interface SourceHandlers<Position> {
+  run(emit: SourceEmit<Position>): Promise<void>;
+  /**
+   * Every event up to this position is acknowledged, and the position is durable: now the outside may be told (commit
+   * an offset, answer a request, delete a file). Positions may be skipped, never go back.
+   */
+  committed?(position: Position): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/**
+ * Hands one event on. Resolves when there is room, which is the backpressure: await it. `position` is where to go on
+ * after this event; the id of the event, unless given, is made from it, so that a replay has the same ids. Rejects
+ * with `sdk/stopped` once the component must not emit any more.
+ */
+export type SourceEmit<Position> = (event: EventInit, position: Position) => Promise<void>;
+
+/**
+ * A processor: makes any number of events out of each event.
+ *
+ * Call order: `open` once; `process` for each event, one after the other unless `concurrency` says otherwise; `close`
+ * once. An input is acknowledged when `process` has resolved and all it emitted is acknowledged by everything below;
+ * emitting nothing drops it. A rejection is a bad event: the component's `on_error` decides.
+ */
+export interface ProcessorDefinition<Config> extends Definition<Config> {
+  /** Events processed at once, from 1 (the default, which keeps their order). */
+  readonly concurrency?: number;
+  open(context: ComponentContext<Config>): Promise<ProcessorHandlers> | ProcessorHandlers;
+}
+
+export interface ProcessorHandlers {
+  process(event: Event, emit: ProcessorEmit): Promise<void> | void;
+  close?(): Promise<void>;
+}
+
+/**
+ * Hands one event on: the received event itself (forwarded as the bytes it came in), or a new one. A new event inherits
+ * timestamp, metadata and content type from the input unless it says otherwise, and its id is the input's id, with
+ * `/1`, `/2` … for the second and later outputs of one input. Resolves when there is room: await it.
+ */
+export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
+
+/**
+ * A sink: puts events somewhere.
+ *
+ * Call order: `open` once; `write` with one batch at a time; `close` once, after the last `write`. When `write`
+ * resolves its events count as durable and are acknowledged. A rejection: `on_error` decides, for each event by
+ * itself (the batch is tried again event by event, so that one bad event costs one event).
+ */
+export interface SinkDefinition<Config> extends Definition<Config> {
+  /** Limits of one batch; a batch is never held back to fill it. Default 1,000 events, 4 MiB. */
+  readonly batch?: { readonly maxEvents?: number; readonly maxBytes?: number };
+  open(context: ComponentContext<Config>): Promise<SinkHandlers> | SinkHandlers;
+}
+
+export interface SinkHandlers {
+  write(events: readonly Event[]): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** A component that can be run with `run`. Made by `defineSource`, `defineProcessor` and `defineSink`. */
+export type ComponentDefinition =
+  | { readonly type: "source"; readonly definition: SourceDefinition<unknown, unknown> }
+  | { readonly type: "processor"; readonly definition: ProcessorDefinition<unknown> }
+  | { readonly type: "sink"; readonly definition: SinkDefinition<unknown> };
+
+export function defineSource<Config, Position>(definition: SourceDefinition<Config, Position>): ComponentDefinition {
+  return { type: "source", definition: definition as SourceDefinition<unknown, unknown> };
+}
+
+export function defineProcessor<Config>(definition: ProcessorDefinition<Config>): ComponentDefinition {
+  return { type: "processor", definition: definition as ProcessorDefinition<unknown> };
+}
+
+export function defineSink<Config>(definition: SinkDefinition<Config>): ComponentDefinition {
+  return { type: "sink", definition: definition as SinkDefinition<unknown> };
+}

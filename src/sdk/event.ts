@@ -1,0 +1,34 @@
+/** An event as a component receives it. Immutable; the payload is valid as long as the event is held. */
+export interface Event {
+  /** Unique within the pipeline, the same on every replay. */
+  readonly id: string;
+  readonly type: string;
+  /** The content. Do not change it: other events may share the memory. */
+  readonly payload: Uint8Array;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** When it happened; undefined when whoever made it did not say. */
+  readonly timestamp: Date | undefined;
+  /** The component that made it. */
+  readonly sourceComponentId: string;
+  /** Media type of the payload; may be empty. */
+  readonly contentType: string;
+  /** Size of the whole event on the wire, in bytes. */
+  readonly size: number;
+  /** The payload parsed as JSON. Throws `sdk/payload-not-json`. Parsed anew at each call. */
+  json(): unknown;
+  /** The payload as UTF-8 text. */
+  text(): string;
+}
+
+/** A new event. Give the content as `json`, or as `payload`, or not at all. */
+export interface EventInit {
+  readonly id?: string;
+  readonly type?: string;
+  /** Anything that JSON.stringify takes; content type `application/json`. */
+  readonly json?: unknown;
+  /** Bytes, or text that is encoded as UTF-8. */
+  readonly payload?: Uint8Array | string;
+  readonly contentType?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly timestamp?: Date;
+}
