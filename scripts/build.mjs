@@ -1,0 +1,196 @@
+// Builds dist/: one ESM bundle an entry with shared chunks, the SDK's declarations, the protocol files of bundled packages.
+//
+//   node scripts/build.mjs [--no-types] [--clean] [--out DIR]
+//
+// --clean is for a package: dist/ is made anew, and a type error fails the build (it is only told without).
+//
+// Several builds may run at once, and programs may run from dist/ meanwhile: every file is written beside its place and
+// renamed over it, chunks before the entries that import them, and files whose content did not change stay untouched.
+import { execFile } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { build } from "esbuild";
+
+const root = resolve(import.meta.dirname, "..");
+const { values: options } = parseArgs({
+  options: {
+    out: { type: "string", default: join(root, "dist") },
+    "no-types": { type: "boolean", default: false },
+    clean: { type: "boolean", default: false },
+  },
+});
+const out = resolve(options.out);
+
+const entries = {
+  flowctl: "src/main/flowctl.ts",
+  component: "src/main/component.ts",
+  "control-plane": "src/main/control-plane.ts",
+  supervisor: "src/main/supervisor.ts",
+  sdk: "src/sdk/index.ts",
+};
+
+/** What stays an import of an installed package: native addons, and zod, whose instances component authors share. */
+const external = ["classic-level", "cpu-features", "*.node", "zod"];
+
+/** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
+const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check": ["proto"], dockerode: ["lib/proto"] };
+
+/** A chunk that no newer build wrote is removed after this long: a running program may still want to load it. */
+const staleAfterMs = 15 * 60_000;
+
+const banner = [
+  'import { createRequire as flowctlCreateRequire } from "node:module";',
+  "const require = flowctlCreateRequire(import.meta.url);",
+  "const flowctlVendor = `${import.meta.dirname}/vendor`;",
+].join("\n");
+
+/** Bundled CommonJS has no `__dirname` of its own: it gets the folder that dist/vendor/ keeps for its package. */
+const vendorPaths = {
+  name: "vendor-paths",
+  setup(builder) {
+    builder.onLoad({ filter: /node_modules\/.*\.c?js$/ }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      if (!/\b__dirname\b/.test(text)) return undefined;
+      const place = dirname(path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length));
+      return { contents: text.replace(/\b__dirname\b/g, `(flowctlVendor + "/${place}")`), loader: "js" };
+    });
+  },
+};
+
+async function exists(path) {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function put(path, contents, mode) {
+  const bytes = Buffer.from(contents);
+  const present = await readFile(path).catch(() => undefined);
+  if (present?.equals(bytes)) return;
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
+  await writeFile(temporary, bytes);
+  if (mode !== undefined) await chmod(temporary, mode);
+  await rename(temporary, path);
+}
+
+async function bundle() {
+  const present = {};
+  for (const [name, source] of Object.entries(entries)) {
+    if (await exists(join(root, source))) present[name] = join(root, source);
+    else console.error(`build: ${source} does not exist yet, dist/${name}.js is left out`);
+  }
+  const result = await build({
+    entryPoints: present,
+    outdir: out,
+    absWorkingDir: root,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    external,
+    plugins: [vendorPaths],
+    banner: { js: banner },
+    chunkNames: "chunk-[hash]",
+    legalComments: "none",
+    // protobufjs hides an optional require() behind eval on purpose.
+    logOverride: { "direct-eval": "silent" },
+    metafile: true,
+    write: false,
+    logLevel: "warning",
+  });
+  const isEntry = (path) => Object.hasOwn(present, basename(path, ".js"));
+  const files = result.outputFiles.toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
+  for (const file of files) {
+    const program = isEntry(file.path) && basename(file.path) !== "sdk.js";
+    const text = program && !file.text.startsWith("#!") ? `#!/usr/bin/env node\n${file.text}` : file.text;
+    await put(file.path, text, program ? 0o755 : undefined);
+  }
+  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(result.metafile));
+  return new Set(files.map((file) => basename(file.path)));
+}
+
+/** The licences of every package whose code is in the bundles, as their authors ask for. */
+async function notices(metafile) {
+  const packages = new Set();
+  for (const output of Object.values(metafile.outputs)) {
+    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
+      if (found && bytesInOutput > 0) packages.add(found[1]);
+    }
+  }
+  const parts = [];
+  for (const folder of [...packages].sort()) {
+    const manifest = JSON.parse(await readFile(join(root, folder, "package.json"), "utf8"));
+    const names = await readdir(join(root, folder));
+    const licence = names.find((name) => /^(licen[cs]e|copying)/i.test(name));
+    const text = licence
+      ? (await readFile(join(root, folder, licence), "utf8")).trim()
+      : `License: ${manifest.license}`;
+    parts.push(`${manifest.name} ${manifest.version} (${manifest.license ?? "see below"})\n\n${text}\n`);
+  }
+  return `The bundles in this folder contain code of these packages.\n\n${[...new Set(parts)].join(`\n${"-".repeat(80)}\n\n`)}`;
+}
+
+async function vendor() {
+  for (const [name, folders] of Object.entries(vendored)) {
+    for (const folder of folders) {
+      const from = join(root, "node_modules", name, folder);
+      for (const entry of await readdir(from, { recursive: true })) {
+        if (!entry.endsWith(".proto")) continue;
+        await put(join(out, "vendor", name, folder, entry), await readFile(join(from, entry)));
+      }
+    }
+  }
+}
+
+/** Declarations of the SDK and of what it mentions; imports name the emitted `.js`, as consumers resolve them. */
+async function types() {
+  const temporary = await mkdtemp(join(tmpdir(), "flowctl-types-"));
+  try {
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    const args = [tsc, "-p", join(root, "tsconfig.types.json"), "--outDir", temporary];
+    await promisify(execFile)(process.execPath, args, { cwd: root }).catch((error) => {
+      const message = `build: the SDK's types do not compile\n${error.stdout}`;
+      if (options.clean) throw new Error(message);
+      console.error(message);
+    });
+    const emitted = (await readdir(temporary, { recursive: true })).filter((name) => name.endsWith(".d.ts"));
+    for (const name of emitted) {
+      const text = await readFile(join(temporary, name), "utf8");
+      await put(
+        join(out, "types", name),
+        text.replace(/((?:from|import\()\s*["']\.{1,2}\/[^"']*)\.ts(["'])/g, "$1.js$2"),
+      );
+    }
+    for (const name of await readdir(join(out, "types"), { recursive: true })) {
+      if (name.endsWith(".d.ts") && !emitted.includes(name)) await rm(join(out, "types", name), { force: true });
+    }
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+async function sweep(fresh) {
+  for (const name of await readdir(out)) {
+    const path = join(out, name);
+    const chunk = /^chunk-.*\.js$/.test(name);
+    if (chunk && fresh.has(name)) continue;
+    if (!chunk && !/^\..*\.\d+$/.test(name)) continue;
+    const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs;
+    if (options.clean || age > staleAfterMs) await rm(path, { force: true });
+  }
+}
+
+const started = performance.now();
+if (options.clean) await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+const [fresh] = await Promise.all([bundle(), vendor(), options["no-types"] ? undefined : types()]);
+await sweep(fresh);
+console.error(
+  `build: ${relative(process.cwd(), out) || out} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+);
