@@ -6,10 +6,24 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** What is already as desired. */
   readonly unchanged: readonly ObservedResource[];
+  /** What the reader should know although nothing is done about it, one sentence each. */
+  readonly notes: readonly string[];
 }
 
 export interface PlanStep {
   readonly change: Change;
   /** Prerequisites among all desired resources, to be awaited before the change is applied. */
   readonly after: DesiredResource["after"];
+  /** Indexes of earlier steps of the plan that have to be finished before this one begins. */
+  readonly afterSteps: readonly number[];
+}
+
+/** The resource that a change is about, whichever side it is known from. */
+export function resourceOf(change: Change): DesiredResource | ObservedResource {
+  return change.action === "create" || change.action === "replace" ? change.resource : change.observed;
+}
+
+/** Whether nothing is to be done. */
+export function isEmpty(plan: Plan): boolean {
+  return plan.steps.length === 0;
 }

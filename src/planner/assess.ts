@@ -1,0 +1,58 @@
+import type { DesiredResource, ObservedResource } from "../drivers/driver.ts";
+
+/** What has to be done to make one observed resource the desired one, and why. */
+export type Verdict =
+  | { readonly action: "keep"; readonly note?: string }
+  | { readonly action: "start" | "restart" | "replace"; readonly cause: string };
+
+export interface AssessOptions {
+  /** Replace it even when nothing about it changed. */
+  readonly force: boolean;
+  /** It ended by itself with its work done, rather than because somebody stopped it. */
+  readonly completed: boolean;
+}
+
+/**
+ * Compares one resource that exists with what it should be. Volumes are never replaced: what they hold would be gone.
+ */
+export function assess(desired: DesiredResource, observed: ObservedResource, options: AssessOptions): Verdict {
+  const same = observed.hash === desired.hash;
+  if (desired.kind === "volume") {
+    if (same) return { action: "keep" };
+    return {
+      action: "keep",
+      note: `${observed.name} differs from the file (${changedParts(desired, observed)}) and is kept for what it holds`,
+    };
+  }
+  if (observed.hash === "") return { action: "replace", cause: "left half-made" };
+  if (!same) return { action: "replace", cause: `${changedParts(desired, observed)} changed` };
+  if (options.force && desired.kind !== "network") return { action: "replace", cause: "forced" };
+  const { state } = observed;
+  switch (state.status) {
+    case "created":
+      return { action: "replace", cause: "left half-made" };
+    case "running":
+    case "restarting":
+      return { action: "keep" };
+    case "paused":
+      return { action: "restart", cause: "was paused" };
+    case "exited":
+      if (state.exitCode === 0 && options.completed) return { action: "keep", note: `${observed.name} has completed` };
+      return { action: "start", cause: exitCause(state) };
+  }
+}
+
+/** The names of the parts that differ, such as `image, with`. */
+export function changedParts(
+  desired: Pick<DesiredResource, "parts">,
+  observed: Pick<ObservedResource, "parts">,
+): string {
+  const names = new Set([...Object.keys(desired.parts), ...Object.keys(observed.parts)]);
+  const changed = [...names].filter((name) => desired.parts[name] !== observed.parts[name]).sort();
+  return changed.length === 0 ? "configuration" : changed.join(", ");
+}
+
+function exitCause(state: { readonly exitCode: number; readonly oomKilled: boolean }): string {
+  if (state.oomKilled) return "had run out of memory";
+  return state.exitCode === 0 ? "was stopped" : `had exited with ${state.exitCode}`;
+}

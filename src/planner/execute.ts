@@ -1,0 +1,153 @@
+import type { ApplyContext, Change, Driver, ProgressSink } from "../drivers/driver.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { cancelled } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Plan, PlanStep } from "./plan.ts";
+import { resourceOf } from "./plan.ts";
+import { PrerequisiteWatch } from "./prerequisites.ts";
+
+export interface ExecuteOptions {
+  readonly driver: Pick<Driver, "apply" | "observe">;
+  /** Needed when the plan creates or replaces something. */
+  readonly deployment?: ApplyContext["deployment"];
+  readonly clock: Clock;
+  /** Ends the execution: no further step begins, running ones get the signal too. */
+  readonly signal: AbortSignal;
+  readonly progress: ProgressSink;
+  /** End instances at once instead of within their grace period. */
+  readonly force?: boolean;
+  /** Steps that run at once; default 8. */
+  readonly concurrency?: number;
+  /** How often prerequisites are looked at, in milliseconds; default 200. */
+  readonly pollIntervalMs?: number;
+  /** Awaited before a step is applied and after its prerequisites are met. A rejection fails the step. */
+  readonly beforeStep?: (step: PlanStep) => Promise<void>;
+}
+
+/**
+ * Carries out a plan: every step as soon as the steps and the conditions that it waits for are done, several at once.
+ * After the first error no further step begins; those that run are let finish, and then that error is thrown. What was
+ * done stays: a later plan goes on from there.
+ */
+export async function executePlan(plan: Plan, options: ExecuteOptions): Promise<void> {
+  const running = new Map<number, Promise<void>>();
+  const finished = new Set<number>();
+  const waiting = new Set(plan.steps.keys());
+  const failures: unknown[] = [];
+  const stop = new AbortController();
+  const watch = new PrerequisiteWatch(plan, options, AbortSignal.any([options.signal, stop.signal]));
+  const limit = options.concurrency ?? 8;
+  const slots = new Slots(limit);
+
+  const begin = (index: number, step: PlanStep): void => {
+    const done = perform(plan, step, options, watch, slots, stop.signal).then(
+      () => {
+        finished.add(index);
+      },
+      (error: unknown) => {
+        failures.push(error);
+        stop.abort();
+      },
+    );
+    running.set(
+      index,
+      done.finally(() => running.delete(index)),
+    );
+  };
+
+  while (failures.length === 0 && !options.signal.aborted) {
+    for (const index of waiting) {
+      const step = plan.steps[index] as PlanStep;
+      if (!step.afterSteps.every((other) => finished.has(other))) continue;
+      waiting.delete(index);
+      begin(index, step);
+    }
+    if (running.size === 0) break;
+    await Promise.race(running.values());
+  }
+  await Promise.all(running.values());
+  if (failures.length > 0) throw firstCause(failures);
+  if (options.signal.aborted) throw cancelled(options.signal);
+}
+
+async function perform(
+  plan: Plan,
+  step: PlanStep,
+  options: ExecuteOptions,
+  watch: PrerequisiteWatch,
+  slots: Slots,
+  stopped: AbortSignal,
+): Promise<void> {
+  const { change } = step;
+  const subject = resourceOf(change).key;
+  await watch.met(step.after, subject);
+  await options.beforeStep?.(step);
+  const release = await slots.take();
+  try {
+    // Somebody else may have failed while this step waited for its turn.
+    if (stopped.aborted || options.signal.aborted) throw cancelled(options.signal);
+    options.progress({ subject, status: "working", text: PRESENT[change.action] });
+    await options.driver.apply(change, {
+      pipeline: plan.pipeline,
+      signal: options.signal,
+      progress: options.progress,
+      ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
+      ...(options.force === undefined ? {} : { force: options.force }),
+    });
+    options.progress({ subject, status: "done", text: PAST[change.action] });
+  } catch (error) {
+    const failure = FlowctlError.wrap(error, {
+      code: "planner/step-failed",
+      kind: "failed",
+      message: `${PRESENT[change.action]} ${subject} failed`,
+    });
+    if (failure.kind !== "cancelled") options.progress({ subject, status: "failed", text: failure.message });
+    throw failure;
+  } finally {
+    release();
+  }
+}
+
+/** What was cancelled because of another failure is not the reason; the other failure is. */
+function firstCause(failures: readonly unknown[]): unknown {
+  const own = failures.find((error) => !(error instanceof FlowctlError && error.kind === "cancelled"));
+  return own ?? failures[0];
+}
+
+/** Bounds how much runs at once; takers are served in the order they came. */
+class Slots {
+  #free: number;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async take(): Promise<() => void> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#queue.push(resolve));
+    return () => {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    };
+  }
+}
+
+const PRESENT: Readonly<Record<Change["action"], string>> = {
+  create: "Creating",
+  replace: "Replacing",
+  start: "Starting",
+  stop: "Stopping",
+  restart: "Restarting",
+  remove: "Removing",
+};
+
+const PAST: Readonly<Record<Change["action"], string>> = {
+  create: "Created",
+  replace: "Replaced",
+  start: "Started",
+  stop: "Stopped",
+  restart: "Restarted",
+  remove: "Removed",
+};

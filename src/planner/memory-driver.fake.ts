@@ -1,0 +1,175 @@
+import type {
+  ApplyContext,
+  Change,
+  ControlPlaneEndpoint,
+  Deployment,
+  DesiredResource,
+  Driver,
+  DriverEvent,
+  DriverProbe,
+  LogLine,
+  LogOptions,
+  ObservedResource,
+  ObservedState,
+  PrepareOptions,
+  Prerequisite,
+  ResourceKey,
+  ResourceKind,
+} from "../drivers/driver.ts";
+import { fingerprint } from "../drivers/fingerprint.ts";
+import { cancelled } from "../foundation/clock.ts";
+import type { Component, DriverName, Pipeline } from "../pipeline/pipeline.ts";
+
+export interface MemoryDriverOptions {
+  readonly name?: DriverName;
+  readonly probe?: DriverProbe;
+  /** What a component or service becomes when it is started; running and healthy unless said otherwise. */
+  readonly startedState?: (resource: Pick<ObservedResource, "key" | "owner" | "kind">) => ObservedState;
+  /** Called before each change is carried out; throw to fail it, wait to hold it. */
+  readonly onApply?: (change: Change, context: ApplyContext) => Promise<void> | void;
+  readonly logs?: readonly LogLine[];
+}
+
+/** A driver that keeps everything in memory, for tests of what drives drivers. Starts things instantly. */
+export class MemoryDriver implements Driver {
+  readonly name: DriverName;
+  readonly capabilities = {
+    services: true,
+    images: true,
+    limits: true,
+    restartsExited: true,
+    survivesSupervisor: true,
+  };
+  /** Pipeline → what exists of it, by key. Tests may reach in and break things. */
+  readonly state = new Map<string, Map<ResourceKey, ObservedResource>>();
+  /** `action key` in the order in which the changes were carried out. */
+  readonly applied: string[] = [];
+  readonly #options: MemoryDriverOptions;
+  #serial = 0;
+
+  constructor(options: MemoryDriverOptions = {}) {
+    this.#options = options;
+    this.name = options.name ?? "process";
+  }
+
+  async probe(): Promise<DriverProbe> {
+    return this.#options.probe ?? { available: true, detail: "in memory" };
+  }
+
+  async prepare(deployment: Deployment, options: PrepareOptions): Promise<readonly DesiredResource[]> {
+    if (options.signal.aborted) throw cancelled(options.signal);
+    return desiredOf(deployment.pipeline);
+  }
+
+  async observe(pipeline: string): Promise<readonly ObservedResource[]> {
+    return [...(this.state.get(pipeline)?.values() ?? [])];
+  }
+
+  async apply(change: Change, context: ApplyContext): Promise<void> {
+    await this.#options.onApply?.(change, context);
+    if (context.signal.aborted) throw cancelled(context.signal);
+    const world = this.state.get(context.pipeline) ?? new Map<ResourceKey, ObservedResource>();
+    this.state.set(context.pipeline, world);
+    const resource = change.action === "create" || change.action === "replace" ? change.resource : change.observed;
+    this.applied.push(`${change.action} ${resource.key}`);
+    if (change.action === "create" || change.action === "replace") {
+      world.set(resource.key, this.#made(change.resource, context.pipeline));
+    } else if (change.action === "remove") {
+      world.delete(resource.key);
+      if (world.size === 0) this.state.delete(context.pipeline);
+    } else {
+      const existing = world.get(resource.key);
+      if (existing === undefined) return;
+      const state: ObservedState =
+        change.action === "stop"
+          ? { status: "exited", exitCode: 0, oomKilled: false, finishedAt: 0, restarts: 0 }
+          : this.#started(existing);
+      world.set(resource.key, { ...existing, state });
+    }
+  }
+
+  async *logs(_pipeline: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogLine> {
+    for (const line of this.#options.logs ?? []) {
+      const chosen =
+        options.select.length === 0 || options.select.some((id) => id === line.owner || id === line.instance);
+      if (chosen && line.time >= (options.since ?? 0)) yield line;
+    }
+    if (options.follow && !signal.aborted) {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    }
+  }
+
+  async *events(_pipeline: string, signal: AbortSignal): AsyncIterable<DriverEvent> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  }
+
+  async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
+    return this.state.get(pipeline)?.has("control-plane/1")
+      ? { grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` }
+      : undefined;
+  }
+
+  async pipelines(): Promise<readonly string[]> {
+    return [...this.state.keys()];
+  }
+
+  #made(resource: DesiredResource, pipeline: string): ObservedResource {
+    const { key, kind, owner, index, hash, parts } = resource;
+    const name = `${pipeline}-${owner}-${index}`;
+    return {
+      key,
+      kind,
+      owner,
+      index,
+      hash,
+      parts,
+      name,
+      ref: String(++this.#serial),
+      ports: [],
+      state: this.#started(resource),
+    };
+  }
+
+  #started(resource: Pick<ObservedResource, "key" | "owner" | "kind">): ObservedState {
+    return (
+      this.#options.startedState?.(resource) ?? { status: "running", startedAt: 0, health: "healthy", restarts: 0 }
+    );
+  }
+}
+
+/** The resources of a pipeline as a driver would prepare them, hashed by what the file says of them. */
+export function desiredOf(pipeline: Pipeline): readonly DesiredResource[] {
+  const network = resource("network", "default", 0, {}, []);
+  const volumes = Object.entries(pipeline.volumes).map(([key, volume]) => resource("volume", key, 0, { volume }, []));
+  const controlPlane = resource("control-plane", "control-plane", 1, {}, [{ key: network.key, condition: "exists" }]);
+  const services = pipeline.services.map((service) =>
+    resource("service", service.id, 1, { image: service.image }, [{ key: controlPlane.key, condition: "healthy" }]),
+  );
+  const components = pipeline.components.flatMap((component) =>
+    Array.from({ length: component.replicas }, (_, i) =>
+      resource("component", component.id, i + 1, componentParts(component), [
+        { key: network.key, condition: "exists" },
+        { key: controlPlane.key, condition: "healthy" },
+        ...services.map(({ key }) => ({ key, condition: "started" }) as const),
+      ]),
+    ),
+  );
+  return [network, ...volumes, controlPlane, ...services, ...components];
+}
+
+function componentParts(component: Component): Record<string, unknown> {
+  const { uses, image, command, environment } = component;
+  return { uses, image, command, environment, with: component.with };
+}
+
+function resource(
+  kind: ResourceKind,
+  owner: string,
+  index: number,
+  parts: Record<string, unknown>,
+  after: readonly Prerequisite[],
+): DesiredResource {
+  const suffix = kind === "network" || kind === "volume" ? owner : kind === "control-plane" ? "1" : `${owner}-${index}`;
+  return { key: `${kind}/${suffix}`, kind, owner, index, after, spec: {}, ...fingerprint(parts) };
+}

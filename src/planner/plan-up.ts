@@ -1,0 +1,152 @@
+import type { Change, DesiredResource, ObservedResource, ResourceKey } from "../drivers/driver.ts";
+import { assess } from "./assess.ts";
+import { byKind, topologicalOrder } from "./order.ts";
+import type { Plan, PlanStep } from "./plan.ts";
+
+export interface PlanUpOptions {
+  /** Replace every component, service and the control plane, changed or not. */
+  readonly forceRecreate?: boolean;
+  /**
+   * Instances that exited with 0 but had not completed: somebody stopped them, so they are started again. Those not
+   * named count as completed and are left alone.
+   */
+  readonly stopped?: ReadonlySet<ResourceKey>;
+  /** Touch only these components and services, and what they need; nothing is removed but their surplus instances. */
+  readonly only?: ReadonlySet<string>;
+}
+
+/**
+ * What turns the observed resources of a pipeline into the desired ones. Pure. What is as desired is not touched;
+ * what the pipeline file no longer names is removed, except volumes. A network that has to be replaced takes the
+ * resources on it along: they are removed first and made again after.
+ */
+export function planUp(
+  pipeline: string,
+  desired: readonly DesiredResource[],
+  observed: readonly ObservedResource[],
+  options: PlanUpOptions = {},
+): Plan {
+  const seen = new Map(observed.map((resource) => [resource.key, resource]));
+  const wanted = new Map(desired.map((resource) => [resource.key, resource]));
+  const scope = options.only === undefined ? undefined : withNeeds(desired, options.only);
+  const steps: PlanStep[] = [];
+  const unchanged: ObservedResource[] = [];
+  const notes: string[] = [];
+
+  const removals = observed
+    .filter((resource) => !wanted.has(resource.key) && resource.kind !== "volume" && inScope(resource, options.only))
+    .sort((a, b) => byKind(b, a));
+  const removalIndex = new Map<ResourceKey, number>();
+  const remove = (resource: ObservedResource, cause: string, afterSteps: readonly number[] = []): void => {
+    removalIndex.set(resource.key, steps.length);
+    steps.push({ change: { action: "remove", observed: resource, cause }, after: [], afterSteps });
+  };
+  for (const resource of removals) {
+    // A network goes only when nothing that is going hangs on it any more.
+    const afterSteps = resource.kind === "network" ? [...removalIndex.values()] : [];
+    remove(resource, surplusCause(resource, desired), afterSteps);
+  }
+
+  const renewed = scope === undefined ? networksToReplace(desired, seen) : new Set<ResourceKey>();
+  for (const resource of desired) {
+    const existing = seen.get(resource.key);
+    if (existing === undefined || !resource.after.some(({ key }) => renewed.has(key))) continue;
+    remove(existing, "its network is replaced");
+  }
+
+  // A port that a leaving instance holds has to be free before a newcomer may ask for it.
+  const portHolders = removals
+    .filter((resource) => resource.ports.length > 0)
+    .map((resource) => removalIndex.get(resource.key) as number);
+
+  const stepOf = new Map<ResourceKey, number>();
+  for (const resource of topologicalOrder(desired)) {
+    if (scope !== undefined && !scope.has(resource.key)) continue;
+    const existing = seen.get(resource.key);
+    const change = changeFor(resource, existing, removalIndex.has(resource.key));
+    if (change === undefined) continue;
+    const own = removalIndex.get(resource.key);
+    const afterSteps = new Set<number>();
+    for (const { key } of resource.after) {
+      const step = stepOf.get(key);
+      if (step !== undefined) afterSteps.add(step);
+    }
+    if (own !== undefined) afterSteps.add(own);
+    if (resource.kind === "network") for (const index of removalIndex.values()) afterSteps.add(index);
+    else for (const index of portHolders) afterSteps.add(index);
+    stepOf.set(resource.key, steps.length);
+    steps.push({ change, after: resource.after, afterSteps: [...afterSteps].sort((a, b) => a - b) });
+  }
+  return { pipeline, steps, unchanged, notes };
+
+  function changeFor(
+    resource: DesiredResource,
+    existing: ObservedResource | undefined,
+    removed: boolean,
+  ): Change | undefined {
+    if (existing === undefined) return { action: "create", resource, cause: "is missing" };
+    if (removed) return { action: "create", resource, cause: "its network is replaced" };
+    const verdict = assess(resource, existing, {
+      force: options.forceRecreate ?? false,
+      completed: countsAsCompleted(resource, desired) && !(options.stopped?.has(resource.key) ?? false),
+    });
+    const onlyNeeded = options.only !== undefined && !options.only.has(resource.owner);
+    if (verdict.action === "keep" || (verdict.action === "replace" && onlyNeeded)) {
+      unchanged.push(existing);
+      if (verdict.action === "keep" && verdict.note !== undefined) notes.push(verdict.note);
+      return undefined;
+    }
+    if (verdict.action === "replace") return { action: "replace", resource, observed: existing, cause: verdict.cause };
+    return { action: verdict.action, observed: existing, cause: verdict.cause };
+  }
+}
+
+/** A component that exits with 0 has done its work; a service only where something waits for it to complete. */
+function countsAsCompleted(resource: DesiredResource, desired: readonly DesiredResource[]): boolean {
+  if (resource.kind === "component") return true;
+  return desired.some(({ after }) =>
+    after.some(({ key, condition }) => key === resource.key && condition === "completed"),
+  );
+}
+
+function networksToReplace(
+  desired: readonly DesiredResource[],
+  seen: ReadonlyMap<ResourceKey, ObservedResource>,
+): ReadonlySet<ResourceKey> {
+  const result = new Set<ResourceKey>();
+  for (const resource of desired) {
+    const existing = seen.get(resource.key);
+    if (resource.kind === "network" && existing !== undefined && existing.hash !== resource.hash)
+      result.add(resource.key);
+  }
+  return result;
+}
+
+/** The keys of what `owners` are, and of everything that those wait for, however indirectly. */
+function withNeeds(desired: readonly DesiredResource[], owners: ReadonlySet<string>): ReadonlySet<ResourceKey> {
+  const byKey = new Map(desired.map((resource) => [resource.key, resource]));
+  const result = new Set<ResourceKey>();
+  const visit = (resource: DesiredResource): void => {
+    if (result.has(resource.key)) return;
+    result.add(resource.key);
+    for (const { key } of resource.after) {
+      const before = byKey.get(key);
+      if (before !== undefined) visit(before);
+    }
+  };
+  for (const resource of desired) if (owners.has(resource.owner) && isRunnable(resource)) visit(resource);
+  return result;
+}
+
+function inScope(resource: ObservedResource, only: ReadonlySet<string> | undefined): boolean {
+  return only === undefined || (only.has(resource.owner) && isRunnable(resource));
+}
+
+function isRunnable(resource: { readonly kind: string }): boolean {
+  return resource.kind === "component" || resource.kind === "service";
+}
+
+function surplusCause(resource: ObservedResource, desired: readonly DesiredResource[]): string {
+  const siblings = desired.filter((other) => other.kind === resource.kind && other.owner === resource.owner).length;
+  return siblings > 0 ? `scaled to ${siblings}` : "is not in the pipeline any more";
+}

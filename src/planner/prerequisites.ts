@@ -1,0 +1,133 @@
+import type { Driver, ObservedResource, Prerequisite, ProgressSink, ResourceKey } from "../drivers/driver.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Plan } from "./plan.ts";
+
+/** Whether a resource is as a prerequisite wants it, will still become so, or never will. */
+export type Standing =
+  | { readonly kind: "met" }
+  | { readonly kind: "pending"; readonly text: string }
+  | { readonly kind: "hopeless"; readonly reason: string; readonly fix: string };
+
+/** Judges one prerequisite by what was observed of its resource; `undefined` when it does not exist yet. Pure. */
+export function standing(condition: Prerequisite["condition"], resource: ObservedResource | undefined): Standing {
+  if (resource === undefined) return { kind: "pending", text: "Waiting" };
+  if (condition === "exists") return { kind: "met" };
+  const { state } = resource;
+  const fix = `See why with \`flowctl logs ${resource.owner}\``;
+  if (state.status === "exited") {
+    if (state.exitCode === 0 && condition !== "healthy") return { kind: "met" };
+    if (state.exitCode === 0 && resource.kind === "component") return { kind: "met" };
+    const how = state.oomKilled ? "ran out of memory" : `exited with ${state.exitCode}`;
+    return { kind: "hopeless", reason: `${resource.name} ${how}`, fix };
+  }
+  if (state.status !== "running") return { kind: "pending", text: "Starting" };
+  if (condition === "started") return { kind: "met" };
+  if (condition === "completed") return { kind: "pending", text: "Running" };
+  switch (state.health) {
+    case "healthy":
+      return { kind: "met" };
+    case "starting":
+      return { kind: "pending", text: "Waiting to be healthy" };
+    case "unhealthy":
+      return { kind: "hopeless", reason: `${resource.name} is unhealthy`, fix };
+    case "none":
+      return {
+        kind: "hopeless",
+        reason: `${resource.name} has no health check to wait for`,
+        fix: `Give ${resource.owner} a healthcheck, or wait for service_started`,
+      };
+  }
+}
+
+export interface PrerequisiteWatchOptions {
+  readonly driver: Pick<Driver, "observe">;
+  readonly clock: Clock;
+  readonly progress: ProgressSink;
+  readonly pollIntervalMs?: number;
+}
+
+type Observation = ReadonlyMap<ResourceKey, ObservedResource>;
+
+/** Waits for prerequisites by observing the pipeline again and again: one observation for all that wait. */
+export class PrerequisiteWatch {
+  readonly #plan: Plan;
+  readonly #options: PrerequisiteWatchOptions;
+  readonly #signal: AbortSignal;
+  readonly #said = new Map<ResourceKey, string>();
+  #soon: Promise<Observation> | undefined;
+  #later: Promise<Observation> | undefined;
+
+  constructor(plan: Plan, options: PrerequisiteWatchOptions, signal: AbortSignal) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  /**
+   * Resolves when every prerequisite holds. Rejects with `planner/prerequisite-failed` as soon as one cannot hold any
+   * more, and with kind `cancelled` when the signal fires.
+   */
+  async met(prerequisites: readonly Prerequisite[], subject: ResourceKey): Promise<void> {
+    let open = prerequisites;
+    for (let first = true; open.length > 0; first = false) {
+      const observed = await this.#observe(first);
+      const still: Prerequisite[] = [];
+      for (const prerequisite of open) {
+        const now = standing(prerequisite.condition, observed.get(prerequisite.key));
+        if (now.kind === "met") this.#say(prerequisite, observed);
+        else if (now.kind === "pending") {
+          this.#report(prerequisite.key, "working", now.text);
+          still.push(prerequisite);
+        } else {
+          this.#report(prerequisite.key, "failed", now.reason);
+          throw new FlowctlError({
+            code: "planner/prerequisite-failed",
+            kind: "failed",
+            message: `${subject} cannot start: ${now.reason}`,
+            fix: now.fix,
+          });
+        }
+      }
+      open = still;
+    }
+  }
+
+  #say(prerequisite: Prerequisite, observed: Observation): void {
+    const state = observed.get(prerequisite.key)?.state;
+    if (!this.#said.has(prerequisite.key) || state?.status !== "running") return;
+    if (state.health === "healthy") this.#report(prerequisite.key, "done", "Healthy");
+    else this.#report(prerequisite.key, "done", "Started");
+  }
+
+  #report(key: ResourceKey, status: "working" | "done" | "failed", text: string): void {
+    if (this.#said.get(key) === text) return;
+    this.#said.set(key, text);
+    this.#options.progress({ subject: key, status, text });
+  }
+
+  /**
+   * An observation that begins after this call, so that it never shows what a step just finished has changed as it was
+   * before. Those that ask at the same time share one; a first look is not delayed.
+   */
+  #observe(immediately: boolean): Promise<Observation> {
+    const { clock, pollIntervalMs = 200 } = this.#options;
+    if (immediately) {
+      this.#soon ??= Promise.resolve().then(() => {
+        this.#soon = undefined;
+        return this.#look();
+      });
+      return this.#soon;
+    }
+    this.#later ??= clock.sleep(pollIntervalMs, this.#signal).then(() => {
+      this.#later = undefined;
+      return this.#look();
+    });
+    return this.#later;
+  }
+
+  async #look(): Promise<Observation> {
+    const observed = await this.#options.driver.observe(this.#plan.pipeline, this.#signal);
+    return new Map(observed.map((resource) => [resource.key, resource]));
+  }
+}
