@@ -2,7 +2,7 @@
 //
 //   node scripts/build.mjs [--no-types] [--clean] [--out DIR]
 //
-// --clean is for a package: dist/ is made anew, and a type error fails the build (it is only told without).
+// --clean is for a package: nothing of an older build stays, and a type error fails the build (else it is only told).
 //
 // Several builds may run at once, and programs may run from dist/ meanwhile: every file is written beside its place and
 // renamed over it, chunks before the entries that import them, and files whose content did not change stay untouched.
@@ -37,7 +37,7 @@ const external = ["classic-level", "cpu-features", "*.node", "zod"];
 /** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
 const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check": ["proto"], dockerode: ["lib/proto"] };
 
-/** A chunk that no newer build wrote is removed after this long: a running program may still want to load it. */
+/** A file that newer builds no longer write is removed after this long: a running program may still want to load it. */
 const staleAfterMs = 15 * 60_000;
 
 const banner = [
@@ -66,7 +66,10 @@ async function exists(path) {
   );
 }
 
+const written = new Set();
+
 async function put(path, contents, mode) {
+  written.add(path);
   const bytes = Buffer.from(contents);
   const present = await readFile(path).catch(() => undefined);
   if (present?.equals(bytes)) return;
@@ -111,7 +114,6 @@ async function bundle() {
     await put(file.path, text, program ? 0o755 : undefined);
   }
   await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(result.metafile));
-  return new Set(files.map((file) => basename(file.path)));
 }
 
 /** The licences of every package whose code is in the bundles, as their authors ask for. */
@@ -167,30 +169,25 @@ async function types() {
         text.replace(/((?:from|import\()\s*["']\.{1,2}\/[^"']*)\.ts(["'])/g, "$1.js$2"),
       );
     }
-    for (const name of await readdir(join(out, "types"), { recursive: true })) {
-      if (name.endsWith(".d.ts") && !emitted.includes(name)) await rm(join(out, "types", name), { force: true });
-    }
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
 }
 
-async function sweep(fresh) {
-  for (const name of await readdir(out)) {
-    const path = join(out, name);
-    const chunk = /^chunk-.*\.js$/.test(name);
-    if (chunk && fresh.has(name)) continue;
-    if (!chunk && !/^\..*\.\d+$/.test(name)) continue;
+/** Removes what no build wrote of late; with --clean all that this one did not write. */
+async function sweep() {
+  for (const name of await readdir(out, { recursive: true, withFileTypes: true })) {
+    const path = join(name.parentPath, name.name);
+    if (!name.isFile() || written.has(path)) continue;
     const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs;
     if (options.clean || age > staleAfterMs) await rm(path, { force: true });
   }
 }
 
 const started = performance.now();
-if (options.clean) await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
-const [fresh] = await Promise.all([bundle(), vendor(), options["no-types"] ? undefined : types()]);
-await sweep(fresh);
+await Promise.all([bundle(), vendor(), options["no-types"] ? undefined : types()]);
+await sweep();
 console.error(
   `build: ${relative(process.cwd(), out) || out} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
 );

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the programs that tests run beside flowctl, on Debian, as root. Starts nothing.
+#   docker-registry, apache2-utils   an image registry with a password (the Docker driver's pulls)
+#   debootstrap, busybox-static      base images without any registry
+set -euo pipefail
+
+declare -A programs=(
+  [docker-registry]=docker-registry
+  [htpasswd]=apache2-utils
+  [debootstrap]=debootstrap
+  [busybox]=busybox-static
+)
+missing=()
+for program in "${!programs[@]}"; do
+  command -v "$program" >/dev/null || missing+=("${programs[$program]}")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "These tests need packages that only root on Debian gets installed by this script: ${missing[*]}" >&2
+  exit 1
+fi
+echo "Installing what the tests need: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -o DPkg::Lock::Timeout=300 update -qq
+# An installed package may not start its server: tests start their own, on their own ports.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
