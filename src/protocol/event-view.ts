@@ -1,0 +1,221 @@
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { malformed, WireReader, WireType } from "./wire.ts";
+
+/** Field numbers of `flowctl.event.v1.Event`, as tags (number << 3 | wire type). */
+export const EventTag = {
+  id: 0x0a,
+  type: 0x12,
+  payload: 0x1a,
+  metadata: 0x22,
+  timestamp: 0x2a,
+  sourceComponentId: 0x32,
+  contentType: 0x3a,
+} as const;
+
+/** Tag of an event inside an EventBatch. Every event is kept with it, so that a batch is a mere concatenation. */
+export const EVENT_IN_BATCH_TAG = 0x12;
+
+const decoder = new TextDecoder();
+
+/**
+ * One encoded event, read in place: a field is decoded when it is asked for, and an event that is only handed on is
+ * never decoded at all. The bytes from `start` to `end` are a field of an EventBatch: tag, length, event. Damaged bytes
+ * throw `protocol/malformed` when a field is asked for.
+ *
+ * The memory belongs to whoever received or encoded the event and is never changed afterwards.
+ */
+export class EventView {
+  readonly buffer: Buffer;
+  readonly start: number;
+  /** Where the event itself begins, after tag and length. */
+  readonly body: number;
+  readonly end: number;
+  private indexed = false;
+  private idStart = 0;
+  private idEnd = 0;
+  private typeStart = 0;
+  private typeEnd = 0;
+  private payloadStart = 0;
+  private payloadEnd = 0;
+  private sourceStart = 0;
+  private sourceEnd = 0;
+  private contentTypeStart = 0;
+  private contentTypeEnd = 0;
+
+  constructor(buffer: Buffer, start: number, body: number, end: number) {
+    this.buffer = buffer;
+    this.start = start;
+    this.body = body;
+    this.end = end;
+  }
+
+  /** Size of the event in bytes, without tag and length. */
+  get size(): number {
+    return this.end - this.body;
+  }
+
+  get id(): string {
+    this.index();
+    return this.buffer.toString("utf8", this.idStart, this.idEnd);
+  }
+
+  get type(): string {
+    this.index();
+    return this.buffer.toString("utf8", this.typeStart, this.typeEnd);
+  }
+
+  get payload(): Uint8Array {
+    this.index();
+    return this.buffer.subarray(this.payloadStart, this.payloadEnd);
+  }
+
+  get sourceComponentId(): string {
+    this.index();
+    return this.buffer.toString("utf8", this.sourceStart, this.sourceEnd);
+  }
+
+  get contentType(): string {
+    this.index();
+    return this.buffer.toString("utf8", this.contentTypeStart, this.contentTypeEnd);
+  }
+
+  text(): string {
+    this.index();
+    return this.buffer.toString("utf8", this.payloadStart, this.payloadEnd);
+  }
+
+  json(): unknown {
+    try {
+      return JSON.parse(this.text());
+    } catch (error) {
+      throw new FlowctlError({
+        code: "sdk/payload-not-json",
+        kind: "invalid",
+        message: `the payload of event ${JSON.stringify(this.id)} is not JSON: ${messageOf(error)}`,
+        cause: error,
+      });
+    }
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    const entries: Record<string, string> = {};
+    const reader = new WireReader(this.buffer, this.body, this.end);
+    while (!reader.done) {
+      const tag = reader.tag();
+      if (tag !== EventTag.metadata) {
+        reader.skip(tag);
+        continue;
+      }
+      const [key, value] = readEntry(reader);
+      Object.defineProperty(entries, key, { value, enumerable: true, configurable: true, writable: true });
+    }
+    return entries;
+  }
+
+  get timestamp(): Date | undefined {
+    const reader = new WireReader(this.buffer, this.body, this.end);
+    let found = false;
+    let seconds = 0;
+    let nanos = 0;
+    while (!reader.done) {
+      const tag = reader.tag();
+      if (tag !== EventTag.timestamp) {
+        reader.skip(tag);
+        continue;
+      }
+      found = true;
+      const inner = new WireReader(this.buffer, 0, reader.lengthEnd());
+      inner.position = reader.position;
+      while (!inner.done) {
+        const field = inner.tag();
+        if (field === 0x08) seconds = Number(BigInt.asIntN(64, inner.uint64()));
+        else if (field === 0x10) nanos = Number(BigInt.asIntN(32, inner.uint64()));
+        else inner.skip(field);
+      }
+      reader.position = inner.end;
+    }
+    return found ? new Date(seconds * 1000 + Math.floor(nanos / 1e6)) : undefined;
+  }
+
+  /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
+  private index(): void {
+    if (this.indexed) return;
+    const reader = new WireReader(this.buffer, this.body, this.end);
+    while (!reader.done) {
+      const tag = reader.tag();
+      if ((tag & 7) !== WireType.bytes) {
+        reader.skip(tag);
+        continue;
+      }
+      const end = reader.lengthEnd();
+      const start = reader.position;
+      switch (tag) {
+        case EventTag.id:
+          this.idStart = start;
+          this.idEnd = end;
+          break;
+        case EventTag.type:
+          this.typeStart = start;
+          this.typeEnd = end;
+          break;
+        case EventTag.payload:
+          this.payloadStart = start;
+          this.payloadEnd = end;
+          break;
+        case EventTag.sourceComponentId:
+          this.sourceStart = start;
+          this.sourceEnd = end;
+          break;
+        case EventTag.contentType:
+          this.contentTypeStart = start;
+          this.contentTypeEnd = end;
+          break;
+      }
+      reader.position = end;
+    }
+    this.indexed = true;
+  }
+}
+
+function readEntry(reader: WireReader): [key: string, value: string] {
+  const inner = new WireReader(reader.buffer, 0, reader.lengthEnd());
+  inner.position = reader.position;
+  let key = "";
+  let value = "";
+  while (!inner.done) {
+    const tag = inner.tag();
+    if (tag !== 0x0a && tag !== 0x12) {
+      inner.skip(tag);
+      continue;
+    }
+    const end = inner.lengthEnd();
+    const text = decoder.decode(inner.buffer.subarray(inner.position, end));
+    if (tag === 0x0a) key = text;
+    else value = text;
+    inner.position = end;
+  }
+  reader.position = inner.end;
+  return [key, value];
+}
+
+/** Makes views of what comes out of a batch; a subclass of EventView where the receiver keeps more with each event. */
+export type ViewFactory<View extends EventView> = (buffer: Buffer, start: number, body: number, end: number) => View;
+
+/**
+ * Reads one encoded `flowctl.event.v1.Event`, such as one from a file or another library. Copies nothing when `bytes`
+ * is the body of a frame already; else once.
+ */
+export function viewOfEvent(bytes: Uint8Array): EventView {
+  if (bytes.length > 0x7fff_ffff) throw malformed("an event of more than 2 GiB");
+  const header: number[] = [EVENT_IN_BATCH_TAG];
+  let rest = bytes.length;
+  while (rest > 0x7f) {
+    header.push((rest & 0x7f) | 0x80);
+    rest >>>= 7;
+  }
+  header.push(rest);
+  const buffer = Buffer.allocUnsafe(header.length + bytes.length);
+  buffer.set(header);
+  buffer.set(bytes, header.length);
+  return new EventView(buffer, 0, header.length, buffer.length);
+}
