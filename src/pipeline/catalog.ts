@@ -30,5 +30,12 @@ export interface SettingProblem {
   readonly offset?: number;
 }
 
-/** All built-ins, by name. Passed in by whoever loads a pipeline, so that the model does not know the components. */
+/**
+ * All built-ins, by `builtinKey`. Passed in by whoever loads a pipeline, so that the model does not know the components.
+ */
 export type BuiltinCatalog = ReadonlyMap<string, BuiltinSpec>;
+
+/** The key of a built-in in the catalog. A name is unique within a type only: there is a `file` source and a `file` sink. */
+export function builtinKey(type: ComponentType, name: string): string {
+  return `${type}/${name}`;
+}

@@ -1,0 +1,126 @@
+import { describe, expect, it } from "vitest";
+import { hasCode } from "../../foundation/errors.ts";
+import { ExpressionCompiler } from "./expression.ts";
+import { toJson } from "./to-json.ts";
+
+const compiler = new ExpressionCompiler({
+  payload: "dyn",
+  type: "string",
+  metadata: "map<string, string>",
+  timestamp: "dyn",
+});
+
+const scope = {
+  payload: {
+    mag: 4.5,
+    whole: 4,
+    text: "x",
+    nothing: null,
+    list: [1, 2, 3],
+    nested: { deep: 1 },
+    time: 1517966773840,
+  },
+  event_type: "quake",
+  metadata: { region: "eu" },
+  timestamp: null,
+};
+
+function evaluate(text: string): unknown {
+  return toJson(compiler.mustCompile(text).evaluate(scope));
+}
+
+describe("an expression", () => {
+  it.each([
+    ["payload.mag >= 4.5", true],
+    ["payload.mag >= 4", true],
+    ["payload.whole >= 4.0", true],
+    ["payload.whole == 4", true],
+    ["4 == payload.whole", true],
+    ["payload.whole in [3, 4]", true],
+    ["payload.whole % 2 == 0", true],
+    ["payload.whole * 2 + 1", 9],
+    ["2 * payload.whole + 1", 9],
+    ["1 + payload.mag", 5.5],
+    ["size(payload.list) * 2.5", 7.5],
+    ["size(payload.list) == payload.whole - 1", true],
+    ["payload.list == [1, 2, 3]", true],
+    ["[1, 2, 3] == payload.list", true],
+  ])("mixes whole numbers and fractions freely: %s", (text, value) => {
+    expect(evaluate(text)).toBe(value);
+  });
+
+  it.each([
+    ["type == 'quake'", true],
+    ["has(payload.mag) && type.startsWith('qu')", true],
+    ["payload.list.exists(n, n > 2 && type == 'quake')", true],
+    ["payload.list.map(n, type)", ["quake", "quake", "quake"]],
+    ["{'t': type, 'l': [type]}", { t: "quake", l: ["quake"] }],
+    ["type(payload.text) == string", true],
+  ])("reads `type` as the event's type, and type(…) as CEL's function: %s", (text, value) => {
+    expect(evaluate(text)).toEqual(value);
+  });
+
+  it.each([
+    ["default(payload.absent, 3)", 3],
+    ["default(payload.absent.deeper.still, 'none')", "none"],
+    ["default(payload.nothing, 0) > 2", false],
+    ["default(payload.list[7], -1)", -1],
+    ["default(payload.mag, 0)", 4.5],
+    ["default(metadata.absent, 'x')", "x"],
+    ["has(payload.absent)", false],
+    ["payload.?absent.orValue(1)", 1],
+    ["timestamp == null", true],
+  ])("lets what is missing be asked about: %s", (text, value) => {
+    expect(evaluate(text)).toBe(value);
+  });
+
+  it.each(["payload.absent > 4", "payload.nothing > 4", "payload.text > 4", "default(payload.text > 4, true)"])(
+    "fails on what is not there or of another kind, and says where: %s",
+    (text) => {
+      const expression = compiler.mustCompile(text);
+      let failure: unknown;
+      try {
+        expression.evaluate(scope);
+      } catch (error) {
+        failure = error;
+      }
+      expect(hasCode(failure, "components/expression-failed") && failure.message).toMatch(/\(at character \d+\)$/);
+      expect(hasCode(failure, "components/expression-failed") && failure.message).toContain(`'${text}'`);
+    },
+  );
+
+  it.each([
+    ["payload.mag >=", 14],
+    ["payload.mag > 1 && magnitude > 2", 19],
+    ["type == 4", 0],
+    ["true && payload.text.nosuch()", 8],
+  ])("that cannot be compiled is a problem with its offset: %s", (text, offset) => {
+    const compiled = compiler.compile(text);
+    expect(compiled).toMatchObject({ ok: false });
+    expect(!compiled.ok && compiled.problem.offset).toBe(offset);
+  });
+
+  it.each([
+    ["timestamp(payload.time / 1000)", "2018-02-07T01:26:13.840Z"],
+    ["string(timestamp(payload.time / 1000)).substring(0, 10)", "2018-02-07"],
+    ["duration('90s')", "90s"],
+    ["b'hi'", "aGk="],
+    ["9007199254740993", "9007199254740993"],
+    ["7u", 7],
+    ["{'a': [1, {'b': 2}], 'kept': payload.nested}", { a: [1, { b: 2 }], kept: { deep: 1 } }],
+  ])("gives JSON: %s", (text, value) => {
+    expect(evaluate(text)).toEqual(value);
+  });
+
+  it("does not reach into JavaScript", () => {
+    for (const text of ["payload.constructor", "payload.__proto__", "payload.text.length"]) {
+      expect(() => compiler.mustCompile(text).evaluate(scope)).toThrow();
+    }
+  });
+});
+
+describe("toJson", () => {
+  it("returns JSON values as they are, without copying", () => {
+    expect(toJson(scope.payload)).toBe(scope.payload);
+  });
+});

@@ -1,0 +1,80 @@
+import { z } from "zod";
+import type { BuiltinSpec, SettingProblem } from "../../pipeline/catalog.ts";
+import { checkExpression } from "../expression/check-expression.ts";
+import { eventExpressions } from "../expression/event-scope.ts";
+import { checkTemplate, type Template, templateSchema } from "../expression/template.ts";
+
+export const mapConfig = z.strictObject({
+  to: templateSchema
+    .optional()
+    .describe(
+      "The new payload: one CEL expression, or an object in which every text is one, such as " +
+        "`{ place: payload.place, strong: payload.mag >= 6 }`. Left out: the payload stays, changed by `set` and `drop`.",
+    ),
+  set: z
+    .record(z.string().min(1), templateSchema)
+    .default({})
+    .describe("Fields of the payload to add or replace: field → expression over the event as it came in."),
+  drop: z.array(z.string().min(1)).default([]).describe("Fields of the payload to leave out."),
+  type: z.string().min(1).optional().describe("The new type, as it stands here. Left out: stays."),
+  type_from: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("The new type, as an expression that gives text. Not together with `type`."),
+  metadata: z
+    .record(z.string().min(1), z.string().min(1))
+    .default({})
+    .describe("Metadata to add or replace: key → expression that gives text, a number or a truth value."),
+  timestamp: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "When it happened: expression that gives a timestamp, such as `timestamp(payload.time / 1000.0)` for milliseconds.",
+    ),
+  id: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "The new id: expression that gives text. Has to be unique in the pipeline, and the same for the same event.",
+    ),
+});
+
+export type MapConfig = z.output<typeof mapConfig>;
+
+export const mapSpec: BuiltinSpec = {
+  name: "map",
+  type: "processor",
+  summary: "Makes a new event of each event, by expressions.",
+  schema: mapConfig,
+  paths: {},
+  consumes: [],
+  produces: [],
+  check(settings) {
+    const config = settings as MapConfig;
+    const compiler = eventExpressions();
+    const text = (path: string, value: string | undefined, types: readonly string[]): SettingProblem[] =>
+      value === undefined ? [] : checkExpression(compiler, value, { path: [path], types });
+    const problems = [
+      ...(config.to === undefined ? [] : checkTemplate(compiler, config.to as Template, ["to"])),
+      ...checkTemplate(compiler, config.set, ["set"]),
+      ...text("type_from", config.type_from, ["string"]),
+      ...text("timestamp", config.timestamp, ["google.protobuf.Timestamp"]),
+      ...text("id", config.id, ["string"]),
+    ];
+    for (const [key, value] of Object.entries(config.metadata)) {
+      const types = ["string", "int", "double", "bool"];
+      problems.push(...checkExpression(compiler, value, { path: ["metadata", key], types }));
+    }
+    if (config.type !== undefined && config.type_from !== undefined) {
+      problems.push({
+        path: ["type_from"],
+        message: "type and type_from exclude each other",
+        fix: "keep one of the two",
+      });
+    }
+    return problems;
+  },
+};
