@@ -1,12 +1,16 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import type {
   ComponentRecord,
+  DeregisterReason,
   InstanceMetrics,
+  InstanceReport,
   PipelineEvent,
   PipelineRecord,
   PipelineSpec,
   Topology,
 } from "../protocol/records.ts";
+
+export type { InstanceReport };
 
 /**
  * What the command line and the dashboard ask of a running control plane. Every call rejects with a FlowctlError:
@@ -26,27 +30,12 @@ export interface ControlPlaneClient {
   close(): void;
 }
 
-export interface InstanceReport {
-  readonly componentId: string;
-  readonly instanceId: string;
-  readonly observation: "started" | "exited" | "stopping" | "removed";
-  readonly exitCode?: number;
-  readonly oomKilled?: boolean;
-  readonly willRestart?: boolean;
-  readonly message?: string;
-}
-
 /** What a component asks of the control plane: the client side of ComponentRegistry. Same errors as above. */
 export interface RegistryClient {
   register(registration: Registration, signal: AbortSignal): Promise<Registered>;
   /** Rejects with `registry/unknown-instance` when the control plane does not know the instance: register again. */
   heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<void>;
-  deregister(
-    reason: "stopped" | "completed" | "failed",
-    message: string,
-    metrics: InstanceMetrics,
-    signal: AbortSignal,
-  ): Promise<void>;
+  deregister(reason: DeregisterReason, message: string, metrics: InstanceMetrics, signal: AbortSignal): Promise<void>;
   watchTopology(signal: AbortSignal): AsyncIterable<Topology>;
   /** Resolves only when the position is durable in the control plane. */
   saveCheckpoint(position: Uint8Array, signal: AbortSignal): Promise<void>;

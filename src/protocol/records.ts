@@ -79,6 +79,20 @@ export interface PipelineEvent {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+/** What a driver or the command line saw of an instance from outside, or is about to do with it. */
+export interface InstanceReport {
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly observation: "started" | "exited" | "stopping" | "removed";
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  readonly willRestart?: boolean;
+  readonly message?: string;
+}
+
+/** Why an instance deregisters: told to stop, its data has ended, or it cannot go on. */
+export type DeregisterReason = "stopped" | "completed" | "failed";
+
 /** What the control plane is told of a pipeline: its topology and policies, nothing about how it is run. */
 export interface PipelineSpec {
   readonly name: string;

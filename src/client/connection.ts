@@ -1,0 +1,124 @@
+import {
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceDefinition,
+  type ServiceError,
+} from "@grpc/grpc-js";
+import { FlowctlError } from "../foundation/errors.ts";
+import { clientChannelOptions } from "../protocol/channel-options.ts";
+import { ended, fromServiceError } from "../protocol/grpc-errors.ts";
+import { loadService, type ServiceName } from "../protocol/service-definitions.ts";
+
+/** One channel to one service of a peer. It connects at the first call, and by itself again whenever it broke. */
+export interface Connection {
+  /** Rejects with what the server threw, with `client/unreachable`, or as cancelled once the signal fires. */
+  call<Request, Response>(method: string, request: Request, signal: AbortSignal): Promise<Response>;
+  /**
+   * Ends when the signal fires or when the server ends a `finite` stream; throws otherwise, also when the server ends
+   * a stream that should go on.
+   */
+  stream<Request, Response>(
+    method: string,
+    request: Request,
+    options: { readonly finite: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<Response>;
+  /** Ends every call. Idempotent. */
+  close(): void;
+}
+
+/** `address` is `host:port`, as anything that gRPC resolves. */
+export function connect(address: string, service: ServiceName): Connection {
+  const definition = loadService(service);
+  const client = new Client(address, credentials.createInsecure(), clientChannelOptions());
+  return {
+    call: (method, request, signal) => unary(client, address, methodOf(definition, method), request, signal),
+    stream: (method, request, options, signal) =>
+      serverStream(client, address, methodOf(definition, method), request, options, signal),
+    close: () => client.close(),
+  };
+}
+
+type Method = ServiceDefinition[string];
+
+function methodOf(definition: ServiceDefinition, name: string): Method {
+  const method = definition[name];
+  if (method === undefined) {
+    throw new FlowctlError({
+      code: "client/no-method",
+      kind: "internal",
+      message: `the service has no method ${name}`,
+    });
+  }
+  return method;
+}
+
+function unary<Request, Response>(
+  client: Client,
+  address: string,
+  method: Method,
+  request: Request,
+  signal: AbortSignal,
+): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(ended(signal, address));
+    const call = client.makeUnaryRequest<Request, Response>(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      new Metadata(),
+      (error, response) => {
+        signal.removeEventListener("abort", onAbort);
+        if (error !== null) reject(fromServiceError(error, address, signal));
+        else resolve(response as Response);
+      },
+    );
+    const onAbort = (): void => call.cancel();
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+async function* serverStream<Request, Response>(
+  client: Client,
+  address: string,
+  method: Method,
+  request: Request,
+  options: { readonly finite: boolean },
+  signal: AbortSignal,
+): AsyncGenerator<Response> {
+  if (signal.aborted) return;
+  const call: ClientReadableStream<Response> = client.makeServerStreamRequest<Request, Response>(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    new Metadata(),
+  );
+  const onAbort = (): void => call.cancel();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for await (const message of call as AsyncIterable<Response>) yield message;
+    if (!options.finite && !signal.aborted) {
+      throw new FlowctlError({
+        code: "client/stream-ended",
+        kind: "unavailable",
+        message: `${address} ended the stream ${method.path}`,
+      });
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    throw isServiceError(error) ? fromServiceError(error, address, signal) : error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // The cancelled status that follows is nobody's any more.
+    call.on("error", () => undefined);
+    call.cancel();
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "metadata" in error;
+}

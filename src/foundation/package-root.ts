@@ -1,0 +1,36 @@
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { FlowctlError } from "./errors.ts";
+
+/**
+ * Absolute path of the folder that holds flowctl's package.json, `proto/` and `dist/`, wherever this module was loaded
+ * from: the sources, a bundle, or an installed package. Reads the file system. Throws `foundation/no-package-root` when
+ * the installation is incomplete.
+ */
+export function packageRoot(from: string = import.meta.url): string {
+  let folder = dirname(fileURLToPath(from));
+  for (;;) {
+    if (isPackageRoot(folder)) return folder;
+    const parent = dirname(folder);
+    if (parent === folder) {
+      throw new FlowctlError({
+        code: "foundation/no-package-root",
+        kind: "internal",
+        message: `flowctl's package.json is in no folder above ${fileURLToPath(from)}`,
+        fix: "Install flowctl again; its files must stay together.",
+      });
+    }
+    folder = parent;
+  }
+}
+
+function isPackageRoot(folder: string): boolean {
+  let text: string;
+  try {
+    text = readFileSync(join(folder, "package.json"), "utf8");
+  } catch {
+    return false;
+  }
+  return (JSON.parse(text) as { readonly name?: unknown }).name === "flowctl";
+}

@@ -1,0 +1,108 @@
+import type { ComponentType } from "../pipeline/pipeline.ts";
+import type { ComponentRecord, ComponentState, Connections, InstanceMetrics, InstanceRecord } from "./records.ts";
+import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
+
+/** flowctl.registry.v1.Component as proto-loader takes and gives it. */
+export interface ComponentMessage {
+  readonly componentId: string;
+  readonly type: string;
+  readonly state: string;
+  readonly connections: Connections | null;
+  readonly desiredInstances: number;
+  readonly instances: readonly InstanceMessage[];
+}
+
+interface InstanceMessage {
+  readonly instanceId: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly address: string;
+  readonly healthEndpoint: string;
+  readonly lastHeartbeat: TimeMessage | null;
+  readonly registeredAt: TimeMessage | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly metrics: InstanceMetrics | null;
+  readonly restarts: number;
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+}
+
+export const componentType = enumCodec<ComponentType>("COMPONENT_TYPE", ["source", "processor", "sink"]);
+export const componentState = enumCodec<ComponentState>("COMPONENT_STATE", [
+  "starting",
+  "healthy",
+  "degraded",
+  "unhealthy",
+  "stopping",
+  "completed",
+  "failed",
+]);
+
+/** The metrics of an instance that has not reported any. */
+export const noMetrics: InstanceMetrics = {
+  eventsIn: 0,
+  eventsOut: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  eventsDropped: 0,
+  eventsFiltered: 0,
+  eventsFailed: 0,
+  inFlight: 0,
+  deadLetters: 0,
+  retries: 0,
+  waiting: {},
+  backpressure: 0,
+};
+
+export function decodeMetrics(message: InstanceMetrics | null): InstanceMetrics {
+  return message ?? noMetrics;
+}
+
+export function encodeComponent(component: ComponentRecord): ComponentMessage {
+  return {
+    componentId: component.id,
+    type: componentType.encode(component.type),
+    state: componentState.encode(component.state),
+    connections: component.connections,
+    desiredInstances: component.desiredInstances,
+    instances: component.instances.map(encodeInstance),
+  };
+}
+
+export function decodeComponent(message: ComponentMessage): ComponentRecord {
+  return {
+    id: message.componentId,
+    type: componentType.require(message.type, "type"),
+    state: componentState.require(message.state, "state"),
+    connections: decodeConnections(message.connections),
+    desiredInstances: message.desiredInstances,
+    instances: message.instances.map(decodeInstance),
+  };
+}
+
+export function decodeConnections(message: Connections | null): Connections {
+  return { upstream: message?.upstream ?? [], downstream: message?.downstream ?? [] };
+}
+
+function encodeInstance(instance: InstanceRecord): InstanceMessage {
+  const { id, state, lastHeartbeat, registeredAt, ...same } = instance;
+  return {
+    ...same,
+    instanceId: id,
+    state: componentState.encode(state),
+    lastHeartbeat: toTime(lastHeartbeat),
+    registeredAt: toTime(registeredAt),
+  };
+}
+
+function decodeInstance(message: InstanceMessage): InstanceRecord {
+  const { instanceId, state, lastHeartbeat, registeredAt, metrics, ...same } = message;
+  return {
+    ...same,
+    id: instanceId,
+    state: componentState.require(state, "state"),
+    lastHeartbeat: fromTime(lastHeartbeat),
+    registeredAt: fromTime(registeredAt),
+    metrics: decodeMetrics(metrics),
+  };
+}

@@ -1,0 +1,130 @@
+import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
+import { cancelled } from "../foundation/clock.ts";
+import { type ErrorKind, FlowctlError, messageOf } from "../foundation/errors.ts";
+
+/**
+ * The error itself as JSON, so that it comes back on the other side as what it was. Clients in other languages find the
+ * code alone in `flowctl-code`.
+ */
+const detailKey = "flowctl-error-bin";
+const codeKey = "flowctl-code";
+
+/** HTTP/2 peers refuse large header blocks; what is longer is cut. */
+const maxTextLength = 1500;
+
+const statusOfKind: Readonly<Record<ErrorKind, status>> = {
+  usage: status.INVALID_ARGUMENT,
+  invalid: status.INVALID_ARGUMENT,
+  "not-found": status.NOT_FOUND,
+  conflict: status.FAILED_PRECONDITION,
+  unavailable: status.UNAVAILABLE,
+  denied: status.PERMISSION_DENIED,
+  timeout: status.DEADLINE_EXCEEDED,
+  cancelled: status.CANCELLED,
+  failed: status.ABORTED,
+  internal: status.INTERNAL,
+};
+
+const kindOfStatus: ReadonlyMap<status, ErrorKind> = new Map([
+  [status.INVALID_ARGUMENT, "invalid"],
+  [status.OUT_OF_RANGE, "invalid"],
+  [status.NOT_FOUND, "not-found"],
+  [status.UNIMPLEMENTED, "not-found"],
+  [status.FAILED_PRECONDITION, "conflict"],
+  [status.ALREADY_EXISTS, "conflict"],
+  [status.UNAVAILABLE, "unavailable"],
+  [status.RESOURCE_EXHAUSTED, "unavailable"],
+  [status.PERMISSION_DENIED, "denied"],
+  [status.UNAUTHENTICATED, "denied"],
+  [status.DEADLINE_EXCEEDED, "timeout"],
+  [status.CANCELLED, "cancelled"],
+  [status.ABORTED, "failed"],
+] satisfies [status, ErrorKind][]);
+
+interface WireError {
+  readonly code: string;
+  readonly kind: ErrorKind;
+  readonly message: string;
+  readonly fix?: string;
+  readonly path?: string;
+}
+
+/**
+ * What a server answers for anything that was thrown: the gRPC status of the error's kind, its message as details, and
+ * the error itself in the trailers. What is no FlowctlError is a defect and becomes `internal`.
+ */
+export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" | "metadata"> {
+  const known =
+    error instanceof FlowctlError
+      ? error
+      : new FlowctlError({ code: "protocol/internal", kind: "internal", message: messageOf(error), cause: error });
+  const wire: WireError = {
+    code: known.code,
+    kind: known.kind,
+    message: known.message.slice(0, maxTextLength),
+    ...(known.fix === undefined ? {} : { fix: known.fix.slice(0, maxTextLength) }),
+    ...(known.path === undefined ? {} : { path: known.path.slice(0, maxTextLength) }),
+  };
+  const metadata = new Metadata();
+  metadata.set(codeKey, wire.code);
+  metadata.set(detailKey, Buffer.from(JSON.stringify(wire)));
+  return { code: statusOfKind[wire.kind], details: wire.message, metadata };
+}
+
+/** What a client throws for a failed call to `peer` (`host:port`, for the message). */
+export function fromServiceError(error: ServiceError, peer: string, signal?: AbortSignal): FlowctlError {
+  const carried = decodeCarried(error);
+  if (carried !== undefined) return carried;
+  if (error.code === status.CANCELLED && signal?.aborted) return ended(signal, peer);
+  if (error.code === status.UNAVAILABLE) return unreachable(peer, error);
+  return new FlowctlError({
+    code: error.code === status.DEADLINE_EXCEEDED ? "client/timeout" : "client/call-failed",
+    kind: kindOfStatus.get(error.code) ?? "internal",
+    message: `the call to ${peer} failed: ${error.details || error.message}`,
+    cause: error,
+  });
+}
+
+/** The error of a call whose signal fired: out of time means that nobody answered, anything else that it was ended. */
+export function ended(signal: AbortSignal, peer: string): FlowctlError {
+  const reason: unknown = signal.reason;
+  const timedOut = reason instanceof Error && reason.name === "TimeoutError";
+  return timedOut ? unreachable(peer, reason) : cancelled(signal);
+}
+
+function unreachable(peer: string, cause: unknown): FlowctlError {
+  return new FlowctlError({
+    code: "client/unreachable",
+    kind: "unavailable",
+    message: `nothing answers at ${peer}`,
+    cause,
+  });
+}
+
+function decodeCarried(error: ServiceError): FlowctlError | undefined {
+  const [value] = error.metadata?.get(detailKey) ?? [];
+  if (!Buffer.isBuffer(value)) return undefined;
+  const wire = parse(value.toString("utf8"));
+  return wire === undefined ? undefined : new FlowctlError({ ...wire, cause: error });
+}
+
+/** Undefined for what another server may have put under our key. */
+function parse(text: string): WireError | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  const { code, kind, message, fix, path } = value as Record<string, unknown>;
+  if (typeof code !== "string" || typeof message !== "string") return undefined;
+  if (typeof kind !== "string" || !Object.hasOwn(statusOfKind, kind)) return undefined;
+  return {
+    code,
+    kind: kind as ErrorKind,
+    message,
+    ...(typeof fix === "string" ? { fix } : {}),
+    ...(typeof path === "string" ? { path } : {}),
+  };
+}
