@@ -148,6 +148,8 @@ export interface Upstream {
   /** All its instances have completed: nothing will ever come from it. */
   readonly completed: boolean;
   readonly deadLetters: boolean;
+  /** How many instances it has when all are up. */
+  readonly desiredInstances: number;
 }
 
 export interface UpstreamInstance {

@@ -14,6 +14,7 @@ interface UpstreamMessage {
   readonly instances: readonly { readonly instanceId: string; readonly address: string; readonly completed: boolean }[];
   readonly completed: boolean;
   readonly deadLetters: boolean;
+  readonly desiredInstances: number;
 }
 
 interface DownstreamMessage {
@@ -67,6 +68,7 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
         instances: upstream.instances,
         completed: upstream.completed,
         deadLetters: upstream.deadLetters,
+        desiredInstances: upstream.desiredInstances,
       }),
     ),
     downstreams: (message?.downstreams ?? []).map(
