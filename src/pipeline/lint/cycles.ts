@@ -1,0 +1,55 @@
+import type { KeyPath } from "../problem.ts";
+import { reportAt, reportAtKey } from "../resolve/scope.ts";
+import { makeTopology } from "../topology.ts";
+import type { LintContext } from "./lint-context.ts";
+
+/** Events do not come back to where they were, and nothing waits for itself. */
+export function lintCycles(context: LintContext): void {
+  lintEventCycles(context);
+  lintStartCycles(context);
+}
+
+function lintEventCycles(context: LintContext): void {
+  const { resolved, scope } = context;
+  const nodes = resolved.components.map(({ component }) => ({
+    id: component.id,
+    inputs: component.type === "source" ? [] : component.inputs.filter((input) => input.from !== component.id),
+    onError:
+      component.onError.to === undefined || component.onError.to === component.id ? {} : { to: component.onError.to },
+  }));
+  for (const cycle of makeTopology(nodes).cycles) {
+    const [first = ""] = cycle;
+    const last = cycle.at(-1) ?? first;
+    const owner = resolved.components.find((item) => item.component.id === first);
+    const path: KeyPath = owner?.path ?? [];
+    const index = owner?.component.inputs.findIndex((input) => input.from === last) ?? -1;
+    reportAt(scope, index === -1 ? path : [...path, "inputs", index], {
+      code: "pipeline/cycle",
+      message: `Events go round in a circle: ${[...cycle, first].join(" → ")}`,
+      fix: `Remove one of these connections, such as the one from \`${last}\` to \`${first}\`.`,
+    });
+  }
+}
+
+function lintStartCycles(context: LintContext): void {
+  const { resolved, scope } = context;
+  const items = [
+    ...resolved.components.map((item) => ({ path: item.path, id: item.component.id, needs: item.component.dependsOn })),
+    ...resolved.services.map((item) => ({ path: item.path, id: item.service.id, needs: item.service.dependsOn })),
+  ];
+  const nodes = items.map(({ id, needs }) => ({
+    id,
+    inputs: Object.keys(needs)
+      .filter((need) => need !== id)
+      .map((from) => ({ from })),
+  }));
+  for (const cycle of makeTopology(nodes).cycles) {
+    const [first = ""] = cycle;
+    const path = items.find((item) => item.id === first)?.path ?? [];
+    reportAtKey(scope, [...path, "depends_on"], {
+      code: "pipeline/depends-on-cycle",
+      message: `Each waits for the next to start: ${[first, ...cycle.slice(1).toReversed(), first].join(" → ")}`,
+      fix: "Remove one of these from `depends_on`.",
+    });
+  }
+}

@@ -1,0 +1,42 @@
+import { listed, suggestion } from "../did-you-mean.ts";
+import { reportAt } from "../resolve/scope.ts";
+import type { LintContext } from "./lint-context.ts";
+import { idsOf } from "./lint-context.ts";
+
+/** `to` of a dead letter names another component, and that is a sink which runs. */
+export function lintDeadLetters(context: LintContext): void {
+  const { scope, resolved } = context;
+  for (const { component, path, active } of resolved.components) {
+    const to = component.onError.to;
+    if (to === undefined) continue;
+    const at = [...path, "on_error", "to"];
+    const target = context.declared.get(to);
+    const sinks = idsOf(context, "sinks").filter((id) => id !== component.id);
+    const otherwise = sinks.length === 0 ? "Declare a sink for dead letters." : `Use one of ${listed(sinks)}.`;
+    if (to === component.id) {
+      reportAt(scope, at, {
+        code: "pipeline/self-input",
+        message: `\`${component.id}\` sends its dead letters to itself`,
+        fix: otherwise,
+      });
+    } else if (target === undefined) {
+      reportAt(scope, at, {
+        code: "pipeline/unknown-dead-letter",
+        message: `The dead letters of \`${component.id}\` go to \`${to}\`, which does not exist`,
+        fix: suggestion(to, sinks, otherwise),
+      });
+    } else if (target.section !== "sinks") {
+      reportAt(scope, at, {
+        code: "pipeline/dead-letter-not-a-sink",
+        message: `The dead letters of \`${component.id}\` go to \`${to}\`, which is a ${target.section.slice(0, -1)} and not a sink`,
+        fix: otherwise,
+      });
+    } else if (active && target.active === false) {
+      reportAt(scope, at, {
+        code: "pipeline/inactive-input",
+        message: `The dead letters of \`${component.id}\` go to \`${to}\`, whose profile is not active`,
+        fix: `Activate it with \`--profile\`, or take \`profiles\` away from \`${to}\`.`,
+      });
+    }
+  }
+}

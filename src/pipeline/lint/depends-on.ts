@@ -1,0 +1,42 @@
+import { listed, suggestion } from "../did-you-mean.ts";
+import { reportAt, reportAtKey } from "../resolve/scope.ts";
+import { nodeAt } from "../source/source-node.ts";
+import type { LintContext } from "./lint-context.ts";
+
+/** What something waits for exists, runs, is not itself, and can be what is waited for. */
+export function lintDependsOn(context: LintContext): void {
+  const { scope, resolved, declared } = context;
+  const items = [
+    ...resolved.components.map((item) => ({ ...item, settings: item.component })),
+    ...resolved.services.map((item) => ({ ...item, settings: item.service })),
+  ];
+  for (const item of items) {
+    const { id, dependsOn } = item.settings;
+    const isList = nodeAt(scope.root, [...item.path, "depends_on"])?.kind === "list";
+    Object.entries(dependsOn).forEach(([need, dependency], index) => {
+      const report = isList ? reportAt : reportAtKey;
+      const at = [...item.path, "depends_on", isList ? index : need];
+      const target = declared.get(need);
+      const others = [...declared.keys()].filter((other) => other !== id);
+      if (need === id) {
+        report(scope, at, {
+          code: "pipeline/depends-on-itself",
+          message: `\`${id}\` waits for itself to start`,
+          fix: "Remove it from its `depends_on`.",
+        });
+      } else if (target === undefined) {
+        report(scope, at, {
+          code: "pipeline/unknown-dependency",
+          message: `\`${id}\` waits for \`${need}\`, which does not exist`,
+          fix: suggestion(need, others, others.length === 0 ? "Remove it." : `Use one of ${listed(others)}.`),
+        });
+      } else if (item.active && target.active === false && dependency.required) {
+        report(scope, at, {
+          code: "pipeline/inactive-dependency",
+          message: `\`${id}\` waits for \`${need}\`, whose profile is not active`,
+          fix: "Activate it with `--profile`, or write `required: false`.",
+        });
+      }
+    });
+  }
+}

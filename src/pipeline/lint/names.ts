@@ -1,0 +1,65 @@
+import { reportAt, reportAtKey } from "../resolve/scope.ts";
+import { idPattern } from "../schema/scalars.ts";
+import { nodeAt } from "../source/source-node.ts";
+import type { LintContext } from "./lint-context.ts";
+
+/** The host name of the control plane in a pipeline's network. */
+const reservedIds = new Set(["control-plane"]);
+const longest = 63;
+const sections = ["sources", "processors", "sinks", "services"] as const;
+const resourceSections = ["secrets", "configs", "volumes", "networks"] as const;
+
+/** Names are legal, and ids are unique over all sections, since each is a host name. */
+export function lintNames(context: LintContext): void {
+  const { scope } = context;
+  const name = context.resolved.pipeline.name;
+  if (!idPattern.test(name) || name.length > longest) {
+    reportAt(scope, context.nameOverride === undefined ? ["name"] : [], {
+      code: "pipeline/invalid-name",
+      message: `${JSON.stringify(name)} cannot be the name of a pipeline`,
+      fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit.`,
+    });
+  }
+  const seen = new Map<string, string>();
+  for (const section of sections) {
+    for (const id of keysOf(context, section)) {
+      const path = [section, id];
+      if (!idPattern.test(id) || id.length > longest) {
+        reportAtKey(scope, path, {
+          code: "pipeline/invalid-name",
+          message: `${JSON.stringify(id)} cannot be the id of a ${section.slice(0, -1)}`,
+          fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit; it becomes a host name.`,
+        });
+      } else if (reservedIds.has(id)) {
+        reportAtKey(scope, path, {
+          code: "pipeline/reserved-name",
+          message: `\`${id}\` is the name of flowctl's own part of the pipeline`,
+          fix: "Choose another id.",
+        });
+      }
+      const other = seen.get(id);
+      if (other !== undefined) {
+        reportAtKey(scope, path, {
+          code: "pipeline/duplicate-id",
+          message: `\`${id}\` is declared in \`${other}\` already`,
+          fix: "Choose another id: they are unique over sources, processors, sinks and services.",
+        });
+      } else seen.set(id, section);
+    }
+  }
+  for (const section of resourceSections) {
+    for (const key of keysOf(context, section)) {
+      if (/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(key)) continue;
+      reportAtKey(scope, [section, key], {
+        code: "pipeline/invalid-name",
+        message: `${JSON.stringify(key)} cannot be a name in \`${section}\``,
+        fix: "Use letters, digits, `.`, `-` and `_`, beginning with a letter or digit.",
+      });
+    }
+  }
+}
+
+function keysOf(context: LintContext, section: string): readonly string[] {
+  const node = nodeAt(context.scope.root, [section]);
+  return node?.kind === "map" ? [...node.entries.keys()] : [];
+}

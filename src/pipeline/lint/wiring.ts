@@ -1,0 +1,124 @@
+import { closest, listed, suggestion } from "../did-you-mean.ts";
+import type { KeyPath } from "../problem.ts";
+import type { ResolvedComponent } from "../resolve/resolved.ts";
+import { reportAt, reportAtKey } from "../resolve/scope.ts";
+import type { LintContext } from "./lint-context.ts";
+import { idsOf, isBroken } from "./lint-context.ts";
+
+/** Every component is wired to others that exist, in the direction that its type allows. */
+export function lintWiring(context: LintContext): void {
+  const { resolved, scope } = context;
+  const active = resolved.components.filter((item) => item.active);
+  const deadLetterTargets = new Set(
+    resolved.components.map(({ component }) => component.onError.to && meant(context, component.onError.to, ["sinks"])),
+  );
+  const brokenWiring = resolved.components.some((item) => isBroken(context, item, "inputs", "on_error"));
+  const lostComponents = [...context.declared.values()].some((item) => item.active === undefined);
+  const consumed = new Set(
+    active.flatMap((item) =>
+      item.component.inputs.map((input) => meant(context, input.from, ["sources", "processors"])),
+    ),
+  );
+
+  for (const item of resolved.components) {
+    const { component, path } = item;
+    const inputsPath = [...path, "inputs"];
+    if (component.type === "source" && component.inputs.length > 0) {
+      reportAtKey(scope, inputsPath, {
+        code: "pipeline/source-with-inputs",
+        message: `The source \`${component.id}\` has inputs, and sources take none`,
+        fix: "Remove `inputs`, or move it to `processors`.",
+      });
+      continue;
+    }
+    lintInputs(context, item, inputsPath);
+    const needsInputs = component.type !== "source" && !deadLetterTargets.has(component.id);
+    if (needsInputs && component.inputs.length === 0 && !isBroken(context, item, "inputs") && !brokenWiring) {
+      reportAtKey(scope, path, {
+        code: "pipeline/no-inputs",
+        message: `The ${component.type} \`${component.id}\` takes events from nobody`,
+        fix:
+          component.type === "sink"
+            ? "Name the components it takes events from in `inputs`, or make it the `to` of an `on_error`."
+            : "Name the components it takes events from in `inputs`.",
+      });
+    }
+    if (component.type === "sink" || !item.active || consumed.has(component.id) || brokenWiring || lostComponents)
+      continue;
+    reportAtKey(scope, path, {
+      code: "pipeline/unused-component",
+      message: `Nobody takes the events of the ${component.type} \`${component.id}\``,
+      fix: `Add \`${component.id}\` to the \`inputs\` of a processor or sink, or remove it.`,
+    });
+  }
+  if (active.length === 0 && context.declared.size === 0 && resolved.components.length === 0) {
+    if (!["sources", "processors", "sinks"].some((section) => scope.tainted([section]))) {
+      reportAt(scope, [], {
+        code: "pipeline/no-components",
+        message: "The file declares no components",
+        fix: "Declare at least one source and one sink; `flowctl init` writes a pipeline to start from.",
+      });
+    }
+  } else if (active.length === 0 && resolved.components.length > 0) {
+    const profiles = new Set(resolved.components.flatMap((item) => item.file.profiles ?? []));
+    reportAtKey(scope, resolved.components[0]?.path ?? [], {
+      code: "pipeline/no-active-component",
+      message: "No component is active: each belongs to a profile that is not",
+      fix: `Activate one with \`--profile\`: ${listed(profiles)}.`,
+    });
+  }
+}
+
+/** The component that a reference names, or that it probably meant, lest one slip be reported at both ends. */
+function meant(context: LintContext, id: string, sections: readonly ("sources" | "processors" | "sinks")[]): string {
+  return context.declared.has(id) ? id : (closest(id, idsOf(context, ...sections)) ?? id);
+}
+
+function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: KeyPath): void {
+  const { scope } = context;
+  const { component } = item;
+  const seen = new Set<string>();
+  component.inputs.forEach((input, index) => {
+    const written = item.file.inputs?.[index];
+    const at = typeof written === "string" ? [...inputsPath, index] : [...inputsPath, index, "from"];
+    const target = context.declared.get(input.from);
+    const candidates = idsOf(context, "sources", "processors").filter((id) => id !== component.id);
+    if (input.from === component.id) {
+      reportAt(scope, at, {
+        code: "pipeline/self-input",
+        message: `\`${component.id}\` takes its own events`,
+        fix: "Remove it from its `inputs`.",
+      });
+    } else if (seen.has(input.from)) {
+      reportAt(scope, at, {
+        code: "pipeline/duplicate-input",
+        message: `\`${input.from}\` is among the inputs of \`${component.id}\` twice`,
+        fix: "Remove one of the two; several event types can stand in one `types`.",
+      });
+    } else if (target === undefined) {
+      reportAt(scope, at, {
+        code: "pipeline/unknown-input",
+        message: `\`${component.id}\` takes events from \`${input.from}\`, which does not exist`,
+        fix: suggestion(
+          input.from,
+          candidates,
+          candidates.length === 0 ? "Declare it under `sources`." : `Use one of ${listed(candidates)}.`,
+        ),
+      });
+    } else if (target.section === "sinks" || target.section === "services") {
+      const what = target.section === "sinks" ? "sink" : "service";
+      reportAt(scope, at, {
+        code: "pipeline/input-gives-no-events",
+        message: `\`${component.id}\` takes events from the ${what} \`${input.from}\`, and ${what}s give none`,
+        fix: `Take them from ${candidates.length === 0 ? "a source" : `one of ${listed(candidates)}`}.`,
+      });
+    } else if (item.active && target.active === false) {
+      reportAt(scope, at, {
+        code: "pipeline/inactive-input",
+        message: `\`${component.id}\` takes events from \`${input.from}\`, whose profile is not active`,
+        fix: `Activate it with \`--profile\`, or give \`${component.id}\` the same \`profiles\`.`,
+      });
+    }
+    seen.add(input.from);
+  });
+}

@@ -1,0 +1,159 @@
+import { access } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type { BuiltinCatalog } from "./catalog.ts";
+import { lint } from "./lint/lint.ts";
+import type { DriverName, Pipeline } from "./pipeline.ts";
+import type { Problem } from "./problem.ts";
+import { ProblemList } from "./problem.ts";
+import { envFilesOf } from "./resolve/resolve-environment.ts";
+import { resolvePipeline } from "./resolve/resolve-pipeline.ts";
+import type { Scope } from "./resolve/scope.ts";
+import { checkStructure } from "./schema/check-structure.ts";
+import type { PipelineFile } from "./schema/pipeline-file.ts";
+import { parseEnvFile } from "./source/env-file.ts";
+import type { Reading } from "./source/read-files.ts";
+import { readEnvironment, readFiles } from "./source/read-files.ts";
+import { readSource } from "./source/read-source.ts";
+import { sourceFile, startOf } from "./source/source-file.ts";
+import type { MapNode } from "./source/source-node.ts";
+import { valuePlace } from "./source/source-node.ts";
+
+export interface LoadOptions {
+  /** Pipeline files, each merged over those before it. Relative ones start from the working directory; `-` is `stdin`. */
+  readonly files: readonly string[];
+  /** Folder that relative paths in the files start from. Default: that of the first file. */
+  readonly directory?: string | undefined;
+  /** The environment of the process. It wins over the `.env` file. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Active profiles; `*` is every one. */
+  readonly profiles?: readonly string[] | undefined;
+  /** Instead of `.env` in `directory`; has to exist. */
+  readonly envFile?: string | undefined;
+  readonly catalog: BuiltinCatalog;
+  /** Wins over `driver` in the file. */
+  readonly driver?: DriverName | undefined;
+  /** Wins over `name` in the file. */
+  readonly name?: string | undefined;
+  /** Content of the file `-`. */
+  readonly stdin?: string | Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A pipeline, or every mistake that was found. */
+export type LoadResult =
+  | {
+      readonly ok: true;
+      readonly pipeline: Pipeline;
+      /** All of severity `warning`. */
+      readonly warnings: readonly Problem[];
+      /** Text of every file that was read, by path: what `renderProblems` quotes from. */
+      readonly texts: ReadonlyMap<string, string>;
+    }
+  | {
+      readonly ok: false;
+      /** Errors, at least one, and warnings, by file, line and column. */
+      readonly problems: readonly Problem[];
+      readonly texts: ReadonlyMap<string, string>;
+    };
+
+/**
+ * Reads pipeline files and checks everything that can be known without running them. Whatever the files hold, the
+ * answer is a valid pipeline or a report of all mistakes; it rejects only when `signal` is aborted.
+ */
+export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
+  const problems = new ProblemList();
+  const reading: Reading = { problems, files: new Map(), signal: options.signal, stdin: options.stdin };
+  const paths = options.files.map((path) => (path === "-" ? path : resolve(path)));
+  const first = paths[0];
+  const directory = resolve(options.directory ?? (first === undefined || first === "-" ? "." : dirname(first)));
+  for (const path of paths) problems.order(path === "-" ? "<stdin>" : path);
+  const pipeline = await load(options, paths, directory, reading);
+  options.signal?.throwIfAborted();
+  const texts = new Map([...reading.files.values()].map((file) => [file.path, file.text]));
+  const found = problems.sorted();
+  if (pipeline === undefined || problems.hasErrors) return { ok: false, problems: found, texts };
+  return { ok: true, pipeline, warnings: found, texts };
+}
+
+/** The pipeline file in a folder: flowctl.yaml, flowctl.yml, pipeline.yaml or pipeline.yml, the first there is. */
+export async function discoverPipelineFile(directory: string): Promise<string | undefined> {
+  for (const name of ["flowctl.yaml", "flowctl.yml", "pipeline.yaml", "pipeline.yml"]) {
+    const path = join(directory, name);
+    const found = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
+  }
+  return undefined;
+}
+
+async function load(
+  options: LoadOptions,
+  paths: readonly string[],
+  directory: string,
+  reading: Reading,
+): Promise<Pipeline | undefined> {
+  const { problems } = reading;
+  if (paths.length === 0) {
+    problems.add(startOf(sourceFile(join(directory, "flowctl.yaml"), directory, "")), {
+      code: "pipeline/file-missing",
+      message: `There is no pipeline file in ${directory}`,
+      fix: "Name one with `-f`, or make one with `flowctl init`.",
+    });
+    return undefined;
+  }
+  const processEnv = new Map<string, string>();
+  for (const [key, value] of Object.entries(options.env)) if (value !== undefined) processEnv.set(key, value);
+  const envFiles = options.envFile === undefined ? undefined : [resolve(options.envFile)];
+  const env = await readEnvironment(processEnv, directory, envFiles, reading);
+  const root = await readFiles({ paths, directory, env, chain: [] }, reading);
+  if (root === undefined) return undefined;
+  const structure = checkStructure(root, problems);
+  if (structure === undefined) return undefined;
+  const scope: Scope = {
+    root,
+    file: structure.file,
+    env,
+    problems,
+    tainted: structure.tainted,
+    envFiles: await readEnvFiles(root, structure.file, env, reading),
+  };
+  const resolved = await resolvePipeline(scope, {
+    directory,
+    files: [...reading.files.keys()],
+    profiles: options.profiles ?? [],
+    catalog: options.catalog,
+    driver: options.driver,
+    name: options.name,
+  });
+  await lint(scope, resolved, { catalog: options.catalog, name: options.name });
+  return resolved.pipeline;
+}
+
+async function readEnvFiles(
+  root: MapNode,
+  file: PipelineFile,
+  env: ReadonlyMap<string, string>,
+  reading: Reading,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+  const result = new Map<string, ReadonlyMap<string, string>>();
+  for (const section of ["sources", "processors", "sinks", "services"] as const) {
+    for (const [id, item] of Object.entries(file[section] ?? {})) {
+      for (const envFile of envFilesOf({ root, env }, [section, id], item)) {
+        const missing = !envFile.required && (await access(envFile.path).catch(() => true)) === true;
+        if (result.has(envFile.path) || missing) continue;
+        const source = await readSource(envFile.path, dirname(envFile.path), reading.problems, {
+          mention: valuePlace(root, envFile.at),
+          signal: reading.signal,
+        });
+        if (source !== undefined)
+          result.set(
+            envFile.path,
+            parseEnvFile(source.text, (name) => env.get(name)),
+          );
+      }
+    }
+  }
+  return result;
+}

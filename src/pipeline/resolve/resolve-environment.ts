@@ -1,0 +1,55 @@
+import type { KeyPath } from "../problem.ts";
+import type { ServiceFile } from "../schema/pipeline-file.ts";
+import { pairsOf } from "../values/pairs.ts";
+import type { Scope } from "./scope.ts";
+import { absolutePath, reportAt } from "./scope.ts";
+
+/** The files of `env_file`, absolute, each with where it is written. */
+export function envFilesOf(
+  scope: Pick<Scope, "root" | "env">,
+  path: KeyPath,
+  file: ServiceFile,
+): readonly { readonly path: string; readonly required: boolean; readonly at: KeyPath }[] {
+  if (file.env_file === undefined) return [];
+  const at = [...path, "env_file"];
+  const list = typeof file.env_file === "string" ? [file.env_file] : file.env_file;
+  return list.map((item, index) => {
+    const place = typeof file.env_file === "string" ? at : [...at, index];
+    const name = typeof item === "string" ? item : item.path;
+    const required = typeof item === "string" || !(item.required === false || item.required === "false");
+    return { path: absolutePath(scope, place, name), required, at: place };
+  });
+}
+
+/** `env_file`, then `environment`, which wins. A name without a value takes that of the host, or is left out. */
+export function resolveEnvironment(scope: Scope, path: KeyPath, file: ServiceFile): Readonly<Record<string, string>> {
+  const result = new Map<string, string>();
+  for (const envFile of envFilesOf(scope, path, file)) {
+    for (const [key, value] of scope.envFiles.get(envFile.path) ?? []) result.set(key, value);
+  }
+  const isList = Array.isArray(file.environment);
+  let index = 0;
+  for (const [key, value] of pairsOf(file.environment)) {
+    const at = [...path, "environment", isList ? index : key];
+    index++;
+    if (key === "" || key.includes("\0") || key.includes("=")) {
+      reportAt(scope, at, {
+        code: "pipeline/invalid-name",
+        message: `${JSON.stringify(key)} cannot be the name of a variable`,
+        fix: "Write NAME=value.",
+      });
+      continue;
+    }
+    if (key.startsWith("FLOWCTL_") && path[0] !== "services") {
+      reportAt(scope, at, {
+        code: "pipeline/reserved-variable",
+        message: `The variable ${key} is set by flowctl itself`,
+        fix: "Use another name; settings of the component belong in `with`.",
+      });
+    }
+    const final = value ?? scope.env.get(key);
+    if (final === undefined) result.delete(key);
+    else result.set(key, final);
+  }
+  return Object.fromEntries(result);
+}

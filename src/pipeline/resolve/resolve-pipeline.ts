@@ -1,0 +1,117 @@
+import { basename } from "node:path";
+import type { BuiltinCatalog } from "../catalog.ts";
+import { builtinKey } from "../catalog.ts";
+import { listed, suggestion } from "../did-you-mean.ts";
+import type { Component, ComponentType, DriverName, Service } from "../pipeline.ts";
+import type { KeyPath } from "../problem.ts";
+import type { ComponentFile, ServiceFile } from "../schema/pipeline-file.ts";
+import { resolveBuiltin } from "./resolve-builtin.ts";
+import { resolveComponent } from "./resolve-component.ts";
+import { resolveContainer } from "./resolve-container.ts";
+import {
+  resolveConfigs,
+  resolveNetworks,
+  resolveSchemas,
+  resolveSecrets,
+  resolveVolumes,
+} from "./resolve-resources.ts";
+import type { Resolved, ResolvedComponent, ResolvedService } from "./resolved.ts";
+import { sectionOf } from "./resolved.ts";
+import type { Scope } from "./scope.ts";
+import { reportAt } from "./scope.ts";
+
+/** What the caller of a load says besides the files. */
+export interface ResolveOptions {
+  readonly directory: string;
+  readonly files: readonly string[];
+  readonly profiles: readonly string[];
+  readonly catalog: BuiltinCatalog;
+  readonly driver?: DriverName | undefined;
+  readonly name?: string | undefined;
+}
+
+const types: readonly ComponentType[] = ["source", "processor", "sink"];
+
+/** Gives everything in the file its final form. Values that cannot be understood are reported and left out. */
+export async function resolvePipeline(scope: Scope, options: ResolveOptions): Promise<Resolved> {
+  const { file } = scope;
+  const components: ResolvedComponent[] = [];
+  for (const type of types) {
+    const section = sectionOf(type);
+    for (const [id, componentFile] of Object.entries(file[section] ?? {})) {
+      const path = [section, id];
+      const component = resolveComponent(scope, path, id, type, componentFile);
+      components.push({
+        path,
+        file: componentFile,
+        active: isActive(componentFile, options.profiles),
+        component: await completed(scope, path, component, options.catalog),
+      });
+    }
+  }
+  const services = Object.entries(file.services ?? {}).map(([id, serviceFile]): ResolvedService => {
+    const path = ["services", id];
+    const service: Service = { id, replicas: 1, ...resolveContainer(scope, path, serviceFile, "no") };
+    return { path, file: serviceFile, active: isActive(serviceFile, options.profiles), service };
+  });
+  const driver = options.driver ?? file.driver;
+  return {
+    components,
+    services,
+    pipeline: {
+      name: options.name ?? file.name ?? nameFrom(options.directory),
+      ...(driver === undefined ? {} : { driver }),
+      directory: options.directory,
+      files: options.files,
+      components: components.filter((item) => item.active).map((item) => item.component),
+      services: services.filter((item) => item.active).map((item) => item.service),
+      secrets: resolveSecrets(scope),
+      configs: resolveConfigs(scope),
+      volumes: resolveVolumes(file.volumes),
+      networks: resolveNetworks(file.networks),
+      schemas: resolveSchemas(scope),
+    },
+  };
+}
+
+async function completed(
+  scope: Scope,
+  path: KeyPath,
+  component: Component,
+  catalog: BuiltinCatalog,
+): Promise<Component> {
+  if (component.uses === undefined) return component;
+  const name = component.uses;
+  const own = catalog.get(builtinKey(component.type, name));
+  if (own !== undefined) return resolveBuiltin(scope, path, component, own);
+  const spec = [...catalog.values()].find((item) => item.name === name);
+  const section = sectionOf(component.type);
+  const fitting = [...catalog.values()].filter((item) => item.type === component.type).map((item) => item.name);
+  reportAt(scope, [...path, "uses"], {
+    code: spec === undefined ? "pipeline/unknown-builtin" : "pipeline/wrong-section",
+    message:
+      spec === undefined
+        ? `There is no built-in ${component.type} \`${component.uses}\``
+        : `The built-in \`${component.uses}\` is a ${spec.type} and cannot stand under \`${section}\``,
+    fix:
+      spec === undefined
+        ? suggestion(component.uses, fitting, `Use one of ${listed(fitting)}.`)
+        : `Move it to \`${sectionOf(spec.type)}\`, or use one of ${listed(fitting)}.`,
+  });
+  return component;
+}
+
+function isActive(file: ComponentFile | ServiceFile, profiles: readonly string[]): boolean {
+  const own = file.profiles ?? [];
+  return own.length === 0 || profiles.includes("*") || own.some((profile) => profiles.includes(profile));
+}
+
+/** A legal pipeline name from the name of a folder, as Compose makes project names. */
+function nameFrom(directory: string): string {
+  const name = basename(directory)
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_-]/g, "")
+    .replace(/^[_-]+/, "")
+    .slice(0, 63);
+  return name === "" ? "pipeline" : name;
+}

@@ -1,0 +1,67 @@
+import { z } from "zod";
+
+/**
+ * The building blocks of the schema. The `error` of each is not a sentence but says what is expected there, to follow
+ * "must be": messages are put together in one place, from it, the key and the value.
+ */
+
+/** Go's durations, as Compose takes them. */
+export const durationPattern = /^(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+$/;
+/** Docker's sizes: units are powers of 1024. */
+export const bytesPattern = /^\d+(?:\.\d+)? ?(?:[kKmMgGtTpP][iI]?)?[bB]?$/;
+/** Ids of components and services: DNS labels, so that they can be host names, and underscores. */
+export const idPattern = /^[a-z0-9][a-z0-9_-]*$/;
+
+/** A text that must not be empty. */
+export const text = (expected = "a text") =>
+  z.string({ error: expected }).min(1, { error: `${expected} that is not empty` });
+
+/** A text that may be empty. */
+export const anyText = (expected = "a text") => z.string({ error: expected });
+
+/** A value that ends up as a text; numbers and booleans are taken as they are written. */
+export const textLike = () =>
+  z.union([z.string(), z.number(), z.boolean()], { error: "a text, a number or a boolean" });
+
+export const flag = () => z.union([z.boolean(), z.string().regex(/^(?:true|false)$/)], { error: "`true` or `false`" });
+
+export const wholeNumber = (least: number, expected: string) =>
+  z.union(
+    [
+      z.int({ error: expected }).min(least, { error: expected }),
+      z.string({ error: expected }).regex(/^\d+$/, { error: expected }),
+    ],
+    { error: expected },
+  );
+
+export const duration = () =>
+  z
+    .string({ error: "a duration with a unit, such as `30s` or `1m30s`" })
+    .regex(durationPattern, { error: "a duration with a unit, such as `30s` or `1m30s`" });
+
+export const byteSize = () => {
+  const error = "a size, such as `256M` or `1gb`";
+  return z.union([z.int({ error }).min(0, { error }), z.string({ error }).regex(bytesPattern, { error })], { error });
+};
+
+export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: `one of ${values.map((value) => `\`${value}\``).join(", ")}` });
+
+/** A list of texts. */
+export const textList = (expected = "a list of texts") => z.array(anyText(), { error: expected });
+
+export const oneOrMany = (what: string) =>
+  z.union([text(what), z.array(text(what))], { error: `${what}, or a list of them` });
+
+/** `KEY: value` or `- KEY=value`. */
+export const assignments = (what: string) =>
+  z.union([z.record(z.string(), textLike().nullable()), z.array(text("`NAME=value`"))], {
+    error: `a mapping of ${what}, or a list of \`NAME=value\``,
+  });
+
+export const mapping = <T extends z.ZodType>(value: T, what: string) =>
+  z.record(z.string(), value, { error: `a mapping of ${what}` });
+
+/** A mapping with fixed keys. Keys that begin with `x-` are taken away before it sees them. */
+export const block = <T extends z.ZodRawShape>(shape: T, what: string) =>
+  z.strictObject(shape, { error: (issue) => (issue.code === "unrecognized_keys" ? undefined : what) });

@@ -1,0 +1,186 @@
+import type { KeyPath } from "../problem.ts";
+
+/**
+ * Compose keys that flowctl does not honour, and what to do instead. A key that is in none of these tables, nor in the
+ * schema, is unknown.
+ */
+type Advice = Readonly<Record<string, string>>;
+
+const removeIt = "Remove it.";
+
+const container: Advice = {
+  annotations: "Use `labels`.",
+  attach: "Remove it; choose what you see with `flowctl logs <id>`.",
+  blkio_config: removeIt,
+  cap_add: "Remove it; containers run without capabilities.",
+  cap_drop: "Remove it; containers run without capabilities as it is.",
+  cgroup: removeIt,
+  cgroup_parent: removeIt,
+  container_name: "Remove it; names are given by flowctl, and the id is the host name.",
+  cpu_count: "Use `deploy.resources.limits.cpus`.",
+  cpu_percent: "Use `deploy.resources.limits.cpus`.",
+  cpu_period: "Use `deploy.resources.limits.cpus`.",
+  cpu_quota: "Use `deploy.resources.limits.cpus`.",
+  cpu_rt_period: removeIt,
+  cpu_rt_runtime: removeIt,
+  cpu_shares: "Use `deploy.resources.limits.cpus`.",
+  cpus: "Use `deploy.resources.limits.cpus`.",
+  cpuset: removeIt,
+  credential_spec: removeIt,
+  develop: removeIt,
+  device_cgroup_rules: removeIt,
+  devices: removeIt,
+  dns: "Use `extra_hosts`.",
+  dns_opt: "Use `extra_hosts`.",
+  dns_search: "Use `extra_hosts`.",
+  domainname: "Remove it; the id of the component is its host name.",
+  expose: "Remove it; what runs in one pipeline reaches each other on every port.",
+  extends: "Use a YAML anchor and the merge key `<<`, or `include`.",
+  external_links: "Join the other's network with `networks`.",
+  gpus: removeIt,
+  group_add: "Use `user: <uid>:<gid>`.",
+  hostname: "Remove it; the id of the component is its host name.",
+  init: "Remove it; containers run with an init process as it is.",
+  ipc: removeIt,
+  isolation: removeIt,
+  label_file: "Use `labels`.",
+  links: "Remove it; what runs in one pipeline reaches each other by id. For the order of start, use `depends_on`.",
+  logging: "Remove it; `flowctl logs` shows what a component writes.",
+  mac_address: removeIt,
+  mem_limit: "Use `deploy.resources.limits.memory`.",
+  mem_reservation: "Use `deploy.resources.reservations.memory`.",
+  mem_swappiness: removeIt,
+  memswap_limit: removeIt,
+  models: removeIt,
+  network_mode: "Remove it, or use `networks`.",
+  oom_kill_disable: removeIt,
+  oom_score_adj: removeIt,
+  pid: removeIt,
+  pids_limit: "Use `deploy.resources.limits.pids`.",
+  platform: removeIt,
+  post_start: removeIt,
+  pre_stop: removeIt,
+  privileged: "Remove it; containers run without privileges.",
+  provider: removeIt,
+  runtime: removeIt,
+  scale: "Use `deploy.replicas`.",
+  security_opt: "Remove it; containers run with `no-new-privileges` as it is.",
+  shm_size: "Mount a `tmpfs`.",
+  stdin_open: removeIt,
+  stop_signal: "Remove it; containers are stopped with SIGTERM.",
+  storage_opt: removeIt,
+  sysctls: removeIt,
+  tty: removeIt,
+  use_api_socket: removeIt,
+  userns_mode: removeIt,
+  uts: removeIt,
+  volumes_from: "Name the volumes in `volumes`.",
+};
+
+const build: Advice = {
+  additional_contexts: "Put the files in the context.",
+  cache_to: removeIt,
+  entitlements: removeIt,
+  extra_hosts: removeIt,
+  isolation: removeIt,
+  platforms: removeIt,
+  privileged: removeIt,
+  provenance: removeIt,
+  sbom: removeIt,
+  secrets: "Build the image beforehand, and name it in `image`.",
+  shm_size: removeIt,
+  ssh: "Build the image beforehand, and name it in `image`.",
+  tags: "Use `image` for the name of the result.",
+  ulimits: removeIt,
+};
+
+const deploy: Advice = {
+  endpoint_mode: removeIt,
+  labels: "Use `labels` of the component.",
+  mode: "Use `replicas`.",
+  placement: removeIt,
+  restart_policy: "Use `restart` of the component.",
+  rollback_config: removeIt,
+  update_config: removeIt,
+};
+
+const top: Advice = { models: removeIt };
+const port: Advice = { app_protocol: removeIt, mode: removeIt };
+const mount: Advice = {
+  bind: "Remove it; host folders are mounted as they are.",
+  consistency: removeIt,
+  image: removeIt,
+  tmpfs: removeIt,
+  volume: removeIt,
+};
+const resource: Advice = { attachable: removeIt, enable_ipv4: removeIt, enable_ipv6: removeIt, ipam: removeIt };
+const grantSource: Advice = {
+  driver: removeIt,
+  driver_opts: removeIt,
+  labels: removeIt,
+  template_driver: removeIt,
+  external: "Use `file`, `environment` or `content`.",
+  name: removeIt,
+};
+const attachment: Advice = {
+  aliases: "Remove it; components and services are reached by their id.",
+  driver_opts: removeIt,
+  gw_priority: removeIt,
+  interface_name: removeIt,
+  ipv4_address: removeIt,
+  ipv6_address: removeIt,
+  link_local_ips: removeIt,
+  mac_address: removeIt,
+  priority: removeIt,
+};
+
+/** What to do instead of a Compose key that is not honoured at `path`; undefined when it is no such key. */
+export function unsupportedAdvice(path: KeyPath): string | undefined {
+  const key = String(path.at(-1));
+  const table = tableFor(path.slice(0, -1));
+  return table !== undefined && Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
+function tableFor(owner: KeyPath): Advice | undefined {
+  const [section, , part, fourth] = owner;
+  if (owner.length === 0) return top;
+  if (section === "volumes" || section === "networks") return resource;
+  if (section === "secrets" || section === "configs") return grantSource;
+  if (owner.length === 2) return container;
+  if (part === "build" && owner.length === 3) return build;
+  if (part === "deploy" && owner.length === 3) return deploy;
+  if (part === "deploy" && fourth === "resources") {
+    return { devices: removeIt, generic_resources: removeIt, pids: "Use `limits.pids`." };
+  }
+  if (part === "ports") return port;
+  if (part === "volumes") return mount;
+  if (part === "networks") return attachment;
+  if (part === "env_file") return { format: removeIt };
+  return undefined;
+}
+
+/** Keys that people write out of habit, and what they are called here. */
+const otherNames: Readonly<Record<string, string>> = {
+  transforms: "Use `processors`.",
+  transform: "Use `processors`.",
+  pipeline: "Use `name`, `sources`, `processors` and `sinks` at the top of the file.",
+  steps: "Use `processors`.",
+  replicas: "Use `deploy.replicas`.",
+  instances: "Use `deploy.replicas`.",
+  resources: "Use `deploy.resources`.",
+  limits: "Use `deploy.resources.limits`.",
+  memory: "Use `deploy.resources.limits.memory`.",
+  env: "Use `environment`.",
+  from: "Use `inputs`.",
+  input: "Use `inputs`.",
+  type: "The section says whether it is a source, a processor or a sink. For a built-in component, use `uses`.",
+  config: "Use `with`.",
+  settings: "Use `with`.",
+  outputs: "Name this component in the `inputs` of those that take its events.",
+  args: "Use `command`.",
+};
+
+/** What to use instead of a key that is called otherwise here. */
+export function otherName(key: string): string | undefined {
+  return Object.hasOwn(otherNames, key) ? otherNames[key] : undefined;
+}

@@ -1,0 +1,87 @@
+import { readFile, stat } from "node:fs/promises";
+import type { ProblemList } from "../problem.ts";
+import type { Place, SourceFile } from "./source-file.ts";
+import { sourceFile, startOf } from "./source-file.ts";
+
+/** A pipeline file is written by hand: what is larger than this, in bytes, is not one. */
+const maximumBytes = 1024 * 1024;
+
+/**
+ * Reads a file as UTF-8. What keeps it from being read is a problem at `mention` (where the file is named), or at
+ * the start of the file itself. Rejects only when aborted.
+ */
+export async function readSource(
+  path: string,
+  directory: string,
+  problems: ProblemList,
+  options: { readonly mention?: Place | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<SourceFile | undefined> {
+  const place = options.mention ?? startOf(sourceFile(path, directory, ""));
+  let bytes: Buffer;
+  try {
+    const facts = await stat(path);
+    if (!facts.isFile() && !facts.isFIFO()) {
+      problems.add(place, {
+        code: "pipeline/file-unreadable",
+        message: `${path} is ${facts.isDirectory() ? "a folder" : "not a regular file"}`,
+        fix: "Name a pipeline file.",
+      });
+      return undefined;
+    }
+    if (facts.size > maximumBytes) return tooLarge(path, place, problems);
+    bytes = await readFile(path, options.signal === undefined ? {} : { signal: options.signal });
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const missing = isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR");
+    problems.add(place, {
+      code: missing ? "pipeline/file-missing" : "pipeline/file-unreadable",
+      message: missing ? `${path} does not exist` : `${path} cannot be read (${systemCode(error)})`,
+      fix: missing ? "Correct the path, or make the file." : "Make the file readable for the user who runs flowctl.",
+    });
+    return undefined;
+  }
+  if (bytes.length > maximumBytes) return tooLarge(path, place, problems);
+  return decodeSource(path, directory, bytes, problems);
+}
+
+/** Makes a source file of bytes. Bytes that are not UTF-8 are a problem at the first of them. */
+export function decodeSource(
+  path: string,
+  directory: string,
+  bytes: Uint8Array,
+  problems: ProblemList,
+): SourceFile | undefined {
+  const file = sourceFile(path, directory, new TextDecoder("utf-8").decode(bytes));
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return file;
+  } catch {
+    const at = Math.max(0, file.text.indexOf("\ufffd"));
+    problems.add(
+      { file, start: at, end: at + 1 },
+      {
+        code: "pipeline/not-utf8",
+        message: "The file is not UTF-8 text",
+        fix: "Save it with the encoding UTF-8.",
+      },
+    );
+    return undefined;
+  }
+}
+
+function tooLarge(path: string, place: Place, problems: ProblemList): undefined {
+  problems.add(place, {
+    code: "pipeline/file-too-large",
+    message: `${path} is larger than ${maximumBytes} bytes, which no pipeline file is`,
+    fix: "Name a pipeline file, or split it with `include`.",
+  });
+  return undefined;
+}
+
+function systemCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
+}
+
+function isSystemError(error: unknown, code: string): boolean {
+  return systemCode(error) === code;
+}

@@ -1,0 +1,73 @@
+import type { YAMLError } from "yaml";
+import type { ProblemList } from "../problem.ts";
+import type { SourceFile } from "./source-file.ts";
+
+/** What to say about each kind of syntax error that the YAML parser knows. */
+const explanations: Readonly<Record<string, { readonly message: string; readonly fix: string }>> = {
+  ALIAS_PROPS: { message: "An alias cannot have an anchor or a tag of its own", fix: "Remove the anchor or the tag." },
+  BAD_DQ_ESCAPE: {
+    message: "This is no escape sequence of a double-quoted text",
+    fix: "Write `\\\\` for a backslash, or use single quotes.",
+  },
+  BAD_INDENT: { message: "The indentation does not fit", fix: "Indent what belongs together equally, with spaces." },
+  BAD_PROP_ORDER: { message: "An anchor or a tag stands in the wrong place", fix: "Put it directly before the value." },
+  BAD_SCALAR_START: {
+    message: "A value cannot begin with this character unless it is quoted",
+    fix: "Put the value in quotes.",
+  },
+  BLOCK_AS_IMPLICIT_KEY: {
+    message: "A key and its value cannot follow another key on the same line, or be indented under a value",
+    fix: "Check the indentation, and put a value that contains `: ` in quotes.",
+  },
+  BLOCK_IN_FLOW: {
+    message: "An indented block cannot stand inside brackets",
+    fix: "Write it with brackets too, or the whole of it as a block.",
+  },
+  KEY_OVER_1024_CHARS: { message: "A key cannot be longer than 1024 characters", fix: "Check for a missing `:`." },
+  MISSING_CHAR: { message: "Something is missing here", fix: "Close what was opened." },
+  MULTILINE_IMPLICIT_KEY: {
+    message: "A key has to stand on one line",
+    fix: "Check the indentation, or the `:` after the key.",
+  },
+  MULTIPLE_ANCHORS: { message: "A value can have one anchor only", fix: "Remove one of them." },
+  MULTIPLE_DOCS: {
+    message: "The file holds several YAML documents, and a pipeline file is one",
+    fix: "Remove the `---` line, or put the rest in a file of its own and name it with a further `-f`.",
+  },
+  MULTIPLE_TAGS: { message: "A value can have one tag only", fix: "Remove one of them." },
+  TAB_AS_INDENT: { message: "Tabs cannot be used for indentation", fix: "Use spaces." },
+  TAG_RESOLVE_FAILED: { message: "The tag is not well-formed", fix: "Remove it, or put the value in quotes." },
+  UNEXPECTED_TOKEN: {
+    message: "This does not belong here",
+    fix: "Check the indentation and the brackets around it, or put it in quotes.",
+  },
+};
+
+/** Keeps a report readable: what follows the first errors of a broken text is mostly their consequence. */
+const maximumSyntaxProblems = 5;
+
+/** Turns the parser's errors into problems; at most one a line. */
+export function reportSyntax(file: SourceFile, errors: readonly YAMLError[], problems: ProblemList): void {
+  const lines = new Set<number>();
+  for (const error of errors) {
+    const [start, end] = error.pos;
+    const line = file.lineStarts.findLastIndex((lineStart) => lineStart <= start);
+    if (lines.has(line)) continue;
+    if (lines.size >= maximumSyntaxProblems) return;
+    lines.add(line);
+    const known = explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
+    const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
+    problems.add(
+      { file, start, end },
+      {
+        code: error.code === "MULTIPLE_DOCS" ? "pipeline/several-documents" : "pipeline/yaml-syntax",
+        message: known.message + detail,
+        fix: known.fix,
+      },
+    );
+  }
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
