@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Measures flowctl, each figure beside its baseline in the same run: npm run bench [-- <bench>… --rounds N]
+# On Debian, as root, `docker compose` is installed for the comparison when it is missing; no engine is started.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash scripts/ensure-dependencies.sh >&2
+node scripts/build.mjs --clean
+if docker info >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing docker compose, to compare with" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends docker-compose >&2
+  else
+    echo "docker compose is missing: install it to measure against it" >&2
+    exit 1
+  fi
+fi
+exec node --import tsx test/bench/main.ts "$@"

@@ -1,0 +1,138 @@
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { driversUnderTest } from "./drivers-under-test.ts";
+import { runProgram, runWell } from "./run-program.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+let work: string;
+let tarball: string;
+let installed: string;
+let environment: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), "flowctl-package-"));
+  await runWell("npm", ["pack", "--silent", "--pack-destination", work], { cwd: root });
+  tarball = join(work, readdirSync(work).find((name) => name.endsWith(".tgz")) ?? "no tarball");
+  const prefix = join(work, "prefix");
+  const install = ["install", "--global", "--prefix", prefix, "--prefer-offline", "--no-audit", "--no-fund", tarball];
+  await runWell("npm", install, { cwd: work, timeoutMs: 240_000 });
+  installed = join(prefix, "lib/node_modules/flowctl");
+  environment = {
+    PATH: `${join(prefix, "bin")}:${process.env.PATH}`,
+    HOME: join(work, "home"),
+    FLOWCTL_HOME: join(work, "state"),
+    NO_COLOR: "1",
+    ...(process.env.DOCKER_HOST === undefined ? {} : { DOCKER_HOST: process.env.DOCKER_HOST }),
+  };
+  mkdirSync(join(work, "home"));
+});
+
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+describe("the tarball", () => {
+  it("holds what a user needs, and neither sources nor tests", () => {
+    const listed = spawnSync("tar", ["-tzf", tarball], { encoding: "utf8" }).stdout.trim().split("\n");
+    const files = listed.map((name) => name.replace(/^package\//, ""));
+    for (const name of ["flowctl", "component", "control-plane", "supervisor", "sdk"]) {
+      expect(files).toContain(`dist/${name}.js`);
+    }
+    for (const name of [
+      "package.json",
+      "README.md",
+      "LICENSE",
+      "CHANGELOG.md",
+      "dist/THIRD-PARTY-NOTICES.txt",
+      "dist/types/sdk/index.d.ts",
+      "proto/flowctl/event/v1/event.proto",
+      "schema/pipeline.schema.json",
+    ]) {
+      expect(files).toContain(name);
+    }
+    const folders = new Set(files.filter((name) => name.includes("/")).map((name) => name.split("/")[0]));
+    expect([...folders].sort()).toEqual(["dist", "examples", "images", "proto", "schema"]);
+    expect(files.filter((name) => /\.test\.|(^|\/)(test|src|node_modules|out|\.git)\//.test(name))).toEqual([]);
+    expect(files.filter((name) => /\.(map|tgz|log)$/.test(name))).toEqual([]);
+  });
+
+  it("installs no development package", () => {
+    const read = (file: string) =>
+      JSON.parse(readFileSync(file, "utf8")).packages as Record<string, { version: string; dev?: boolean }>;
+    const development = Object.entries(read(join(root, "package-lock.json"))).filter(([, entry]) => entry.dev === true);
+    expect(development.length).toBeGreaterThan(0);
+    const unwanted = development.filter(([path, { version }]) => {
+      const manifest = join(installed, path, "package.json");
+      return existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).version === version;
+    });
+    expect(unwanted.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe("the installed package", () => {
+  it("says its version", async () => {
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    const { stdout } = await runWell("flowctl", ["--version"], { cwd: work, env: environment });
+    expect(stdout).toContain(version);
+  });
+
+  it.each(driversUnderTest())(
+    "makes a starter pipeline that runs to its end on %s and leaves nothing",
+    async (driver) => {
+      const folder = join(work, `starter-${driver}-${process.pid}`);
+      mkdirSync(folder);
+      const inFolder = { cwd: folder, env: environment, timeoutMs: 170_000 };
+      await runWell("flowctl", ["init"], inFolder);
+      await runWell("flowctl", ["validate"], inFolder);
+      await runWell("flowctl", ["run", "--driver", driver], inFolder);
+      const listed = await runWell("flowctl", ["ps", "--json", "--driver", driver], inFolder);
+      expect(JSON.parse(listed.stdout || "[]")).toEqual([]);
+    },
+  );
+
+  it("completes its commands in bash", async () => {
+    const script = 'source <(flowctl completion bash) && complete -p flowctl && flowctl complete -- "va"';
+    const { stdout } = await runWell("bash", ["--norc", "-c", script], { cwd: work, env: environment });
+    expect(stdout).toContain("flowctl");
+    expect(stdout).toContain("validate");
+  });
+
+  it("gives component authors types that a strict compiler accepts, and code that loads", async () => {
+    const project = join(work, "author");
+    mkdirSync(join(project, "node_modules"), { recursive: true });
+    symlinkSync(installed, join(project, "node_modules/flowctl"));
+    symlinkSync(join(installed, "node_modules/zod"), join(project, "node_modules/zod"));
+    writeFileSync(join(project, "package.json"), JSON.stringify({ name: "author", type: "module", private: true }));
+    const compile = (text: string) => {
+      writeFileSync(join(project, "component.ts"), text);
+      const compiler = join(root, "node_modules/typescript/bin/tsc");
+      const strict = ["--strict", "--target", "es2023", "--module", "nodenext", "--noEmit", "component.ts"];
+      return runProgram(process.execPath, [compiler, ...strict], { cwd: project });
+    };
+    const component = (body: string) => `
+      import { z } from "zod";
+      import { defineSink, run } from "flowctl/sdk";
+      await run(defineSink({
+        name: "author", version: "1.0.0", config: z.object({ table: z.string() }),
+        open: ({ config, signal, log }) => ({ write: async (events) => { for (const event of events) { ${body} } } }),
+      }));`;
+    const good = await compile(component("log.info(config.table.trim() + event.id.trim());"));
+    expect(good.stdout + good.stderr).toBe("");
+    const bad = await compile(component("log.info(config.tabel + event.identity);"));
+    expect(bad.stdout).toContain("tabel");
+    expect(bad.stdout).toContain("identity");
+    const load = 'const sdk = await import("flowctl/sdk"); console.log(typeof sdk.run, typeof sdk.FlowctlError);';
+    const { stdout } = await runWell("node", ["--input-type=module", "-e", load], { cwd: project });
+    expect(stdout.trim()).toBe("function function");
+  });
+});
