@@ -1,0 +1,56 @@
+// Turns what flowctl said with --json into workflow commands that GitHub shows on the lines of a pull request:
+//   node annotate.mjs <file with the output of `flowctl validate --json` or `flowctl run --json`>
+import { readFileSync } from "node:fs";
+import { relative, resolve } from "node:path";
+import { readDocuments } from "./read-documents.mjs";
+
+const workspace = process.env.GITHUB_WORKSPACE ?? process.cwd();
+const documents = readDocuments(process.argv[2]);
+const files = (process.env.FLOWCTL_ACTION_FILES ?? "").split(/\s+/).filter((name) => name !== "");
+
+for (const document of documents) {
+  for (const problem of document.problems ?? []) annotate(problem.severity, problem);
+  if (document.error !== undefined && (document.problems ?? []).length === 0) annotate("error", document.error);
+  for (const component of document.components ?? []) {
+    if (component.state !== "failed") continue;
+    const failed = (component.instances ?? []).find((instance) => instance.state === "failed");
+    const reason = failed?.reason ?? component.reason ?? "";
+    annotate("error", {
+      code: "component failed",
+      message: `${component.type ?? "component"} ${component.id} failed${reason === "" ? "" : `: ${reason}`}`,
+      position: whereIs(component.id),
+    });
+  }
+}
+
+/** Prints one annotation; without a position it stands on the first line of the pipeline file. */
+function annotate(severity, { code, message, fix, position }) {
+  const place = position ?? (files[0] === undefined ? undefined : { file: files[0], line: 1, column: 1 });
+  const properties = {
+    ...(place === undefined
+      ? {}
+      : { file: relative(workspace, resolve(workspace, place.file)), line: place.line, col: place.column }),
+    title: `flowctl: ${code}`,
+  };
+  const list = Object.entries(properties).map(([key, value]) => `${key}=${escapeProperty(String(value))}`);
+  const text = fix === undefined ? message : `${message}\nFix: ${fix}`;
+  console.log(`::${severity === "warning" ? "warning" : "error"} ${list.join(",")}::${escapeData(text)}`);
+}
+
+/** The line of a pipeline file on which a component is declared. */
+function whereIs(id) {
+  for (const file of files) {
+    const lines = readFileSync(resolve(workspace, file), "utf8").split("\n");
+    const index = lines.findIndex((line) => line.trimStart().startsWith(`${id}:`) && /^\s/.test(line));
+    if (index >= 0) return { file, line: index + 1, column: lines[index].indexOf(id) + 1 };
+  }
+  return undefined;
+}
+
+function escapeData(text) {
+  return text.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+}
+
+function escapeProperty(text) {
+  return escapeData(text).replaceAll(":", "%3A").replaceAll(",", "%2C");
+}
