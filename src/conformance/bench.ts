@@ -1,0 +1,324 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { chmod, mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LaunchedComponent, ProgramExit } from "./launch.ts";
+import type { EventMessage, RegisterMessage, TopologyMessage } from "./messages.ts";
+import type { Protocol } from "./protocol.ts";
+import type { Facts, Subject, Timing } from "./subject.ts";
+import { TestControlPlane } from "./test-control-plane.ts";
+import { type DownstreamOptions, TestDownstream } from "./test-downstream.ts";
+import { type ReportViolation, TestUpstream, type UpstreamStream } from "./test-upstream.ts";
+import { Broken, NotApplicable, Notice } from "./waiting.ts";
+
+/** Names that the component under test is given. */
+export const pipelineName = "conformance";
+export const componentId = "subject";
+export const instanceId = "subject-1";
+
+export interface LaunchOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Position that the control plane hands back at registration. */
+  readonly checkpoint?: Buffer;
+  /** Groups below; `below` when left out. */
+  readonly groups?: readonly { readonly id: string; readonly types?: readonly string[] }[];
+  /** Say at once that every upstream has completed. */
+  readonly upstreamsCompleted?: boolean;
+  /** Leave FLOWCTL_COMPONENT_TYPE out. */
+  readonly untyped?: boolean;
+}
+
+/**
+ * What one check works with: a control plane, upstream and downstream instances and one run of the component, all on
+ * ports of their own, all gone after `dispose`.
+ */
+export class Bench {
+  readonly facts: Facts;
+  readonly protocol: Protocol;
+  readonly notice = new Notice();
+  readonly controlPlane: TestControlPlane;
+  readonly timing: Timing;
+  readonly signal: AbortSignal;
+  component: LaunchedComponent | undefined;
+  /** The instance above, `above-1`; started by `launch` for processors and sinks. */
+  above: TestUpstream;
+  healthPort = 0;
+  listen = "";
+  readonly #subject: Subject;
+  readonly #violation: ReportViolation;
+  readonly #downstreams: TestDownstream[] = [];
+  readonly #upstreams: TestUpstream[] = [];
+  readonly #folder = mkdtempSync(join(tmpdir(), "flowctl-conformance-"));
+  #lastEvent = 0;
+
+  constructor(subject: Subject, facts: Facts, protocol: Protocol, violation: ReportViolation, signal: AbortSignal) {
+    this.#subject = subject;
+    this.facts = facts;
+    this.protocol = protocol;
+    this.timing = subject.timing;
+    this.signal = signal;
+    this.#violation = violation;
+    this.controlPlane = new TestControlPlane(protocol, this.notice, subject.timing.heartbeatMs);
+    this.above = this.newUpstream("above-1");
+  }
+
+  /** Starts the component and waits until it has registered. */
+  async launch(options: LaunchOptions = {}): Promise<RegisterMessage> {
+    const before = this.controlPlane.registrations.length;
+    await this.launchOnly(options);
+    return this.until(() => this.controlPlane.registrations[before], "it has not registered", {
+      timeoutMs: this.timing.startMs,
+    });
+  }
+
+  /** Starts the component, also another time after it has ended, without waiting for anything. */
+  async launchOnly(options: LaunchOptions = {}): Promise<LaunchedComponent> {
+    await this.controlPlane.start();
+    this.controlPlane.checkpoint = options.checkpoint;
+    if (this.facts.type !== "source") await this.above.start();
+    const above = this.facts.type === "source" ? [] : [this.above];
+    const completed = options.upstreamsCompleted ?? false;
+    this.controlPlane.announce(this.topology(above, options.groups, completed ? above : [], completed));
+    const [listenPort, healthPort] = await freePorts(2);
+    this.listen = `127.0.0.1:${listenPort}`;
+    this.healthPort = healthPort!;
+    const component = this.#subject.launch(await this.#environment(options));
+    component.onExit(() => this.notice.changed());
+    this.component = component;
+    return component;
+  }
+
+  /** What the control plane says when the given instances are above and the groups below. */
+  topology(
+    above: readonly TestUpstream[],
+    groups: LaunchOptions["groups"] = [{ id: "below" }],
+    completed: readonly TestUpstream[] = [],
+    allCompleted = false,
+  ): TopologyMessage {
+    const instances = above.map((upstream) => ({
+      instanceId: upstream.instanceId,
+      address: upstream.address,
+      completed: completed.includes(upstream),
+    }));
+    return {
+      upstreams:
+        this.facts.type === "source" ? [] : [{ componentId: "above", types: [], instances, completed: allCompleted }],
+      downstreams:
+        this.facts.type === "sink"
+          ? []
+          : groups.map((group) => ({ componentId: group.id, types: [...(group.types ?? [])], desiredInstances: 1 })),
+    };
+  }
+
+  newUpstream(instance: string): TestUpstream {
+    const upstream = new TestUpstream(instance, this.protocol, this.notice, this.#violation);
+    this.#upstreams.push(upstream);
+    return upstream;
+  }
+
+  /** Subscribes at the component. */
+  below(options: DownstreamOptions = {}): TestDownstream {
+    const downstream = new TestDownstream(
+      this.listen,
+      { pipeline: pipelineName, ...options },
+      this.protocol,
+      this.notice,
+      this.#violation,
+    );
+    this.#downstreams.push(downstream);
+    return downstream;
+  }
+
+  /** Reports that a standing obligation is broken. */
+  violated(checkId: string, explanation: string): void {
+    this.#violation(checkId, explanation);
+  }
+
+  /** The component's open subscription at `upstream`, as soon as there is one. */
+  subscribed(upstream: TestUpstream = this.above): Promise<UpstreamStream> {
+    return this.until(() => upstream.live, `it has not subscribed at ${upstream.instanceId}`);
+  }
+
+  /** New events with ids of their own, from the samples that the component makes something of, where there are any. */
+  fresh(count: number): EventMessage[] {
+    const samples = this.facts.productive.map((sample) => sample.event);
+    const from = samples.length > 0 ? samples : this.#subject.samples;
+    return Array.from({ length: count }, () => {
+      this.#lastEvent += 1;
+      const sample = from[(this.#lastEvent - 1) % from.length]!;
+      return { ...sample, id: `conformance-${this.#lastEvent}` };
+    });
+  }
+
+  /** How many events the component gives for `events`, by what the first run taught. */
+  expectedOutputs(events: readonly EventMessage[]): number {
+    const samples = this.facts.productive;
+    if (samples.length === 0) return 0;
+    return events
+      .map((event) => samples.find((sample) => sample.event.payload === event.payload)?.outputs ?? 0)
+      .reduce((sum, outputs) => sum + outputs, 0);
+  }
+
+  /** Sends the events down the component's subscription, one by one as its credit allows. */
+  async feed(events: readonly EventMessage[], upstream: TestUpstream = this.above): Promise<UpstreamStream> {
+    const stream = await this.subscribed(upstream);
+    for (const event of events) {
+      await this.until(() => stream.ended || stream.room > 0, "it gives no credit for another event");
+      stream.send([event]);
+    }
+    return stream;
+  }
+
+  /**
+   * Makes the component give at least `count` events, to whoever subscribes: a processor is fed, a source gives by
+   * itself. Returns what was fed. Not applicable when the component gives less.
+   */
+  async produce(count: number): Promise<readonly EventMessage[]> {
+    this.needsOutput(count);
+    if (this.facts.type === "source") return [];
+    const events = this.fresh(count);
+    await this.feed(events);
+    return events;
+  }
+
+  /** Not applicable unless the component is known to give `count` events. */
+  needsOutput(count: number): void {
+    if (this.facts.type === "processor" && this.facts.productive.length === 0) {
+      throw new NotApplicable("the processor made nothing of the sample events; give it events that it lets through");
+    }
+    if (this.facts.type === "source" && this.facts.produced < count) {
+      throw new NotApplicable(
+        `it takes ${count} events to see, and the source gave ${this.facts.produced} in the first run; configure it to give more, sooner`,
+      );
+    }
+  }
+
+  /** Waits until `downstream` has at least `count` events. */
+  async arrived(downstream: TestDownstream, count: number): Promise<void> {
+    await this.until(
+      () => downstream.events.length >= count || downstream.refused,
+      () => `${downstream.events.length} of ${count} events came`,
+    );
+    if (downstream.events.length < count) {
+      throw new Broken(
+        `the subscription ended after ${downstream.events.length} of ${count} events: ${describeEnd(downstream)}`,
+      );
+    }
+  }
+
+  /**
+   * Waits for `condition`; breaks the check with `otherwise` when it stays away, or when the component exits first
+   * (unless `mayExit`).
+   */
+  until<Value>(
+    condition: () => Value | undefined | false,
+    otherwise: string | (() => string),
+    options: { readonly timeoutMs?: number; readonly mayExit?: boolean } = {},
+  ): Promise<Value> {
+    const timeoutMs = options.timeoutMs ?? this.timing.stepMs;
+    const text = () => (typeof otherwise === "string" ? otherwise : otherwise());
+    return this.notice.until(
+      () => {
+        const value = condition();
+        if (value !== undefined && value !== false) return value;
+        const exit = options.mayExit ? undefined : this.component?.exit();
+        if (exit !== undefined) throw new Broken(`${text()}: it exited with ${describeExit(exit)}`);
+        return undefined;
+      },
+      { timeoutMs, signal: this.signal, late: () => new Broken(`${text()} within ${timeoutMs / 1000} s`) },
+    );
+  }
+
+  /** Waits for as long as nothing may happen and breaks the check as soon as `forbidden` says that it did. */
+  async quiet(forbidden: () => string | undefined | false): Promise<void> {
+    let seen: string | undefined | false;
+    const happened = await this.happens(() => {
+      seen = forbidden();
+      return Boolean(seen);
+    }, this.timing.quietMs);
+    if (happened) throw new Broken(String(seen));
+  }
+
+  /** Whether `condition` comes true within `timeoutMs`. */
+  async happens(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    const quiet = new Error("nothing happened");
+    try {
+      return await this.notice.until(condition, { timeoutMs, signal: this.signal, late: () => quiet });
+    } catch (error) {
+      if (error === quiet) return false;
+      throw error;
+    }
+  }
+
+  /** Waits until the component has ended. */
+  async exited(timeoutMs: number, when: string): Promise<ProgramExit> {
+    return this.until(() => this.component?.exit(), `it has not exited ${when}`, { timeoutMs, mayExit: true });
+  }
+
+  async dispose(): Promise<void> {
+    for (const downstream of this.#downstreams) downstream.close();
+    await this.component?.kill();
+    for (const upstream of this.#upstreams) upstream.stop();
+    this.controlPlane.stop();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #environment(options: LaunchOptions): Promise<Record<string, string>> {
+    const folders = { state: join(this.#folder, "state"), secrets: join(this.#folder, "secrets") };
+    for (const folder of Object.values(folders)) {
+      await mkdir(folder, { recursive: true });
+      // The component may run as somebody else, in a container.
+      await chmod(folder, 0o777);
+    }
+    await chmod(this.#folder, 0o755);
+    return {
+      FLOWCTL_CONTROL_PLANE: this.controlPlane.address,
+      FLOWCTL_PIPELINE: pipelineName,
+      FLOWCTL_COMPONENT_ID: componentId,
+      ...(options.untyped ? {} : { FLOWCTL_COMPONENT_TYPE: this.facts.type }),
+      FLOWCTL_INSTANCE_ID: instanceId,
+      FLOWCTL_INSTANCE_INDEX: "1",
+      FLOWCTL_REPLICAS: "1",
+      FLOWCTL_LISTEN: this.listen,
+      FLOWCTL_ADVERTISE: this.listen,
+      FLOWCTL_HEALTH_PORT: String(this.healthPort),
+      FLOWCTL_CONFIG: this.#subject.config,
+      FLOWCTL_STATE_DIR: folders.state,
+      FLOWCTL_SECRETS_DIR: folders.secrets,
+      FLOWCTL_LOG_LEVEL: "info",
+      FLOWCTL_STOP_GRACE_MS: String(this.timing.graceMs),
+      ...options.environment,
+    };
+  }
+}
+
+/** How a program ended, in words. */
+export function describeExit(exit: ProgramExit): string {
+  return exit.signal === null ? `code ${exit.code}` : `signal ${exit.signal}`;
+}
+
+function describeEnd(downstream: TestDownstream): string {
+  const { ended } = downstream;
+  return ended === undefined ? "still open" : `status ${ended.code} ${ended.details}`;
+}
+
+/** Ports of the loopback interface that nobody listens on now. All are held until all are known. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.on("error", reject);
+          server.listen(0, "127.0.0.1", () => {
+            const address = server.address();
+            if (address === null || typeof address === "string") reject(new Error("no port"));
+            else resolve(address.port);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,25 @@
+import type { Check } from "./check.ts";
+import { configuringChecks } from "./configuring.ts";
+import { endingChecks } from "./ending.ts";
+import { healthChecks } from "./health.ts";
+import { publishingChecks } from "./publishing.ts";
+import { refusingChecks } from "./refusing.ts";
+import { registeringChecks } from "./registering.ts";
+import { reportingChecks } from "./reporting.ts";
+import { sourcingChecks } from "./sourcing.ts";
+import { subscribingChecks } from "./subscribing.ts";
+import { watchingChecks } from "./watching.ts";
+
+/** Every obligation of the component contract, in the order in which it is reported. */
+export const catalog: readonly Check[] = [
+  ...registeringChecks,
+  ...healthChecks,
+  ...reportingChecks,
+  ...watchingChecks,
+  ...subscribingChecks,
+  ...publishingChecks,
+  ...refusingChecks,
+  ...sourcingChecks,
+  ...endingChecks,
+  ...configuringChecks,
+];

@@ -1,0 +1,28 @@
+import type { ComponentType } from "../../pipeline/pipeline.ts";
+import type { Bench } from "../bench.ts";
+
+/** One obligation and how it is looked at. */
+export interface Check {
+  /** See CheckResult. */
+  readonly id: string;
+  readonly title: string;
+  /** What the author does when it is broken. */
+  readonly fix: string;
+  /** The types of component that have this obligation. */
+  readonly types: readonly ComponentType[];
+  /** Checks without which this one says nothing; when one of them failed, this one is not applicable. */
+  readonly needs?: readonly string[];
+  /**
+   * Resolves when the obligation is kept, throws Broken or NotApplicable otherwise. Left out for a standing
+   * obligation: one that is watched in every run of the component, and broken by a single violation.
+   */
+  run?(bench: Bench): Promise<void>;
+}
+
+export const everyType: readonly ComponentType[] = ["source", "processor", "sink"];
+/** Components that serve EventStream. */
+export const givers: readonly ComponentType[] = ["source", "processor"];
+/** Components that subscribe. */
+export const takers: readonly ComponentType[] = ["processor", "sink"];
+export const sources: readonly ComponentType[] = ["source"];
+export const processors: readonly ComponentType[] = ["processor"];

@@ -1,0 +1,62 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Bench } from "../bench.ts";
+import { Broken } from "../waiting.ts";
+import { type Check, everyType } from "./check.ts";
+
+export const healthChecks: readonly Check[] = [
+  {
+    id: "health/live",
+    title: "answers GET /health on FLOWCTL_HEALTH_PORT with 200",
+    fix: "Serve HTTP on FLOWCTL_HEALTH_PORT and answer /health with 200 as long as the program works.",
+    types: everyType,
+    run: async (bench) => void (await answersOk(bench, "/health")),
+  },
+  {
+    id: "health/ready",
+    title: "answers GET /ready with 200 once it is registered",
+    fix: "Answer /ready with 503 before the registration and with 200 after it.",
+    types: everyType,
+    needs: ["health/live"],
+    run: async (bench) => void (await answersOk(bench, "/ready")),
+  },
+  {
+    id: "health/metrics",
+    title: "answers GET /metrics with text for Prometheus",
+    fix: "Answer /metrics with 200 and the component's counters in the Prometheus text format.",
+    types: everyType,
+    needs: ["health/live"],
+    async run(bench) {
+      const text = await answersOk(bench, "/metrics");
+      const wrong = text.split("\n").find((line) => !metricsLine.test(line));
+      if (wrong !== undefined)
+        throw new Broken(`/metrics has a line that is not Prometheus text: ${wrong.slice(0, 80)}`);
+      if (!text.split("\n").some((line) => /^[a-zA-Z_:]/.test(line))) throw new Broken("/metrics has no metric");
+    },
+  },
+];
+
+const metricsLine = /^$|^#|^[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?\s+\S+(\s+-?\d+)?\s*$/;
+
+async function answersOk(bench: Bench, path: string): Promise<string> {
+  await bench.launch();
+  const url = `http://127.0.0.1:${bench.healthPort}${path}`;
+  const deadline = Date.now() + bench.timing.stepMs;
+  for (;;) {
+    const answer = await get(url, bench.signal);
+    if (answer.ok) return answer.text;
+    if (Date.now() > deadline) throw new Broken(`GET ${path} gives ${answer.text}`);
+    await delay(100, undefined, { signal: bench.signal });
+  }
+}
+
+async function get(url: string, signal: AbortSignal): Promise<{ ok: boolean; text: string }> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]) });
+    const text = await response.text();
+    return response.status === 200 ? { ok: true, text } : { ok: false, text: `status ${response.status}` };
+  } catch (error) {
+    signal.throwIfAborted();
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    return { ok: false, text: `no answer (${cause instanceof Error ? cause.message : String(cause)})` };
+  }
+}

@@ -1,0 +1,53 @@
+import { type Bench, describeExit } from "../bench.ts";
+import type { EventMessage } from "../messages.ts";
+import type { TestDownstream } from "../test-downstream.ts";
+import type { TestUpstream, UpstreamStream } from "../test-upstream.ts";
+import { Broken } from "../waiting.ts";
+
+/** A downstream that takes and acknowledges everything; none for a sink, which has nothing below it. */
+export function acknowledgingDownstream(bench: Bench): TestDownstream | undefined {
+  return bench.facts.type === "sink" ? undefined : bench.below({ acknowledge: true });
+}
+
+/** Feeds the events and waits until all are acknowledged. */
+export async function acknowledgesAll(
+  bench: Bench,
+  events: readonly EventMessage[],
+  upstream?: TestUpstream,
+): Promise<UpstreamStream> {
+  const stream = await bench.feed(events, upstream);
+  await acknowledgedUpTo(bench, stream, stream.sent);
+  return stream;
+}
+
+/** Waits until the component has acknowledged everything up to `sequence`. */
+export async function acknowledgedUpTo(bench: Bench, stream: UpstreamStream, sequence: number): Promise<void> {
+  await bench.until(
+    () => stream.acked >= sequence || (stream.ended && stream.nacks + stream.acked < sequence),
+    () =>
+      `it acknowledged ${stream.acked} of ${sequence} events${stream.nacks > 0 ? ` (and nacked ${stream.nacks})` : ""}`,
+  );
+  if (stream.acked < sequence)
+    throw new Broken(`its stream ended with ${stream.acked} of ${sequence} events acknowledged`);
+}
+
+/** Ends the data of every given upstream, as instances do that have completed: on the stream, then in the topology. */
+export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.above): Promise<void> {
+  const stream = await bench.subscribed(upstream);
+  stream.end();
+  bench.controlPlane.announce(bench.topology([upstream], undefined, [upstream], true));
+}
+
+/** Waits until the component has deregistered as completed and exited with 0. */
+export async function leavesAsCompleted(bench: Bench, when: string): Promise<void> {
+  await leaves(bench, "DEREGISTER_REASON_COMPLETED", when, bench.timing.stepMs);
+}
+
+/** Waits until the component has deregistered with the given reason and exited with 0. */
+export async function leaves(bench: Bench, reason: string, when: string, timeoutMs: number): Promise<void> {
+  const exit = await bench.exited(timeoutMs, when);
+  const word = bench.controlPlane.deregistrations.at(-1);
+  if (exit.code !== 0) throw new Broken(`it exited with ${describeExit(exit)} ${when}, not with code 0`);
+  if (word === undefined) throw new Broken(`it exited ${when} without DeregisterComponent`);
+  if (word.reason !== reason) throw new Broken(`it deregistered with ${word.reason} ${when}, not with ${reason}`);
+}

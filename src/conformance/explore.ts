@@ -1,0 +1,88 @@
+import type { ComponentType } from "../pipeline/pipeline.ts";
+import { Bench } from "./bench.ts";
+import type { Protocol } from "./protocol.ts";
+import type { Facts, ProductiveSample, Subject } from "./subject.ts";
+import { Broken } from "./waiting.ts";
+
+/** More samples than this are not tried one by one. */
+const maxSamples = 20;
+
+/** What the component says that it is, from a first registration. Throws Broken when it does not say. */
+export async function detectType(subject: Subject, protocol: Protocol, signal: AbortSignal): Promise<ComponentType> {
+  // As a processor it finds everything around it that any type needs.
+  const bench = new Bench(subject, factsOf("processor"), protocol, () => {}, signal);
+  try {
+    const { type } = await bench.launch({ untyped: true });
+    const named = (["source", "processor", "sink"] as const).find(
+      (name) => type === `COMPONENT_TYPE_${name.toUpperCase()}`,
+    );
+    if (named === undefined) throw new Broken("it registered without a type, and none was given to the test");
+    return named;
+  } catch (error) {
+    throw withOutput(error, bench);
+  } finally {
+    await bench.dispose();
+  }
+}
+
+/**
+ * Runs the component once and looks what it makes of the samples, or gives by itself. Throws Broken when it does not
+ * register; judges nothing else: whatever goes wrong later is found, named and explained by a check.
+ */
+export async function explore(
+  type: ComponentType,
+  subject: Subject,
+  protocol: Protocol,
+  signal: AbortSignal,
+): Promise<Facts> {
+  const bench = new Bench(subject, factsOf(type), protocol, () => {}, signal);
+  const productive: ProductiveSample[] = [];
+  try {
+    await bench.launch();
+    if (type === "source") return await watchSource(bench);
+    if (type === "processor") await trySamples(bench, subject, productive);
+  } catch (error) {
+    if (!(error instanceof Broken) || bench.controlPlane.registrations.length === 0) throw withOutput(error, bench);
+  } finally {
+    await bench.dispose();
+  }
+  return { ...factsOf(type), productive };
+}
+
+async function watchSource(bench: Bench): Promise<Facts> {
+  const below = bench.below({ acknowledge: true });
+  await bench.happens(() => below.events.length > 0 || below.ended !== undefined, bench.timing.stepMs);
+  const enough = () => below.events.length >= maxSamples || below.endOfStream !== undefined;
+  for (let before = -1; before < below.events.length && !enough(); ) {
+    before = below.events.length;
+    await bench.happens(enough, bench.timing.quietMs * 2);
+  }
+  await bench.happens(() => below.endOfStream !== undefined, bench.timing.quietMs);
+  return {
+    ...factsOf("source"),
+    produced: Math.min(below.events.length, maxSamples),
+    finite: below.endOfStream !== undefined,
+  };
+}
+
+async function trySamples(bench: Bench, subject: Subject, productive: ProductiveSample[]): Promise<void> {
+  const below = bench.below({ acknowledge: true });
+  for (const [index, event] of subject.samples.slice(0, maxSamples).entries()) {
+    const before = below.events.length;
+    const stream = await bench.feed([{ ...event, id: `first-run-${index + 1}` }]);
+    const answered = () => below.events.length > before || stream.acked >= stream.sent || stream.ended;
+    await bench.happens(answered, bench.timing.quietMs * 5);
+    await bench.happens(() => stream.acked >= stream.sent, bench.timing.quietMs);
+    const outputs = below.events.length - before;
+    if (outputs > 0) productive.push({ event, outputs });
+  }
+}
+
+function withOutput(error: unknown, bench: Bench): unknown {
+  if (error instanceof Broken) error.output = bench.component?.output().slice(-10) ?? [];
+  return error;
+}
+
+function factsOf(type: ComponentType): Facts {
+  return { type, productive: [], produced: 0, finite: false };
+}

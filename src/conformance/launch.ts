@@ -1,0 +1,151 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { FlowctlError } from "../foundation/errors.ts";
+
+/** How a program ended: by a code or by a signal. */
+export interface ProgramExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** One run of the component under test. */
+export interface LaunchedComponent {
+  /** How it ended; undefined while it runs. */
+  exit(): ProgramExit | undefined;
+  /** Called once, when it has ended. */
+  onExit(listener: () => void): void;
+  /** What it wrote to stdout and stderr, the last 200 lines, oldest first. */
+  output(): readonly string[];
+  /** What it wrote to stderr alone, likewise. */
+  errorOutput(): readonly string[];
+  /** Asks it to stop, with SIGTERM. */
+  terminate(): void;
+  /** Ends it at once and resolves when nothing of it is left. */
+  kill(): Promise<void>;
+}
+
+/**
+ * Starts the component with the given variables on top of what it would get anyway. The addresses in them are on the
+ * loopback interface of this machine, so whatever runs it shares the machine's network.
+ */
+export type Launch = (environment: Readonly<Record<string, string>>) => LaunchedComponent;
+
+/** Launches a program of this machine. Rejects nothing: a command that cannot be started has ended with code 127. */
+export function launchCommand(command: readonly string[], options: LaunchCommandOptions = {}): Launch {
+  const [program, ...args] = command;
+  if (program === undefined) {
+    throw new FlowctlError({
+      code: "conformance/no-command",
+      kind: "usage",
+      message: "There is no command to test",
+      fix: "Give the command after `--`: flowctl component test -- node dist/main.js",
+    });
+  }
+  return (environment) => {
+    const child = spawn(program, args, {
+      env: { ...process.env, ...options.environment, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+      ...(options.workingDirectory === undefined ? {} : { cwd: options.workingDirectory }),
+    });
+    const output: string[] = [];
+    const errors: string[] = [];
+    let exit: ProgramExit | undefined;
+    const listeners: (() => void)[] = [];
+    const ended = (how: ProgramExit) => {
+      if (exit !== undefined) return;
+      exit = how;
+      for (const listener of listeners) listener();
+    };
+    keepLines(child.stdout, output);
+    keepLines(child.stderr, output, errors);
+    child.on("error", (error) => {
+      output.push(error.message);
+      errors.push(error.message);
+      ended({ code: 127, signal: null });
+    });
+    child.on("close", (code, signal) => ended({ code, signal }));
+    // Something that it started and left behind may hold its output open: then the exit itself has to do.
+    child.on("exit", (code, signal) => setTimeout(() => ended({ code, signal }), 300).unref());
+    return {
+      exit: () => exit,
+      onExit: (listener) => {
+        if (exit === undefined) listeners.push(listener);
+        else listener();
+      },
+      output: () => output,
+      errorOutput: () => errors,
+      terminate: () => void child.kill("SIGTERM"),
+      kill: async () => {
+        await options.beforeKill?.(environment);
+        if (child.pid !== undefined) killGroup(child.pid);
+        if (exit === undefined) await new Promise<void>((resolve) => listeners.push(resolve));
+      },
+    };
+  };
+}
+
+export interface LaunchCommandOptions {
+  /** Set for every run, below the contract's own variables. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly workingDirectory?: string;
+  /** Called before a run is killed, with its variables: ends what killing the command would leave behind. */
+  readonly beforeKill?: (environment: Readonly<Record<string, string>>) => Promise<void>;
+}
+
+/**
+ * Launches a container image with the docker command line, on the host's network (Linux engines only). The image's
+ * own command runs unless `command` is given.
+ */
+export function launchImage(image: string, command: readonly string[] = [], options: LaunchImageOptions = {}): Launch {
+  const name = (environment: Readonly<Record<string, string>>) =>
+    `${options.namePrefix ?? "flowctl-component-test"}-${environment.FLOWCTL_LISTEN?.split(":").at(-1)}`;
+  return (environment) => {
+    const variables = { ...options.environment, ...environment };
+    const argv = [
+      ...["docker", "run", "--rm", "--network", "host", "--name", name(environment)],
+      ...bindMounts(environment),
+      ...Object.keys(variables).flatMap((key) => ["--env", key]),
+      ...[image, ...command],
+    ];
+    return launchCommand(argv, {
+      environment: variables,
+      beforeKill: async () => {
+        const removal = spawn("docker", ["rm", "--force", name(environment)], { stdio: "ignore" });
+        await once(removal, "close");
+      },
+    })(environment);
+  };
+}
+
+export interface LaunchImageOptions {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Begins the names of the containers. */
+  readonly namePrefix?: string;
+}
+
+function bindMounts(environment: Readonly<Record<string, string>>): string[] {
+  return ["FLOWCTL_STATE_DIR", "FLOWCTL_SECRETS_DIR"]
+    .map((key) => environment[key])
+    .filter((folder) => folder !== undefined)
+    .flatMap((folder) => ["--volume", `${folder}:${folder}`]);
+}
+
+function keepLines(stream: Readable, ...into: string[][]): void {
+  createInterface({ input: stream }).on("line", (line) => {
+    for (const lines of into) {
+      lines.push(line);
+      if (lines.length > 200) lines.shift();
+    }
+  });
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,56 @@
+import type { CheckResult, ConformanceReport } from "./report.ts";
+
+/** Colours, as chalk gives them; identity functions for plain text. */
+export interface Paint {
+  green(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+  dim(text: string): string;
+  bold(text: string): string;
+}
+
+/** Paints nothing. */
+export const plainPaint: Paint = {
+  green: (text) => text,
+  red: (text) => text,
+  yellow: (text) => text,
+  dim: (text) => text,
+  bold: (text) => text,
+};
+
+/**
+ * The report for people: one line a check (✓ passed, ✗ failed, – not applicable), for a failure what was seen, how to
+ * mend it and the component's last output, then a summary. Ends with a line end.
+ */
+export function renderReport(report: ConformanceReport, paint: Paint = plainPaint): string {
+  const lines = report.checks.flatMap((check) => renderCheck(check, paint));
+  return `${[...lines, "", renderSummary(report, paint)].join("\n")}\n`;
+}
+
+/** The lines of one check, for callers that print as the checks finish. No line ends. */
+export function renderCheck(check: CheckResult, paint: Paint = plainPaint): string[] {
+  const label = `${check.title}  ${paint.dim(check.id)}`;
+  switch (check.outcome) {
+    case "passed":
+      return [`${paint.green("✓")} ${label}`];
+    case "not-applicable":
+      return [`${paint.dim("–")} ${label}`, ...(check.explanation ? [`    ${paint.dim(check.explanation)}`] : [])];
+    case "failed":
+      return [
+        `${paint.red("✗")} ${label}`,
+        `    ${check.explanation}`,
+        ...(check.fix ? [`    ${paint.yellow("fix:")} ${check.fix}`] : []),
+        ...(check.output ?? []).map((line) => paint.dim(`    │ ${line}`)),
+      ];
+  }
+}
+
+/** The last line of a report. */
+export function renderSummary(report: ConformanceReport, paint: Paint = plainPaint): string {
+  const seconds = (report.durationMs / 1000).toFixed(1);
+  const counts = `${report.passed} passed, ${report.failed} failed, ${report.notApplicable} not applicable`;
+  const verdict = report.conforms
+    ? paint.green(`The ${report.type ?? "component"} keeps the contract`)
+    : paint.red(`The ${report.type ?? "component"} breaks the contract`);
+  return `${paint.bold(verdict)}: ${counts} (${seconds} s)`;
+}

@@ -1,0 +1,164 @@
+import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import type { CreditMessage, EventMessage, OpenMessage, SubscribeRequest, SubscribeResponse } from "./messages.ts";
+import type { Protocol } from "./protocol.ts";
+import type { Notice } from "./waiting.ts";
+import { batchFromTheFuture } from "./wire.ts";
+
+/** Where a violation of a standing obligation is reported, at the moment it is seen. */
+export type ReportViolation = (checkId: string, explanation: string) => void;
+
+/** One subscription of the component, seen from above. */
+export class UpstreamStream {
+  /** What came first, when it was an Open. */
+  open: OpenMessage | undefined;
+  /** Highest sequence number acknowledged. */
+  acked = 0;
+  nacks = 0;
+  /** Highest sequence number sent. */
+  sent = 0;
+  ended = false;
+  credit: CreditMessage = { maxSequence: 0, maxBytes: 0 };
+  readonly #call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>;
+  readonly #violation: ReportViolation;
+  #first = true;
+
+  constructor(call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>, violation: ReportViolation) {
+    this.#call = call;
+    this.#violation = violation;
+  }
+
+  /** How many more events the component said that it can take. */
+  get room(): number {
+    return this.ended || this.open === undefined ? 0 : Math.max(0, this.credit.maxSequence - this.sent);
+  }
+
+  /** Sends events in one batch. The caller keeps to the credit. */
+  send(events: readonly EventMessage[]): void {
+    this.#call.write({ batch: { firstSequence: this.sent + 1, events: [...events] } });
+    this.sent += events.length;
+  }
+
+  /** Sends one event in a message full of fields that the component cannot know. */
+  sendFromTheFuture(event: EventMessage): void {
+    this.sent += 1;
+    this.#call.write(batchFromTheFuture(this.sent, event));
+  }
+
+  /** Ends the data for good. */
+  end(): void {
+    this.#call.write({ end: { lastSequence: this.sent } });
+    this.#call.end();
+  }
+
+  /** Breaks the stream as a server does that goes away. */
+  break(): void {
+    this.ended = true;
+    this.#call.emit("error", { code: status.UNAVAILABLE, details: "the upstream went away" });
+  }
+
+  /** Takes in what the component sent. */
+  receive(request: SubscribeRequest): void {
+    const first = this.#first;
+    this.#first = false;
+    if (first !== (request.open !== undefined && request.open !== null)) {
+      this.#violation(
+        "subscribe/open",
+        first ? "the first message of a subscription is not Open" : "it sent Open a second time on one stream",
+      );
+    }
+    if (request.open) {
+      this.open = request.open;
+      this.#grant(request.open.credit ?? { maxSequence: 0, maxBytes: 0 });
+    } else if (request.credit) this.#grant(request.credit);
+    else if (request.nack) this.nacks += 1;
+    else if (request.ack) this.#acknowledge(request.ack.sequence);
+  }
+
+  #grant(credit: CreditMessage): void {
+    if (credit.maxSequence < this.credit.maxSequence || credit.maxBytes < this.credit.maxBytes) {
+      this.#violation(
+        "subscribe/credit",
+        `its credit went back from ${show(this.credit)} to ${show(credit)}; credit is a total since the stream was opened`,
+      );
+    }
+    this.credit = credit;
+  }
+
+  #acknowledge(sequence: number): void {
+    if (sequence < this.acked)
+      this.#violation("ack/monotone", `it acknowledged ${sequence} after it had acknowledged ${this.acked}`);
+    if (sequence > this.sent)
+      this.#violation("ack/sent", `it acknowledged ${sequence} when only ${this.sent} events had been sent`);
+    this.acked = Math.max(this.acked, sequence);
+  }
+}
+
+function show(credit: CreditMessage): string {
+  return `${credit.maxSequence} events, ${credit.maxBytes} bytes`;
+}
+
+/** An instance of an upstream component, played by the test. */
+export class TestUpstream {
+  readonly instanceId: string;
+  /** Every subscription so far, oldest first. */
+  readonly streams: UpstreamStream[] = [];
+  readonly #protocol: Protocol;
+  readonly #notice: Notice;
+  readonly #violation: ReportViolation;
+  #server: Server | undefined;
+  #port = 0;
+
+  constructor(instanceId: string, protocol: Protocol, notice: Notice, violation: ReportViolation) {
+    this.instanceId = instanceId;
+    this.#protocol = protocol;
+    this.#notice = notice;
+    this.#violation = violation;
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  /** The subscription that is open now; undefined when there is none. */
+  get live(): UpstreamStream | undefined {
+    return this.streams.findLast((stream) => !stream.ended && stream.open !== undefined);
+  }
+
+  /** Starts to answer, unless it does. */
+  async start(): Promise<void> {
+    if (this.#server !== undefined) return;
+    const server = new Server();
+    server.addService(this.#protocol.eventStream, {
+      Subscribe: (call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>) => this.#subscribed(call),
+    });
+    this.#port = await new Promise<number>((resolve, reject) =>
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      ),
+    );
+    this.#server = server;
+  }
+
+  /** Vanishes with all its connections. */
+  stop(): void {
+    this.#server?.forceShutdown();
+    for (const stream of this.streams) stream.ended = true;
+  }
+
+  #subscribed(call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>): void {
+    const stream = new UpstreamStream(call, this.#violation);
+    this.streams.push(stream);
+    const ended = () => {
+      stream.ended = true;
+      this.#notice.changed();
+    };
+    call.on("data", (request: SubscribeRequest) => {
+      stream.receive(request);
+      if (request.open) call.write({ opened: { componentId: "above", instanceId: this.instanceId } });
+      this.#notice.changed();
+    });
+    call.on("end", ended);
+    call.on("cancelled", ended);
+    call.on("error", ended);
+  }
+}

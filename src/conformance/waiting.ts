@@ -1,0 +1,55 @@
+/** What a check throws: the obligation is broken. The text says what was seen. */
+export class Broken extends Error {
+  override readonly name = "Broken";
+  /** What the component wrote last, where no check is at hand that knows it. */
+  output: readonly string[] = [];
+}
+
+/** What a check throws when the obligation does not concern the component, or cannot be looked at. */
+export class NotApplicable extends Error {
+  override readonly name = "NotApplicable";
+}
+
+/**
+ * Tells waiting checks that something may have changed. Everything that records what the component does calls
+ * `changed`; a check waits for a condition over what was recorded.
+ */
+export class Notice {
+  readonly #waiting = new Set<() => void>();
+
+  changed(): void {
+    for (const look of [...this.#waiting]) look();
+  }
+
+  /**
+   * Resolves with the first value of `condition` that is neither undefined nor false; it is looked at now and after
+   * every change. Rejects with the signal's reason, or with what `late` makes after `timeoutMs`.
+   */
+  until<Value>(
+    condition: () => Value | undefined | false,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly late: () => Error },
+  ): Promise<Value> {
+    return new Promise<Value>((resolve, reject) => {
+      const end = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        options.signal.removeEventListener("abort", aborted);
+        settle();
+      };
+      const look = () => {
+        try {
+          const value = condition();
+          if (value !== undefined && value !== false) end(() => resolve(value as Value));
+        } catch (error) {
+          end(() => reject(error as Error));
+        }
+      };
+      const aborted = () => end(() => reject(options.signal.reason as Error));
+      const timer = setTimeout(() => end(() => reject(options.late())), options.timeoutMs);
+      if (options.signal.aborted) return aborted();
+      options.signal.addEventListener("abort", aborted, { once: true });
+      this.#waiting.add(look);
+      look();
+    });
+  }
+}
