@@ -1,0 +1,159 @@
+import type { Clock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { InstanceReport } from "../protocol/records.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import { controlService } from "./control-service.ts";
+import { EventLog } from "./event-log.ts";
+import type { HandlerContext } from "./grpc-handlers.ts";
+import { startGrpcServer } from "./grpc-server.ts";
+import { monitorHealth } from "./health-monitor.ts";
+import { createHttpHealthProbe } from "./health-probe.ts";
+import { startHttpServer } from "./http-server.ts";
+import { forgetInstance, keepEvent, keepInstance, keepPipeline, loadKeptState } from "./kept-state.ts";
+import { createMetrics } from "./metrics.ts";
+import { Registry } from "./registry.ts";
+import { registryService } from "./registry-service.ts";
+import { StateWriter } from "./state-writer.ts";
+import type { Store } from "./store/store.ts";
+import { type SupervisedDriver, supervise } from "./supervisor/supervisor.ts";
+
+export interface ControlPlaneOptions {
+  /** Name of the pipeline; there is one a control plane. */
+  readonly pipeline: string;
+  /** `host:port` of the gRPC server and of the HTTP server; port 0 takes a free one. */
+  readonly grpcListen: string;
+  readonly httpListen: string;
+  /** Belongs to the control plane from now on; closed with it. */
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What components are told to keep to; default 10,000. */
+  readonly heartbeatIntervalMs?: number;
+  /** Silence after which an instance is unhealthy; default 30,000. */
+  readonly unhealthyAfterMs?: number;
+  /** Between two polls of an instance's /health; default 5,000. */
+  readonly pollIntervalMs?: number;
+}
+
+export interface ControlPlane {
+  /** `host:port` of the servers, with the ports that were given. */
+  readonly grpcAddress: string;
+  readonly httpAddress: string;
+  /** What somebody saw of an instance from outside. Never throws. */
+  report(report: InstanceReport): void;
+  /** Keeps the pipeline's instances running by `driver` from now until `close`. At most once. */
+  supervise(driver: SupervisedDriver): void;
+  /** Resolves with the error after which state is not kept any more: the process is then to end. */
+  readonly failure: Promise<FlowctlError>;
+  /** Ends streams and servers, writes what is pending, closes the store. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Events that are kept for those who ask later. */
+const eventsKept = 2000;
+const probeTimeoutMs = 2000;
+
+/**
+ * Starts a pipeline's control plane, with the state that the store holds from an earlier one. Resolves when it serves.
+ * Rejects with `store/…` or `control-plane/cannot-listen`.
+ */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { store, clock, log } = options;
+  const stopping = new AbortController();
+  let fail: (error: FlowctlError) => void = () => undefined;
+  const failure = new Promise<FlowctlError>((resolve) => {
+    fail = resolve;
+  });
+  const kept = await loadKeptState(store);
+  const writer = new StateWriter(store, fail);
+  const events = new EventLog({
+    capacity: eventsKept,
+    kept: kept.events,
+    onAppend: (event, evicted) => keepEvent(writer, event, evicted),
+  });
+  const unhealthyAfterMs = options.unhealthyAfterMs ?? 30_000;
+  const registry = new Registry({
+    pipeline: options.pipeline,
+    clock,
+    unhealthyAfterMs,
+    journal: {
+      event: (event) => {
+        events.append(event, clock.now());
+        log.info(event.message === "" ? event.type : event.message, loggable(event));
+      },
+      pipelineChanged: (pipeline) => keepPipeline(writer, pipeline),
+      instanceChanged: (instance) => keepInstance(writer, instance),
+      instanceRemoved: (componentId, instanceId) => forgetInstance(writer, componentId, instanceId),
+    },
+    restored: kept,
+  });
+  const report = (seen: InstanceReport, at = clock.now()): void => registry.report(seen, at);
+  const context: HandlerContext = { log, stopping: stopping.signal };
+  const checkpoints = new Checkpoints(writer, kept.checkpoints);
+  const grpc = await startGrpcServer(options.grpcListen, {
+    "flowctl.registry.v1.ComponentRegistry": registryService(context, {
+      registry,
+      checkpoints,
+      writer,
+      heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
+    }),
+    "flowctl.control.v1.PipelineControl": controlService(context, { registry, events, writer, report }),
+  });
+  const http = await startHttpServer(options.httpListen, {
+    metrics: createMetrics(() => registry.pipeline()),
+    pipeline: () => registry.pipeline(),
+    events: (after) => events.after(after),
+    ready: () => !stopping.signal.aborted,
+  }).catch(async (error: unknown) => {
+    await grpc.close();
+    throw error;
+  });
+  const prober = createHttpHealthProbe(probeTimeoutMs);
+  const background: Promise<void>[] = [];
+  const run = (work: Promise<void>): void => {
+    const defect = { code: "control-plane/internal", kind: "internal", message: "the control plane broke" } as const;
+    background.push(work.catch((error: unknown) => fail(FlowctlError.wrap(error, defect))));
+  };
+  const pollIntervalMs = options.pollIntervalMs ?? 5_000;
+  run(monitorHealth({ registry, clock, probe: prober.probe, pollIntervalMs }, stopping.signal));
+  log.info("control plane serves", { pipeline: options.pipeline, grpc: grpc.address, http: http.address });
+
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    stopping.abort(new FlowctlError({ code: "control-plane/closed", kind: "cancelled", message: "closed" }));
+    await Promise.all([grpc.close(), http.close(), ...background]);
+    prober.close();
+    await writer.flush();
+    await store.close();
+  };
+  return {
+    grpcAddress: grpc.address,
+    httpAddress: http.address,
+    report,
+    supervise: (driver) => {
+      run(supervise({ driver, registry, clock, log, report, unhealthyAfterMs }, stopping.signal));
+    },
+    failure,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+function loggable(event: {
+  readonly type: string;
+  readonly componentId?: string;
+  readonly instanceId?: string;
+  readonly from?: string;
+  readonly to?: string;
+}): Readonly<Record<string, unknown>> {
+  const { type, componentId, instanceId, from, to } = event;
+  return {
+    event: type,
+    ...(componentId ? { component: componentId } : {}),
+    ...(instanceId ? { instance: instanceId } : {}),
+    ...(to ? { from, to } : {}),
+  };
+}

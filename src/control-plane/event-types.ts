@@ -1,0 +1,57 @@
+import { FlowctlError } from "../foundation/errors.ts";
+import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
+import { type Edge, edgesOf } from "./topology.ts";
+
+/** Event types that a component takes and gives; empty means any. */
+export interface DeclaredTypes {
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+}
+
+/** What the instances of a component declared when they registered, or the pipeline file where none has. */
+export type DeclaredTypesOf = (component: ComponentSpec) => DeclaredTypes;
+
+/**
+ * Throws `registry/types-cannot-meet` when on an edge of component `id` nothing that the upper end gives is anything
+ * that the lower end takes, so that no event could ever pass. Dead letters carry any type.
+ */
+export function checkEventTypes(spec: PipelineSpec, id: string, declaredTypesOf: DeclaredTypesOf): void {
+  for (const edge of edgesOf(spec)) {
+    if (edge.deadLetters || (edge.from.id !== id && edge.to.id !== id)) continue;
+    checkEdge(edge, declaredTypesOf(edge.from).produces, declaredTypesOf(edge.to).consumes);
+  }
+}
+
+function checkEdge(edge: Edge, produces: readonly string[], consumes: readonly string[]): void {
+  const [from, to] = [edge.from.id, edge.to.id];
+  if (!meet(edge.types, consumes)) {
+    throw cannotMeet(
+      `${to} takes ${list(consumes)}, but its input from ${from} lets only ${list(edge.types)} pass`,
+      to,
+    );
+  }
+  if (!meet(produces, edge.types)) {
+    throw cannotMeet(`${from} gives ${list(produces)}, but the input of ${to} lets only ${list(edge.types)} pass`, to);
+  }
+  if (!meet(produces, consumes)) {
+    throw cannotMeet(`${from} gives ${list(produces)}, but ${to} takes only ${list(consumes)}`, to);
+  }
+}
+
+function meet(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === 0 || others.length === 0 || some.some((type) => others.includes(type));
+}
+
+function list(types: readonly string[]): string {
+  return types.join(", ");
+}
+
+function cannotMeet(message: string, path: string): FlowctlError {
+  return new FlowctlError({
+    code: "registry/types-cannot-meet",
+    kind: "invalid",
+    message,
+    fix: "Correct the input's types, or connect components whose event types meet.",
+    path: `${path}.inputs`,
+  });
+}

@@ -1,0 +1,71 @@
+import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { ReflectionService } from "@grpc/reflection";
+import { HealthImplementation } from "grpc-health-check";
+import { FlowctlError } from "../foundation/errors.ts";
+import { serverChannelOptions } from "../protocol/channel-options.ts";
+import { loadProtocol, type ServiceName, serviceOf } from "../protocol/service-definitions.ts";
+
+export interface GrpcServer {
+  /** `host:port` as asked for, with the port that was given. */
+  readonly address: string;
+  /** Tells health watchers, takes no new calls, waits shortly for those that run, ends the rest. */
+  close(): Promise<void>;
+}
+
+/** Time that running calls get at the end, in milliseconds. */
+const closeGraceMs = 1000;
+
+/**
+ * Serves the given services on `listen` (`host:port`; port 0 takes a free one), with the standard health service and
+ * with reflection of the whole public protocol, EventStream included, so that generic clients can ask what there is.
+ */
+export async function startGrpcServer(
+  listen: string,
+  services: Readonly<Partial<Record<ServiceName, UntypedServiceImplementation>>>,
+): Promise<GrpcServer> {
+  const server = new Server(serverChannelOptions());
+  const protocol = loadProtocol([
+    "flowctl.registry.v1.ComponentRegistry",
+    "flowctl.control.v1.PipelineControl",
+    "flowctl.stream.v1.EventStream",
+  ]);
+  const health = new HealthImplementation({ "": "SERVING" });
+  const names = Object.keys(services) as ServiceName[];
+  for (const name of names) {
+    server.addService(serviceOf(protocol, name), services[name] ?? {});
+    health.setStatus(name, "SERVING");
+  }
+  health.addToServer(server);
+  new ReflectionService(protocol).addToServer(server);
+  const port = await bind(server, listen);
+  return {
+    address: `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,
+    async close() {
+      for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
+      await new Promise<void>((resolve) => {
+        const force = setTimeout(() => server.forceShutdown(), closeGraceMs);
+        server.tryShutdown(() => {
+          clearTimeout(force);
+          resolve();
+        });
+      });
+    },
+  };
+}
+
+function bind(server: Server, listen: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else
+        reject(
+          FlowctlError.wrap(error, {
+            code: "control-plane/cannot-listen",
+            kind: "unavailable",
+            message: `cannot listen on ${listen}`,
+            fix: "Free the address or choose another one.",
+          }),
+        );
+    });
+  });
+}

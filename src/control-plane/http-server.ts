@@ -1,0 +1,93 @@
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import type { PipelineEvent, PipelineRecord } from "../protocol/records.ts";
+import type { ControlPlaneMetrics } from "./metrics.ts";
+
+export interface HttpServer {
+  /** `host:port` as asked for, with the port that was given. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** What is served. */
+export interface HttpParts {
+  readonly metrics: ControlPlaneMetrics;
+  readonly pipeline: () => PipelineRecord;
+  readonly events: (after: number) => readonly PipelineEvent[];
+  /** Whether components can be served now. */
+  readonly ready: () => boolean;
+}
+
+/**
+ * The control plane's HTTP side on `listen` (`host:port`; port 0 takes a free one): `/health`, `/ready`, `/metrics`,
+ * `/api/pipeline` and `/api/events?after=N`. Reads only.
+ */
+export async function startHttpServer(listen: string, parts: HttpParts): Promise<HttpServer> {
+  const server = createServer((request, response) => {
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      sendJson(response, 405, { error: "only GET and HEAD are allowed" }, { allow: "GET, HEAD" });
+      return;
+    }
+    const url = new URL(request.url ?? "/", "http://control-plane");
+    answer(parts, url, response).catch((error: unknown) => sendJson(response, 500, { error: messageOf(error) }));
+  });
+  const colon = listen.lastIndexOf(":");
+  const host = listen.slice(0, colon);
+  await new Promise<void>((resolve, reject) => {
+    const onError = (error: Error): void =>
+      reject(
+        FlowctlError.wrap(error, {
+          code: "control-plane/cannot-listen",
+          kind: "unavailable",
+          message: `cannot listen on ${listen}`,
+          fix: "Free the address or choose another one.",
+        }),
+      );
+    server.once("error", onError);
+    server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""), () => {
+      server.removeListener("error", onError);
+      resolve();
+    });
+  });
+  return {
+    address: `${host}:${(server.address() as AddressInfo).port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(parts: HttpParts, url: URL, response: ServerResponse): Promise<void> {
+  switch (url.pathname) {
+    case "/health":
+      return sendJson(response, 200, { status: "healthy" });
+    case "/ready":
+      return parts.ready()
+        ? sendJson(response, 200, { status: "ready" })
+        : sendJson(response, 503, { status: "not ready" });
+    case "/metrics": {
+      const text = await parts.metrics.render();
+      response.writeHead(200, { "content-type": parts.metrics.contentType }).end(text);
+      return;
+    }
+    case "/api/pipeline":
+      return sendJson(response, 200, parts.pipeline());
+    case "/api/events":
+      return sendJson(response, 200, { events: parts.events(Number(url.searchParams.get("after") ?? 0) || 0) });
+    default:
+      return sendJson(response, 404, { error: `there is nothing at ${url.pathname}` });
+  }
+}
+
+function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { "content-type": "application/json; charset=utf-8", ...headers });
+  response.end(`${JSON.stringify(body)}\n`);
+}

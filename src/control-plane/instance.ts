@@ -1,0 +1,177 @@
+import { noMetrics } from "../protocol/component-codec.ts";
+import type { InstanceMetrics, InstanceRecord } from "../protocol/records.ts";
+import type { RegistrationRequest } from "../protocol/registry-codec.ts";
+import { type InstanceState, reasonOf } from "./states.ts";
+
+/** What the registry keeps of an instance across restarts of the control plane. Plain JSON. Times are Unix ms. */
+export interface InstanceData {
+  readonly componentId: string;
+  readonly id: string;
+  /** Of the program that registered last; empty when none ever did. */
+  readonly incarnation: string;
+  /** Earlier incarnations, the newest last: whatever they still say is not heard. */
+  readonly superseded: readonly string[];
+  /** The incarnation has registered and has not deregistered. */
+  readonly live: boolean;
+  readonly state: InstanceState;
+  readonly address: string;
+  readonly healthEndpoint: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly metrics: InstanceMetrics;
+  readonly consumes: readonly string[];
+  readonly produces: readonly string[];
+  readonly registeredAt: number;
+  readonly lastHeartbeat: number;
+  /** How often a program of it registered, and how often a driver saw one start. */
+  readonly registrations: number;
+  readonly starts: number;
+  /** It has been healthy since the pipeline was started. */
+  readonly wasHealthy: boolean;
+}
+
+/** What is known of an instance only while this process runs. */
+export interface Vitals {
+  /** Since when silence counts. */
+  readonly heardAt: number;
+  /** It was heard of in the lifetime of this control plane. */
+  readonly confirmed: boolean;
+  readonly degradedReason: string;
+  readonly probe: ProbeState;
+  /** How its program ended, when a driver saw that and nothing was heard since; else empty. */
+  readonly exit: string;
+}
+
+export interface ProbeState {
+  readonly result: "unknown" | "passing" | "failing" | "refusing";
+  /** Failures in a row. */
+  readonly failures: number;
+  readonly detail: string;
+}
+
+export interface InstanceEntry {
+  readonly data: InstanceData;
+  readonly vitals: Vitals;
+}
+
+export const unknownProbe: ProbeState = { result: "unknown", failures: 0, detail: "" };
+
+/** Failures in a row after which an instance counts as unhealthy: one lost answer is no illness. */
+const failuresUntilUnhealthy = 3;
+
+/** Earlier incarnations of one instance that are remembered. */
+const supersededKept = 16;
+
+export function newInstance(componentId: string, id: string, now: number): InstanceEntry {
+  return {
+    data: {
+      componentId,
+      id,
+      incarnation: "",
+      superseded: [],
+      live: false,
+      state: { name: "starting", since: now, reason: "" },
+      address: "",
+      healthEndpoint: "",
+      metadata: {},
+      metrics: noMetrics,
+      consumes: [],
+      produces: [],
+      registeredAt: 0,
+      lastHeartbeat: 0,
+      registrations: 0,
+      starts: 0,
+      wasHealthy: false,
+    },
+    vitals: newVitals(now),
+  };
+}
+
+export function newVitals(now: number): Vitals {
+  return { heardAt: now, confirmed: false, degradedReason: "", probe: unknownProbe, exit: "" };
+}
+
+/** What an earlier control plane knew: nobody is taken for well before it was heard of again. */
+export function restoredInstance(data: InstanceData, now: number): InstanceEntry {
+  const settled = !data.live || data.state.name === "stopping";
+  const state: InstanceState = settled
+    ? data.state
+    : { name: "starting", since: now, reason: "not heard of since the control plane was started" };
+  return { data: { ...data, state, wasHealthy: settled && data.wasHealthy }, vitals: newVitals(now) };
+}
+
+/** The entry after a registration, its state untouched. A new incarnation begins anew and supersedes the one before. */
+export function registeredInstance(entry: InstanceEntry, request: RegistrationRequest, now: number): InstanceEntry {
+  const { data } = entry;
+  const again = data.incarnation === request.incarnation;
+  const sameRun = again && data.live;
+  return {
+    data: {
+      ...data,
+      incarnation: request.incarnation,
+      superseded: again ? data.superseded : supersede(data),
+      live: true,
+      address: request.address,
+      healthEndpoint: request.healthEndpoint,
+      metadata: request.metadata,
+      consumes: request.consumes,
+      produces: request.produces,
+      registeredAt: sameRun ? data.registeredAt : now,
+      lastHeartbeat: now,
+      registrations: data.registrations + (again ? 0 : 1),
+    },
+    vitals: { ...(sameRun ? entry.vitals : newVitals(now)), heardAt: now, confirmed: true, exit: "" },
+  };
+}
+
+/** The state that an instance is in by all that is known of it. Pure; says nothing about who has ended for good. */
+export function assess(entry: InstanceEntry, now: number, unhealthyAfterMs: number): InstanceState {
+  const { data, vitals } = entry;
+  const current = data.state;
+  if (current.name === "stopping" || current.name === "completed" || current.name === "failed") return current;
+  // One that said goodbye by itself gave a better reason than its exit code.
+  if (vitals.exit !== "" && (data.live || current.name === "starting")) {
+    return { name: "unhealthy", since: now, reason: vitals.exit };
+  }
+  if (!data.live) return current;
+  if (now - vitals.heardAt > unhealthyAfterMs) {
+    const last = data.lastHeartbeat === 0 ? "ever" : `since ${new Date(data.lastHeartbeat).toISOString()}`;
+    return { name: "unhealthy", since: now, reason: `no heartbeat ${last}` };
+  }
+  if (!vitals.confirmed) return current;
+  const { probe } = vitals;
+  if (probe.result === "refusing" || (probe.result === "failing" && probe.failures >= failuresUntilUnhealthy)) {
+    const patient = current.name === "starting" && now - data.registeredAt <= unhealthyAfterMs;
+    if (patient) return { ...current, reason: probe.detail };
+    return { name: "unhealthy", since: now, reason: probe.detail };
+  }
+  if (vitals.degradedReason !== "") return { name: "degraded", since: now, reason: vitals.degradedReason };
+  if (probe.result === "passing" || data.healthEndpoint === "") return { name: "healthy", since: now };
+  // Nothing speaks against it, and nothing for a change.
+  return current;
+}
+
+function supersede(data: InstanceData): readonly string[] {
+  return data.incarnation === "" ? data.superseded : [...data.superseded, data.incarnation].slice(-supersededKept);
+}
+
+/** How often it was started again since the pipeline was started. */
+export function restartsOf(data: InstanceData): number {
+  return Math.max(0, data.registrations - 1, data.starts - 1);
+}
+
+export function recordOf({ data }: InstanceEntry): InstanceRecord {
+  return {
+    id: data.id,
+    state: data.state.name,
+    reason: reasonOf(data.state),
+    address: data.address,
+    healthEndpoint: data.healthEndpoint,
+    lastHeartbeat: data.lastHeartbeat,
+    registeredAt: data.registeredAt,
+    metadata: data.metadata,
+    metrics: data.metrics,
+    restarts: restartsOf(data),
+    consumes: data.consumes,
+    produces: data.produces,
+  };
+}

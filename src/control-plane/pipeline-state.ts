@@ -1,0 +1,66 @@
+import type { ComponentSpec, ComponentState, PipelineState } from "../protocol/records.ts";
+import type { InstanceData } from "./instance.ts";
+import { reasonOf } from "./states.ts";
+
+/** A component as the pipeline file wants it, and the instances that the registry has of it. */
+export interface ComponentView {
+  readonly spec: ComponentSpec;
+  readonly instances: readonly InstanceData[];
+}
+
+/** From the worst to the best. */
+const severity: readonly ComponentState[] = [
+  "failed",
+  "unhealthy",
+  "degraded",
+  "starting",
+  "stopping",
+  "healthy",
+  "completed",
+];
+
+/** The worst state of a component's instances; `starting` while some are missing and none is worse. */
+export function componentStateOf({ spec, instances }: ComponentView): ComponentState {
+  const states = instances.map((instance) => instance.state.name);
+  if (instances.length < spec.replicas) states.push("starting");
+  return severity.find((state) => states.includes(state)) ?? "starting";
+}
+
+/**
+ * The state of a pipeline by the states of its instances: failed when one was given up; completed when all that it is
+ * to have are; stopping when nothing but stopping and completed ones are left; degraded when one that has worked does
+ * not, or works badly; starting while one has not worked yet; else running.
+ */
+export function pipelineStateOf(components: readonly ComponentView[]): {
+  readonly state: PipelineState;
+  readonly reason: string;
+} {
+  const instances = components.flatMap((component) => component.instances);
+  const failed = instances.find((instance) => instance.state.name === "failed");
+  if (failed !== undefined) return { state: "failed", reason: because(failed) };
+  const missing = components.filter(({ spec, instances: present }) => present.length < spec.replicas);
+  if (components.length > 0 && missing.length === 0) {
+    if (instances.every((instance) => instance.state.name === "completed")) return { state: "completed", reason: "" };
+    const ending = instances.every(({ state }) => state.name === "stopping" || state.name === "completed");
+    if (ending) return { state: "stopping", reason: "" };
+  }
+  const ill = instances.find(isIll);
+  if (ill !== undefined) return { state: "degraded", reason: because(ill) };
+  const starting = instances.find(({ state }) => state.name === "starting");
+  if (starting !== undefined) return { state: "starting", reason: because(starting) };
+  const first = missing[0];
+  if (first !== undefined || components.length === 0) {
+    return { state: "starting", reason: first === undefined ? "" : `waiting for ${first.spec.id}` };
+  }
+  return { state: "running", reason: "" };
+}
+
+function isIll({ state, wasHealthy }: InstanceData): boolean {
+  if (state.name === "unhealthy" || state.name === "degraded") return true;
+  return state.name === "starting" && wasHealthy;
+}
+
+function because(instance: InstanceData): string {
+  const reason = reasonOf(instance.state);
+  return `${instance.id} is ${instance.state.name}${reason === "" ? "" : `: ${reason}`}`;
+}

@@ -1,0 +1,130 @@
+import { mkdir } from "node:fs/promises";
+import { Level } from "level";
+import { FlowctlError, messageOf } from "../../foundation/errors.ts";
+import type { Store } from "./store.ts";
+
+/** Written into every database; a later flowctl that keeps things differently refuses or converts what it finds. */
+const formatKey = "!format";
+const format = "flowctl-control-plane/1";
+
+/** The highest code unit sorts behind every key that a prefix can begin. */
+const afterPrefix = "\uffff";
+
+/**
+ * Opens, or makes, the LevelDB in `folder`. Never twice in one process: the second open would take the lock away from
+ * the first. Rejects with `store/locked`, `store/damaged`, `store/unknown-format`, `store/full` or `store/failed`.
+ */
+export async function openLevelStore(folder: string): Promise<Store> {
+  const database = new Level<string, Uint8Array>(folder, {
+    keyEncoding: "utf8",
+    valueEncoding: "view",
+    // The working set is a few hundred small values; the defaults reserve 8 MiB for a cache and 4 MiB a write buffer.
+    cacheSize: 256 * 1024,
+    writeBufferSize: 512 * 1024,
+  });
+  try {
+    await mkdir(folder, { recursive: true });
+    await database.open();
+    await claimFormat(database, folder);
+  } catch (error) {
+    await database.close().catch(() => undefined);
+    throw storeError(error, folder, "open");
+  }
+  return {
+    async entries(prefix) {
+      try {
+        return await database.iterator({ gte: prefix, lt: prefix + afterPrefix }).all();
+      } catch (error) {
+        throw storeError(error, folder, "read");
+      }
+    },
+    async write(changes, { durable }) {
+      if (changes.length === 0) return;
+      try {
+        await database.batch([...changes], { sync: durable });
+      } catch (error) {
+        throw storeError(error, folder, "write");
+      }
+    },
+    async close() {
+      try {
+        await database.close();
+      } catch (error) {
+        throw storeError(error, folder, "close");
+      }
+    },
+  };
+}
+
+async function claimFormat(database: Level<string, Uint8Array>, folder: string): Promise<void> {
+  const found: Uint8Array | undefined = await database.get(formatKey);
+  if (found !== undefined) {
+    const text = Buffer.from(found).toString("utf8");
+    if (text === format) return;
+    throw new FlowctlError({
+      code: "store/unknown-format",
+      kind: "conflict",
+      message: `the control plane's database in ${folder} was written by another version of flowctl (${text})`,
+      fix: "Use that version, or remove the pipeline's state with `flowctl down -v`.",
+      path: folder,
+    });
+  }
+  const [stray] = await database.keys({ limit: 1 }).all();
+  if (stray !== undefined) {
+    throw new FlowctlError({
+      code: "store/unknown-format",
+      kind: "conflict",
+      message: `the database in ${folder} was not made by flowctl`,
+      fix: "Name another folder, or move that database away.",
+      path: folder,
+    });
+  }
+  await database.batch([{ type: "put", key: formatKey, value: Buffer.from(format) }], { sync: true });
+}
+
+function storeError(error: unknown, folder: string, doing: string): FlowctlError {
+  if (error instanceof FlowctlError) return error;
+  const codes = codesOf(error);
+  const common = { cause: error, path: folder } as const;
+  if (codes.includes("LEVEL_LOCKED")) {
+    return new FlowctlError({
+      ...common,
+      code: "store/locked",
+      kind: "conflict",
+      message: `another process has the control plane's database in ${folder} open`,
+      fix: "End the other control plane of this pipeline, or use another data folder.",
+    });
+  }
+  if (codes.includes("LEVEL_CORRUPTION")) {
+    return new FlowctlError({
+      ...common,
+      code: "store/damaged",
+      kind: "failed",
+      message: `the control plane's database in ${folder} is damaged: ${innermostMessage(error)}`,
+      fix: "Restore it from a backup, or remove it with `flowctl down -v`; sources then begin anew.",
+    });
+  }
+  const detail = innermostMessage(error);
+  return new FlowctlError({
+    ...common,
+    code: codes.includes("ENOSPC") ? "store/full" : "store/failed",
+    kind: "unavailable",
+    message: `cannot ${doing} the control plane's database in ${folder}: ${detail}`,
+    fix: "See that the disk has room and that the folder can be written.",
+  });
+}
+
+/** LevelDB's own code is in a cause, under a general code of the wrapper. */
+function codesOf(error: unknown): readonly string[] {
+  const codes: string[] = [];
+  for (let current = error; current instanceof Error; current = current.cause) {
+    if ("code" in current && typeof current.code === "string") codes.push(current.code);
+  }
+  return codes;
+}
+
+function innermostMessage(error: unknown): string {
+  let current = error;
+  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
+  return messageOf(current);
+}

@@ -1,0 +1,89 @@
+import type { ComponentSpec, Connections, Downstream, PipelineSpec, Topology, Upstream } from "../protocol/records.ts";
+
+/** What the topology needs to know of an instance. */
+export interface TopologyInstance {
+  readonly id: string;
+  /** Empty while it cannot be dialled. */
+  readonly address: string;
+  readonly completed: boolean;
+}
+
+/** The instances of a component that the registry knows, in the order of their numbers. */
+export type InstancesOf = (componentId: string) => readonly TopologyInstance[];
+
+/** One edge, as seen from below. Dead letters travel on an edge of their own. */
+export interface Edge {
+  readonly from: ComponentSpec;
+  readonly to: ComponentSpec;
+  readonly types: readonly string[];
+  readonly deadLetters: boolean;
+  readonly buffer: Downstream["buffer"] | undefined;
+}
+
+/** Every edge of a pipeline whose ends both exist, in the order of the file. */
+export function edgesOf(spec: PipelineSpec): readonly Edge[] {
+  const byId = new Map(spec.components.map((component) => [component.id, component]));
+  const edges: Edge[] = [];
+  for (const to of spec.components) {
+    for (const input of to.inputs) {
+      const from = byId.get(input.from);
+      if (from !== undefined) edges.push({ from, to, types: input.types, deadLetters: false, buffer: input.buffer });
+    }
+  }
+  for (const from of spec.components) {
+    const to = from.onError.action === "dead_letter" ? byId.get(from.onError.to) : undefined;
+    if (to !== undefined) edges.push({ from, to, types: [], deadLetters: true, buffer: undefined });
+  }
+  return edges;
+}
+
+/** Whom an instance of `component` dials, and whose acknowledgements it waits for. */
+export function topologyOf(spec: PipelineSpec, component: ComponentSpec, instancesOf: InstancesOf): Topology {
+  const edges = edgesOf(spec);
+  return {
+    upstreams: edges.filter((edge) => edge.to.id === component.id).map((edge) => upstreamOf(edge, instancesOf)),
+    downstreams: edges.filter((edge) => edge.from.id === component.id).map(downstreamOf),
+    onError: component.onError,
+  };
+}
+
+/** Component id → the ids above and below it, dead-letter edges included. */
+export function connectionsOf(spec: PipelineSpec): Readonly<Record<string, Connections>> {
+  const edges = edgesOf(spec);
+  return Object.fromEntries(
+    spec.components.map(({ id }) => [
+      id,
+      {
+        upstream: unique(edges.filter((edge) => edge.to.id === id).map((edge) => edge.from.id)),
+        downstream: unique(edges.filter((edge) => edge.from.id === id).map((edge) => edge.to.id)),
+      },
+    ]),
+  );
+}
+
+function upstreamOf(edge: Edge, instancesOf: InstancesOf): Upstream {
+  const instances = instancesOf(edge.from.id);
+  return {
+    componentId: edge.from.id,
+    types: edge.types,
+    desiredInstances: edge.from.replicas,
+    instances: instances.map(({ id, address, completed }) => ({ instanceId: id, address, completed })),
+    completed: instances.length >= edge.from.replicas && instances.every((instance) => instance.completed),
+    deadLetters: edge.deadLetters,
+  };
+}
+
+function downstreamOf(edge: Edge): Downstream {
+  return {
+    componentId: edge.to.id,
+    types: edge.types,
+    partitionBy: edge.to.partitionBy,
+    ...(edge.buffer === undefined ? {} : { buffer: edge.buffer }),
+    desiredInstances: edge.to.replicas,
+    deadLetters: edge.deadLetters,
+  };
+}
+
+function unique(values: readonly string[]): readonly string[] {
+  return [...new Set(values)];
+}
