@@ -93,9 +93,10 @@ export interface ProcessorHandlers {
 }
 
 /**
- * Hands one event on: the received event itself (forwarded as the bytes it came in), or a new one. A new event inherits
- * timestamp, metadata and content type from the input unless it says otherwise, and its id is the input's id, with
- * `/1`, `/2` … for the second and later outputs of one input. Resolves when there is room: await it.
+ * Hands one event on: the received event itself (forwarded as the bytes it came in, with its id), or a new one. A new
+ * event inherits type, timestamp, metadata and content type from the input unless it says otherwise. Its id, unless
+ * given, is `<input id>/<component id>`, with `.1`, `.2` … for the second and later outputs of one input: the same on
+ * every replay, and another one on every path through the pipeline. Resolves when there is room: await it.
  */
 export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
 

@@ -12,6 +12,8 @@ export interface Event {
   readonly sourceComponentId: string;
   /** Media type of the payload; may be empty. */
   readonly contentType: string;
+  /** Component id of the neighbour that sent it: one of this component's inputs. */
+  readonly upstream: string;
   /** Size of the whole event on the wire, in bytes. */
   readonly size: number;
   /** The payload parsed as JSON. Throws `sdk/payload-not-json`. Parsed anew at each call. */
@@ -22,13 +24,13 @@ export interface Event {
 
 /** A new event. Give the content as `json`, or as `payload`, or not at all. */
 export interface EventInit {
-  readonly id?: string;
-  readonly type?: string;
+  readonly id?: string | undefined;
+  readonly type?: string | undefined;
   /** Anything that JSON.stringify takes; content type `application/json`. */
   readonly json?: unknown;
   /** Bytes, or text that is encoded as UTF-8. */
-  readonly payload?: Uint8Array | string;
-  readonly contentType?: string;
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly timestamp?: Date;
+  readonly payload?: Uint8Array | string | undefined;
+  readonly contentType?: string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  readonly timestamp?: Date | undefined;
 }

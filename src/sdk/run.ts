@@ -1,9 +1,88 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { systemClock } from "../foundation/clock.ts";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { createLogger } from "../foundation/logger.ts";
 import type { ComponentDefinition } from "./component.ts";
+import { type Environment, readEnvironment } from "./environment.ts";
+import { runComponent } from "./run-component.ts";
 
 /**
  * Runs a component as this program: reads the environment, registers, serves health and streams, processes until the
- * data ends or SIGTERM comes, and exits the process (0 when it completed or was stopped, 1 when it failed).
+ * data ends or SIGTERM comes, and exits the process: 0 when it completed or was stopped, 1 when it failed, with the
+ * reason as the last line on standard error.
  */
-export async function run(_component: ComponentDefinition): Promise<never> {
-  throw new Error("being written");
+export async function run(component: ComponentDefinition): Promise<never> {
+  const log = createLogger({ level: "info" });
+  let environment: Environment;
+  let config: unknown;
+  try {
+    environment = readEnvironment(process.env);
+    config = parseConfig(component, environment.config);
+  } catch (error) {
+    log.error(...lastLine(error));
+    process.exit(1);
+  }
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  const componentLog = createLogger({ level: environment.logLevel, name: environment.instance.instanceId });
+  try {
+    const outcome = await runComponent(component, {
+      environment,
+      config,
+      clock: systemClock,
+      log: componentLog,
+      stop: stop.signal,
+      secret: (name) => readSecret(environment.secretsDirectory, name),
+    });
+    componentLog.info(outcome === "completed" ? "completed" : "stopped");
+    process.exit(0);
+  } catch (error) {
+    componentLog.error(...lastLine(error));
+    process.exit(1);
+  }
+}
+
+/** Checks `with` by the author's schema. Throws `sdk/config` naming every wrong value. */
+function parseConfig(component: ComponentDefinition, config: unknown): unknown {
+  const result = component.definition.config.safeParse(config);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${["with", ...issue.path].join(".")}: ${issue.message}`);
+  throw new FlowctlError({
+    code: "sdk/config",
+    kind: "invalid",
+    message: problems.join("; "),
+    fix: `correct the component's with: in the pipeline file`,
+  });
+}
+
+async function readSecret(directory: string, name: string): Promise<string> {
+  if (!/^[\w.-]+$/.test(name) || name.startsWith(".")) {
+    throw new FlowctlError({
+      code: "sdk/secret-missing",
+      kind: "not-found",
+      message: `${JSON.stringify(name)} is no name of a secret`,
+    });
+  }
+  try {
+    return (await readFile(join(directory, name), "utf8")).replace(/\r?\n$/, "");
+  } catch (error) {
+    throw new FlowctlError({
+      code: "sdk/secret-missing",
+      kind: "not-found",
+      message: `secret ${name} is not granted to this component`,
+      fix: `add ${name} to the component's secrets in the pipeline file`,
+      cause: error,
+    });
+  }
+}
+
+function lastLine(error: unknown): [string, Record<string, unknown>] {
+  if (error instanceof FlowctlError) {
+    return [error.message, { code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) }];
+  }
+  const stack = error instanceof Error ? error.stack : undefined;
+  return [messageOf(error), { code: "sdk/component-failed", ...(stack === undefined ? {} : { stack }) }];
 }

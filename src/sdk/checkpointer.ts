@@ -1,0 +1,124 @@
+import type { RegistryClient } from "../client/client.ts";
+import { backoffDelay } from "../foundation/backoff.ts";
+import type { Clock } from "../foundation/clock.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { Receipt } from "../streams/event-log.ts";
+import { Ring } from "../streams/ring.ts";
+
+export interface CheckpointerOptions<Position> {
+  readonly registry: Pick<RegistryClient, "saveCheckpoint">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called after a position is durable, never twice at once. A rejection is the component's failure. */
+  readonly committed: ((position: Position) => Promise<void>) | undefined;
+  /** `committed` failed. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** At most this often a position is stored, in milliseconds; the first after a pause at once. */
+const INTERVAL_MS = 100;
+const CALL_TIMEOUT_MS = 5_000;
+
+class Mark<Position> implements Receipt {
+  readonly position: Position;
+  done = false;
+  private readonly owner: { advance(): void };
+
+  constructor(position: Position, owner: { advance(): void }) {
+    this.position = position;
+    this.owner = owner;
+  }
+
+  settle(): void {
+    this.done = true;
+    this.owner.advance();
+  }
+}
+
+/**
+ * Moves a source's position over the contiguous prefix of what is acknowledged, and stores it in the control plane.
+ * While the control plane is away the newest position waits; streaming goes on.
+ */
+export class Checkpointer<Position> {
+  private readonly options: CheckpointerOptions<Position>;
+  private readonly marks = new Ring<Mark<Position>>(1024);
+  private newest: { readonly position: Position } | undefined;
+  private saving: Promise<void> | undefined;
+  private readonly stop = new AbortController();
+
+  constructor(options: CheckpointerOptions<Position>) {
+    this.options = options;
+  }
+
+  /** The receipt of an event after which the source would go on at `position`. */
+  track(position: Position): Receipt {
+    const mark = new Mark(position, this);
+    this.marks.push(mark);
+    return mark;
+  }
+
+  advance(): void {
+    const { marks } = this;
+    let last: Mark<Position> | undefined;
+    while (marks.length > 0 && marks.at(0).done) last = marks.shift();
+    if (last === undefined) return;
+    this.newest = { position: last.position };
+    this.saving ??= this.save();
+  }
+
+  /** Resolves when the newest position is durable and committed. Gives up, without an error, when the signal fires. */
+  async flush(signal: AbortSignal): Promise<void> {
+    const abort = (): void => this.stop.abort();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      if (signal.aborted) abort();
+      while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  private async save(): Promise<void> {
+    const { clock, committed, onFailure } = this.options;
+    // The first turn of the event loop collects what is acknowledged together.
+    await clock.sleep(0);
+    while (this.newest !== undefined && !this.stop.signal.aborted) {
+      const { position } = this.newest;
+      this.newest = undefined;
+      const stored = await this.store(position);
+      if (!stored) break;
+      if (committed !== undefined) {
+        try {
+          await committed(position);
+        } catch (error) {
+          onFailure(error);
+          break;
+        }
+      }
+      if (this.newest !== undefined) await clock.sleep(INTERVAL_MS, this.stop.signal).catch(() => undefined);
+    }
+    this.saving = undefined;
+  }
+
+  private async store(position: Position): Promise<boolean> {
+    const { registry, clock, log } = this.options;
+    const bytes = Buffer.from(JSON.stringify(position));
+    for (let attempt = 1; !this.stop.signal.aborted; attempt++) {
+      try {
+        await registry.saveCheckpoint(bytes, AbortSignal.any([this.stop.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]));
+        return true;
+      } catch (error) {
+        if (attempt === 1) log.warn("cannot store the position yet; events keep flowing", { reason: String(error) });
+        await clock
+          .sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 1_000 }), this.stop.signal)
+          .catch(() => undefined);
+      }
+    }
+    return false;
+  }
+}
+
+/** Reads a stored position. A position that is no JSON is the author's mistake of an earlier version: a clear error. */
+export function parsePosition(bytes: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(bytes).toString("utf8"));
+}

@@ -1,0 +1,84 @@
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import type { InstanceMetrics } from "../protocol/records.ts";
+import type { InstanceInfo } from "./component.ts";
+import { exposeMetrics } from "./expose-metrics.ts";
+
+/** What the endpoints tell. */
+export interface HealthSubject {
+  readonly instance: InstanceInfo;
+  /** Registered, opened, and streaming or about to. */
+  ready(): boolean;
+  /** Why it works, but not well; empty when it works well. */
+  degradedReason(): string;
+  metrics(): InstanceMetrics;
+}
+
+export interface HealthServer {
+  readonly port: number;
+  close(): void;
+}
+
+/**
+ * Serves `/health` (200 as long as the program's event loop turns), `/ready` (200 once it takes part in the pipeline,
+ * 503 before) and `/metrics` (Prometheus text). Rejects with `sdk/health-port` when the port is taken.
+ */
+export async function serveHealth(host: string, port: number, subject: HealthSubject): Promise<HealthServer> {
+  const server = createServer((request, response) => {
+    const path = request.url?.split("?", 1)[0] ?? "/";
+    if (request.method !== "GET" && request.method !== "HEAD")
+      return answer(response, 405, { error: "only GET is served" });
+    if (path === "/health") return health(response, subject);
+    if (path === "/ready") return answer(response, subject.ready() ? 200 : 503, { ready: subject.ready() });
+    if (path === "/metrics") return metrics(response, subject);
+    answer(response, 404, { error: "try /health, /ready or /metrics" });
+  });
+  server.keepAliveTimeout = 30_000;
+  const address = await listen(server, host, port);
+  return {
+    port: address.port,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function health(response: ServerResponse, subject: HealthSubject): void {
+  const reason = subject.degradedReason();
+  const status = reason === "" ? "healthy" : "degraded";
+  answer(response, 200, { status, reason, instance: subject.instance.instanceId, metrics: subject.metrics() });
+}
+
+function metrics(response: ServerResponse, subject: HealthSubject): void {
+  exposeMetrics(subject.instance, subject.metrics()).then(
+    ({ contentType, text }) => {
+      response.writeHead(200, { "content-type": contentType });
+      response.end(text);
+    },
+    (error: unknown) => answer(response, 500, { error: messageOf(error) }),
+  );
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(`${JSON.stringify(body)}\n`);
+}
+
+async function listen(server: Server, host: string, port: number): Promise<AddressInfo> {
+  return await new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      reject(
+        new FlowctlError({
+          code: "sdk/health-port",
+          kind: "unavailable",
+          message: `cannot serve health on ${host}:${port}: ${messageOf(error)}`,
+          fix: "give FLOWCTL_HEALTH_PORT a free port",
+          cause: error,
+        }),
+      );
+    });
+    server.listen(port, host, () => resolve(server.address() as AddressInfo));
+  });
+}

@@ -1,0 +1,92 @@
+import { backoffDelay } from "../foundation/backoff.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { OnErrorSpec } from "../protocol/records.ts";
+import type { Publisher } from "../streams/publisher.ts";
+import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { Counters } from "./counters.ts";
+import type { OutputEncoder } from "./output.ts";
+
+export interface OnErrorOptions {
+  /** The policy in force; asked at each failure, since the topology may change it. */
+  readonly policy: () => OnErrorSpec;
+  readonly publisher: Publisher;
+  readonly encoder: OutputEncoder;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Decides about single events that cannot be processed, as the pipeline file's `on_error` says. */
+export class OnError {
+  private readonly options: OnErrorOptions;
+
+  constructor(options: OnErrorOptions) {
+    this.options = options;
+  }
+
+  /**
+   * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
+   * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it. Rejects, with
+   * the last error as cause, when the policy is to fail.
+   */
+  async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<void> {
+    const { policy, counters, clock, signal } = this.options;
+    const { action, retries, backoffMs } = policy();
+    let last = error;
+    for (let retry = 1; retry <= retries; retry++) {
+      await clock.sleep(backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 }), signal);
+      counters.retries++;
+      try {
+        await attempt();
+        return;
+      } catch (again) {
+        last = again;
+      }
+    }
+    counters.failed++;
+    if (action === "drop") this.drop(event, last);
+    else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
+    else throw failure(event, last, retries + 1);
+  }
+
+  private drop(event: ReceivedEvent, error: unknown): void {
+    this.options.counters.dropped++;
+    this.options.log.warn("dropped an event that could not be processed", {
+      event: idOf(event),
+      reason: messageOf(error),
+    });
+  }
+
+  private async deadLetter(event: ReceivedEvent, error: unknown, attempts: number): Promise<void> {
+    const { publisher, encoder, counters, log, clock } = this.options;
+    const letter = encoder.deadLetter(event, messageOf(error), attempts, new Date(clock.now()));
+    event.hold();
+    publisher.publish(letter, event, true);
+    counters.deadLetters++;
+    log.warn("handed an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
+    await publisher.room();
+  }
+}
+
+function failure(event: ReceivedEvent, error: unknown, attempts: number): FlowctlError {
+  const times = attempts === 1 ? "" : ` after ${attempts} attempts`;
+  return new FlowctlError({
+    code: "sdk/event-failed",
+    kind: "failed",
+    message: `event ${JSON.stringify(idOf(event))} could not be processed${times}: ${messageOf(error)}`,
+    fix: "mend the component or the event, or let on_error retry, drop or dead_letter it",
+    cause: error,
+  });
+}
+
+/** The id for messages; a damaged event has none that can be read. */
+function idOf(event: ReceivedEvent): string {
+  try {
+    return event.id;
+  } catch {
+    return "(damaged)";
+  }
+}

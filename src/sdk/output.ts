@@ -1,0 +1,78 @@
+import { FlowctlError } from "../foundation/errors.ts";
+import { EventEncoder } from "../protocol/event-encoder.ts";
+import { EventView } from "../protocol/event-view.ts";
+import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { Event, EventInit } from "./event.ts";
+
+/** The largest event that flowctl carries, encoded, in bytes. */
+export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+
+const JSON_TYPE = "application/json";
+
+/** Turns what authors emit into encoded events. */
+export class OutputEncoder {
+  private readonly encoder = new EventEncoder();
+  private readonly componentId: string;
+
+  constructor(componentId: string) {
+    this.componentId = componentId;
+  }
+
+  /** An event of a source. Its time, unless given, is now. */
+  original(init: EventInit, defaultId: () => string): EventView {
+    const view = this.encoder.encode({
+      id: init.id ?? defaultId(),
+      type: init.type ?? "",
+      payload: payloadOf(init),
+      metadata: init.metadata,
+      timestamp: init.timestamp === undefined ? Date.now() : init.timestamp.getTime(),
+      sourceComponentId: this.componentId,
+      contentType: init.contentType ?? (init.json === undefined ? "" : JSON_TYPE),
+    });
+    return checkSize(view);
+  }
+
+  /** Output number `ordinal` (from 0) that a processor made from `input`. */
+  derived(init: EventInit, input: Event, ordinal: number): EventView {
+    const view = this.encoder.encode({
+      id: init.id ?? (ordinal === 0 ? `${input.id}/${this.componentId}` : `${input.id}/${this.componentId}.${ordinal}`),
+      type: init.type ?? input.type,
+      payload: init.json === undefined && init.payload === undefined ? input.payload : payloadOf(init),
+      metadata: init.metadata ?? input.metadata,
+      timestamp: (init.timestamp ?? input.timestamp)?.getTime(),
+      sourceComponentId: this.componentId,
+      contentType: init.contentType ?? (init.json === undefined ? input.contentType : JSON_TYPE),
+    });
+    return checkSize(view);
+  }
+
+  /** The event as a dead letter: byte for byte as it came, with further metadata behind. */
+  deadLetter(event: ReceivedEvent, reason: string, attempts: number, now: Date): EventView {
+    return this.encoder.withMetadata(event, {
+      "flowctl.dead_letter.reason": reason,
+      "flowctl.dead_letter.component": this.componentId,
+      "flowctl.dead_letter.attempts": String(attempts),
+      "flowctl.dead_letter.time": now.toISOString(),
+    });
+  }
+}
+
+/** Whether an author's output is a received event that can be forwarded as it is. */
+export function isForwarded(event: Event | EventInit): event is Event & EventView {
+  return event instanceof EventView;
+}
+
+function payloadOf(init: EventInit): Uint8Array | string {
+  if (init.json !== undefined) return JSON.stringify(init.json) ?? "null";
+  return init.payload ?? "";
+}
+
+function checkSize(view: EventView): EventView {
+  if (view.size <= MAX_EVENT_BYTES) return view;
+  throw new FlowctlError({
+    code: "sdk/event-too-large",
+    kind: "invalid",
+    message: `event ${JSON.stringify(view.id)} has ${view.size} bytes; at most ${MAX_EVENT_BYTES} are carried`,
+    fix: "split the event, or hand on a reference to where the content lies",
+  });
+}

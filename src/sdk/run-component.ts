@@ -1,0 +1,220 @@
+import { randomUUID } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import type { Registered } from "../client/client.ts";
+import { connectRegistry } from "../client/registry-client.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { OnErrorSpec, Topology } from "../protocol/records.ts";
+import { type EventStreamServer, serveEventStream } from "../streams/event-stream-server.ts";
+import { Inlet } from "../streams/inlet.ts";
+import { Publisher } from "../streams/publisher.ts";
+import type { ComponentDefinition } from "./component.ts";
+import { Counters } from "./counters.ts";
+import type { Environment } from "./environment.ts";
+import { serveHealth } from "./health-server.ts";
+import { OutputEncoder } from "./output.ts";
+import { runProcessor } from "./run-processor.ts";
+import { runSink } from "./run-sink.ts";
+import { runSource } from "./run-source.ts";
+import { aborted, type Outcome, type Runtime } from "./runtime.ts";
+import { Session } from "./session.ts";
+
+export interface RunComponentOptions {
+  readonly environment: Environment;
+  /** `with`, checked by the component's schema. */
+  readonly config: unknown;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Fires when the component is to stop gracefully. */
+  readonly stop: AbortSignal;
+  readonly secret: (name: string) => Promise<string>;
+}
+
+const SAMPLE_MS = 250;
+/** Of the grace period, what is left for the last word and for closing. */
+const LAST_WORD_MS = 1_500;
+
+/**
+ * The life of a component, from its first registration to its last word. Resolves when it completed or was stopped;
+ * rejects with what made it fail. Does not exit the process, and leaves no server or timer behind.
+ */
+export async function runComponent(component: ComponentDefinition, options: RunComponentOptions): Promise<Outcome> {
+  const { environment, clock, log } = options;
+  const { instance } = environment;
+  if (environment.type !== undefined && environment.type !== component.type)
+    throw wrongType(component.type, environment);
+
+  const failed = new AbortController();
+  const stopping = AbortSignal.any([options.stop, failed.signal]);
+  const deadline = deadlineAfter(stopping, environment.stopGraceMs);
+  const over = new AbortController();
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    failed.abort();
+  };
+
+  const publisher = new Publisher();
+  const inlet =
+    component.type === "source"
+      ? undefined
+      : new Inlet({
+          who: { pipeline: instance.pipeline, componentId: instance.componentId, instanceId: instance.instanceId },
+          log,
+        });
+  const counters = new Counters(publisher, inlet);
+  let onError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
+  let degraded = "";
+  let isReady = false;
+  const onTopology = (topology: Topology): void => {
+    onError = topology.onError;
+    publisher.setGroups(topology.downstreams);
+    inlet?.update(topology.upstreams);
+  };
+
+  const registry = connectRegistry(environment.controlPlane, {
+    pipeline: instance.pipeline,
+    componentId: instance.componentId,
+    instanceId: instance.instanceId,
+    type: component.type,
+    incarnation: randomUUID(),
+  });
+  const health = await serveHealth(environment.healthHost, environment.healthPort, {
+    instance,
+    ready: () => isReady,
+    degradedReason: () => degraded,
+    metrics: () => counters.metrics(),
+  });
+  let server: EventStreamServer | undefined;
+  const listen = async (): Promise<string> => {
+    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log });
+    return environment.advertise ?? `127.0.0.1:${server.port}`;
+  };
+  void aborted(stopping).then(() => {
+    publisher.relax();
+    inlet?.stop();
+  });
+  const sampler = setInterval(() => counters.sample(), SAMPLE_MS);
+  sampler.unref();
+
+  try {
+    await mkdir(environment.stateDirectory, { recursive: true });
+    const { definition } = component;
+    const session = new Session({
+      registry,
+      clock,
+      log,
+      onTopology,
+      metrics: () => counters.metrics(true),
+      degradedReason: () => degraded,
+      registration: {
+        address: component.type === "sink" ? "" : await listen(),
+        healthEndpoint: `${hostOf(environment.advertise) ?? "127.0.0.1"}:${health.port}`,
+        metadata: { name: definition.name, version: definition.version, sdk: "flowctl-node" },
+        consumes: definition.consumes ?? [],
+        produces: definition.produces ?? [],
+      },
+    });
+    let registered: Registered;
+    try {
+      registered = await session.register(stopping);
+      if (component.type === "sink" && registered.topology.downstreams.length > 0) {
+        session.amend({ address: await listen() });
+        registered = await session.register(stopping);
+      }
+    } catch (error) {
+      if (options.stop.aborted) return "stopped";
+      throw error;
+    }
+    onTopology(registered.topology);
+    session.keep(over.signal).catch(fail);
+
+    const runtime: Runtime = {
+      clock,
+      log,
+      registry,
+      registered,
+      publisher,
+      inlet,
+      encoder: new OutputEncoder(instance.componentId),
+      counters,
+      onError: () => onError,
+      stopping,
+      deadline,
+      fail,
+      started: () => {
+        isReady = true;
+        log.info("started", { component: definition.name, version: definition.version });
+      },
+      context: {
+        config: options.config,
+        log,
+        signal: stopping,
+        instance,
+        secret: options.secret,
+        stateDirectory: environment.stateDirectory,
+        degraded: (reason) => {
+          degraded = reason;
+        },
+      },
+    };
+    let outcome: Outcome;
+    try {
+      outcome = await runByType(component, runtime);
+      if (failure !== undefined) throw failure.error;
+    } catch (error) {
+      const cause = failure === undefined ? error : failure.error;
+      await session.deregister(
+        "failed",
+        String(cause instanceof Error ? cause.message : cause),
+        AbortSignal.timeout(1_000),
+      );
+      throw cause;
+    }
+    isReady = false;
+    if (outcome === "completed") await server?.close(AbortSignal.any([deadline, AbortSignal.timeout(10_000)]));
+    await session.deregister(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(LAST_WORD_MS));
+    return outcome;
+  } finally {
+    over.abort();
+    clearInterval(sampler);
+    health.close();
+    await server?.close(AbortSignal.abort());
+    registry.close();
+  }
+}
+
+async function runByType(component: ComponentDefinition, runtime: Runtime): Promise<Outcome> {
+  switch (component.type) {
+    case "source":
+      return await runSource(component.definition, runtime);
+    case "processor":
+      return await runProcessor(component.definition, runtime);
+    case "sink":
+      return await runSink(component.definition, runtime);
+  }
+}
+
+/** Fires `graceMs`, less the time for the last word, after `stopping` has fired; never when it never does. */
+function deadlineAfter(stopping: AbortSignal, graceMs: number): AbortSignal {
+  const controller = new AbortController();
+  void aborted(stopping).then(() => {
+    const timer = setTimeout(() => controller.abort(), Math.max(graceMs / 2, graceMs - LAST_WORD_MS));
+    timer.unref();
+  });
+  return controller.signal;
+}
+
+function hostOf(address: string | undefined): string | undefined {
+  return address?.slice(0, address.lastIndexOf(":"));
+}
+
+function wrongType(type: string, environment: Environment): FlowctlError {
+  return new FlowctlError({
+    code: "sdk/wrong-type",
+    kind: "invalid",
+    message: `${environment.instance.componentId} is declared as a ${environment.type}, but this program is a ${type}`,
+    fix: `move it to the ${type}s of the pipeline file`,
+  });
+}

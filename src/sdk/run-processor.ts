@@ -1,0 +1,139 @@
+import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./component.ts";
+import type { Event, EventInit } from "./event.ts";
+import { OnError } from "./on-error.ts";
+import { isForwarded } from "./output.ts";
+import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+import { TimeSlice } from "./time-slice.ts";
+
+const READY = Promise.resolve();
+
+/** The outputs of one input: numbers them, and ties their acknowledgement to the input's. */
+class Outputs {
+  input: ReceivedEvent | undefined;
+  count = 0;
+  private readonly runtime: Runtime;
+  readonly emit: ProcessorEmit;
+
+  constructor(runtime: Runtime) {
+    this.runtime = runtime;
+    this.emit = (event) => this.send(event);
+  }
+
+  /** Starts over with this input. */
+  begin(input: ReceivedEvent): void {
+    this.input = input;
+    this.count = 0;
+  }
+
+  private send(event: Event | EventInit): Promise<void> {
+    const { publisher, encoder, log } = this.runtime;
+    const input = this.input!;
+    try {
+      const view = isForwarded(event) ? event : encoder.derived(event, input, this.count);
+      this.count++;
+      if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
+      input.hold();
+      publisher.publish(view, input);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return publisher.room() ?? READY;
+  }
+}
+
+/** Runs a processor until every upstream has ended, or until it is told to stop. */
+export async function runProcessor(definition: ProcessorDefinition<unknown>, runtime: Runtime): Promise<Outcome> {
+  const handlers = await definition.open(runtime.context);
+  const inlet = runtime.inlet!;
+  try {
+    runtime.started();
+    const work =
+      (definition.concurrency ?? 1) > 1
+        ? parallel(handlers, runtime, definition.concurrency!)
+        : oneByOne(handlers, runtime);
+    await Promise.race([work, aborted(runtime.deadline)]);
+    const completed = !runtime.stopping.aborted;
+    if (completed) runtime.publisher.end();
+    const drained = await drain(runtime);
+    await inlet.close(runtime.deadline);
+    return completed && drained ? "completed" : "stopped";
+  } finally {
+    await handlers.close?.();
+  }
+}
+
+/** The common case: one event after the other, without a promise where the author needs none. */
+async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<void> {
+  const { stopping, publisher, counters, log } = runtime;
+  const inlet = runtime.inlet!;
+  const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
+  const outputs = new Outputs(runtime);
+  const slice = new TimeSlice();
+  while (!stopping.aborted && !inlet.finished) {
+    const batch = inlet.take();
+    if (batch === undefined) {
+      await inlet.ready();
+      slice.restart();
+      continue;
+    }
+    for (let i = 0; i < batch.length; i++) {
+      if (stopping.aborted) return;
+      const event = batch[i]!;
+      if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
+      outputs.begin(event);
+      try {
+        const pending = handlers.process(event, outputs.emit);
+        if (pending !== undefined) await pending;
+      } catch (error) {
+        await onError.handle(event, error, async () => {
+          outputs.begin(event);
+          await handlers.process(event, outputs.emit);
+        });
+      }
+      if (outputs.count === 0) counters.filtered++;
+      event.settle();
+      if (!publisher.hasRoom) await publisher.room();
+      if (slice.over()) await slice.pause();
+    }
+  }
+}
+
+async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurrency: number): Promise<void> {
+  const { stopping, publisher, counters, log } = runtime;
+  const inlet = runtime.inlet!;
+  const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
+  const running = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  const handle = async (event: ReceivedEvent): Promise<void> => {
+    if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
+    const outputs = new Outputs(runtime);
+    const attempt = async (): Promise<void> => {
+      outputs.begin(event);
+      await handlers.process(event, outputs.emit);
+    };
+    try {
+      await attempt().catch((error: unknown) => onError.handle(event, error, attempt));
+      if (outputs.count === 0) counters.filtered++;
+      event.settle();
+    } catch (error) {
+      failure ??= { error };
+    }
+  };
+  while (!stopping.aborted && failure === undefined && !inlet.finished) {
+    const batch = inlet.take();
+    if (batch === undefined) {
+      await inlet.ready();
+      continue;
+    }
+    for (const event of batch) {
+      if (stopping.aborted || failure !== undefined) break;
+      if (!publisher.hasRoom) await publisher.room();
+      const task: Promise<void> = handle(event).finally(() => running.delete(task));
+      running.add(task);
+      if (running.size >= concurrency) await Promise.race(running);
+    }
+  }
+  await Promise.all(running);
+  if (failure !== undefined) throw failure.error;
+}

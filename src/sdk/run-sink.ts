@@ -1,0 +1,97 @@
+import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { SinkDefinition, SinkHandlers } from "./component.ts";
+import { OnError } from "./on-error.ts";
+import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+
+const DEFAULT_MAX_EVENTS = 1000;
+const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
+
+/** Runs a sink until every upstream has ended, or until it is told to stop. */
+export async function runSink(definition: SinkDefinition<unknown>, runtime: Runtime): Promise<Outcome> {
+  const handlers = await definition.open(runtime.context);
+  const inlet = runtime.inlet!;
+  try {
+    runtime.started();
+    await Promise.race([writeAll(definition, handlers, runtime), aborted(runtime.deadline)]);
+    const completed = !runtime.stopping.aborted;
+    // A sink publishes dead letters only.
+    if (completed) runtime.publisher.end();
+    const drained = await drain(runtime);
+    await inlet.close(runtime.deadline);
+    return completed && drained ? "completed" : "stopped";
+  } finally {
+    await handlers.close?.();
+  }
+}
+
+async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandlers, runtime: Runtime): Promise<void> {
+  const { stopping, log } = runtime;
+  const inlet = runtime.inlet!;
+  const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
+  const maxEvents = definition.batch?.maxEvents ?? DEFAULT_MAX_EVENTS;
+  const maxBytes = definition.batch?.maxBytes ?? DEFAULT_MAX_BYTES;
+  let rest: readonly ReceivedEvent[] = [];
+  while (!stopping.aborted && !(inlet.finished && rest.length === 0)) {
+    const { batch, remaining } = gather(rest, () => inlet.take(), maxEvents, maxBytes);
+    rest = remaining;
+    if (batch.length === 0) {
+      await inlet.ready();
+      continue;
+    }
+    if (log.debugging) {
+      for (const event of batch)
+        log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
+    }
+    try {
+      await handlers.write(batch);
+    } catch (error) {
+      await oneByOne(batch, error, handlers, onError, runtime);
+    }
+    for (const event of batch) event.settle();
+  }
+}
+
+/** Takes what is there, up to the limits; at least one event when there is any. */
+function gather(
+  rest: readonly ReceivedEvent[],
+  take: () => readonly ReceivedEvent[] | undefined,
+  maxEvents: number,
+  maxBytes: number,
+): { batch: ReceivedEvent[]; remaining: readonly ReceivedEvent[] } {
+  const batch: ReceivedEvent[] = [];
+  let bytes = 0;
+  let chunk: readonly ReceivedEvent[] | undefined = rest.length > 0 ? rest : take();
+  while (chunk !== undefined) {
+    for (let i = 0; i < chunk.length; i++) {
+      const event = chunk[i]!;
+      if (batch.length >= maxEvents || (batch.length > 0 && bytes + event.size > maxBytes)) {
+        return { batch, remaining: chunk.slice(i) };
+      }
+      batch.push(event);
+      bytes += event.size;
+    }
+    chunk = batch.length < maxEvents ? take() : undefined;
+  }
+  return { batch, remaining: [] };
+}
+
+/** A batch failed: finds the events that are to blame, so that one bad event costs one event. */
+async function oneByOne(
+  batch: readonly ReceivedEvent[],
+  error: unknown,
+  handlers: SinkHandlers,
+  onError: OnError,
+  runtime: Runtime,
+): Promise<void> {
+  const { action, retries } = runtime.onError();
+  const [only] = batch;
+  if (batch.length === 1 && only !== undefined) {
+    await onError.handle(only, error, () => handlers.write([only]));
+    return;
+  }
+  if (action === "fail" && retries === 0) throw error;
+  for (const event of batch) {
+    const attempt = (): Promise<void> => handlers.write([event]);
+    await attempt().catch((own: unknown) => onError.handle(event, own, attempt));
+  }
+}

@@ -1,0 +1,80 @@
+import { FlowctlError, hasCode, messageOf } from "../foundation/errors.ts";
+import { Checkpointer, parsePosition } from "./checkpointer.ts";
+import type { SourceDefinition, SourceEmit } from "./component.ts";
+import type { EventInit } from "./event.ts";
+import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+
+const READY = Promise.resolve();
+
+/** Runs a source to its end, or until it is told to stop. */
+export async function runSource(definition: SourceDefinition<unknown, unknown>, runtime: Runtime): Promise<Outcome> {
+  const { registered, stopping, deadline, publisher, log } = runtime;
+  const position = registered.checkpoint === undefined ? undefined : storedPosition(registered.checkpoint);
+  const handlers = await definition.open({ ...runtime.context, position });
+  const checkpointer = new Checkpointer<unknown>({
+    registry: runtime.registry,
+    clock: runtime.clock,
+    log,
+    committed: handlers.committed === undefined ? undefined : (reached) => handlers.committed!(reached),
+    onFailure: (error) => runtime.fail(error),
+  });
+  try {
+    runtime.started();
+    if (position !== undefined) log.info("going on where the last run ended", { position });
+    const running = handlers.run(makeEmit(runtime, checkpointer)).catch((error: unknown) => {
+      if (!stopping.aborted || !hasCode(error, "sdk/stopped")) throw error;
+    });
+    await Promise.race([running, aborted(deadline)]);
+    const completed = !stopping.aborted;
+    if (completed) {
+      publisher.end();
+      log.info("the data has ended; waiting for the last acknowledgements");
+    }
+    const drained = await drain(runtime);
+    await checkpointer.flush(deadline);
+    return completed && drained ? "completed" : "stopped";
+  } finally {
+    await handlers.close?.();
+  }
+}
+
+function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): SourceEmit<unknown> {
+  const { publisher, encoder, stopping, log, context } = runtime;
+  const { instanceId } = context.instance;
+  return (event: EventInit, position: unknown): Promise<void> => {
+    if (stopping.aborted) return Promise.reject(stoppedError());
+    try {
+      const view = encoder.original(
+        event,
+        () => `${instanceId}:${typeof position === "object" ? JSON.stringify(position) : String(position)}`,
+      );
+      if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
+      publisher.publish(view, checkpointer.track(position));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return publisher.room() ?? READY;
+  };
+}
+
+function stoppedError(): FlowctlError {
+  return new FlowctlError({
+    code: "sdk/stopped",
+    kind: "cancelled",
+    message: "the component is stopping and takes no new events",
+  });
+}
+
+function storedPosition(bytes: Uint8Array): unknown {
+  try {
+    return parsePosition(bytes);
+  } catch (error) {
+    throw new FlowctlError({
+      code: "sdk/checkpoint-unreadable",
+      kind: "invalid",
+      message: `the stored position is not JSON: ${messageOf(error)}`,
+      fix: "flowctl down -v forgets all positions; the source then starts from the beginning",
+      cause: error,
+    });
+  }
+}

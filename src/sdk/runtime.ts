@@ -1,0 +1,64 @@
+import type { Registered, RegistryClient } from "../client/client.ts";
+import type { Clock } from "../foundation/clock.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { OnErrorSpec } from "../protocol/records.ts";
+import type { Inlet } from "../streams/inlet.ts";
+import type { Publisher } from "../streams/publisher.ts";
+import type { ComponentContext } from "./component.ts";
+import type { Counters } from "./counters.ts";
+import type { OutputEncoder } from "./output.ts";
+
+/** What the runner of each type of component works with. Made by `run`, once per program. */
+export interface Runtime {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly context: ComponentContext<unknown>;
+  readonly registry: RegistryClient;
+  /** What the control plane said at registration. */
+  readonly registered: Registered;
+  readonly publisher: Publisher;
+  /** Undefined for a source. */
+  readonly inlet: Inlet | undefined;
+  readonly encoder: OutputEncoder;
+  readonly counters: Counters;
+  readonly onError: () => OnErrorSpec;
+  /** Fires when the component has to stop: SIGTERM, or a failure elsewhere in it. */
+  readonly stopping: AbortSignal;
+  /** Fires when there is no more time: the grace period is nearly over. */
+  readonly deadline: AbortSignal;
+  /** Ends the component with this error. */
+  fail(error: unknown): void;
+  /** The component takes part in the pipeline from now on. */
+  started(): void;
+}
+
+/** How a runner ended: the data has ended and everything is acknowledged, or it was told to stop. */
+export type Outcome = "completed" | "stopped";
+
+/** Resolves when the signal fires. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/**
+ * Waits until everything published is acknowledged. Gives up at the deadline, and, while stopping, when nobody is
+ * connected any more who could acknowledge: what is left is sent again after the restart.
+ */
+export async function drain(runtime: Pick<Runtime, "publisher" | "stopping" | "deadline" | "clock">): Promise<boolean> {
+  const { publisher, stopping, deadline, clock } = runtime;
+  let drained = false;
+  const done = publisher.drained().then(() => {
+    drained = true;
+  });
+  const lonely = async (): Promise<void> => {
+    await aborted(stopping);
+    for (let quiet = 0; !drained && quiet < 5; ) {
+      await clock.sleep(100, deadline).catch(() => undefined);
+      quiet = publisher.connected === 0 ? quiet + 1 : 0;
+      if (deadline.aborted) return;
+    }
+  };
+  await Promise.race([done, aborted(deadline), lonely()]);
+  return drained;
+}

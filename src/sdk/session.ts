@@ -1,0 +1,142 @@
+import type { Registered, Registration, RegistryClient } from "../client/client.ts";
+import { backoffDelay } from "../foundation/backoff.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { FlowctlError, hasCode } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { InstanceMetrics, Topology } from "../protocol/records.ts";
+
+export interface SessionOptions {
+  readonly registry: RegistryClient;
+  readonly registration: Registration;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: () => InstanceMetrics;
+  readonly degradedReason: () => string;
+  /** The surroundings changed. */
+  readonly onTopology: (topology: Topology) => void;
+}
+
+const CALL_TIMEOUT_MS = 5_000;
+
+/** Kinds of failure that go away by themselves: the control plane is away, starting, or does not know the pipeline yet. */
+const PASSING: ReadonlySet<FlowctlError["kind"]> = new Set(["unavailable", "timeout", "not-found", "internal"]);
+
+/**
+ * A component's standing with the control plane: registers, beats, follows the topology, and registers again by itself
+ * whenever the control plane was away or forgot it. Streams go on meanwhile.
+ */
+export class Session {
+  private readonly options: SessionOptions;
+  private registration: Registration;
+  private heartbeatMs = 10_000;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.registration = options.registration;
+  }
+
+  /**
+   * Registers; tries until the control plane answers. Rejects when the control plane refuses for good, and with kind
+   * `cancelled` when the signal fires.
+   */
+  async register(signal: AbortSignal): Promise<Registered> {
+    const { registry, clock, log } = this.options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await registry.register(this.registration, withTimeout(signal));
+        if (answer.heartbeatInterval > 0) this.heartbeatMs = answer.heartbeatInterval;
+        return answer;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof FlowctlError) || !PASSING.has(error.kind)) throw error;
+        if (attempt === 1 || attempt % 20 === 0) {
+          log.warn("cannot register yet; trying again", { code: error.code, reason: error.message, attempt });
+        }
+        await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 1_000 }), signal);
+      }
+    }
+  }
+
+  /** Registers with other particulars from now on. */
+  amend(changes: Partial<Registration>): void {
+    this.registration = { ...this.registration, ...changes };
+  }
+
+  /** Beats and follows the topology until the signal fires. Rejects only when the control plane refuses the component. */
+  async keep(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.beat(signal), this.watch(signal)]);
+  }
+
+  /** The last word. Gives up after the signal fires: the control plane then notices by itself. */
+  async deregister(reason: "stopped" | "completed" | "failed", message: string, signal: AbortSignal): Promise<void> {
+    const { registry, clock, log, metrics } = this.options;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        await registry.deregister(reason, message, metrics(), withTimeout(signal));
+        return;
+      } catch (error) {
+        if (hasCode(error, "registry/unknown-instance") && reason !== "completed") return;
+        if (hasCode(error, "registry/unknown-instance")) await this.register(signal).catch(() => undefined);
+        log.debug("cannot deregister yet", { attempt, reason: String(error) });
+        await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 500 }), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  private async beat(signal: AbortSignal): Promise<void> {
+    const { registry, clock, log, metrics, degradedReason } = this.options;
+    let away = false;
+    while (!signal.aborted) {
+      await clock.sleep(this.heartbeatMs, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await registry.heartbeat({ metrics: metrics(), degradedReason: degradedReason() }, withTimeout(signal));
+        if (away) log.info("the control plane is back");
+        away = false;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
+        else if (!away) {
+          away = true;
+          log.warn("no heartbeat gets through; events keep flowing", { reason: String(error) });
+        }
+      }
+    }
+  }
+
+  private async watch(signal: AbortSignal): Promise<void> {
+    const { registry, clock, log, onTopology } = this.options;
+    let attempt = 0;
+    while (!signal.aborted) {
+      try {
+        for await (const topology of registry.watchTopology(signal)) {
+          attempt = 0;
+          onTopology(topology);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        attempt++;
+        if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
+        else log.debug("lost sight of the topology; looking again", { reason: String(error), attempt });
+      }
+      await clock
+        .sleep(backoffDelay(Math.max(1, attempt), { initialMs: 50, maxMs: 1_000 }), signal)
+        .catch(() => undefined);
+    }
+  }
+
+  private async again(signal: AbortSignal): Promise<void> {
+    const { log, onTopology } = this.options;
+    try {
+      const answer = await this.register(signal);
+      log.info("registered again");
+      onTopology(answer.topology);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+}
+
+function withTimeout(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+}

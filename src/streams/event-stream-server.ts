@@ -1,0 +1,181 @@
+import { Server, ServerCredentials, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import { serverChannelOptions } from "../protocol/channel-options.ts";
+import { toStatus } from "../protocol/grpc-errors.ts";
+import { decodeRequest, encodeOpened, type Open } from "../protocol/stream-codec.ts";
+import type { Member, MemberTransport } from "./member.ts";
+import type { Publisher } from "./publisher.ts";
+import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
+
+export interface EventStreamServerOptions {
+  /** `host:port` to bind; port 0 takes any free one. */
+  readonly listen: string;
+  readonly pipeline: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly publisher: Publisher;
+  readonly log: Logger;
+}
+
+export interface EventStreamServer {
+  readonly port: number;
+  /** Waits until every stream has ended, at most until the signal fires, and stops listening. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+type Call = ServerDuplexStream<Buffer, Buffer>;
+
+const SERVICE = {
+  Subscribe: {
+    path: SUBSCRIBE_PATH,
+    requestStream: true,
+    responseStream: true,
+    requestSerialize: same,
+    requestDeserialize: same,
+    responseSerialize: same,
+    responseDeserialize: same,
+  },
+} as const;
+
+/**
+ * Serves `flowctl.stream.v1.EventStream` out of a publisher. Whatever a peer does wrong costs its own stream and nothing
+ * else. Rejects with `stream/listen-failed`.
+ */
+export async function serveEventStream(options: EventStreamServerOptions): Promise<EventStreamServer> {
+  const server = new Server(serverChannelOptions());
+  const implementation: UntypedServiceImplementation = { Subscribe: (call: Call) => subscribe(call, options) };
+  server.addService(SERVICE, implementation);
+  const port = await bind(server, options.listen);
+  return { port, close: (signal) => shutDown(server, signal) };
+}
+
+/** One subscription: waits for Open, then feeds the member with what the peer says. */
+function subscribe(call: Call, options: EventStreamServerOptions): void {
+  const { publisher, log } = options;
+  let member: Member | undefined;
+  let group = "";
+  let over = false;
+  const transport: MemberTransport = {
+    send: (message) => call.write(message),
+    finish: (message) => {
+      over = true;
+      call.write(message);
+      call.end();
+    },
+    fail: (error) => {
+      if (over) return;
+      over = true;
+      log.warn("ended a stream", {
+        group,
+        instance: member?.instanceId ?? "",
+        code: error.code,
+        reason: error.message,
+      });
+      call.emit("error", toStatus(error));
+    },
+  };
+  const open = (request: Open): void => {
+    checkPipeline(request, options.pipeline);
+    group = request.group;
+    call.write(encodeOpened(options.componentId, options.instanceId));
+    member = publisher.attach(request.group, request.instanceId, transport, request.credit);
+    log.info("downstream connected", { group, instance: request.instanceId });
+  };
+  const leave = (): void => {
+    over = true;
+    if (member !== undefined) publisher.detach(group, member);
+  };
+  call.on("data", (message: Buffer) => {
+    if (over) return;
+    try {
+      const request = decodeRequest(message);
+      if (member === undefined) {
+        if (request.kind !== "open") throw violation("the first request has to be Open");
+        open(request.open);
+      } else feed(member, request);
+    } catch (error) {
+      transport.fail(
+        FlowctlError.wrap(error, { code: "stream/internal", kind: "internal", message: "the stream failed" }),
+      );
+      leave();
+    }
+  });
+  call.on("drain", () => member?.drained());
+  call.on("end", () => {
+    if (!over) call.end();
+    leave();
+  });
+  call.on("cancelled", leave);
+  call.on("close", leave);
+  call.on("error", leave);
+}
+
+function feed(member: Member, request: ReturnType<typeof decodeRequest>): void {
+  switch (request.kind) {
+    case "ack":
+      member.ack(request.sequence);
+      return;
+    case "nack":
+      member.nack(request.sequence, request.reason);
+      return;
+    case "credit":
+      member.grant(request.credit);
+      return;
+    case "open":
+      throw violation("a stream is opened only once");
+    case "unknown":
+      return;
+  }
+}
+
+function checkPipeline(request: Open, pipeline: string): void {
+  if (request.group === "" || request.instanceId === "") throw violation("Open has to name group and instance_id");
+  if (request.pipeline === pipeline) return;
+  throw new FlowctlError({
+    code: "stream/wrong-pipeline",
+    kind: "conflict",
+    message: `this component belongs to pipeline ${pipeline}, not to ${JSON.stringify(request.pipeline)}`,
+    fix: "dial only the addresses that the control plane of your own pipeline gives",
+  });
+}
+
+function violation(what: string): FlowctlError {
+  return new FlowctlError({ code: "stream/protocol", kind: "invalid", message: `protocol violation: ${what}` });
+}
+
+async function bind(server: Server, listen: string): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) return resolve(port);
+      reject(
+        new FlowctlError({
+          code: "stream/listen-failed",
+          kind: "unavailable",
+          message: `cannot listen on ${listen}: ${messageOf(error)}`,
+          fix: "give FLOWCTL_LISTEN an address that is free",
+          cause: error,
+        }),
+      );
+    });
+  });
+}
+
+async function shutDown(server: Server, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const force = (): void => {
+      server.forceShutdown();
+      resolve();
+    };
+    if (signal.aborted) return force();
+    signal.addEventListener("abort", force, { once: true });
+    server.tryShutdown(() => {
+      signal.removeEventListener("abort", force);
+      resolve();
+    });
+  });
+}
+
+function same(message: Buffer): Buffer {
+  return message;
+}

@@ -1,0 +1,180 @@
+import type { Logger } from "../foundation/logger.ts";
+import type { Upstream } from "../protocol/records.ts";
+import type { Window } from "./ack-tracker.ts";
+import type { ReceivedEvent } from "./received-event.ts";
+import { Subscription } from "./subscription.ts";
+import type { Subscriber } from "./upstream-stream.ts";
+
+export interface InletOptions {
+  readonly who: Subscriber;
+  readonly log: Logger;
+  /** Per upstream instance. Default 4096 events, 8 MiB. */
+  readonly window?: Window;
+}
+
+interface Source {
+  readonly subscription: Subscription;
+  /** The control plane has said that the instance completed. */
+  completed: boolean;
+}
+
+const DEFAULT_WINDOW: Window = { maxEvents: 4096, maxBytes: 8 * 1024 * 1024 };
+
+/**
+ * The receiving side of a component: one subscription per upstream instance, following the topology, and one queue of
+ * what arrived. Credit bounds the queue: what is not done is never more than the window of each upstream instance.
+ */
+export class Inlet {
+  private readonly options: InletOptions;
+  private readonly sources = new Map<string, Source>();
+  private upstreams: readonly Upstream[] = [];
+  private queue: (readonly ReceivedEvent[])[] = [];
+  private waiter: { promise: Promise<void>; resolve: () => void } | undefined;
+  private stopped = false;
+  private updated = false;
+  private eventsIn = 0;
+  private bytesIn = 0;
+
+  constructor(options: InletOptions) {
+    this.options = options;
+  }
+
+  /** Follows the topology: dials what is new, moves with what moved, leaves what is gone. */
+  update(upstreams: readonly Upstream[]): void {
+    if (this.stopped) return;
+    this.upstreams = upstreams;
+    this.updated = true;
+    const seen = new Set<string>();
+    for (const upstream of upstreams) {
+      for (const instance of upstream.instances) {
+        const key = keyOf(upstream.componentId, instance.instanceId);
+        seen.add(key);
+        const source = this.sources.get(key);
+        if (source === undefined) {
+          if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address);
+        } else if (instance.completed) {
+          source.completed = true;
+          if (!source.subscription.over) source.subscription.abort();
+        } else if (source.completed) {
+          this.sources.delete(key);
+          this.dial(key, upstream.componentId, instance.instanceId, instance.address);
+        } else source.subscription.moveTo(instance.address);
+      }
+    }
+    for (const [key, source] of this.sources) {
+      if (seen.has(key) || source.subscription.over) continue;
+      source.subscription.leave();
+      this.sources.delete(key);
+    }
+    this.wake();
+  }
+
+  /** Events that arrived together, oldest first; undefined when there are none now. */
+  take(): readonly ReceivedEvent[] | undefined {
+    return this.queue.shift();
+  }
+
+  /** Resolves when `take` has something to give, or `finished` or `stop` changed things. Never rejects. */
+  ready(): Promise<void> {
+    if (this.queue.length > 0 || this.stopped || this.finished) return Promise.resolve();
+    if (this.waiter === undefined) {
+      let resolve = (): void => undefined;
+      const promise = new Promise<void>((done) => {
+        resolve = done;
+      });
+      this.waiter = { promise, resolve };
+    }
+    return this.waiter.promise;
+  }
+
+  /** Every upstream has ended for good, and everything that came was taken. */
+  get finished(): boolean {
+    if (!this.updated || this.queue.length > 0) return false;
+    return this.upstreams.every((upstream) => upstream.completed || this.allEnded(upstream));
+  }
+
+  get isStopped(): boolean {
+    return this.stopped;
+  }
+
+  /** Takes nothing new. What arrived and was not taken is given back to the upstream when the inlet closes. */
+  stop(): void {
+    this.stopped = true;
+    this.queue = [];
+    this.wake();
+  }
+
+  /**
+   * Says goodbye to every upstream, after the last acknowledgements. Resolves when all have confirmed, or at once when
+   * the signal fires.
+   */
+  async close(signal: AbortSignal): Promise<void> {
+    this.stop();
+    for (const { subscription } of this.sources.values()) subscription.leave();
+    while (!signal.aborted && [...this.sources.values()].some(({ subscription }) => !subscription.over)) {
+      await this.nextChange(signal);
+    }
+    for (const { subscription } of this.sources.values()) {
+      subscription.abort();
+      subscription.release();
+    }
+  }
+
+  counters(): { readonly eventsIn: number; readonly bytesIn: number; readonly inFlight: number } {
+    let inFlight = 0;
+    for (const { subscription } of this.sources.values()) inFlight += subscription.inFlight;
+    return { eventsIn: this.eventsIn, bytesIn: this.bytesIn, inFlight };
+  }
+
+  private allEnded(upstream: Upstream): boolean {
+    if (upstream.desiredInstances === 0 || upstream.instances.length < upstream.desiredInstances) return false;
+    return upstream.instances.every(
+      (instance) =>
+        instance.completed ||
+        (this.sources.get(keyOf(upstream.componentId, instance.instanceId))?.subscription.ended ?? false),
+    );
+  }
+
+  private dial(key: string, upstream: string, instanceId: string, address: string): void {
+    const { who, log, window } = this.options;
+    const subscription = new Subscription(
+      upstream,
+      instanceId,
+      address,
+      who,
+      window ?? DEFAULT_WINDOW,
+      { events: (events) => this.received(events), changed: () => this.wake() },
+      log,
+    );
+    this.sources.set(key, { subscription, completed: false });
+  }
+
+  private received(events: readonly ReceivedEvent[]): void {
+    if (this.stopped) return;
+    this.eventsIn += events.length;
+    for (const event of events) this.bytesIn += event.size;
+    this.queue.push(events);
+    this.wake();
+  }
+
+  private wake(): void {
+    const waiter = this.waiter;
+    this.waiter = undefined;
+    waiter?.resolve();
+  }
+
+  private async nextChange(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      signal.addEventListener("abort", done, { once: true });
+      this.waiter = { promise: Promise.resolve(), resolve: done };
+    });
+  }
+}
+
+function keyOf(componentId: string, instanceId: string): string {
+  return `${componentId}/${instanceId}`;
+}

@@ -1,0 +1,230 @@
+import { FlowctlError } from "../foundation/errors.ts";
+import type { EventView } from "../protocol/event-view.ts";
+import type { Downstream } from "../protocol/records.ts";
+import type { Credit } from "../protocol/stream-codec.ts";
+import { EventLog, type Receipt } from "./event-log.ts";
+import { Group, type GroupEnvironment } from "./group.ts";
+import type { Member, MemberTransport } from "./member.ts";
+import { compileKey } from "./partition-key.ts";
+
+export interface PublisherOptions {
+  /** How much may be published and not acknowledged by every group. Defaults: 8192 events, 16 MiB. */
+  readonly maxEvents?: number;
+  readonly maxBytes?: number;
+  /** Runs `action` soon, after what is being done now. Default `setImmediate`. */
+  readonly defer?: (action: () => void) => void;
+  /** Runs `action` after `ms`; returns how to call it off. Default `setTimeout`. */
+  readonly schedule?: (ms: number, action: () => void) => () => void;
+}
+
+export interface PublisherCounters {
+  readonly eventsOut: number;
+  readonly bytesOut: number;
+  readonly inFlight: number;
+  /** Per group: what waits to be sent. */
+  readonly waiting: Readonly<Record<string, number>>;
+  /** Some group has something waiting that nobody can take. */
+  readonly blocked: boolean;
+}
+
+const EAGER_EVENTS = 256;
+
+/**
+ * The sending side of a component: takes events in order, keeps each until every group that wants it has acknowledged
+ * it, and then settles its receipt. Knows nothing of gRPC: members are attached with a transport.
+ *
+ * Memory is bounded as long as the caller awaits `room` before it publishes more. A group that has no member yet holds
+ * its events up like a slow one, so that nothing is lost before the first instance has connected.
+ */
+export class Publisher {
+  private readonly log = new EventLog();
+  private readonly groups = new Map<string, Group>();
+  private list: Group[] = [];
+  private readonly maxEvents: number;
+  private readonly maxBytes: number;
+  private readonly defer: (action: () => void) => void;
+  private readonly environment: GroupEnvironment;
+  private roomWaiter: { promise: Promise<void>; resolve: () => void } | undefined;
+  private drainWaiters: (() => void)[] = [];
+  private deferred = false;
+  private sincePump = 0;
+  private ended = false;
+  private relaxed = false;
+  private eventsOut = 0;
+  private bytesOut = 0;
+
+  constructor(options: PublisherOptions = {}) {
+    this.maxEvents = options.maxEvents ?? 8192;
+    this.maxBytes = options.maxBytes ?? 16 * 1024 * 1024;
+    this.defer = options.defer ?? setImmediate;
+    this.environment = {
+      log: this.log,
+      schedule: options.schedule ?? afterTimeout,
+      progressed: () => this.progressed(),
+    };
+  }
+
+  /**
+   * The groups below, as the topology says. Groups that stay keep what they have; a new one gets what is published from
+   * now on; one that is gone has nothing to acknowledge any more.
+   */
+  setGroups(downstreams: readonly Downstream[]): void {
+    const wanted = new Map(downstreams.map((downstream) => [downstream.componentId, downstream]));
+    for (const [id, group] of this.groups) {
+      if (wanted.has(id)) continue;
+      this.groups.delete(id);
+      group.dissolve(
+        new FlowctlError({
+          code: "stream/group-removed",
+          kind: "not-found",
+          message: `${id} is no input's owner here any more`,
+        }),
+      );
+    }
+    for (const [id, downstream] of wanted) {
+      const existing = this.groups.get(id);
+      if (existing !== undefined) {
+        existing.redefine(downstream);
+        continue;
+      }
+      const key = downstream.partitionBy === "" ? undefined : compileKey(downstream.partitionBy);
+      this.groups.set(id, new Group(downstream, this.environment, key));
+    }
+    this.list = [...this.groups.values()];
+    if (this.ended) for (const group of this.list) group.end();
+  }
+
+  /**
+   * Takes one event. `receipt` is settled exactly once: when every group that wants it has acknowledged it, at once when
+   * none does. Throws `stream/ended` after `end`.
+   */
+  publish(event: EventView, receipt: Receipt, deadLetter = false): void {
+    if (this.ended)
+      throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
+    let pending = 0;
+    const groups = this.list;
+    for (let i = 0; i < groups.length; i++) if (groups[i]!.wants(event, deadLetter)) pending++;
+    this.eventsOut++;
+    this.bytesOut += event.size;
+    if (pending === 0) {
+      receipt.settle();
+      return;
+    }
+    this.log.append(event, receipt, pending, deadLetter);
+    if (++this.sincePump >= EAGER_EVENTS) this.pump();
+    else if (!this.deferred) {
+      this.deferred = true;
+      this.defer(this.onDeferred);
+    }
+  }
+
+  /** Undefined when more may be published now; else a promise that resolves when it may. Never rejects. */
+  room(): Promise<void> | undefined {
+    if (this.hasRoom) return undefined;
+    if (this.roomWaiter === undefined) {
+      let resolve = (): void => undefined;
+      const promise = new Promise<void>((done) => {
+        resolve = done;
+      });
+      this.roomWaiter = { promise, resolve };
+    }
+    return this.roomWaiter.promise;
+  }
+
+  /** Holds nobody up any more: `room` is always there from now on. For a component that is stopping. */
+  relax(): void {
+    this.relaxed = true;
+    this.progressed();
+  }
+
+  get hasRoom(): boolean {
+    const { log } = this;
+    if (this.relaxed) return true;
+    return log.next - log.base < this.maxEvents && log.bytes < this.maxBytes;
+  }
+
+  /**
+   * Opens the stream of a downstream instance. Throws `stream/unknown-group` when the topology has no such group.
+   * The caller feeds the member with what the instance says and calls `detach` when the stream has ended.
+   */
+  attach(groupId: string, instanceId: string, transport: MemberTransport, credit: Credit): Member {
+    const group = this.groups.get(groupId);
+    if (group === undefined) {
+      throw new FlowctlError({
+        code: "stream/unknown-group",
+        kind: "not-found",
+        message: `${groupId} takes no input from this component`,
+        fix: `add this component to the inputs of ${groupId}`,
+      });
+    }
+    const replaced = new FlowctlError({
+      code: "stream/replaced",
+      kind: "conflict",
+      message: `a newer stream of ${instanceId} took over`,
+    });
+    return group.attach(instanceId, transport, credit, replaced);
+  }
+
+  detach(groupId: string, member: Member): void {
+    this.groups.get(groupId)?.detach(member);
+  }
+
+  /** Nothing will be published any more. Each group is told so once it has acknowledged everything. */
+  end(): void {
+    this.ended = true;
+    for (const group of this.list) group.end();
+    this.progressed();
+  }
+
+  /** Resolves when everything that was published is acknowledged by every group. */
+  drained(): Promise<void> {
+    if (this.log.unsettled === 0) return Promise.resolve();
+    this.pump();
+    return new Promise((resolve) => this.drainWaiters.push(resolve));
+  }
+
+  /** How many downstream instances are connected, in all groups. */
+  get connected(): number {
+    let count = 0;
+    for (const group of this.list) count += group.connected;
+    return count;
+  }
+
+  counters(): PublisherCounters {
+    const waiting: Record<string, number> = {};
+    let blocked = false;
+    for (const group of this.list) {
+      waiting[group.id] = group.waiting;
+      blocked ||= group.isBlocked;
+    }
+    return { eventsOut: this.eventsOut, bytesOut: this.bytesOut, inFlight: this.log.unsettled, waiting, blocked };
+  }
+
+  private readonly onDeferred = (): void => {
+    this.deferred = false;
+    this.pump();
+  };
+
+  private pump(): void {
+    this.sincePump = 0;
+    for (const group of this.list) group.pump();
+  }
+
+  private progressed(): void {
+    if (this.roomWaiter !== undefined && this.hasRoom) {
+      const { resolve } = this.roomWaiter;
+      this.roomWaiter = undefined;
+      resolve();
+    }
+    if (this.log.unsettled === 0 && this.drainWaiters.length > 0) {
+      const waiters = this.drainWaiters;
+      this.drainWaiters = [];
+      for (const resolve of waiters) resolve();
+    }
+  }
+}
+
+function afterTimeout(ms: number, action: () => void): () => void {
+  const timer = setTimeout(action, ms);
+  return () => clearTimeout(timer);
+}

@@ -1,0 +1,213 @@
+import type { Client } from "@grpc/grpc-js";
+import { backoffDelay } from "../foundation/backoff.ts";
+import type { FlowctlError } from "../foundation/errors.ts";
+import type { Logger } from "../foundation/logger.ts";
+import type { Window } from "./ack-tracker.ts";
+import type { ReceivedEvent } from "./received-event.ts";
+import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
+
+/** What one subscription reports. */
+export interface SubscriptionHandlers {
+  events(events: readonly ReceivedEvent[]): void;
+  /** Something about `phase` changed. */
+  changed(): void;
+}
+
+/**
+ * Where a subscription stands. `connecting` → `open` → `waiting` (broken; a new attempt is due) → `connecting` …,
+ * until `ended` (the upstream instance has ended for good) or `closed` (this side left).
+ */
+export type SubscriptionPhase =
+  | { readonly name: "connecting"; readonly stream: UpstreamStream; readonly attempt: number }
+  | { readonly name: "open"; readonly stream: UpstreamStream }
+  | { readonly name: "waiting"; readonly attempt: number; readonly timer: NodeJS.Timeout }
+  | { readonly name: "leaving"; readonly stream: UpstreamStream }
+  | { readonly name: "ended" }
+  | { readonly name: "closed" };
+
+/**
+ * The lasting link to one upstream instance: one stream after the other, redialled with backoff until the upstream ends
+ * or this side leaves. Events that are still being worked on when a stream breaks are recognised by their id when they
+ * arrive again, and are not worked on twice.
+ */
+export class Subscription {
+  readonly upstream: string;
+  readonly upstreamInstance: string;
+  private readonly who: Subscriber;
+  private readonly window: Window;
+  private readonly handlers: SubscriptionHandlers;
+  private readonly log: Logger;
+  private address: string;
+  private client: Client | undefined;
+  private phase: SubscriptionPhase = { name: "closed" };
+  private readonly unfinished = new Map<string, ReceivedEvent>();
+  private lastError = "";
+
+  constructor(
+    upstream: string,
+    upstreamInstance: string,
+    address: string,
+    who: Subscriber,
+    window: Window,
+    handlers: SubscriptionHandlers,
+    log: Logger,
+  ) {
+    this.upstream = upstream;
+    this.upstreamInstance = upstreamInstance;
+    this.address = address;
+    this.who = who;
+    this.window = window;
+    this.handlers = handlers;
+    this.log = log;
+    this.connect(1);
+  }
+
+  get ended(): boolean {
+    return this.phase.name === "ended";
+  }
+
+  /** Whether nothing more comes and every acknowledgement was seen by the other side. */
+  get over(): boolean {
+    return this.phase.name === "ended" || this.phase.name === "closed";
+  }
+
+  /** Received and not acknowledged. */
+  get inFlight(): number {
+    const { phase } = this;
+    return phase.name === "open" || phase.name === "leaving" ? phase.stream.inFlight : 0;
+  }
+
+  /** The instance is now somewhere else: dial there. */
+  moveTo(address: string): void {
+    if (address === this.address || this.over || this.phase.name === "leaving") return;
+    this.address = address;
+    this.dropClient();
+    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
+    else if (this.phase.name === "connecting" || this.phase.name === "open") this.breakOff(this.phase.stream);
+    this.connect(1);
+  }
+
+  /** Leaves: acknowledges what is done, and lets the rest go to others. */
+  leave(): void {
+    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
+    if (this.phase.name === "open" || this.phase.name === "connecting") {
+      const { stream } = this.phase;
+      this.move({ name: "leaving", stream });
+      stream.close();
+    } else if (!this.over && this.phase.name !== "leaving") {
+      this.finish({ name: "closed" });
+    }
+  }
+
+  /** Ends at once. */
+  abort(): void {
+    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
+    if (this.phase.name === "open" || this.phase.name === "connecting" || this.phase.name === "leaving")
+      this.phase.stream.abort();
+    if (!this.over) this.finish({ name: "closed" });
+  }
+
+  private connect(attempt: number): void {
+    this.client ??= dial(this.address);
+    // The handlers run only after the constructor has returned.
+    const stream: UpstreamStream = new UpstreamStream(this.client, this.address, this.upstream, this.who, this.window, {
+      opened: () => {
+        if (this.phase.name === "connecting" && this.phase.stream === stream) {
+          this.lastError = "";
+          this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
+          this.move({ name: "open", stream });
+        }
+      },
+      events: (events) => this.received(stream, events),
+      ended: () => {
+        this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
+        this.finish({ name: "ended" });
+        stream.close();
+      },
+      closed: (error) => this.streamClosed(stream, error),
+    });
+    this.move({ name: "connecting", stream, attempt });
+  }
+
+  private received(stream: UpstreamStream, events: readonly ReceivedEvent[]): void {
+    if (this.phase.name !== "open" || this.phase.stream !== stream) return;
+    if (this.unfinished.size === 0) {
+      this.handlers.events(events);
+      return;
+    }
+    const fresh: ReceivedEvent[] = [];
+    for (const event of events) {
+      const known = this.unfinished.get(idOf(event));
+      if (known === undefined) fresh.push(event);
+      else {
+        this.unfinished.delete(known.id);
+        known.standInFor(event);
+      }
+    }
+    if (fresh.length > 0) this.handlers.events(fresh);
+  }
+
+  private streamClosed(stream: UpstreamStream, error: FlowctlError | undefined): void {
+    const phase = this.phase;
+    if (phase.name === "leaving" && phase.stream === stream) {
+      this.finish({ name: "closed" });
+      return;
+    }
+    if ((phase.name !== "open" && phase.name !== "connecting") || phase.stream !== stream) return;
+    const attempt = phase.name === "connecting" ? phase.attempt : 0;
+    if (error !== undefined && error.code !== this.lastError) {
+      this.lastError = error.code;
+      this.log.warn("the stream from upstream broke; dialling again", {
+        upstream: this.upstreamInstance,
+        address: this.address,
+        code: error.code,
+        reason: error.message,
+      });
+    }
+    this.breakOff(stream);
+    const delay = backoffDelay(attempt + 1, { initialMs: 50, maxMs: 1_000 });
+    const timer = setTimeout(() => this.connect(attempt + 1), delay);
+    this.move({ name: "waiting", attempt: attempt + 1, timer });
+  }
+
+  /** Forgets a stream without forgetting its unfinished events. */
+  private breakOff(stream: UpstreamStream): void {
+    for (const [id, event] of this.unfinished) if (event.done) this.unfinished.delete(id);
+    for (const event of stream.unacknowledged()) {
+      const id = idOf(event);
+      if (id !== "") this.unfinished.set(id, event);
+    }
+    stream.abort();
+    this.handlers.changed();
+  }
+
+  private finish(phase: { readonly name: "ended" } | { readonly name: "closed" }): void {
+    this.move(phase);
+    this.unfinished.clear();
+    if (phase.name === "closed") this.dropClient();
+  }
+
+  /** Frees the connection. Called once nothing needs it any more. */
+  release(): void {
+    this.dropClient();
+  }
+
+  private dropClient(): void {
+    this.client?.close();
+    this.client = undefined;
+  }
+
+  private move(phase: SubscriptionPhase): void {
+    this.phase = phase;
+    this.handlers.changed();
+  }
+}
+
+/** The id, or nothing for a damaged event, which is never taken for another. */
+function idOf(event: ReceivedEvent): string {
+  try {
+    return event.id;
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,201 @@
+import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { FlowctlError } from "../foundation/errors.ts";
+import { clientChannelOptions } from "../protocol/channel-options.ts";
+import { fromServiceError } from "../protocol/grpc-errors.ts";
+import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
+import { AckTracker, type Window } from "./ack-tracker.ts";
+import { type Origin, ReceivedEvent } from "./received-event.ts";
+
+export const SUBSCRIBE_PATH = "/flowctl.stream.v1.EventStream/Subscribe";
+
+/** Bytes in flight that a receiver's HTTP/2 connection allows. Only a client can set its own; 4 MiB measured best. */
+const RECEIVE_WINDOW = 4 * 1024 * 1024;
+
+export interface Subscriber {
+  readonly pipeline: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+}
+
+export interface StreamHandlers {
+  opened(): void;
+  events(events: readonly ReceivedEvent[]): void;
+  /** The upstream instance has ended for good and everything is acknowledged. */
+  ended(): void;
+  /** The stream is over: by an error, or (undefined) after `close`. Nothing follows. */
+  closed(error: FlowctlError | undefined): void;
+}
+
+export function dial(address: string): Client {
+  return new Client(address, credentials.createInsecure(), {
+    ...clientChannelOptions(),
+    "grpc-node.flow_control_window": RECEIVE_WINDOW,
+    "grpc.use_local_subchannel_pool": 1,
+  });
+}
+
+/**
+ * One stream from one upstream instance. Checks that sequence numbers come without gaps, acknowledges the prefix of
+ * what is done at most once per turn of the event loop, and renews credit as it goes.
+ */
+export class UpstreamStream implements Origin {
+  private readonly call: ClientDuplexStream<Buffer, Buffer>;
+  private readonly tracker: AckTracker<ReceivedEvent>;
+  private readonly handlers: StreamHandlers;
+  private readonly address: string;
+  private readonly upstream: string;
+  private flushing = false;
+  private over = false;
+  private end = false;
+  private creditSequence: number;
+  private creditBytes: number;
+  private readonly window: Window;
+
+  constructor(
+    client: Client,
+    address: string,
+    upstream: string,
+    who: Subscriber,
+    window: Window,
+    handlers: StreamHandlers,
+  ) {
+    this.address = address;
+    this.upstream = upstream;
+    this.handlers = handlers;
+    this.window = window;
+    this.tracker = new AckTracker(window);
+    this.call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+    this.call.on("data", (message: Buffer) => this.receive(message));
+    this.call.on("error", (error: ServiceError) => this.failed(error));
+    this.call.on("status", (result: { code: status }) => {
+      if (result.code === status.OK) this.close_(this.end ? undefined : goneAway(address));
+    });
+    const credit = this.tracker.credit();
+    this.creditSequence = credit.maxSequence;
+    this.creditBytes = credit.maxBytes;
+    this.call.write(
+      encodeRequest({
+        kind: "open",
+        open: { pipeline: who.pipeline, group: who.componentId, instanceId: who.instanceId, types: [], credit },
+      }),
+    );
+  }
+
+  get inFlight(): number {
+    return this.tracker.inFlight;
+  }
+
+  /** Received and not acknowledged, oldest first. */
+  unacknowledged(): Iterable<ReceivedEvent> {
+    return this.tracker.unacknowledged();
+  }
+
+  completed(): void {
+    if (this.over || this.flushing) return;
+    this.flushing = true;
+    setImmediate(this.flush);
+  }
+
+  /**
+   * Sends the last acknowledgements and says goodbye. What was received and is not acknowledged will be sent to another
+   * instance. `closed` is called when the other side has confirmed, which means that it has seen the acknowledgements.
+   */
+  close(): void {
+    if (this.over) return;
+    this.end = true;
+    this.flush();
+    this.call.end();
+  }
+
+  /** Ends the stream at once, without goodbye. */
+  abort(): void {
+    this.end = true;
+    this.call.cancel();
+    this.close_(undefined);
+  }
+
+  private readonly flush = (): void => {
+    this.flushing = false;
+    if (this.over) return;
+    this.tracker.advance();
+    const sequence = this.tracker.takeAck();
+    if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence }));
+    const credit = this.tracker.credit();
+    const { maxEvents, maxBytes } = this.window;
+    if (
+      credit.maxSequence - this.creditSequence >= maxEvents / 4 ||
+      credit.maxBytes - this.creditBytes >= maxBytes / 4
+    ) {
+      this.creditSequence = credit.maxSequence;
+      this.creditBytes = credit.maxBytes;
+      this.call.write(encodeRequest({ kind: "credit", credit }));
+    }
+  };
+
+  private receive(message: Buffer): void {
+    if (this.over) return;
+    try {
+      const response = decodeResponse(message, this.makeView);
+      switch (response.kind) {
+        case "opened":
+          this.handlers.opened();
+          return;
+        case "batch":
+          if (response.events.length === 0) return;
+          this.checkSequence(response.firstSequence, response.events.length);
+          this.handlers.events(response.events);
+          return;
+        case "end":
+          this.end = true;
+          this.handlers.ended();
+          return;
+        case "unknown":
+          return;
+      }
+    } catch (error) {
+      this.call.cancel();
+      this.close_(error instanceof FlowctlError ? error : broken(String(error)));
+    }
+  }
+
+  private readonly makeView = (buffer: Buffer, start: number, body: number, end: number): ReceivedEvent => {
+    const event = new ReceivedEvent(buffer, start, body, end, this, this.upstream);
+    this.tracker.arrived(event);
+    return event;
+  };
+
+  private checkSequence(first: number, count: number): void {
+    const expected = this.tracker.received - count + 1;
+    if (first !== expected) throw broken(`expected event ${expected}, got ${first}`);
+  }
+
+  private failed(error: ServiceError): void {
+    this.close_(this.end && error.code === status.CANCELLED ? undefined : fromServiceError(error, this.address));
+  }
+
+  private close_(error: FlowctlError | undefined): void {
+    if (this.over) return;
+    this.over = true;
+    this.handlers.closed(error);
+  }
+}
+
+function same(message: Buffer): Buffer {
+  return message;
+}
+
+function broken(what: string): FlowctlError {
+  return new FlowctlError({
+    code: "stream/out-of-order",
+    kind: "invalid",
+    message: `the upstream broke the protocol: ${what}`,
+  });
+}
+
+function goneAway(address: string): FlowctlError {
+  return new FlowctlError({
+    code: "stream/closed",
+    kind: "unavailable",
+    message: `${address} closed the stream before its end`,
+  });
+}
