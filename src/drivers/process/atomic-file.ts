@@ -1,0 +1,58 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { FlowctlError } from "../../foundation/errors.ts";
+
+/**
+ * Replaces a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut.
+ * Makes the folder (0700) when it is missing.
+ */
+export async function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    const file = await open(temporary, "wx", mode);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw FlowctlError.wrap(error, {
+      code: "process/state-not-written",
+      kind: "unavailable",
+      message: `Cannot write ${path}`,
+      fix: "Make the folder writable, or choose another one with FLOWCTL_HOME",
+    });
+  }
+}
+
+/** Reads what `writeFileAtomically` wrote as JSON; undefined when it is not there or not JSON. */
+export async function readJsonFile(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw FlowctlError.wrap(error, {
+      code: "process/state-not-read",
+      kind: "unavailable",
+      message: `Cannot read ${path}`,
+      fix: "Run flowctl as the user who started the pipeline",
+    });
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a file-system call failed because there is no such file or folder. */
+export function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === "ENOENT" || code === "ENOTDIR";
+}

@@ -1,0 +1,46 @@
+/** Hands every value to everybody who listens at that moment. */
+export interface Broadcast<T> {
+  emit(value: T): void;
+  /** Values from the call on, each once, in order. Ends when the signal fires. */
+  listen(signal: AbortSignal): AsyncIterable<T>;
+}
+
+/** A broadcast whose listeners never hold up the sender: what they have not taken yet waits in memory. */
+export function createBroadcast<T>(): Broadcast<T> {
+  const listeners = new Set<(value: T) => void>();
+  return {
+    emit(value) {
+      for (const listener of listeners) listener(value);
+    },
+    listen(signal) {
+      const waiting: T[] = [];
+      let wake: (() => void) | undefined;
+      const listener = (value: T): void => {
+        waiting.push(value);
+        wake?.();
+      };
+      const onAbort = (): void => {
+        listeners.delete(listener);
+        wake?.();
+      };
+      if (!signal.aborted) {
+        listeners.add(listener);
+        signal.addEventListener("abort", onAbort, { once: true });
+      }
+      return (async function* () {
+        try {
+          for (;;) {
+            while (waiting.length > 0) yield waiting.shift() as T;
+            if (signal.aborted) return;
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          }
+        } finally {
+          listeners.delete(listener);
+          signal.removeEventListener("abort", onAbort);
+        }
+      })();
+    },
+  };
+}

@@ -1,0 +1,333 @@
+import type { ChildProcess } from "node:child_process";
+import { constants } from "node:os";
+import { type Clock, cancelled } from "../../foundation/clock.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Logger } from "../../foundation/logger.ts";
+import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../driver.ts";
+import { type Broadcast, createBroadcast } from "./broadcast.ts";
+import { type GrantedValues, removeInstanceFiles, writeInstanceFiles } from "./instance-files.ts";
+import {
+  type ComponentSpec,
+  type InstanceRecord,
+  type RunState,
+  readInstanceRecords,
+  removeInstanceRecord,
+  UNKNOWN_EXIT_CODE,
+  writeInstanceRecord,
+} from "./instance-record.ts";
+import { createKeyedMutex } from "./keyed-mutex.ts";
+import { launchInstance } from "./launch-instance.ts";
+import type { LogCollector } from "./log-collector.ts";
+import { leaderOf } from "./observe.ts";
+import type { PipelinePaths } from "./paths.ts";
+import { allocatePort, isPortFree } from "./port-allocation.ts";
+import { isAlive, markedProcesses, type ProcessIdentity } from "./process-identity.ts";
+import { endGroup, endRestOfGroup, sweep } from "./termination.ts";
+
+export interface EngineOptions {
+  readonly paths: PipelinePaths;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What instances inherit. */
+  readonly inherited: Readonly<Record<string, string>>;
+  /** `host:port` of the control plane that instances are told. */
+  readonly controlPlane: string;
+  /** Told when output of an instance is complete, and when it is removed. */
+  readonly logs: Pick<LogCollector, "flush" | "forget">;
+  /** Called before an instance that runs is ended because somebody, not a policy, asked for it. */
+  readonly onStopping?: (record: InstanceRecord) => void;
+}
+
+/** What one change of a component instance needs besides the change itself. */
+export interface EngineContext {
+  /** Values of what the component is granted; for create and replace. */
+  readonly values?: GrantedValues;
+  readonly signal: AbortSignal;
+  /** End at once instead of within the grace period. */
+  readonly force: boolean;
+  /** Not a person but a restart policy asks: what somebody stopped or removed meanwhile is left alone, without error. */
+  readonly byPolicy?: boolean;
+}
+
+/**
+ * Runs the component instances of one pipeline as child processes, or watches those that a former engine started.
+ * Holds no policy: what exits stays exited until a change starts it. Only one may exist per pipeline (the lock).
+ */
+export interface Engine {
+  /**
+   * Takes over what is there: adopts instances that live, marks as exited those that ended unseen, ends processes that
+   * belong to no instance any more. Call once, before anything else; listeners hear of what ended.
+   */
+  recover(): Promise<void>;
+  apply(change: Change, context: EngineContext): Promise<void>;
+  events(signal: AbortSignal): AsyncIterable<DriverEvent>;
+  /** Instances that have not ended, by a change that was asked for or by themselves. */
+  running(): readonly InstanceRecord[];
+  /** Ends every instance, all at once, and keeps their records. */
+  stopAll(context: Pick<EngineContext, "signal" | "force">): Promise<void>;
+  /** Records how the component's own health check came out. */
+  setHealth(instance: string, health: "healthy" | "unhealthy"): void;
+  /** Stops watching; what runs goes on. */
+  close(): Promise<void>;
+}
+
+/** One instance as the engine knows it. The record is what is on disk, or will be as soon as it is written. */
+interface Slot {
+  record: InstanceRecord;
+  /** Resolves when what runs now has ended and that is recorded. */
+  ended: Promise<void>;
+  stopWatching: () => void;
+}
+
+const ADOPTED_POLL_MS = 200;
+
+export function createEngine(options: EngineOptions): Engine {
+  const { paths, clock, log } = options;
+  const slots = new Map<string, Slot>();
+  const mutex = createKeyedMutex();
+  const writes = createKeyedMutex();
+  const broadcast: Broadcast<DriverEvent> = createBroadcast();
+  const never = new AbortController().signal;
+
+  const save = async (slot: Slot, change: Partial<InstanceRecord>): Promise<void> => {
+    slot.record = { ...slot.record, ...change };
+    const { instance } = slot.record;
+    await writes.run(instance, async () => {
+      // Removed meanwhile: a late write must not bring it back.
+      if (slots.get(instance) === slot) await writeInstanceRecord(paths, slot.record);
+    });
+  };
+
+  const portsTaken = (): Set<number> =>
+    new Set([...slots.values()].flatMap(({ record }) => [record.ports.listen, record.ports.health]));
+
+  const freshPorts = async (): Promise<InstanceRecord["ports"]> =>
+    mutex.run(" ports", async () => {
+      const taken = new Set([...portsTaken(), ...reserved]);
+      const listen = await allocatePort(taken);
+      const health = await allocatePort(taken.add(listen));
+      for (const port of [listen, health]) reserved.add(port);
+      return { listen, health };
+    });
+  /** Given to instances that are being made and not in a slot yet; ports are plenty, so they are never given back. */
+  const reserved = new Set<number>();
+
+  /** The leader has ended only just now: what is left of its group goes with it, as in a container. */
+  const onEnd = async (slot: Slot, identity: ProcessIdentity, exitCode: number): Promise<void> => {
+    slot.stopWatching();
+    await endRestOfGroup(identity, { runId: paths.runId, clock, signal: never }).catch((error) =>
+      log.error("cannot end what is left of an instance", { instance: slot.record.instance, err: error }),
+    );
+    await recordEnd(slot, exitCode);
+  };
+
+  const recordEnd = async (slot: Slot, exitCode: number): Promise<void> => {
+    const { instance, key } = slot.record;
+    const finishedAt = clock.now();
+    options.logs.flush(instance, true);
+    await save(slot, { process: { status: "exited", exitCode, finishedAt } });
+    log.info("instance exited", { instance, exitCode, asked: slot.record.desired === "stopped" });
+    broadcast.emit({ type: "exited", key, time: finishedAt, exitCode, oomKilled: false, willRestart: false });
+  };
+
+  const failed = (instance: string) => (error: unknown) =>
+    log.error("cannot record the end of an instance", { instance, err: error });
+
+  const watchChild = (slot: Slot, child: ChildProcess, identity: ProcessIdentity): void => {
+    slot.stopWatching = () => undefined;
+    slot.ended = new Promise<number>((resolve) => {
+      child.once("exit", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+    })
+      .then((exitCode) => onEnd(slot, identity, exitCode))
+      .catch(failed(slot.record.instance));
+  };
+
+  /** Whose child it is not cannot be waited for, only looked at. */
+  const watchAdopted = (slot: Slot, identity: ProcessIdentity): void => {
+    slot.ended = new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        if (isAlive(identity)) return;
+        clearInterval(timer);
+        resolve();
+      }, ADOPTED_POLL_MS);
+      timer.unref();
+      slot.stopWatching = () => clearInterval(timer);
+    })
+      .then(() => onEnd(slot, identity, UNKNOWN_EXIT_CODE))
+      .catch(failed(slot.record.instance));
+  };
+
+  const launch = async (slot: Slot, restarts: number): Promise<void> => {
+    const { ports } = slot.record;
+    const free = (await isPortFree(ports.listen)) && (await isPortFree(ports.health));
+    await save(slot, { desired: "running", restarts, ...(free ? {} : { ports: await freshPorts() }) });
+    const { child, identity } = await launchInstance(slot.record, {
+      paths,
+      inherited: options.inherited,
+      controlPlane: options.controlPlane,
+    });
+    watchChild(slot, child, identity);
+    const startedAt = clock.now();
+    const run: RunState = { status: "running", identity, startedAt, controlPlane: options.controlPlane };
+    broadcast.emit({ type: "started", key: slot.record.key, time: startedAt });
+    log.info("instance started", { instance: slot.record.instance, pid: identity.pid });
+    await save(slot, { process: run });
+  };
+
+  const end = async (slot: Slot, context: Omit<EngineContext, "values">): Promise<void> => {
+    const { process: run, spec, instance } = slot.record;
+    await save(slot, { desired: "stopped" });
+    if (run.status !== "running") return;
+    if (context.byPolicy !== true) options.onStopping?.(slot.record);
+    const graceMs = context.force ? 0 : spec.component.stopGracePeriodMs;
+    await endGroup(run.identity, { runId: paths.runId, graceMs, clock, signal: context.signal });
+    await slot.ended;
+    log.debug("instance stopped", { instance });
+  };
+
+  const start = async (slot: Slot, context: EngineContext): Promise<void> => {
+    const { process: run, desired, restarts, spec } = slot.record;
+    if (run.status === "running") return;
+    if (context.signal.aborted) throw cancelled(context.signal);
+    log.debug("starting", { instance: slot.record.instance, argv: spec.argv });
+    await launch(slot, run.status === "exited" && desired === "running" ? restarts + 1 : restarts);
+  };
+
+  const create = async (resource: DesiredResource, context: EngineContext): Promise<void> => {
+    const instance = `${resource.owner}-${resource.index}`;
+    const existing = slots.get(instance);
+    if (existing?.record.hash === resource.hash) {
+      if (existing.record.process.status !== "created") return start(existing, context);
+    }
+    if (existing !== undefined) await end(existing, context);
+    const spec = resource.spec as ComponentSpec;
+    await writeInstanceFiles(
+      paths,
+      instance,
+      spec.component,
+      context.values ?? { secrets: new Map(), configs: new Map() },
+    );
+    const record: InstanceRecord = {
+      version: 1,
+      instance,
+      key: resource.key,
+      owner: resource.owner,
+      index: resource.index,
+      hash: resource.hash,
+      parts: resource.parts,
+      spec,
+      ports: existing?.record.ports ?? (await freshPorts()),
+      desired: "running",
+      process: { status: "created" },
+      restarts: 0,
+    };
+    const slot: Slot = { record, ended: Promise.resolve(), stopWatching: () => undefined };
+    slots.set(instance, slot);
+    await launch(slot, 0);
+  };
+
+  const remove = async (observed: ObservedResource, context: EngineContext): Promise<void> => {
+    const instance = `${observed.owner}-${observed.index}`;
+    const slot = slots.get(instance);
+    if (slot !== undefined) await end(slot, context);
+    await endStray(instance, context);
+    await removeInstanceFiles(paths, instance);
+    if (slot === undefined) return;
+    slots.delete(instance);
+    options.logs.forget(instance);
+    await writes.run(instance, () => removeInstanceRecord(paths, instance));
+    broadcast.emit({ type: "removed", key: observed.key, time: clock.now() });
+  };
+
+  /** Ends whatever else carries the name of an instance: a former process of it, or one that left its group. */
+  const endStray = (instance: string, context: Pick<EngineContext, "signal">): Promise<void> =>
+    sweep({ runId: paths.runId, clock, signal: context.signal, only: (process) => process.instance === instance });
+
+  const existing = (observed: ObservedResource): Slot => {
+    const slot = slots.get(`${observed.owner}-${observed.index}`);
+    if (slot !== undefined) return slot;
+    throw new FlowctlError({
+      code: "driver/no-such-resource",
+      kind: "not-found",
+      message: `There is no ${observed.key} in ${paths.pipeline}`,
+      fix: "Run flowctl up",
+    });
+  };
+
+  const carryOut = async (change: Change, context: EngineContext): Promise<void> => {
+    switch (change.action) {
+      case "create":
+      case "replace":
+        return create(change.resource, context);
+      case "start":
+        return start(existing(change.observed), context);
+      case "stop":
+        return end(existing(change.observed), context);
+      case "restart": {
+        const slot = existing(change.observed);
+        const { desired } = slot.record;
+        await end(slot, context);
+        return launch(slot, desired === "running" ? slot.record.restarts + 1 : slot.record.restarts);
+      }
+      case "remove":
+        return remove(change.observed, context);
+    }
+  };
+
+  return {
+    async recover() {
+      const marked = markedProcesses(paths.runId);
+      for (const record of await readInstanceRecords(paths)) {
+        const slot: Slot = { record, ended: Promise.resolve(), stopWatching: () => undefined };
+        slots.set(record.instance, slot);
+        const { process: run } = record;
+        const recorded = run.status === "running" && isAlive(run.identity) ? run.identity : undefined;
+        const identity = recorded ?? leaderOf(record.instance, marked);
+        if (identity !== undefined) {
+          if (recorded === undefined) {
+            const startedAt = clock.now();
+            await save(slot, { process: { status: "running", identity, startedAt, controlPlane: "" } });
+          }
+          watchAdopted(slot, identity);
+          log.info("instance adopted", { instance: record.instance, pid: identity.pid });
+        } else if (run.status === "running") {
+          await endStray(record.instance, { signal: never });
+          await recordEnd(slot, UNKNOWN_EXIT_CODE);
+        }
+      }
+      for (const { instance } of marked) {
+        if (instance !== undefined && !slots.has(instance)) await endStray(instance, { signal: never });
+      }
+    },
+    async apply(change, context) {
+      const { owner, index } = "resource" in change ? change.resource : change.observed;
+      const instance = `${owner}-${index}`;
+      await mutex.run(instance, async () => {
+        if (context.signal.aborted) throw cancelled(context.signal);
+        if (context.byPolicy === true && slots.get(instance)?.record.desired !== "running") return;
+        await carryOut(change, context);
+      });
+    },
+    events: (signal) => broadcast.listen(signal),
+    running: () =>
+      [...slots.values()].map(({ record }) => record).filter(({ process }) => process.status === "running"),
+    async stopAll(context) {
+      const ended = await Promise.allSettled(
+        [...slots.values()].map((slot) => mutex.run(slot.record.instance, () => end(slot, context))),
+      );
+      const failure = ended.find((result) => result.status === "rejected");
+      if (failure !== undefined) throw failure.reason;
+    },
+    setHealth(instance, health) {
+      const slot = slots.get(instance);
+      if (slot?.record.process.status !== "running" || slot.record.process.health === health) return;
+      const { key } = slot.record;
+      save(slot, { process: { ...slot.record.process, health } }).catch(failed(instance));
+      broadcast.emit({ type: "health", key, time: clock.now(), health });
+    },
+    async close() {
+      for (const slot of slots.values()) slot.stopWatching();
+      await Promise.all([...slots.keys()].map((instance) => writes.run(instance, async () => undefined)));
+    },
+  };
+}

@@ -1,0 +1,198 @@
+import { readdir } from "node:fs/promises";
+import { get } from "node:http";
+import type { ObservedResource, ObservedState } from "../driver.ts";
+import { fingerprint } from "../fingerprint.ts";
+import { isMissing } from "./atomic-file.ts";
+import { type InstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
+import type { PipelinePaths } from "./paths.ts";
+import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
+import { isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
+import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
+
+const HEALTH_TIMEOUT_MS = 1_000;
+
+/**
+ * Everything of a pipeline that exists, from its files and from the processes that carry its marker; needs no
+ * supervisor. Health is asked of the processes themselves, all at once, within about a second.
+ */
+export async function observePipeline(paths: PipelinePaths, signal: AbortSignal): Promise<readonly ObservedResource[]> {
+  const [supervisor, records, stateful] = await Promise.all([
+    readSupervisorRecord(paths),
+    readInstanceRecords(paths),
+    hasState(paths),
+  ]);
+  const marked = markedProcesses(paths.runId);
+  const known = new Set(records.map(({ instance }) => instance));
+  const [controlPlane, ...components] = await Promise.all([
+    observeSupervisor(supervisor, marked, signal),
+    ...records.map((record) => observeInstance(record, marked, signal)),
+  ]);
+  return [
+    ...(stateful ? [observedVolume(paths)] : []),
+    ...(controlPlane === undefined ? [] : [controlPlane]),
+    ...components,
+    ...strays(marked, known),
+  ];
+}
+
+function observedVolume(paths: PipelinePaths): ObservedResource {
+  return {
+    ...STATE_VOLUME,
+    ...fingerprint({ format: 1 }),
+    state: { status: "running", startedAt: 0, health: "none", restarts: 0 },
+    ref: paths.state,
+    name: paths.state,
+    ports: [],
+  };
+}
+
+async function observeSupervisor(
+  record: SupervisorRecord | undefined,
+  marked: readonly MarkedProcess[],
+  signal: AbortSignal,
+): Promise<ObservedResource | undefined> {
+  const base = { ...CONTROL_PLANE, name: "flowctl supervisor" };
+  if (record !== undefined && (isAlive(record.identity) || record.identity.pid === process.pid)) {
+    return {
+      ...base,
+      hash: record.hash,
+      parts: record.parts,
+      ref: String(record.identity.pid),
+      ports: [`127.0.0.1:${record.ports.grpc}->grpc/tcp`, `127.0.0.1:${record.ports.http}->http/tcp`],
+      state: {
+        status: "running",
+        startedAt: record.startedAt,
+        health: await probeHealth(record.ports.http, signal),
+        restarts: 0,
+      },
+    };
+  }
+  const starting = marked.find(({ instance }) => instance === undefined);
+  if (record !== undefined) {
+    const exited = { exitCode: UNKNOWN_EXIT_CODE, oomKilled: false, finishedAt: record.startedAt, restarts: 0 };
+    return {
+      ...base,
+      hash: record.hash,
+      parts: record.parts,
+      ref: String(record.identity.pid),
+      ports: [],
+      state: { status: "exited", ...exited },
+    };
+  }
+  if (starting === undefined) return undefined;
+  return { ...base, hash: "", parts: {}, ref: String(starting.pid), ports: [], state: { status: "created" } };
+}
+
+async function observeInstance(
+  record: InstanceRecord,
+  marked: readonly MarkedProcess[],
+  signal: AbortSignal,
+): Promise<ObservedResource> {
+  const run = record.process;
+  // Right after a crash of the supervisor the process can be there while the record does not know it yet.
+  const identity = run.status === "running" && isAlive(run.identity) ? run.identity : leaderOf(record.instance, marked);
+  const state = await stateOf(record, identity !== undefined, signal);
+  const ports =
+    state.status === "running"
+      ? [`127.0.0.1:${record.ports.listen}->stream/tcp`, `127.0.0.1:${record.ports.health}->health/tcp`]
+      : [];
+  return {
+    key: record.key,
+    kind: "component",
+    owner: record.owner,
+    index: record.index,
+    hash: record.hash,
+    parts: record.parts,
+    state,
+    ref: identity === undefined ? "" : String(identity.pid),
+    name: record.instance,
+    ports,
+  };
+}
+
+async function stateOf(record: InstanceRecord, alive: boolean, signal: AbortSignal): Promise<ObservedState> {
+  const { process: run, restarts } = record;
+  if (alive) {
+    const startedAt = run.status === "running" ? run.startedAt : 0;
+    return { status: "running", startedAt, health: await healthOf(record, signal), restarts };
+  }
+  if (run.status === "created") return { status: "created" };
+  const exit = run.status === "exited" ? run : { exitCode: UNKNOWN_EXIT_CODE, finishedAt: run.startedAt };
+  return {
+    status: "exited",
+    exitCode: exit.exitCode,
+    oomKilled: false,
+    finishedAt: exit.finishedAt,
+    restarts,
+  };
+}
+
+async function healthOf(
+  record: InstanceRecord,
+  signal: AbortSignal,
+): Promise<"none" | "starting" | "healthy" | "unhealthy"> {
+  const { healthcheck } = record.spec.component;
+  if (healthcheck?.disable === true || healthcheck?.test?.[0] === "NONE") return "none";
+  if (healthcheck?.test !== undefined) {
+    return (record.process.status === "running" && record.process.health) || "starting";
+  }
+  return probeHealth(record.ports.health, signal);
+}
+
+/** Asks `/health`: refused is still starting, an answer other than 2xx or none in time is unhealthy. */
+export function probeHealth(port: number, signal: AbortSignal): Promise<"starting" | "healthy" | "unhealthy"> {
+  return new Promise((resolve) => {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(HEALTH_TIMEOUT_MS)]);
+    const request = get({ host: "127.0.0.1", port, path: "/health", agent: false, signal: limit }, (response) => {
+      response.resume();
+      const status = response.statusCode ?? 0;
+      resolve(status >= 200 && status < 300 ? "healthy" : "unhealthy");
+    });
+    request.on("error", (error: NodeJS.ErrnoException) =>
+      resolve(error.code === "ECONNREFUSED" ? "starting" : "unhealthy"),
+    );
+  });
+}
+
+/** Leaders of instances that have no record: left by a crash in the middle of their removal or creation. */
+function strays(marked: readonly MarkedProcess[], known: ReadonlySet<string>): readonly ObservedResource[] {
+  return marked.flatMap((process) => {
+    const { instance, pid, group } = process;
+    if (instance === undefined || known.has(instance) || pid !== group) return [];
+    const match = /^(.+)-(\d+)$/.exec(instance);
+    if (match === null) return [];
+    return [
+      {
+        key: `component/${instance}` as const,
+        kind: "component" as const,
+        owner: match[1] as string,
+        index: Number(match[2]),
+        hash: "",
+        parts: {},
+        state: { status: "running", startedAt: 0, health: "none", restarts: 0 } as const,
+        ref: String(pid),
+        name: instance,
+        ports: [],
+      },
+    ];
+  });
+}
+
+/** The process that leads the group of an instance, among those with the marker. */
+export function leaderOf(instance: string, marked: readonly MarkedProcess[]): MarkedProcess | undefined {
+  return marked.find((process) => process.instance === instance && process.pid === process.group);
+}
+
+async function hasState(paths: PipelinePaths): Promise<boolean> {
+  const lists = await Promise.all([paths.state, paths.controlPlane].map(listFolder));
+  return lists.some((names) => names !== undefined);
+}
+
+async function listFolder(path: string): Promise<readonly string[] | undefined> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,210 @@
+import { statSync } from "node:fs";
+import { isAbsolute, resolve } from "node:path";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
+import { instanceId } from "../component-environment.ts";
+import type { Deployment, DesiredResource, PrepareOptions, Prerequisite } from "../driver.ts";
+import { fingerprint } from "../fingerprint.ts";
+import { findCommand } from "./command-lookup.ts";
+import type { ProcessEntries } from "./entries.ts";
+import type { ComponentSpec } from "./instance-record.ts";
+import type { SecretDigest } from "./secret-digest.ts";
+import type { SupervisorSpec } from "./supervisor-record.ts";
+
+export interface PrepareContext {
+  readonly entries: ProcessEntries;
+  /** Version of flowctl. */
+  readonly version: string;
+  /** Where commands are looked up, unless the component has a PATH of its own. */
+  readonly path: string;
+  readonly digest: SecretDigest;
+}
+
+/** The volume that stands for the checkpoints and the store of a pipeline. */
+export const STATE_VOLUME = { key: "volume/state", kind: "volume", owner: "state", index: 0 } as const;
+export const CONTROL_PLANE = {
+  key: "control-plane/1",
+  kind: "control-plane",
+  owner: "control-plane",
+  index: 1,
+} as const;
+
+/**
+ * What makes up a deployment on processes. Rejects, before anything starts, what cannot run as one: services
+ * (`driver/services-unsupported`), images without a command (`driver/not-runnable`), commands that do not exist.
+ */
+export function desiredResources(
+  deployment: Deployment,
+  context: PrepareContext,
+  options: Pick<PrepareOptions, "progress">,
+): readonly DesiredResource[] {
+  const { pipeline } = deployment;
+  rejectServices(pipeline);
+  const components = pipeline.components.map((component) => ({
+    component,
+    spec: specOf(component, deployment, context),
+  }));
+  const resources: DesiredResource[] = [stateVolume(), controlPlane(deployment, context)];
+  for (const { component, spec } of components) {
+    reportIgnored(component, options);
+    const parts = fingerprintOf(component, spec, deployment, context);
+    for (let index = 1; index <= component.replicas; index++) {
+      resources.push({
+        key: `component/${instanceId(component.id, index)}`,
+        kind: "component",
+        owner: component.id,
+        index,
+        ...parts,
+        after: prerequisites(component, pipeline),
+        spec,
+      });
+    }
+  }
+  return resources;
+}
+
+function rejectServices(pipeline: Pipeline): void {
+  const [service] = pipeline.services;
+  if (service === undefined) return;
+  throw new FlowctlError({
+    code: "driver/services-unsupported",
+    kind: "invalid",
+    message: `The process driver cannot run the service ${JSON.stringify(service.id)}: services are containers`,
+    fix: "Use --driver docker, or take the service out of the file and give components the address of one that runs",
+    path: `services.${service.id}`,
+  });
+}
+
+function stateVolume(): DesiredResource {
+  return { ...STATE_VOLUME, ...fingerprint({ format: 1 }), after: [], spec: { kind: "volume" } };
+}
+
+function controlPlane(deployment: Deployment, context: PrepareContext): DesiredResource {
+  const spec: SupervisorSpec = {
+    kind: "control-plane",
+    persistence: deployment.options.persistence,
+    logLevel: deployment.options.logLevel,
+    withheld: Object.values(deployment.pipeline.secrets).flatMap((secret) =>
+      secret.kind === "environment" ? [secret.variable] : [],
+    ),
+  };
+  const parts = fingerprint({
+    version: [context.version, context.entries.supervisorCode],
+    persistence: spec.persistence,
+    logLevel: spec.logLevel,
+  });
+  return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
+}
+
+function specOf(component: Component, deployment: Deployment, context: PrepareContext): ComponentSpec {
+  const directory = workingDirectory(component, deployment.pipeline);
+  return {
+    kind: "component",
+    component,
+    argv: argvOf(component, directory, context),
+    directory,
+    logLevel: deployment.options.logLevel,
+  };
+}
+
+function argvOf(component: Component, directory: string, context: PrepareContext): readonly string[] {
+  if (component.uses !== undefined) return [...context.entries.component, component.uses];
+  const [program, ...rest] = [...(component.entrypoint ?? []), ...(component.command ?? [])];
+  if (program === undefined) {
+    throw new FlowctlError({
+      code: "driver/not-runnable",
+      kind: "invalid",
+      message: `The process driver cannot run ${JSON.stringify(component.id)}: it has neither uses nor command`,
+      fix: "Give it a command to run on this machine, or use --driver docker",
+      path: `${component.type}s.${component.id}`,
+    });
+  }
+  const path = component.environment.PATH ?? context.path;
+  return [findCommand(program, { component: component.id, directory, path }), ...rest];
+}
+
+function workingDirectory(component: Component, pipeline: Pipeline): string {
+  if (component.uses !== undefined || component.workingDir === undefined) return pipeline.directory;
+  const { workingDir } = component;
+  const directory = isAbsolute(workingDir) ? workingDir : resolve(pipeline.directory, workingDir);
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false) return directory;
+  throw new FlowctlError({
+    code: "process/no-working-directory",
+    kind: "not-found",
+    message: `The working_dir of ${component.id} is not a folder of this machine: ${directory}`,
+    fix: "Create it, or correct working_dir",
+    path: `${component.type}s.${component.id}.working_dir`,
+  });
+}
+
+/** Scaling is not among the parts: it would replace the instances that are there already. */
+function fingerprintOf(
+  component: Component,
+  spec: ComponentSpec,
+  deployment: Deployment,
+  context: PrepareContext,
+): Pick<DesiredResource, "hash" | "parts"> {
+  const valuesOf = (
+    grants: Component["secrets"],
+    values: ReadonlyMap<string, Uint8Array>,
+  ): readonly (readonly [string, string])[] | undefined =>
+    grants.length === 0
+      ? undefined
+      : grants.map(({ source }) => [source, digestOf(values.get(source), context.digest)]);
+  return fingerprint({
+    // The programs of flowctl itself move with every installation; their code is a part of its own.
+    command: component.uses === undefined ? spec.argv : ["uses", component.uses],
+    working_dir: spec.directory,
+    environment: component.environment,
+    with: component.with,
+    code: component.uses === undefined ? undefined : [context.version, context.entries.componentCode],
+    secrets: valuesOf(component.secrets, deployment.secretValues),
+    configs: valuesOf(component.configs, deployment.configValues),
+    healthcheck: component.healthcheck,
+    stop_grace_period: component.stopGracePeriodMs,
+    log_level: spec.logLevel,
+  });
+}
+
+function digestOf(value: Uint8Array | undefined, digest: SecretDigest): string {
+  return value === undefined ? "" : digest(value);
+}
+
+function prerequisites(component: Component, pipeline: Pipeline): readonly Prerequisite[] {
+  const after: Prerequisite[] = [{ key: CONTROL_PLANE.key, condition: "started" }];
+  for (const [id, { condition }] of Object.entries(component.dependsOn)) {
+    const target = pipeline.components.find((other) => other.id === id);
+    for (let index = 1; index <= (target?.replicas ?? 0); index++) {
+      after.push({ key: `component/${instanceId(id, index)}`, condition: CONDITIONS[condition] });
+    }
+  }
+  return after;
+}
+
+const CONDITIONS = {
+  service_started: "started",
+  service_healthy: "healthy",
+  service_completed_successfully: "completed",
+} as const;
+
+/** A file may say more for containers than a process can have; what is left out is said, never silent. */
+function reportIgnored(component: Component, options: Pick<PrepareOptions, "progress">): void {
+  const { limits } = component;
+  const ignored = [
+    component.ports.length > 0 && "ports",
+    component.mounts.length > 0 && "volumes",
+    component.tmpfs.length > 0 && "tmpfs",
+    component.networks.length > 0 && "networks",
+    component.extraHosts.length > 0 && "extra_hosts",
+    Object.keys(component.ulimits).length > 0 && "ulimits",
+    component.user !== undefined && "user",
+    component.readOnly && "read_only",
+    (limits.cpus ?? limits.memoryBytes ?? limits.pids) !== undefined && "deploy.resources.limits",
+  ].filter((name) => name !== false);
+  if (ignored.length === 0) return;
+  options.progress({
+    subject: `component/${component.id}`,
+    status: "done",
+    text: `Runs as a process without its ${ignored.join(", ")}`,
+  });
+}

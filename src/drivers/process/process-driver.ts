@@ -1,0 +1,123 @@
+import type { Clock } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import type { Change, Driver } from "../driver.ts";
+import { applyToInstance } from "./apply-to-instance.ts";
+import { PROCESS_CAPABILITIES } from "./capabilities.ts";
+import { type ProcessEntries, processEntries } from "./entries.ts";
+import { createLocalEngines } from "./local-engine.ts";
+import { readLogs } from "./log-reader.ts";
+import { observePipeline } from "./observe.ts";
+import { flowctlHome, type PipelinePaths, pipelinePaths } from "./paths.ts";
+import { createState, pipelineNames, removeState } from "./pipeline-folder.ts";
+import { desiredResources } from "./prepare.ts";
+import { isAlive } from "./process-identity.ts";
+import { secretDigest } from "./secret-digest.ts";
+import { hello, NO_SUPERVISOR, supervisorEvents } from "./supervisor-client.ts";
+import { changeSupervisor } from "./supervisor-control.ts";
+import { HELLO_DEADLINE_MS, type LaunchOptions } from "./supervisor-launch.ts";
+import { readSupervisorRecord } from "./supervisor-record.ts";
+
+export interface ProcessDriverOptions {
+  /** Folder of flowctl's package.json. */
+  readonly packageRoot: string;
+  /** Version of flowctl. */
+  readonly version: string;
+  /** Names the home (see flowctlHome), and is what the processes of a pipeline inherit (see inheritedEnvironment). */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Default: what is built in the package, else its sources. */
+  readonly entries?: ProcessEntries;
+}
+
+/**
+ * The driver that runs components as child processes of a background supervisor. What it is told of a pipeline lies
+ * under the home's `pipelines/<name>`; observing, logs, stopping and removing need no living supervisor, everything
+ * else starts one.
+ */
+export function createProcessDriver(options: ProcessDriverOptions): Driver {
+  const { environment, clock, version } = options;
+  const home = flowctlHome(environment);
+  const entries = options.entries ?? processEntries(options.packageRoot);
+  const engines = createLocalEngines(clock);
+  const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
+    paths,
+    home,
+    program: entries.supervisor,
+    environment,
+    clock,
+    signal,
+  });
+
+  return {
+    name: "process",
+    capabilities: PROCESS_CAPABILITIES,
+    async probe() {
+      if (process.platform !== "win32")
+        return { available: true, detail: `processes of this machine, kept in ${home}` };
+      return {
+        available: false,
+        reason: "Windows has no process groups",
+        fix: "Run flowctl in WSL, or use --driver docker",
+      };
+    },
+    async prepare(deployment, prepareOptions) {
+      const digest = await secretDigest(home, { readOnly: prepareOptions.dryRun });
+      const path = environment.PATH ?? "";
+      return desiredResources(deployment, { entries, version, path, digest }, prepareOptions);
+    },
+    observe: (pipeline, signal) => observePipeline(pipelinePaths(home, pipeline), signal),
+    async apply(change, context) {
+      const paths = pipelinePaths(home, context.pipeline);
+      const { kind } = "resource" in change ? change.resource : change.observed;
+      switch (kind) {
+        case "network":
+          return;
+        case "volume":
+          return changeState(change, paths);
+        case "control-plane":
+          return changeSupervisor(change, context.force ?? false, launchOptions(paths, context.signal));
+        case "component":
+          return applyToInstance(change, context, { ...launchOptions(paths, context.signal), engines });
+        case "service":
+          throw servicesUnsupported(change);
+      }
+    },
+    logs: (pipeline, logOptions, signal) =>
+      readLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
+    events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, signal),
+    async controlPlane(pipeline, signal) {
+      try {
+        const { grpc, http } = await hello(pipelinePaths(home, pipeline).socket, signal, HELLO_DEADLINE_MS);
+        return { grpc, http };
+      } catch (error) {
+        if (hasCode(error, NO_SUPERVISOR)) return undefined;
+        throw error;
+      }
+    },
+    pipelines: () => pipelineNames(home),
+  };
+}
+
+async function changeState(change: Change, paths: PipelinePaths): Promise<void> {
+  if (change.action !== "remove") return createState(paths);
+  const supervisor = await readSupervisorRecord(paths);
+  if (supervisor !== undefined && isAlive(supervisor.identity)) {
+    throw new FlowctlError({
+      code: "driver/volume-in-use",
+      kind: "conflict",
+      message: `The state of ${paths.pipeline} is in use`,
+      fix: "Take the pipeline down first",
+    });
+  }
+  await removeState(paths);
+}
+
+function servicesUnsupported(change: Change): FlowctlError {
+  const { owner } = "resource" in change ? change.resource : change.observed;
+  return new FlowctlError({
+    code: "driver/services-unsupported",
+    kind: "invalid",
+    message: `The process driver cannot run the service ${JSON.stringify(owner)}: services are containers`,
+    fix: "Use --driver docker",
+  });
+}

@@ -1,0 +1,142 @@
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+/** One process for all time: pids are used again, a pid together with the moment of its birth is not. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Opaque. Empty when the process was gone before it could be read; such an identity is never alive. */
+  readonly birth: string;
+}
+
+/** A living process that carries the marker of a pipeline in its environment. */
+export interface MarkedProcess extends ProcessIdentity {
+  /** Process group; equal to the pid for what flowctl spawned itself. */
+  readonly group: number;
+  /** `FLOWCTL_INSTANCE_ID`, where it has one: the supervisor has none. */
+  readonly instance: string | undefined;
+}
+
+/** The environment variable that marks every process of a pipeline, and what they inherit it to. */
+export const RUN_ID_VARIABLE = "FLOWCTL_RUN_ID";
+
+interface ProcessRow {
+  readonly pid: number;
+  readonly group: number;
+  readonly birth: string;
+}
+
+/** The identity of a living process; undefined when there is none of that pid. A zombie counts as gone. */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const row = process.platform === "linux" ? readProc(pid, bootId()) : psRows(["-p", String(pid)])[0];
+  return row === undefined ? undefined : { pid, birth: row.birth };
+}
+
+/** Whether exactly this process still runs. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  return identity.birth !== "" && identify(identity.pid)?.birth === identity.birth;
+}
+
+/**
+ * Every living process, other than the calling one, whose environment had `FLOWCTL_RUN_ID=<runId>` when its program
+ * began. Processes of other users cannot be seen.
+ */
+export function markedProcesses(runId: string): readonly MarkedProcess[] {
+  return process.platform === "linux" ? markedByProc(runId) : markedByPs(runId);
+}
+
+/** Living members of the process group that `leader` leads or led, itself included, whatever their environment. */
+export function groupMembers(leader: ProcessIdentity): readonly ProcessIdentity[] {
+  const rows = allRows().filter((row) => row.group === leader.pid);
+  const head = rows.find(({ pid }) => pid === leader.pid);
+  return head !== undefined && head.birth !== leader.birth ? [] : rows;
+}
+
+/** Sends a signal; a process or group that is gone already is no error. Returns whether there was one. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ESRCH" || code === "EPERM") return false;
+    throw error;
+  }
+}
+
+function allRows(): readonly ProcessRow[] {
+  if (process.platform !== "linux") return psRows(["-A"]);
+  const boot = bootId();
+  return procPids().flatMap((pid) => readProc(pid, boot) ?? []);
+}
+
+function procPids(): readonly number[] {
+  return readdirSync("/proc").map(Number).filter(Number.isInteger);
+}
+
+function markedByProc(runId: string): readonly MarkedProcess[] {
+  const boot = bootId();
+  const marker = `${RUN_ID_VARIABLE}=${runId}`;
+  const found: MarkedProcess[] = [];
+  for (const pid of procPids()) {
+    if (pid === process.pid) continue;
+    const variables = readText(`/proc/${pid}/environ`)?.split("\0");
+    if (variables === undefined || !variables.includes(marker)) continue;
+    const row = readProc(pid, boot);
+    if (row !== undefined) found.push({ ...row, instance: instanceOf(variables) });
+  }
+  return found;
+}
+
+function instanceOf(variables: readonly string[]): string | undefined {
+  const prefix = "FLOWCTL_INSTANCE_ID=";
+  return variables.find((variable) => variable.startsWith(prefix))?.slice(prefix.length);
+}
+
+function readProc(pid: number, boot: string): ProcessRow | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The name, second, is in parentheses and may hold anything, parentheses too.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, , group] = fields;
+  if (state === "Z" || state === "X") return undefined;
+  return { pid, group: Number(group), birth: `${boot}:${fields[19]}` };
+}
+
+/** Start times count from the boot: without this a pid of before a reboot could look alive. */
+function bootId(): string {
+  return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "boot";
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function markedByPs(runId: string): readonly MarkedProcess[] {
+  const marker = `${RUN_ID_VARIABLE}=${runId}`;
+  return psRows(["-A", "-E", "-ww"])
+    .filter((row) => row.pid !== process.pid && row.command.split(" ").includes(marker))
+    .map(({ pid, group, birth, command }) => ({ pid, group, birth, instance: instanceOf(command.split(" ")) }));
+}
+
+function psRows(selection: readonly string[]): readonly (ProcessRow & { readonly command: string })[] {
+  let output: string;
+  try {
+    output = execFileSync("ps", [...selection, "-o", "pid=,pgid=,state=,lstart=,command="], {
+      encoding: "utf8",
+      maxBuffer: 64 << 20,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  } catch {
+    // ps exits with 1 when the selected process does not exist.
+    return [];
+  }
+  return output.split("\n").flatMap((line) => {
+    const match = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\d+\s+\S+\s+\d+)\s+(.*)$/.exec(line);
+    if (match === null || match[3]?.startsWith("Z")) return [];
+    return [{ pid: Number(match[1]), group: Number(match[2]), birth: match[4] ?? "", command: match[5] ?? "" }];
+  });
+}

@@ -1,0 +1,83 @@
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import type { Change } from "../driver.ts";
+import { removeAllButState } from "./pipeline-folder.ts";
+import { isAlive } from "./process-identity.ts";
+import { acquireLock, type Lock } from "./single-instance-lock.ts";
+import { hello, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import { endSupervisor, ensureSupervisor, HELLO_DEADLINE_MS, type LaunchOptions } from "./supervisor-launch.ts";
+import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
+import { sweep, waitUntil } from "./termination.ts";
+
+const EXIT_DEADLINE_MS = 10_000;
+const LOCK_DEADLINE_MS = 30_000;
+
+/** Carries out one change of the control plane. Instances go on over everything but `remove`. */
+export async function changeSupervisor(change: Change, force: boolean, options: LaunchOptions): Promise<void> {
+  switch (change.action) {
+    case "create":
+    case "replace": {
+      const { hash, parts, spec } = change.resource;
+      if (change.action === "replace") await shutDown("keep", options);
+      await ensureSupervisor({ hash, parts, spec: spec as SupervisorSpec }, options);
+      return;
+    }
+    case "start":
+      await ensureSupervisor(undefined, options);
+      return;
+    case "stop":
+      return shutDown("keep", options);
+    case "restart":
+      await shutDown("keep", options);
+      await ensureSupervisor(undefined, options);
+      return;
+    case "remove":
+      await shutDown(force ? "kill" : "stop", options);
+      return clearAway(options);
+  }
+}
+
+/** Asks the supervisor to end, or makes it when it does not answer. Resolves when none is left. */
+async function shutDown(instances: "keep" | "stop" | "kill", options: LaunchOptions): Promise<void> {
+  const { paths, signal } = options;
+  const record = await readSupervisorRecord(paths);
+  try {
+    await hello(paths.socket, signal, HELLO_DEADLINE_MS);
+    await request(paths.socket, { method: "shutdown", instances }, { signal });
+    if (record !== undefined) await waitUntil(() => !isAlive(record.identity), EXIT_DEADLINE_MS, options);
+  } catch (error) {
+    if (!hasCode(error, NO_SUPERVISOR) && !hasCode(error, SUPERVISOR_LOST)) throw error;
+  }
+  await endSupervisor(options);
+}
+
+/** Ends whatever still carries the pipeline's marker, and removes its files but the state. */
+async function clearAway(options: LaunchOptions): Promise<void> {
+  const { paths, clock, signal } = options;
+  const lock = await takeLock(options);
+  try {
+    await sweep({ runId: paths.runId, clock, signal });
+    await removeAllButState(paths);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** A supervisor that somebody starts in this moment is ended: the pipeline is going. */
+async function takeLock(options: LaunchOptions): Promise<Lock> {
+  const { paths, clock, signal } = options;
+  const deadline = clock.now() + LOCK_DEADLINE_MS;
+  for (;;) {
+    const lock = await acquireLock(paths.runId);
+    if (lock !== undefined) return lock;
+    if (clock.now() > deadline) {
+      throw new FlowctlError({
+        code: "process/busy",
+        kind: "conflict",
+        message: `Another command works on ${paths.pipeline}`,
+        fix: "Wait until it is done, then run flowctl down again",
+      });
+    }
+    await endSupervisor(options);
+    await clock.sleep(50, signal);
+  }
+}

@@ -1,0 +1,173 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode, messageOf } from "../../foundation/errors.ts";
+import { fingerprint } from "../fingerprint.ts";
+import { inheritedEnvironment } from "./inherited-environment.ts";
+import { spoolName } from "./log-format.ts";
+import { CONTROL_PLANE_INSTANCE, readLogs } from "./log-reader.ts";
+import type { PipelinePaths } from "./paths.ts";
+import { identify, isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
+import { hello, NO_SUPERVISOR, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import type { SupervisorHello } from "./supervisor-protocol.ts";
+import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
+import { waitUntil } from "./termination.ts";
+
+/** What a supervisor is started with; handed over in `FLOWCTL_SUPERVISOR` as JSON. */
+export interface SupervisorLaunch {
+  readonly folder: string;
+  readonly pipeline: string;
+  /** Folder that `pipeline`'s folder is under, as `FLOWCTL_HOME`. */
+  readonly home: string;
+  readonly hash: string;
+  readonly parts: Readonly<Record<string, string>>;
+  readonly spec: SupervisorSpec;
+}
+
+export interface LaunchOptions {
+  readonly paths: PipelinePaths;
+  readonly home: string;
+  /** argv. */
+  readonly program: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** The supervisor ends with this exit code when another one, or a command, holds the lock. */
+export const LOCKED_EXIT_CODE = 75;
+
+/** A supervisor that does not answer within this time hangs. */
+export const HELLO_DEADLINE_MS = 15_000;
+const START_DEADLINE_MS = 30_000;
+
+/**
+ * Makes sure that a supervisor answers, and says who it is. Starts one, with `desired` or as the last one was, when
+ * none does; of several that are started at once only one stays. One that hangs is replaced; what it ran goes on.
+ */
+export async function ensureSupervisor(
+  desired: Pick<SupervisorLaunch, "hash" | "parts" | "spec"> | undefined,
+  options: LaunchOptions,
+): Promise<SupervisorHello> {
+  const { paths, clock, signal } = options;
+  const deadline = clock.now() + START_DEADLINE_MS;
+  let started: StartedSupervisor | undefined;
+  for (;;) {
+    try {
+      return await hello(paths.socket, signal, HELLO_DEADLINE_MS);
+    } catch (error) {
+      if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
+      else if (!hasCode(error, NO_SUPERVISOR)) throw error;
+    }
+    const exitCode = started?.exitCode();
+    if (exitCode !== undefined && exitCode !== LOCKED_EXIT_CODE) throw await startFailure(options, exitCode);
+    if (clock.now() > deadline) throw await startFailure(options, undefined);
+    if (started === undefined || exitCode !== undefined) started = await startSupervisor(desired, options);
+    await clock.sleep(started.exitCode() === undefined ? 25 : 100, signal);
+  }
+}
+
+/** Kills every process of the supervisor's that can be found, by its record and by the marker, at once. */
+export async function endSupervisor(options: Pick<LaunchOptions, "paths" | "clock" | "signal">): Promise<void> {
+  const { paths } = options;
+  const record = await readSupervisorRecord(paths);
+  const found = [
+    ...(record === undefined ? [] : [record.identity]),
+    ...markedProcesses(paths.runId).filter(({ instance }) => instance === undefined),
+  ].filter(({ pid }) => pid !== process.pid);
+  for (const identity of found) if (isAlive(identity)) signalProcess(identity.pid, "SIGKILL");
+  const ended = await waitUntil(() => !found.some(isAlive), 10_000, options);
+  if (ended) return;
+  throw new FlowctlError({
+    code: "process/cannot-end",
+    kind: "unavailable",
+    message: `Cannot end the supervisor of ${paths.pipeline}`,
+    fix: "Run flowctl as the user who started the pipeline",
+  });
+}
+
+interface StartedSupervisor {
+  /** Undefined while it runs. */
+  exitCode(): number | undefined;
+}
+
+async function startSupervisor(
+  desired: Pick<SupervisorLaunch, "hash" | "parts" | "spec"> | undefined,
+  options: LaunchOptions,
+): Promise<StartedSupervisor> {
+  const { paths, home, program, environment } = options;
+  const chosen = desired ?? (await readSupervisorRecord(paths)) ?? defaultSupervisor();
+  const launch: SupervisorLaunch = {
+    folder: paths.folder,
+    pipeline: paths.pipeline,
+    home,
+    hash: chosen.hash,
+    parts: chosen.parts,
+    spec: chosen.spec,
+  };
+  const [command, ...rest] = program as [string, ...string[]];
+  mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
+  const stdout = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stdout")), "a", 0o600);
+  const stderr = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stderr")), "a", 0o600);
+  try {
+    const child = spawn(command, rest, {
+      cwd: paths.folder,
+      detached: true,
+      stdio: ["ignore", stdout, stderr],
+      env: {
+        ...inheritedEnvironment(environment, launch.spec.withheld),
+        FLOWCTL_SUPERVISOR: JSON.stringify(launch),
+        [RUN_ID_VARIABLE]: paths.runId,
+      },
+    });
+    if (child.pid === undefined) throw await new Promise((resolve) => child.once("error", resolve));
+    child.unref();
+    return { exitCode: () => exitCodeOf(child) };
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "process/supervisor-not-started",
+      kind: "unavailable",
+      message: `Cannot start the supervisor (${program.join(" ")})`,
+      fix: "Check the installation of flowctl with flowctl doctor",
+    });
+  } finally {
+    closeSync(stdout);
+    closeSync(stderr);
+  }
+}
+
+/** A child that died by a signal has no exit code; one that was not told of yet may have gone. */
+function exitCodeOf(child: ChildProcess): number | undefined {
+  if (child.exitCode !== null) return child.exitCode;
+  if (child.signalCode !== null) return 1;
+  return child.pid !== undefined && identify(child.pid) === undefined ? 1 : undefined;
+}
+
+/** For a pipeline whose supervisor left no record: it is replaced by the next up, whose hash differs. */
+function defaultSupervisor(): Pick<SupervisorLaunch, "hash" | "parts" | "spec"> {
+  const spec: SupervisorSpec = { kind: "control-plane", persistence: true, logLevel: "info", withheld: [] };
+  return { ...fingerprint({ made: "from nothing" }), spec };
+}
+
+async function startFailure(options: LaunchOptions, exitCode: number | undefined): Promise<FlowctlError> {
+  const what = exitCode === undefined ? "does not answer" : `ended with exit code ${exitCode}`;
+  return new FlowctlError({
+    code: "process/supervisor-failed",
+    kind: "unavailable",
+    message: `The supervisor of ${options.paths.pipeline} ${what}${await lastWords(options)}`,
+    fix: "flowctl logs control-plane shows all that it said",
+  });
+}
+
+async function lastWords(options: LaunchOptions): Promise<string> {
+  const reader = { folder: options.paths.logs, clock: options.clock };
+  const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 3 };
+  try {
+    const lines: string[] = [];
+    for await (const line of readLogs(reader, select, options.signal)) lines.push(line.text);
+    return lines.length === 0 ? "" : `: ${lines.join(" | ")}`;
+  } catch (error) {
+    return ` (and its log cannot be read: ${messageOf(error)})`;
+  }
+}

@@ -1,0 +1,72 @@
+import type { Socket } from "node:net";
+import { FlowctlError, type FlowctlErrorOptions } from "../../foundation/errors.ts";
+import type { Change, DriverEvent, ProgressEvent } from "../driver.ts";
+
+/**
+ * How commands talk to the supervisor: one connection to its unix socket for each request; a line of JSON with the
+ * request, then lines of JSON with replies, the last one `done` or `error`. Closing the connection before that cancels
+ * the request.
+ */
+export const PROTOCOL_VERSION = 1;
+
+export type SupervisorRequest =
+  /** Answered as soon as the supervisor is ready, with SupervisorHello. */
+  | { readonly method: "hello" }
+  /** Carries out one change of a component instance. */
+  | {
+      readonly method: "apply";
+      readonly change: Change;
+      readonly force: boolean;
+      /** Base64 by key; only what the component is granted. */
+      readonly secrets: Readonly<Record<string, string>>;
+      readonly configs: Readonly<Record<string, string>>;
+    }
+  /** Replies with an `event` for each DriverEvent, without end. */
+  | { readonly method: "events" }
+  /** Ends the supervisor once it has answered; with `instances` everything it runs before that. */
+  | { readonly method: "shutdown"; readonly instances: "keep" | "stop" | "kill" };
+
+export interface SupervisorHello {
+  readonly version: string;
+  readonly pid: number;
+  /** `host:port`. */
+  readonly grpc: string;
+  /** Base URL. */
+  readonly http: string;
+}
+
+export type SupervisorReply =
+  | { readonly type: "progress"; readonly progress: ProgressEvent }
+  | { readonly type: "event"; readonly event: DriverEvent }
+  | { readonly type: "done"; readonly result?: unknown }
+  | { readonly type: "error"; readonly error: WireError };
+
+export type WireError = Omit<FlowctlErrorOptions, "cause" | "position">;
+
+/** A request as it stands on the wire. */
+export type RequestFrame = SupervisorRequest & { readonly v: number };
+
+export function toWireError(error: unknown): WireError {
+  const wrapped = FlowctlError.wrap(error, {
+    code: "process/supervisor-defect",
+    kind: "internal",
+    message: "The supervisor failed",
+  });
+  const { code, kind, message, fix, path } = wrapped;
+  return { code, kind, message, ...(fix === undefined ? {} : { fix }), ...(path === undefined ? {} : { path }) };
+}
+
+/** The JSON values that come over a connection, one a line. Ends with the connection; throws when it breaks. */
+export async function* readFrames(socket: Socket): AsyncGenerator<unknown> {
+  let rest = "";
+  socket.setEncoding("utf8");
+  for await (const chunk of socket as AsyncIterable<string>) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line !== "") yield JSON.parse(line) as unknown;
+  }
+}
+
+export function writeFrame(socket: Socket, frame: RequestFrame | SupervisorReply): void {
+  if (socket.writable) socket.write(`${JSON.stringify(frame)}\n`);
+}

@@ -1,0 +1,192 @@
+import type { Clock } from "../../foundation/clock.ts";
+import { cancelled } from "../../foundation/clock.ts";
+import { messageOf } from "../../foundation/errors.ts";
+import type { Logger } from "../../foundation/logger.ts";
+import { createEngine, type Engine } from "./engine.ts";
+import { engineDriver, type SupervisedEngine } from "./engine-driver.ts";
+import { startHealthchecks } from "./healthcheck.ts";
+import { inheritedEnvironment } from "./inherited-environment.ts";
+import { startLogCollector } from "./log-collector.ts";
+import { type PipelinePaths, pipelinePaths } from "./paths.ts";
+import { allocatePort, isPortFree } from "./port-allocation.ts";
+import { identify } from "./process-identity.ts";
+import { acquireLock } from "./single-instance-lock.ts";
+import { LOCKED_EXIT_CODE, type SupervisorLaunch } from "./supervisor-launch.ts";
+import type { SupervisorHello, SupervisorReply, SupervisorRequest } from "./supervisor-protocol.ts";
+import { readSupervisorRecord, type SupervisorRecord, writeSupervisorRecord } from "./supervisor-record.ts";
+import { serveSupervisor } from "./supervisor-server.ts";
+
+/** The control plane as a supervisor hosts it. */
+export interface HostedControlPlane {
+  /** Lets the restart policy listen to, and act on, what runs. */
+  supervise(driver: SupervisedEngine): void;
+  /** Somebody asked for this instance to stop: its exit will be no failure. */
+  stopping(owner: string, instance: string): void;
+  close(): Promise<void>;
+}
+
+export interface ControlPlaneSettings {
+  readonly pipeline: string;
+  /** `host:port` each. */
+  readonly grpcListen: string;
+  readonly httpListen: string;
+  /** Folder for its store; undefined keeps everything in memory. */
+  readonly dataFolder: string | undefined;
+}
+
+export interface SupervisorOptions {
+  readonly launch: SupervisorLaunch;
+  readonly version: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  startControlPlane(settings: ControlPlaneSettings): Promise<HostedControlPlane>;
+  /** Ends the supervisor gracefully: everything it runs is stopped. */
+  readonly signal: AbortSignal;
+}
+
+const PORT_ATTEMPTS = 5;
+
+/**
+ * The supervisor of one pipeline: hosts its control plane, takes over what a former supervisor left, and serves
+ * commands until one of them, or the signal, ends it. Resolves with the exit code of the process.
+ */
+export async function runSupervisor(options: SupervisorOptions): Promise<number> {
+  const { launch, clock, log } = options;
+  const paths = pipelinePaths(launch.home, launch.pipeline);
+  const lock = await acquireLock(paths.runId);
+  if (lock === undefined) return LOCKED_EXIT_CODE;
+  const logs = startLogCollector({ folder: paths.logs, clock, log });
+  const { controlPlane, ports } = await openControlPlane(paths, options);
+  const inherited = inheritedEnvironment(options.environment, launch.spec.withheld);
+  const engine = createEngine({
+    paths,
+    clock,
+    log,
+    inherited,
+    controlPlane: `127.0.0.1:${ports.grpc}`,
+    logs,
+    onStopping: ({ owner, instance }) => controlPlane.stopping(owner, instance),
+  });
+  await writeSupervisorRecord(paths, recordOf(launch, ports, clock));
+  controlPlane.supervise(engineDriver(engine, paths));
+  await engine.recover();
+  const stopHealthchecks = startHealthchecks({ engine, clock, inherited, runId: paths.runId });
+  const ended = createEnd(options.signal);
+  const server = await serveSupervisor(paths.socket, (request, reply, signal) =>
+    handle(request, { reply, signal, engine, ended, hello: helloOf(options, ports) }),
+  );
+  log.info("supervisor ready", { pid: process.pid, ...ports });
+
+  const instances = await ended.promise;
+  log.info("supervisor ends", { instances });
+  // Whoever asks from now on finds nobody, and starts the next supervisor, which waits for the lock.
+  server.refuse();
+  stopHealthchecks();
+  if (instances !== "keep") {
+    await engine
+      .stopAll({ signal: new AbortController().signal, force: instances === "kill" })
+      .catch((error) => log.error("cannot stop every instance", { err: error }));
+  }
+  await controlPlane.close();
+  await engine.close();
+  logs.close();
+  await server.close();
+  return 0;
+}
+
+interface RequestContext {
+  readonly reply: (reply: SupervisorReply) => void;
+  readonly signal: AbortSignal;
+  readonly engine: Engine;
+  readonly ended: End;
+  readonly hello: SupervisorHello;
+}
+
+async function handle(request: SupervisorRequest, context: RequestContext): Promise<unknown> {
+  const { engine, signal } = context;
+  switch (request.method) {
+    case "hello":
+      return context.hello;
+    case "apply": {
+      const values = { secrets: decoded(request.secrets), configs: decoded(request.configs) };
+      await engine.apply(request.change, { values, signal, force: request.force });
+      return undefined;
+    }
+    case "events":
+      for await (const event of engine.events(signal)) context.reply({ type: "event", event });
+      throw cancelled(signal);
+    case "shutdown":
+      context.ended.end(request.instances);
+      // The answer is the end of the connection: by then everything is over.
+      await new Promise(() => undefined);
+  }
+}
+
+interface End {
+  readonly promise: Promise<"keep" | "stop" | "kill">;
+  end(instances: "keep" | "stop" | "kill"): void;
+}
+
+function createEnd(signal: AbortSignal): End {
+  let end: End["end"] = () => undefined;
+  const promise = new Promise<"keep" | "stop" | "kill">((resolve) => {
+    end = resolve;
+    if (signal.aborted) resolve("stop");
+    signal.addEventListener("abort", () => resolve("stop"), { once: true });
+  });
+  return { promise, end };
+}
+
+/** On the ports of the former supervisor where they are free, so that components find it again by themselves. */
+async function openControlPlane(
+  paths: PipelinePaths,
+  options: SupervisorOptions,
+): Promise<{ readonly controlPlane: HostedControlPlane; readonly ports: SupervisorRecord["ports"] }> {
+  const { launch, log } = options;
+  let ports = (await readSupervisorRecord(paths))?.ports;
+  for (let attempt = 1; ; attempt++) {
+    if (ports === undefined || !(await isPortFree(ports.grpc)) || !(await isPortFree(ports.http))) {
+      const grpc = await allocatePort(new Set());
+      ports = { grpc, http: await allocatePort(new Set([grpc])) };
+    }
+    try {
+      const controlPlane = await options.startControlPlane({
+        pipeline: launch.pipeline,
+        grpcListen: `127.0.0.1:${ports.grpc}`,
+        httpListen: `127.0.0.1:${ports.http}`,
+        dataFolder: launch.spec.persistence ? paths.controlPlane : undefined,
+      });
+      return { controlPlane, ports };
+    } catch (error) {
+      const taken = !(await isPortFree(ports.grpc)) || !(await isPortFree(ports.http));
+      if (!taken || attempt === PORT_ATTEMPTS) throw error;
+      log.warn("a port was taken in the meantime", { ...ports, reason: messageOf(error) });
+    }
+  }
+}
+
+function recordOf(launch: SupervisorLaunch, ports: SupervisorRecord["ports"], clock: Clock): SupervisorRecord {
+  return {
+    version: 1,
+    hash: launch.hash,
+    parts: launch.parts,
+    spec: launch.spec,
+    identity: identify(process.pid) ?? { pid: process.pid, birth: "" },
+    startedAt: clock.now(),
+    ports,
+  };
+}
+
+function helloOf(options: SupervisorOptions, ports: SupervisorRecord["ports"]): SupervisorHello {
+  return {
+    version: options.version,
+    pid: process.pid,
+    grpc: `127.0.0.1:${ports.grpc}`,
+    http: `http://127.0.0.1:${ports.http}`,
+  };
+}
+
+function decoded(values: Readonly<Record<string, string>>): ReadonlyMap<string, Uint8Array> {
+  return new Map(Object.entries(values).map(([key, value]) => [key, Buffer.from(value, "base64")]));
+}
