@@ -114,6 +114,8 @@ async function bundle() {
     await put(file.path, text, program ? 0o755 : undefined);
   }
   await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(result.metafile));
+  // What an image has to bring along beside the bundles.
+  await put(join(out, "externals.json"), JSON.stringify(["classic-level", "zod"]));
 }
 
 /** The licences of every package whose code is in the bundles, as their authors ask for. */

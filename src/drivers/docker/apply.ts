@@ -1,0 +1,279 @@
+import { chown, mkdir } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { cancelled } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
+import type { ContainerSpec } from "./container-spec.ts";
+import {
+  createContainer,
+  inspectContainer,
+  removeContainer,
+  restartContainer,
+  startContainer,
+  stopContainer,
+  unpauseContainer,
+} from "./containers.ts";
+import { deliverFiles } from "./deliver-files.ts";
+import type { Engine } from "./engine.ts";
+import { readLabels, writeLabels } from "./labels.ts";
+import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
+import { containerState } from "./observe.ts";
+import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./volumes.ts";
+
+/** What `DesiredResource.spec` holds on Docker. */
+export type ResourceSpec = NetworkSpec | VolumeSpec | ContainerSpec;
+
+/** How long another flowctl may take between making a container and starting it, before what it left counts as dead. */
+const HALF_MADE_MS = 5_000;
+
+/** Carries out one change; see `Driver.apply`. */
+export async function applyChange(
+  engine: Engine,
+  version: string,
+  change: Change,
+  context: ApplyContext,
+): Promise<void> {
+  const subject = "resource" in change ? change.resource.key : change.observed.key;
+  const [doing, done] = WORDS[change.action];
+  context.progress({ subject, status: "working", text: doing });
+  try {
+    await carryOut(engine, version, change, context);
+  } catch (error) {
+    context.progress({
+      subject,
+      status: "failed",
+      text: error instanceof FlowctlError ? error.message : String(error),
+    });
+    throw error;
+  }
+  context.progress({ subject, status: "done", text: done });
+}
+
+const WORDS: Readonly<Record<Change["action"], readonly [string, string]>> = {
+  create: ["Creating", "Created"],
+  replace: ["Replacing", "Replaced"],
+  start: ["Starting", "Started"],
+  stop: ["Stopping", "Stopped"],
+  restart: ["Restarting", "Restarted"],
+  remove: ["Removing", "Removed"],
+};
+
+async function carryOut(engine: Engine, version: string, change: Change, context: ApplyContext): Promise<void> {
+  const { signal, force = false } = context;
+  switch (change.action) {
+    case "create":
+      return create(engine, version, change.resource, context);
+    case "replace":
+      if (change.observed.kind === "volume") throw volumeChanged(change.observed);
+      await remove(engine, change.observed, context);
+      return create(engine, version, change.resource, context);
+    case "start":
+      if (!isContainer(change.observed)) return;
+      await unpauseContainer(engine, change.observed.ref, signal);
+      return startContainer(engine, change.observed.ref, signal);
+    case "stop":
+      if (!isContainer(change.observed)) return;
+      return stop(engine, change.observed, force, signal);
+    case "restart":
+      if (!isContainer(change.observed)) return;
+      await unpauseContainer(engine, change.observed.ref, signal);
+      return restartContainer(engine, change.observed.ref, force, signal);
+    case "remove":
+      return remove(engine, change.observed, context);
+  }
+}
+
+function isContainer(observed: ObservedResource): boolean {
+  return observed.kind !== "network" && observed.kind !== "volume";
+}
+
+async function stop(engine: Engine, observed: ObservedResource, force: boolean, signal: AbortSignal): Promise<void> {
+  if (observed.state.status === "paused") await unpauseContainer(engine, observed.ref, signal);
+  await stopContainer(engine, observed.ref, force, signal);
+}
+
+async function remove(engine: Engine, observed: ObservedResource, context: ApplyContext): Promise<void> {
+  const { signal, force = false } = context;
+  if (observed.kind === "network") return removeNetwork(engine, observed.ref, signal);
+  if (observed.kind === "volume") return removeVolume(engine, observed.ref, signal);
+  if (!force) await stop(engine, observed, force, signal);
+  await removeContainer(engine, observed.ref, signal);
+}
+
+async function create(
+  engine: Engine,
+  version: string,
+  resource: DesiredResource,
+  context: ApplyContext,
+): Promise<void> {
+  const spec = resource.spec as ResourceSpec;
+  const labels = writeLabels({
+    ...resource,
+    pipeline: context.pipeline,
+    version,
+    ...(spec.resource === "container"
+      ? {
+          image: spec.image,
+          networks: spec.networks.map(({ name }) => name),
+          depends: resource.after.map(({ key, condition }) => `${key}:${condition}`),
+        }
+      : {}),
+  });
+  if (spec.resource === "network") return makeNetwork(engine, spec, resource, labels, context);
+  if (spec.resource === "volume") return makeVolume(engine, spec, resource, labels, context);
+  return makeContainer(engine, spec, resource, labels, context);
+}
+
+async function makeNetwork(
+  engine: Engine,
+  spec: NetworkSpec,
+  resource: DesiredResource,
+  labels: Readonly<Record<string, string>>,
+  { pipeline, signal }: ApplyContext,
+): Promise<void> {
+  try {
+    await createNetwork(engine, spec, labels, signal);
+  } catch (error) {
+    if (!hasCode(error, "docker/conflict")) throw error;
+    const there = readLabels((await inspectNetwork(engine, spec.name, signal))?.Labels);
+    if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("network", spec.name, error);
+  }
+}
+
+async function makeVolume(
+  engine: Engine,
+  spec: VolumeSpec,
+  resource: DesiredResource,
+  labels: Readonly<Record<string, string>>,
+  { pipeline, signal }: ApplyContext,
+): Promise<void> {
+  const existing = await inspectVolume(engine, spec.name, signal);
+  if (existing === undefined) return createVolume(engine, spec, labels, signal);
+  const there = readLabels(existing.Labels);
+  if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("volume", spec.name);
+}
+
+async function makeContainer(
+  engine: Engine,
+  spec: ContainerSpec,
+  resource: DesiredResource,
+  labels: Readonly<Record<string, string>>,
+  context: ApplyContext,
+): Promise<void> {
+  const { signal } = context;
+  for (const folder of spec.hostFolders) await makeHostFolder(engine, folder);
+  const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels } };
+  let id: string;
+  try {
+    id = await createContainer(engine, spec.name, body, spec.networks, signal);
+  } catch (error) {
+    if (!hasCode(error, "docker/conflict")) throw missingPart(error, spec);
+    if (await settleConflict(engine, spec, resource, context, error)) return;
+    id = await createContainer(engine, spec.name, body, spec.networks, signal);
+  }
+  try {
+    await deliverFiles(engine, id, spec, context);
+    await startContainer(engine, id, signal);
+  } catch (error) {
+    // What never ran is of no use to anyone; when the clean-up fails too, the next plan sees it.
+    if (!signal.aborted) await removeContainer(engine, id, signal).catch(() => undefined);
+    throw startFailure(error, spec);
+  }
+}
+
+/**
+ * The name is taken. True when what has it is the wanted container and runs now; false when it was a dead remainder and
+ * is gone. Throws when it is somebody else's.
+ */
+async function settleConflict(
+  engine: Engine,
+  spec: ContainerSpec,
+  resource: DesiredResource,
+  { pipeline, signal }: ApplyContext,
+  conflict: unknown,
+): Promise<boolean> {
+  for (let waited = 0; ; waited += 100) {
+    const detail = await inspectContainer(engine, spec.name, signal);
+    if (detail === undefined) return false;
+    const there = readLabels(detail.Config.Labels);
+    if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("container", spec.name, conflict);
+    const state = containerState(detail);
+    if (there.hash === resource.hash && state.status !== "created") {
+      if (state.status === "exited") await startContainer(engine, detail.Id, signal);
+      return true;
+    }
+    if (state.status !== "created" || waited >= HALF_MADE_MS || age(detail.Created) > HALF_MADE_MS) {
+      await stopContainer(engine, detail.Id, false, signal);
+      await removeContainer(engine, detail.Id, signal);
+      return false;
+    }
+    await delay(100, undefined, { signal }).catch(() => {
+      throw cancelled(signal);
+    });
+  }
+}
+
+function age(created: string): number {
+  return Date.now() - Date.parse(created);
+}
+
+async function makeHostFolder(engine: Engine, folder: ContainerSpec["hostFolders"][number]): Promise<void> {
+  if (!engine.local) return;
+  const first = await mkdir(folder.path, { recursive: true });
+  if (first !== undefined && folder.uid !== undefined) await chown(folder.path, folder.uid, folder.gid ?? folder.uid);
+}
+
+function nameTaken(what: string, name: string, cause?: unknown): FlowctlError {
+  return new FlowctlError({
+    code: "docker/name-taken",
+    kind: "conflict",
+    message: `a ${what} named "${name}" exists and does not belong to this pipeline`,
+    fix:
+      what === "container"
+        ? `remove it (\`docker rm -f ${name}\`) or give the pipeline another name`
+        : `remove it (\`docker ${what} rm ${name}\`), declare it \`external: true\`, or give the pipeline another name`,
+    cause,
+  });
+}
+
+function volumeChanged(observed: ObservedResource): FlowctlError {
+  return new FlowctlError({
+    code: "docker/volume-changed",
+    kind: "conflict",
+    message: `the volume "${observed.name}" exists with other settings, and replacing it would destroy its data`,
+    fix: "remove it with `flowctl down -v`, or put the settings back",
+  });
+}
+
+/** A 404 at creation is about a part of the container, not about the container. */
+function missingPart(error: unknown, spec: ContainerSpec): unknown {
+  if (!hasCode(error, "docker/not-found")) return error;
+  return new FlowctlError({
+    code: "docker/not-found",
+    kind: "not-found",
+    message: error.message,
+    fix: `check that the image ${spec.image} and the networks and volumes of ${spec.name} exist, then run \`flowctl up\` again`,
+    cause: error,
+  });
+}
+
+/** The engine says 400 or 404 for a command that is not in the image, and 500 for a port that is in use. */
+function startFailure(error: unknown, spec: ContainerSpec): unknown {
+  if (!(error instanceof FlowctlError) || error.kind === "cancelled" || error.kind === "unavailable") return error;
+  const ports = Object.values((spec.body.HostConfig.PortBindings ?? {}) as Record<string, { HostPort: string }[]>)
+    .flat()
+    .map(({ HostPort }) => HostPort)
+    .filter((port) => port !== "");
+  return new FlowctlError({
+    code: "docker/start-failed",
+    kind: "failed",
+    message: `${spec.name} did not start: ${error.message}`,
+    fix:
+      error.kind === "invalid" || error.kind === "not-found"
+        ? "check its command and entrypoint: the program has to be in the image"
+        : ports.length > 0
+          ? `check that nothing else uses port ${ports.join(", ")}`
+          : "see what the engine says above",
+    cause: error,
+  });
+}

@@ -1,0 +1,24 @@
+import type { ControlPlaneEndpoint } from "../driver.ts";
+import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
+import { inspectContainer, listContainers } from "./containers.ts";
+import type { Engine } from "./engine.ts";
+import { readLabels } from "./labels.ts";
+
+/** Where the control plane of a pipeline is published; undefined when its container does not run. */
+export async function findControlPlane(
+  engine: Engine,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<ControlPlaneEndpoint | undefined> {
+  const containers = await listContainers(engine, pipeline, signal);
+  const found = containers.find(({ Labels }) => readLabels(Labels)?.kind === "control-plane");
+  const detail = found && (await inspectContainer(engine, found.Id, signal));
+  if (!detail?.State.Running) return undefined;
+  const published = (port: number): string | undefined => {
+    const binding = detail.NetworkSettings.Ports?.[`${port}/tcp`]?.[0];
+    return binding && `${engine.endpoint.kind === "tcp" ? engine.endpoint.host : binding.HostIp}:${binding.HostPort}`;
+  };
+  const grpc = published(CONTROL_PLANE_GRPC_PORT);
+  const http = published(CONTROL_PLANE_HTTP_PORT);
+  return grpc === undefined || http === undefined ? undefined : { grpc, http: `http://${http}` };
+}

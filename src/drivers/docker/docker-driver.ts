@@ -1,0 +1,98 @@
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Driver, DriverProbe } from "../driver.ts";
+import { applyChange } from "./apply.ts";
+import { listContainers } from "./containers.ts";
+import { findControlPlane } from "./control-plane-endpoint.ts";
+import { endpointText } from "./endpoint.ts";
+import { connectEngine, type Engine } from "./engine.ts";
+import { driverEvents } from "./events.ts";
+import type { Invoker } from "./host-user.ts";
+import { readLabels } from "./labels.ts";
+import { pipelineLogs } from "./logs.ts";
+import { listNetworks } from "./networks.ts";
+import { observePipeline } from "./observe.ts";
+import { prepareDeployment } from "./prepare.ts";
+import { listVolumes } from "./volumes.ts";
+
+export interface DockerDriverOptions {
+  /** `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `FLOWCTL_IMAGE`, `FLOWCTL_BASE_IMAGE` and `HOME` are read. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder that holds package.json, dist/, proto/ and images/, of which the flowctl image is built. */
+  readonly packageRoot: string;
+  /** Version of flowctl. */
+  readonly version: string;
+  /** Who runs flowctl; default the user of this process. */
+  readonly invoker?: Invoker;
+}
+
+/** How long `probe` waits for the engine, in milliseconds. */
+const PROBE_MS = 5_000;
+
+/**
+ * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels.
+ * Connects at the first call.
+ */
+export function createDockerDriver(options: DockerDriverOptions): Driver {
+  const invoker = options.invoker ?? currentUser();
+  const installation = { ...options, ...(invoker === undefined ? {} : { invoker }) };
+  let connection: Promise<Engine> | undefined;
+  const engine = (): Promise<Engine> => {
+    connection ??= connectEngine(options.env);
+    return connection;
+  };
+  return {
+    name: "docker",
+    capabilities: { services: true, images: true, limits: true, restartsExited: true, survivesSupervisor: true },
+    probe: (signal) => probe(engine, signal),
+    prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare),
+    observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
+    apply: async (change, context) => applyChange(await engine(), options.version, change, context),
+    async *logs(pipeline, log, signal) {
+      yield* pipelineLogs(await engine(), pipeline, log, signal);
+    },
+    async *events(pipeline, signal) {
+      yield* driverEvents(await engine(), pipeline, signal);
+    },
+    controlPlane: async (pipeline, signal) => findControlPlane(await engine(), pipeline, signal),
+    pipelines: async (signal) => pipelineNames(await engine(), signal),
+  };
+}
+
+async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promise<DriverProbe> {
+  const linked = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
+  try {
+    const connected = await engine();
+    const version = await connected.call("ask for the version", linked, (docker) => docker.version());
+    if (version.Os !== "linux") {
+      return {
+        available: false,
+        reason: `the Docker engine runs ${version.Os} containers, and flowctl needs Linux ones`,
+      };
+    }
+    const where = endpointText(connected.endpoint);
+    return { available: true, detail: `Docker ${version.Version} (API ${version.ApiVersion}) at ${where}` };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    if (!(error instanceof FlowctlError)) throw error;
+    if (error.kind === "cancelled") {
+      return { available: false, reason: "the Docker engine did not answer within 5 s", fix: "restart Docker" };
+    }
+    return { available: false, reason: error.message, ...(error.fix === undefined ? {} : { fix: error.fix }) };
+  }
+}
+
+async function pipelineNames(engine: Engine, signal: AbortSignal): Promise<readonly string[]> {
+  const [containers, networks, volumes] = await Promise.all([
+    listContainers(engine, undefined, signal),
+    listNetworks(engine, signal),
+    listVolumes(engine, undefined, signal),
+  ]);
+  const labels = [...containers, ...networks, ...volumes].map(({ Labels }) => readLabels(Labels)?.pipeline);
+  return [...new Set(labels.filter((name) => name !== undefined))].sort();
+}
+
+function currentUser(): Invoker | undefined {
+  const uid = process.getuid?.();
+  const gid = process.getgid?.();
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}

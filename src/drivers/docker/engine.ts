@@ -1,0 +1,121 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import Dockerode from "dockerode";
+import { cancelled } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode, messageOf } from "../../foundation/errors.ts";
+import { type EngineEndpoint, endpointText, resolveEndpoint } from "./endpoint.ts";
+
+/** A connection to one Docker engine. Stays inside this folder, as do the types of its client. */
+export interface Engine {
+  readonly docker: Dockerode;
+  readonly endpoint: EngineEndpoint;
+  /** Whether host paths and published ports of the engine are those of this machine. */
+  readonly local: boolean;
+  /**
+   * Runs one request. What the client throws becomes a FlowctlError: `docker/not-modified`, `docker/not-found`,
+   * `docker/conflict`, `docker/unreachable`, `docker/denied`, `docker/refused`, or kind `cancelled` by the signal.
+   */
+  call<T>(what: string, signal: AbortSignal, request: (docker: Dockerode) => Promise<T>): Promise<T>;
+}
+
+/** Opens no connection yet; throws only for an address that cannot be read. */
+export async function connectEngine(env: Readonly<Record<string, string | undefined>>): Promise<Engine> {
+  const endpoint = await resolveEndpoint(env, dockerConfigDirectory(env));
+  const docker = new Dockerode(clientOptions(endpoint, env));
+  return {
+    docker,
+    endpoint,
+    local: endpoint.kind === "unix",
+    async call(what, signal, request) {
+      if (signal.aborted) throw cancelled(signal);
+      try {
+        return await request(docker);
+      } catch (error) {
+        throw engineError(error, what, endpoint, signal);
+      }
+    },
+  };
+}
+
+/** Where the docker client keeps its configuration. */
+export function dockerConfigDirectory(env: Readonly<Record<string, string | undefined>>): string {
+  return env.DOCKER_CONFIG || join(env.HOME || homedir(), ".docker");
+}
+
+/** Says what an error of the engine or of the way to it means. */
+export function engineError(
+  error: unknown,
+  what: string,
+  endpoint: EngineEndpoint,
+  signal?: AbortSignal,
+): FlowctlError {
+  if (error instanceof FlowctlError) return error;
+  if (signal?.aborted) return cancelled(signal);
+  const { code, statusCode } = error as { code?: string; statusCode?: number };
+  const said = engineMessage(error);
+  if (statusCode !== undefined) {
+    const [name, kind] = STATUS[statusCode] ?? (["docker/refused", "failed"] as const);
+    return new FlowctlError({ code: name, kind, message: `${what}: ${said}`, cause: error });
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return new FlowctlError({
+      code: "docker/denied",
+      kind: "denied",
+      message: `${what}: no permission to use the Docker engine at ${endpointText(endpoint)}`,
+      fix: "add your user to the group of the socket (`sudo usermod -aG docker $USER`, then log in again)",
+      cause: error,
+    });
+  }
+  return new FlowctlError({
+    code: "docker/unreachable",
+    kind: "unavailable",
+    message: `${what}: the Docker engine at ${endpointText(endpoint)} does not answer (${code ?? said})`,
+    fix: "start Docker, or point DOCKER_HOST at an engine that runs",
+    cause: error,
+  });
+}
+
+const STATUS: Readonly<Record<number, readonly [code: string, kind: FlowctlError["kind"]]>> = {
+  304: ["docker/not-modified", "conflict"],
+  400: ["docker/refused", "invalid"],
+  401: ["docker/denied", "denied"],
+  403: ["docker/forbidden", "conflict"],
+  404: ["docker/not-found", "not-found"],
+  409: ["docker/conflict", "conflict"],
+};
+
+function engineMessage(error: unknown): string {
+  const said = (error as { json?: { message?: unknown } }).json?.message;
+  return typeof said === "string" ? said.trim() : messageOf(error).trim();
+}
+
+function clientOptions(
+  endpoint: EngineEndpoint,
+  env: Readonly<Record<string, string | undefined>>,
+): Dockerode.DockerOptions {
+  // The client merges DOCKER_HOST of the process under its options, so every option that it knows is given.
+  const none = { host: undefined, port: undefined, socketPath: undefined, protocol: undefined } as object;
+  if (endpoint.kind === "unix") return { ...none, socketPath: endpoint.path };
+  if (endpoint.kind === "ssh") {
+    return {
+      ...none,
+      protocol: "ssh",
+      host: endpoint.host,
+      port: endpoint.port,
+      username: endpoint.user,
+      sshOptions: { agent: env.SSH_AUTH_SOCK },
+    } as Dockerode.DockerOptions;
+  }
+  const { tls } = endpoint;
+  return { ...none, protocol: tls ? "https" : "http", host: endpoint.host, port: endpoint.port, ...tls };
+}
+
+/** Awaits a request that may find what it wants gone or done already; such an answer is success and gives undefined. */
+export async function unlessCode<T>(request: Promise<T>, ...codes: readonly string[]): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (codes.some((code) => hasCode(error, code))) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,118 @@
+import type { ObservedResource, ObservedState } from "../driver.ts";
+import { type ContainerDetail, inspectContainer, listContainers } from "./containers.ts";
+import type { Engine } from "./engine.ts";
+import { LABEL, readLabels } from "./labels.ts";
+import { listNetworks } from "./networks.ts";
+import { listVolumes } from "./volumes.ts";
+
+/** Everything of a pipeline that the engine has, whatever state it is in. */
+export async function observePipeline(
+  engine: Engine,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<readonly ObservedResource[]> {
+  const [containers, networks, volumes] = await Promise.all([
+    listContainers(engine, pipeline, signal),
+    listNetworks(engine, signal),
+    listVolumes(engine, pipeline, signal),
+  ]);
+  const details = await Promise.all(containers.map(({ Id }) => inspectContainer(engine, Id, signal)));
+  const networkIds = new Map(networks.map(({ Name, Id }) => [Name, Id]));
+  const running: ObservedState = { status: "running", startedAt: 0, health: "none", restarts: 0 };
+  const observed: ObservedResource[] = [];
+  for (const { Id, Name, Labels, Created } of networks) {
+    const labels = readLabels(Labels);
+    if (labels?.pipeline !== pipeline) continue;
+    const state: ObservedState = { ...running, startedAt: milliseconds(Created) };
+    observed.push({ ...identity(labels), state, ref: Id, name: Name, ports: [] });
+  }
+  for (const { Name, Labels, ...volume } of volumes) {
+    const labels = readLabels(Labels);
+    if (labels === undefined) continue;
+    const state: ObservedState = { ...running, startedAt: milliseconds((volume as { CreatedAt?: string }).CreatedAt) };
+    observed.push({ ...identity(labels), state, ref: Name, name: Name, ports: [] });
+  }
+  // A container that went between the list and the look is not there.
+  for (const detail of details) {
+    const container = detail && observedContainer(detail, networkIds);
+    if (container) observed.push(container);
+  }
+  return observed;
+}
+
+/**
+ * A container as the planner sees it; undefined when flowctl did not make it. `networkIds` are those of all networks
+ * that exist, by name.
+ */
+export function observedContainer(
+  detail: ContainerDetail,
+  networkIds: ReadonlyMap<string, string>,
+): ObservedResource | undefined {
+  const labels = readLabels(detail.Config.Labels);
+  if (labels === undefined) return undefined;
+  const state = containerState(detail);
+  const whole = state.status !== "created" && labels.networks.every((name) => isAttached(detail, name, networkIds));
+  return {
+    ...identity(labels),
+    // What was never started may lack files, and what lost a network is not what was asked for.
+    ...(whole ? {} : { hash: "", parts: {} }),
+    state,
+    ref: detail.Id,
+    name: detail.Name.replace(/^\//, ""),
+    image: detail.Config.Labels[LABEL.image] ?? detail.Config.Image,
+    ports: publishedPorts(detail),
+  };
+}
+
+function identity(
+  labels: NonNullable<ReturnType<typeof readLabels>>,
+): Omit<ObservedResource, "state" | "ref" | "name" | "ports"> {
+  const { key, kind, owner, index, hash, parts } = labels;
+  return { key, kind, owner, index, hash, parts };
+}
+
+/** State of a container in the driver's terms. */
+export function containerState(detail: ContainerDetail): ObservedState {
+  const { State, RestartCount } = detail;
+  if (State.Restarting) return { status: "restarting", exitCode: State.ExitCode, restarts: RestartCount };
+  if (State.Paused) return { status: "paused" };
+  if (State.Running) {
+    return {
+      status: "running",
+      startedAt: milliseconds(State.StartedAt),
+      health: health(State.Health?.Status),
+      restarts: RestartCount,
+    };
+  }
+  if (milliseconds(State.StartedAt) <= 0) return { status: "created" };
+  return {
+    status: "exited",
+    exitCode: State.ExitCode,
+    oomKilled: State.OOMKilled,
+    finishedAt: milliseconds(State.FinishedAt),
+    restarts: RestartCount,
+  };
+}
+
+function health(status: string | undefined): "none" | "starting" | "healthy" | "unhealthy" {
+  return status === "starting" || status === "healthy" || status === "unhealthy" ? status : "none";
+}
+
+/** A stopped container keeps the id of its network, also when that was removed or made anew: then it cannot start. */
+function isAttached(detail: ContainerDetail, network: string, networkIds: ReadonlyMap<string, string>): boolean {
+  const id = detail.NetworkSettings.Networks?.[network]?.NetworkID;
+  return id !== undefined && id === networkIds.get(network);
+}
+
+function publishedPorts(detail: ContainerDetail): string[] {
+  return Object.entries(detail.NetworkSettings.Ports ?? {}).flatMap(([target, bindings]) =>
+    (bindings ?? []).map(
+      ({ HostIp, HostPort }) => `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}->${target}`,
+    ),
+  );
+}
+
+/** Unix milliseconds of an RFC 3339 time; 0 when there is none. The engine's zero time is long before 1970. */
+function milliseconds(time: string | undefined): number {
+  return Math.max(0, Date.parse(time ?? "") || 0);
+}

@@ -1,0 +1,206 @@
+import { stat } from "node:fs/promises";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
+import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
+import { buildComponentImage, builtImageName } from "./build-image.ts";
+import type { ImageFacts } from "./container-spec.ts";
+import { dockerConfigDirectory, type Engine } from "./engine.ts";
+import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
+import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
+import { imageFacts, inspectImage, pullImage } from "./images.ts";
+import { networkName, volumeName } from "./names.ts";
+import { inspectNetwork } from "./networks.ts";
+import { type DockerClientConfig, readClientConfig, registryCredentials } from "./registry-auth.ts";
+import { desiredResources, type PreparedFacts } from "./resources.ts";
+import { inspectVolume } from "./volumes.ts";
+
+/** What belongs to the installation and not to a deployment. */
+export interface Installation {
+  readonly packageRoot: string;
+  readonly version: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Who runs flowctl; absent on systems without user ids. */
+  readonly invoker?: Invoker;
+}
+
+/** Gets images, looks at host folders, and works out the resources; see `Driver.prepare`. */
+export async function prepareDeployment(
+  engine: Engine,
+  installation: Installation,
+  deployment: Deployment,
+  options: PrepareOptions,
+): Promise<readonly DesiredResource[]> {
+  const { pipeline } = deployment;
+  const { signal } = options;
+  const clientConfig = await readClientConfig(dockerConfigDirectory(installation.env));
+  await checkExternals(engine, pipeline, signal);
+  const [flowctlImage, images, hosts, socket] = await Promise.all([
+    options.dryRun
+      ? currentFlowctlImage(engine, { ...installation, signal })
+      : ensureFlowctlImage(engine, { ...installation, clientConfig, ...options, build: false }),
+    prepareImages(engine, pipeline, clientConfig, options),
+    prepareHosts(engine, pipeline, installation.invoker),
+    engineSocket(engine, signal),
+  ]);
+  const facts: PreparedFacts = { flowctlImage, images, hosts, ...(socket === undefined ? {} : { socket }) };
+  const resources = desiredResources(deployment, facts);
+  checkHealthGates(resources, pipeline, facts);
+  return resources;
+}
+
+/** Images of everything that is not a built-in, each reference once. */
+async function prepareImages(
+  engine: Engine,
+  pipeline: Pipeline,
+  clientConfig: DockerClientConfig,
+  options: PrepareOptions,
+): Promise<ReadonlyMap<string, ImageFacts>> {
+  const owners: (Component | Service)[] = [...pipeline.components, ...pipeline.services];
+  const work = new Map<string, Promise<ImageFacts>>();
+  const facts = new Map<string, ImageFacts>();
+  const turns = limiter(4);
+  await Promise.all(
+    owners.map(async (owner) => {
+      if ("uses" in owner && owner.uses !== undefined) return;
+      const reference = imageReference(pipeline, owner);
+      let ready = work.get(reference);
+      if (ready === undefined) {
+        ready = turns(() => prepareImage(engine, reference, owner, clientConfig, options));
+        work.set(reference, ready);
+      }
+      facts.set(owner.id, await ready);
+    }),
+  );
+  return facts;
+}
+
+function imageReference(pipeline: Pipeline, owner: Component | Service): string {
+  if (owner.image !== undefined) return owner.image;
+  if (owner.build !== undefined) return builtImageName(pipeline.name, owner.id);
+  throw new FlowctlError({
+    code: "docker/no-image",
+    kind: "invalid",
+    message: `${owner.id} has neither \`uses\`, \`image\` nor \`build\`, and Docker runs only images`,
+    fix: "add one of them, or run the pipeline with `--driver process`",
+    path: owner.id,
+  });
+}
+
+async function prepareImage(
+  engine: Engine,
+  reference: string,
+  owner: Component | Service,
+  clientConfig: DockerClientConfig,
+  options: PrepareOptions,
+): Promise<ImageFacts> {
+  const { signal, progress, build, dryRun } = options;
+  const present = await inspectImage(engine, reference, signal);
+  if (dryRun) return imageFacts(reference, present);
+  const policy = owner.pullPolicy ?? "missing";
+  if (owner.build !== undefined && (build || policy === "build" || (present === undefined && policy !== "always"))) {
+    await buildComponentImage(engine, reference, owner.build, clientConfig, options);
+  } else if (present === undefined && policy === "never") {
+    throw new FlowctlError({
+      code: "docker/image-missing",
+      kind: "not-found",
+      message: `the image ${reference} of ${owner.id} is not on the engine, and its pull_policy is "never"`,
+      fix: `pull or build it, or change pull_policy`,
+      path: owner.id,
+    });
+  } else if (policy === "always" || present === undefined) {
+    const credentials = await registryCredentials(clientConfig, reference, signal);
+    await pullImage(engine, reference, credentials, progress, signal);
+  } else return imageFacts(reference, present);
+  return imageFacts(reference, await inspectImage(engine, reference, signal));
+}
+
+async function prepareHosts(
+  engine: Engine,
+  pipeline: Pipeline,
+  invoker: Invoker | undefined,
+): Promise<ReadonlyMap<string, HostAccess>> {
+  if (!engine.local) return new Map();
+  const all = await Promise.all(
+    pipeline.components.map(async (component) => [component.id, await hostAccess(component, invoker)] as const),
+  );
+  return new Map(all);
+}
+
+/** The socket that the control plane restarts hung instances by, and the group that may use it. */
+async function engineSocket(engine: Engine, signal: AbortSignal): Promise<PreparedFacts["socket"]> {
+  const path = engine.endpoint.kind === "unix" ? engine.endpoint.path : "/var/run/docker.sock";
+  const info = await engine.call("ask about the engine", signal, (docker) => docker.info() as Promise<EngineInfo>);
+  // A rootless engine maps the socket's owner to root, and in a virtual machine the socket is root's.
+  const foreign = info.SecurityOptions?.some((option) => option.includes("rootless")) || process.platform !== "linux";
+  if (foreign || !engine.local) return { path, group: "0" };
+  const gid = await stat(path).then(
+    (found) => String(found.gid),
+    () => undefined,
+  );
+  return gid === undefined ? { path } : { path, group: gid };
+}
+
+interface EngineInfo {
+  readonly SecurityOptions?: readonly string[];
+}
+
+/** What the file calls external has to be there already. */
+async function checkExternals(engine: Engine, pipeline: Pipeline, signal: AbortSignal): Promise<void> {
+  const missing = (what: "network" | "volume", key: string, name: string): FlowctlError =>
+    new FlowctlError({
+      code: "docker/external-missing",
+      kind: "not-found",
+      message: `the external ${what} "${name}" does not exist`,
+      fix: `create it with \`docker ${what} create ${name}\`, or take \`external\` away`,
+      path: `${what}s.${key}`,
+    });
+  for (const [key, network] of Object.entries(pipeline.networks)) {
+    const name = networkName(pipeline, key);
+    if (network.external && (await inspectNetwork(engine, name, signal)) === undefined)
+      throw missing("network", key, name);
+  }
+  for (const [key, volume] of Object.entries(pipeline.volumes)) {
+    const name = volumeName(pipeline, key);
+    if (volume.external && (await inspectVolume(engine, name, signal)) === undefined)
+      throw missing("volume", key, name);
+  }
+}
+
+/** Waiting for the health of a service without a check would never end. */
+function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipeline, facts: PreparedFacts): void {
+  for (const { owner, after } of resources) {
+    for (const { key, condition } of after) {
+      const service = condition === "healthy" && pipeline.services.find(({ id }) => key === `service/${id}-1`);
+      if (!service) continue;
+      const { healthcheck } = service;
+      const image = facts.images.get(service.id);
+      const known = image === undefined || image.reference.startsWith("sha256:");
+      const off = healthcheck?.disable === true || healthcheck?.test?.[0] === "NONE";
+      if (off || (healthcheck?.test === undefined && known && image?.healthcheck !== true)) {
+        throw new FlowctlError({
+          code: "docker/no-healthcheck",
+          kind: "invalid",
+          message: `${owner} waits until ${service.id} is healthy, but ${service.id} has no health check`,
+          fix: `give ${service.id} a healthcheck, or wait for \`service_started\``,
+          path: `services.${service.id}`,
+        });
+      }
+    }
+  }
+}
+
+/** Runs at most `limit` tasks at a time. */
+function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (task) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    running++;
+    try {
+      return await task();
+    } finally {
+      running--;
+      waiting.shift()?.();
+    }
+  };
+}
