@@ -14,7 +14,9 @@ export const httpPollConfig = z.strictObject({
   header_secrets: z
     .record(headerName, z.string().min(1))
     .default({})
-    .describe("Headers whose values are secrets: header → name of a secret that the component is granted."),
+    .describe(
+      "Headers whose values are secrets: header → name of a secret that the component is granted. Redirects are refused then.",
+    ),
   body: z.string().optional().describe("With `POST`: the body of the request."),
   items: itemsPathSchema
     .optional()

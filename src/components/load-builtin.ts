@@ -1,0 +1,29 @@
+import { systemClock } from "../foundation/clock.ts";
+import type { ComponentType } from "../pipeline/pipeline.ts";
+import { type ComponentDefinition, FlowctlError } from "../sdk/index.ts";
+
+type Load = () => Promise<ComponentDefinition>;
+
+/** Keys as in the catalog. */
+const loaders: Readonly<Record<string, Load>> = {
+  "source/file": async () => (await import("./sources/file.ts")).createFileSource(systemClock),
+  "source/generator": async () => (await import("./sources/generator.ts")).createGenerator(systemClock),
+  "source/http-poll": async () => (await import("./sources/http-poll.ts")).createHttpPoll(systemClock),
+  "processor/filter": async () => (await import("./processors/filter.ts")).filter,
+  "processor/map": async () => (await import("./processors/map.ts")).map,
+  "sink/discard": async () => (await import("./sinks/discard.ts")).createDiscard(systemClock),
+  "sink/file": async () => (await import("./sinks/file.ts")).fileSink,
+  "sink/stdout": async () => (await import("./sinks/stdout.ts")).createStdout(process.stdout),
+};
+
+/** The implementation of a built-in, loaded when it is asked for. Rejects with `components/unknown-builtin`. */
+export async function loadBuiltin(type: ComponentType, name: string): Promise<ComponentDefinition> {
+  const load = Object.hasOwn(loaders, `${type}/${name}`) ? loaders[`${type}/${name}`] : undefined;
+  if (load !== undefined) return load();
+  throw new FlowctlError({
+    code: "components/unknown-builtin",
+    kind: "not-found",
+    message: `there is no built-in ${type} called '${name}'`,
+    fix: `the built-ins are: ${Object.keys(loaders).join(", ")}`,
+  });
+}

@@ -1,0 +1,32 @@
+/** After a line or record: where in the (decompressed) file what follows begins, and how many lines come before it. */
+export interface OffsetPosition {
+  readonly offset: number;
+  readonly line: number;
+}
+
+/** In a followed file, which is replaced by another when it is rotated. */
+export interface FollowPosition extends OffsetPosition {
+  /** Counts the files that had the name, from 1, so that the same offset in the next file is another position. */
+  readonly generation: number;
+  /** Inode number, to find the file again under another name. */
+  readonly inode: number;
+}
+
+/** In an array of a JSON document: how many items come before. */
+export interface ItemPosition {
+  readonly item: number;
+}
+
+export type FilePosition = OffsetPosition | FollowPosition | ItemPosition;
+
+export function isOffset(position: FilePosition): position is OffsetPosition {
+  return "offset" in position;
+}
+
+export function isFollow(position: FilePosition): position is FollowPosition {
+  return "generation" in position;
+}
+
+export function isItem(position: FilePosition): position is ItemPosition {
+  return "item" in position;
+}

@@ -1,0 +1,31 @@
+import type { SourceEmit } from "../../../sdk/index.ts";
+import type { LineEvent } from "./line-event.ts";
+import { LineSplitter } from "./line-splitter.ts";
+import type { OffsetPosition } from "./position.ts";
+import { readChunks } from "./read-chunks.ts";
+
+export interface ReadLinesOptions {
+  readonly path: string;
+  readonly gzip: boolean;
+  readonly maxLineBytes: number;
+  readonly toEvent: LineEvent;
+  readonly position: OffsetPosition | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Emits what the lines of a file give, from a position to the end of the file. */
+export async function readLines(options: ReadLinesOptions, emit: SourceEmit<OffsetPosition>): Promise<void> {
+  const { path, gzip, signal, toEvent } = options;
+  const { offset, line } = options.position ?? { offset: 0, line: 0 };
+  const splitter = new LineSplitter({ offset, number: line, maxBytes: options.maxLineBytes });
+  for await (const chunk of readChunks({ path, gzip, from: offset })) {
+    for (const one of splitter.push(chunk)) {
+      if (signal.aborted) return;
+      const event = toEvent(one);
+      if (event !== undefined) await emit(event, { offset: one.end, line: one.number });
+    }
+  }
+  const last = splitter.end();
+  const event = last === undefined ? undefined : toEvent(last);
+  if (last !== undefined && event !== undefined) await emit(event, { offset: last.end, line: last.number });
+}
