@@ -31,24 +31,24 @@ const TYPES: readonly ComponentType[] = ["source", "processor", "sink"];
 /** Reads the contract's variables. Throws `sdk/environment` naming the first that is missing or wrong. */
 export function readEnvironment(env: Readonly<Record<string, string | undefined>>): Environment {
   const componentId = required(env, "FLOWCTL_COMPONENT_ID");
-  const listen = env["FLOWCTL_LISTEN"] || "0.0.0.0:0";
+  const listen = env.FLOWCTL_LISTEN || "0.0.0.0:0";
   return {
     instance: {
       pipeline: required(env, "FLOWCTL_PIPELINE"),
       componentId,
-      instanceId: env["FLOWCTL_INSTANCE_ID"] || `${componentId}-1`,
+      instanceId: env.FLOWCTL_INSTANCE_ID || `${componentId}-1`,
       index: integer(env, "FLOWCTL_INSTANCE_INDEX", 1, 1),
       replicas: integer(env, "FLOWCTL_REPLICAS", 1, 1),
     },
     type: choice(env, "FLOWCTL_COMPONENT_TYPE", TYPES),
     controlPlane: required(env, "FLOWCTL_CONTROL_PLANE"),
     listen,
-    advertise: env["FLOWCTL_ADVERTISE"] || undefined,
+    advertise: env.FLOWCTL_ADVERTISE || undefined,
     healthHost: listen.startsWith("127.0.0.1:") || listen.startsWith("localhost:") ? "127.0.0.1" : "0.0.0.0",
     healthPort: integer(env, "FLOWCTL_HEALTH_PORT", 8088, 0),
     config: json(env, "FLOWCTL_CONFIG"),
-    stateDirectory: env["FLOWCTL_STATE_DIR"] || join(process.cwd(), ".flowctl-state", componentId),
-    secretsDirectory: env["FLOWCTL_SECRETS_DIR"] || "/run/secrets",
+    stateDirectory: env.FLOWCTL_STATE_DIR || join(process.cwd(), ".flowctl-state", componentId),
+    secretsDirectory: env.FLOWCTL_SECRETS_DIR || "/run/secrets",
     logLevel: choice(env, "FLOWCTL_LOG_LEVEL", LEVELS) ?? "info",
     stopGraceMs: integer(env, "FLOWCTL_STOP_GRACE_MS", 10_000, 0),
   };

@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import type { Member } from "./member.ts";
+import { event, group, setUp } from "./publisher-world.fake.ts";
+
+describe("a publisher", () => {
+  it("keeps events until the first instance of every group has connected and acknowledged", () => {
+    const { publish, settled, turn, connect } = setUp([group("a"), group("b")]);
+    publish(1);
+    turn();
+    const a = connect("a", "a-1");
+    a.member?.ack(1);
+    expect(settled).toEqual([]);
+    const b = connect("b", "b-1");
+    expect(b.ids()).toEqual(["n-1"]);
+    b.member?.ack(1);
+    expect(settled).toEqual([1]);
+  });
+
+  it("settles an event at once when no group wants it", () => {
+    const { publish, settled } = setUp([group("a", { types: ["x"] })]);
+    publish(1, "", "y");
+    expect(settled).toEqual([1]);
+  });
+
+  it("sends only the types that a group asks for", () => {
+    const { publish, settled, turn, connect } = setUp([group("a", { types: ["x"] }), group("b")]);
+    const a = connect("a", "a-1");
+    const b = connect("b", "b-1");
+    publish(1, "", "x");
+    publish(2, "", "y");
+    turn();
+    expect(a.ids()).toEqual(["n-1"]);
+    expect(b.ids()).toEqual(["n-1", "n-2"]);
+    b.member?.ack(2);
+    expect(settled).toEqual([2]);
+  });
+
+  it("hands dead letters to dead-letter groups only", () => {
+    const { publisher, publish, turn, connect } = setUp([group("a"), group("dead", { deadLetters: true })]);
+    const a = connect("a", "a-1");
+    const dead = connect("dead", "dead-1");
+    publish(1);
+    publisher.publish(event(2), { settle: () => undefined }, true);
+    turn();
+    expect(a.ids()).toEqual(["n-1"]);
+    expect(dead.ids()).toEqual(["n-2"]);
+  });
+
+  it("never sends more than the credit in events, and goes on when it grows", () => {
+    const { publish, turn, connect } = setUp([group("a")]);
+    const a = connect("a", "a-1", 2);
+    for (let n = 1; n <= 5; n++) publish(n);
+    turn();
+    expect(a.ids()).toEqual(["n-1", "n-2"]);
+    a.creditSequence = 4;
+    a.member?.grant({ maxSequence: 4, maxBytes: 1e9 });
+    expect(a.ids()).toEqual(["n-1", "n-2", "n-3", "n-4"]);
+    a.member?.grant({ maxSequence: 3, maxBytes: 10 });
+    expect(a.got.length).toBe(4);
+  });
+
+  it("never sends more bytes than the credit, but lets one larger event through when nothing is in flight", () => {
+    const { publish, turn, connect } = setUp([group("a")]);
+    const size = event(1).size;
+    const a = connect("a", "a-1", 1000, size + 1);
+    publish(1);
+    publish(2);
+    turn();
+    expect(a.ids()).toEqual(["n-1"]);
+    a.member?.ack(1);
+    expect(a.ids()).toEqual(["n-1", "n-2"]);
+  });
+
+  it("stops while the transport is full, and goes on when it has drained", () => {
+    const { publish, turn, connect } = setUp([group("a")]);
+    const a = connect("a", "a-1");
+    a.full = true;
+    publish(1);
+    turn();
+    publish(2);
+    turn();
+    expect(a.ids()).toEqual(["n-1"]);
+    a.full = false;
+    a.member?.drained();
+    expect(a.ids()).toEqual(["n-1", "n-2"]);
+  });
+
+  it("has no room when the limit is reached, and has room again when the slowest group acknowledges", async () => {
+    const { publisher, publish, turn, connect } = setUp([group("a"), group("b")], { maxEvents: 2 });
+    const a = connect("a", "a-1");
+    const b = connect("b", "b-1");
+    publish(1);
+    expect(publisher.room()).toBeUndefined();
+    publish(2);
+    const room = publisher.room();
+    expect(room).toBeInstanceOf(Promise);
+    turn();
+    a.member?.ack(2);
+    expect(publisher.hasRoom).toBe(false);
+    b.member?.ack(1);
+    await room;
+    expect(publisher.room()).toBeUndefined();
+  });
+
+  it("sends what a lost instance had not acknowledged to another, before anything newer", () => {
+    const { publisher, publish, turn, connect } = setUp([group("a")]);
+    const first = connect("a", "a-1");
+    for (let n = 1; n <= 4; n++) publish(n);
+    turn();
+    first.member?.ack(1);
+    publisher.detach("a", first.member!);
+    publish(5);
+    turn();
+    const second = connect("a", "a-2");
+    expect(second.ids()).toEqual(["n-2", "n-3", "n-4", "n-5"]);
+  });
+
+  it("lets a second stream of the same instance take over", () => {
+    const { publish, settled, turn, connect } = setUp([group("a")]);
+    const old = connect("a", "a-1");
+    publish(1);
+    turn();
+    const fresh = connect("a", "a-1");
+    expect(old.failure?.code).toBe("stream/replaced");
+    expect(fresh.ids()).toEqual(["n-1"]);
+    old.member?.ack(1);
+    expect(settled).toEqual([]);
+    fresh.member?.ack(1);
+    expect(settled).toEqual([1]);
+  });
+
+  it("sends a refused event again later, under a new sequence number", () => {
+    const { publish, settled, turn, connect, fireTimers } = setUp([group("a")]);
+    const a = connect("a", "a-1");
+    for (let n = 1; n <= 3; n++) publish(n);
+    turn();
+    a.member?.nack(2, "not now");
+    a.member?.ack(3);
+    expect(settled).toEqual([1, 3]);
+    fireTimers();
+    expect(a.got.at(-1)).toMatchObject({ sequence: 4 });
+    expect(a.got.at(-1)?.event.id).toBe("n-2");
+    a.member?.ack(4);
+    expect(settled).toEqual([1, 3, 2]);
+  });
+
+  it.each([
+    ["of what was not sent", "stream/ack-of-unsent", (m: Member) => m.ack(9)],
+    ["backwards", "stream/ack-backwards", (m: Member) => [2, 1].map((n) => m.ack(n))],
+    ["by refusing what is done", "stream/nack-of-unsent", (m: Member) => [m.ack(2), m.nack(1, "")]],
+  ])("ends the stream of a peer that acknowledges %s, and no other", (_what, code, lie) => {
+    const { publish, turn, connect } = setUp([group("a"), group("b")]);
+    const liar = connect("a", "a-1");
+    const honest = connect("b", "b-1");
+    publish(1);
+    publish(2);
+    turn();
+    lie(liar.member!);
+    expect(liar.failure?.code).toBe(code);
+    expect(honest.failure).toBeUndefined();
+    honest.member?.ack(2);
+    expect(honest.failure).toBeUndefined();
+  });
+
+  it("tells every member the end only when its group has acknowledged everything", () => {
+    const { publisher, publish, turn, connect } = setUp([group("a"), group("b")]);
+    const a1 = connect("a", "a-1");
+    const a2 = connect("a", "a-2");
+    const b = connect("b", "b-1");
+    publish(1);
+    publish(2);
+    turn();
+    publisher.end();
+    expect([a1.ended, a2.ended, b.ended]).toEqual([undefined, undefined, undefined]);
+    a1.member?.ack(1);
+    expect([a1.ended, a2.ended]).toEqual([undefined, undefined]);
+    a2.member?.ack(1);
+    expect([a1.ended, a2.ended, b.ended]).toEqual([1, 1, undefined]);
+    b.member?.ack(2);
+    expect(b.ended).toBe(2);
+  });
+
+  it("tells the end to an instance that connects after it", () => {
+    const { publisher, connect } = setUp([group("a")]);
+    publisher.end();
+    expect(connect("a", "a-1").ended).toBe(0);
+  });
+
+  it("forgets what a removed group was owed", () => {
+    const { publisher, publish, settled, turn, connect } = setUp([group("a"), group("b")]);
+    const a = connect("a", "a-1");
+    const b = connect("b", "b-1");
+    publish(1);
+    turn();
+    publish(2);
+    a.member?.ack(1);
+    publisher.setGroups([group("a")]);
+    expect(b.failure?.code).toBe("stream/group-removed");
+    expect(settled).toEqual([1]);
+    turn();
+    a.member?.ack(2);
+    expect(settled).toEqual([1, 2]);
+  });
+
+  it("still gives a group what it was owed when its types change", () => {
+    const { publisher, publish, settled, turn, connect } = setUp([group("a")]);
+    publish(1, "", "x");
+    publisher.setGroups([group("a", { types: ["y"] })]);
+    publish(2, "", "x");
+    publish(3, "", "y");
+    turn();
+    const a = connect("a", "a-1");
+    expect(a.ids()).toEqual(["n-1", "n-3"]);
+    expect(settled).toEqual([2]);
+  });
+
+  it("refuses a group that the topology does not have", () => {
+    const { connect } = setUp([group("a")]);
+    expect(() => connect("z", "z-1")).toThrowError(expect.objectContaining({ code: "stream/unknown-group" }));
+  });
+});
