@@ -6,6 +6,7 @@ import type { Component, HostPath } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { reportStructure } from "../schema/check-structure.ts";
 import { structureIssues } from "../schema/issues.ts";
+import { retype } from "../source/interpolate-nodes.ts";
 import { placeInScalar } from "../source/place-in-scalar.ts";
 import { nodeAt, valuePlace } from "../source/source-node.ts";
 import type { Scope } from "./scope.ts";
@@ -23,8 +24,9 @@ export async function resolveBuiltin(
   spec: BuiltinSpec,
 ): Promise<Component> {
   const at = [...path, "with"];
-  if (!scope.tainted(at)) checkSettings(scope, at, component, spec);
-  const { settings, hostPaths } = await resolvePaths(scope, at, component.with, spec);
+  const written = settingsOf(scope, at, component, spec);
+  if (!scope.tainted(at)) checkSettings(scope, at, { ...component, with: written }, spec);
+  const { settings, hostPaths } = await resolvePaths(scope, at, written, spec);
   return {
     ...component,
     with: settings,
@@ -32,6 +34,24 @@ export async function resolveBuiltin(
     consumes: component.consumes.length > 0 ? component.consumes : spec.consumes,
     produces: component.produces.length > 0 ? component.produces : spec.produces,
   };
+}
+
+/** `with`, in which a quoted `"${N}"` is a number or a boolean where the schema wants one and refuses a text. */
+function settingsOf(
+  scope: Scope,
+  at: KeyPath,
+  component: Component,
+  spec: BuiltinSpec,
+): Readonly<Record<string, unknown>> {
+  const result = spec.schema.safeParse(component.with);
+  let settings = component.with;
+  for (const issue of result.success ? [] : result.error.issues) {
+    const path = issue.path.map(String);
+    const node = nodeAt(scope.root, [...at, ...path]);
+    if (node?.kind !== "scalar" || node.interpolated === undefined || typeof node.value !== "string") continue;
+    settings = withValue(settings, path, retype(node.value));
+  }
+  return settings;
 }
 
 function checkSettings(scope: Scope, at: KeyPath, component: Component, spec: BuiltinSpec): void {
@@ -156,6 +176,7 @@ function withValue(
   const [key, ...rest] = keys;
   if (key === undefined) return settings;
   const current = settings[key];
+  if (Array.isArray(current) && rest.length > 0) return settings;
   return { ...settings, [key]: rest.length === 0 ? value : withValue(isRecord(current) ? current : {}, rest, value) };
 }
 

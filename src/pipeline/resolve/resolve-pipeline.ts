@@ -55,6 +55,10 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
     return { path, file: serviceFile, active: isActive(serviceFile, options.profiles), service };
   });
   const driver = options.driver ?? file.driver;
+  const inactive = new Set([
+    ...components.filter((item) => !item.active).map((item) => item.component.id),
+    ...services.filter((item) => !item.active).map((item) => item.service.id),
+  ]);
   return {
     components,
     services,
@@ -63,8 +67,8 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
       ...(driver === undefined ? {} : { driver }),
       directory: options.directory,
       files: options.files,
-      components: components.filter((item) => item.active).map((item) => item.component),
-      services: services.filter((item) => item.active).map((item) => item.service),
+      components: components.filter((item) => item.active).map((item) => withoutInactive(item.component, inactive)),
+      services: services.filter((item) => item.active).map((item) => withoutInactive(item.service, inactive)),
       secrets: resolveSecrets(scope),
       configs: resolveConfigs(scope),
       volumes: resolveVolumes(file.volumes),
@@ -72,6 +76,12 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
       schemas: resolveSchemas(scope),
     },
   };
+}
+
+/** Nobody waits for what does not run; that this is allowed is checked elsewhere. */
+function withoutInactive<T extends Component | Service>(item: T, inactive: ReadonlySet<string>): T {
+  const dependsOn = Object.fromEntries(Object.entries(item.dependsOn).filter(([id]) => !inactive.has(id)));
+  return { ...item, dependsOn };
 }
 
 async function completed(

@@ -1,9 +1,11 @@
 import { dirname, resolve } from "node:path";
 import type { ProblemList } from "../problem.ts";
-import type { FileSet, Reading } from "./read-files.ts";
-import { readEnvironment, readFiles } from "./read-files.ts";
+import { readEnvironment } from "./read-environment.ts";
+import type { FileSet, Reading } from "./reading.ts";
 import type { MapEntry, MapNode, SourceNode } from "./source-node.ts";
 import { toPlain } from "./source-node.ts";
+
+type ReadFiles = (set: FileSet) => Promise<MapNode | undefined>;
 
 /** The sections that an included file brings along. Its `name` and `driver` do not count, as in Compose. */
 const sections = [
@@ -22,7 +24,12 @@ const sections = [
  * Replaces `include` by what the included files declare. Each is read in its own folder with its own `.env`; what it
  * declares and the including file declares differently is a problem, since neither is meant to win.
  */
-export async function resolveIncludes(root: MapNode, set: FileSet, reading: Reading): Promise<MapNode | undefined> {
+export async function resolveIncludes(
+  root: MapNode,
+  set: FileSet,
+  reading: Reading,
+  readFiles: ReadFiles,
+): Promise<MapNode | undefined> {
   const include = root.entries.get("include");
   if (include === undefined) return root;
   const entries = new Map(root.entries);
@@ -30,7 +37,7 @@ export async function resolveIncludes(root: MapNode, set: FileSet, reading: Read
   let result: MapNode = { ...root, entries };
   let broken = false;
   for (const item of itemsOf(include.value, reading.problems)) {
-    const included = await readInclude(item, set, reading);
+    const included = await readInclude(item, set, reading, readFiles);
     if (included === undefined) broken = true;
     else result = importSections(result, included, reading.problems);
   }
@@ -49,7 +56,12 @@ function itemsOf(node: SourceNode, problems: ProblemList): readonly SourceNode[]
   return [];
 }
 
-async function readInclude(item: SourceNode, set: FileSet, reading: Reading): Promise<MapNode | undefined> {
+async function readInclude(
+  item: SourceNode,
+  set: FileSet,
+  reading: Reading,
+  readFiles: ReadFiles,
+): Promise<MapNode | undefined> {
   const { problems } = reading;
   const wanted = wantedFiles(item, problems);
   if (wanted === undefined) return undefined;
@@ -79,7 +91,7 @@ async function readInclude(item: SourceNode, set: FileSet, reading: Reading): Pr
       : resolve(set.directory, wanted.projectDirectory);
   const envFiles = wanted.envFiles?.map((path) => resolve(set.directory, path));
   const env = await readEnvironment(set.env, directory, envFiles, reading, item.place);
-  return readFiles({ paths, directory, env, mention: item.place, chain: set.chain }, reading);
+  return readFiles({ paths, directory, env, mention: item.place, chain: set.chain });
 }
 
 interface Wanted {

@@ -5,7 +5,11 @@ import type { MapEntry, MapNode, ScalarNode, SourceNode } from "./source-node.ts
 
 type Lookup = (variable: string) => string | undefined;
 
-/** Interpolates every value of a file, and no key. Problems are placed at the very expression. */
+/**
+ * Interpolates every value of a file, and no key. Problems are placed at the very expression. In the settings of a
+ * component `${N}` without quotes is a number or a boolean when it looks like one, as in YAML; elsewhere the schema
+ * takes texts for both.
+ */
 export function interpolateNodes(root: MapNode, lookup: Lookup, problems: ProblemList): MapNode {
   return interpolateMap(root, [], lookup, problems);
 }
@@ -40,11 +44,12 @@ function interpolateScalar(node: ScalarNode, path: KeyPath, lookup: Lookup, prob
       path,
     });
   }
-  return { ...node, value: node.plain && path[2] === "with" ? retype(value) : value, text: value };
+  const typed = node.plain && path[2] === "with" ? retype(value) : value;
+  return { ...node, value: typed, text: value, interpolated: true };
 }
 
-/** In the settings of a component `${N}` without quotes is a number or a boolean when it looks like one, as in YAML. */
-function retype(value: string): string | number | boolean {
+/** The number or boolean that a text would be in YAML without quotes, or the text itself. */
+export function retype(value: string): string | number | boolean {
   if (value === "true" || value === "false") return value === "true";
   return /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?$/.test(value) && Number.isFinite(Number(value))
     ? Number(value)

@@ -15,6 +15,8 @@ export interface ScalarNode {
   readonly text: string;
   /** Neither quoted nor a block. */
   readonly plain: boolean;
+  /** Set when a variable was put in. */
+  readonly interpolated?: true;
   readonly tag?: MergeTag;
 }
 

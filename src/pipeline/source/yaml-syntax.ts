@@ -46,7 +46,7 @@ const explanations: Readonly<Record<string, { readonly message: string; readonly
 /** Keeps a report readable: what follows the first errors of a broken text is mostly their consequence. */
 const maximumSyntaxProblems = 5;
 
-/** Turns the parser's errors into problems; at most one a line. */
+/** Turns the parser's errors into problems; at most one a line, and none after one that puts the rest in doubt. */
 export function reportSyntax(file: SourceFile, errors: readonly YAMLError[], problems: ProblemList): void {
   const lines = new Set<number>();
   for (const error of errors) {
@@ -55,7 +55,8 @@ export function reportSyntax(file: SourceFile, errors: readonly YAMLError[], pro
     if (lines.has(line)) continue;
     if (lines.size >= maximumSyntaxProblems) return;
     lines.add(line);
-    const known = explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
+    const known = variableInBrackets(file, line) ??
+      explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
     const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
     problems.add(
       { file, start, end },
@@ -65,7 +66,16 @@ export function reportSyntax(file: SourceFile, errors: readonly YAMLError[], pro
         fix: known.fix,
       },
     );
+    if (error.code === "UNEXPECTED_TOKEN") return;
   }
+}
+
+/** `{ count: ${COUNT} }` is not YAML, and what the parser says about it does not help. */
+function variableInBrackets(file: SourceFile, line: number) {
+  const start = file.lineStarts[line] ?? 0;
+  const text = file.text.slice(start, file.lineStarts[line + 1] ?? file.text.length);
+  if (!/[[{].*?[[{,:]\s*[^"'\s,[\]{}]*\$\{/.test(text)) return undefined;
+  return { message: "Inside brackets a value with `${…}` has to be quoted", fix: 'Write "${NAME}" with quotes.' };
 }
 
 function lowerFirst(text: string): string {
