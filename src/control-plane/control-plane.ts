@@ -88,7 +88,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
     restored: kept,
   });
-  const report = (seen: InstanceReport, at = clock.now()): void => registry.report(seen, at);
+  const report = (seen: InstanceReport): void => registry.report(seen, clock.now());
   const context: HandlerContext = { log, stopping: stopping.signal };
   const checkpoints = new Checkpoints(writer, kept.checkpoints);
   const grpc = await startGrpcServer(options.grpcListen, {
@@ -132,7 +132,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     httpAddress: http.address,
     report,
     supervise: (driver) => {
-      run(supervise({ driver, registry, clock, log, report, unhealthyAfterMs }, stopping.signal));
+      run(supervise({ driver, registry, pipeline: options.pipeline, clock, log, unhealthyAfterMs }, stopping.signal));
     },
     failure,
     close: () => {

@@ -1,4 +1,10 @@
-import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  setLogVerbosity,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { FlowctlError } from "../foundation/errors.ts";
@@ -23,6 +29,8 @@ export async function startGrpcServer(
   listen: string,
   services: Readonly<Partial<Record<ServiceName, UntypedServiceImplementation>>>,
 ): Promise<GrpcServer> {
+  // The library would print what is thrown as well.
+  setLogVerbosity(logVerbosity.NONE);
   const server = new Server(serverChannelOptions());
   const protocol = loadProtocol([
     "flowctl.registry.v1.ComponentRegistry",

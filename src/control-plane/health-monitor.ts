@@ -83,7 +83,10 @@ async function pollInstance(options: HealthMonitorOptions, entry: InstanceEntry,
     failures = answer.result === "passing" ? 0 : failures + 1;
     const detail = answer.result === "passing" ? "" : answer.detail;
     registry.probed(componentId, id, incarnation, { result: answer.result, failures, detail });
-    const fast = answer.result !== "passing" && round < fastPolls && registry.isStarting(componentId, id);
+    const fast =
+      answer.result !== "passing" &&
+      round < fastPolls &&
+      registry.entry(componentId, id)?.data.state.name === "starting";
     await clock.sleep(fast ? startingPollMs : pollIntervalMs * (0.9 + 0.2 * random()), signal);
   }
 }

@@ -221,14 +221,13 @@ export class Registry {
     }
   }
 
+  entry(componentId: string, instanceId: string): InstanceEntry | undefined {
+    return this.#instances.get(componentId, instanceId);
+  }
+
   /** Every instance, component by component, in the order of their numbers. */
   entries(): readonly InstanceEntry[] {
     return this.#instances.all();
-  }
-
-  /** Whether an instance is known and has not been found to work yet. */
-  isStarting(componentId: string, instanceId: string): boolean {
-    return this.#instances.get(componentId, instanceId)?.data.state.name === "starting";
   }
 
   /** The pipeline's spec; undefined before it was applied. */

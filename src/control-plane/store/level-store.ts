@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { Level } from "level";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Store } from "./store.ts";
@@ -24,6 +24,7 @@ export async function openLevelStore(folder: string): Promise<Store> {
   });
   try {
     await mkdir(folder, { recursive: true });
+    await refuseHeadless(folder);
     await database.open();
     await claimFormat(database, folder);
   } catch (error) {
@@ -54,6 +55,13 @@ export async function openLevelStore(folder: string): Promise<Store> {
       }
     },
   };
+}
+
+/** Without its CURRENT file LevelDB would open what is left as an empty database, and all would seem well. */
+async function refuseHeadless(folder: string): Promise<void> {
+  const files = await readdir(folder);
+  if (files.includes("CURRENT") || !files.some((file) => file.startsWith("MANIFEST-") || file.endsWith(".ldb"))) return;
+  throw damaged(folder, "its file CURRENT is missing", undefined);
 }
 
 async function claimFormat(database: Level<string, Uint8Array>, folder: string): Promise<void> {
@@ -96,13 +104,7 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
     });
   }
   if (codes.includes("LEVEL_CORRUPTION")) {
-    return new FlowctlError({
-      ...common,
-      code: "store/damaged",
-      kind: "failed",
-      message: `the control plane's database in ${folder} is damaged: ${innermostMessage(error)}`,
-      fix: "Restore it from a backup, or remove it with `flowctl down -v`; sources then begin anew.",
-    });
+    return damaged(folder, innermostMessage(error), error);
   }
   const detail = innermostMessage(error);
   return new FlowctlError({
@@ -111,6 +113,17 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
     kind: "unavailable",
     message: `cannot ${doing} the control plane's database in ${folder}: ${detail}`,
     fix: "See that the disk has room and that the folder can be written.",
+  });
+}
+
+function damaged(folder: string, detail: string, cause: unknown): FlowctlError {
+  return new FlowctlError({
+    code: "store/damaged",
+    kind: "failed",
+    message: `the control plane's database in ${folder} is damaged: ${detail}`,
+    fix: "Restore it from a backup, or remove it with `flowctl down -v`; sources then begin anew.",
+    path: folder,
+    cause,
   });
 }
 

@@ -1,0 +1,183 @@
+import { backoffDelay } from "../../foundation/backoff.ts";
+
+/** What the supervisor remembers of one instance. Times are Unix milliseconds. */
+export type Watched =
+  /** It runs, or is being started by somebody else. `crashes` in a row so far. */
+  | { readonly phase: "running"; readonly since: number; readonly crashes: number; readonly healthySince?: number }
+  /** It is to be started or restarted at `until`. */
+  | {
+      readonly phase: "waiting";
+      readonly until: number;
+      readonly crashes: number;
+      readonly action: "start" | "restart";
+      readonly cause: string;
+    }
+  /** The driver was asked to start or restart it and has not answered. What it saw of the new run meanwhile waits. */
+  | {
+      readonly phase: "acting";
+      readonly action: "start" | "restart";
+      readonly crashes: number;
+      readonly asked: number;
+      readonly startedAt?: number;
+      readonly exit?: Exit;
+    }
+  /** It ended because it was told to or had completed. */
+  | { readonly phase: "ended"; readonly since: number }
+  /** It is being stopped for good, then it is given up. */
+  | { readonly phase: "giving-up"; readonly reason: string }
+  | { readonly phase: "failed"; readonly since: number };
+
+export interface Exit {
+  readonly type: "exited";
+  readonly at: number;
+  readonly how: string;
+  /** It was to go on: neither completed nor told to stop. */
+  readonly unexpected: boolean;
+  /** The driver starts it again by itself. */
+  readonly willRestart: boolean;
+}
+
+/** What happened to an instance. */
+export type Happening =
+  | { readonly type: "started"; readonly at: number }
+  | Exit
+  /** What the registry thinks of it now. To be told about once a second. */
+  | {
+      readonly type: "state";
+      readonly state: "healthy" | "ill" | "other";
+      /** Neither heartbeats nor answers: no use in waiting. */
+      readonly hung: boolean;
+      /** Since when it is in that state. */
+      readonly since: number;
+      readonly reason: string;
+    }
+  /** The driver has done, or could not do, what was decided. */
+  | { readonly type: "acted"; readonly error?: string };
+
+/** What is to be done about it. */
+export type Decision =
+  | { readonly type: "apply"; readonly action: "start" | "restart"; readonly cause: string }
+  /** Stop it, then give it up. */
+  | { readonly type: "give-up"; readonly reason: string };
+
+export interface PolicyLimits {
+  /** Crashes in a row that are followed by a restart; 0 for none. */
+  readonly maxRestarts: number;
+  /** So long an instance may be ill, without being hung, before it is restarted. */
+  readonly illForMs: number;
+  /** Source of randomness in [0, 1). */
+  readonly random: () => number;
+}
+
+export interface Decided {
+  readonly next: Watched;
+  readonly decision?: Decision;
+}
+
+/** Health of this length ends a row of crashes. */
+const goodForMs = 10_000;
+const backoff = { initialMs: 250, maxMs: 30_000 };
+
+/** The first that is heard of an instance. */
+export function watch(now: number): Watched {
+  return { phase: "running", since: now, crashes: 0 };
+}
+
+/**
+ * What to do about one thing that happened to one instance. Pure. A crash is an exit that was not expected, an illness
+ * that does not pass, or a start that failed; each is followed by a restart, later each time, until there were more of
+ * them in a row than allowed.
+ */
+export function decide(watched: Watched, happening: Happening, limits: PolicyLimits, now: number): Decided {
+  switch (happening.type) {
+    case "started":
+      return started(watched, happening.at);
+    case "exited":
+      return exited(watched, happening, limits, now);
+    case "state":
+      return judged(watched, happening, limits, now);
+    case "acted":
+      return acted(watched, happening.error, limits, now);
+  }
+}
+
+function started(watched: Watched, at: number): Decided {
+  switch (watched.phase) {
+    case "running":
+      return { next: { phase: "running", since: at, crashes: watched.crashes } };
+    case "waiting":
+      return { next: { phase: "running", since: at, crashes: watched.crashes } };
+    case "ended":
+    case "failed":
+      // Somebody starts it anew; what came late of an earlier start is not that.
+      return { next: at > watched.since ? { phase: "running", since: at, crashes: 0 } : watched };
+    case "acting": {
+      const { exit: _, ...rest } = watched;
+      return { next: { ...rest, startedAt: at } };
+    }
+    case "giving-up":
+      return { next: watched };
+  }
+}
+
+function exited(watched: Watched, exit: Exit, limits: PolicyLimits, now: number): Decided {
+  if (watched.phase === "acting") {
+    // A restart first ends the run before, which is no crash of the new one.
+    const ofNewRun = watched.action === "start" || watched.startedAt !== undefined;
+    return { next: ofNewRun ? { ...watched, exit } : watched };
+  }
+  if (watched.phase !== "running") return { next: watched };
+  if (exit.at < watched.since) return { next: watched };
+  if (!exit.unexpected) return { next: { phase: "ended", since: exit.at } };
+  const good = watched.healthySince !== undefined && now - watched.healthySince >= goodForMs;
+  const crashes = good ? 1 : watched.crashes + 1;
+  if (crashes > limits.maxRestarts) return giveUp(exit.how, crashes);
+  if (exit.willRestart) return { next: { phase: "running", since: exit.at, crashes } };
+  return { next: wait(crashes, "start", exit.how, limits, now) };
+}
+
+function judged(
+  watched: Watched,
+  { state, hung, since, reason }: Extract<Happening, { type: "state" }>,
+  limits: PolicyLimits,
+  now: number,
+): Decided {
+  if (watched.phase === "waiting" && now >= watched.until) {
+    const { action, cause, crashes } = watched;
+    return { next: { phase: "acting", action, crashes, asked: now }, decision: { type: "apply", action, cause } };
+  }
+  if (watched.phase !== "running") return { next: watched };
+  const { healthySince, ...rest } = watched;
+  if (state === "healthy") return { next: { ...rest, healthySince: healthySince ?? Math.max(since, watched.since) } };
+  if (state !== "ill") return { next: rest };
+  // An illness from before this run gives the run its time to show itself.
+  const patience = hung && since >= watched.since ? 0 : limits.illForMs;
+  if (now - Math.max(since, watched.since) < patience) return { next: rest };
+  const crashes = healthySince !== undefined && now - healthySince >= goodForMs ? 1 : watched.crashes + 1;
+  const cause = hung ? `hung: ${reason}` : reason;
+  if (crashes > limits.maxRestarts) return giveUp(cause, crashes);
+  return { next: wait(crashes, "restart", cause, limits, now) };
+}
+
+function acted(watched: Watched, error: string | undefined, limits: PolicyLimits, now: number): Decided {
+  if (watched.phase === "giving-up") return { next: { phase: "failed", since: now } };
+  if (watched.phase !== "acting") return { next: watched };
+  if (error === undefined) {
+    const since = watched.startedAt ?? (watched.action === "start" ? watched.asked : now);
+    const running: Watched = { phase: "running", since, crashes: watched.crashes };
+    return watched.exit === undefined ? { next: running } : exited(running, watched.exit, limits, now);
+  }
+  const crashes = watched.crashes + 1;
+  if (crashes > limits.maxRestarts) return giveUp(error, crashes);
+  return { next: wait(crashes, "start", error, limits, now) };
+}
+
+function wait(crashes: number, action: "start" | "restart", cause: string, limits: PolicyLimits, now: number): Watched {
+  const until = now + backoffDelay(crashes, { ...backoff, random: limits.random });
+  return { phase: "waiting", until, crashes, action, cause };
+}
+
+function giveUp(how: string, crashes: number): Decided {
+  const reason = crashes === 1 ? how : `${how}; that was failure ${crashes} in a row`;
+  return { next: { phase: "giving-up", reason }, decision: { type: "give-up", reason } };
+}

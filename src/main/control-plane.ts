@@ -1,0 +1,101 @@
+import { join } from "node:path";
+import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
+import { openLevelStore } from "../control-plane/store/level-store.ts";
+import { createMemoryStore } from "../control-plane/store/memory-store.ts";
+import type { Store } from "../control-plane/store/store.ts";
+import { systemClock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
+
+/** What the program reads from its environment. */
+interface Settings {
+  readonly pipeline: string;
+  readonly grpcListen: string;
+  readonly httpListen: string;
+  readonly dataFolder: string;
+  readonly persistence: "leveldb" | "memory";
+  readonly logLevel: LogLevel;
+}
+
+function readSettings(environment: NodeJS.ProcessEnv): Settings {
+  const pipeline = environment.FLOWCTL_PIPELINE ?? "";
+  if (pipeline === "") {
+    throw new FlowctlError({
+      code: "control-plane/no-pipeline-name",
+      kind: "usage",
+      message: "FLOWCTL_PIPELINE is not set",
+      fix: "Set it to the name of the pipeline.",
+    });
+  }
+  return {
+    pipeline,
+    grpcListen: environment.FLOWCTL_GRPC_LISTEN || "0.0.0.0:8080",
+    httpListen: environment.FLOWCTL_HTTP_LISTEN || "0.0.0.0:8081",
+    dataFolder: environment.FLOWCTL_DATA_DIR || "/var/lib/flowctl",
+    persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
+    logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
+  };
+}
+
+function oneOf<T extends string>(variable: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((other) => other === value);
+  if (found !== undefined) return found;
+  throw new FlowctlError({
+    code: "control-plane/wrong-setting",
+    kind: "usage",
+    message: `${variable} is "${value}"`,
+    fix: `Set it to one of ${allowed.join(", ")}.`,
+  });
+}
+
+function openStore(settings: Settings): Promise<Store> | Store {
+  return settings.persistence === "memory"
+    ? createMemoryStore()
+    : openLevelStore(join(settings.dataFolder, "control-plane"));
+}
+
+async function serve(settings: Settings, log: Logger): Promise<void> {
+  const store = await openStore(settings);
+  const controlPlane: ControlPlane = await startControlPlane({
+    pipeline: settings.pipeline,
+    grpcListen: settings.grpcListen,
+    httpListen: settings.httpListen,
+    store,
+    clock: systemClock,
+    log,
+  }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
+  const told = new Promise<undefined>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(undefined));
+  });
+  const failure = await Promise.race([told, controlPlane.failure]);
+  await controlPlane.close();
+  if (failure !== undefined) throw failure;
+}
+
+/** Says in one line what ended the program. */
+function fatal(error: unknown, log: Logger): number {
+  const known = FlowctlError.wrap(error, { code: "control-plane/internal", kind: "internal", message: "it broke" });
+  log.error(`the control plane ends: ${known.message}`, {
+    code: known.code,
+    ...(known.fix === undefined ? {} : { fix: known.fix }),
+    ...(known.kind === "internal" ? { err: error } : {}),
+  });
+  return 1;
+}
+
+/** The control plane of one pipeline as a program of its own, which is how the Docker driver runs it. */
+async function main(): Promise<number> {
+  const fallback = createLogger({ level: "info", name: "control-plane" });
+  try {
+    const settings = readSettings(process.env);
+    await serve(settings, createLogger({ level: settings.logLevel, name: "control-plane" }));
+    return 0;
+  } catch (error) {
+    return fatal(error, fallback);
+  }
+}
+
+process.exit(await main());
