@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 
@@ -7,10 +7,31 @@ import { FlowctlError } from "../../foundation/errors.ts";
  * Replaces a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut.
  * Makes the folder (0700) when it is missing.
  */
-export async function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+export function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
+  return place(path, content, mode, (temporary) => rename(temporary, path));
+}
+
+/** As `writeFileAtomically`, but leaves a file that is there already: of several that create it at once one does. */
+export function createFileOnce(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
+  return place(path, content, mode, async (temporary) => {
+    try {
+      await link(temporary, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    await rm(temporary, { force: true });
+  });
+}
+
+async function place(
+  path: string,
+  content: string | Uint8Array,
+  mode: number,
+  into: (temporary: string) => Promise<void>,
+): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     const file = await open(temporary, "wx", mode);
     try {
       await file.writeFile(content);
@@ -18,7 +39,7 @@ export async function writeFileAtomically(path: string, content: string | Uint8A
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await into(temporary);
   } catch (error) {
     await rm(temporary, { force: true });
     throw FlowctlError.wrap(error, {

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { isMissing, writeFileAtomically } from "./atomic-file.ts";
+import { createFileOnce, isMissing } from "./atomic-file.ts";
 
 /** A keyed digest of a secret's value: tells whether it changed, and nothing else about it. */
 export type SecretDigest = (value: Uint8Array) => string;
@@ -17,8 +17,7 @@ export async function secretDigest(home: string, options: { readonly readOnly: b
   if (key === undefined) {
     key = randomBytes(32);
     if (!options.readOnly) {
-      await writeFileAtomically(file, key);
-      // Of two that make it at once the later one wins; both must go on with that.
+      await createFileOnce(file, key);
       key = (await readKey(file)) ?? key;
     }
   }
