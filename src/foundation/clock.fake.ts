@@ -26,16 +26,17 @@ export function fakeClock(start = 0): FakeClock {
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(cancelled(signal));
-        const sleeper: Sleeper = { due: time + ms, wake: resolve };
+        const onAbort = (): void => {
+          sleepers = sleepers.filter((other) => other !== sleeper);
+          reject(cancelled(signal));
+        };
+        const wake = (): void => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        const sleeper: Sleeper = { due: time + ms, wake };
         sleepers.push(sleeper);
-        signal?.addEventListener(
-          "abort",
-          () => {
-            sleepers = sleepers.filter((other) => other !== sleeper);
-            reject(cancelled(signal));
-          },
-          { once: true },
-        );
+        signal?.addEventListener("abort", onAbort, { once: true });
       }),
     async advance(ms) {
       const end = time + ms;

@@ -124,13 +124,15 @@ class Poller {
         continue;
       }
       if (id !== undefined) this.#seen?.emitted(id, mark);
-      await emit(
-        { type: config.type, ...content, ...(id === undefined ? {} : { id: `${instance.componentId}/${id}` }) },
-        next,
-      );
+      await emit({ type: config.type, ...content, id: `${instance.componentId}/${id ?? nameOf(next)}` }, next);
       this.#position = next;
     }
   }
+}
+
+/** The same for the same item of the same answer, whenever it is asked for. */
+function nameOf({ answer, digest, item }: HttpPollPosition): string {
+  return `${answer}-${digest.slice(0, 8)}-${item}`;
 }
 
 async function askOptions(

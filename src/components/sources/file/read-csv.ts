@@ -4,6 +4,7 @@ import { type CsvError, type Options, parse } from "csv-parse";
 import { FlowctlError, type SourceEmit } from "../../../sdk/index.ts";
 import type { BadLines } from "./bad-lines.ts";
 import { castField } from "./cast-field.ts";
+import { NewlineCounter } from "./newline-counter.ts";
 import type { OffsetPosition } from "./position.ts";
 import { readChunks } from "./read-chunks.ts";
 
@@ -21,7 +22,7 @@ export interface ReadCsvOptions {
 
 interface ParsedRecord {
   readonly record: Record<string, unknown>;
-  readonly info: { readonly bytes: number; readonly lines: number };
+  readonly info: { readonly bytes: number };
 }
 
 /** Emits each record of a CSV file as an object. The first record of the file names the fields. */
@@ -49,13 +50,16 @@ export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPo
     }
   }
 
-  const feeding = pipeline(Readable.from(readChunks({ ...options, from: start.offset })), parser);
+  const newlines = new NewlineCounter(start);
+  const chunks = newlines.through(readChunks({ ...options, from: start.offset }));
+  const feeding = pipeline(Readable.from(chunks), parser);
   // The loop below sees the same failure; without a handler of its own it would count as unhandled meanwhile.
   feeding.catch(() => undefined);
   for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
     if (failure !== undefined) throw failure;
     if (signal.aborted) return;
-    await emit({ type, json: record }, { offset: start.offset + info.bytes, line: start.line + info.lines - 1 });
+    const offset = start.offset + info.bytes;
+    await emit({ type, json: record }, { offset, line: newlines.before(offset) });
   }
   if (failure !== undefined) throw failure;
 }
