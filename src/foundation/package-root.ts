@@ -25,6 +25,14 @@ export function packageRoot(from: string = import.meta.url): string {
   }
 }
 
+/** The version of the installed flowctl. Reads the file system; throws like `packageRoot`. */
+export function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as {
+    readonly version: string;
+  };
+  return manifest.version;
+}
+
 function isPackageRoot(folder: string): boolean {
   let text: string;
   try {

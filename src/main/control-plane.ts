@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { openLevelStore } from "../control-plane/store/level-store.ts";
@@ -6,6 +7,7 @@ import type { Store } from "../control-plane/store/store.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
+import { packageRoot, packageVersion } from "../foundation/package-root.ts";
 
 /** What the program reads from its environment. */
 interface Settings {
@@ -67,12 +69,26 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
     await store.close();
     throw error;
   });
+  await superviseByDocker(controlPlane, log);
   const told = new Promise<undefined>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(undefined));
   });
   const failure = await Promise.race([told, controlPlane.failure]);
   await controlPlane.close();
   if (failure !== undefined) throw failure;
+}
+
+/** Where the engine's socket is mounted for the supervisor; without it Docker's own restart policy is all there is. */
+const dockerSocket = "/var/run/docker.sock";
+
+async function superviseByDocker(controlPlane: ControlPlane, log: Logger): Promise<void> {
+  if (process.env.DOCKER_HOST === undefined && !existsSync(dockerSocket)) return;
+  // Loaded only where it is needed: it is a third of the program's memory.
+  const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
+  const driver = createDockerDriver({ env: process.env, packageRoot: packageRoot(), version: packageVersion() });
+  const probe = await driver.probe(AbortSignal.timeout(10_000));
+  if (probe.available) controlPlane.supervise(driver);
+  else log.warn("hung instances are not restarted: the Docker engine does not answer", { reason: probe.reason });
 }
 
 /** Says in one line what ended the program. */
