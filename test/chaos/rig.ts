@@ -1,0 +1,205 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ControlPlaneClient } from "../../src/client/client.ts";
+import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import type { ComponentSpec, PipelineRecord } from "../../src/protocol/records.ts";
+
+/** One component of a rig: what runs it, and its place in the topology. */
+export interface Part {
+  readonly spec: Pick<ComponentSpec, "id" | "type"> & Partial<ComponentSpec>;
+  /** Name of a built-in, or argv. */
+  readonly run: string | readonly string[];
+  readonly config: Record<string, unknown>;
+}
+
+interface Running {
+  readonly start: () => ChildProcess;
+  child: ChildProcess | undefined;
+  exit: number | undefined;
+  restarts: number;
+}
+
+const dist = resolve(import.meta.dirname, "../../dist");
+
+/**
+ * A pipeline of real processes without any driver: the control plane and every instance are children that are started
+ * again as soon as they die, as a supervisor would. Kills are real. Everything lies in a folder of its own, which is kept
+ * when the rig is closed with `keep`.
+ */
+export class Rig {
+  readonly folder: string;
+  private readonly name: string;
+  private readonly parts: readonly Part[];
+  private readonly running = new Map<string, Running>();
+  private readonly log: WriteStream;
+  private client: ControlPlaneClient | undefined;
+  private grpcPort = 0;
+  private closed = false;
+
+  private constructor(folder: string, name: string, parts: readonly Part[]) {
+    this.folder = folder;
+    this.name = name;
+    this.parts = parts;
+    this.log = createWriteStream(join(folder, "log.txt"));
+  }
+
+  static async start(name: string, parts: (folder: string) => readonly Part[]): Promise<Rig> {
+    const folder = await mkdtemp(join(tmpdir(), `flowctl-chaos-${name}-`));
+    const rig = new Rig(folder, name, parts(folder));
+    await rig.boot();
+    return rig;
+  }
+
+  /** Instance ids, and `control-plane`. */
+  get names(): string[] {
+    return [...this.running.keys()];
+  }
+
+  /** How often an instance was started again. */
+  restarts(name: string): number {
+    return this.running.get(name)?.restarts ?? 0;
+  }
+
+  kill(name: string, signal: NodeJS.Signals = "SIGKILL"): void {
+    const running = this.running.get(name);
+    if (running?.exit === undefined) running?.child?.kill(signal);
+  }
+
+  get finished(): boolean {
+    return [...this.running].every(([name, running]) => name === "control-plane" || running.exit === 0);
+  }
+
+  async pipeline(): Promise<PipelineRecord> {
+    return await this.client!.getPipeline(AbortSignal.timeout(5_000));
+  }
+
+  async close(options: { readonly keep: boolean }): Promise<void> {
+    this.closed = true;
+    this.client?.close();
+    for (const running of this.running.values()) running.child?.kill("SIGKILL");
+    await poll(() =>
+      [...this.running.values()].every(({ child }) => child?.exitCode !== null || child.signalCode !== null),
+    );
+    await new Promise((done) => this.log.end(done));
+    if (options.keep) console.error(`what happened is in ${this.folder}`);
+    else await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async boot(): Promise<void> {
+    this.grpcPort = await freePort();
+    const httpPort = await freePort();
+    this.supervise("control-plane", () =>
+      this.spawn("control-plane", [join(dist, "control-plane.js")], {
+        FLOWCTL_PIPELINE: this.name,
+        FLOWCTL_GRPC_LISTEN: `127.0.0.1:${this.grpcPort}`,
+        FLOWCTL_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
+        FLOWCTL_DATA_DIR: join(this.folder, "data"),
+      }),
+    );
+    this.client = connectControlPlane(`127.0.0.1:${this.grpcPort}`);
+    const spec = {
+      name: this.name,
+      driver: "process",
+      components: this.parts.map(({ spec: part }) => ({ ...DEFAULTS, ...part })),
+    };
+    await poll(async () => {
+      try {
+        await this.client?.applyPipeline(spec, AbortSignal.timeout(2_000));
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    for (const part of this.parts) {
+      for (let index = 1; index <= (part.spec.replicas ?? 1); index++) await this.startInstance(part, index);
+    }
+  }
+
+  private async startInstance(part: Part, index: number): Promise<void> {
+    const { id, type, replicas = 1 } = part.spec;
+    const instance = `${id}-${index}`;
+    const port = await freePort();
+    const healthPort = await freePort();
+    const argv = typeof part.run === "string" ? [join(dist, "component.js"), part.run] : part.run;
+    this.supervise(instance, () =>
+      this.spawn(instance, argv, {
+        FLOWCTL_CONTROL_PLANE: `127.0.0.1:${this.grpcPort}`,
+        FLOWCTL_PIPELINE: this.name,
+        FLOWCTL_COMPONENT_ID: id,
+        FLOWCTL_COMPONENT_TYPE: type,
+        FLOWCTL_INSTANCE_ID: instance,
+        FLOWCTL_INSTANCE_INDEX: String(index),
+        FLOWCTL_REPLICAS: String(replicas),
+        FLOWCTL_LISTEN: `127.0.0.1:${port}`,
+        FLOWCTL_ADVERTISE: `127.0.0.1:${port}`,
+        FLOWCTL_HEALTH_PORT: String(healthPort),
+        FLOWCTL_CONFIG: JSON.stringify(part.config),
+        FLOWCTL_STATE_DIR: join(this.folder, "state", instance),
+      }),
+    );
+  }
+
+  private spawn(name: string, argv: readonly string[], environment: Record<string, string>): ChildProcess {
+    mkdirSync(join(this.folder, "state"), { recursive: true });
+    const child = spawn(process.execPath, argv, {
+      env: { PATH: process.env.PATH, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (data: Buffer) =>
+        this.log.write(`${name} ${data.toString().trimEnd().replaceAll("\n", `\n${name} `)}\n`),
+      );
+    }
+    return child;
+  }
+
+  private supervise(name: string, start: () => ChildProcess): void {
+    const running: Running = { start, child: undefined, exit: undefined, restarts: 0 };
+    this.running.set(name, running);
+    const launch = (): void => {
+      if (this.closed) return;
+      const child = start();
+      running.child = child;
+      child.on("exit", (code, signal) => {
+        this.log.write(`${name} exited ${code ?? signal}\n`);
+        if (code === 0 && name !== "control-plane" && !running.child?.killed) running.exit = 0;
+        else if (!this.closed) {
+          running.restarts++;
+          launch();
+        }
+      });
+    };
+    launch();
+  }
+}
+
+const DEFAULTS = {
+  replicas: 1,
+  inputs: [],
+  consumes: [],
+  produces: [],
+  partitionBy: "",
+  maxRestarts: 1_000_000,
+  onError: { action: "fail", to: "", retries: 0, backoffMs: 0 },
+} as const;
+
+/** Resolves when the condition holds; the test's own time limit ends it otherwise. */
+export async function poll(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  return await new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
