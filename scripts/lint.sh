@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that can be said about the sources without running them. Runs all checks, then names those that failed.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 export PATH="$PWD/node_modules/.bin:$PATH"
 
 failed=()

@@ -17,31 +17,47 @@ const components = 100;
 /** Two heartbeats and four health polls of every component fall into it. */
 const observedMs = 20_000;
 
+const loadedName = `control plane, ${components} components`;
+const emptyName = "control plane, none registered";
+const bareName = "node that idles";
+
+interface Observed {
+  /** Megabytes in memory, with the pages of the Node.js binary that all its processes share. */
+  readonly resident: number;
+  /** Megabytes of its own: without what is mapped from files. */
+  readonly anonymous: number;
+  readonly cpuPercent: number;
+}
+
 /** Resident memory and processor time of a control plane with 100 registered, heartbeating, health-polled components. */
 export async function measureControlPlane(rounds: number): Promise<readonly Row[]> {
   const busy: number[] = [];
-  const full = async (round: number): Promise<number> => {
-    const { megabytes, cpuPercent } = await observeControlPlane(components);
-    if (round > 0) busy.push(cpuPercent);
-    return megabytes;
+  const own = { loaded: [] as number[], empty: [] as number[], bare: [] as number[] };
+  const memoryOf = async (kind: keyof typeof own, round: number, observe: () => Promise<Observed>): Promise<number> => {
+    const { resident, anonymous, cpuPercent } = await observe();
+    if (round > 0) own[kind].push(anonymous);
+    if (round > 0 && kind === "loaded") busy.push(cpuPercent);
+    return resident;
   };
   const [loaded, empty, bare] = await interleave(
     [
-      { name: `control plane, ${components} components`, run: full },
-      { name: "control plane, none registered", run: async () => (await observeControlPlane(0)).megabytes },
-      { name: "node that idles", run: bareMemory },
+      { name: loadedName, run: (round) => memoryOf("loaded", round, () => observeControlPlane(components)) },
+      { name: emptyName, run: (round) => memoryOf("empty", round, () => observeControlPlane(0)) },
+      { name: bareName, run: (round) => memoryOf("bare", round, observeBareNode) },
     ],
     rounds,
   );
-  const share: Measured = { name: `control plane, ${components} components`, samples: busy };
+  const bareOwn: Measured = { name: bareName, samples: own.bare };
   return [
-    { what: "memory", unit: "MB", measured: loaded!, baseline: bare! },
-    { what: "memory", unit: "MB", measured: empty!, baseline: bare! },
-    { what: "processor", unit: "% of a core", measured: share },
+    { what: "resident memory", unit: "MB", measured: loaded!, baseline: bare! },
+    { what: "resident memory", unit: "MB", measured: empty!, baseline: bare! },
+    { what: "memory of its own", unit: "MB", measured: { name: loadedName, samples: own.loaded }, baseline: bareOwn },
+    { what: "memory of its own", unit: "MB", measured: { name: emptyName, samples: own.empty }, baseline: bareOwn },
+    { what: "processor", unit: "% of a core", measured: { name: loadedName, samples: busy } },
   ];
 }
 
-async function observeControlPlane(count: number): Promise<{ megabytes: number; cpuPercent: number }> {
+async function observeControlPlane(count: number): Promise<Observed> {
   const place = makeWorkplace("control-plane");
   const [grpcPort, httpPort] = [await freePort(), await freePort()];
   const health = await healthServer();
@@ -50,7 +66,7 @@ async function observeControlPlane(count: number): Promise<{ megabytes: number; 
     env: {
       ...process.env,
       FLOWCTL_PIPELINE: "bench",
-      FLOWCTL_GRPC_LISTEN: `127.0.0.1:${grpcPort}`,
+      FLOWCTL_GRPC_LISTEN: `0.0.0.0:${grpcPort}`,
       FLOWCTL_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
       FLOWCTL_DATA_DIR: join(place.folder, "data"),
       FLOWCTL_PERSISTENCE: "leveldb",
@@ -64,13 +80,16 @@ async function observeControlPlane(count: number): Promise<{ megabytes: number; 
     const control = connectControlPlane(address);
     await control.applyPipeline(specOf(Math.max(count, 2)), AbortSignal.timeout(10_000));
     control.close();
-    for (let index = 0; index < count; index += 1) registered.push(await registerOne(address, index, count, health));
+    for (let index = 0; index < count; index += 1) {
+      // Clients of one process share the connection to an address; an address of its own gives each a connection.
+      registered.push(await registerOne(`127.0.0.${index + 1}:${grpcPort}`, index, count, health));
+    }
     // What the registrations themselves needed is done with by then.
     await wait(5_000);
     const before = processorMs(child);
     await wait(count === 0 ? 1_000 : observedMs);
     const cpuPercent = (100 * (processorMs(child) - before)) / observedMs;
-    return { megabytes: residentMegabytes(child), cpuPercent };
+    return { ...memory(child), cpuPercent };
   } finally {
     for (const { stop, client } of registered) {
       stop();
@@ -147,19 +166,20 @@ function metrics(): InstanceMetrics {
   return { eventsIn: 1_000, eventsOut: 1_000, bytesIn: 50_000, bytesOut: 50_000, inFlight: 1, waiting: {}, ...none };
 }
 
-async function bareMemory(): Promise<number> {
+async function observeBareNode(): Promise<Observed> {
   const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
   try {
     await wait(1_000);
-    return residentMegabytes(child);
+    return { ...memory(child), cpuPercent: 0 };
   } finally {
     await end(child);
   }
 }
 
-function residentMegabytes(child: ChildProcess): number {
+function memory(child: ChildProcess): { resident: number; anonymous: number } {
   const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+  const field = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1]) / 1024;
+  return { resident: field("VmRSS"), anonymous: field("RssAnon") };
 }
 
 /** Time on a processor so far; Linux counts it in hundredths of a second. */
