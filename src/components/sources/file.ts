@@ -41,22 +41,27 @@ function read(
   const { config, position, signal, log } = context;
   const { path, type, format } = config;
   const gzip = isGzip(config);
+  const name = context.instance.instanceId;
   const at = <Kind extends FilePosition>(is: (position: FilePosition) => position is Kind): Kind | undefined =>
     position !== undefined && is(position) ? position : undefined;
   switch (format) {
     case "json":
-      return readJson({ path, gzip, type, items: config.items, position: at(isItem), signal }, emit);
+      return readJson({ name, path, gzip, type, items: config.items, position: at(isItem), signal }, emit);
     case "csv": {
       const { delimiter, cast, max_line_bytes: maxRecordBytes } = config;
-      return readCsv({ path, gzip, type, delimiter, cast, maxRecordBytes, bad, position: at(isOffset), signal }, emit);
+      return readCsv(
+        { name, path, gzip, type, delimiter, cast, maxRecordBytes, bad, position: at(isOffset), signal },
+        emit,
+      );
     }
     case "jsonl":
     case "lines": {
       const maxLineBytes = config.max_line_bytes;
       const toEvent = lineEvents(format, type, bad, maxLineBytes);
-      if (!config.follow) return readLines({ path, gzip, maxLineBytes, toEvent, position: at(isOffset), signal }, emit);
+      if (!config.follow)
+        return readLines({ name, path, gzip, maxLineBytes, toEvent, position: at(isOffset), signal }, emit);
       const pollMs = durationMs(config.poll_interval);
-      return follow({ path, maxLineBytes, toEvent, position: at(isFollow), pollMs, clock, log, signal }, emit);
+      return follow({ name, path, maxLineBytes, toEvent, position: at(isFollow), pollMs, clock, log, signal }, emit);
     }
   }
 }

@@ -8,6 +8,8 @@ import { LineSplitter } from "./line-splitter.ts";
 import type { FollowPosition } from "./position.ts";
 
 export interface FollowOptions {
+  /** What the ids of the events begin with. */
+  readonly name: string;
   readonly path: string;
   readonly maxLineBytes: number;
   readonly toEvent: LineEvent;
@@ -130,7 +132,7 @@ class FollowedFile {
     line: { bytes: Uint8Array; number: number; end: number; tooLong: boolean },
     emit: SourceEmit<FollowPosition>,
   ): Promise<void> {
-    const event = this.#options.toEvent(line);
+    const event = this.#options.toEvent(line, `${this.#options.name}:${this.#generation}-${this.#inode}-${line.end}`);
     if (event === undefined) return;
     await emit(event, { generation: this.#generation, inode: this.#inode, offset: line.end, line: line.number });
   }

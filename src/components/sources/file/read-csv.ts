@@ -9,6 +9,8 @@ import type { OffsetPosition } from "./position.ts";
 import { readChunks } from "./read-chunks.ts";
 
 export interface ReadCsvOptions {
+  /** What the ids of the events begin with. */
+  readonly name: string;
   readonly path: string;
   readonly gzip: boolean;
   readonly delimiter: string;
@@ -27,7 +29,7 @@ interface ParsedRecord {
 
 /** Emits each record of a CSV file as an object. The first record of the file names the fields. */
 export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPosition>): Promise<void> {
-  const { position, signal, type, bad } = options;
+  const { name, position, signal, type, bad } = options;
   const start = position ?? { offset: 0, line: 0 };
   const columns = position === undefined ? true : await fieldNames(options);
   const parser = parse({
@@ -59,7 +61,7 @@ export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPo
     if (failure !== undefined) throw failure;
     if (signal.aborted) return;
     const offset = start.offset + info.bytes;
-    await emit({ type, json: record }, { offset, line: newlines.before(offset) });
+    await emit({ id: `${name}:${offset}`, type, json: record }, { offset, line: newlines.before(offset) });
   }
   if (failure !== undefined) throw failure;
 }

@@ -7,6 +7,8 @@ import { fileProblem } from "./file-problem.ts";
 import type { ItemPosition } from "./position.ts";
 
 export interface ReadJsonOptions {
+  /** What the ids of the events begin with. */
+  readonly name: string;
   readonly path: string;
   readonly gzip: boolean;
   readonly items: string | undefined;
@@ -17,10 +19,11 @@ export interface ReadJsonOptions {
 
 /** Emits the items of the array that a JSON document holds. The document is in memory as a whole. */
 export async function readJson(options: ReadJsonOptions, emit: SourceEmit<ItemPosition>): Promise<void> {
+  const { name, type } = options;
   const items = itemsOf(await documentOf(options), options);
   for (let index = options.position?.item ?? 0; index < items.length; index++) {
     if (options.signal.aborted) return;
-    await emit({ type: options.type, json: items[index] ?? null }, { item: index + 1 });
+    await emit({ id: `${name}:${index + 1}`, type, json: items[index] ?? null }, { item: index + 1 });
   }
 }
 

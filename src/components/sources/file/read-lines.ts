@@ -5,6 +5,8 @@ import type { OffsetPosition } from "./position.ts";
 import { readChunks } from "./read-chunks.ts";
 
 export interface ReadLinesOptions {
+  /** What the ids of the events begin with. */
+  readonly name: string;
   readonly path: string;
   readonly gzip: boolean;
   readonly maxLineBytes: number;
@@ -15,17 +17,17 @@ export interface ReadLinesOptions {
 
 /** Emits what the lines of a file give, from a position to the end of the file. */
 export async function readLines(options: ReadLinesOptions, emit: SourceEmit<OffsetPosition>): Promise<void> {
-  const { path, gzip, signal, toEvent } = options;
+  const { name, path, gzip, signal, toEvent } = options;
   const { offset, line } = options.position ?? { offset: 0, line: 0 };
   const splitter = new LineSplitter({ offset, number: line, maxBytes: options.maxLineBytes });
   for await (const chunk of readChunks({ path, gzip, from: offset })) {
     for (const one of splitter.push(chunk)) {
       if (signal.aborted) return;
-      const event = toEvent(one);
+      const event = toEvent(one, `${name}:${one.end}`);
       if (event !== undefined) await emit(event, { offset: one.end, line: one.number });
     }
   }
   const last = splitter.end();
-  const event = last === undefined ? undefined : toEvent(last);
+  const event = last === undefined ? undefined : toEvent(last, `${name}:${last.end}`);
   if (last !== undefined && event !== undefined) await emit(event, { offset: last.end, line: last.number });
 }
