@@ -225,7 +225,7 @@ describe("a plan that was carried out", () => {
   });
 
   it("orders every step after those it depends on", () => {
-    fc.assert(
+    void fc.assert(
       fc.property(world, world, (wanted, before) => {
         const desired = [want("network/default", { net: wanted.network }), ...wanted.resources];
         const observed = [want("network/default", { net: before.network }), ...before.resources].map((r) => seen(r));

@@ -1,0 +1,93 @@
+import type { Driver } from "../drivers/driver.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { DriverName, Pipeline } from "../pipeline/pipeline.ts";
+import { type Lacking, runnableOn } from "../pipeline/runnable-on.ts";
+import type { CliDependencies } from "./dependencies.ts";
+import type { Settings } from "./settings.ts";
+
+export interface ChosenDriver {
+  readonly driver: Driver;
+  /** Why this one, for people: `--driver says so`, `an engine answers (Docker 26.1)`. */
+  readonly why: string;
+}
+
+/**
+ * The driver that a pipeline is to run on: what flag, environment, file or config file say, else the first that can
+ * run every component and whose engine answers. Rejects with `cli/driver-unavailable`, `cli/driver-lacks` or
+ * `cli/no-driver`, which name the component and what it lacks.
+ */
+export async function chooseDriver(
+  pipeline: Pipeline,
+  settings: Pick<Settings, "driver" | "driverFrom">,
+  deps: Pick<CliDependencies, "driver" | "driverNames">,
+  signal: AbortSignal,
+): Promise<ChosenDriver> {
+  const said = settings.driver ?? pipeline.driver;
+  const runnable = new Map(runnableOn(pipeline).map((entry) => [entry.driver, entry.lacking]));
+  if (said !== undefined) {
+    const from = settings.driver === undefined ? "the pipeline file" : (settings.driverFrom ?? "the configuration");
+    return asSaid(said, from, runnable.get(said) ?? [], deps, signal);
+  }
+  const refusals: string[] = [];
+  const passedOver: string[] = [];
+  for (const name of deps.driverNames) {
+    // A cluster is never taken unasked: whoever has credentials for one may not want this to run there.
+    if (name === "kubernetes") continue;
+    const lacking = runnable.get(name) ?? [];
+    if (lacking.length > 0) {
+      refusals.push(`${name}: ${sentence(lacking)}`);
+      passedOver.push(`${lacking[0]?.component} cannot run on ${name}`);
+      continue;
+    }
+    const driver = await deps.driver(name);
+    const probe = await driver.probe(signal);
+    if (probe.available) return { driver, why: [...passedOver, probe.detail].join("; ") };
+    refusals.push(`${name}: ${probe.reason}`);
+    passedOver.push(`${name} is not available (${probe.reason})`);
+  }
+  throw new FlowctlError({
+    code: "cli/no-driver",
+    kind: "unavailable",
+    message: `No driver can run ${pipeline.name}: ${refusals.join("; ")}`,
+    fix: "Start a Docker engine, or give every component `uses` or `command` so that it can run as a process",
+  });
+}
+
+async function asSaid(
+  name: DriverName,
+  from: string,
+  lacking: readonly Lacking[],
+  deps: Pick<CliDependencies, "driver" | "driverNames">,
+  signal: AbortSignal,
+): Promise<ChosenDriver> {
+  if (!deps.driverNames.includes(name)) {
+    throw new FlowctlError({
+      code: "cli/driver-unavailable",
+      kind: "unavailable",
+      message: `This flowctl has no ${name} driver`,
+      fix: `Use one of ${deps.driverNames.join(", ")}`,
+    });
+  }
+  if (lacking.length > 0) {
+    throw new FlowctlError({
+      code: "cli/driver-lacks",
+      kind: "invalid",
+      message: `${from} asks for ${name}, but ${sentence(lacking)}`,
+      fix: "Give it what it lacks, or choose another driver with --driver",
+      path: lacking[0]?.component ?? "",
+    });
+  }
+  const driver = await deps.driver(name);
+  const probe = await driver.probe(signal);
+  if (probe.available) return { driver, why: `${from} says so; ${probe.detail}` };
+  throw new FlowctlError({
+    code: "cli/driver-unavailable",
+    kind: "unavailable",
+    message: `${from} asks for ${name}, but ${probe.reason}`,
+    fix: probe.fix ?? "Start its engine, or choose another driver with --driver",
+  });
+}
+
+function sentence(lacking: readonly Lacking[]): string {
+  return lacking.map(({ component, reason }) => `\`${component}\` ${reason}`).join(", ");
+}

@@ -1,0 +1,159 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { CliDependencies } from "./dependencies.ts";
+import { createOutput, type Output } from "./display/output.ts";
+import { createProgress, type ProgressRenderer } from "./display/progress.ts";
+import { parseSpan } from "./display/quantities.ts";
+import type { ErrorView } from "./display/render-error.ts";
+import { describeExitCodes, type ExitCode } from "./exit-codes.ts";
+import { DRIVERS, type Flags, LOG_LEVELS, PROGRESS_MODES, readSettings, type Settings } from "./settings.ts";
+
+/** What one run of the command line shares: the world, and where the exit code of a command goes. */
+export interface Cli {
+  readonly deps: CliDependencies;
+  finish(code: ExitCode): void;
+}
+
+/** What a command's handler gets besides its own arguments and flags. */
+export interface CommandContext {
+  readonly deps: CliDependencies;
+  readonly settings: Settings;
+  readonly output: Output;
+  /** Fires at the first interrupt. */
+  readonly signal: AbortSignal;
+  /** Shows progress until stopped. */
+  progress(): Promise<ProgressRenderer>;
+  /** How errors are shown on standard error. */
+  readonly errorView: ErrorView;
+}
+
+export type Handler<Args extends readonly unknown[], Given extends Flags> = (
+  context: CommandContext,
+  args: Args,
+  flags: Given,
+) => Promise<ExitCode | undefined>;
+
+export interface CommandText {
+  /** Name and arguments, as commander takes them: `logs [id...]`. */
+  readonly usage: string;
+  readonly summary: string;
+  /** More about it, as paragraphs; the summary is not repeated. */
+  readonly description?: string;
+  /** Commands with what they do; at least one. */
+  readonly examples: readonly (readonly [command: string, what: string])[];
+  /** Those worth listing in its help. */
+  readonly exitCodes?: readonly ExitCode[];
+}
+
+/** A command without options, with its help. */
+export function describe(text: CommandText): Command {
+  const [name, ...args] = text.usage.split(" ");
+  const command = new Command(name).summary(text.summary);
+  command.description(text.description === undefined ? text.summary : `${text.summary}.\n\n${text.description}`);
+  if (args.length > 0) command.arguments(args.join(" "));
+  const width = Math.max(...text.examples.map(([line]) => line.length));
+  const examples = text.examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`);
+  let help = `\n${text.examples.length === 1 ? "Example" : "Examples"}:\n${examples.join("\n")}\n`;
+  if (text.exitCodes !== undefined) {
+    help += `\nExit codes:\n${describeExitCodes(text.exitCodes).join("\n")}\n`;
+  }
+  return command.addHelpText("after", help).showHelpAfterError("(see --help)");
+}
+
+/** Makes `handler` what the command does. Flags that no option declares are undefined. */
+export function handle<Args extends readonly unknown[], Given extends Flags = Flags>(
+  cli: Cli,
+  command: Command,
+  handler: Handler<Args, Given>,
+): Command {
+  return command.action(async (...all: unknown[]) => {
+    const self = all.at(-1) as Command;
+    const flags = self.optsWithGlobals() as Given;
+    const context = await createContext(cli.deps, flags);
+    const code = await handler(context, self.processedArgs as unknown as Args, flags);
+    if (code !== undefined) cli.finish(code);
+  });
+}
+
+async function createContext(deps: CliDependencies, flags: Flags): Promise<CommandContext> {
+  const settings = await readSettings(flags, deps.env);
+  const { json, quiet } = settings;
+  const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet });
+  return {
+    deps,
+    settings,
+    output,
+    signal: deps.interrupts.first,
+    progress: () => createProgress(output, settings.progress),
+    errorView: { paint: output.paintError, cwd: deps.cwd, debug: isDebugging(deps.env) },
+  };
+}
+
+/** Whether errors are to be shown with their stacks. */
+export function isDebugging(env: CliDependencies["env"]): boolean {
+  return env.FLOWCTL_DEBUG !== undefined && env.FLOWCTL_DEBUG !== "" && env.FLOWCTL_DEBUG !== "0";
+}
+
+const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [
+  ...(previous ?? []),
+  value,
+];
+
+/**
+ * `-f`, `-p`, `--env-file`, `--profile`, `--driver`: which pipeline, on what. Where `-f` means to follow, as in
+ * `logs -f`, the file has only its long form.
+ */
+export function pipelineOptions(command: Command, shortFile = true): Command {
+  const file = shortFile ? "-f, --file <path>" : "--file <path>";
+  return command
+    .addOption(new Option(file, "pipeline file; given several times, later ones win").argParser(collect))
+    .addOption(new Option("-p, --project-name <name>", "name of the pipeline; beats `name:` in the file"))
+    .addOption(new Option("--env-file <path>", "file with variables for interpolation, instead of .env"))
+    .addOption(new Option("--profile <name>", "activate a profile; may be repeated").argParser(collect))
+    .addOption(new Option("--driver <name>", "run on this driver").choices([...DRIVERS]));
+}
+
+export function jsonOption(command: Command): Command {
+  return command.option("--json", "print one JSON document; errors too, on standard error");
+}
+
+export function quietOption(command: Command): Command {
+  return command.option("-q, --quiet", "print nothing but results and errors");
+}
+
+export function progressOption(command: Command): Command {
+  return command.addOption(
+    new Option("--progress <mode>", "how to show progress").choices([...PROGRESS_MODES]).default(undefined, "auto"),
+  );
+}
+
+export function logLevelOption(command: Command): Command {
+  return command.addOption(
+    new Option("--log-level <level>", "log level of the components; debug shows every event")
+      .choices([...LOG_LEVELS])
+      .default(undefined, "info"),
+  );
+}
+
+/** `--timeout`: in seconds or as a span such as 1m30s; the flag's value is in milliseconds. */
+export function timeoutOption(command: Command, what: string): Command {
+  return command.addOption(new Option("--timeout <span>", what).argParser(spanArgument));
+}
+
+/** For commander: a span of time in milliseconds, or a usage error. */
+export function spanArgument(text: string): number {
+  const ms = parseSpan(text);
+  if (ms === undefined) throw new InvalidArgumentError("Give seconds, or a span such as 1m30s.");
+  return ms;
+}
+
+/** For commander: `id=n` pairs gathered into a record. */
+export function scaleArgument(
+  text: string,
+  previous: Readonly<Record<string, number>> | undefined,
+): Readonly<Record<string, number>> {
+  const match = /^([^=]+)=(\d+)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("Give a component and a number, such as enrich=3.");
+  const count = Number(match[2]);
+  if (count < 1 || count > 1000) throw new InvalidArgumentError("The number has to be from 1 to 1000.");
+  return { ...previous, [match[1] as string]: count };
+}

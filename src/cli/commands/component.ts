@@ -1,0 +1,186 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { BuiltinSpec } from "../../pipeline/catalog.ts";
+import type { ComponentType } from "../../pipeline/pipeline.ts";
+import { type Cli, type CommandContext, describe, handle, jsonOption, timeoutOption } from "../command.ts";
+import { renderTable } from "../display/table.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+
+const TYPES = ["source", "processor", "sink"] as const;
+
+interface RunFlags extends Flags {
+  readonly type?: ComponentType;
+}
+
+interface TestFlags extends Flags {
+  readonly type?: ComponentType;
+  readonly config?: unknown;
+  readonly events?: string;
+  readonly only?: readonly string[];
+  readonly image?: string;
+  readonly timeout?: number;
+}
+
+export function componentCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "component",
+    summary: "Run, list and test components",
+    examples: [
+      ["flowctl component list", "the built-in components"],
+      ["flowctl component test -- node dist/main.js", "does my component keep the contract?"],
+      ["flowctl component run filter", "be a built-in component; drivers do this"],
+    ],
+  });
+  command.addCommand(list(cli)).addCommand(run(cli)).addCommand(test(cli));
+  return command;
+}
+
+function list(cli: Cli): Command {
+  const command = describe({
+    usage: "list",
+    summary: "List the built-in components",
+    examples: [["flowctl component list --json", "with the JSON Schema of their settings"]],
+  });
+  jsonOption(command);
+  return handle<[], Flags>(cli, command, async (context) => {
+    const { deps, output } = context;
+    const specs = [...(await deps.catalog()).values()];
+    if (output.json) {
+      const { z } = await import("zod");
+      const schemaOf = ({ schema }: BuiltinSpec): unknown =>
+        z.toJSONSchema(schema, { unrepresentable: "any", io: "input" });
+      output.printJson(
+        specs.map((spec) => ({ name: spec.name, type: spec.type, summary: spec.summary, schema: schemaOf(spec) })),
+      );
+      return ExitCode.ok;
+    }
+    const columns = [
+      { title: "TYPE", value: ({ type }: BuiltinSpec) => type },
+      { title: "USES", value: ({ name }: BuiltinSpec) => name },
+      { title: "WHAT IT DOES", value: ({ summary }: BuiltinSpec) => summary },
+    ];
+    output.print(renderTable(columns, specs, output));
+    return ExitCode.ok;
+  });
+}
+
+function run(cli: Cli): Command {
+  const command = describe({
+    usage: "run <name>",
+    summary: "Be a built-in component",
+    description:
+      "Reads the environment of the component contract (FLOWCTL_CONTROL_PLANE, FLOWCTL_CONFIG, …), as a driver sets it, and ends when the component does.",
+    examples: [["FLOWCTL_COMPONENT_TYPE=processor flowctl component run filter", "as a driver would"]],
+  });
+  command.addOption(
+    new Option(
+      "--type <type>",
+      "its type; default what FLOWCTL_COMPONENT_TYPE says, or the only one of that name",
+    ).choices([...TYPES]),
+  );
+  return handle<[string], RunFlags>(cli, command, async ({ deps }, [name], flags) => {
+    const types = [...(await deps.catalog()).values()].filter((spec) => spec.name === name).map(({ type }) => type);
+    const said = flags.type ?? TYPES.find((type) => type === deps.env.FLOWCTL_COMPONENT_TYPE);
+    const type = said ?? (types.length === 1 ? types[0] : undefined);
+    if (type === undefined || !types.includes(type)) {
+      throw new FlowctlError({
+        code: "cli/which-builtin",
+        kind: types.length === 0 ? "not-found" : "usage",
+        message:
+          types.length === 0
+            ? `There is no built-in component ${JSON.stringify(name)}`
+            : `${name} is ${types.join(" and ")}${type === undefined ? "" : `, not ${type}`}`,
+        fix: types.length === 0 ? "`flowctl component list` lists them" : "Say which one with --type",
+      });
+    }
+    await deps.runBuiltin(type, name);
+    return ExitCode.ok;
+  });
+}
+
+function test(cli: Cli): Command {
+  const command = describe({
+    usage: "test [command...]",
+    summary: "Test a component, in any language, against the component contract",
+    description:
+      "Starts the command (or the image) again and again and plays control plane, upstream and downstream around it: registration, heartbeats, health, streams, acknowledgements, credit, shutdown. Says what holds and what does not.",
+    examples: [
+      ["flowctl component test -- node dist/main.js", "a program"],
+      ["flowctl component test --image acme/enrich:1.4", "an image"],
+      ['flowctl component test --config \'{"where":"true"}\' -- ./run', "with settings"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage],
+  });
+  command
+    .addOption(new Option("--type <type>", "what it is; default what it says when it registers").choices([...TYPES]))
+    .addOption(new Option("--config <json>", "its `with:`, as JSON").argParser(parseJson))
+    .addOption(new Option("--events <file>", "what a processor or sink is fed with: one event a line, as JSON"))
+    .addOption(
+      new Option("--only <check>", "only this check; may be repeated").argParser(
+        (value: string, previous: readonly string[] | undefined) => [...(previous ?? []), value],
+      ),
+    )
+    .addOption(new Option("--image <reference>", "test an image instead of a command"));
+  timeoutOption(command, "how long it may take from its start to its registration");
+  jsonOption(command);
+  return handle<[readonly string[]], TestFlags>(cli, command, testComponent);
+}
+
+async function testComponent(
+  context: CommandContext,
+  [argv]: [readonly string[]],
+  flags: TestFlags,
+): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  if (argv.length === 0 && flags.image === undefined) {
+    throw new FlowctlError({
+      code: "cli/what-to-test",
+      kind: "usage",
+      message: "Name a command or an image to test",
+      fix: "flowctl component test -- COMMAND, or flowctl component test --image REFERENCE",
+    });
+  }
+  const {
+    launchCommand,
+    launchImage,
+    parseSampleEvents,
+    renderReport,
+    testComponent: examine,
+  } = await import("../../conformance/index.ts");
+  const events =
+    flags.events === undefined ? [] : parseSampleEvents(await readFile(resolve(deps.cwd, flags.events), "utf8"));
+  const progress = await context.progress();
+  try {
+    const report = await examine({
+      launch:
+        flags.image === undefined
+          ? launchCommand(argv, { environment: deps.env, workingDirectory: deps.cwd })
+          : launchImage(flags.image, argv, { environment: deps.env }),
+      ...(flags.type === undefined ? {} : { type: flags.type }),
+      config: flags.config ?? {},
+      events,
+      only: flags.only ?? [],
+      ...(flags.timeout === undefined ? {} : { timing: { startMs: flags.timeout } }),
+      onProgress: ({ finished, total, title }) =>
+        progress.sink({ subject: "checks", status: "working", text: title, fraction: finished / total }),
+      signal,
+    });
+    progress.stop();
+    if (output.json) output.printJson(report);
+    else output.print(renderReport(report, output.paint).trimEnd());
+    return report.conforms ? ExitCode.ok : ExitCode.failed;
+  } finally {
+    progress.stop();
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError("It has to be JSON.");
+  }
+}

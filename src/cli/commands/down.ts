@@ -1,0 +1,80 @@
+import type { Command } from "commander";
+import { planDocument } from "../../planner/render-plan.ts";
+import {
+  type Cli,
+  type CommandContext,
+  describe,
+  handle,
+  jsonOption,
+  pipelineOptions,
+  progressOption,
+  quietOption,
+  timeoutOption,
+} from "../command.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { findTarget } from "../target.ts";
+import { depthsOf, windDown } from "../up/wind-down.ts";
+
+interface DownFlags extends Flags {
+  readonly volumes?: boolean;
+  readonly timeout?: number;
+}
+
+export function downCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "down [pipeline]",
+    summary: "Stop a pipeline and remove everything of it",
+    description:
+      "Components stop from the sources down, each within its stop_grace_period, so that what is in flight is finished. Works whatever state the pipeline is in, and without its file. Volumes and the state of components stay unless -v is given.",
+    examples: [
+      ["flowctl down", "the pipeline of this folder, or the only one there is"],
+      ["flowctl down quakes -v", "by name; volumes and state too"],
+      ["flowctl down --timeout 0", "at once"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable, ExitCode.interrupted],
+  });
+  command.option("-v, --volumes", "remove volumes and the state of components, too");
+  timeoutOption(command, "end whatever has not stopped after this long");
+  jsonOption(quietOption(progressOption(pipelineOptions(command))));
+  return handle<[string | undefined], DownFlags>(cli, command, down);
+}
+
+async function down(context: CommandContext, [argument]: [string | undefined], flags: DownFlags): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  const { name, driver, file } = await findTarget(context, argument);
+  const access = new ControlPlaneAccess(deps, driver, name);
+  const record = file === undefined ? await access.record(signal) : undefined;
+  access.close();
+  const progress = await context.progress();
+  const release = deps.interrupts.answerSecond();
+  try {
+    const plan = await windDown({
+      driver,
+      pipeline: name,
+      depths: depthsOf(file, record),
+      mode: "remove",
+      volumes: flags.volumes ?? false,
+      select: [],
+      clock: deps.clock,
+      progress: progress.sink,
+      hurry: hurryAfter(flags.timeout, deps.interrupts.first),
+      onHurry: () => undefined,
+    });
+    progress.stop();
+    if (output.json) output.printJson({ driver: driver.name, ...planDocument(plan) });
+    else output.say(`${name} is down`);
+    return ExitCode.ok;
+  } finally {
+    release();
+    progress.stop();
+  }
+}
+
+/** Fires after `timeoutMs` (at once for 0), or when `signal` does. */
+export function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSignal {
+  if (timeoutMs === undefined) return signal;
+  const deadline = timeoutMs <= 0 ? AbortSignal.abort() : AbortSignal.timeout(timeoutMs);
+  return AbortSignal.any([signal, deadline]);
+}

@@ -1,0 +1,76 @@
+import type { Command } from "commander";
+import type { PipelineEvent } from "../../protocol/records.ts";
+import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import { ControlPlaneAccess, isAway } from "../control-plane-access.ts";
+import type { Output } from "../display/output.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { findTarget } from "../target.ts";
+import { paintState } from "./ps.ts";
+
+interface EventsFlags extends Flags {
+  readonly follow?: boolean;
+}
+
+export function eventsCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "events [pipeline]",
+    summary: "Show what happened to a pipeline and its components",
+    description:
+      "Registrations, changes of state, exits and restarts, as the control plane keeps them; not the pipeline's data.",
+    examples: [
+      ["flowctl events", "what is kept"],
+      ["flowctl events -f --json", "as it happens, one JSON object a line"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
+  });
+  pipelineOptions(command, false).option("-f, --follow", "go on as more happens");
+  jsonOption(command);
+  return handle<[string | undefined], EventsFlags>(cli, command, events);
+}
+
+async function events(
+  context: CommandContext,
+  [argument]: [string | undefined],
+  flags: EventsFlags,
+): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  const { name, driver } = await findTarget(context, argument);
+  const access = new ControlPlaneAccess(deps, driver, name);
+  const follow = flags.follow ?? false;
+  let after = 0;
+  try {
+    for (;;) {
+      try {
+        const client = await access.client(signal);
+        for await (const event of client.watchEvents({ after, follow }, signal)) {
+          after = event.sequence;
+          show(event, output);
+        }
+        if (!follow || signal.aborted) return ExitCode.ok;
+      } catch (error) {
+        if (signal.aborted && follow) return ExitCode.ok;
+        if (!follow || !isAway(error) || after === 0) throw error;
+        access.close();
+      }
+      // The control plane restarts, or is gone for good; in the latter case nothing exists to follow.
+      const exists = (await driver.pipelines(signal)).includes(name);
+      if (!exists) return ExitCode.ok;
+      await deps.clock.sleep(500, signal).catch(() => undefined);
+    }
+  } finally {
+    access.close();
+  }
+}
+
+function show(event: PipelineEvent, output: Output): void {
+  if (output.json) {
+    output.print(JSON.stringify(event));
+    return;
+  }
+  const { paint } = output;
+  const about = event.instanceId || event.componentId;
+  const change = event.to === "" ? "" : `${event.from === "" ? "" : `${event.from} → `}${paintState(event.to, output)}`;
+  const parts = [paint.dim(new Date(event.time).toISOString()), event.type, paint.bold(about), change, event.message];
+  output.print(parts.filter((part) => part !== "").join("  "));
+}

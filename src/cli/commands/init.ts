@@ -1,0 +1,83 @@
+import { type Command, Option } from "commander";
+import { type Cli, describe, handle, jsonOption, quietOption } from "../command.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { COMPONENT_LANGUAGES, type ComponentLanguage, writeTemplate } from "../templates.ts";
+
+const TYPES = ["source", "processor", "sink"] as const;
+
+interface InitFlags extends Flags {
+  readonly force?: boolean;
+  readonly lang?: ComponentLanguage;
+  readonly type?: (typeof TYPES)[number];
+}
+
+export function initCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "init [directory]",
+    summary: "Write a starter pipeline, or with `init component` a component project",
+    description:
+      "The starter runs as it is, on Docker and on processes. Files that exist are never overwritten without --force.",
+    examples: [
+      ["flowctl init demo && cd demo && flowctl run", "a first pipeline"],
+      ["flowctl init component enrich --lang ts --type processor", "a component project in TypeScript"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.conflict],
+  });
+  command.option("--force", "overwrite files that exist");
+  jsonOption(quietOption(command));
+  handle<[string | undefined], InitFlags>(cli, command, async (context, [directory], flags) => {
+    const { deps, output } = context;
+    const written = await writeTemplate({
+      templates: deps.templates,
+      template: "pipeline",
+      cwd: deps.cwd,
+      directory: directory ?? ".",
+      values: {},
+      force: flags.force ?? false,
+    });
+    if (output.json) output.printJson(written);
+    else {
+      for (const file of written.files) output.say(`${output.paintError.green("+")} ${file}`);
+      output.say(`Run it: ${directory === undefined ? "" : `cd ${directory} && `}flowctl run`);
+    }
+    return ExitCode.ok;
+  });
+  return command.addCommand(initComponent(cli));
+}
+
+function initComponent(cli: Cli): Command {
+  const command = describe({
+    usage: "component <directory>",
+    summary: "Write a component project that keeps the component contract",
+    examples: [
+      ["flowctl init component enrich", "a processor in TypeScript"],
+      ["flowctl init component feed --lang python --type source", "a source in Python"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.conflict],
+  });
+  command
+    .addOption(new Option("--lang <language>", "language").choices([...COMPONENT_LANGUAGES]).default("ts"))
+    .addOption(new Option("--type <type>", "type of the component").choices([...TYPES]).default("processor"))
+    .option("--force", "overwrite files that exist");
+  jsonOption(quietOption(command));
+  return handle<[string], InitFlags>(cli, command, async (context, [directory], flags) => {
+    const { deps, output } = context;
+    const { lang = "ts", type = "processor" } = flags;
+    const written = await writeTemplate({
+      templates: deps.templates,
+      template: `component/${lang}/${type}`,
+      shared: `component/${lang}/shared`,
+      cwd: deps.cwd,
+      directory,
+      values: { version: deps.version, type },
+      force: flags.force ?? false,
+    });
+    if (output.json) output.printJson(written);
+    else {
+      for (const file of written.files) output.say(`${output.paintError.green("+")} ${file}`);
+      output.say(`Next: read ${directory}/README.md`);
+    }
+    return ExitCode.ok;
+  });
+}

@@ -1,0 +1,134 @@
+import type { Command } from "commander";
+import type { ObservedResource } from "../../drivers/driver.ts";
+import { executePlan } from "../../planner/execute.ts";
+import type { Plan } from "../../planner/plan.ts";
+import { isEmpty } from "../../planner/plan.ts";
+import { planRestart, planStart } from "../../planner/plan-lifecycle.ts";
+import { planDocument } from "../../planner/render-plan.ts";
+import {
+  type Cli,
+  type CommandContext,
+  describe,
+  handle,
+  jsonOption,
+  pipelineOptions,
+  progressOption,
+  quietOption,
+  timeoutOption,
+} from "../command.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { findTarget } from "../target.ts";
+import { depthsOf, windDown } from "../up/wind-down.ts";
+import { hurryAfter } from "./down.ts";
+
+interface LifecycleFlags extends Flags {
+  readonly timeout?: number;
+}
+
+const EXIT_CODES = [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable];
+
+export function stopCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "stop [ids...]",
+    summary: "Stop components and services without removing them",
+    description:
+      "Without ids: all of them, from the sources down. An id names a component, a service, or one instance such as enrich-2. The control plane stays, and with it what it knows.",
+    examples: [
+      ["flowctl stop", "the whole pipeline"],
+      ["flowctl stop enrich-2", "one instance"],
+    ],
+    exitCodes: EXIT_CODES,
+  });
+  timeoutOption(command, "end whatever has not stopped after this long");
+  return lifecycle(cli, command, async (context, target, ids, flags) => {
+    const { deps, signal } = context;
+    const access = new ControlPlaneAccess(deps, target.driver, target.name);
+    const record = target.file === undefined ? await access.record(signal) : undefined;
+    access.close();
+    const progress = await context.progress();
+    const release = deps.interrupts.answerSecond();
+    try {
+      return await windDown({
+        driver: target.driver,
+        pipeline: target.name,
+        depths: depthsOf(target.file, record),
+        mode: "stop",
+        volumes: false,
+        select: ids,
+        clock: deps.clock,
+        progress: progress.sink,
+        hurry: hurryAfter(flags.timeout, deps.interrupts.first),
+        onHurry: () => undefined,
+      });
+    } finally {
+      release();
+      progress.stop();
+    }
+  });
+}
+
+export function startCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "start [ids...]",
+    summary: "Start components and services that were stopped",
+    description:
+      "Without ids: all that do not run. Starts what is there as it is; `up` also applies changes of the file.",
+    examples: [
+      ["flowctl start", "the whole pipeline"],
+      ["flowctl start enrich", "all instances of a component"],
+    ],
+    exitCodes: EXIT_CODES,
+  });
+  return lifecycle(cli, command, (context, target, ids) =>
+    execute(context, target, (observed) => planStart(target.name, observed, ids)),
+  );
+}
+
+export function restartCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "restart [ids...]",
+    summary: "Restart components and services",
+    description:
+      "Without ids: all of them. A completed component runs again, from its last checkpoint. No event is lost: what was not acknowledged is sent again.",
+    examples: [
+      ["flowctl restart enrich", "all instances of a component"],
+      ["flowctl restart enrich-1", "one instance"],
+    ],
+    exitCodes: EXIT_CODES,
+  });
+  return lifecycle(cli, command, (context, target, ids) =>
+    execute(context, target, (observed) => planRestart(target.name, observed, ids)),
+  );
+}
+
+type Target = Awaited<ReturnType<typeof findTarget>>;
+type Action = (context: CommandContext, target: Target, ids: readonly string[], flags: LifecycleFlags) => Promise<Plan>;
+
+function lifecycle(cli: Cli, command: Command, action: Action): Command {
+  jsonOption(quietOption(progressOption(pipelineOptions(command))));
+  return handle<[readonly string[]], LifecycleFlags>(cli, command, async (context, [ids], flags) => {
+    const target = await findTarget(context);
+    const plan = await action(context, target, ids, flags);
+    if (context.output.json) context.output.printJson({ driver: target.driver.name, ...planDocument(plan) });
+    else if (isEmpty(plan)) context.output.say(`${target.name}: nothing to do`);
+    return ExitCode.ok;
+  });
+}
+
+async function execute(
+  context: CommandContext,
+  target: Target,
+  planFor: (observed: readonly ObservedResource[]) => Plan,
+): Promise<Plan> {
+  const { deps, signal } = context;
+  const plan = planFor(await target.driver.observe(target.name, signal));
+  const progress = await context.progress();
+  try {
+    await executePlan(plan, { driver: target.driver, clock: deps.clock, signal, progress: progress.sink });
+  } finally {
+    progress.stop();
+  }
+  return plan;
+}

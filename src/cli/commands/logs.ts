@@ -1,0 +1,105 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import { LogPrinter } from "../display/log-printer.ts";
+import { parseSpan } from "../display/quantities.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { checkLogSelection } from "../log-selection.ts";
+import { type Flags, LOG_LEVELS } from "../settings.ts";
+import { findTarget } from "../target.ts";
+import { LogFollower } from "../up/follow-logs.ts";
+
+interface LogsFlags extends Flags {
+  readonly follow?: boolean;
+  readonly tail?: number | undefined;
+  readonly since?: SinceFlag;
+  readonly timestamps?: boolean;
+  readonly prefix?: boolean;
+  readonly level?: "debug" | "info" | "warn" | "error";
+}
+
+/** Milliseconds before now, or a moment in Unix milliseconds. */
+type SinceFlag = { readonly ago: number } | { readonly at: number };
+
+export function logsCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "logs [ids...]",
+    summary: "Show what components and services logged",
+    description:
+      "Without ids: all components and services. An id names a component, a service, one instance such as enrich-2, or control-plane.",
+    examples: [
+      ["flowctl logs -f", "everything, as it comes"],
+      ["flowctl logs enrich --tail 20", "the last 20 lines of each instance of enrich"],
+      ["flowctl logs --since 5m --level warn", "what went wrong of late"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
+  });
+  pipelineOptions(command, false)
+    .option("-f, --follow", "go on as more is logged")
+    .addOption(new Option("--tail <lines>", "lines per instance from the end, or all").argParser(parseTail))
+    .addOption(
+      new Option("--since <when>", "a moment (2026-01-31T12:00:00Z) or a span before now (5m)").argParser(parseSince),
+    )
+    .addOption(new Option("--level <level>", "hide structured lines below this level").choices([...LOG_LEVELS]))
+    .option("-t, --timestamps", "show the time of each line")
+    .option("--no-prefix", "do not show which instance logged a line");
+  jsonOption(command);
+  return handle<[readonly string[]], LogsFlags>(cli, command, logs);
+}
+
+async function logs(context: CommandContext, [ids]: [readonly string[]], flags: LogsFlags): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  const { name, driver } = await findTarget(context);
+  const observed = await driver.observe(name, signal);
+  checkLogSelection(observed, ids);
+  const printer = new LogPrinter(output, {
+    timestamps: flags.timestamps ?? false,
+    prefix: flags.prefix ?? true,
+    ...(flags.level === undefined ? {} : { level: flags.level }),
+    names: observed
+      .filter(
+        ({ kind, owner }) => (kind === "component" || kind === "service") && (ids.length === 0 || ids.includes(owner)),
+      )
+      .map(({ owner, index }) => `${owner}-${index}`),
+  });
+  const since =
+    flags.since === undefined ? undefined : "at" in flags.since ? flags.since.at : deps.clock.now() - flags.since.ago;
+  const options = {
+    select: ids,
+    ...(flags.tail === undefined ? {} : { tail: flags.tail }),
+    ...(since === undefined ? {} : { since }),
+  };
+  if (flags.follow !== true) {
+    for await (const line of driver.logs(name, { ...options, follow: false }, signal)) printer.print(line);
+    return ExitCode.ok;
+  }
+  const follower = new LogFollower({
+    driver,
+    pipeline: name,
+    ...options,
+    clock: deps.clock,
+    print: (line) => printer.print(line),
+    onBreak: (error) => output.warn(`the log stream broke and is taken up again: ${error.message}`),
+  });
+  follower.start();
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await follower.stop();
+  return ExitCode.ok;
+}
+
+function parseTail(text: string): number | undefined {
+  if (text === "all") return undefined;
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("Give a number of lines, or all.");
+  return Number(text);
+}
+
+function parseSince(text: string): SinceFlag {
+  const ago = /^\d+$/.test(text) ? undefined : parseSpan(text);
+  if (ago !== undefined) return { ago };
+  const at = Date.parse(text);
+  if (Number.isNaN(at))
+    throw new InvalidArgumentError("Give a moment such as 2026-01-31T12:00:00Z, or a span such as 5m.");
+  return { at };
+}

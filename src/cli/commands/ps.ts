@@ -1,0 +1,85 @@
+import type { Command } from "commander";
+import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import type { Output } from "../display/output.ts";
+import { humanCount, humanDuration } from "../display/quantities.ts";
+import { type Column, renderTable } from "../display/table.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { type InstanceView, viewInstances } from "../instances.ts";
+import type { Flags } from "../settings.ts";
+import { allPipelines, findTarget } from "../target.ts";
+
+interface PsFlags extends Flags {
+  readonly all?: boolean;
+}
+
+export function psCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "ps [pipeline]",
+    summary: "List the instances of a pipeline, running or not",
+    examples: [
+      ["flowctl ps", "the pipeline of this folder, or the only one there is"],
+      ["flowctl ps -a", "every pipeline on this host, on every driver"],
+      ["flowctl ps quakes --json", "for machines"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
+  });
+  pipelineOptions(command).option("-a, --all", "every pipeline on this host");
+  jsonOption(command);
+  return handle<[string | undefined], PsFlags>(cli, command, ps);
+}
+
+async function ps(context: CommandContext, [argument]: [string | undefined], flags: PsFlags): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  const wanted = flags.all
+    ? await allPipelines(context)
+    : [await findTarget(context, argument)].map(({ name, driver }) => ({ pipeline: name, driver }));
+  const found = await Promise.all(
+    wanted.map(async ({ pipeline, driver }) => (await viewInstances(deps, driver, pipeline, signal)).instances),
+  );
+  const instances = found.flat();
+  if (output.json) output.printJson(instances);
+  else if (instances.length === 0) output.say("Nothing runs");
+  else output.print(renderTable(columns(output, flags.all ?? false), instances, output));
+  return ExitCode.ok;
+}
+
+function columns(output: Output, all: boolean): readonly Column<InstanceView>[] {
+  const number = (value: number | undefined): string => (value === undefined ? "-" : humanCount(value));
+  const where: readonly Column<InstanceView>[] = [
+    { title: "PIPELINE", value: ({ pipeline }) => pipeline },
+    { title: "DRIVER", value: ({ driver }) => driver },
+  ];
+  return [
+    ...(all ? where : []),
+    { title: "INSTANCE", value: ({ instance }) => instance },
+    { title: "TYPE", value: ({ type }) => type },
+    { title: "STATE", value: ({ state }) => paintState(state, output) },
+    { title: "RESTARTS", align: "right", value: ({ restarts }) => number(restarts) },
+    {
+      title: "IN",
+      align: "right",
+      value: ({ metrics, type }) => number(type === "source" ? undefined : metrics?.eventsIn),
+    },
+    {
+      title: "OUT",
+      align: "right",
+      value: ({ metrics, type }) => number(type === "sink" ? undefined : metrics?.eventsOut),
+    },
+    { title: "DROPPED", align: "right", value: ({ metrics }) => number(metrics?.eventsDropped) },
+    {
+      title: "UPTIME",
+      align: "right",
+      value: ({ uptimeMs }) => (uptimeMs === undefined ? "-" : humanDuration(uptimeMs)),
+    },
+    { title: "PORTS", value: ({ ports }) => ports.join(", ") },
+  ];
+}
+
+/** A state in the colour of how good it is. */
+export function paintState(state: string, output: Output): string {
+  const { paint } = output;
+  if (/^(healthy|running|completed)$/.test(state)) return paint.green(state);
+  if (/^(starting|created|stopping|restarting|degraded|paused)$/.test(state)) return paint.yellow(state);
+  if (state === "stopped") return paint.dim(state);
+  return paint.red(state);
+}

@@ -1,0 +1,56 @@
+import { type Command, InvalidArgumentError } from "commander";
+import { isEmpty } from "../../planner/plan.ts";
+import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
+import {
+  type Cli,
+  type CommandContext,
+  describe,
+  handle,
+  jsonOption,
+  pipelineOptions,
+  progressOption,
+  quietOption,
+  scaleArgument,
+} from "../command.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { startPrepared } from "../up/attach.ts";
+import { prepareUp } from "../up/bring-up.ts";
+
+export function scaleCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "scale",
+    summary: "Change how many instances of components run",
+    description:
+      "Starts or gracefully stops instances; the others go on. Needs the pipeline file. The next `up` goes back to the numbers of the file unless it gets --scale, too.",
+    examples: [["flowctl scale enrich=3 publish=2", "three instances of enrich, two of publish"]],
+    exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound],
+  });
+  command.argument("<id=n...>", "components and their numbers of instances", parsePairs);
+  jsonOption(quietOption(progressOption(pipelineOptions(command))));
+  return handle<[Readonly<Record<string, number>>], Flags>(cli, command, scale);
+}
+
+function parsePairs(text: string, previous: Readonly<Record<string, number>> | undefined) {
+  if (text === "") throw new InvalidArgumentError("Give a component and a number, such as enrich=3.");
+  return scaleArgument(text, previous);
+}
+
+async function scale(context: CommandContext, [numbers]: [Readonly<Record<string, number>>]): Promise<ExitCode> {
+  const { output } = context;
+  const prepared = await prepareUp(context, [], {
+    build: false,
+    dryRun: false,
+    forceRecreate: false,
+    scale: numbers,
+    only: new Set(Object.keys(numbers)),
+  });
+  try {
+    await startPrepared(context, prepared);
+  } finally {
+    prepared.access.close();
+  }
+  if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
+  else if (!isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan).split("\n").at(-1) ?? "");
+  return ExitCode.ok;
+}

@@ -1,0 +1,97 @@
+import type { Command } from "commander";
+import type { ComponentRecord, InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
+import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
+import type { Output } from "../display/output.ts";
+import { humanCount, humanDuration, humanRate } from "../display/quantities.ts";
+import { renderTable } from "../display/table.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { Flags } from "../settings.ts";
+import { type SlowComponent, slowComponents } from "../slow-components.ts";
+import { findTarget } from "../target.ts";
+import { paintState } from "./ps.ts";
+
+export function statusCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "status [pipeline]",
+    summary: "Show the state of a pipeline: topology, rates, and what is slow",
+    description: "Numbers are as of each component's last heartbeat; rates are averages since it registered.",
+    examples: [
+      ["flowctl status", "the pipeline of this folder, or the only one there is"],
+      ["flowctl status quakes --json", "the whole record for machines"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
+  });
+  jsonOption(pipelineOptions(command));
+  return handle<[string | undefined], Flags>(cli, command, status);
+}
+
+async function status(context: CommandContext, [argument]: [string | undefined]): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  const { name, driver } = await findTarget(context, argument);
+  const access = new ControlPlaneAccess(deps, driver, name);
+  try {
+    const record = await access.call(signal, (client, inner) => client.getPipeline(inner));
+    const slow = slowComponents(record);
+    if (output.json) output.printJson({ ...record, slow });
+    else output.print(render(record, slow, deps.clock.now(), output));
+    return ExitCode.ok;
+  } finally {
+    access.close();
+  }
+}
+
+function render(record: PipelineRecord, slow: readonly SlowComponent[], now: number, output: Output): string {
+  const { paint } = output;
+  const until = record.finishedAt ?? now;
+  const lines = [
+    `${paint.bold(record.name)} ${paintState(record.state, output)}${record.reason === "" ? "" : `: ${record.reason}`}`,
+    paint.dim(`on ${record.driver}, for ${humanDuration(until - record.startedAt)}`),
+    "",
+    renderTable(
+      [
+        { title: "COMPONENT", value: ({ id }) => id },
+        { title: "TYPE", value: ({ type }) => type },
+        { title: "FROM", value: ({ connections }) => connections.upstream.join(", ") || "-" },
+        { title: "STATE", value: ({ state }) => paintState(state, output) },
+        { title: "INSTANCES", align: "right", value: (one) => `${up(one)}/${one.desiredInstances}` },
+        { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn", until)) },
+        { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut", until)) },
+        { title: "IN FLIGHT", align: "right", value: (one) => humanCount(total(one, "inFlight")) },
+        { title: "FAILED", align: "right", value: (one) => humanCount(total(one, "eventsFailed")) },
+        { title: "HELD UP", align: "right", value: (one) => share(worst(one)) },
+      ],
+      record.components,
+      output,
+    ),
+  ];
+  const unwell = record.components.flatMap(({ instances }) => instances.filter(({ reason }) => reason !== ""));
+  if (unwell.length > 0) lines.push("");
+  for (const { id, state, reason } of unwell) lines.push(`${id} is ${paintState(state, output)}: ${reason}`);
+  if (slow.length > 0) lines.push("");
+  for (const { id, holdsUp, share: held, waiting } of slow) {
+    lines.push(
+      `${paint.yellow(id)} is slow: ${holdsUp} could not send ${share(held)} of the time, ${humanCount(waiting)} events wait`,
+    );
+  }
+  return lines.join("\n");
+}
+
+const up = ({ instances }: ComponentRecord): number =>
+  instances.filter(({ state }) => state === "healthy" || state === "degraded" || state === "completed").length;
+
+const total = ({ instances }: ComponentRecord, key: "eventsIn" | "eventsOut" | "inFlight" | "eventsFailed"): number =>
+  instances.reduce((sum, { metrics }) => sum + metrics[key], 0);
+
+const worst = ({ instances }: ComponentRecord): number =>
+  Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));
+
+const share = (part: number): string => (part < 0.005 ? "-" : `${Math.round(part * 100)}%`);
+
+function rate(component: ComponentRecord, key: "eventsIn" | "eventsOut", until: number): string {
+  const count = total(component, key);
+  const since = Math.min(...component.instances.map(({ registeredAt }) => registeredAt).filter((at) => at > 0));
+  const seconds = (until - since) / 1000;
+  if (!Number.isFinite(seconds) || seconds <= 0 || component.state === "completed") return humanCount(count);
+  return `${humanCount(count)} (${humanRate(count / seconds)})`;
+}

@@ -1,0 +1,173 @@
+import type { Command, Option } from "commander";
+
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
+
+/** What can be typed after one command path: its subcommands and options. */
+interface Entry {
+  /** Without the program's name; empty for the program itself. */
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly summary: string }[];
+  readonly options: readonly OptionEntry[];
+}
+
+interface OptionEntry {
+  readonly flags: readonly string[];
+  readonly summary: string;
+  readonly takesValue: boolean;
+  readonly choices: readonly string[];
+}
+
+/**
+ * A completion script made from the commands themselves: subcommands, options, the values an option can have, file
+ * names elsewhere. It works by itself: nothing is asked of flowctl while completing.
+ */
+export function completionScript(shell: Shell, program: Command): string {
+  const entries = entriesOf(program, "");
+  const name = program.name();
+  switch (shell) {
+    case "bash":
+      return bash(name, entries);
+    case "zsh":
+      return zsh(name, entries);
+    case "fish":
+      return fish(name, entries);
+  }
+}
+
+function entriesOf(command: Command, path: string): readonly Entry[] {
+  const help = command.createHelp();
+  const commands = help.visibleCommands(command);
+  const own: Entry = {
+    path,
+    commands: commands.map((child) => ({ name: child.name(), summary: child.summary() || child.description() })),
+    options: help.visibleOptions(command).map(optionEntry),
+  };
+  const inner = commands
+    .filter((child) => child.name() !== "help")
+    .flatMap((child) => entriesOf(child, path === "" ? child.name() : `${path} ${child.name()}`));
+  return [own, ...inner];
+}
+
+function optionEntry(option: Option): OptionEntry {
+  return {
+    flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null),
+    summary: option.description,
+    takesValue: option.required || option.optional,
+    choices: option.argChoices ?? [],
+  };
+}
+
+function bash(name: string, entries: readonly Entry[]): string {
+  const words = ({ commands, options }: Entry): string =>
+    [...commands.map((command) => command.name), ...options.flatMap(({ flags }) => flags)].join(" ");
+  const choices = new Map<string, string>();
+  for (const { options } of entries) {
+    for (const option of options) {
+      if (option.choices.length > 0) for (const flag of option.flags) choices.set(flag, option.choices.join(" "));
+    }
+  }
+  const paths = entries.map((entry) => `    "${entry.path}") words="${words(entry)}" ;;`);
+  const values = [...choices].map(
+    ([flag, list]) => `    ${flag}) COMPREPLY=($(compgen -W "${list}" -- "$current")); return ;;`,
+  );
+  const known = entries.filter(({ path }) => path !== "").map(({ path }) => `"${path}"`);
+  return `# bash completion for ${name}
+_${name}() {
+  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
+  local path="" word candidate words
+  case "$previous" in
+${values.join("\n")}
+  esac
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    candidate="\${path:+$path }$word"
+    case "$candidate" in
+    ${known.join("|")}) path="$candidate" ;;
+    esac
+  done
+  case "$path" in
+${paths.join("\n")}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  if [ \${#COMPREPLY[@]} -eq 0 ]; then
+    COMPREPLY=($(compgen -f -- "$current"))
+  fi
+}
+complete -o filenames -F _${name} ${name}
+`;
+}
+
+function zsh(name: string, entries: readonly Entry[]): string {
+  const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+  const described = (text: string, summary: string): string =>
+    quote(`${text.replaceAll(":", "\\:")}:${summary.replaceAll(":", "\\:")}`);
+  const cases = entries.map(({ path, commands, options }) => {
+    const list = [
+      ...commands.map((command) => described(command.name, command.summary)),
+      ...options.flatMap(({ flags, summary }) => flags.map((flag) => described(flag, summary))),
+    ];
+    return `    ${quote(path)}) candidates=(${list.join(" ")}) ;;`;
+  });
+  const values = new Map<string, readonly string[]>();
+  for (const { options } of entries) {
+    for (const option of options) {
+      if (option.choices.length > 0) for (const flag of option.flags) values.set(flag, option.choices);
+    }
+  }
+  const valueCases = [...values].map(
+    ([flag, list]) => `    ${flag}) compadd -- ${list.map(quote).join(" ")}; return ;;`,
+  );
+  const known = entries.filter(({ path }) => path !== "").map(({ path }) => quote(path));
+  return `#compdef ${name}
+# zsh completion for ${name}
+_${name}() {
+  local path_="" word candidate
+  local -a candidates
+  case "\${words[CURRENT-1]}" in
+${valueCases.join("\n")}
+  esac
+  for word in "\${words[@]:1:$((CURRENT-2))}"; do
+    candidate="\${path_:+$path_ }$word"
+    case "$candidate" in
+    ${known.join("|")}) path_="$candidate" ;;
+    esac
+  done
+  case "$path_" in
+${cases.join("\n")}
+  esac
+  _describe '${name}' candidates || _files
+  [[ "\${words[CURRENT]}" == -* ]] || _files
+}
+if [ "\${funcstack[1]}" = "_${name}" ]; then
+  _${name} "$@"
+else
+  compdef _${name} ${name}
+fi
+`;
+}
+
+function fish(name: string, entries: readonly Entry[]): string {
+  const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+  const lines = [`# fish completion for ${name}`];
+  for (const { path, commands, options } of entries) {
+    const condition = conditionOf(path, commands);
+    for (const command of commands) {
+      lines.push(`complete -c ${name} -n ${quote(condition)} -a ${command.name} -d ${quote(command.summary)}`);
+    }
+    for (const { flags, summary, takesValue, choices } of options) {
+      const parts = flags.map((flag) => (flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`));
+      if (choices.length > 0) parts.push("-x", "-a", quote(choices.join(" ")));
+      else if (takesValue) parts.push("-r");
+      const where = path === "" ? "__fish_use_subcommand" : `__fish_seen_subcommand_from ${path.split(" ").at(-1)}`;
+      lines.push(`complete -c ${name} -n ${quote(where)} ${parts.join(" ")} -d ${quote(summary)}`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function conditionOf(path: string, commands: Entry["commands"]): string {
+  if (path === "") return "__fish_use_subcommand";
+  const others = commands.map(({ name }) => name).join(" ");
+  const seen = `__fish_seen_subcommand_from ${path.split(" ").at(-1)}`;
+  return others === "" ? seen : `${seen}; and not __fish_seen_subcommand_from ${others}`;
+}

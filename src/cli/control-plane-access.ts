@@ -1,0 +1,99 @@
+import type { ControlPlaneClient } from "../client/client.ts";
+import type { Driver } from "../drivers/driver.ts";
+import { cancelled } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { PipelineRecord } from "../protocol/records.ts";
+import type { CliDependencies } from "./dependencies.ts";
+
+/** How long one call may take before the control plane counts as away, in milliseconds. */
+const CALL_DEADLINE = 5_000;
+
+/**
+ * The control plane of one pipeline, found through its driver, and found again at another address after it was away.
+ * Close it when done.
+ */
+export class ControlPlaneAccess {
+  readonly #deps: Pick<CliDependencies, "connect" | "clock">;
+  readonly #driver: Driver;
+  readonly #pipeline: string;
+  #client: ControlPlaneClient | undefined;
+
+  constructor(deps: Pick<CliDependencies, "connect" | "clock">, driver: Driver, pipeline: string) {
+    this.#deps = deps;
+    this.#driver = driver;
+    this.#pipeline = pipeline;
+  }
+
+  /** One call. Rejects with kind `unavailable` when no control plane runs or none answers within 5 s. */
+  async call<T>(
+    signal: AbortSignal,
+    what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.client(signal);
+    const deadline = AbortSignal.timeout(CALL_DEADLINE);
+    try {
+      return await what(client, AbortSignal.any([signal, deadline]));
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal);
+      const failure = deadline.aborted ? this.#away(error) : error;
+      if (isAway(failure)) this.close();
+      throw failure;
+    }
+  }
+
+  /** The record of the pipeline; undefined when no control plane answers. */
+  async record(signal: AbortSignal): Promise<PipelineRecord | undefined> {
+    try {
+      return await this.call(signal, (client, inner) => client.getPipeline(inner));
+    } catch (error) {
+      if (isAway(error) || (error instanceof FlowctlError && error.kind === "not-found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** The same call again and again while nothing answers, for at most `withinMs`. */
+  async persistently<T>(
+    withinMs: number,
+    signal: AbortSignal,
+    what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const end = this.#deps.clock.now() + withinMs;
+    for (;;) {
+      try {
+        return await this.call(signal, what);
+      } catch (error) {
+        if (!isAway(error) || this.#deps.clock.now() >= end) throw error;
+        await this.#deps.clock.sleep(100, signal);
+      }
+    }
+  }
+
+  /** A client for streams. Rejects with `cli/no-control-plane` when none runs. */
+  async client(signal: AbortSignal): Promise<ControlPlaneClient> {
+    if (this.#client !== undefined) return this.#client;
+    const endpoint = await this.#driver.controlPlane(this.#pipeline, signal);
+    if (endpoint === undefined) throw this.#away(undefined);
+    this.#client = await this.#deps.connect(endpoint);
+    return this.#client;
+  }
+
+  close(): void {
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  #away(cause: unknown): FlowctlError {
+    return new FlowctlError({
+      code: "cli/no-control-plane",
+      kind: "unavailable",
+      message: `The control plane of ${this.#pipeline} does not answer`,
+      fix: `Look at it with \`flowctl -p ${this.#pipeline} logs control-plane\`, or start it with \`flowctl up\``,
+      cause,
+    });
+  }
+}
+
+/** Whether an error says that nobody answered, rather than that somebody refused. */
+export function isAway(error: unknown): boolean {
+  return error instanceof FlowctlError && (error.kind === "unavailable" || error.kind === "timeout");
+}

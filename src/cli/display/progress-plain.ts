@@ -1,0 +1,19 @@
+import type { Output } from "./output.ts";
+import type { ProgressRenderer } from "./progress.ts";
+
+/** One line whenever what is said of a subject changes; fractions alone make no new line. */
+export function plainProgress(output: Output): ProgressRenderer {
+  const said = new Map<string, string>();
+  let stopped = false;
+  return {
+    sink: ({ subject, status, text }) => {
+      if (stopped || said.get(subject) === text) return;
+      said.set(subject, text);
+      const line = `${subject} ${text}`;
+      output.stderr.write(`${status === "failed" ? output.paintError.red(line) : line}\n`);
+    },
+    stop: () => {
+      stopped = true;
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import type { ProgressSink } from "../../drivers/driver.ts";
+import type { ProgressMode } from "../settings.ts";
+import type { Output } from "./output.ts";
+import { jsonProgress } from "./progress-json.ts";
+import { plainProgress } from "./progress-plain.ts";
+import { ttyProgress } from "./progress-tty.ts";
+
+/** Shows progress events. `stop` has to be called before anything else is written; afterwards events are ignored. */
+export interface ProgressRenderer {
+  readonly sink: ProgressSink;
+  stop(): void;
+}
+
+/** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`. Quiet and JSON output show none by default. */
+export async function createProgress(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
+  switch (resolveMode(output, mode)) {
+    case "tty":
+      return ttyProgress(output);
+    case "plain":
+      return plainProgress(output);
+    case "json":
+      return jsonProgress(output);
+    default:
+      return { sink: () => undefined, stop: () => undefined };
+  }
+}
+
+function resolveMode(output: Output, mode: ProgressMode): ProgressMode {
+  if (mode !== "auto") return mode;
+  if (output.quiet || output.json) return "quiet";
+  return output.stderr.isTTY === true ? "tty" : "plain";
+}

@@ -1,0 +1,54 @@
+/** A span of time for people, in at most two units: `850ms`, `4.2s`, `3m 12s`, `2d 4h`. */
+export function humanDuration(ms: number): string {
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)}s`;
+  const seconds = Math.round(ms / 1000);
+  const units = [
+    [Math.floor(seconds / 86_400), "d"],
+    [Math.floor((seconds % 86_400) / 3600), "h"],
+    [Math.floor((seconds % 3600) / 60), "m"],
+    [seconds % 60, "s"],
+  ] as const;
+  const first = units.findIndex(([count]) => count > 0);
+  return units
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count}${unit}`)
+    .join(" ");
+}
+
+/** A count with thousands separated: `1,234,567`. */
+export function humanCount(count: number): string {
+  return Math.round(count).toLocaleString("en-US");
+}
+
+/** Events a second: `0`, `0.3/s`, `48/s`, `1,250/s`. */
+export function humanRate(perSecond: number): string {
+  if (perSecond <= 0) return "0";
+  return perSecond < 10 ? `${perSecond.toFixed(1)}/s` : `${humanCount(perSecond)}/s`;
+}
+
+/** Bytes in binary units: `512 B`, `3.4 MiB`. */
+export function humanBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** A span in seconds as typed: `30`, `90s`, `1m30s`, `500ms`. Returns milliseconds; undefined when it is no span. */
+export function parseSpan(text: string): number | undefined {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
+  let total = 0;
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
+    total += Number(count) * (UNIT_MS[unit as keyof typeof UNIT_MS] ?? 0);
+  }
+  return total;
+}
+
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -1,0 +1,89 @@
+import { access, readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { LoadResult } from "../pipeline/load-pipeline.ts";
+import type { Pipeline } from "../pipeline/pipeline.ts";
+import type { Problem } from "../pipeline/problem.ts";
+import type { CommandContext } from "./command.ts";
+import { problemReport } from "./display/problem-report.ts";
+
+/** The error of a pipeline file with mistakes: it carries all of them, and the texts that they quote. */
+export class InvalidPipeline extends FlowctlError {
+  readonly problems: readonly Problem[];
+  readonly texts: ReadonlyMap<string, string>;
+
+  constructor(problems: readonly Problem[], texts: ReadonlyMap<string, string>) {
+    const errors = problems.filter(({ severity }) => severity === "error");
+    const first = errors[0];
+    super({
+      code: "cli/invalid-pipeline",
+      kind: "invalid",
+      message: `${errors.length} ${errors.length === 1 ? "mistake" : "mistakes"} in the pipeline file`,
+      ...(first === undefined ? {} : { position: first.position }),
+    });
+    this.problems = problems;
+    this.texts = texts;
+  }
+}
+
+/** Loads the pipeline that arguments, flags and environment name, or the one found from the working directory up. */
+export async function load(context: CommandContext, files: readonly string[] = []): Promise<LoadResult> {
+  const { deps, settings, signal } = context;
+  const { loadPipeline } = await import("../pipeline/load-pipeline.ts");
+  const named = files.length > 0 ? files : settings.files;
+  const paths = named.length > 0 ? named : await discovered(deps.cwd);
+  return loadPipeline({
+    files: paths.map((path) => (path === "-" ? path : resolve(deps.cwd, path))),
+    ...(paths.length === 0 ? { directory: deps.cwd } : {}),
+    env: deps.env,
+    profiles: settings.profiles,
+    envFile: settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile),
+    catalog: await deps.catalog(),
+    driver: settings.driver,
+    name: settings.name,
+    stdin: paths.includes("-") ? await deps.readStdin() : undefined,
+    signal,
+  });
+}
+
+/** The same, for commands that need a valid one: shows warnings, rejects with InvalidPipeline. */
+export async function loadValid(context: CommandContext, files: readonly string[] = []): Promise<Pipeline> {
+  const loaded = await load(context, files);
+  if (!loaded.ok) throw new InvalidPipeline(loaded.problems, loaded.texts);
+  if (loaded.warnings.length > 0) {
+    context.output.say(problemReport(loaded.warnings, loaded.texts, context.errorView));
+  }
+  return loaded.pipeline;
+}
+
+/** The pipeline file in `directory` or the nearest folder above it that has one. */
+async function discovered(directory: string): Promise<readonly string[]> {
+  const path = await findPipelineFile(directory);
+  return path === undefined ? [] : [path];
+}
+
+/** Absolute path of the pipeline file that a command without `-f` is about; undefined when there is none. */
+export async function findPipelineFile(directory: string): Promise<string | undefined> {
+  const { discoverPipelineFile } = await import("../pipeline/load-pipeline.ts");
+  for (let folder = resolve(directory); ; folder = dirname(folder)) {
+    const path = await discoverPipelineFile(folder);
+    if (path !== undefined || folder === dirname(folder)) return path;
+  }
+}
+
+/** The environment with the variables of the pipeline's `.env` file below it, as interpolation sees it. */
+export async function withEnvFile(
+  context: CommandContext,
+  pipeline: Pick<Pipeline, "directory">,
+): Promise<Readonly<Record<string, string | undefined>>> {
+  const { deps, settings } = context;
+  const path = settings.envFile === undefined ? join(pipeline.directory, ".env") : resolve(deps.cwd, settings.envFile);
+  const there = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!there) return deps.env;
+  const { parseEnvFile } = await import("../pipeline/source/env-file.ts");
+  const values = parseEnvFile(await readFile(path, "utf8"), (name) => deps.env[name]);
+  return { ...Object.fromEntries(values), ...deps.env };
+}

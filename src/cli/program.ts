@@ -1,0 +1,63 @@
+import { Command } from "commander";
+import type { Cli } from "./command.ts";
+import { completionCommand } from "./commands/completion.ts";
+import { componentCommand } from "./commands/component.ts";
+import { configCommand } from "./commands/config.ts";
+import { downCommand } from "./commands/down.ts";
+import { eventsCommand } from "./commands/events.ts";
+import { graphCommand } from "./commands/graph.ts";
+import { initCommand } from "./commands/init.ts";
+import { inspectCommand } from "./commands/inspect.ts";
+import { restartCommand, startCommand, stopCommand } from "./commands/lifecycle.ts";
+import { logsCommand } from "./commands/logs.ts";
+import { psCommand } from "./commands/ps.ts";
+import { runCommand } from "./commands/run.ts";
+import { scaleCommand } from "./commands/scale.ts";
+import { statusCommand } from "./commands/status.ts";
+import { upCommand } from "./commands/up.ts";
+import { validateCommand } from "./commands/validate.ts";
+import { versionCommand } from "./commands/version.ts";
+import { waitCommand } from "./commands/wait.ts";
+import { describeExitCodes } from "./exit-codes.ts";
+
+/** The whole command line. Parsing it runs the command; it throws CommanderError instead of ending the process. */
+export function buildProgram(cli: Cli): Command {
+  const program = new Command("flowctl")
+    .description(
+      "Runs streaming data pipelines from one Compose-like file, on Docker and on local processes.\n\nFlags beat FLOWCTL_* variables, which beat ~/.config/flowctl/config.yaml, which beats defaults.",
+    )
+    .version(`flowctl ${cli.deps.version}`, "-V, --version", "print the version")
+    .helpCommand("help [command]", "show the help of a command")
+    .showSuggestionAfterError(true)
+    .showHelpAfterError("(see flowctl --help)")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  flowctl init demo && cd demo && flowctl run  a first pipeline, from nothing to its summary\n  flowctl up pipeline.yaml                     start it and follow it; Ctrl-C stops it gracefully\n\nExit codes:\n${describeExitCodes().join("\n")}\n`,
+    );
+  const groups: readonly (readonly [string, readonly Command[]])[] = [
+    ["Run:", [upCommand(cli), runCommand(cli), downCommand(cli), waitCommand(cli)]],
+    ["Look:", [psCommand(cli), logsCommand(cli), statusCommand(cli), eventsCommand(cli), inspectCommand(cli)]],
+    ["Change:", [startCommand(cli), stopCommand(cli), restartCommand(cli), scaleCommand(cli)]],
+    ["Write:", [initCommand(cli), validateCommand(cli), configCommand(cli), graphCommand(cli), componentCommand(cli)]],
+    ["Other:", [versionCommand(cli), completionCommand(cli)]],
+  ];
+  for (const [title, commands] of groups) {
+    for (const command of commands) program.addCommand(command.helpGroup(title));
+  }
+  return inherit(program, cli);
+}
+
+/** Every command throws instead of ending the process, and writes to the injected streams. */
+function inherit(command: Command, cli: Cli): Command {
+  const { stdout, stderr } = cli.deps;
+  command.exitOverride().configureOutput({
+    writeOut: (text) => void stdout.write(text),
+    writeErr: (text) => void stderr.write(text),
+    getOutHelpWidth: () => stdout.columns ?? 100,
+    getErrHelpWidth: () => stderr.columns ?? 100,
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  for (const child of command.commands) inherit(child, cli);
+  return command;
+}

@@ -1,0 +1,91 @@
+import { CommanderError } from "commander";
+import { FlowctlError } from "../foundation/errors.ts";
+import { isDebugging } from "./command.ts";
+import type { CliDependencies } from "./dependencies.ts";
+import { createOutput } from "./display/output.ts";
+import { errorDocument, renderError } from "./display/render-error.ts";
+import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "./exit-codes.ts";
+import { InvalidPipeline } from "./load.ts";
+import { buildProgram } from "./program.ts";
+
+/**
+ * Runs the command line (`args` without program and script) and returns its exit code. Errors are shown on standard
+ * error, for `--json` as one JSON object. Never rejects, never ends the process.
+ */
+export async function runCli(args: readonly string[], deps: CliDependencies): Promise<ExitCode> {
+  let code: ExitCode = ExitCode.ok;
+  const program = buildProgram({
+    deps,
+    finish: (finished) => {
+      code = finished;
+    },
+  });
+  const json = asksForJson(args, deps.env);
+  // What commander says of a wrong command has to be an object, too, where objects are asked for.
+  if (json) silence(program);
+  try {
+    if (args.length === 0) {
+      program.outputHelp();
+      return ExitCode.ok;
+    }
+    await program.parseAsync([...args], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return ExitCode.ok;
+      if (json) report(usageError(error), deps, json);
+      return ExitCode.usage;
+    }
+    await report(error, deps, json);
+    return exitCodeOf(error);
+  }
+}
+
+async function report(error: unknown, deps: CliDependencies, json: boolean): Promise<void> {
+  const { stdout, stderr, env, cwd } = deps;
+  if (error instanceof FlowctlError && error.code === OUTPUT_CLOSED) return;
+  if (error instanceof InvalidPipeline) return reportInvalid(error, deps, json);
+  if (json) {
+    stderr.write(`${JSON.stringify(errorDocument(error))}\n`);
+    return;
+  }
+  const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
+  if (error instanceof FlowctlError && error.kind === "cancelled") {
+    stderr.write(`${paintError.yellow("interrupted")}\n`);
+    return;
+  }
+  stderr.write(`${renderError(error, { paint: paintError, cwd, debug: isDebugging(env) })}\n`);
+}
+
+async function reportInvalid(error: InvalidPipeline, deps: CliDependencies, json: boolean): Promise<void> {
+  const { stdout, stderr, env, cwd } = deps;
+  if (json) {
+    const { problemRecords } = await import("../pipeline/render/render-problems.ts");
+    stderr.write(`${JSON.stringify({ ...errorDocument(error), problems: problemRecords(error.problems) })}\n`);
+    return;
+  }
+  const { problemReport } = await import("./display/problem-report.ts");
+  const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
+  const view = { paint: paintError, cwd, debug: isDebugging(env) };
+  stderr.write(`${problemReport(error.problems, error.texts, view)}\n\n${paintError.red(error.message)}\n`);
+}
+
+function usageError(error: CommanderError): FlowctlError {
+  const message = error.message.replace(/^error: /, "").split("\n")[0] ?? error.message;
+  return new FlowctlError({
+    code: `cli/${error.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`,
+    kind: "usage",
+    message,
+  });
+}
+
+function silence(command: ReturnType<typeof buildProgram>): void {
+  command.configureOutput({ ...command.configureOutput(), writeErr: () => undefined });
+  for (const child of command.commands) silence(child);
+}
+
+function asksForJson(args: readonly string[], env: CliDependencies["env"]): boolean {
+  const end = args.indexOf("--");
+  const own = end === -1 ? args : args.slice(0, end);
+  return own.includes("--json") || /^(1|true|yes|on)$/i.test(env.FLOWCTL_JSON ?? "");
+}

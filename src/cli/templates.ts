@@ -1,0 +1,94 @@
+import { access, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { FlowctlError } from "../foundation/errors.ts";
+
+export const COMPONENT_LANGUAGES = ["ts", "python"] as const;
+export type ComponentLanguage = (typeof COMPONENT_LANGUAGES)[number];
+
+export interface TemplateRequest {
+  /** Absolute folder of all templates. */
+  readonly templates: string;
+  /** Folder of one, below it. */
+  readonly template: string;
+  /** Folder of files that several templates share; those of `template` win. */
+  readonly shared?: string;
+  readonly cwd: string;
+  /** Where to write, relative to `cwd`. Made when it is missing. */
+  readonly directory: string;
+  /** Replaces `{{name}}` in the files, besides `{{name}}` itself. */
+  readonly values: Readonly<Record<string, string>>;
+  readonly force: boolean;
+}
+
+export interface WrittenTemplate {
+  /** Absolute. */
+  readonly directory: string;
+  /** As typed: the directory with each file's path in it. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Writes a starter. A leading `_` of a file name stands for a dot. Rejects with `cli/file-exists` (kind conflict),
+ * having written nothing, when a file is there already and `force` is not given.
+ */
+export async function writeTemplate(request: TemplateRequest): Promise<WrittenTemplate> {
+  const directory = resolve(request.cwd, request.directory);
+  const name = projectName(directory);
+  const sources = new Map<string, string>();
+  for (const folder of [request.shared, request.template]) {
+    if (folder === undefined) continue;
+    const root = join(request.templates, folder);
+    for (const file of await filesBelow(root)) sources.set(targetName(relative(root, file)), file);
+  }
+  const targets = [...sources.keys()].sort();
+  if (!request.force) await refuseExisting(directory, targets);
+  for (const target of targets) {
+    const path = join(directory, target);
+    await mkdir(dirname(path), { recursive: true });
+    const source = sources.get(target) as string;
+    const text = fill(await readFile(source, "utf8"), { ...request.values, name });
+    await writeFile(path, text, { mode: (await stat(source)).mode });
+  }
+  return { directory, files: targets.map((target) => join(request.directory, target)) };
+}
+
+async function filesBelow(root: string): Promise<readonly string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** npm leaves dot files such as .gitignore out of packages: templates have them with an underscore. */
+function targetName(path: string): string {
+  const file = basename(path);
+  return file.startsWith("_") ? join(dirname(path), `.${file.slice(1)}`) : path;
+}
+
+async function refuseExisting(directory: string, targets: readonly string[]): Promise<void> {
+  for (const target of targets) {
+    const path = join(directory, target);
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (!there) continue;
+    throw new FlowctlError({
+      code: "cli/file-exists",
+      kind: "conflict",
+      message: `${path} exists already`,
+      fix: "Choose another folder, or overwrite with --force",
+    });
+  }
+}
+
+function fill(text: string, values: Readonly<Record<string, string>>): string {
+  return text.replaceAll(/\{\{(\w+)\}\}/g, (whole, key: string) => values[key] ?? whole);
+}
+
+/** A name that is good as pipeline, package and image name, from a folder's name. */
+function projectName(directory: string): string {
+  const plain = basename(directory)
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replaceAll(/^[-0-9]+|-+$/g, "");
+  return plain === "" ? "pipeline" : plain;
+}

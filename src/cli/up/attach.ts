@@ -1,0 +1,172 @@
+import { isEmpty } from "../../planner/plan.ts";
+import { renderPlanText } from "../../planner/render-plan.ts";
+import type { PipelineRecord } from "../../protocol/records.ts";
+import type { CommandContext } from "../command.ts";
+import { LogPrinter } from "../display/log-printer.ts";
+import { plainProgress } from "../display/progress-plain.ts";
+import type { PreparedUp } from "./bring-up.ts";
+import { LogFollower } from "./follow-logs.ts";
+import { failureError, failureOf } from "./outcome.ts";
+import { FreshVerdict } from "./verdict.ts";
+import { watchPipeline } from "./watch-pipeline.ts";
+import { depthsOf, windDown } from "./wind-down.ts";
+
+export interface AttachOptions {
+  /** Take everything down at the end, volumes and state too, instead of only stopping it. */
+  readonly ephemeral: boolean;
+  readonly timestamps: boolean;
+  readonly prefix: boolean;
+}
+
+/** How an attached pipeline ended. */
+export interface Ending {
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** As the control plane saw it last; undefined when it was never reached. */
+  readonly record: PipelineRecord | undefined;
+  /** Why it did not complete: it failed, could not be started, or was interrupted. */
+  readonly error: unknown;
+}
+
+/** How long instances may take to exit after the pipeline has completed, in milliseconds. */
+const EXIT_GRACE = 15_000;
+
+/** Carries out the plan of `prepared` under progress, after showing it. */
+export async function startPrepared(context: CommandContext, prepared: PreparedUp): Promise<void> {
+  const { output } = context;
+  if (!isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
+  const progress = await context.progress();
+  try {
+    await prepared.execute(progress.sink, context.signal);
+  } finally {
+    progress.stop();
+  }
+  if (isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
+}
+
+/**
+ * Starts a prepared pipeline and stays with it: shows its logs until it completes or fails. The first interrupt stops
+ * it gracefully, the second at once. However it ends, nothing of it runs any more when this resolves, except its
+ * control plane, which with `ephemeral` is gone too. Errors are returned, for the caller to report after its summary.
+ */
+export async function attach(context: CommandContext, prepared: PreparedUp, options: AttachOptions): Promise<Ending> {
+  const { deps } = context;
+  const release = deps.interrupts.answerSecond();
+  const startedAt = deps.clock.now();
+  const logs = followLogs(context, prepared, options, startedAt);
+  let error: unknown;
+  let endedAt = startedAt;
+  let record: PipelineRecord | undefined;
+  try {
+    try {
+      await startPrepared(context, prepared);
+      logs.start();
+      await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt));
+      await untilExited(context, prepared);
+    } catch (caught) {
+      error = caught;
+    }
+    endedAt = deps.clock.now();
+    await settle(context, prepared, "stop");
+    await drain(context, prepared, logs);
+    record = await prepared.access.record(new AbortController().signal);
+  } finally {
+    await logs.stop();
+    if (options.ephemeral) await settle(context, prepared, "remove");
+    prepared.access.close();
+    release();
+  }
+  return { startedAt, endedAt, record, error };
+}
+
+function followLogs(context: CommandContext, prepared: PreparedUp, options: AttachOptions, since: number): LogFollower {
+  const { deps, output } = context;
+  const { driver, pipeline } = prepared;
+  const printer = new LogPrinter(output, {
+    timestamps: options.timestamps,
+    prefix: options.prefix,
+    names: pipeline.components.map(({ id, replicas }) => `${id}-${replicas}`),
+  });
+  return new LogFollower({
+    driver,
+    pipeline: pipeline.name,
+    select: [],
+    since,
+    clock: deps.clock,
+    print: (line) => printer.print(line),
+    onBreak: (error) => output.warn(`the log stream broke and is taken up again: ${error.message}`),
+  });
+}
+
+/** Resolves when the pipeline has completed; rejects when it failed, was taken down, or the first interrupt came. */
+async function untilEnd(context: CommandContext, prepared: PreparedUp, verdict: FreshVerdict): Promise<void> {
+  const { deps, output, signal } = context;
+  const { access, driver, pipeline } = prepared;
+  const failure = await watchPipeline(
+    {
+      access,
+      clock: deps.clock,
+      signal,
+      exists: async () => (await driver.observe(pipeline.name, signal)).some(({ kind }) => kind === "component"),
+      onOutage: (away) =>
+        output.say(away ? "the control plane is away; events go on without it" : "the control plane is back"),
+    },
+    (record) => {
+      const ended = verdict.of(record);
+      if (ended === undefined) return undefined;
+      return ended === "completed" ? "none" : failureOf(record);
+    },
+  );
+  if (failure !== "none") throw failureError(pipeline.name, failure);
+}
+
+/** A completed instance says so just before it exits. */
+async function untilExited(context: CommandContext, prepared: PreparedUp): Promise<void> {
+  const { deps, signal } = context;
+  const end = deps.clock.now() + EXIT_GRACE;
+  while (deps.clock.now() < end) {
+    const observed = await prepared.driver.observe(prepared.pipeline.name, signal);
+    if (!observed.some(({ kind, state }) => kind === "component" && state.status === "running")) return;
+    await deps.clock.sleep(50, signal);
+  }
+}
+
+async function settle(context: CommandContext, prepared: PreparedUp, mode: "stop" | "remove"): Promise<void> {
+  const { deps, output } = context;
+  const { first, second } = deps.interrupts;
+  if (first.aborted && mode === "stop") {
+    output.say(
+      `Stopping ${prepared.pipeline.name}: what is in flight is finished first (Ctrl-C again ends it at once)`,
+    );
+  }
+  // Log lines come in between: a spinner would be torn.
+  const progress = output.quiet || output.json ? { sink: () => undefined } : plainProgress(output);
+  await windDown({
+    driver: prepared.driver,
+    pipeline: prepared.pipeline.name,
+    depths: depthsOf(prepared.pipeline, undefined),
+    mode,
+    volumes: true,
+    select: [],
+    clock: deps.clock,
+    progress: progress.sink,
+    hurry: second,
+    onHurry: () => output.say("Ending it at once"),
+  });
+}
+
+async function drain(context: CommandContext, prepared: PreparedUp, logs: LogFollower): Promise<void> {
+  const { second } = context.deps.interrupts;
+  if (second.aborted) return;
+  try {
+    const observed = await prepared.driver.observe(prepared.pipeline.name, second);
+    const instances = observed.filter(({ kind }) => kind === "component" || kind === "service");
+    await logs.drain(
+      instances.map(({ owner, index }) => `${owner}-${index}`),
+      second,
+    );
+  } catch (error) {
+    // Cut short by the second interrupt: there is nobody to read the rest.
+    if (!second.aborted) throw error;
+  }
+}

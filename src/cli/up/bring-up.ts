@@ -1,0 +1,153 @@
+import type { DesiredResource, Driver, ObservedResource, ProgressSink, ResourceKey } from "../../drivers/driver.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import { closest } from "../../pipeline/did-you-mean.ts";
+import type { Pipeline } from "../../pipeline/pipeline.ts";
+import { executePlan } from "../../planner/execute.ts";
+import { type Plan, resourceOf } from "../../planner/plan.ts";
+import { planUp } from "../../planner/plan-up.ts";
+import type { PipelineRecord } from "../../protocol/records.ts";
+import { chooseDriver } from "../choose-driver.ts";
+import type { CommandContext } from "../command.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
+import { resolveDeployment } from "../deployment.ts";
+import { loadValid, withEnvFile } from "../load.ts";
+import { pipelineSpec } from "../pipeline-spec.ts";
+import { availableDrivers } from "../target.ts";
+
+export interface BringUpOptions {
+  readonly build: boolean;
+  readonly dryRun: boolean;
+  readonly forceRecreate: boolean;
+  readonly scale: Readonly<Record<string, number>>;
+  /** Plan for these components alone. */
+  readonly only?: ReadonlySet<string>;
+}
+
+/** What is about to be done to make a pipeline run. */
+export interface PreparedUp {
+  readonly pipeline: Pipeline;
+  readonly driver: Driver;
+  readonly plan: Plan;
+  readonly observed: readonly ObservedResource[];
+  /** As the control plane saw it before; undefined when none answered. */
+  readonly before: PipelineRecord | undefined;
+  /** Carries out the plan and tells the control plane the topology. Call it once. */
+  execute(progress: ProgressSink, signal: AbortSignal): Promise<void>;
+  readonly access: ControlPlaneAccess;
+}
+
+/** How long a control plane that has just become healthy may still not answer, in milliseconds. */
+const CONTROL_PLANE_GRACE = 30_000;
+
+/**
+ * From the file to a plan: loads it, chooses the driver, resolves secrets, pulls and builds, and compares with what
+ * runs. Changes nothing that runs.
+ */
+export async function prepareUp(
+  context: CommandContext,
+  files: readonly string[],
+  options: BringUpOptions,
+): Promise<PreparedUp> {
+  const { deps, settings, output, signal } = context;
+  const loaded = await loadValid(context, files);
+  const pipeline = scaled(loaded, options.scale);
+  const { driver, why } = await chooseDriver(pipeline, settings, deps, signal);
+  await refuseOtherDriver(context, pipeline.name, driver);
+  output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
+  const deployment = await resolveDeployment(pipeline, await withEnvFile(context, pipeline), {
+    persistence: settings.persistence,
+    logLevel: settings.logLevel,
+  });
+
+  const progress = await context.progress();
+  let desired: readonly DesiredResource[];
+  try {
+    const { build, dryRun } = options;
+    desired = await driver.prepare(deployment, { signal, progress: progress.sink, build, dryRun });
+  } finally {
+    progress.stop();
+  }
+  const observed = await driver.observe(pipeline.name, signal);
+  const access = new ControlPlaneAccess(deps, driver, pipeline.name);
+  const before = observed.some(({ kind }) => kind === "control-plane") ? await access.record(signal) : undefined;
+  const plan = planUp(pipeline.name, desired, observed, {
+    forceRecreate: options.forceRecreate,
+    stopped: stoppedInstances(observed, before),
+    ...(options.only === undefined ? {} : { only: options.only }),
+  });
+  const spec = pipelineSpec(pipeline, driver.name);
+  const execute: PreparedUp["execute"] = async (sink, until) => {
+    let applied: Promise<unknown> | undefined;
+    const tellTopology = (): Promise<unknown> => {
+      applied ??= access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner));
+      return applied;
+    };
+    await executePlan(plan, {
+      driver,
+      deployment,
+      clock: deps.clock,
+      signal: until,
+      progress: sink,
+      beforeStep: async ({ change }) => {
+        if (resourceOf(change).kind === "component" && change.action !== "remove") await tellTopology();
+      },
+    });
+    await tellTopology();
+  };
+  return { pipeline, driver, plan, observed, before, execute, access };
+}
+
+/** The pipeline with other numbers of instances. Throws `cli/unknown-component` for an id that it does not have. */
+export function scaled(pipeline: Pipeline, scale: Readonly<Record<string, number>>): Pipeline {
+  for (const id of Object.keys(scale)) {
+    const ids = pipeline.components.map((component) => component.id);
+    if (ids.includes(id)) continue;
+    const near = closest(id, ids);
+    throw new FlowctlError({
+      code: "cli/unknown-component",
+      kind: "not-found",
+      message: `${pipeline.name} has no component ${JSON.stringify(id)}`,
+      fix: near === undefined ? `Use one of ${ids.join(", ")}` : `Did you mean ${near}?`,
+    });
+  }
+  if (Object.keys(scale).length === 0) return pipeline;
+  const components = pipeline.components.map((component) => ({
+    ...component,
+    replicas: scale[component.id] ?? component.replicas,
+  }));
+  return { ...pipeline, components };
+}
+
+/**
+ * Instances that exited with 0 although the control plane does not have them as completed: they were stopped. With no
+ * control plane to ask every one counts as stopped: a source that had ended finds nothing new, and ends again.
+ */
+function stoppedInstances(
+  observed: readonly ObservedResource[],
+  record: PipelineRecord | undefined,
+): ReadonlySet<ResourceKey> {
+  const completed = new Set(
+    record?.components
+      .flatMap(({ instances }) => instances.filter(({ state }) => state === "completed"))
+      .map(({ id }) => id),
+  );
+  return new Set(
+    observed
+      .filter(({ kind, state }) => kind === "component" && state.status === "exited" && state.exitCode === 0)
+      .filter(({ owner, index }) => !completed.has(`${owner}-${index}`))
+      .map(({ key }) => key),
+  );
+}
+
+async function refuseOtherDriver(context: CommandContext, name: string, chosen: Driver): Promise<void> {
+  const anyDriver = { ...context, settings: { ...context.settings, driver: undefined } };
+  for (const driver of await availableDrivers(anyDriver)) {
+    if (driver.name === chosen.name || !(await driver.pipelines(context.signal)).includes(name)) continue;
+    throw new FlowctlError({
+      code: "cli/runs-elsewhere",
+      kind: "conflict",
+      message: `${name} exists on ${driver.name} already`,
+      fix: `Take it down first with \`flowctl down -p ${name} --driver ${driver.name}\`, or give this one another name with -p`,
+    });
+  }
+}

@@ -1,0 +1,126 @@
+import { relative } from "node:path";
+import { type BuiltinCatalog, builtinKey } from "../../pipeline/catalog.ts";
+import type { Pipeline } from "../../pipeline/pipeline.ts";
+import type { InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
+import type { Output } from "../display/output.ts";
+import { humanCount, humanDuration } from "../display/quantities.ts";
+import { renderTable } from "../display/table.ts";
+
+/** What a finished run did, as plain data. */
+export interface RunSummary {
+  readonly pipeline: string;
+  readonly driver: string;
+  readonly state: string;
+  readonly durationMs: number;
+  readonly components: readonly ComponentSummary[];
+  /** Files and folders that sinks wrote to. */
+  readonly results: readonly { readonly component: string; readonly path: string }[];
+}
+
+export interface ComponentSummary {
+  readonly id: string;
+  readonly type: string;
+  readonly state: string;
+  readonly instances: number;
+  readonly eventsIn: number;
+  readonly eventsOut: number;
+  readonly eventsFiltered: number;
+  readonly eventsDropped: number;
+  readonly eventsFailed: number;
+  readonly restarts: number;
+}
+
+export function summarize(
+  pipeline: Pipeline,
+  record: PipelineRecord,
+  catalog: BuiltinCatalog,
+  span: { readonly startedAt: number; readonly endedAt: number },
+): RunSummary {
+  return {
+    pipeline: pipeline.name,
+    driver: record.driver,
+    state: record.state,
+    durationMs: span.endedAt - span.startedAt,
+    components: inFileOrder(pipeline, record).map((component) => {
+      const metrics = component.instances.map((instance) => instance.metrics);
+      return {
+        id: component.id,
+        type: component.type,
+        state: component.state,
+        instances: component.instances.length,
+        eventsIn: total(metrics, "eventsIn"),
+        eventsOut: total(metrics, "eventsOut"),
+        eventsFiltered: total(metrics, "eventsFiltered"),
+        eventsDropped: total(metrics, "eventsDropped"),
+        eventsFailed: total(metrics, "eventsFailed"),
+        restarts: component.instances.reduce((count, { restarts }) => count + restarts, 0),
+      };
+    }),
+    results: resultsOf(pipeline, catalog),
+  };
+}
+
+/** Paths that the sinks' settings say they write to. */
+export function resultsOf(pipeline: Pipeline, catalog: BuiltinCatalog): RunSummary["results"] {
+  return pipeline.components.flatMap((component) => {
+    if (component.type !== "sink" || component.uses === undefined) return [];
+    const paths = catalog.get(builtinKey(component.type, component.uses))?.paths ?? {};
+    return Object.entries(paths).flatMap(([key, access]) => {
+      const value = key.split(".").reduce<unknown>(property, component.with);
+      return access === "write" && typeof value === "string" ? [{ component: component.id, path: value }] : [];
+    });
+  });
+}
+
+/** The summary for people: a table of components, how long it took, and where the results are. */
+export function renderSummary(summary: RunSummary, output: Output, cwd: string): string {
+  const dash = (count: number): string => (count === 0 ? output.paint.dim("-") : humanCount(count));
+  const table = renderTable(
+    [
+      { title: "COMPONENT", value: ({ id }) => id },
+      { title: "TYPE", value: ({ type }) => type },
+      { title: "STATE", value: ({ state }) => state },
+      {
+        title: "IN",
+        align: "right",
+        value: ({ type, eventsIn }) => (type === "source" ? dash(0) : humanCount(eventsIn)),
+      },
+      {
+        title: "OUT",
+        align: "right",
+        value: ({ type, eventsOut }) => (type === "sink" ? dash(0) : humanCount(eventsOut)),
+      },
+      { title: "FILTERED", align: "right", value: ({ eventsFiltered }) => dash(eventsFiltered) },
+      { title: "DROPPED", align: "right", value: ({ eventsDropped }) => dash(eventsDropped) },
+      { title: "FAILED", align: "right", value: ({ eventsFailed }) => dash(eventsFailed) },
+      { title: "RESTARTS", align: "right", value: ({ restarts }) => dash(restarts) },
+    ],
+    summary.components,
+    output,
+  );
+  const lines = ["", table, ""];
+  lines.push(
+    `${output.paint.bold(summary.pipeline)} ${summary.state} in ${humanDuration(summary.durationMs)} on ${summary.driver}`,
+  );
+  for (const { component, path } of summary.results) {
+    const near = relative(cwd, path);
+    lines.push(`${component} wrote ${near === "" || near.startsWith("..") ? path : near}`);
+  }
+  return lines.join("\n");
+}
+
+function inFileOrder(pipeline: Pipeline, record: PipelineRecord): PipelineRecord["components"] {
+  const rank = new Map(pipeline.components.map(({ id }, i) => [id, i]));
+  return [...record.components].sort((a, b) => (rank.get(a.id) ?? 0) - (rank.get(b.id) ?? 0));
+}
+
+function total(
+  metrics: readonly InstanceMetrics[],
+  key: "eventsIn" | "eventsOut" | "eventsFiltered" | "eventsDropped" | "eventsFailed",
+): number {
+  return metrics.reduce((sum, own) => sum + own[key], 0);
+}
+
+function property(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+}

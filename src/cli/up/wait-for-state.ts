@@ -1,0 +1,99 @@
+import type { Driver } from "../../drivers/driver.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Plan } from "../../planner/plan.ts";
+import type { PipelineRecord } from "../../protocol/records.ts";
+import type { CommandContext } from "../command.ts";
+import type { ControlPlaneAccess } from "../control-plane-access.ts";
+import { humanDuration } from "../display/quantities.ts";
+import { type Failure, failureError, failureOf, lastLines } from "./outcome.ts";
+import { FreshVerdict } from "./verdict.ts";
+import { watchPipeline } from "./watch-pipeline.ts";
+
+/** States that can be waited for: `healthy` is every component healthy, or already completed. */
+export const AWAITABLE_STATES = ["healthy", "completed"] as const;
+export type AwaitableState = (typeof AWAITABLE_STATES)[number];
+
+export interface WaitTarget {
+  readonly access: ControlPlaneAccess;
+  readonly driver: Driver;
+  readonly pipeline: string;
+}
+
+export interface WaitForStateOptions {
+  readonly timeoutMs?: number | undefined;
+  /** The start that is waited for, so that the end of an earlier one is not taken for its own. */
+  readonly since?: {
+    readonly before: PipelineRecord | undefined;
+    readonly plan: Plan;
+    readonly startedAt: number;
+  };
+}
+
+/**
+ * Resolves with `healthy` or `completed` when the pipeline is so. Rejects when it fails (after showing the last lines
+ * of what failed), with `cli/wait-timeout` when it takes too long, and when it is taken down.
+ */
+export async function waitForState(
+  context: CommandContext,
+  target: WaitTarget,
+  state: AwaitableState,
+  options: WaitForStateOptions = {},
+): Promise<AwaitableState> {
+  const { deps, signal } = context;
+  const { since, timeoutMs } = options;
+  const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
+  const deadline = timeoutMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, timeoutMs));
+  let latest = "unknown";
+  try {
+    const reached = await watchPipeline<AwaitableState | Failure>(
+      {
+        access: target.access,
+        clock: deps.clock,
+        signal: deadline === undefined ? signal : AbortSignal.any([signal, deadline]),
+        exists: async () =>
+          (await target.driver.observe(target.pipeline, signal)).some(({ kind }) => kind === "component"),
+      },
+      (record) => {
+        latest = record.state;
+        const ended = verdict === undefined ? record.state : verdict.of(record);
+        if (ended === "failed") return failureOf(record);
+        if (ended === "completed") return "completed";
+        return state === "healthy" && isHealthy(record) ? "healthy" : undefined;
+      },
+    );
+    if (typeof reached === "string") return reached;
+    await showLastLines(context, target, reached);
+    throw failureError(target.pipeline, reached);
+  } catch (error) {
+    if (signal.aborted || deadline?.aborted !== true) throw error;
+    throw new FlowctlError({
+      code: "cli/wait-timeout",
+      kind: "timeout",
+      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; it is ${latest}`,
+      fix: `See what it waits for with \`flowctl status -p ${target.pipeline}\``,
+    });
+  }
+}
+
+function isHealthy(record: PipelineRecord): boolean {
+  return (
+    record.state === "running" &&
+    record.components.every(
+      ({ state, instances, desiredInstances }) =>
+        (state === "healthy" || state === "completed") && instances.length >= desiredInstances,
+    )
+  );
+}
+
+async function showLastLines(context: CommandContext, target: WaitTarget, failure: Failure): Promise<void> {
+  const { output, signal } = context;
+  if (output.json) return;
+  const { parseRecord, renderRecord } = await import("../display/log-printer.ts");
+  for (const { id } of failure.instances.slice(0, 3)) {
+    for (const line of await lastLines(target.driver, target.pipeline, id, 10, signal)) {
+      const record = parseRecord(line.text);
+      const text = record === undefined ? line.text : renderRecord(record, output.paintError);
+      output.stderr.write(`${output.paintError.dim(`${id} │`)} ${text}\n`);
+    }
+  }
+}

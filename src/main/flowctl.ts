@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { CliDependencies, Interrupts } from "../cli/dependencies.ts";
+import { ExitCode, OUTPUT_CLOSED } from "../cli/exit-codes.ts";
+import { runCli } from "../cli/run-cli.ts";
+import type { Driver } from "../drivers/driver.ts";
+import { systemClock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { packageRoot } from "../foundation/package-root.ts";
+import type { DriverName } from "../pipeline/pipeline.ts";
+
+const root = packageRoot();
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
+
+/** Signals and closed pipes as interrupts of the running command; the third interrupt ends the process. */
+function listenForInterrupts(): Interrupts {
+  const first = new AbortController();
+  const second = new AbortController();
+  let answering = 0;
+  const interrupt = (): void => {
+    if (!first.signal.aborted) {
+      first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+    } else if (!second.signal.aborted && answering > 0) second.abort();
+    else process.exit(ExitCode.interrupted);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
+  const closed = new FlowctlError({ code: OUTPUT_CLOSED, kind: "cancelled", message: "nobody reads the output" });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      first.abort(closed);
+    });
+  }
+  return {
+    first: first.signal,
+    second: second.signal,
+    answerSecond: () => {
+      answering++;
+      return () => {
+        answering--;
+      };
+    },
+  };
+}
+
+/** Drivers are loaded when first asked for: `flowctl validate` loads none. */
+function lazyDrivers(): (name: DriverName) => Promise<Driver> {
+  const made = new Map<DriverName, Promise<Driver>>();
+  return (name) => {
+    const known = made.get(name) ?? makeDriver(name);
+    made.set(name, known);
+    return known;
+  };
+}
+
+async function makeDriver(name: DriverName): Promise<Driver> {
+  switch (name) {
+    case "docker": {
+      const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
+      return createDockerDriver({ environment: process.env, packageRoot: root, version });
+    }
+    case "process": {
+      const { createProcessDriver } = await import("../drivers/process/process-driver.ts");
+      return createProcessDriver({ environment: process.env, packageRoot: root, version, clock: systemClock });
+    }
+    default:
+      throw new FlowctlError({
+        code: "cli/driver-unavailable",
+        kind: "unavailable",
+        message: `This flowctl has no ${name} driver`,
+        fix: "Use docker or process",
+      });
+  }
+}
+
+const deps: CliDependencies = {
+  version,
+  env: process.env,
+  cwd: process.cwd(),
+  stdout: process.stdout,
+  stderr: process.stderr,
+  clock: systemClock,
+  interrupts: listenForInterrupts(),
+  driverNames: ["docker", "process"],
+  driver: lazyDrivers(),
+  connect: async ({ grpc }) => (await import("../client/control-plane-client.ts")).connectControlPlane(grpc),
+  catalog: async () => (await import("../components/catalog.ts")).builtinCatalog,
+  readStdin: () => text(process.stdin),
+  runBuiltin: async (type, name) => {
+    const { loadBuiltin } = await import("../components/load-builtin.ts");
+    const { run } = await import("../sdk/index.ts");
+    await run(await loadBuiltin(type, name));
+  },
+  templates: join(root, "templates"),
+};
+
+process.exitCode = await runCli(process.argv.slice(2), deps);
