@@ -4,7 +4,7 @@ import type { ApplyContext, Change } from "../driver.ts";
 import type { ComponentSpec } from "./instance-record.ts";
 import type { LocalEngines } from "./local-engine.ts";
 import { hello, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
-import { endSupervisor, ensureSupervisor, HELLO_DEADLINE_MS, type LaunchOptions } from "./supervisor-launch.ts";
+import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import type { SupervisorRequest } from "./supervisor-protocol.ts";
 
 const DEADLINE_MS = 60_000;
@@ -25,7 +25,7 @@ export async function applyToInstance(
   const deadline = clock.now() + DEADLINE_MS;
   for (;;) {
     try {
-      await hello(paths.socket, signal, HELLO_DEADLINE_MS);
+      await hello(paths.socket, signal, options.patienceMs);
     } catch (error) {
       if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;

@@ -30,8 +30,8 @@ export interface EngineOptions {
   readonly log: Logger;
   /** What instances inherit. */
   readonly inherited: Readonly<Record<string, string>>;
-  /** `host:port` of the control plane that instances are told. */
-  readonly controlPlane: string;
+  /** `host:port` of the control plane that instances are told; absent where none are started, only ended. */
+  readonly controlPlane?: string;
   /** Told when output of an instance is complete, and when it is removed. */
   readonly logs: Pick<LogCollector, "flush" | "forget">;
   /** Called before an instance that runs is ended because somebody, not a policy, asked for it. */
@@ -159,16 +159,17 @@ export function createEngine(options: EngineOptions): Engine {
 
   const launch = async (slot: Slot, restarts: number): Promise<void> => {
     const { ports } = slot.record;
+    const controlPlane = options.controlPlane ?? "";
     const free = (await isPortFree(ports.listen)) && (await isPortFree(ports.health));
     await save(slot, { desired: "running", restarts, ...(free ? {} : { ports: await freshPorts() }) });
     const { child, identity } = await launchInstance(slot.record, {
       paths,
       inherited: options.inherited,
-      controlPlane: options.controlPlane,
+      controlPlane,
     });
     watchChild(slot, child, identity);
     const startedAt = clock.now();
-    const run: RunState = { status: "running", identity, startedAt, controlPlane: options.controlPlane };
+    const run: RunState = { status: "running", identity, startedAt, controlPlane };
     broadcast.emit({ type: "started", key: slot.record.key, time: startedAt });
     log.info("instance started", { instance: slot.record.instance, pid: identity.pid });
     await save(slot, { process: run });
@@ -274,6 +275,21 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
+  /** An instance that was told of an address which the control plane has no more cannot find it by itself. */
+  const moveIfNeeded = (slot: Slot): void => {
+    const { process: run, instance, desired } = slot.record;
+    const { controlPlane } = options;
+    if (run.status !== "running" || desired === "stopped" || controlPlane === undefined) return;
+    if (run.controlPlane === controlPlane) return;
+    log.warn("the control plane has moved: restarting", { instance, from: run.controlPlane, to: controlPlane });
+    mutex
+      .run(instance, async () => {
+        await end(slot, { signal: never, force: false, byPolicy: true });
+        await launch(slot, slot.record.restarts + 1);
+      })
+      .catch((error) => log.error("cannot restart an instance", { instance, err: error }));
+  };
+
   return {
     async recover() {
       const marked = markedProcesses(paths.runId);
@@ -290,6 +306,7 @@ export function createEngine(options: EngineOptions): Engine {
           }
           watchAdopted(slot, identity);
           log.info("instance adopted", { instance: record.instance, pid: identity.pid });
+          moveIfNeeded(slot);
         } else if (run.status === "running") {
           await endStray(record.instance, { signal: never });
           await recordEnd(slot, UNKNOWN_EXIT_CODE);

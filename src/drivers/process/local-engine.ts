@@ -51,7 +51,6 @@ async function openEngine(paths: PipelinePaths, clock: Clock): Promise<Awaited<L
     clock,
     log: silentLogger,
     inherited: {},
-    controlPlane: "",
     // Nobody collects: readers take what is left straight from the spools.
     logs: { flush: () => undefined, forget: (instance) => removeLogFiles(paths.logs, instance) },
   });

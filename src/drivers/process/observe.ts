@@ -1,8 +1,7 @@
-import { readdir } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { get } from "node:http";
 import type { ObservedResource, ObservedState } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { isMissing } from "./atomic-file.ts";
 import { type InstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
@@ -16,15 +15,16 @@ const HEALTH_TIMEOUT_MS = 1_000;
  * supervisor. Health is asked of the processes themselves, all at once, within about a second.
  */
 export async function observePipeline(paths: PipelinePaths, signal: AbortSignal): Promise<readonly ObservedResource[]> {
-  const [supervisor, records, stateful] = await Promise.all([
+  const [supervisor, records, stateful, begun] = await Promise.all([
     readSupervisorRecord(paths),
     readInstanceRecords(paths),
-    hasState(paths),
+    anyExists([paths.state, paths.controlPlane]),
+    anyExists([paths.logs, paths.instances, paths.secrets, paths.configs]),
   ]);
   const marked = markedProcesses(paths.runId);
   const known = new Set(records.map(({ instance }) => instance));
   const [controlPlane, ...components] = await Promise.all([
-    observeSupervisor(supervisor, marked, signal),
+    observeSupervisor(supervisor, { begun, marked }, signal),
     ...records.map((record) => observeInstance(record, marked, signal)),
   ]);
   return [
@@ -48,7 +48,7 @@ function observedVolume(paths: PipelinePaths): ObservedResource {
 
 async function observeSupervisor(
   record: SupervisorRecord | undefined,
-  marked: readonly MarkedProcess[],
+  traces: { readonly begun: boolean; readonly marked: readonly MarkedProcess[] },
   signal: AbortSignal,
 ): Promise<ObservedResource | undefined> {
   const base = { ...CONTROL_PLANE, name: "flowctl supervisor" };
@@ -67,7 +67,6 @@ async function observeSupervisor(
       },
     };
   }
-  const starting = marked.find(({ instance }) => instance === undefined);
   if (record !== undefined) {
     const exited = { exitCode: UNKNOWN_EXIT_CODE, oomKilled: false, finishedAt: record.startedAt, restarts: 0 };
     return {
@@ -79,8 +78,11 @@ async function observeSupervisor(
       state: { status: "exited", ...exited },
     };
   }
-  if (starting === undefined) return undefined;
-  return { ...base, hash: "", parts: {}, ref: String(starting.pid), ports: [], state: { status: "created" } };
+  // Without a record it is just being started, or was killed while it was: then it left processes or files.
+  if (!traces.begun && traces.marked.length === 0) return undefined;
+  const starting = traces.marked.find(({ instance }) => instance === undefined);
+  const ref = starting === undefined ? "" : String(starting.pid);
+  return { ...base, hash: "", parts: {}, ref, ports: [], state: { status: "created" } };
 }
 
 async function observeInstance(
@@ -183,16 +185,14 @@ export function leaderOf(instance: string, marked: readonly MarkedProcess[]): Ma
   return marked.find((process) => process.instance === instance && process.pid === process.group);
 }
 
-async function hasState(paths: PipelinePaths): Promise<boolean> {
-  const lists = await Promise.all([paths.state, paths.controlPlane].map(listFolder));
-  return lists.some((names) => names !== undefined);
-}
-
-async function listFolder(path: string): Promise<readonly string[] | undefined> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+async function anyExists(folders: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(
+    folders.map((folder) =>
+      stat(folder).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return found.includes(true);
 }

@@ -1,21 +1,15 @@
+import type { Dirent } from "node:fs";
 import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isMissing } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeSupervisorRecord } from "./supervisor-record.ts";
 
-/** Names of the pipelines that have a folder. */
+/** Names of the pipelines that have something in their folder. */
 export async function pipelineNames(home: string): Promise<readonly string[]> {
-  try {
-    const entries = await readdir(pipelinesFolder(home), { withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name)
-      .sort();
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+  const names = await listFolder(pipelinesFolder(home));
+  const contents = await Promise.all(names.map((name) => listFolder(join(pipelinesFolder(home), name))));
+  return names.filter((_, i) => (contents[i]?.length ?? 0) > 0).sort();
 }
 
 /** Makes room for what outlives instances. */
@@ -42,14 +36,22 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
 }
 
 async function holdsFiles(folder: string): Promise<boolean> {
+  for (const entry of await listEntries(folder)) {
+    if (!entry.isDirectory() || (await holdsFiles(join(folder, entry.name)))) return true;
+  }
+  return false;
+}
+
+async function listFolder(folder: string): Promise<readonly string[]> {
+  return (await listEntries(folder)).map(({ name }) => name);
+}
+
+/** Nothing for a folder that is missing, or is none. */
+async function listEntries(folder: string): Promise<readonly Dirent[]> {
   try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    for (const entry of entries) {
-      if (!entry.isDirectory() || (await holdsFiles(join(folder, entry.name)))) return true;
-    }
-    return false;
+    return await readdir(folder, { withFileTypes: true });
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isMissing(error)) return [];
     throw error;
   }
 }

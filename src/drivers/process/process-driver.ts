@@ -14,7 +14,7 @@ import { isAlive } from "./process-identity.ts";
 import { secretDigest } from "./secret-digest.ts";
 import { hello, NO_SUPERVISOR, supervisorEvents } from "./supervisor-client.ts";
 import { changeSupervisor } from "./supervisor-control.ts";
-import { HELLO_DEADLINE_MS, type LaunchOptions } from "./supervisor-launch.ts";
+import type { LaunchOptions } from "./supervisor-launch.ts";
 import { readSupervisorRecord } from "./supervisor-record.ts";
 
 export interface ProcessDriverOptions {
@@ -27,7 +27,11 @@ export interface ProcessDriverOptions {
   readonly clock: Clock;
   /** Default: what is built in the package, else its sources. */
   readonly entries?: ProcessEntries;
+  /** A supervisor that does not answer within this time hangs, and is replaced; default 15,000. */
+  readonly patienceMs?: number;
 }
+
+const PATIENCE_MS = 15_000;
 
 /**
  * The driver that runs components as child processes of a background supervisor. What it is told of a pipeline lies
@@ -38,6 +42,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const { environment, clock, version } = options;
   const home = flowctlHome(environment);
   const entries = options.entries ?? processEntries(options.packageRoot);
+  const patienceMs = options.patienceMs ?? PATIENCE_MS;
   const engines = createLocalEngines(clock);
   const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
     paths,
@@ -46,6 +51,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     environment,
     clock,
     signal,
+    patienceMs,
   });
 
   return {
@@ -87,7 +93,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, signal),
     async controlPlane(pipeline, signal) {
       try {
-        const { grpc, http } = await hello(pipelinePaths(home, pipeline).socket, signal, HELLO_DEADLINE_MS);
+        const { grpc, http } = await hello(pipelinePaths(home, pipeline).socket, signal, patienceMs);
         return { grpc, http };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;

@@ -4,7 +4,7 @@ import { removeAllButState } from "./pipeline-folder.ts";
 import { isAlive } from "./process-identity.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
 import { hello, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
-import { endSupervisor, ensureSupervisor, HELLO_DEADLINE_MS, type LaunchOptions } from "./supervisor-launch.ts";
+import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
 import { sweep, waitUntil } from "./termination.ts";
 
@@ -41,7 +41,7 @@ async function shutDown(instances: "keep" | "stop" | "kill", options: LaunchOpti
   const { paths, signal } = options;
   const record = await readSupervisorRecord(paths);
   try {
-    await hello(paths.socket, signal, HELLO_DEADLINE_MS);
+    await hello(paths.socket, signal, options.patienceMs);
     await request(paths.socket, { method: "shutdown", instances }, { signal });
     if (record !== undefined) await waitUntil(() => !isAlive(record.identity), EXIT_DEADLINE_MS, options);
   } catch (error) {

@@ -8,7 +8,7 @@ import { inheritedEnvironment } from "./inherited-environment.ts";
 import { spoolName } from "./log-format.ts";
 import { CONTROL_PLANE_INSTANCE, readLogs } from "./log-reader.ts";
 import type { PipelinePaths } from "./paths.ts";
-import { identify, isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
+import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
 import { hello, NO_SUPERVISOR, SUPERVISOR_LOST } from "./supervisor-client.ts";
 import type { SupervisorHello } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
@@ -33,13 +33,13 @@ export interface LaunchOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** A supervisor that does not answer within this time hangs. */
+  readonly patienceMs: number;
 }
 
 /** The supervisor ends with this exit code when another one, or a command, holds the lock. */
 export const LOCKED_EXIT_CODE = 75;
 
-/** A supervisor that does not answer within this time hangs. */
-export const HELLO_DEADLINE_MS = 15_000;
 const START_DEADLINE_MS = 30_000;
 
 /**
@@ -55,7 +55,10 @@ export async function ensureSupervisor(
   let started: StartedSupervisor | undefined;
   for (;;) {
     try {
-      return await hello(paths.socket, signal, HELLO_DEADLINE_MS);
+      const answer = await hello(paths.socket, signal, options.patienceMs);
+      // Another one was quicker; ours would only find the lock taken.
+      if (started !== undefined && started.pid !== answer.pid) started.kill();
+      return answer;
     } catch (error) {
       if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;
@@ -88,6 +91,8 @@ export async function endSupervisor(options: Pick<LaunchOptions, "paths" | "cloc
 }
 
 interface StartedSupervisor {
+  readonly pid: number;
+  kill(): void;
   /** Undefined while it runs. */
   exitCode(): number | undefined;
 }
@@ -123,7 +128,7 @@ async function startSupervisor(
     });
     if (child.pid === undefined) throw await new Promise((resolve) => child.once("error", resolve));
     child.unref();
-    return { exitCode: () => exitCodeOf(child) };
+    return { pid: child.pid, exitCode: () => exitCodeOf(child), kill: () => child.kill("SIGKILL") };
   } catch (error) {
     throw FlowctlError.wrap(error, {
       code: "process/supervisor-not-started",
@@ -137,11 +142,9 @@ async function startSupervisor(
   }
 }
 
-/** A child that died by a signal has no exit code; one that was not told of yet may have gone. */
+/** A child that died by a signal has no exit code of its own. */
 function exitCodeOf(child: ChildProcess): number | undefined {
-  if (child.exitCode !== null) return child.exitCode;
-  if (child.signalCode !== null) return 1;
-  return child.pid !== undefined && identify(child.pid) === undefined ? 1 : undefined;
+  return child.exitCode ?? (child.signalCode === null ? undefined : 1);
 }
 
 /** For a pipeline whose supervisor left no record: it is replaced by the next up, whose hash differs. */

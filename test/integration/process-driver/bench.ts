@@ -26,7 +26,7 @@ export interface Bench extends AsyncDisposable {
   readonly paths: PipelinePaths;
   readonly home: string;
   /** Another driver on the same home, as another command would have. */
-  anotherDriver(): Driver;
+  anotherDriver(options?: { readonly patienceMs?: number }): Driver;
   deployment(components: readonly Component[], more?: Partial<Deployment>): Deployment;
   /** Makes everything of the deployment that is missing or differs, in order; as `up` does. */
   up(deployment: Deployment, driver?: Driver): Promise<readonly DesiredResource[]>;
@@ -53,13 +53,14 @@ export function createBench(environment: Readonly<Record<string, string>> = {}):
     supervisorCode: "test",
     componentCode: "test",
   };
-  const anotherDriver = (): Driver =>
+  const anotherDriver: Bench["anotherDriver"] = (options = {}) =>
     createProcessDriver({
       packageRoot: root,
       version: "0.0.0-test",
       environment: { ...process.env, ...environment, FLOWCTL_HOME: home },
       clock: systemClock,
       entries,
+      ...options,
     });
   const driver = anotherDriver();
   const paths = pipelinePaths(home, "bench");

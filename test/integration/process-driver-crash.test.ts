@@ -1,0 +1,190 @@
+import { existsSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { isAlive } from "../../src/drivers/process/process-identity.ts";
+import { type Bench, createBench, eventually, scriptedComponent } from "./process-driver/bench.ts";
+
+const never = new AbortController().signal;
+
+describe("when the supervisor is killed", () => {
+  test("instances go on, and the next up takes them over, on the same control plane address", async () => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "chatter"), scriptedComponent("b", "serve")]);
+    await bench.up(deployment);
+    const address = await bench.driver.controlPlane("bench", never);
+    const before = instances(bench);
+    await kill(bench);
+    expect(await bench.driver.controlPlane("bench", never)).toBeUndefined();
+    expect((await bench.observed("control-plane/1")).state.status).toBe("exited");
+    expect((await bench.observed("component/a-1")).state.status).toBe("running");
+    await bench.up(deployment);
+    expect(instances(bench)).toEqual(before);
+    expect(await bench.driver.controlPlane("bench", never)).toEqual(address);
+  });
+
+  test("no line is lost or doubled, and each keeps its order", async () => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "chatter")]);
+    await bench.up(deployment);
+    for (let crash = 1; crash <= 3; crash++) {
+      const seen = await numbers(bench);
+      await eventually("it chats", async () => (await numbers(bench)).length > seen.length + 20);
+      await kill(bench);
+      const dead = await numbers(bench);
+      await eventually("it chats on", async () => (await numbers(bench)).length > dead.length + 20);
+      await bench.up(deployment);
+    }
+    await bench.apply({ action: "stop", observed: await bench.observed("component/a-1"), cause: "test" });
+    const all = await numbers(bench);
+    expect(all).toEqual(all.map((_, i) => i + 1));
+    expect((await bench.logs("a-1")).at(-1)?.text).toBe("terminated");
+  });
+
+  test("an instance that ends unseen has exited with a code that nobody knows", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    await kill(bench);
+    process.kill(Number((await bench.observed("component/a-1")).ref), "SIGKILL");
+    await eventually("it has exited", async () => (await bench.observed("component/a-1")).state.status === "exited");
+    expect((await bench.observed("component/a-1")).state).toMatchObject({ status: "exited", exitCode: -1 });
+  });
+
+  test("an instance that was taken over is told of when it ends", async () => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "serve")]);
+    await bench.up(deployment);
+    await kill(bench);
+    await bench.up(deployment);
+    const ending = new AbortController();
+    const events = bench.driver.events("bench", ending.signal)[Symbol.asyncIterator]();
+    const first = events.next();
+    process.kill(Number((await bench.observed("component/a-1")).ref), "SIGKILL");
+    expect((await first).value).toMatchObject({ type: "exited", key: "component/a-1", exitCode: -1 });
+    ending.abort();
+  });
+
+  test("stop, remove and down need no supervisor", async () => {
+    await using bench = createBench();
+    const b = scriptedComponent("b", "family");
+    await bench.up(bench.deployment([scriptedComponent("a", "serve"), b, scriptedComponent("c", "serve")]));
+    await eventually("the family is there", () => instances(bench).length === 5);
+    await kill(bench);
+    await bench.apply({ action: "stop", observed: await bench.observed("component/a-1"), cause: "test" });
+    expect((await bench.observed("component/a-1")).state.status).toBe("exited");
+    await bench.apply({ action: "remove", observed: await bench.observed("component/a-1"), cause: "test" });
+    await expect(bench.observed("component/a-1")).rejects.toThrow();
+    await bench.down();
+    expect(bench.processes()).toEqual([]);
+    expect(existsSync(bench.paths.folder)).toBe(false);
+  });
+
+  test("a change that starts something starts a supervisor first", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    await kill(bench);
+    const before = await bench.observed("component/a-1");
+    await bench.apply({ action: "restart", observed: before, cause: "test" });
+    expect((await bench.observed("control-plane/1")).state.status).toBe("running");
+    expect((await bench.observed("component/a-1")).ref).not.toBe(before.ref);
+  });
+
+  test("at whatever moment of an up, down leaves nothing", async () => {
+    for (let round = 0; round < 8; round++) {
+      await using bench = createBench();
+      const components = ["a", "b", "c", "d"].map((id) => scriptedComponent(id, "family"));
+      const up = bench.up(bench.deployment(components)).catch(() => undefined);
+      const supervisor = await eventually("a supervisor", () => supervisorOf(bench));
+      // Rounds spread over the whole of an up; the later ones fall among the spawning.
+      const moment = Date.now() + round * 60;
+      await eventually("the moment", () => Date.now() >= moment);
+      process.kill(supervisor.pid, "SIGKILL");
+      await Promise.race([up, eventually("some instance", () => instances(bench).length > 0)]);
+      await bench.down();
+      await up;
+      await bench.down();
+      expect(bench.processes()).toEqual([]);
+      expect(existsSync(bench.paths.folder)).toBe(false);
+    }
+  });
+
+  test("while it hangs, down ends it and everything else", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    process.kill(bench.supervisor().pid, "SIGSTOP");
+    await bench.down(bench.anotherDriver({ patienceMs: 300 }));
+    expect(bench.processes()).toEqual([]);
+  });
+});
+
+describe("a new supervisor in place of the old one", () => {
+  test("leaves the instances running", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    const before = instances(bench);
+    const { pid } = bench.supervisor();
+    await bench.apply({ action: "restart", observed: await bench.observed("control-plane/1"), cause: "test" });
+    expect(bench.supervisor().pid).not.toBe(pid);
+    expect(instances(bench)).toEqual(before);
+  });
+
+  test("tells instances of its address when the old one was taken", async () => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "serve")]);
+    await bench.up(deployment);
+    const before = await bench.driver.controlPlane("bench", never);
+    const { ref } = await bench.observed("component/a-1");
+    await kill(bench);
+    const { createServer } = await import("node:net");
+    const squatter = createServer().listen(Number(before?.grpc.split(":")[1]), "127.0.0.1");
+    await bench.up(deployment);
+    expect((await bench.driver.controlPlane("bench", never))?.grpc).not.toBe(before?.grpc);
+    await eventually("it runs anew", async () => {
+      const { state, ref: now } = await bench.observed("component/a-1");
+      return state.status === "running" && now !== ref;
+    });
+    squatter.close();
+  });
+});
+
+test("of many supervisors that are started at once one stays", async () => {
+  await using bench = createBench();
+  const deployment = bench.deployment([scriptedComponent("a", "serve")]);
+  await Promise.all([1, 2, 3, 4].map(() => bench.up(deployment, bench.anotherDriver())));
+  const leaders = () => bench.processes().filter(({ instance, pid, group }) => instance === undefined && pid === group);
+  await eventually("the others are gone", () => leaders().length === 1);
+  expect(instances(bench)).toHaveLength(1);
+});
+
+test("an up during a down ends with everything up or everything gone, and never with an orphan", async () => {
+  await using bench = createBench();
+  const deployment = bench.deployment([scriptedComponent("a", "serve"), scriptedComponent("b", "serve")]);
+  for (let round = 0; round < 4; round++) {
+    await bench.up(deployment);
+    await Promise.allSettled([bench.down(), bench.up(deployment, bench.anotherDriver())]);
+    await bench.down();
+    expect(bench.processes()).toEqual([]);
+  }
+});
+
+function instances(bench: Bench): readonly string[] {
+  return bench
+    .processes()
+    .flatMap(({ instance, pid }) => (instance === undefined ? [] : [`${instance} ${pid}`]))
+    .sort();
+}
+
+function supervisorOf(bench: Bench) {
+  return bench.processes().find(({ instance, pid, group }) => instance === undefined && pid === group);
+}
+
+async function kill(bench: Bench): Promise<void> {
+  const supervisor = bench.supervisor();
+  process.kill(supervisor.pid, "SIGKILL");
+  await eventually("the supervisor is gone", () => !isAlive(supervisor));
+}
+
+async function numbers(bench: Bench): Promise<readonly number[]> {
+  return (await bench.logs("a-1")).flatMap(({ text }) => {
+    const number = /^line (\d+)$/.exec(text)?.[1];
+    return number === undefined ? [] : [Number(number)];
+  });
+}
