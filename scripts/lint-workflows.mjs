@@ -13,7 +13,8 @@ let checked = 0;
 for (const name of (await readdir(folder)).filter((file) => /\.ya?ml$/.test(file)).sort()) {
   checked += 1;
   for (const problem of lint(await readFile(join(folder, name), "utf8"), `.github/workflows/${name}`)) {
-    if (problem.kind === "runner-label" && knownRunners.some((label) => problem.message.includes(`"${label}"`))) continue;
+    if (problem.kind === "runner-label" && knownRunners.some((label) => problem.message.includes(`"${label}"`)))
+      continue;
     found += 1;
     console.error(`${problem.file}:${problem.line}:${problem.column}: ${problem.message} [${problem.kind}]`);
   }

@@ -61,7 +61,7 @@ describe("the tarball", () => {
       expect(files).toContain(name);
     }
     const folders = new Set(files.filter((name) => name.includes("/")).map((name) => name.split("/")[0]));
-    expect([...folders].sort()).toEqual(["dist", "examples", "images", "proto", "schema"]);
+    expect([...folders].sort()).toEqual(["dist", "examples", "images", "proto", "schema", "templates"]);
     expect(files.filter((name) => /\.test\.|(^|\/)(test|src|node_modules|out|\.git)\//.test(name))).toEqual([]);
     expect(files.filter((name) => /\.(map|tgz|log)$/.test(name))).toEqual([]);
   });
@@ -101,10 +101,18 @@ describe("the installed package", () => {
   );
 
   it("completes its commands in bash", async () => {
-    const script = 'source <(flowctl completion bash) && complete -p flowctl && flowctl complete -- "va"';
+    const typed = (...words: string[]) => `
+      COMP_WORDS=(${words.map((word) => `"${word}"`).join(" ")}) COMP_CWORD=${words.length - 1}
+      "$(complete -p flowctl | sed -E "s/.*-F ([^ ]+).*/\\1/")"
+      echo "\${COMPREPLY[@]}"`;
+    const script = `source <(flowctl completion bash)${typed("flowctl", "va")}${typed("flowctl", "up", "--driver", "pro")}`;
     const { stdout } = await runWell("bash", ["--norc", "-c", script], { cwd: work, env: environment });
-    expect(stdout).toContain("flowctl");
-    expect(stdout).toContain("validate");
+    expect(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.trim()),
+    ).toEqual(["validate", "process"]);
   });
 
   it("gives component authors types that a strict compiler accepts, and code that loads", async () => {
