@@ -45,6 +45,11 @@ export function suggestion(word: string, candidates: Iterable<string>, otherwise
   return guess === undefined ? otherwise : `Did you mean \`${guess}\`?`;
 }
 
+/** `a`, or `one of a, b and c`: to follow "Use". */
+export function oneOf(items: readonly string[]): string {
+  return items.length === 1 ? `\`${items[0]}\`` : `one of ${listed(items)}`;
+}
+
 /** `a, b and c`; cut after `most` items. */
 export function listed(items: Iterable<string>, most = 30): string {
   const all = [...items];

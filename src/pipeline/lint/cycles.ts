@@ -2,6 +2,7 @@ import type { KeyPath } from "../problem.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import { makeTopology } from "../topology.ts";
 import type { LintContext } from "./lint-context.ts";
+import { idsOf } from "./lint-context.ts";
 
 /** Events do not come back to where they were, and nothing waits for itself. */
 export function lintCycles(context: LintContext): void {
@@ -11,11 +12,11 @@ export function lintCycles(context: LintContext): void {
 
 function lintEventCycles(context: LintContext): void {
   const { resolved, scope } = context;
+  const sinks = new Set<string | undefined>(idsOf(context, "sinks"));
   const nodes = resolved.components.map(({ component }) => ({
     id: component.id,
     inputs: component.type === "source" ? [] : component.inputs.filter((input) => input.from !== component.id),
-    onError:
-      component.onError.to === undefined || component.onError.to === component.id ? {} : { to: component.onError.to },
+    onError: component.onError.to !== component.id && sinks.has(component.onError.to) ? component.onError : {},
   }));
   for (const cycle of makeTopology(nodes).cycles) {
     const [first = ""] = cycle;

@@ -1,4 +1,4 @@
-import { listed, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../did-you-mean.ts";
 import { reportAt } from "../resolve/scope.ts";
 import type { LintContext } from "./lint-context.ts";
 import { idsOf } from "./lint-context.ts";
@@ -12,7 +12,7 @@ export function lintDeadLetters(context: LintContext): void {
     const at = [...path, "on_error", "to"];
     const target = context.declared.get(to);
     const sinks = idsOf(context, "sinks").filter((id) => id !== component.id);
-    const otherwise = sinks.length === 0 ? "Declare a sink for dead letters." : `Use one of ${listed(sinks)}.`;
+    const otherwise = sinks.length === 0 ? "Declare a sink for dead letters." : `Use ${oneOf(sinks)}.`;
     if (to === component.id) {
       reportAt(scope, at, {
         code: "pipeline/self-input",
@@ -20,6 +20,7 @@ export function lintDeadLetters(context: LintContext): void {
         fix: otherwise,
       });
     } else if (target === undefined) {
+      if (context.incomplete) continue;
       reportAt(scope, at, {
         code: "pipeline/unknown-dead-letter",
         message: `The dead letters of \`${component.id}\` go to \`${to}\`, which does not exist`,

@@ -1,4 +1,4 @@
-import { listed, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../did-you-mean.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import { nodeAt } from "../source/source-node.ts";
 import type { LintContext } from "./lint-context.ts";
@@ -25,10 +25,11 @@ export function lintDependsOn(context: LintContext): void {
           fix: "Remove it from its `depends_on`.",
         });
       } else if (target === undefined) {
+        if (context.incomplete) return;
         report(scope, at, {
           code: "pipeline/unknown-dependency",
           message: `\`${id}\` waits for \`${need}\`, which does not exist`,
-          fix: suggestion(need, others, others.length === 0 ? "Remove it." : `Use one of ${listed(others)}.`),
+          fix: suggestion(need, others, others.length === 0 ? "Remove it." : `Use ${oneOf(others)}.`),
         });
       } else if (item.active && target.active === false && dependency.required) {
         report(scope, at, {

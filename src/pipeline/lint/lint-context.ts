@@ -14,6 +14,8 @@ export interface LintContext {
   readonly nameOverride: string | undefined;
   /** Every id that is declared under a section, also those whose declaration is too broken to be resolved. */
   readonly declared: ReadonlyMap<string, Declaration>;
+  /** A section is misspelled, so that what seems to be missing may be in it. */
+  readonly incomplete: boolean;
 }
 
 export interface Declaration {

@@ -1,6 +1,9 @@
 import type { BuiltinCatalog } from "../catalog.ts";
+import { closest } from "../did-you-mean.ts";
 import type { Resolved } from "../resolve/resolved.ts";
 import type { Scope } from "../resolve/scope.ts";
+import { pipelineFileSchema } from "../schema/pipeline-file.ts";
+import { otherName } from "../schema/unsupported-keys.ts";
 import { nodeAt } from "../source/source-node.ts";
 import { lintCycles } from "./cycles.ts";
 import { lintDeadLetters } from "./dead-letters.ts";
@@ -28,6 +31,7 @@ export async function lint(
     driver: resolved.pipeline.driver,
     nameOverride: options.name,
     declared: declarations(scope, resolved),
+    incomplete: [...scope.root.entries.keys()].some(isMisspelled),
   };
   lintNames(context);
   lintWiring(context);
@@ -42,13 +46,22 @@ export async function lint(
   await lintResources(context);
 }
 
+const sections = ["sources", "processors", "sinks", "services"] as const;
+
+function isMisspelled(key: string): boolean {
+  const known = sections.some((section) => section === key);
+  return (
+    !known && !Object.hasOwn(pipelineFileSchema.shape, key) && (closest(key, sections) ?? otherName(key)) !== undefined
+  );
+}
+
 function declarations(scope: Scope, resolved: Resolved): ReadonlyMap<string, Declaration> {
   const activity = new Map<string, boolean>([
     ...resolved.components.map((item) => [item.path.join("."), item.active] as const),
     ...resolved.services.map((item) => [item.path.join("."), item.active] as const),
   ]);
   const result = new Map<string, Declaration>();
-  for (const section of ["sources", "processors", "sinks", "services"] as const) {
+  for (const section of sections) {
     const node = nodeAt(scope.root, [section]);
     if (node?.kind !== "map") continue;
     for (const id of node.entries.keys()) {

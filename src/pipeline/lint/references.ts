@@ -1,4 +1,4 @@
-import { listed, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../did-you-mean.ts";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
@@ -86,7 +86,7 @@ function requireDeclared(
       names,
       names.length === 0
         ? `Declare it under \`${section}\` at the top of the file.`
-        : `Declare it, or use one of ${listed(names)}.`,
+        : `Declare it, or use ${oneOf(names)}.`,
     ),
   });
 }

@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { reportAt } from "../resolve/scope.ts";
@@ -56,8 +57,7 @@ async function lintSchema(context: LintContext, type: string, reference: string)
 
 async function lintBuild(context: LintContext, path: KeyPath, settings: ContainerSettings): Promise<void> {
   const { build } = settings;
-  if (build === undefined || context.scope.tainted([...path, "build"]) || /^(?:\w+:\/|git@)/.test(build.context))
-    return;
+  if (build === undefined || context.scope.tainted([...path, "build"]) || !isAbsolute(build.context)) return;
   const facts = await factsOf(build.context);
   const at = [...path, "build", "context"];
   if (!facts?.isDirectory()) {

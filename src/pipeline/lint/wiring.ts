@@ -1,4 +1,4 @@
-import { closest, listed, suggestion } from "../did-you-mean.ts";
+import { closest, listed, oneOf, suggestion } from "../did-you-mean.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ResolvedComponent } from "../resolve/resolved.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
@@ -12,7 +12,8 @@ export function lintWiring(context: LintContext): void {
   const deadLetterTargets = new Set(
     resolved.components.map(({ component }) => component.onError.to && meant(context, component.onError.to, ["sinks"])),
   );
-  const brokenWiring = resolved.components.some((item) => isBroken(context, item, "inputs", "on_error"));
+  const brokenWiring =
+    context.incomplete || resolved.components.some((item) => isBroken(context, item, "inputs", "on_error"));
   const lostComponents = [...context.declared.values()].some((item) => item.active === undefined);
   const consumed = new Set(
     active.flatMap((item) =>
@@ -51,7 +52,7 @@ export function lintWiring(context: LintContext): void {
       fix: `Add \`${component.id}\` to the \`inputs\` of a processor or sink, or remove it.`,
     });
   }
-  if (active.length === 0 && context.declared.size === 0 && resolved.components.length === 0) {
+  if (active.length === 0 && !context.incomplete && context.declared.size === 0 && resolved.components.length === 0) {
     if (!["sources", "processors", "sinks"].some((section) => scope.tainted([section]))) {
       reportAt(scope, [], {
         code: "pipeline/no-components",
@@ -83,6 +84,7 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
     const at = typeof written === "string" ? [...inputsPath, index] : [...inputsPath, index, "from"];
     const target = context.declared.get(input.from);
     const candidates = idsOf(context, "sources", "processors").filter((id) => id !== component.id);
+    if (input.from === component.id && target?.section !== item.path[0]) return;
     if (input.from === component.id) {
       reportAt(scope, at, {
         code: "pipeline/self-input",
@@ -96,13 +98,14 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
         fix: "Remove one of the two; several event types can stand in one `types`.",
       });
     } else if (target === undefined) {
+      if (context.incomplete) return;
       reportAt(scope, at, {
         code: "pipeline/unknown-input",
         message: `\`${component.id}\` takes events from \`${input.from}\`, which does not exist`,
         fix: suggestion(
           input.from,
           candidates,
-          candidates.length === 0 ? "Declare it under `sources`." : `Use one of ${listed(candidates)}.`,
+          candidates.length === 0 ? "Declare it under `sources`." : `Use ${oneOf(candidates)}.`,
         ),
       });
     } else if (target.section === "sinks" || target.section === "services") {
@@ -110,7 +113,7 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
       reportAt(scope, at, {
         code: "pipeline/input-gives-no-events",
         message: `\`${component.id}\` takes events from the ${what} \`${input.from}\`, and ${what}s give none`,
-        fix: `Take them from ${candidates.length === 0 ? "a source" : `one of ${listed(candidates)}`}.`,
+        fix: `Take them from ${candidates.length === 0 ? "a source" : oneOf(candidates)}.`,
       });
     } else if (item.active && target.active === false) {
       reportAt(scope, at, {

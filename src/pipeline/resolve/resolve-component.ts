@@ -69,7 +69,7 @@ function resolveOnError(scope: Scope, path: KeyPath, file: ComponentFile["on_err
   const given = typeof file === "string" ? { action: file } : (file ?? { action: "fail" as const });
   if (given.action === "dead_letter" && given.to === undefined) {
     reportAt(scope, path, {
-      code: "pipeline/missing-key",
+      code: "pipeline/dead-letter-without-target",
       message: "`dead_letter` needs `to`: the sink that dead letters go to",
       fix: "Write `on_error: { action: dead_letter, to: <sink> }`.",
     });

@@ -72,7 +72,8 @@ function resolveBuild(scope: Scope, path: KeyPath, build: ServiceFile["build"]):
   if (build === undefined) return undefined;
   const file = typeof build === "string" ? { context: build } : build;
   const context = file.context ?? ".";
-  if (/^(?:https?:\/\/|git@|git:\/\/|ssh:\/\/|github\.com\/|docker-image:\/\/)/.test(context)) {
+  const isRemote = /^(?:[a-z-]+:\/\/|git@)/.test(context);
+  if (isRemote) {
     reportAt(scope, [...path, "context"], {
       code: "pipeline/unsupported-value",
       message: "A build context has to be a folder, and this is the address of a remote one",
@@ -87,7 +88,7 @@ function resolveBuild(scope: Scope, path: KeyPath, build: ServiceFile["build"]):
     });
   }
   return withoutUndefined<Build>({
-    context: absolutePath(scope, [...path, "context"], context),
+    context: isRemote ? context : absolutePath(scope, [...path, "context"], context),
     dockerfile: file.dockerfile,
     dockerfileInline: file.dockerfile_inline,
     args: Object.fromEntries(

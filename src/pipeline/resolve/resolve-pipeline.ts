@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { BuiltinCatalog } from "../catalog.ts";
 import { builtinKey } from "../catalog.ts";
-import { listed, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../did-you-mean.ts";
 import type { Component, ComponentType, DriverName, Service } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ComponentFile, ServiceFile } from "../schema/pipeline-file.ts";
@@ -105,8 +105,8 @@ async function completed(
         : `The built-in \`${component.uses}\` is a ${spec.type} and cannot stand under \`${section}\``,
     fix:
       spec === undefined
-        ? suggestion(component.uses, fitting, `Use one of ${listed(fitting)}.`)
-        : `Move it to \`${sectionOf(spec.type)}\`, or use one of ${listed(fitting)}.`,
+        ? suggestion(component.uses, fitting, `Use ${oneOf(fitting)}.`)
+        : `Move it to \`${sectionOf(spec.type)}\`, or use ${oneOf(fitting)}.`,
   });
   return component;
 }

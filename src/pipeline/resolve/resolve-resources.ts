@@ -42,7 +42,7 @@ function exactlyOne(scope: Scope, path: KeyPath, ways: readonly boolean[], names
   if (count === 1) return true;
   if (scope.tainted(path)) return false;
   reportAtKey(scope, path, {
-    code: count === 0 ? "pipeline/missing-key" : "pipeline/conflicting-keys",
+    code: count === 0 ? "pipeline/no-origin" : "pipeline/conflicting-keys",
     message:
       count === 0
         ? `\`${path.join(".")}\` does not say where it comes from`

@@ -23,8 +23,12 @@ export interface Structure {
  * be checked further in the same run. Undefined only when nothing is left.
  */
 export function checkStructure(root: MapNode, problems: ProblemList): Structure | undefined {
-  const plain = toFile(root, []) as Record<string, unknown>;
+  const plain = plainFile(root);
   const removed: KeyPath[] = [];
+  for (const path of failedPaths(root, [])) {
+    const gone = removeAt(plain, path.slice(0, path.length > 3 ? 3 : 2));
+    if (gone !== undefined) removed.push(gone);
+  }
   for (let round = 0; round < 12; round++) {
     const result = pipelineFileSchema.safeParse(plain);
     if (result.success) {
@@ -43,8 +47,20 @@ export function checkStructure(root: MapNode, problems: ProblemList): Structure 
   return undefined;
 }
 
+/** Where values stand about which enough was said. */
+function failedPaths(node: SourceNode, path: KeyPath): readonly KeyPath[] {
+  if (node.kind === "scalar") return node.failed ? [path] : [];
+  if (node.kind === "list") return node.items.flatMap((item, index) => failedPaths(item, [...path, index]));
+  return [...node.entries.values()].flatMap((entry) => failedPaths(entry.value, [...path, entry.key]));
+}
+
 /** Where a number is taken as the text that was written: `1.10` is not `1.1` there, nor `0640` decimal. */
 const textual = new Set(["environment", "labels", "args", "driver_opts"]);
+
+/** The plain value that the schema is about. */
+export function plainFile(root: MapNode): Record<string, unknown> {
+  return toFile(root, []) as Record<string, unknown>;
+}
 
 function toFile(node: SourceNode, path: KeyPath): unknown {
   if (node.kind === "list") return node.items.map((item, index) => toFile(item, [...path, index]));
@@ -84,6 +100,7 @@ export function reportStructure(
   const node = nodeAt(root, owner);
   if (node === undefined) {
     const parent = owner.slice(0, -1);
+    if (isMisspelled(schema, root, base, issue.path)) return [parent];
     const where = parent.length === 0 ? "" : ` in \`${formatKeyPath(parent)}\``;
     problems.add(parent.length === 0 ? valuePlace(root, parent) : placeOfOwner(root, parent), {
       code: "pipeline/missing-key",
@@ -95,12 +112,13 @@ export function reportStructure(
   }
   const value = toPlain(node);
   const guess = typeof value === "string" ? closest(value, issue.choices) : undefined;
-  const wrongKind = issue.choices.length === 0 && typeof value !== "string";
   problems.add(node.kind === "scalar" && node.text !== "" ? node.place : keyPlace(root, owner), {
-    code: wrongKind ? "pipeline/wrong-type" : "pipeline/invalid-value",
+    code: issue.wrongType ? "pipeline/wrong-type" : "pipeline/invalid-value",
     message: issue.sentence
       ? `${subject(owner)}: ${issue.expected}`
-      : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
+      : isEmpty(value)
+        ? `${subject(owner)} is empty, and must be ${issue.expected.replace(/ that is not empty$/, "")}`
+        : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
     fix:
       guess === undefined
         ? fixFor(owner, value, issue.sentence ? "another value" : issue.expected)
@@ -108,6 +126,14 @@ export function reportStructure(
     path: owner,
   });
   return [owner];
+}
+
+/** Whether a key that is missing is there under a name that is close to it, which is reported as unknown. */
+function isMisspelled(schema: z.core.$ZodType, root: MapNode, base: KeyPath, path: KeyPath): boolean {
+  const known = knownKeys(schema, path.slice(0, -1));
+  const owner = nodeAt(root, [...base, ...path.slice(0, -1)]);
+  const present = owner?.kind === "map" ? [...owner.entries.keys()] : [];
+  return present.some((key) => !known.includes(key) && closest(key, known) === path.at(-1));
 }
 
 function placeOfOwner(root: MapNode, parent: KeyPath) {
@@ -153,13 +179,16 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";
   if (typeof value !== "string") return String(value);
-  if (value === "") return "an empty text";
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === "";
 }
 
 function fixFor(path: KeyPath, value: unknown, expected: string): string {
   const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
-  if (value === null || value === "") return "Give it a value, or remove the key.";
+  if (isEmpty(value)) return "Give it a value, or remove the key.";
   const scalar = typeof value === "number" || typeof value === "boolean";
   if (scalar && expected.startsWith("a text")) return `Put it in quotes: "${value}".`;
   if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;

@@ -7,6 +7,7 @@ import {
   choice,
   duration,
   flag,
+  form,
   mapping,
   oneOrMany,
   text,
@@ -64,10 +65,14 @@ const dependsOn = z
   )
   .describe("What has to be up before this starts.");
 
+const cores = "a number of cores, such as `0.5`";
+const restart = "one of `no`, `always`, `unless-stopped`, `on-failure`, `on-failure:3`";
+const permissions = "file permissions, such as `0440`";
+
 const cpus = (what: string) =>
   z
-    .union([z.number().positive(), z.string().regex(/^(?:\d+(?:\.\d*)?|\.\d+)$/)], {
-      error: "a number of cores, such as `0.5`",
+    .union([z.number({ error: cores }).positive({ error: cores }), form(/^(?:\d+(?:\.\d*)?|\.\d+)$/, cores)], {
+      error: cores,
     })
     .optional()
     .describe(`Cores ${what}.`);
@@ -103,7 +108,7 @@ const deploy = block(
 const healthcheck = block(
   {
     test: z
-      .union([text(), z.array(anyText()).min(1)], {
+      .union([text(), z.array(anyText()).min(1, { error: "a list that is not empty" })], {
         error: "a command line, or a list that begins with CMD, CMD-SHELL or NONE",
       })
       .optional()
@@ -126,7 +131,9 @@ const port = z.union(
       {
         target: wholeNumber(1, "a port").describe("Port in the container."),
         published: z
-          .union([z.int().min(0), z.string().regex(/^\d+(?:-\d+)?$/)], { error: "a port" })
+          .union([z.int({ error: "a port" }).min(0, { error: "a port" }), form(/^\d+(?:-\d+)?$/, "a port")], {
+            error: "a port",
+          })
           .optional()
           .describe("Port on the host. Default: any free one."),
         host_ip: text().optional().describe("Address on the host. Default: 127.0.0.1."),
@@ -166,9 +173,12 @@ const grant = (what: string) =>
           uid: textLike().optional().describe("Owner of the file."),
           gid: textLike().optional().describe("Group of the file."),
           mode: z
-            .union([z.int().min(0), z.string().regex(/^0?o?[0-7]{3,4}$/)], {
-              error: "file permissions, such as `0440`",
-            })
+            .union(
+              [z.int({ error: permissions }).min(0, { error: permissions }), form(/^0?o?[0-7]{3,4}$/, permissions)],
+              {
+                error: permissions,
+              },
+            )
             .optional()
             .describe("Permissions, in octal. Default: 0444."),
         },
@@ -205,8 +215,8 @@ const envFile = z
 const ulimits = mapping(
   z.union(
     [
-      z.int().min(-1),
-      z.string().regex(/^-?\d+$/),
+      z.int({ error: "a whole number" }).min(-1, { error: "a whole number of at least -1" }),
+      form(/^(?:-1|\d+)$/, "a whole number"),
       block(
         {
           soft: wholeNumber(-1, "a whole number").describe("The soft limit."),
@@ -269,15 +279,15 @@ export const containerShape = {
     .describe("When to pull the image."),
   read_only: flag().optional().describe("Makes the root file system read-only."),
   restart: z
-    .union([z.literal(false), z.string().regex(/^(?:no|always|unless-stopped|on-failure(?::\d+)?)$/)], {
-      error: "one of `no`, `always`, `unless-stopped`, `on-failure`, `on-failure:3`",
+    .union([z.literal(false), form(/^(?:no|always|unless-stopped|on-failure(?::\d+)?)$/, restart)], {
+      error: restart,
     })
     .optional()
     .describe("When to restart it. Default: `on-failure` for components, `no` for services."),
   stop_grace_period: duration().optional().describe("Time between SIGTERM and SIGKILL. Default: 10s."),
   ulimits: ulimits.optional(),
   user: z
-    .union([text(), z.int().min(0)], { error: "a user, such as `1000:1000`" })
+    .union([text(), z.int().min(0, { error: "a user, such as `1000:1000`" })], { error: "a user, such as `1000:1000`" })
     .optional()
     .describe("User to run as."),
   working_dir: text("a path").optional().describe("Working directory."),

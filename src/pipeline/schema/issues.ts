@@ -15,6 +15,8 @@ export type StructureIssue =
       readonly path: KeyPath;
       readonly expected: string;
       readonly sentence: boolean;
+      /** A value of another kind was written, such as a list for a text. */
+      readonly wrongType: boolean;
       readonly choices: readonly string[];
     };
 
@@ -27,8 +29,21 @@ export function structureIssues(issues: readonly Issue[], prefix: KeyPath = []):
       const fitting = issue.errors.find((branch) => branch.length > 0 && branch.every(isInside));
       if (fitting !== undefined) return structureIssues(fitting, path);
     }
-    return [{ kind: "unexpected" as const, path, ...expectation(issue), choices: choicesOf(issue) }];
+    return [
+      {
+        kind: "unexpected" as const,
+        path,
+        ...expectation(issue),
+        choices: choicesOf(issue),
+        wrongType: isWrongType(issue),
+      },
+    ];
   });
+}
+
+function isWrongType(issue: Issue): boolean {
+  if (issue.code !== "invalid_union") return issue.code === "invalid_type";
+  return issue.errors.every((branch) => branch.some((inner) => inner.path.length === 0 && isWrongType(inner)));
 }
 
 /** Whether the issue is about something in the value, so that the value itself is of the right kind. */
@@ -50,7 +65,7 @@ function expectation(issue: Issue): { readonly expected: string; readonly senten
   if (!isDefault)
     return {
       expected: issue.message,
-      sentence: !/^(?:an? |one of |`|empty|at |permissions|file )/.test(issue.message),
+      sentence: !/^(?:an? |the |one of |`|empty|file permissions)/.test(issue.message),
     };
   return { expected: expectedBy(issue), sentence: false };
 }

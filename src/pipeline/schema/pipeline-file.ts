@@ -55,9 +55,16 @@ export const pipelineFileSchema = block(
             text(),
             block(
               {
-                path: z.union([text(), z.array(text())], { error: "a path, or a list of them" }),
-                project_directory: text().optional(),
-                env_file: z.union([text(), z.array(text())], { error: "a path, or a list of them" }).optional(),
+                path: z
+                  .union([text(), z.array(text())], { error: "a path, or a list of them" })
+                  .describe("The files, merged as with several `-f`."),
+                project_directory: text()
+                  .optional()
+                  .describe("Folder that its paths start from. Default: that of the file."),
+                env_file: z
+                  .union([text(), z.array(text())], { error: "a path, or a list of them" })
+                  .optional()
+                  .describe("Variables for its interpolation. Default: `.env` in its folder."),
               },
               "a mapping with `path`",
             ),

@@ -23,7 +23,12 @@ export const anyText = (expected = "a text") => z.string({ error: expected });
 export const textLike = () =>
   z.union([z.string(), z.number(), z.boolean()], { error: "a text, a number or a boolean" });
 
-export const flag = () => z.union([z.boolean(), z.string().regex(/^(?:true|false)$/)], { error: "`true` or `false`" });
+/** A text of a certain form. */
+export const form = (pattern: RegExp, expected: string) =>
+  z.string({ error: expected }).regex(pattern, { error: expected });
+
+export const flag = () =>
+  z.union([z.boolean(), form(/^(?:true|false)$/, "`true` or `false`")], { error: "`true` or `false`" });
 
 export const wholeNumber = (least: number, expected: string) =>
   z.union(

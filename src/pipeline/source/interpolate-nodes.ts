@@ -45,7 +45,8 @@ function interpolateScalar(node: ScalarNode, path: KeyPath, lookup: Lookup, prob
     });
   }
   const typed = node.plain && path[2] === "with" ? retype(value) : value;
-  return { ...node, value: typed, text: value, interpolated: true };
+  const failed = findings.some((finding) => finding.code !== "pipeline/unset-variable");
+  return { ...node, value: typed, text: value, interpolated: true, ...(failed ? { failed } : {}) };
 }
 
 /** The number or boolean that a text would be in YAML without quotes, or the text itself. */

@@ -44,13 +44,13 @@ export async function readSource(
   return decodeSource(path, directory, bytes, problems);
 }
 
-/** Makes a source file of bytes. Bytes that are not UTF-8 are a problem at the first of them. */
+/** Makes a source file of bytes. Bytes that are not UTF-8 are a problem at the first of them, and make it garbled. */
 export function decodeSource(
   path: string,
   directory: string,
   bytes: Uint8Array,
   problems: ProblemList,
-): SourceFile | undefined {
+): SourceFile {
   const file = sourceFile(path, directory, new TextDecoder("utf-8").decode(bytes));
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -65,7 +65,7 @@ export function decodeSource(
         fix: "Save it with the encoding UTF-8.",
       },
     );
-    return undefined;
+    return { ...file, garbled: true };
   }
 }
 

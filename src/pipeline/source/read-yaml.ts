@@ -19,6 +19,7 @@ const maximumDepth = 100;
  */
 export function readYaml(file: SourceFile, problems: ProblemList): MapNode | undefined {
   problems.order(file.path);
+  if (file.garbled) return undefined;
   const nesting = nestingOf(file.text);
   if (nesting.depth > maximumDepth) {
     problems.add(
@@ -38,7 +39,7 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
     logLevel: "error",
   });
   if (document.errors.length > 0) {
-    reportSyntax(file, document.errors, problems);
+    reportSyntax(file, document, problems);
     return undefined;
   }
   for (const warning of document.warnings) {
@@ -120,10 +121,10 @@ class Converter {
         message: `\`${text}\` is not a finite number`,
         fix: "Write a number, or put the text in quotes.",
       });
-      return { kind: "scalar", place, value: text, text, plain: false };
+      return { kind: "scalar", place, value: text, text, plain: false, failed: true };
     }
     const known = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
-    return { kind: "scalar", place, value: known ? value : null, text, plain };
+    return { kind: "scalar", place, value: known ? value : null, text, plain, ...failedTag(node.tag) };
   }
 
   #map(node: YAMLMap, place: Place): MapNode {
@@ -160,9 +161,9 @@ class Converter {
   /** The mappings behind `<<`, the one that wins first. */
   #mergeSources(value: SourceNode): readonly SourceNode[] {
     const sources = value.kind === "list" ? value.items : [value];
-    for (const source of sources) {
-      if (source.kind === "map") continue;
-      this.#problems.add(source.place, {
+    const wrong = sources.find((source) => source.kind !== "map");
+    if (wrong !== undefined) {
+      this.#problems.add(wrong.place, {
         code: "pipeline/wrong-type",
         message: "The merge key `<<` takes a mapping, or a list of mappings",
         fix: "Refer to an anchor on a mapping, such as `<<: *defaults`.",
@@ -231,6 +232,10 @@ class Converter {
   #place(range: Range | null | undefined, fallback: Place): Place {
     return range ? { file: this.#file, start: range[0], end: range[1] } : fallback;
   }
+}
+
+function failedTag(tag: string | undefined): { failed?: true } {
+  return tag?.startsWith("!") && mergeTag(tag).tag === undefined ? { failed: true } : {};
 }
 
 function mergeTag(tag: string | undefined): { tag?: MergeTag } {

@@ -9,6 +9,8 @@ export interface SourceFile {
   readonly text: string;
   /** Offset of the first character of each line. */
   readonly lineStarts: readonly number[];
+  /** Its bytes are not UTF-8, so that the text has replacement characters in it. */
+  readonly garbled?: true;
 }
 
 /** A stretch of a source file, in characters from its start; `end` is exclusive. */

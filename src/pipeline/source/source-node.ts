@@ -17,6 +17,8 @@ export interface ScalarNode {
   readonly plain: boolean;
   /** Set when a variable was put in. */
   readonly interpolated?: true;
+  /** Set when it was reported already that there is no such value; nothing more is to be said about it. */
+  readonly failed?: true;
   readonly tag?: MergeTag;
 }
 

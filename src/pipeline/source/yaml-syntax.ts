@@ -1,4 +1,5 @@
-import type { YAMLError } from "yaml";
+import type { Document, Node, YAMLError } from "yaml";
+import { visit } from "yaml";
 import type { ProblemList } from "../problem.ts";
 import type { SourceFile } from "./source-file.ts";
 
@@ -47,31 +48,65 @@ const explanations: Readonly<Record<string, { readonly message: string; readonly
 const maximumSyntaxProblems = 5;
 
 /** Turns the parser's errors into problems; at most one a line, and none after one that puts the rest in doubt. */
-export function reportSyntax(file: SourceFile, errors: readonly YAMLError[], problems: ProblemList): void {
+export function reportSyntax(file: SourceFile, document: Document<Node, boolean>, problems: ProblemList): void {
   const lines = new Set<number>();
-  for (const error of errors) {
+  for (const error of document.errors) {
     const [start, end] = error.pos;
     const line = file.lineStarts.findLastIndex((lineStart) => lineStart <= start);
     if (lines.has(line)) continue;
     if (lines.size >= maximumSyntaxProblems) return;
     lines.add(line);
-    const known = variableInBrackets(file, line) ??
-      explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
+    const opened = variableInBrackets(file, line) ?? unclosed(file, document, error);
+    const known = explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
     const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
-    problems.add(
-      { file, start, end },
-      {
-        code: error.code === "MULTIPLE_DOCS" ? "pipeline/several-documents" : "pipeline/yaml-syntax",
-        message: known.message + detail,
-        fix: known.fix,
-      },
-    );
+    const at = opened?.at;
+    problems.add(at === undefined ? { file, start, end } : { file, start: at, end: at + 1 }, {
+      code: error.code === "MULTIPLE_DOCS" ? "pipeline/several-documents" : "pipeline/yaml-syntax",
+      message: opened?.message ?? known.message + detail,
+      fix: opened?.fix ?? known.fix,
+    });
+    if (opened?.at !== undefined) return;
     if (error.code === "UNEXPECTED_TOKEN") return;
   }
 }
 
+interface Explanation {
+  readonly message: string;
+  readonly fix: string;
+  /** Where the mistake is rather than where the parser noticed it. */
+  readonly at?: number;
+}
+
+/** A bracket or quote that is never closed is noticed at its end, and made at its beginning. */
+function unclosed(file: SourceFile, document: Document<Node, boolean>, error: YAMLError): Explanation | undefined {
+  if (error.code !== "MISSING_CHAR" && error.code !== "BAD_INDENT") return undefined;
+  const [noticed] = error.pos;
+  let quote: number | undefined;
+  visit(document, {
+    Scalar(_, node) {
+      if (!node.type?.startsWith("QUOTE") || !node.range) return;
+      if (node.range[0] < noticed && node.range[2] >= noticed) quote = node.range[0];
+    },
+  });
+  if (quote !== undefined) {
+    return { at: quote, message: "The quote that begins here is never closed", fix: "Add the closing quote." };
+  }
+  const open: number[] = [];
+  const text = file.text
+    .slice(0, noticed)
+    .replaceAll(/"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|(?:^|\s)#.*$/gm, (quoted) => " ".repeat(quoted.length));
+  for (const { 0: bracket, index } of text.matchAll(/[[\]{}]/g)) {
+    if (bracket === "[" || bracket === "{") open.push(index);
+    else open.pop();
+  }
+  const at = open.at(-1);
+  if (at === undefined) return undefined;
+  const closing = file.text[at] === "[" ? "]" : "}";
+  return { at, message: "The bracket that opens here is never closed", fix: `Add \`${closing}\` where it ends.` };
+}
+
 /** `{ count: ${COUNT} }` is not YAML, and what the parser says about it does not help. */
-function variableInBrackets(file: SourceFile, line: number) {
+function variableInBrackets(file: SourceFile, line: number): Explanation | undefined {
   const start = file.lineStarts[line] ?? 0;
   const text = file.text.slice(start, file.lineStarts[line + 1] ?? file.text.length);
   if (!/[[{].*?[[{,:]\s*[^"'\s,[\]{}]*\$\{/.test(text)) return undefined;
