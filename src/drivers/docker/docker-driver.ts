@@ -16,7 +16,7 @@ import { listVolumes } from "./volumes.ts";
 
 export interface DockerDriverOptions {
   /** `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `FLOWCTL_IMAGE`, `FLOWCTL_BASE_IMAGE` and `HOME` are read. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Folder that holds package.json, dist/, proto/ and images/, of which the flowctl image is built. */
   readonly packageRoot: string;
   /** Version of flowctl. */
@@ -34,10 +34,11 @@ const PROBE_MS = 5_000;
  */
 export function createDockerDriver(options: DockerDriverOptions): Driver {
   const invoker = options.invoker ?? currentUser();
-  const installation = { ...options, ...(invoker === undefined ? {} : { invoker }) };
+  const { packageRoot, version, environment: env } = options;
+  const installation = { packageRoot, version, env, ...(invoker === undefined ? {} : { invoker }) };
   let connection: Promise<Engine> | undefined;
   const engine = (): Promise<Engine> => {
-    connection ??= connectEngine(options.env);
+    connection ??= connectEngine(env);
     return connection;
   };
   return {
@@ -46,7 +47,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     probe: (signal) => probe(engine, signal),
     prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare),
     observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
-    apply: async (change, context) => applyChange(await engine(), options.version, change, context),
+    apply: async (change, context) => applyChange(await engine(), version, change, context),
     async *logs(pipeline, log, signal) {
       yield* pipelineLogs(await engine(), pipeline, log, signal);
     },
