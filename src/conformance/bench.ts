@@ -23,10 +23,22 @@ export interface LaunchOptions {
   readonly checkpoint?: Buffer;
   /** Groups below; `below` when left out. */
   readonly groups?: readonly { readonly id: string; readonly types?: readonly string[] }[];
+  /** How many instances the upstream is said to have when all are up; 1 when left out. */
+  readonly upstreamInstances?: number;
   /** Say at once that every upstream has completed. */
   readonly upstreamsCompleted?: boolean;
   /** Leave FLOWCTL_COMPONENT_TYPE out. */
   readonly untyped?: boolean;
+}
+
+export interface TopologyOptions {
+  readonly groups?: LaunchOptions["groups"];
+  /** Instances above that have completed. */
+  readonly completed?: readonly TestUpstream[];
+  /** Whether the upstream component has completed as a whole. */
+  readonly allCompleted?: boolean;
+  /** How many instances it has when all are up; 1 when left out. */
+  readonly desired?: number;
 }
 
 /**
@@ -77,9 +89,14 @@ export class Bench {
     await this.controlPlane.start();
     this.controlPlane.checkpoint = options.checkpoint;
     if (this.facts.type !== "source") await this.above.start();
-    const above = this.facts.type === "source" ? [] : [this.above];
-    const completed = options.upstreamsCompleted ?? false;
-    this.controlPlane.announce(this.topology(above, options.groups, completed ? above : [], completed));
+    this.controlPlane.announce(
+      this.topology(this.facts.type === "source" ? [] : [this.above], {
+        ...(options.groups === undefined ? {} : { groups: options.groups }),
+        desired: options.upstreamInstances ?? 1,
+        completed: options.upstreamsCompleted ? [this.above] : [],
+        allCompleted: options.upstreamsCompleted ?? false,
+      }),
+    );
     const [listenPort, healthPort] = await freePorts(2);
     this.listen = `127.0.0.1:${listenPort}`;
     this.healthPort = healthPort!;
@@ -89,21 +106,23 @@ export class Bench {
     return component;
   }
 
-  /** What the control plane says when the given instances are above and the groups below. */
-  topology(
-    above: readonly TestUpstream[],
-    groups: LaunchOptions["groups"] = [{ id: "below" }],
-    completed: readonly TestUpstream[] = [],
-    allCompleted = false,
-  ): TopologyMessage {
+  /** What the control plane says when the given instances are above. */
+  topology(above: readonly TestUpstream[], options: TopologyOptions = {}): TopologyMessage {
     const instances = above.map((upstream) => ({
       instanceId: upstream.instanceId,
       address: upstream.address,
-      completed: completed.includes(upstream),
+      completed: options.completed?.includes(upstream) ?? false,
     }));
+    const upstream = {
+      componentId: "above",
+      types: [],
+      instances,
+      completed: options.allCompleted ?? false,
+      desiredInstances: options.desired ?? 1,
+    };
+    const groups = options.groups ?? [{ id: "below" }];
     return {
-      upstreams:
-        this.facts.type === "source" ? [] : [{ componentId: "above", types: [], instances, completed: allCompleted }],
+      upstreams: this.facts.type === "source" ? [] : [upstream],
       downstreams:
         this.facts.type === "sink"
           ? []
@@ -303,22 +322,23 @@ function describeEnd(downstream: TestDownstream): string {
   return ended === undefined ? "still open" : `status ${ended.code} ${ended.details}`;
 }
 
-/** Ports of the loopback interface that nobody listens on now. All are held until all are known. */
+/**
+ * Ports of the loopback interface that nobody listens on now. Below the range from which systems take the ports of
+ * outgoing connections, so that none of those gets there before the component does.
+ */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.on("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            if (address === null || typeof address === "string") reject(new Error("no port"));
-            else resolve(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = 12_000 + Math.floor(Math.random() * 18_000);
+    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
+  }
   return ports;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.on("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }

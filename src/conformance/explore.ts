@@ -73,6 +73,8 @@ async function trySamples(bench: Bench, subject: Subject, productive: Productive
     const answered = () => below.events.length > before || stream.acked >= stream.sent || stream.ended;
     await bench.happens(answered, bench.timing.quietMs * 5);
     await bench.happens(() => stream.acked >= stream.sent, bench.timing.quietMs);
+    // One that acknowledges before it gives has its outputs still on the way.
+    if (below.events.length === before) await bench.happens(() => below.events.length > before, bench.timing.quietMs);
     const outputs = below.events.length - before;
     if (outputs > 0) productive.push({ event, outputs });
   }

@@ -33,7 +33,7 @@ export interface LaunchedComponent {
 export type Launch = (environment: Readonly<Record<string, string>>) => LaunchedComponent;
 
 /** Launches a program of this machine. Rejects nothing: a command that cannot be started has ended with code 127. */
-export function launchCommand(command: readonly string[], options: LaunchCommandOptions = {}): Launch {
+export function launchCommand(command: readonly string[], options: LaunchCommandOptions): Launch {
   const [program, ...args] = command;
   if (program === undefined) {
     throw new FlowctlError({
@@ -45,7 +45,7 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
   }
   return (environment) => {
     const child = spawn(program, args, {
-      env: { ...process.env, ...options.environment, ...environment },
+      env: { ...options.environment, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
       ...(options.workingDirectory === undefined ? {} : { cwd: options.workingDirectory }),
@@ -88,8 +88,8 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
 }
 
 export interface LaunchCommandOptions {
-  /** Set for every run, below the contract's own variables. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /** All that the program finds in its environment beside the contract's own variables. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory?: string;
   /** Called before a run is killed, with its variables: ends what killing the command would leave behind. */
   readonly beforeKill?: (environment: Readonly<Record<string, string>>) => Promise<void>;
@@ -97,13 +97,13 @@ export interface LaunchCommandOptions {
 
 /**
  * Launches a container image with the docker command line, on the host's network (Linux engines only). The image's
- * own command runs unless `command` is given.
+ * own command runs when `command` is empty.
  */
-export function launchImage(image: string, command: readonly string[] = [], options: LaunchImageOptions = {}): Launch {
+export function launchImage(image: string, command: readonly string[], options: LaunchImageOptions): Launch {
   const name = (environment: Readonly<Record<string, string>>) =>
     `${options.namePrefix ?? "flowctl-component-test"}-${environment.FLOWCTL_LISTEN?.split(":").at(-1)}`;
   return (environment) => {
-    const variables = { ...options.environment, ...environment };
+    const variables = { ...options.variables, ...environment };
     const argv = [
       ...["docker", "run", "--rm", "--network", "host", "--name", name(environment)],
       ...bindMounts(environment),
@@ -111,9 +111,10 @@ export function launchImage(image: string, command: readonly string[] = [], opti
       ...[image, ...command],
     ];
     return launchCommand(argv, {
-      environment: variables,
+      environment: { ...options.environment, ...variables },
       beforeKill: async () => {
-        const removal = spawn("docker", ["rm", "--force", name(environment)], { stdio: "ignore" });
+        const argv = ["rm", "--force", name(environment)];
+        const removal = spawn("docker", argv, { stdio: "ignore", env: { ...options.environment } });
         await once(removal, "close");
       },
     })(environment);
@@ -121,7 +122,10 @@ export function launchImage(image: string, command: readonly string[] = [], opti
 }
 
 export interface LaunchImageOptions {
-  readonly environment?: Readonly<Record<string, string>>;
+  /** What the docker command line finds in its environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What the component finds in its environment beside the contract's own variables. */
+  readonly variables?: Readonly<Record<string, string>>;
   /** Begins the names of the containers. */
   readonly namePrefix?: string;
 }

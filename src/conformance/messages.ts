@@ -97,6 +97,7 @@ export interface UpstreamMessage {
   types: string[];
   instances: { instanceId: string; address: string; completed: boolean }[];
   completed: boolean;
+  desiredInstances: number;
 }
 
 export interface DownstreamMessage {

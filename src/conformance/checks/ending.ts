@@ -8,6 +8,7 @@ export const endingChecks: readonly Check[] = [
     title: "deregisters as completed and exits with 0 when its data has ended and is acknowledged",
     fix: "After the end of every upstream (a source: of its own data) and the last ack, send EndOfStream to every group, deregister with COMPLETED and exit with 0.",
     types: everyType,
+    needs: ["ack/all"],
     async run(bench) {
       await bench.launch();
       const below = acknowledgingDownstream(bench);
@@ -51,7 +52,7 @@ export const endingChecks: readonly Check[] = [
   {
     id: "end/every-instance",
     title: "goes on while one of its upstream instances has not ended",
-    fix: "EndOfStream ends one stream; the component's data has ended when the topology says that every upstream is completed.",
+    fix: "EndOfStream ends one stream; an upstream has ended when desired_instances of its instances have, or when the topology says completed.",
     types: takers,
     needs: ["end/completes"],
     async run(bench) {
@@ -59,11 +60,11 @@ export const endingChecks: readonly Check[] = [
       await bench.subscribed();
       const second = bench.newUpstream("above-2");
       await second.start();
-      bench.controlPlane.announce(bench.topology([bench.above, second]));
+      bench.controlPlane.announce(bench.topology([bench.above, second], { desired: 2 }));
       acknowledgingDownstream(bench);
       await acknowledgesAll(bench, bench.fresh(2), second);
       (await bench.subscribed()).end();
-      bench.controlPlane.announce(bench.topology([bench.above, second], undefined, [bench.above]));
+      bench.controlPlane.announce(bench.topology([bench.above, second], { completed: [bench.above], desired: 2 }));
       await bench.quiet(() => bench.component?.exit() && "it exited when the first of two upstream instances ended");
       await acknowledgesAll(bench, bench.fresh(2), second);
     },
@@ -71,15 +72,15 @@ export const endingChecks: readonly Check[] = [
   {
     id: "end/late-instance",
     title: "waits for upstream instances that have not come yet",
-    fix: "Do not end when every stream has ended, but when every Upstream in the topology says completed.",
+    fix: "Do not end when every stream has ended, but when Upstream.desired_instances have ended or Upstream.completed is set.",
     types: takers,
     needs: ["end/every-instance"],
     async run(bench) {
-      await bench.launch();
+      await bench.launch({ upstreamInstances: 2 });
       acknowledgingDownstream(bench);
       await acknowledgesAll(bench, bench.fresh(2));
       (await bench.subscribed()).end();
-      bench.controlPlane.announce(bench.topology([bench.above], undefined, [bench.above]));
+      bench.controlPlane.announce(bench.topology([bench.above], { completed: [bench.above], desired: 2 }));
       await bench.quiet(
         () =>
           bench.component?.exit() &&
@@ -87,7 +88,7 @@ export const endingChecks: readonly Check[] = [
       );
       const second = bench.newUpstream("above-2");
       await second.start();
-      bench.controlPlane.announce(bench.topology([bench.above, second], undefined, [bench.above]));
+      bench.controlPlane.announce(bench.topology([bench.above, second], { completed: [bench.above], desired: 2 }));
       await acknowledgesAll(bench, bench.fresh(2), second);
     },
   },
@@ -98,7 +99,7 @@ export const endingChecks: readonly Check[] = [
     types: everyType,
     async run(bench) {
       await bench.launch();
-      if (bench.facts.type !== "source") await bench.subscribed();
+      await bench.until(() => bench.controlPlane.watchers > 0, "it has not called WatchTopology");
       bench.component?.terminate();
       await leaves(bench, "DEREGISTER_REASON_STOPPED", "on SIGTERM", bench.timing.graceMs + slackMs);
     },

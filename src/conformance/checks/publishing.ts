@@ -124,7 +124,7 @@ export const publishingChecks: readonly Check[] = [
     title: "sends what was not acknowledged again, with the same ids, on the next stream of the group",
     fix: "Keep every event until its group has acknowledged it; when a stream ends, put what it held back in front.",
     types: givers,
-    needs: ["publish/sends"],
+    needs: ["publish/event"],
     async run(bench) {
       await bench.launch();
       const first = bench.below();
@@ -175,7 +175,7 @@ export const publishingChecks: readonly Check[] = [
     title: "sends a nacked event again, under a new sequence number",
     fix: "Take a nacked event as not acknowledged and queue it again for its group.",
     types: givers,
-    needs: ["publish/sends"],
+    needs: ["publish/event", "ack/after-below"],
     async run(bench) {
       await bench.launch();
       const below = bench.below({ credit: { maxSequence: 1, maxBytes: plenty.maxBytes } });

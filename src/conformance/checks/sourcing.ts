@@ -9,7 +9,7 @@ export const sourcingChecks: readonly Check[] = [
     title: "saves a checkpoint only after something is acknowledged, and then does",
     fix: "Call SaveCheckpoint with the position after the last event up to which every one is acknowledged.",
     types: sources,
-    needs: ["publish/sends"],
+    needs: ["publish/credit-events"],
     async run(bench) {
       bench.needsOutput(2);
       await bench.launch();

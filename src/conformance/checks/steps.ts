@@ -35,7 +35,7 @@ export async function acknowledgedUpTo(bench: Bench, stream: UpstreamStream, seq
 export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.above): Promise<void> {
   const stream = await bench.subscribed(upstream);
   stream.end();
-  bench.controlPlane.announce(bench.topology([upstream], undefined, [upstream], true));
+  bench.controlPlane.announce(bench.topology([upstream], { completed: [upstream], allCompleted: true }));
 }
 
 /** Waits until the component has deregistered as completed and exited with 0. */

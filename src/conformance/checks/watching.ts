@@ -41,7 +41,7 @@ export const watchingChecks: readonly Check[] = [
       const first = await bench.subscribed();
       const second = bench.newUpstream("above-2");
       await second.start();
-      bench.controlPlane.announce(bench.topology([bench.above, second]));
+      bench.controlPlane.announce(bench.topology([bench.above, second], { desired: 2 }));
       acknowledgingDownstream(bench);
       await acknowledgesAll(bench, bench.fresh(2), second);
       if (first.ended) throw new Broken("it dropped the stream to above-1 when above-2 came");

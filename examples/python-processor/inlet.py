@@ -1,0 +1,119 @@
+"""What is above: dials every upstream instance, takes events as far as there is room, acknowledges what is done."""
+
+import asyncio
+from collections import deque
+
+import grpc
+from flowctl.stream.v1 import stream_pb2 as pb
+from flowctl.stream.v1 import stream_pb2_grpc
+
+WINDOW_EVENTS, WINDOW_BYTES = 1024, 16 << 20
+CHANNEL = [
+    ("grpc.max_receive_message_length", 20 << 20),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.enable_retries", 0),
+]
+
+
+class Inlet:
+    """`process(event, done)` is called for each event, in order; it calls `done` when the event is dealt with."""
+
+    def __init__(self, me, process):
+        self.me, self.process = me, process
+        self.tasks = {}  # (component id, instance id, address) -> task
+        self.ended = set()  # (component id, instance id): has sent its end
+        self.upstreams, self.in_flight, self.events_in, self.stopping = [], 0, 0, False
+        self.progress = asyncio.Event()
+
+    def follow(self, topology):
+        """Dials what is new and leaves what is gone. Each topology replaces the one before."""
+        self.upstreams = list(topology.upstreams)
+        wanted = {
+            (upstream.component_id, instance.instance_id, instance.address)
+            for upstream in self.upstreams
+            for instance in upstream.instances
+            if not instance.completed
+        }
+        for key in [key for key in self.tasks if key not in wanted and key[:2] not in self.ended]:
+            self.tasks.pop(key).cancel()
+        for key in wanted - self.tasks.keys():
+            if key[:2] not in self.ended and not self.stopping:
+                self.tasks[key] = asyncio.create_task(self._subscribe_for_ever(key))
+        self.progress.set()
+
+    def completed(self):
+        """Whether nothing will ever come again, and everything that came is dealt with."""
+        return self.in_flight == 0 and all(
+            upstream.completed
+            or 0 < upstream.desired_instances <= sum(1 for component, _ in self.ended if component == upstream.component_id)
+            for upstream in self.upstreams
+        )
+
+    async def until(self, condition):
+        while not condition():
+            self.progress.clear()
+            await self.progress.wait()
+
+    async def _subscribe_for_ever(self, key):
+        while key[:2] not in self.ended:
+            try:
+                async with grpc.aio.insecure_channel(key[2], options=CHANNEL) as channel:
+                    await self._subscribe(key, channel)
+            except grpc.aio.AioRpcError as error:
+                print(f"stream to {key[1]} at {key[2]}: {error.code().name} {error.details()}", flush=True)
+            await asyncio.sleep(0.3)
+
+    async def _subscribe(self, key, channel):
+        call = stream_pb2_grpc.EventStreamStub(channel).Subscribe()
+        inputs = deque()  # [sequence, size, done], in order
+        woken = asyncio.Event()
+        first = pb.Credit(max_sequence=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
+        me = dict(pipeline=self.me["pipeline"], group=self.me["component_id"], instance_id=self.me["instance_id"])
+        await call.write(pb.SubscribeRequest(open=pb.Open(credit=first, **me)))
+        acknowledger = asyncio.create_task(self._acknowledge(call, inputs, woken))
+        try:
+            while (response := await call.read()) is not grpc.aio.EOF:
+                kind = response.WhichOneof("response")
+                if kind == "end":
+                    self.ended.add(key[:2])
+                    self.progress.set()
+                elif kind == "batch" and not self.stopping:
+                    for offset, event in enumerate(response.batch.events):
+                        self._take([response.batch.first_sequence + offset, event.ByteSize(), False], event, inputs, woken)
+            await call.done_writing()
+            if await call.code() is not grpc.StatusCode.OK:
+                raise grpc.aio.AioRpcError(await call.code(), None, None, await call.details())
+        finally:
+            acknowledger.cancel()
+            self.in_flight -= len(inputs)  # they will be sent again
+            inputs.clear()
+            self.progress.set()
+
+    def _take(self, entry, event, inputs, woken):
+        self.events_in += 1
+        self.in_flight += 1
+        inputs.append(entry)
+
+        def done():
+            entry[2] = True
+            woken.set()
+
+        self.process(event, done)
+
+    async def _acknowledge(self, call, inputs, woken):
+        acknowledged_bytes = 0
+        while True:
+            await woken.wait()
+            woken.clear()
+            last, count = None, 0
+            while inputs and inputs[0][2]:
+                last, size, _ = inputs.popleft()
+                acknowledged_bytes, count = acknowledged_bytes + size, count + 1
+            if last is None:
+                continue
+            await call.write(pb.SubscribeRequest(ack=pb.Ack(sequence=last)))
+            credit = pb.Credit(max_sequence=last + WINDOW_EVENTS, max_bytes=acknowledged_bytes + WINDOW_BYTES)
+            if not self.stopping:
+                await call.write(pb.SubscribeRequest(credit=credit))
+            self.in_flight -= count
+            self.progress.set()

@@ -1,0 +1,94 @@
+"""The life of a component: health over HTTP, registration, heartbeats, the watch, and the end."""
+
+import asyncio
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+from flowctl.registry.v1 import registry_pb2 as pb
+from flowctl.registry.v1 import registry_pb2_grpc
+
+CHANNEL = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)]
+
+
+class Life:
+    """`metrics` gives the totals so far; `follow` is called with each topology, the first one before `register` returns."""
+
+    def __init__(self, me, registration, address, metrics, follow):
+        self.me, self.registration, self.metrics, self.follow = me, registration, metrics, follow
+        self.stub = registry_pb2_grpc.ComponentRegistryStub(grpc.aio.insecure_channel(address, options=CHANNEL))
+        self.registered = False
+
+    async def register(self):
+        """Registers, however long it takes. Also after the control plane has forgotten us."""
+        while True:
+            try:
+                answer = await self.stub.RegisterComponent(
+                    pb.RegisterComponentRequest(**self.me, **self.registration), timeout=5
+                )
+                self.registered = True
+                self.follow(answer.topology)
+                return answer
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    raise SystemExit(f"the control plane refuses the registration: {error.details()}")
+                await asyncio.sleep(0.5)
+
+    async def beat(self, interval):
+        """Heartbeats for ever. While the control plane is away, everything else goes on."""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                await self.stub.Heartbeat(pb.HeartbeatRequest(**self.me, metrics=self.metrics()), timeout=5)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    await self.register()
+
+    async def watch(self):
+        """Follows the topology for ever."""
+        who = {key: value for key, value in self.me.items() if key != "incarnation"}
+        while True:
+            try:
+                async for answer in self.stub.WatchTopology(pb.WatchTopologyRequest(**who)):
+                    self.follow(answer.topology)
+            except grpc.aio.AioRpcError:
+                pass
+            await asyncio.sleep(0.5)
+
+    async def save(self, position):
+        """Stores a source's position, however long it takes; returns when it is durable."""
+        while True:
+            try:
+                request = pb.SaveCheckpointRequest(**self.me, position=position)
+                return await self.stub.SaveCheckpoint(request, timeout=5)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.5)
+
+    async def leave(self, reason):
+        request = pb.DeregisterComponentRequest(**self.me, reason=reason, metrics=self.metrics())
+        try:
+            await self.stub.DeregisterComponent(request, timeout=2)
+        except grpc.aio.AioRpcError as error:
+            print(f"the control plane did not hear of our end: {error.details()}", flush=True)
+
+    def serve_health(self, port):
+        life = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                text = {"/health": "ok\n", "/ready": "ok\n" if life.registered else None, "/metrics": life.prometheus()}
+                body = text.get(self.path)
+                self.send_response(200 if body else 503 if self.path == "/ready" else 404)
+                self.end_headers()
+                self.wfile.write((body or "").encode())
+
+            def log_message(self, *_):
+                pass
+
+        threading.Thread(target=ThreadingHTTPServer(("", port), Handler).serve_forever, daemon=True).start()
+
+    def prometheus(self):
+        metrics = self.metrics()
+        totals = {"events_in": metrics.events_in, "events_out": metrics.events_out}
+        lines = [f"# TYPE flowctl_{name}_total counter\nflowctl_{name}_total {value}\n" for name, value in totals.items()]
+        return "".join(lines)

@@ -1,0 +1,163 @@
+"""
+A flowctl component in plain Python and grpcio: as a processor it adds a digest of the payload to each JSON event.
+FLOWCTL_COMPONENT_TYPE makes it a source of numbers, or a sink that prints, instead: the same protocol from each side.
+
+  with: { field: digest }     processor: name of the added field
+  with: { count: 100 }        source: how many numbers; for ever when left out
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import sys
+import uuid
+from collections import deque
+
+import grpc
+from flowctl.event.v1 import event_pb2
+from flowctl.registry.v1 import registry_pb2
+from flowctl.stream.v1 import stream_pb2_grpc
+from inlet import Inlet
+from life import Life
+from outlet import Outlet
+
+env = os.environ
+TYPE = env.get("FLOWCTL_COMPONENT_TYPE", "processor")
+ME = dict(
+    pipeline=env["FLOWCTL_PIPELINE"],
+    component_id=env["FLOWCTL_COMPONENT_ID"],
+    instance_id=env["FLOWCTL_INSTANCE_ID"],
+    incarnation=str(uuid.uuid4()),
+)
+
+
+def digest(event, field):
+    """The processor's work: one event in, one out, with the same id, so that a replay gives the same."""
+    content = json.loads(event.payload)
+    if not isinstance(content, dict):
+        raise ValueError(f"event {event.id} is not a JSON object")
+    content[field] = hashlib.sha256(event.payload).hexdigest()
+    output = event_pb2.Event()
+    output.CopyFrom(event)
+    output.payload = json.dumps(content).encode()
+    output.source_component_id = ME["component_id"]
+    return output
+
+
+async def produce(config, start, outlet, life, stopping):
+    """The source's work: numbers from `start`, a few ahead of what is acknowledged. Returns when they have ended."""
+    pending, saved, woken = deque(), start, asyncio.Event()  # pending: [position, acknowledged], in order
+    number = start
+    while not stopping.is_set():
+        while len(pending) < 256 and number < config.get("count", float("inf")):
+            number += 1
+            entry = [number, False]
+            pending.append(entry)
+            outlet.give(
+                event_pb2.Event(
+                    id=f"{ME['component_id']}-{number}",
+                    type="number.v1",
+                    payload=json.dumps({"number": number}).encode(),
+                    content_type="application/json",
+                    source_component_id=ME["component_id"],
+                ),
+                lambda entry=entry: (entry.__setitem__(1, True), woken.set()),
+            )
+        if not pending:
+            return
+        waiting = [asyncio.create_task(event.wait()) for event in (woken, stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        woken.clear()
+        position = saved
+        while pending and pending[0][1]:
+            position = pending.popleft()[0]
+        if position > saved:  # only over what is acknowledged without a gap
+            await life.save(str(position).encode())
+            saved = position
+
+
+async def main():
+    try:
+        config = json.loads(env.get("FLOWCTL_CONFIG") or "{}")
+        if not isinstance(config, dict):
+            raise ValueError("it is not an object")
+    except ValueError as error:
+        sys.exit(f"the configuration in FLOWCTL_CONFIG is wrong: {error}")
+
+    outlet = Outlet(ME)
+    failed = asyncio.get_running_loop().create_future()
+
+    def process(event, done):
+        try:
+            if TYPE == "sink":
+                sys.stdout.write(event.payload.decode(errors="replace") + "\n")
+                sys.stdout.flush()
+                done()
+            else:
+                outlet.give(digest(event, config.get("field", "digest")), done)
+        except ValueError as error:  # a bad event ends the component: it is not acknowledged and not lost
+            if not failed.done():
+                failed.set_result(str(error))
+
+    inlet = Inlet(ME, process)
+    if TYPE != "sink":
+        server = grpc.aio.server(options=[("grpc.max_send_message_length", 20 << 20)])
+        stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
+        server.add_insecure_port(env["FLOWCTL_LISTEN"])
+        await server.start()
+
+    def metrics():
+        flying = inlet.in_flight + outlet.in_flight
+        return registry_pb2.Metrics(events_in=inlet.events_in, events_out=outlet.events_out, in_flight=flying)
+
+    def follow(topology):
+        outlet.follow(topology)
+        inlet.follow(topology)
+
+    health_port = env.get("FLOWCTL_HEALTH_PORT", "8088")
+    registration = dict(
+        type=registry_pb2.ComponentType.Value(f"COMPONENT_TYPE_{TYPE.upper()}"),
+        address="" if TYPE == "sink" else env["FLOWCTL_ADVERTISE"],
+        health_endpoint=f"{env['FLOWCTL_ADVERTISE'].rpartition(':')[0]}:{health_port}",
+        metadata={"name": "python-processor", "version": "1.0.0"},
+    )
+    life = Life(ME, registration, env["FLOWCTL_CONTROL_PLANE"], metrics, follow)
+    life.serve_health(int(health_port))
+    answer = await life.register()
+    interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    if TYPE == "source":
+        work = asyncio.create_task(produce(config, int(answer.checkpoint or 0), outlet, life, stopping))
+    else:
+        work = asyncio.create_task(inlet.until(inlet.completed))
+    background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait([work, stop, failed], return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        sys.exit(failed.result())
+    if stop.done():
+        # Take nothing new, and give what is on its way the grace period, less what saying goodbye takes.
+        inlet.stopping = True
+        grace = int(env.get("FLOWCTL_STOP_GRACE_MS", "10000")) / 1000 - 0.7
+        rest = asyncio.gather(outlet.drained(), inlet.until(lambda: inlet.in_flight == 0), *([work] if TYPE == "source" else []))
+        await asyncio.wait([rest], timeout=max(0.1, grace))
+        await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
+    else:
+        await outlet.drained()
+        outlet.end()
+        await asyncio.sleep(0.1)  # the ends of the streams go out
+        await life.leave(registry_pb2.DEREGISTER_REASON_COMPLETED)
+    for task in background:
+        task.cancel()
+    sys.stdout.flush()
+    os._exit(0)  # whatever still waits has nothing left to wait for
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

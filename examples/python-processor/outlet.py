@@ -1,0 +1,161 @@
+"""What is below: serves EventStream, keeps events until every group has acknowledged them, keeps to the credit."""
+
+import asyncio
+from collections import deque
+
+import grpc
+from flowctl.stream.v1 import stream_pb2 as pb
+from flowctl.stream.v1 import stream_pb2_grpc
+
+BATCH_EVENTS, BATCH_BYTES = 256, 1 << 20
+
+
+class Item:
+    """One event on its way; `done` is called when every group has acknowledged it."""
+
+    def __init__(self, event, done):
+        self.event, self.size, self.done, self.open = event, event.ByteSize(), done, 0
+
+
+class Group:
+    """All instances of one downstream component: they share its events."""
+
+    def __init__(self):
+        self.waiting = deque()
+        self.streams = {}  # instance id -> Stream
+
+    def wake(self):
+        for stream in self.streams.values():
+            stream.woken.set()
+
+
+class Stream:
+    """One subscription: what was sent on it and how much more may be sent."""
+
+    def __init__(self, credit):
+        self.credit, self.sent, self.bytes = credit, 0, 0
+        self.unacknowledged = deque()  # (sequence, Item)
+        self.woken = asyncio.Event()
+        self.error = None  # (status code, text): why the stream has to end
+
+    def take(self, waiting):
+        """Removes from `waiting` what may be sent now: as much as the credit allows and one message holds."""
+        batch, size = [], 0
+        while waiting and self.sent < self.credit.max_sequence and len(batch) < BATCH_EVENTS:
+            item = waiting[0]
+            over_credit = self.bytes + item.size > self.credit.max_bytes
+            if over_credit and self.unacknowledged or batch and size + item.size > BATCH_BYTES:
+                break
+            waiting.popleft()
+            self.sent, self.bytes, size = self.sent + 1, self.bytes + item.size, size + item.size
+            self.unacknowledged.append((self.sent, item))
+            batch.append(item.event)
+        return batch
+
+
+class Outlet(stream_pb2_grpc.EventStreamServicer):
+    def __init__(self, me):
+        self.me, self.groups, self.downstreams = me, {}, []
+        self.in_flight, self.events_out = 0, 0
+        self.progress = asyncio.Event()
+        self.ended = False
+
+    def follow(self, topology):
+        """Takes the groups that exist from the topology, so that one that is not connected yet is waited for."""
+        self.downstreams = list(topology.downstreams)
+
+    def give(self, event, done):
+        """Hands one event to every group below that wants its type."""
+        self.events_out += 1
+        item = Item(event, done)
+        wanting = [d for d in self.downstreams if not d.dead_letters and (not d.types or event.type in d.types)]
+        item.open, self.in_flight = len(wanting), self.in_flight + 1
+        for downstream in wanting:
+            group = self.groups.setdefault(downstream.component_id, Group())
+            group.waiting.append(item)
+            group.wake()
+        if not wanting:
+            self._finish(item)
+
+    async def drained(self):
+        """Waits until every group has acknowledged everything."""
+        while self.in_flight:
+            self.progress.clear()
+            await self.progress.wait()
+
+    def end(self):
+        """Tells everybody that nothing follows; called after `drained`."""
+        self.ended = True
+        for group in self.groups.values():
+            group.wake()
+
+    async def Subscribe(self, requests, context):
+        first = await anext(aiter(requests))
+        if first.WhichOneof("request") != "open":
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request has to be Open")
+        if first.open.pipeline != self.me["pipeline"]:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is pipeline {self.me['pipeline']}")
+        group = self.groups.setdefault(first.open.group, Group())
+        stream = Stream(first.open.credit)
+        before = group.streams.get(first.open.instance_id)
+        if before is not None:
+            before.error = (grpc.StatusCode.ABORTED, "another stream of this instance replaces this one")
+            self._leave(group, before)
+        group.streams[first.open.instance_id] = stream
+        reader = asyncio.create_task(self._read(requests, group, stream))
+        try:
+            opened = pb.Opened(component_id=self.me["component_id"], instance_id=self.me["instance_id"])
+            await context.write(pb.SubscribeResponse(opened=opened))
+            while stream.error is None:
+                stream.woken.clear()
+                before = stream.sent
+                if batch := stream.take(group.waiting):
+                    message = pb.EventBatch(first_sequence=before + 1, events=batch)
+                    await context.write(pb.SubscribeResponse(batch=message))
+                elif self.ended:
+                    return await context.write(pb.SubscribeResponse(end=pb.EndOfStream(last_sequence=stream.sent)))
+                else:
+                    await stream.woken.wait()
+            await context.abort(*stream.error)
+        finally:
+            reader.cancel()
+            if group.streams.get(first.open.instance_id) is stream:
+                del group.streams[first.open.instance_id]
+            self._leave(group, stream)
+
+    async def _read(self, requests, group, stream):
+        try:
+            async for request in requests:
+                kind = request.WhichOneof("request")
+                if kind == "credit":
+                    stream.credit = request.credit
+                elif kind == "ack":
+                    if request.ack.sequence > stream.sent:
+                        raise ValueError(f"sequence {request.ack.sequence} was never sent")
+                    while stream.unacknowledged and stream.unacknowledged[0][0] <= request.ack.sequence:
+                        self._acknowledged(stream.unacknowledged.popleft()[1])
+                elif kind == "nack":
+                    for entry in [e for e in stream.unacknowledged if e[0] == request.nack.sequence]:
+                        stream.unacknowledged.remove(entry)
+                        group.waiting.appendleft(entry[1])
+                        group.wake()
+                stream.woken.set()
+        except Exception as error:  # whatever a peer sends costs its own stream only
+            stream.error = (grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            stream.woken.set()
+
+    def _leave(self, group, stream):
+        group.waiting.extendleft(item for _, item in reversed(stream.unacknowledged))
+        stream.unacknowledged.clear()
+        stream.woken.set()
+        group.wake()
+
+    def _acknowledged(self, item):
+        item.open -= 1
+        if item.open == 0:
+            self._finish(item)
+
+    def _finish(self, item):
+        self.in_flight -= 1
+        item.done()
+        self.progress.set()

@@ -1,0 +1,179 @@
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import {
+  type ConformanceReport,
+  launchCommand,
+  listChecks,
+  parseSampleEvents,
+  renderReport,
+  type TestComponentOptions,
+  testComponent,
+} from "../../src/conformance/index.ts";
+
+const fixture = fileURLToPath(new URL("fixtures/component.mjs", import.meta.url));
+const environment = process.env;
+
+type Type = "source" | "processor" | "sink";
+
+/** A small component in plain grpc-js that keeps the contract, or breaks one obligation of it. */
+function testFixture(type: Type, defect: string, options: Partial<TestComponentOptions> = {}) {
+  return testComponent({
+    launch: launchCommand([process.execPath, fixture, type, defect], { environment }),
+    type,
+    signal: AbortSignal.timeout(170_000),
+    ...options,
+  });
+}
+
+function failures(report: ConformanceReport) {
+  return report.checks.filter((check) => check.outcome === "failed").map((check) => check.id);
+}
+
+describe("a component that keeps the contract", () => {
+  it.each<[Type, unknown]>([
+    ["source", {}],
+    ["source", { count: 12 }],
+    ["processor", {}],
+    ["sink", {}],
+  ])("passes every check as a %s with %j", async (type, config) => {
+    const report = await testFixture(type, "", { config });
+    expect(failures(report), renderReport(report)).toEqual([]);
+    expect(report.conforms).toBe(true);
+    expect(report.passed).toBeGreaterThan(type === "sink" ? 25 : 35);
+  });
+
+  it("is recognized by what it registers as, when nobody says what it is", async () => {
+    const report = await testComponent({
+      launch: launchCommand([process.execPath, fixture, "sink"], { environment }),
+      only: ["ack/all"],
+      signal: AbortSignal.timeout(60_000),
+    });
+    expect(report.type).toBe("sink");
+    expect(report.checks.map((check) => [check.id, check.outcome])).toContainEqual(["ack/all", "passed"]);
+  });
+});
+
+// It takes a source that gives nothing to break it, and one that has nothing to give is no worse for it.
+const unbreakable = ["publish/sends"];
+
+describe("a component that breaks one obligation", { concurrent: true }, () => {
+  const defects = listChecks().filter((check) => !unbreakable.includes(check.id));
+  it.each(defects.map((check) => [check.id, check] as const))(
+    "fails %s, and nothing that it rests on",
+    async (id, check) => {
+      const type = check.types.includes("processor") ? "processor" : check.types[0]!;
+      const report = await testFixture(type, id, {
+        config: id === "end/after-acks" ? { count: 6 } : {},
+        only: [id],
+        concurrency: 1,
+        timing: { stepMs: 6_000, graceMs: 2_000 },
+      });
+      expect(failures(report), renderReport(report)).toEqual([id]);
+      expect(report.conforms).toBe(false);
+      expect(report.checks.find((one) => one.id === id)).toMatchObject({ fix: check.fix, explanation: /./ });
+    },
+  );
+});
+
+describe("of the whole suite", () => {
+  it.each<[Type, string]>([
+    ["source", "checkpoint/contiguous"],
+    ["processor", "ack/contiguous"],
+    ["sink", "watch/moved"],
+  ])("a %s that breaks %s alone fails that check alone", async (type, defect) => {
+    const report = await testFixture(type, defect);
+    expect(failures(report), renderReport(report)).toEqual([defect]);
+  });
+});
+
+describe("a program that is no component", () => {
+  const launch = (script: string) => launchCommand([process.execPath, "-e", script], { environment });
+
+  it("that exits at once is reported with its output", async () => {
+    const report = await testComponent({
+      launch: launch("console.error('no database'); process.exit(3)"),
+      signal: AbortSignal.timeout(60_000),
+    });
+    expect(report.conforms).toBe(false);
+    expect(report.checks).toMatchObject([
+      {
+        id: "register/identity",
+        outcome: "failed",
+        explanation: expect.stringContaining("code 3"),
+        output: ["no database"],
+      },
+    ]);
+  });
+
+  it("that never registers is reported, and killed", async () => {
+    const pids: number[] = [];
+    const report = await testComponent({
+      launch: (variables) => {
+        const launched = launch("console.log(process.pid); setInterval(() => {}, 1e6)")(variables);
+        return {
+          ...launched,
+          kill: async () => {
+            pids.push(Number(launched.output()[0]));
+            await launched.kill();
+          },
+        };
+      },
+      type: "sink",
+      timing: { startMs: 1_500 },
+      signal: AbortSignal.timeout(60_000),
+    });
+    expect(failures(report)).toEqual(["register/identity"]);
+    expect(pids).toHaveLength(1);
+    expect(() => process.kill(pids[0]!, 0)).toThrow(expect.objectContaining({ code: "ESRCH" }));
+  });
+
+  it("that cannot be started is reported with the reason", async () => {
+    const report = await testComponent({
+      launch: launchCommand(["/no/such/program"], { environment }),
+      type: "sink",
+      signal: AbortSignal.timeout(60_000),
+    });
+    expect(report.checks[0]?.output?.join()).toContain("ENOENT");
+  });
+});
+
+describe("the test of a component", () => {
+  it("that is cancelled rejects with conformance/cancelled", async () => {
+    const cancel = new AbortController();
+    const running = testFixture("sink", "", { signal: cancel.signal, onProgress: () => cancel.abort() });
+    await expect(running).rejects.toMatchObject({ code: "conformance/cancelled", kind: "cancelled" });
+  });
+
+  it("that names a check which does not exist rejects with the checks that do", async () => {
+    await expect(testFixture("sink", "", { only: ["ack/sometimes"] })).rejects.toMatchObject({
+      code: "conformance/unknown-check",
+      fix: expect.stringContaining("ack/all"),
+    });
+  });
+
+  it("feeds the sample events that it is given", async () => {
+    const events = parseSampleEvents(
+      '{"type": "a.v1", "json": {"n": 1}}\n\n{"payload": "plain", "metadata": {"k": "v"}}\n',
+    );
+    expect(events).toEqual([
+      { type: "a.v1", json: { n: 1 } },
+      { payload: "plain", metadata: { k: "v" } },
+    ]);
+    const report = await testFixture("processor", "", { events, only: ["publish/sends"] });
+    expect(failures(report)).toEqual([]);
+  });
+
+  it.each([
+    ["{", "not JSON"],
+    ["[]", "not a JSON object"],
+    ['{"jsn": 1}', 'no "jsn"'],
+  ])("refuses the sample event %s with its place", (line, text) => {
+    expect(() => parseSampleEvents(`{}\n${line}`, "samples.jsonl")).toThrow(
+      expect.objectContaining({
+        code: "conformance/bad-sample",
+        message: expect.stringContaining(text),
+        position: { file: "samples.jsonl", line: 2, column: 1 },
+      }),
+    );
+  });
+});
