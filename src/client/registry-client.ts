@@ -1,3 +1,4 @@
+import { FlowctlError } from "../foundation/errors.ts";
 import type { InstanceMetrics } from "../protocol/records.ts";
 import {
   type DeregisterMessage,
@@ -38,7 +39,11 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
       return decodeRegistrationAnswer(answer);
     },
     async heartbeat(beat, signal) {
-      await connection.call<HeartbeatMessage, object>("Heartbeat", { ...caller, ...beat }, signal);
+      try {
+        await connection.call<HeartbeatMessage, object>("Heartbeat", { ...caller, ...beat }, signal);
+      } catch (error) {
+        throw unknownInstance(error, identity.instanceId);
+      }
     },
     async deregister(reason, message, metrics: InstanceMetrics, signal) {
       const request = encodeDeregistration({ ...caller, reason, message, metrics });
@@ -58,4 +63,15 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
     },
     close: () => connection.close(),
   };
+}
+
+/** The protocol says it by the status NOT_FOUND alone; whether an error code of flowctl's comes with it is up to the server. */
+function unknownInstance(error: unknown, instanceId: string): unknown {
+  if (!(error instanceof FlowctlError) || error.kind !== "not-found") return error;
+  return new FlowctlError({
+    code: "registry/unknown-instance",
+    kind: "not-found",
+    message: `the control plane does not know instance ${instanceId}`,
+    cause: error,
+  });
 }

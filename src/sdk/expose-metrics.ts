@@ -18,7 +18,8 @@ export async function exposeMetrics(
   instance: InstanceInfo,
   metrics: InstanceMetrics,
 ): Promise<{ readonly contentType: string; readonly text: string }> {
-  const { Counter, Gauge, Registry } = await import("prom-client");
+  // By the default export: a bundler that wraps CommonJS gives no other.
+  const { Counter, Gauge, Registry } = (await import("prom-client")).default;
   const registry = new Registry();
   registry.setDefaultLabels({
     pipeline: instance.pipeline,
