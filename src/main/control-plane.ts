@@ -17,6 +17,8 @@ interface Settings {
   readonly dataFolder: string;
   readonly persistence: "leveldb" | "memory";
   readonly logLevel: LogLevel;
+  /** `none`: instances are not restarted from here, whatever engine there is. */
+  readonly supervisor: "docker" | "none";
 }
 
 function readSettings(environment: NodeJS.ProcessEnv): Settings {
@@ -35,6 +37,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     httpListen: environment.FLOWCTL_HTTP_LISTEN || "0.0.0.0:8081",
     dataFolder: environment.FLOWCTL_DATA_DIR || "/var/lib/flowctl",
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
+    supervisor: oneOf("FLOWCTL_SUPERVISE_BY", environment.FLOWCTL_SUPERVISE_BY || "docker", ["docker", "none"]),
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
   };
 }
@@ -69,10 +72,12 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
     await store.close();
     throw error;
   });
-  await superviseByDocker(controlPlane, log);
   const told = new Promise<undefined>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(undefined));
   });
+  if (settings.supervisor === "docker" && (process.env.DOCKER_HOST !== undefined || existsSync(dockerSocket))) {
+    await superviseByDocker(controlPlane, log);
+  }
   const failure = await Promise.race([told, controlPlane.failure]);
   await controlPlane.close();
   if (failure !== undefined) throw failure;
@@ -82,13 +87,18 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
 const dockerSocket = "/var/run/docker.sock";
 
 async function superviseByDocker(controlPlane: ControlPlane, log: Logger): Promise<void> {
-  if (process.env.DOCKER_HOST === undefined && !existsSync(dockerSocket)) return;
-  // Loaded only where it is needed: it is a third of the program's memory.
-  const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
-  const driver = createDockerDriver({ env: process.env, packageRoot: packageRoot(), version: packageVersion() });
-  const probe = await driver.probe(AbortSignal.timeout(10_000));
-  if (probe.available) controlPlane.supervise(driver);
-  else log.warn("hung instances are not restarted: the Docker engine does not answer", { reason: probe.reason });
+  try {
+    // Loaded only where it is needed: it is a good part of the program's memory.
+    const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
+    const installation = { packageRoot: packageRoot(), version: packageVersion() };
+    const driver = createDockerDriver({ environment: process.env, ...installation });
+    const probe = await driver.probe(AbortSignal.timeout(10_000));
+    if (probe.available) controlPlane.supervise(driver);
+    else log.warn("hung instances are not restarted: the Docker engine does not answer", { reason: probe.reason });
+  } catch (error) {
+    // Registry and topology serve without it; containers that exit are restarted by Docker itself.
+    log.error("hung instances are not restarted: the Docker driver broke", { err: error });
+  }
 }
 
 /** Says in one line what ended the program. */
