@@ -45,12 +45,7 @@ export async function readSource(
 }
 
 /** Makes a source file of bytes. Bytes that are not UTF-8 are a problem at the first of them, and make it garbled. */
-export function decodeSource(
-  path: string,
-  directory: string,
-  bytes: Uint8Array,
-  problems: ProblemList,
-): SourceFile {
+export function decodeSource(path: string, directory: string, bytes: Uint8Array, problems: ProblemList): SourceFile {
   const file = sourceFile(path, directory, new TextDecoder("utf-8").decode(bytes));
   try {
     new TextDecoder("utf-8", { fatal: true }).decode(bytes);

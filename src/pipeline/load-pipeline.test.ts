@@ -1,0 +1,161 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { builtinCatalog } from "../components/catalog.ts";
+import { hasCode } from "../foundation/errors.ts";
+import { fakeCatalog } from "./catalog.fake.ts";
+import type { LoadOptions } from "./load-pipeline.ts";
+import { discoverPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { problemsError } from "./problem.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "flowctl-load-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const smallest = "sources: { feed: { uses: generator } }\nsinks: { out: { uses: stdout, inputs: [feed] } }\n";
+
+async function write(name: string, text: string): Promise<string> {
+  const path = join(folder, name);
+  await mkdir(join(path, ".."), { recursive: true });
+  await writeFile(path, text);
+  return path;
+}
+
+function load(options: Partial<LoadOptions>) {
+  return loadPipeline({ files: [], env: {}, catalog: fakeCatalog, ...options });
+}
+
+async function codes(options: Partial<LoadOptions>): Promise<readonly string[]> {
+  const result = await load(options);
+  return (result.ok ? result.warnings : result.problems).map((problem) => problem.code);
+}
+
+describe("a load", () => {
+  test("takes the name from the caller, else the file, else the folder", async () => {
+    const named = await write("named.yaml", `name: in-file\n${smallest}`);
+    const unnamed = await write("My Quakes!/flow.yaml", smallest);
+    const nameOf = async (options: Partial<LoadOptions>) => {
+      const result = await load(options);
+      return result.ok ? result.pipeline.name : undefined;
+    };
+    expect(await nameOf({ files: [named], name: "given" })).toBe("given");
+    expect(await nameOf({ files: [named] })).toBe("in-file");
+    expect(await nameOf({ files: [unnamed] })).toBe("myquakes");
+  });
+
+  test("refuses a name that the caller gives and that is none", async () => {
+    const file = await write("flow.yaml", smallest);
+    expect(await codes({ files: [file], name: "Not A Name" })).toEqual(["pipeline/invalid-name"]);
+  });
+
+  test("interpolates from the environment, over the .env file beside the first file", async () => {
+    await write(".env", "A=from-file\nB=from-file\n");
+    const file = await write("flow.yaml", `name: $A-$B\n${smallest}`);
+    const result = await load({ files: [file], env: { A: "from-env", C: undefined } });
+    expect(result.ok && result.pipeline.name).toBe("from-env-from-file");
+  });
+
+  test("reads another env file instead when it is told to, and misses it when it is not there", async () => {
+    await write(".env", "A=default\n");
+    const other = await write("other.env", "A=other\n");
+    const file = await write("flow.yaml", `name: $A\n${smallest}`);
+    const result = await load({ files: [file], envFile: other });
+    expect(result.ok && result.pipeline.name).toBe("other");
+    expect(await codes({ files: [file], envFile: join(folder, "none.env") })).toContain("pipeline/file-missing");
+  });
+
+  test("reads from standard input, and starts paths from the folder it is given", async () => {
+    const text = smallest.replace("stdout,", "file, with: { path: out.jsonl },");
+    const result = await load({ files: ["-"], stdin: text, directory: folder });
+    expect(result.ok && result.pipeline.components[1]).toMatchObject({
+      with: { path: join(folder, "out.jsonl") },
+      hostPaths: [{ path: folder, access: "write" }],
+    });
+  });
+
+  test("starts paths of further files from the folder of the first, as Compose does", async () => {
+    const base = await write("flow.yaml", smallest);
+    const over = await write("deeper/over.yaml", "sinks: { out: { volumes: ['./data:/data'] } }\n");
+    const result = await load({ files: [base, over] });
+    expect(result.ok && result.pipeline.components[1]?.mounts[0]?.source).toBe(join(folder, "data"));
+    expect(result.ok && result.pipeline.files).toEqual([base, over]);
+  });
+
+  test("starts paths of included files from their own folder", async () => {
+    await write("part/flow.yaml", "sinks: { out: { uses: file, with: { path: x.jsonl }, inputs: [feed] } }\n");
+    const file = await write("flow.yaml", "include: [part/flow.yaml]\nsources: { feed: { uses: generator } }\n");
+    const result = await load({ files: [file] });
+    expect(result.ok && result.pipeline.components[1]?.with).toEqual({ path: join(folder, "part/x.jsonl") });
+  });
+
+  test("reports the mistakes of all files, those of the first file first", async () => {
+    const base = await write("flow.yaml", `${smallest}colour: red\n`);
+    const over = await write("over.yaml", "flavour: sweet\ncolor: blue\n");
+    const result = await load({ files: [base, over] });
+    if (result.ok) throw new Error("it loaded");
+    expect(result.problems.map(({ position }) => [position.file, position.line])).toEqual([
+      [base, 3],
+      [over, 1],
+      [over, 2],
+    ]);
+  });
+
+  test("says so when there is nothing to read", async () => {
+    expect(await codes({ files: [] })).toEqual(["pipeline/file-missing"]);
+    expect(await codes({ files: [join(folder, "none.yaml")] })).toEqual(["pipeline/file-missing"]);
+    expect(await codes({ files: [folder] })).toEqual(["pipeline/file-unreadable"]);
+    expect(await codes({ files: ["/dev/zero"] })).toEqual(["pipeline/file-unreadable"]);
+    expect(await codes({ files: ["a\0b"] })).toEqual(["pipeline/file-unreadable"]);
+    const large = await write("large.yaml", "#".repeat(2 * 1024 * 1024));
+    expect(await codes({ files: [large] })).toEqual(["pipeline/file-too-large"]);
+  });
+
+  test("rejects when it is aborted", async () => {
+    const file = await write("flow.yaml", smallest);
+    await expect(load({ files: [file], signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+  });
+
+  test("leaves what the caller's driver cannot run out of nothing, but names it", async () => {
+    const file = await write("flow.yaml", `driver: docker\n${smallest.replace("uses: generator", "image: i")}`);
+    expect((await load({ files: [file] })).ok).toBe(true);
+    expect(await codes({ files: [file], driver: "process" })).toEqual(["pipeline/driver-cannot-run"]);
+  });
+
+  test("never holds the value of a secret", async () => {
+    const text = `${smallest.replace("inputs", "secrets: [s], inputs")}secrets: { s: { environment: S } }\n`;
+    const result = await load({ files: ["-"], stdin: text, env: { S: "hunter2" }, directory: folder });
+    expect(result.ok).toBe(true);
+    expect(JSON.stringify(result)).not.toContain("hunter2");
+  });
+
+  test("knows the built-ins that flowctl has", async () => {
+    const text = `sources: { feed: { uses: generator, with: { count: 3 } } }
+processors: { strong: { uses: filter, with: { where: "payload.sequence >> 1" }, inputs: [feed] } }
+sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
+    expect(await codes({ files: ["-"], stdin: text, catalog: builtinCatalog })).toEqual(["pipeline/invalid-setting"]);
+    const mended = text.replace(">> 1", "> 1");
+    expect(await codes({ files: ["-"], stdin: mended, catalog: builtinCatalog })).toEqual([]);
+  });
+});
+
+test("a pipeline file is found by its usual names, in their order", async () => {
+  expect(await discoverPipelineFile(folder)).toBeUndefined();
+  const last = await write("pipeline.yml", smallest);
+  expect(await discoverPipelineFile(folder)).toBe(last);
+  const first = await write("flowctl.yaml", smallest);
+  expect(await discoverPipelineFile(folder)).toBe(first);
+});
+
+test("a report can be thrown as one error, at its first mistake", async () => {
+  const result = await load({ files: ["-"], stdin: `colour: red\nflavour: sweet\n${smallest}` });
+  if (result.ok) throw new Error("it loaded");
+  const error = problemsError(result.problems);
+  expect(hasCode(error, "pipeline/invalid")).toBe(true);
+  expect(error.position).toEqual({ file: "<stdin>", line: 1, column: 1, length: 6 });
+  expect(error.message).toContain("and 1 more problem");
+});
