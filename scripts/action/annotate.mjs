@@ -8,28 +8,35 @@ const workspace = process.env.GITHUB_WORKSPACE ?? process.cwd();
 const documents = readDocuments(process.argv[2]);
 const files = (process.env.FLOWCTL_ACTION_FILES ?? "").split(/\s+/).filter((name) => name !== "");
 
-for (const document of documents) {
-  for (const problem of document.problems ?? []) annotate(problem.severity, problem);
-  if (document.error !== undefined && (document.problems ?? []).length === 0) annotate("error", document.error);
-  for (const component of document.components ?? []) {
-    if (component.state !== "failed") continue;
-    const failed = (component.instances ?? []).find((instance) => instance.state === "failed");
-    const reason = failed?.reason ?? component.reason ?? "";
-    annotate("error", {
-      code: "component failed",
-      message: `${component.type ?? "component"} ${component.id} failed${reason === "" ? "" : `: ${reason}`}`,
-      position: whereIs(component.id),
-    });
+const failure = documents.find((document) => document.error !== undefined);
+for (const problem of documents.flatMap((document) => document.problems ?? [])) annotate(problem.severity, problem);
+
+const failed = documents.flatMap(({ summary }) => summary?.components ?? []).filter(({ state }) => state === "failed");
+for (const { id, type } of failed) {
+  const said = documents.filter((line) => line.owner === id && typeof line.text === "string").slice(-3);
+  const message = [`The ${type} ${id} failed.`, failure?.error.message, ...said.map(wordsOf)]
+    .filter(Boolean)
+    .join("\n");
+  annotate("error", { code: failure?.error.code ?? "component failed", message, ...whereIs(id) });
+}
+if (failure !== undefined && failed.length === 0 && (failure.problems ?? []).length === 0) {
+  annotate("error", { ...failure.error, ...failure.error.position });
+}
+
+/** What a component logged, for people: the message of a structured line, else the line. */
+function wordsOf({ text }) {
+  try {
+    return JSON.parse(text).msg ?? text;
+  } catch {
+    return text;
   }
 }
 
 /** Prints one annotation; without a position it stands on the first line of the pipeline file. */
-function annotate(severity, { code, message, fix, position }) {
-  const place = position ?? (files[0] === undefined ? undefined : { file: files[0], line: 1, column: 1 });
+function annotate(severity, { code, message, fix, file, line = 1, column = 1 }) {
+  const place = file ?? files[0];
   const properties = {
-    ...(place === undefined
-      ? {}
-      : { file: relative(workspace, resolve(workspace, place.file)), line: place.line, col: place.column }),
+    ...(place === undefined ? {} : { file: relative(workspace, resolve(workspace, place)), line, col: column }),
     title: `flowctl: ${code}`,
   };
   const list = Object.entries(properties).map(([key, value]) => `${key}=${escapeProperty(String(value))}`);

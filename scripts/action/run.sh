@@ -9,7 +9,7 @@ for file in ${FLOWCTL_ACTION_FILES:?the input file is empty}; do arguments+=(-f 
 [ -z "${FLOWCTL_ACTION_DRIVER:-}" ] || arguments+=(--driver "$FLOWCTL_ACTION_DRIVER")
 
 status=0
-flowctl run --json "${arguments[@]}" | node "$here/show-run.mjs" "$result" || status=${PIPESTATUS[0]}
+flowctl run --json "${arguments[@]}" 2>&1 | node "$here/show-run.mjs" "$result" || status=${PIPESTATUS[0]}
 echo "result=$result" >>"$GITHUB_OUTPUT"
 node "$here/annotate.mjs" "$result"
 node "$here/summarize.mjs" "$result" "$status" >>"$GITHUB_STEP_SUMMARY"

@@ -4,7 +4,7 @@ import { readDocuments } from "./read-documents.mjs";
 
 const [, , file, status] = process.argv;
 const documents = readDocuments(file);
-const run = documents.findLast((document) => Array.isArray(document.components) && document.pipeline !== undefined);
+const run = documents.findLast((document) => document.summary !== undefined)?.summary;
 const error = documents.find((document) => document.error !== undefined)?.error;
 
 const cell = (text) => String(text).replaceAll("|", "\\|").replaceAll("\n", " ");

@@ -9,6 +9,6 @@ for file in ${FLOWCTL_ACTION_FILES:?the input file is empty}; do arguments+=(-f 
 [ -z "${FLOWCTL_ACTION_DRIVER:-}" ] || arguments+=(--driver "$FLOWCTL_ACTION_DRIVER")
 
 status=0
-flowctl validate --json "${arguments[@]}" >"$result" || status=$?
+flowctl validate --json "${arguments[@]}" >"$result" 2>&1 || status=$?
 node "$here/annotate.mjs" "$result"
 exit "$status"
