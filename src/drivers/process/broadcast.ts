@@ -1,19 +1,28 @@
 /** Hands every value to everybody who listens at that moment. */
 export interface Broadcast<T> {
   emit(value: T): void;
-  /** Values from the call on, each once, in order. Ends when the signal fires. */
-  listen(signal: AbortSignal): AsyncIterable<T>;
+  /**
+   * Values from the call on, each once, in order; with `since` also those of the recent past that it picks. Ends when
+   * the signal fires.
+   */
+  listen(signal: AbortSignal, since?: (value: T) => boolean): AsyncIterable<T>;
 }
+
+/** How many values of the past are kept for those who come late. */
+const REMEMBERED = 1_000;
 
 /** A broadcast whose listeners never hold up the sender: what they have not taken yet waits in memory. */
 export function createBroadcast<T>(): Broadcast<T> {
+  const past: T[] = [];
   const listeners = new Set<(value: T) => void>();
   return {
     emit(value) {
+      past.push(value);
+      if (past.length > REMEMBERED) past.shift();
       for (const listener of listeners) listener(value);
     },
-    listen(signal) {
-      const waiting: T[] = [];
+    listen(signal, since = () => false) {
+      const waiting: T[] = past.filter(since);
       let wake: (() => void) | undefined;
       const listener = (value: T): void => {
         waiting.push(value);

@@ -60,7 +60,8 @@ export interface Engine {
    */
   recover(): Promise<void>;
   apply(change: Change, context: EngineContext): Promise<void>;
-  events(signal: AbortSignal): AsyncIterable<DriverEvent>;
+  /** What happens from the call on, or from `since` (Unix milliseconds) in the recent past. Ends when the signal fires. */
+  events(signal: AbortSignal, since?: number): AsyncIterable<DriverEvent>;
   /** Instances that have not ended, by a change that was asked for or by themselves. */
   running(): readonly InstanceRecord[];
   /** Ends every instance, all at once, and keeps their records. */
@@ -325,7 +326,7 @@ export function createEngine(options: EngineOptions): Engine {
         await carryOut(change, context);
       });
     },
-    events: (signal) => broadcast.listen(signal),
+    events: (signal, since = Number.POSITIVE_INFINITY) => broadcast.listen(signal, ({ time }) => time >= since),
     running: () =>
       [...slots.values()].map(({ record }) => record).filter(({ process }) => process.status === "running"),
     async stopAll(context) {

@@ -75,6 +75,12 @@ export async function readInstanceRecords(paths: PipelinePaths): Promise<readonl
   return records.filter(isInstanceRecord);
 }
 
+/** The record of one instance; undefined when it has none. */
+export async function readInstanceRecord(paths: PipelinePaths, instance: string): Promise<InstanceRecord | undefined> {
+  const record = await readJsonFile(recordFile(paths, instance));
+  return isInstanceRecord(record) ? record : undefined;
+}
+
 /** Writes the record durably. */
 export function writeInstanceRecord(paths: PipelinePaths, record: InstanceRecord): Promise<void> {
   return writeFileAtomically(recordFile(paths, record.instance), JSON.stringify(record));

@@ -14,7 +14,7 @@ export interface LogReaderOptions {
 export const CONTROL_PLANE_INSTANCE = "control-plane";
 
 const POLL_MS = 100;
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Reads the logs of a pipeline from its files, whether a supervisor collects them or not: what is still in the spools
@@ -110,13 +110,16 @@ class InstanceLog {
 
   private *entries(): Generator<LogEntry> {
     if (this.file === undefined) return;
-    const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+    let buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     for (;;) {
       const length = readSync(this.file, buffer, 0, buffer.length, this.position);
       if (length === 0) return;
       const complete = buffer.lastIndexOf(10, length - 1) + 1;
-      // A line longer than the buffer cannot be: the collector cuts them.
-      if (complete === 0) return;
+      if (complete === 0) {
+        if (length < buffer.length) return;
+        buffer = Buffer.allocUnsafe(buffer.length * 2);
+        continue;
+      }
       this.position += complete;
       for (const line of buffer.toString("utf8", 0, complete - 1).split("\n")) {
         const entry = parseEntry(line);

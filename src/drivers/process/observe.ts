@@ -2,13 +2,14 @@ import { stat } from "node:fs/promises";
 import { get } from "node:http";
 import type { ObservedResource, ObservedState } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { type InstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
+import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
 import { isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
 import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
 
 const HEALTH_TIMEOUT_MS = 1_000;
+const SETTLE_MS = 1_000;
 
 /**
  * Everything of a pipeline that exists, from its files and from the processes that carry its marker; needs no
@@ -22,10 +23,13 @@ export async function observePipeline(paths: PipelinePaths, signal: AbortSignal)
     anyExists([paths.logs, paths.instances, paths.secrets, paths.configs]),
   ]);
   const marked = markedProcesses(paths.runId);
+  const supervised = supervisor !== undefined && isRunning(supervisor);
   const known = new Set(records.map(({ instance }) => instance));
   const [controlPlane, ...components] = await Promise.all([
     observeSupervisor(supervisor, { begun, marked }, signal),
-    ...records.map((record) => observeInstance(record, marked, signal)),
+    ...records.map(async (record) =>
+      observeInstance(supervised ? await settled(paths, record, marked) : record, marked, signal),
+    ),
   ]);
   return [
     ...(stateful ? [observedVolume(paths)] : []),
@@ -52,7 +56,7 @@ async function observeSupervisor(
   signal: AbortSignal,
 ): Promise<ObservedResource | undefined> {
   const base = { ...CONTROL_PLANE, name: "flowctl supervisor" };
-  if (record !== undefined && (isAlive(record.identity) || record.identity.pid === process.pid)) {
+  if (record !== undefined && isRunning(record)) {
     return {
       ...base,
       hash: record.hash,
@@ -83,6 +87,26 @@ async function observeSupervisor(
   const starting = traces.marked.find(({ instance }) => instance === undefined);
   const ref = starting === undefined ? "" : String(starting.pid);
   return { ...base, hash: "", parts: {}, ref, ports: [], state: { status: "created" } };
+}
+
+function isRunning({ identity }: SupervisorRecord): boolean {
+  return identity.pid === process.pid || isAlive(identity);
+}
+
+/** A living supervisor records the exit code of what has just ended in a moment. */
+async function settled(
+  paths: PipelinePaths,
+  record: InstanceRecord,
+  marked: readonly MarkedProcess[],
+): Promise<InstanceRecord> {
+  let latest = record;
+  for (let waited = 0; waited < SETTLE_MS; waited += 10) {
+    const { process: run } = latest;
+    if (run.status !== "running" || isAlive(run.identity) || leaderOf(record.instance, marked) !== undefined) break;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    latest = (await readInstanceRecord(paths, record.instance)) ?? latest;
+  }
+  return latest;
 }
 
 async function observeInstance(

@@ -1,4 +1,4 @@
-import type { Clock } from "../../foundation/clock.ts";
+import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { Change, Driver } from "../driver.ts";
 import { applyToInstance } from "./apply-to-instance.ts";
@@ -67,6 +67,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       };
     },
     async prepare(deployment, prepareOptions) {
+      if (prepareOptions.signal.aborted) throw cancelled(prepareOptions.signal);
       const digest = await secretDigest(home, { readOnly: prepareOptions.dryRun });
       const path = environment.PATH ?? "";
       return desiredResources(deployment, { entries, version, path, digest }, prepareOptions);
@@ -90,7 +91,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     logs: (pipeline, logOptions, signal) =>
       readLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
-    events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, signal),
+    events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, clock, signal),
     async controlPlane(pipeline, signal) {
       try {
         const { grpc, http } = await hello(pipelinePaths(home, pipeline).socket, signal, patienceMs);

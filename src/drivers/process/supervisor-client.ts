@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
-import { cancelled } from "../../foundation/clock.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
+import { type Clock, cancelled } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { DriverEvent, ProgressSink } from "../driver.ts";
 import {
   PROTOCOL_VERSION,
@@ -41,16 +41,26 @@ export async function hello(socketPath: string, signal: AbortSignal, deadlineMs:
   return (await request(socketPath, { method: "hello" }, { signal, deadlineMs })) as SupervisorHello;
 }
 
-/** What happens from now on; ends when the signal fires, throws when the connection breaks. */
-export async function* supervisorEvents(socketPath: string, signal: AbortSignal): AsyncGenerator<DriverEvent> {
-  const body = { method: "events" } as const;
-  try {
-    for await (const reply of converse(socketPath, body, { signal })) if (reply.type === "event") yield reply.event;
-  } catch (error) {
-    if (signal.aborted) return;
-    throw error;
+/**
+ * What happens from now on, waiting for a supervisor where none runs yet. Ends when the signal fires; throws when the
+ * connection breaks.
+ */
+export async function* supervisorEvents(
+  socketPath: string,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<DriverEvent> {
+  const body = { method: "events", since: clock.now() } as const;
+  while (!signal.aborted) {
+    try {
+      for await (const reply of converse(socketPath, body, { signal })) if (reply.type === "event") yield reply.event;
+      throw lost(body);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!hasCode(error, NO_SUPERVISOR)) throw error;
+    }
+    await clock.sleep(100, signal).catch(() => undefined);
   }
-  if (!signal.aborted) throw lost(body);
 }
 
 async function* converse(

@@ -1,5 +1,5 @@
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import type { Change } from "../driver.ts";
+import type { Change, DesiredResource } from "../driver.ts";
 import { removeAllButState } from "./pipeline-folder.ts";
 import { isAlive } from "./process-identity.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
@@ -10,17 +10,14 @@ import { sweep, waitUntil } from "./termination.ts";
 
 const EXIT_DEADLINE_MS = 10_000;
 const LOCK_DEADLINE_MS = 30_000;
+const BECOME_ATTEMPTS = 3;
 
 /** Carries out one change of the control plane. Instances go on over everything but `remove`. */
 export async function changeSupervisor(change: Change, force: boolean, options: LaunchOptions): Promise<void> {
   switch (change.action) {
     case "create":
-    case "replace": {
-      const { hash, parts, spec } = change.resource;
-      if (change.action === "replace") await shutDown("keep", options);
-      await ensureSupervisor({ hash, parts, spec: spec as SupervisorSpec }, options);
-      return;
-    }
+    case "replace":
+      return become(change.resource, options);
     case "start":
       await ensureSupervisor(undefined, options);
       return;
@@ -34,6 +31,18 @@ export async function changeSupervisor(change: Change, force: boolean, options: 
       await shutDown(force ? "kill" : "stop", options);
       return clearAway(options);
   }
+}
+
+/** Makes sure that a supervisor runs as desired: an other one's, if it is the same; in place of one that differs. */
+async function become(resource: DesiredResource, options: LaunchOptions): Promise<void> {
+  const { hash, parts, spec } = resource;
+  for (let attempt = 1; attempt <= BECOME_ATTEMPTS; attempt++) {
+    await ensureSupervisor({ hash, parts, spec: spec as SupervisorSpec }, options);
+    const record = await readSupervisorRecord(options.paths);
+    if (record?.hash === hash) return;
+    await shutDown("keep", options);
+  }
+  throw busy(options);
 }
 
 /** Asks the supervisor to end, or makes it when it does not answer. Resolves when none is left. */
@@ -69,15 +78,17 @@ async function takeLock(options: LaunchOptions): Promise<Lock> {
   for (;;) {
     const lock = await acquireLock(paths.runId);
     if (lock !== undefined) return lock;
-    if (clock.now() > deadline) {
-      throw new FlowctlError({
-        code: "process/busy",
-        kind: "conflict",
-        message: `Another command works on ${paths.pipeline}`,
-        fix: "Wait until it is done, then run flowctl down again",
-      });
-    }
+    if (clock.now() > deadline) throw busy(options);
     await endSupervisor(options);
     await clock.sleep(50, signal);
   }
+}
+
+function busy(options: LaunchOptions): FlowctlError {
+  return new FlowctlError({
+    code: "process/busy",
+    kind: "conflict",
+    message: `Another command works on ${options.paths.pipeline}`,
+    fix: "Wait until it is done, then run this one again",
+  });
 }

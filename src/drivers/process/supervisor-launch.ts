@@ -63,11 +63,12 @@ export async function ensureSupervisor(
       if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;
     }
-    const exitCode = started?.exitCode();
-    if (exitCode !== undefined && exitCode !== LOCKED_EXIT_CODE) throw await startFailure(options, exitCode);
+    const end = started?.end();
+    if (end !== undefined && end !== "again") throw await startFailure(options, end.exitCode);
     if (clock.now() > deadline) throw await startFailure(options, undefined);
-    if (started === undefined || exitCode !== undefined) started = await startSupervisor(desired, options);
-    await clock.sleep(started.exitCode() === undefined ? 25 : 100, signal);
+    if (end === "again") await clock.sleep(100, signal);
+    if (started === undefined || end === "again") started = await startSupervisor(desired, options);
+    await clock.sleep(25, signal);
   }
 }
 
@@ -93,8 +94,8 @@ export async function endSupervisor(options: Pick<LaunchOptions, "paths" | "cloc
 interface StartedSupervisor {
   readonly pid: number;
   kill(): void;
-  /** Undefined while it runs. */
-  exitCode(): number | undefined;
+  /** Undefined while it runs; `again` when another one or a command was in the way, and may not be any more. */
+  end(): "again" | { readonly exitCode: number } | undefined;
 }
 
 async function startSupervisor(
@@ -128,7 +129,7 @@ async function startSupervisor(
     });
     if (child.pid === undefined) throw await new Promise((resolve) => child.once("error", resolve));
     child.unref();
-    return { pid: child.pid, exitCode: () => exitCodeOf(child), kill: () => child.kill("SIGKILL") };
+    return { pid: child.pid, end: () => endOf(child), kill: () => child.kill("SIGKILL") };
   } catch (error) {
     throw FlowctlError.wrap(error, {
       code: "process/supervisor-not-started",
@@ -142,9 +143,10 @@ async function startSupervisor(
   }
 }
 
-/** A child that died by a signal has no exit code of its own. */
-function exitCodeOf(child: ChildProcess): number | undefined {
-  return child.exitCode ?? (child.signalCode === null ? undefined : 1);
+function endOf(child: ChildProcess): "again" | { readonly exitCode: number } | undefined {
+  // Another command, that found it while it was half-made, killed it.
+  if (child.signalCode !== null || child.exitCode === LOCKED_EXIT_CODE) return "again";
+  return child.exitCode === null ? undefined : { exitCode: child.exitCode };
 }
 
 /** For a pipeline whose supervisor left no record: it is replaced by the next up, whose hash differs. */

@@ -21,8 +21,8 @@ export type SupervisorRequest =
       readonly secrets: Readonly<Record<string, string>>;
       readonly configs: Readonly<Record<string, string>>;
     }
-  /** Replies with an `event` for each DriverEvent, without end. */
-  | { readonly method: "events" }
+  /** Replies with an `event` for each DriverEvent since then (Unix milliseconds), without end. */
+  | { readonly method: "events"; readonly since: number }
   /** Ends the supervisor once it has answered; with `instances` everything it runs before that. */
   | { readonly method: "shutdown"; readonly instances: "keep" | "stop" | "kill" };
 

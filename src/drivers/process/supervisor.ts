@@ -114,7 +114,7 @@ async function handle(request: SupervisorRequest, context: RequestContext): Prom
       return undefined;
     }
     case "events":
-      for await (const event of engine.events(signal)) context.reply({ type: "event", event });
+      for await (const event of engine.events(signal, request.since)) context.reply({ type: "event", event });
       throw cancelled(signal);
     case "shutdown":
       context.ended.end(request.instances);

@@ -1,0 +1,51 @@
+import { readFileSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { processEntries } from "../../src/drivers/process/entries.ts";
+import { pipelinePaths } from "../../src/drivers/process/paths.ts";
+import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
+import { markedProcesses } from "../../src/drivers/process/process-identity.ts";
+import { systemClock } from "../../src/foundation/clock.ts";
+import type { DriverFixture } from "./driver-fixture.ts";
+
+const packageRoot = resolve(import.meta.dirname, "../..");
+// Processes that the tests start work in the same home; other runs on this machine do not.
+process.env.FLOWCTL_CONFORMANCE_HOME ??= join(tmpdir(), `flowctl-conformance-${process.pid}`);
+const home = process.env.FLOWCTL_CONFORMANCE_HOME;
+
+/** The process driver from its sources, with the real supervisor and control plane. */
+export const fixture: DriverFixture = {
+  connect: () =>
+    createProcessDriver({
+      packageRoot,
+      version: "0.0.0-conformance",
+      environment: { ...process.env, FLOWCTL_HOME: home },
+      clock: systemClock,
+      entries: processEntries(packageRoot, { sources: true }),
+    }),
+  settings: {},
+  async setUp() {
+    await mkdir(home, { recursive: true });
+  },
+  async tearDown() {
+    await rm(home, { recursive: true, force: true });
+  },
+  async leftovers(pipeline) {
+    const { runId } = pipelinePaths(home, pipeline);
+    const processes = markedProcesses(runId).map(({ pid }) => `process ${pid}`);
+    const folders = await readdir(join(home, "pipelines")).catch(() => []);
+    return [...processes, ...folders.filter((name) => name === pipeline)];
+  },
+  async visible({ ref, name }) {
+    const folder = join(home, "pipelines");
+    const records = (await readdir(folder, { recursive: true }))
+      .filter((path) => path.endsWith(`${name}.json`) || path.endsWith("supervisor.json"))
+      .map((path) => readFileSync(join(folder, path), "utf8"));
+    const process = ["environ", "cmdline"].map((file) => readFileSync(`/proc/${ref}/${file}`, "utf8"));
+    return [...records, ...process].join("\n");
+  },
+  async crash({ ref }) {
+    process.kill(Number(ref), "SIGKILL");
+  },
+};
