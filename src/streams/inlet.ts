@@ -50,6 +50,9 @@ export class Inlet {
         const key = keyOf(upstream.componentId, instance.instanceId);
         seen.add(key);
         const source = this.sources.get(key);
+        // An instance that stopped has no address until its successor registers: the old one is as good as any.
+        const away = instance.address === "" && !instance.completed;
+        if (away) continue;
         if (source === undefined) {
           if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address);
         } else if (instance.completed) {

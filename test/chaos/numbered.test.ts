@@ -99,6 +99,7 @@ describe("numbered events", () => {
     expect(once).toEqual(expected.flatMap((n) => [n, n]));
     const { state } = await current.pipeline();
     expect(state).toBe("completed");
+    expect(current.crashes).toEqual([]);
     expect(current.names.reduce((sum, name) => sum + current.restarts(name), 0)).toBeGreaterThanOrEqual(
       Math.ceil(kills / 2),
     );

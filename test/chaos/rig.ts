@@ -36,6 +36,8 @@ export class Rig {
   private readonly parts: readonly Part[];
   private readonly running = new Map<string, Running>();
   private readonly log: WriteStream;
+  /** Programs that ended by themselves in failure. */
+  readonly crashes: string[] = [];
   private client: ControlPlaneClient | undefined;
   private grpcPort = 0;
   private closed = false;
@@ -166,8 +168,9 @@ export class Rig {
       running.child = child;
       child.on("exit", (code, signal) => {
         this.log.write(`${name} exited ${code ?? signal}\n`);
-        if (code === 0 && name !== "control-plane" && !running.child?.killed) running.exit = 0;
+        if (code === 0 && name !== "control-plane" && !child.killed) running.exit = 0;
         else if (!this.closed) {
+          if (!child.killed) this.crashes.push(`${name} exited ${code ?? signal}`);
           running.restarts++;
           launch();
         }
