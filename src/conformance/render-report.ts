@@ -10,7 +10,7 @@ export interface Paint {
 }
 
 /** Paints nothing. */
-export const plainPaint: Paint = {
+const plainPaint: Paint = {
   green: (text) => text,
   red: (text) => text,
   yellow: (text) => text,
@@ -27,8 +27,7 @@ export function renderReport(report: ConformanceReport, paint: Paint = plainPain
   return `${[...lines, "", renderSummary(report, paint)].join("\n")}\n`;
 }
 
-/** The lines of one check, for callers that print as the checks finish. No line ends. */
-export function renderCheck(check: CheckResult, paint: Paint = plainPaint): string[] {
+function renderCheck(check: CheckResult, paint: Paint): string[] {
   const label = `${check.title}  ${paint.dim(check.id)}`;
   switch (check.outcome) {
     case "passed":
@@ -45,8 +44,7 @@ export function renderCheck(check: CheckResult, paint: Paint = plainPaint): stri
   }
 }
 
-/** The last line of a report. */
-export function renderSummary(report: ConformanceReport, paint: Paint = plainPaint): string {
+function renderSummary(report: ConformanceReport, paint: Paint): string {
   const seconds = (report.durationMs / 1000).toFixed(1);
   const counts = `${report.passed} passed, ${report.failed} failed, ${report.notApplicable} not applicable`;
   const verdict = report.conforms

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import {
@@ -138,6 +140,16 @@ describe("a program that is no component", () => {
 });
 
 describe("the test of a component", () => {
+  it("looks at exactly what the documentation says", async () => {
+    const page = await readFile(resolve(import.meta.dirname, "../../docs/reference/protocol.md"), "utf8");
+    const documented = [...page.matchAll(/^\| `([a-z-]+\/[a-z-]+)` \| ([a-z, ]+) \| (.+) \|$/gm)].map((row) =>
+      row.slice(1),
+    );
+    expect(documented).toEqual(
+      listChecks().map(({ id, types, title }) => [id, types.length === 3 ? "all" : types.join(", "), title]),
+    );
+  });
+
   it("that is cancelled rejects with conformance/cancelled", async () => {
     const cancel = new AbortController();
     const running = testFixture("sink", "", { signal: cancel.signal, onProgress: () => cancel.abort() });

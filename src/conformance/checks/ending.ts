@@ -164,8 +164,14 @@ export const endingChecks: readonly Check[] = [
       await bench.launch();
       const below = bench.below({ acknowledge: true });
       await bench.arrived(below, 1);
-      // With everything acknowledged at once, a source that goes on making events never gets to its end.
       bench.component?.terminate();
+      // What it had made by then may still come; then it has to be still.
+      const deadline = performance.now() + bench.timing.graceMs * 0.6;
+      for (let before = -1; before < below.events.length; ) {
+        if (performance.now() > deadline) throw new Broken(`events still came when most of the grace period was over`);
+        before = below.events.length;
+        await bench.happens(() => below.events.length > before, bench.timing.quietMs);
+      }
       await leaves(bench, "DEREGISTER_REASON_STOPPED", "on SIGTERM", bench.timing.graceMs + slackMs);
     },
   },
