@@ -30,7 +30,7 @@ export const fileSourceConfig = z.strictObject({
     .default(false)
     .describe(
       "With `jsonl` and `lines`: does not end at the end of the file but waits for more, as `tail -F` does, through " +
-        "rotation (renamed and made anew) and truncation. Waits also for a file that is not there yet.",
+        "rotation (renamed and made anew) and truncation. Waits while there is no file of that name.",
     ),
   poll_interval: durationSchema.default("250ms").describe("With `follow`: how often it looks for more."),
   compression: z
