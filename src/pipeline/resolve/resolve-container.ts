@@ -50,7 +50,7 @@ export function resolveContainer(
 }
 
 /** argv of a command. A text is split as a shell would. */
-export function resolveCommand(
+function resolveCommand(
   scope: Scope,
   path: KeyPath,
   command: string | readonly string[] | null | undefined,

@@ -174,7 +174,7 @@ function subject(path: KeyPath): string {
 }
 
 /** A value in a message: short, and on one line. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   if (value === null || value === undefined) return "empty";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";

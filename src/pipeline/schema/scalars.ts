@@ -6,9 +6,9 @@ import { z } from "zod";
  */
 
 /** Go's durations, as Compose takes them. */
-export const durationPattern = /^(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+$/;
+const durationPattern = /^(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+$/;
 /** Docker's sizes: units are powers of 1024. */
-export const bytesPattern = /^\d+(?:\.\d+)? ?(?:[kKmMgGtTpP][iI]?)?[bB]?$/;
+const bytesPattern = /^\d+(?:\.\d+)? ?(?:[kKmMgGtTpP][iI]?)?[bB]?$/;
 /** Ids of components and services: DNS labels, so that they can be host names, and underscores. */
 export const idPattern = /^[a-z0-9][a-z0-9_-]*$/;
 

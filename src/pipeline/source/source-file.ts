@@ -50,9 +50,3 @@ export function positionOf(place: Place): SourcePosition {
 export function startOf(file: SourceFile): Place {
   return { file, start: 0, end: 0 };
 }
-
-/** A place inside another one: `offset` characters after its start. */
-export function within(place: Place, offset: number, length: number): Place {
-  const start = Math.min(place.start + offset, Math.max(place.start, place.end - 1));
-  return { file: place.file, start, end: Math.min(start + length, Math.max(place.end, start)) };
-}
