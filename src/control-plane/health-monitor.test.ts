@@ -1,0 +1,105 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
+import { monitorHealth } from "./health-monitor.ts";
+import type { ProbeResult } from "./health-probe.ts";
+import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
+import { Registry } from "./registry.ts";
+
+let clock: FakeClock;
+let registry: Registry;
+let stop: AbortController;
+let monitoring: Promise<void>;
+let answers: Map<string, ProbeResult | "hangs">;
+let asked: { readonly endpoint: string; readonly at: number }[];
+
+beforeEach(() => {
+  clock = fakeClock(1_000_000);
+  stop = new AbortController();
+  answers = new Map();
+  asked = [];
+  registry = new Registry({
+    pipeline: "p",
+    clock,
+    unhealthyAfterMs: 30_000,
+    journal: {
+      event: () => undefined,
+      pipelineChanged: () => undefined,
+      instanceChanged: () => undefined,
+      instanceRemoved: () => undefined,
+    },
+    restored: { pipeline: undefined, instances: [] },
+  });
+  registry.apply(linearPipeline());
+  const probe = (endpoint: string, signal: AbortSignal): Promise<ProbeResult> => {
+    asked.push({ endpoint, at: clock.now() });
+    const answer = answers.get(endpoint) ?? { result: "passing" };
+    if (answer !== "hangs") return Promise.resolve(answer);
+    return new Promise((resolve) =>
+      signal.addEventListener("abort", () => resolve({ result: "failing", detail: "aborted" }), { once: true }),
+    );
+  };
+  monitoring = monitorHealth({ registry, probe, clock, pollIntervalMs: 5000, random: () => 0.5 }, stop.signal);
+});
+
+afterEach(async () => {
+  stop.abort();
+  await monitoring;
+  expect(clock.sleeping).toBe(0);
+});
+
+const register = (id: string, run = "1") =>
+  registry.register(registration(incarnation(id, 1, run), { healthEndpoint: `${id}:8088` }));
+const beat = (id: string, run = "1") =>
+  registry.heartbeat({ ...incarnation(id, 1, run), metrics: null, degradedReason: "" });
+const state = (id: string) => registry.component(id).state;
+
+describe("the health monitor", () => {
+  it("asks a new instance at once, and every five seconds from then on", async () => {
+    register("source");
+    await clock.advance(0);
+    expect(state("source")).toBe("healthy");
+    await clock.advance(20_000);
+    expect(asked.map(({ at }) => at - 1_000_000)).toEqual([0, 5000, 10_000, 15_000, 20_000]);
+  });
+
+  it("asks an instance that is starting more often, so that it is soon seen to be healthy", async () => {
+    answers.set("source:8088", { result: "failing", detail: "refused" });
+    register("source");
+    await clock.advance(2000);
+    expect(state("source")).toBe("starting");
+    answers.delete("source:8088");
+    await clock.advance(300);
+    expect(state("source")).toBe("healthy");
+  });
+
+  it("lets one that hangs delay no other", async () => {
+    answers.set("source:8088", "hangs");
+    register("source");
+    register("processor");
+    await clock.advance(10_000);
+    expect(state("processor")).toBe("healthy");
+    expect(asked.filter(({ endpoint }) => endpoint === "processor:8088")).toHaveLength(3);
+  });
+
+  it("marks who was silent for more than thirty seconds, and takes it back at the next heartbeat", async () => {
+    register("source");
+    await clock.advance(30_000);
+    expect(state("source")).toBe("healthy");
+    await clock.advance(1000);
+    expect(state("source")).toBe("unhealthy");
+    beat("source");
+    expect(state("source")).toBe("healthy");
+  });
+
+  it("stops asking who has gone, and asks a successor anew", async () => {
+    register("source");
+    await clock.advance(0);
+    register("source", "2");
+    await clock.advance(0);
+    expect(asked).toHaveLength(2);
+    registry.deregister({ ...incarnation("source", 1, "2"), reason: "completed", message: "", metrics: undefined });
+    await clock.advance(60_000);
+    expect(asked).toHaveLength(2);
+    expect(state("source")).toBe("completed");
+  });
+});

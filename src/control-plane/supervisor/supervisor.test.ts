@@ -1,0 +1,220 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ApplyContext, Change, DriverEvent, ObservedResource, ObservedState } from "../../drivers/driver.ts";
+import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import { silentLogger } from "../../foundation/logger.ts";
+import { noMetrics } from "../../protocol/component-codec.ts";
+import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
+import { Registry } from "../registry.ts";
+import { type SupervisedDriver, supervise } from "./supervisor.ts";
+
+const source = incarnation("source");
+
+/** A driver of one instance, `source-1`, that does at once what it is asked. */
+class OneInstance implements SupervisedDriver {
+  readonly capabilities = {
+    services: false,
+    images: false,
+    limits: false,
+    restartsExited: false,
+    survivesSupervisor: false,
+  };
+  readonly applied: string[] = [];
+  state: ObservedState = running;
+  failing: string | undefined;
+  breakEvents = false;
+  #queue: DriverEvent[] = [];
+  #wake: () => void = () => undefined;
+
+  emit(event: DriverEvent): void {
+    this.#queue.push(event);
+    this.#wake();
+  }
+
+  async observe(): Promise<readonly ObservedResource[]> {
+    const rest = { hash: "", parts: {}, ref: "", name: "", ports: [] };
+    return [{ ...rest, key: "component/source-1", kind: "component", owner: "source", index: 1, state: this.state }];
+  }
+
+  async apply(change: Change, _context: ApplyContext): Promise<void> {
+    this.applied.push(change.action);
+    if (this.failing !== undefined) throw new FlowctlError({ code: "x/y", kind: "failed", message: this.failing });
+    this.state = change.action === "stop" ? exited(0) : running;
+  }
+
+  async *events(_pipeline: string, signal: AbortSignal): AsyncGenerator<DriverEvent> {
+    while (!signal.aborted) {
+      yield* this.#queue.splice(0);
+      if (this.breakEvents) throw new FlowctlError({ code: "x/y", kind: "unavailable", message: "engine gone" });
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+}
+
+const running: ObservedState = { status: "running", startedAt: 0, health: "none", restarts: 0 };
+const exited = (exitCode: number): ObservedState => ({
+  status: "exited",
+  exitCode,
+  oomKilled: false,
+  finishedAt: 1_000_000,
+  restarts: 0,
+});
+
+let clock: FakeClock;
+let registry: Registry;
+let driver: OneInstance;
+let stop: AbortController;
+let supervising: Promise<void>;
+
+const exit = (exitCode: number, rest: Partial<DriverEvent> = {}): void => {
+  driver.state = exited(exitCode);
+  driver.emit({
+    type: "exited",
+    key: "component/source-1",
+    time: clock.now(),
+    exitCode,
+    oomKilled: false,
+    willRestart: false,
+    ...rest,
+  } as DriverEvent);
+};
+const state = () => registry.component("source").instances[0]?.state;
+
+beforeEach(() => {
+  clock = fakeClock(1_000_000);
+  driver = new OneInstance();
+  stop = new AbortController();
+  registry = new Registry({
+    pipeline: "p",
+    clock,
+    unhealthyAfterMs: 30_000,
+    journal: {
+      event: () => undefined,
+      pipelineChanged: () => undefined,
+      instanceChanged: () => undefined,
+      instanceRemoved: () => undefined,
+    },
+    restored: { pipeline: undefined, instances: [] },
+  });
+  registry.apply(linearPipeline());
+});
+
+afterEach(async () => {
+  stop.abort();
+  await supervising;
+});
+
+function begin(): void {
+  const options = { driver, registry, pipeline: "p", clock, log: silentLogger, unhealthyAfterMs: 30_000 };
+  supervising = supervise(options, stop.signal);
+}
+
+describe("the supervisor", () => {
+  it("starts an instance that crashed, and shows meanwhile how it ended", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    exit(137);
+    await clock.advance(1);
+    expect(registry.component("source").instances[0]).toMatchObject({
+      state: "unhealthy",
+      reason: "exited with code 137",
+    });
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("leaves alone what has completed or was told to stop", async () => {
+    registry.register(registration(source));
+    begin();
+    registry.deregister({ ...source, reason: "completed", message: "", metrics: noMetrics });
+    await clock.advance(1);
+    exit(0);
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual([]);
+    expect(state()).toBe("completed");
+    registry.register(registration(incarnation("source", 1, "2")));
+    registry.report({ componentId: "source", instanceId: "source-1", observation: "stopping" }, clock.now());
+    exit(143);
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual([]);
+    expect(state()).toBe("stopping");
+  });
+
+  it("starts what ended with 0 without having said that it has completed", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    exit(0);
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("fails the pipeline when an instance crashes again and again, with what it said last", async () => {
+    begin();
+    for (let crash = 1; crash <= 6; crash++) {
+      const start = incarnation("source", 1, String(crash));
+      registry.register(registration(start));
+      registry.deregister({ ...start, reason: "failed", message: "no such table", metrics: noMetrics });
+      await clock.advance(1);
+      exit(1);
+      await clock.advance(10_000);
+    }
+    expect(driver.applied.filter((action) => action === "start")).toHaveLength(5);
+    expect(registry.pipeline()).toMatchObject({
+      state: "failed",
+      reason: "source-1 is failed: exited with code 1: no such table; that was failure 6 in a row",
+    });
+  });
+
+  it("restarts what hangs: no heartbeat for 30 s and no answer from /health", async () => {
+    registry.register(registration(source, { healthEndpoint: "x:1" }));
+    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+    begin();
+    for (let second = 0; second < 29; second++) {
+      await clock.advance(1000);
+      registry.assessAll();
+    }
+    expect(driver.applied).toEqual([]);
+    for (let second = 0; second < 3; second++) {
+      await clock.advance(1000);
+      registry.assessAll();
+    }
+    expect(driver.applied).toEqual(["restart"]);
+  });
+
+  it("finds what ended while it was not looking", async () => {
+    registry.register(registration(source));
+    driver.state = exited(1);
+    begin();
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("goes on when the driver's events break off, and finds what it missed", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    driver.breakEvents = true;
+    driver.emit({ type: "health", key: "component/source-1", time: 0, health: "healthy" });
+    await clock.advance(1);
+    driver.state = exited(1);
+    driver.breakEvents = false;
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("asks a driver that fails again, and gives up in the end", async () => {
+    registry.register(registration(source));
+    begin();
+    driver.failing = "no such image";
+    await clock.advance(1);
+    exit(1);
+    await clock.advance(200_000);
+    expect(driver.applied.filter((action) => action === "start")).toHaveLength(5);
+    expect(registry.pipeline().reason).toContain("no such image");
+  });
+});
