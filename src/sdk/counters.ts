@@ -39,7 +39,7 @@ export class Counters {
       eventsOut: out.eventsOut,
       bytesIn: incoming.bytesIn,
       bytesOut: out.bytesOut,
-      eventsDropped: this.dropped,
+      eventsDropped: this.dropped + out.dropped,
       eventsFiltered: this.filtered,
       eventsFailed: this.failed,
       inFlight: this.inlet === undefined ? out.inFlight : incoming.inFlight,

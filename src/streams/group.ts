@@ -1,9 +1,10 @@
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
-import type { Downstream } from "../protocol/records.ts";
+import type { BufferSpec, Downstream } from "../protocol/records.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
+import { GroupBudget, type Limits } from "./group-budget.ts";
 import { KeySlots } from "./key-slots.ts";
 import { Member, type MemberTransport } from "./member.ts";
 import type { KeyReader } from "./partition-key.ts";
@@ -12,6 +13,8 @@ const NO_SLOT = -1;
 
 export interface GroupEnvironment {
   readonly log: EventLog;
+  /** What a group without a buffer of its own may be behind. */
+  readonly limits: Limits;
   /** Runs `action` after `ms`; returns how to call it off. */
   schedule(ms: number, action: () => void): () => void;
   /** Told whenever an acknowledgement may have emptied the log or made room. */
@@ -28,22 +31,30 @@ export class Group {
   private readonly key: KeyReader | undefined;
   private readonly slots: KeySlots | undefined;
   private readonly members = new Map<string, Member>();
-  private definition: Downstream;
-  private types: ReadonlySet<string> | undefined;
+  private edges: readonly Edge[];
+  private readonly budget: GroupBudget;
   private cursor: number;
   /** Positions to be sent again, ascending. */
   private again: number[] = [];
   private readonly refusals = new Map<number, number>();
   private readonly delayed = new Map<number, () => void>();
+  /** Positions that were dropped, and not passed by the cursor yet. */
+  private readonly passed = new Set<number>();
   private ending = false;
   private blocked = false;
   private pumping = false;
 
-  constructor(definition: Downstream, environment: GroupEnvironment, key: KeyReader | undefined) {
-    this.id = definition.componentId;
-    this.definition = definition;
+  /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
+  constructor(
+    id: string,
+    definitions: readonly Downstream[],
+    environment: GroupEnvironment,
+    key: KeyReader | undefined,
+  ) {
+    this.id = id;
+    this.edges = definitions.map(edgeOf);
+    this.budget = new GroupBudget(bufferOf(definitions), environment.limits);
     this.environment = environment;
-    this.types = typesOf(definition);
     this.cursor = environment.log.next;
     this.key = key;
     this.slots = key === undefined ? undefined : new KeySlots();
@@ -62,14 +73,38 @@ export class Group {
     return this.members.size;
   }
 
-  get partitionBy(): string {
-    return this.definition.partitionBy;
+  /** Events that were dropped because its buffer was full. */
+  get dropped(): number {
+    return this.budget.dropped;
+  }
+
+  /** Whether more may be published as far as this group is concerned. */
+  get hasRoom(): boolean {
+    return this.budget.hasRoom;
   }
 
   /** Whether an event that is published now has to reach this group. */
   wants(event: EventView, deadLetter: boolean): boolean {
-    if (deadLetter !== this.definition.deadLetters) return false;
-    return this.types === undefined || deadLetter || this.types.has(event.type);
+    const { edges } = this;
+    for (let i = 0; i < edges.length; i++) {
+      const edge = edges[i]!;
+      if (edge.deadLetters === deadLetter && (edge.types === undefined || edge.types.has(event.type))) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Takes responsibility for an event that it wants, or, when its buffer is full and says so, drops it: false. Either may
+   * drop the oldest that was not sent yet. A dropped event that is in the log all the same has to be passed to `pass`.
+   */
+  admit(event: EventView): boolean {
+    if (this.budget.isFull && this.budget.whenFull === "drop_oldest") this.dropOldest();
+    return this.budget.admit(event.size);
+  }
+
+  /** This position is in the log, but not for this group. */
+  pass(position: number): void {
+    this.passed.add(position);
   }
 
   /** Opens a member. One of the same instance is ended first: what it had goes to the new one. */
@@ -123,21 +158,14 @@ export class Group {
   }
 
   /** The topology now says something else of this group. What it was owed before, it still gets. */
-  redefine(definition: Downstream): void {
-    const { log } = this.environment;
-    const owed: number[] = [];
-    for (; this.cursor < log.next; this.cursor++) {
-      const event = log.get(this.cursor);
-      if (event !== undefined && this.wants(event, log.isDeadLetter(this.cursor))) owed.push(this.cursor);
-    }
-    if (owed.length > 0) this.again = merge(this.again, owed);
-    this.definition = definition;
-    this.types = typesOf(definition);
+  redefine(definitions: readonly Downstream[]): void {
+    this.claimRest();
+    this.edges = definitions.map(edgeOf);
+    this.budget.redefine(bufferOf(definitions));
   }
 
   /** The group is gone from the topology: nothing has to reach it any more. */
   dissolve(reason: FlowctlError): void {
-    const { log } = this.environment;
     for (const member of [...this.members.values()]) {
       member.fail(reason);
       this.again = merge(this.again, member.detach().positions);
@@ -148,12 +176,9 @@ export class Group {
       this.again = merge(this.again, [position]);
     }
     this.delayed.clear();
-    for (const position of this.again) log.acknowledge(position);
+    this.claimRest();
+    for (const position of this.again) this.finish(position);
     this.again = [];
-    for (; this.cursor < log.next; this.cursor++) {
-      const event = log.get(this.cursor);
-      if (event !== undefined && this.wants(event, log.isDeadLetter(this.cursor))) log.acknowledge(this.cursor);
-    }
     this.environment.progressed();
   }
 
@@ -171,7 +196,7 @@ export class Group {
         if (this.cursor >= log.next) return true;
         position = this.cursor;
         event = log.get(position);
-        if (event === undefined || !this.wants(event, log.isDeadLetter(position))) {
+        if (event === undefined || !this.isOwed(event, position)) {
           this.cursor++;
           continue;
         }
@@ -202,7 +227,44 @@ export class Group {
   private acknowledged(position: number, slot: number): void {
     if (this.slots !== undefined) this.slots.returned(slot);
     if (this.refusals.size > 0) this.refusals.delete(position);
-    this.environment.log.acknowledge(position);
+    this.finish(position);
+  }
+
+  /** The group has nothing more to do with the event. */
+  private finish(position: number): void {
+    const { log } = this.environment;
+    this.budget.release(log.get(position)!.size);
+    log.acknowledge(position);
+  }
+
+  /** Whether the event at the cursor has to reach this group. */
+  private isOwed(event: EventView, position: number): boolean {
+    if (this.passed.size > 0 && this.passed.delete(position)) return false;
+    return this.wants(event, this.environment.log.isDeadLetter(position));
+  }
+
+  /** Moves everything from the cursor on to what is sent again, so that the cursor is at the end. */
+  private claimRest(): void {
+    const { log } = this.environment;
+    const owed: number[] = [];
+    for (; this.cursor < log.next; this.cursor++) {
+      const event = log.get(this.cursor);
+      if (event !== undefined && this.isOwed(event, this.cursor)) owed.push(this.cursor);
+    }
+    if (owed.length > 0) this.again = merge(this.again, owed);
+  }
+
+  /** Drops the oldest event that was not sent yet, if there is one. */
+  private dropOldest(): void {
+    const { log } = this.environment;
+    while (this.cursor < log.next) {
+      const position = this.cursor++;
+      const event = log.get(position);
+      if (event === undefined || !this.isOwed(event, position)) continue;
+      this.budget.dropped++;
+      this.finish(position);
+      return;
+    }
   }
 
   private refused(position: number, slot: number): void {
@@ -235,8 +297,20 @@ export class Group {
   }
 }
 
-function typesOf(definition: Downstream): ReadonlySet<string> | undefined {
-  return definition.types.length === 0 ? undefined : new Set(definition.types);
+/** One way by which events reach a group. */
+interface Edge {
+  readonly types: ReadonlySet<string> | undefined;
+  readonly deadLetters: boolean;
+}
+
+function edgeOf(definition: Downstream): Edge {
+  const all = definition.types.length === 0 || definition.deadLetters;
+  return { types: all ? undefined : new Set(definition.types), deadLetters: definition.deadLetters };
+}
+
+/** The buffer in memory that an input asks for. One on disk is a member of its own, and no matter of the group. */
+function bufferOf(definitions: readonly Downstream[]): BufferSpec | undefined {
+  return definitions.find(({ buffer }) => buffer?.type === "memory")?.buffer;
 }
 
 /** Merges two ascending lists into one. */

@@ -214,6 +214,70 @@ describe("a publisher", () => {
     expect(settled).toEqual([2]);
   });
 
+  it("takes events and dead letters for one group when both go there", () => {
+    const { publisher, publish, turn, connect, settled } = setUp([group("a"), group("a", { deadLetters: true })]);
+    const a = connect("a", "a-1");
+    publish(1);
+    publisher.publish(event(2), { settle: () => settled.push(2) }, true);
+    turn();
+    expect(a.ids()).toEqual(["n-1", "n-2"]);
+    a.member?.ack(2);
+    expect(settled).toEqual([1, 2]);
+  });
+
+  describe("whose input asks for a buffer in memory", () => {
+    const buffer = { type: "memory", maxEvents: 3, maxBytes: 0 } as const;
+
+    it("lets the siblings go on until the buffer is full, and then blocks", () => {
+      const world = setUp([group("slow", { buffer: { ...buffer, whenFull: "block" } }), group("fast")], {
+        maxEvents: 2,
+      });
+      const fast = world.connect("fast", "fast-1");
+      for (let n = 1; n <= 3; n++) {
+        expect(world.publisher.hasRoom).toBe(true);
+        world.publish(n);
+        world.turn();
+        fast.member?.ack(n);
+      }
+      expect(world.publisher.hasRoom).toBe(false);
+      expect(fast.ids()).toEqual(["n-1", "n-2", "n-3"]);
+      world.connect("slow", "slow-1").member?.ack(1);
+      expect(world.publisher.hasRoom).toBe(true);
+    });
+
+    it("drops the newest when full, counts it, and acknowledges it for that group only", () => {
+      const world = setUp([group("slow", { buffer: { ...buffer, whenFull: "drop_newest" } }), group("fast")]);
+      const fast = world.connect("fast", "fast-1");
+      for (let n = 1; n <= 5; n++) world.publish(n);
+      world.turn();
+      expect(world.publisher.hasRoom).toBe(true);
+      expect(world.publisher.counters().dropped).toBe(2);
+      fast.member?.ack(5);
+      expect(world.settled).toEqual([4, 5]);
+      const slow = world.connect("slow", "slow-1");
+      expect(slow.ids()).toEqual(["n-1", "n-2", "n-3"]);
+      slow.member?.ack(3);
+      expect(world.settled).toEqual([4, 5, 1, 2, 3]);
+      world.publish(6);
+      world.turn();
+      expect(slow.ids().at(-1)).toBe("n-6");
+    });
+
+    it("drops the oldest that was not sent when full, and counts it", () => {
+      const world = setUp([group("slow", { buffer: { ...buffer, whenFull: "drop_oldest" } })]);
+      const slow = world.connect("slow", "slow-1", 1);
+      for (let n = 1; n <= 5; n++) {
+        world.publish(n);
+        world.turn();
+      }
+      expect(world.publisher.counters().dropped).toBe(2);
+      expect(world.settled).toEqual([2, 3]);
+      slow.creditSequence = 10;
+      slow.member?.grant({ maxSequence: 10, maxBytes: 1e9 });
+      expect(slow.ids()).toEqual(["n-1", "n-4", "n-5"]);
+    });
+  });
+
   it("refuses a group that the topology does not have", () => {
     const { connect } = setUp([group("a")]);
     expect(() => connect("z", "z-1")).toThrowError(expect.objectContaining({ code: "stream/unknown-group" }));

@@ -8,7 +8,7 @@ import type { Member, MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
-  /** How much may be published and not acknowledged by every group. Defaults: 8192 events, 16 MiB. */
+  /** How far a group without a buffer may be behind before there is no room. Defaults: 8192 events, 16 MiB. */
   readonly maxEvents?: number;
   readonly maxBytes?: number;
   /** Runs `action` soon, after what is being done now. Default `setImmediate`. */
@@ -21,6 +21,8 @@ export interface PublisherCounters {
   readonly eventsOut: number;
   readonly bytesOut: number;
   readonly inFlight: number;
+  /** Dropped because a group's buffer was full. */
+  readonly dropped: number;
   /** Per group: what waits to be sent. */
   readonly waiting: Readonly<Record<string, number>>;
   /** Some group has something waiting that nobody can take. */
@@ -40,8 +42,6 @@ export class Publisher {
   private readonly log = new EventLog();
   private readonly groups = new Map<string, Group>();
   private list: Group[] = [];
-  private readonly maxEvents: number;
-  private readonly maxBytes: number;
   private readonly defer: (action: () => void) => void;
   private readonly environment: GroupEnvironment;
   private roomWaiter: { promise: Promise<void>; resolve: () => void } | undefined;
@@ -52,13 +52,14 @@ export class Publisher {
   private relaxed = false;
   private eventsOut = 0;
   private bytesOut = 0;
+  /** By groups that are gone. */
+  private droppedBefore = 0;
 
   constructor(options: PublisherOptions = {}) {
-    this.maxEvents = options.maxEvents ?? 8192;
-    this.maxBytes = options.maxBytes ?? 16 * 1024 * 1024;
     this.defer = options.defer ?? setImmediate;
     this.environment = {
       log: this.log,
+      limits: { maxEvents: options.maxEvents ?? 8192, maxBytes: options.maxBytes ?? 16 * 1024 * 1024 },
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),
     };
@@ -69,10 +70,11 @@ export class Publisher {
    * now on; one that is gone has nothing to acknowledge any more.
    */
   setGroups(downstreams: readonly Downstream[]): void {
-    const wanted = new Map(downstreams.map((downstream) => [downstream.componentId, downstream]));
+    const wanted = byGroup(downstreams);
     for (const [id, group] of this.groups) {
       if (wanted.has(id)) continue;
       this.groups.delete(id);
+      this.droppedBefore += group.dropped;
       group.dissolve(
         new FlowctlError({
           code: "stream/group-removed",
@@ -81,14 +83,15 @@ export class Publisher {
         }),
       );
     }
-    for (const [id, downstream] of wanted) {
+    for (const [id, definitions] of wanted) {
       const existing = this.groups.get(id);
       if (existing !== undefined) {
-        existing.redefine(downstream);
+        existing.redefine(definitions);
         continue;
       }
-      const key = downstream.partitionBy === "" ? undefined : compileKey(downstream.partitionBy);
-      this.groups.set(id, new Group(downstream, this.environment, key));
+      const { partitionBy } = definitions[0]!;
+      const key = partitionBy === "" ? undefined : compileKey(partitionBy);
+      this.groups.set(id, new Group(id, definitions, this.environment, key));
     }
     this.list = [...this.groups.values()];
     if (this.ended) for (const group of this.list) group.end();
@@ -102,15 +105,22 @@ export class Publisher {
     if (this.ended)
       throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
     let pending = 0;
+    let refusing: Group[] | undefined;
     const groups = this.list;
-    for (let i = 0; i < groups.length; i++) if (groups[i]!.wants(event, deadLetter)) pending++;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i]!;
+      if (!group.wants(event, deadLetter)) continue;
+      if (group.admit(event)) pending++;
+      else refusing = [...(refusing ?? []), group];
+    }
     this.eventsOut++;
     this.bytesOut += event.size;
     if (pending === 0) {
       receipt.settle();
       return;
     }
-    this.log.append(event, receipt, pending, deadLetter);
+    const position = this.log.append(event, receipt, pending, deadLetter);
+    if (refusing !== undefined) for (const group of refusing) group.pass(position);
     if (++this.sincePump >= EAGER_EVENTS) this.pump();
     else if (!this.deferred) {
       this.deferred = true;
@@ -138,9 +148,10 @@ export class Publisher {
   }
 
   get hasRoom(): boolean {
-    const { log } = this;
     if (this.relaxed) return true;
-    return log.next - log.base < this.maxEvents && log.bytes < this.maxBytes;
+    const groups = this.list;
+    for (let i = 0; i < groups.length; i++) if (!groups[i]!.hasRoom) return false;
+    return true;
   }
 
   /**
@@ -193,11 +204,20 @@ export class Publisher {
   counters(): PublisherCounters {
     const waiting: Record<string, number> = {};
     let blocked = false;
+    let dropped = this.droppedBefore;
     for (const group of this.list) {
+      dropped += group.dropped;
       waiting[group.id] = group.waiting;
       blocked ||= group.isBlocked;
     }
-    return { eventsOut: this.eventsOut, bytesOut: this.bytesOut, inFlight: this.log.unsettled, waiting, blocked };
+    return {
+      eventsOut: this.eventsOut,
+      bytesOut: this.bytesOut,
+      inFlight: this.log.unsettled,
+      dropped,
+      waiting,
+      blocked,
+    };
   }
 
   private readonly onDeferred = (): void => {
@@ -222,6 +242,16 @@ export class Publisher {
       for (const resolve of waiters) resolve();
     }
   }
+}
+
+function byGroup(downstreams: readonly Downstream[]): Map<string, Downstream[]> {
+  const groups = new Map<string, Downstream[]>();
+  for (const downstream of downstreams) {
+    const known = groups.get(downstream.componentId);
+    if (known === undefined) groups.set(downstream.componentId, [downstream]);
+    else known.push(downstream);
+  }
+  return groups;
 }
 
 function afterTimeout(ms: number, action: () => void): () => void {

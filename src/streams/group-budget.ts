@@ -1,0 +1,67 @@
+import type { BufferSpec } from "../protocol/records.ts";
+
+export interface Limits {
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+}
+
+/**
+ * How far one group may fall behind: by the component's own limits, or by the buffer that its input asks for. Counts what
+ * the group was given and has not acknowledged, and what was dropped instead.
+ */
+export class GroupBudget {
+  dropped = 0;
+  private readonly usual: Limits;
+  private limits: Limits;
+  private policy: BufferSpec["whenFull"];
+  private events = 0;
+  private bytes = 0;
+
+  constructor(buffer: BufferSpec | undefined, usual: Limits) {
+    this.usual = usual;
+    this.limits = limitsOf(buffer, usual);
+    this.policy = buffer?.whenFull ?? "block";
+  }
+
+  redefine(buffer: BufferSpec | undefined): void {
+    this.limits = limitsOf(buffer, this.usual);
+    this.policy = buffer?.whenFull ?? "block";
+  }
+
+  get whenFull(): BufferSpec["whenFull"] {
+    return this.policy;
+  }
+
+  get isFull(): boolean {
+    return this.events >= this.limits.maxEvents || this.bytes >= this.limits.maxBytes;
+  }
+
+  /** A group that drops never holds anybody up. */
+  get hasRoom(): boolean {
+    return this.policy !== "block" || !this.isFull;
+  }
+
+  /** Counts an event in, or counts it as dropped: false. A group that blocks takes everything: the caller waits for room. */
+  admit(size: number): boolean {
+    if (this.policy !== "block" && this.isFull) {
+      this.dropped++;
+      return false;
+    }
+    this.events++;
+    this.bytes += size;
+    return true;
+  }
+
+  release(size: number): void {
+    this.events--;
+    this.bytes -= size;
+  }
+}
+
+function limitsOf(buffer: BufferSpec | undefined, usual: Limits): Limits {
+  if (buffer === undefined) return usual;
+  return {
+    maxEvents: buffer.maxEvents === 0 ? Number.POSITIVE_INFINITY : buffer.maxEvents,
+    maxBytes: buffer.maxBytes === 0 ? Number.POSITIVE_INFINITY : buffer.maxBytes,
+  };
+}
