@@ -122,15 +122,15 @@ export function quietOption(command: Command): Command {
 
 export function progressOption(command: Command): Command {
   return command.addOption(
-    new Option("--progress <mode>", "how to show progress").choices([...PROGRESS_MODES]).default(undefined, "auto"),
+    new Option("--progress <mode>", "how to show progress; default auto").choices([...PROGRESS_MODES]),
   );
 }
 
 export function logLevelOption(command: Command): Command {
   return command.addOption(
-    new Option("--log-level <level>", "log level of the components; debug shows every event")
-      .choices([...LOG_LEVELS])
-      .default(undefined, "info"),
+    new Option("--log-level <level>", "log level of the components, default info; debug shows every event").choices([
+      ...LOG_LEVELS,
+    ]),
   );
 }
 

@@ -24,8 +24,8 @@ export interface CliDependencies {
   readStdin(): Promise<string>;
   /** Runs a built-in component as this process, by its environment; it ends the process, or rejects. */
   runBuiltin(type: ComponentType, name: string): Promise<void>;
-  /** Absolute folder of the starter templates. */
-  readonly templates: string;
+  /** Absolute folder that holds `templates/`, `examples/` and `proto/`. */
+  readonly packageRoot: string;
 }
 
 /** Standard output or error. `isTTY`, `columns` and the colour level decide about how it is written to. */

@@ -33,7 +33,7 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return ExitCode.ok;
-      if (json) report(usageError(error), deps, json);
+      if (json) await report(usageError(error), deps, json);
       return ExitCode.usage;
     }
     await report(error, deps, json);

@@ -12,6 +12,8 @@ export interface TemplateRequest {
   readonly template: string;
   /** Folder of files that several templates share; those of `template` win. */
   readonly shared?: string;
+  /** Further files and folders: target below the directory → absolute source. Taken as they are. */
+  readonly copies?: Readonly<Record<string, string>>;
   readonly cwd: string;
   /** Where to write, relative to `cwd`. Made when it is missing. */
   readonly directory: string;
@@ -40,16 +42,27 @@ export async function writeTemplate(request: TemplateRequest): Promise<WrittenTe
     const root = join(request.templates, folder);
     for (const file of await filesBelow(root)) sources.set(targetName(relative(root, file)), file);
   }
+  const verbatim = await copiesOf(request.copies ?? {});
+  for (const [target, source] of verbatim) sources.set(target, source);
   const targets = [...sources.keys()].sort();
   if (!request.force) await refuseExisting(directory, targets);
   for (const target of targets) {
     const path = join(directory, target);
     await mkdir(dirname(path), { recursive: true });
     const source = sources.get(target) as string;
-    const text = fill(await readFile(source, "utf8"), { ...request.values, name });
-    await writeFile(path, text, { mode: (await stat(source)).mode });
+    const content = await readFile(source, "utf8");
+    await writeFile(path, verbatim.has(target) ? content : fill(content, { ...request.values, name }));
   }
   return { directory, files: targets.map((target) => join(request.directory, target)) };
+}
+
+async function copiesOf(copies: Readonly<Record<string, string>>): Promise<ReadonlyMap<string, string>> {
+  const result = new Map<string, string>();
+  for (const [target, source] of Object.entries(copies)) {
+    if (!(await stat(source)).isDirectory()) result.set(target, source);
+    else for (const file of await filesBelow(source)) result.set(join(target, relative(source, file)), file);
+  }
+  return result;
 }
 
 async function filesBelow(root: string): Promise<readonly string[]> {

@@ -92,7 +92,7 @@ const deps: CliDependencies = {
     const { run } = await import("../sdk/index.ts");
     await run(await loadBuiltin(type, name));
   },
-  templates: join(root, "templates"),
+  packageRoot: root,
 };
 
 process.exitCode = await runCli(process.argv.slice(2), deps);

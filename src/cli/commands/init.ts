@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { type Cli, describe, handle, jsonOption, quietOption } from "../command.ts";
+import type { CliDependencies } from "../dependencies.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { COMPONENT_LANGUAGES, type ComponentLanguage, writeTemplate } from "../templates.ts";
@@ -29,7 +31,7 @@ export function initCommand(cli: Cli): Command {
   handle<[string | undefined], InitFlags>(cli, command, async (context, [directory], flags) => {
     const { deps, output } = context;
     const written = await writeTemplate({
-      templates: deps.templates,
+      templates: join(deps.packageRoot, "templates"),
       template: "pipeline",
       cwd: deps.cwd,
       directory: directory ?? ".",
@@ -65,9 +67,10 @@ function initComponent(cli: Cli): Command {
     const { deps, output } = context;
     const { lang = "ts", type = "processor" } = flags;
     const written = await writeTemplate({
-      templates: deps.templates,
+      templates: join(deps.packageRoot, "templates"),
       template: `component/${lang}/${type}`,
       shared: `component/${lang}/shared`,
+      copies: lang === "python" ? pythonRuntime(deps) : {},
       cwd: deps.cwd,
       directory,
       values: { version: deps.version, type },
@@ -80,4 +83,11 @@ function initComponent(cli: Cli): Command {
     }
     return ExitCode.ok;
   });
+}
+
+/** What speaks the protocol is the same as in the example, which the conformance suite holds to the contract. */
+function pythonRuntime({ packageRoot }: Pick<CliDependencies, "packageRoot">): Readonly<Record<string, string>> {
+  const example = join(packageRoot, "examples", "python-processor");
+  const files = ["life.py", "inlet.py", "outlet.py"].map((file) => [file, join(example, file)]);
+  return { ...Object.fromEntries(files), proto: join(packageRoot, "proto") };
 }

@@ -23,7 +23,7 @@ export function waitCommand(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.notFound, ExitCode.conflict, ExitCode.timeout],
   });
   pipelineOptions(command).addOption(
-    new Option("--state <state>", "what to wait for").choices([...AWAITABLE_STATES]).default(undefined, "completed"),
+    new Option("--state <state>", "what to wait for; default completed").choices([...AWAITABLE_STATES]),
   );
   timeoutOption(command, "give up after this long");
   jsonOption(quietOption(command));

@@ -68,7 +68,7 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
     }
     endedAt = deps.clock.now();
     await settle(context, prepared, "stop");
-    await drain(context, prepared, logs);
+    await drain(context, logs);
     record = await prepared.access.record(new AbortController().signal);
   } finally {
     await logs.stop();
@@ -155,16 +155,11 @@ async function settle(context: CommandContext, prepared: PreparedUp, mode: "stop
   });
 }
 
-async function drain(context: CommandContext, prepared: PreparedUp, logs: LogFollower): Promise<void> {
+async function drain(context: CommandContext, logs: LogFollower): Promise<void> {
   const { second } = context.deps.interrupts;
   if (second.aborted) return;
   try {
-    const observed = await prepared.driver.observe(prepared.pipeline.name, second);
-    const instances = observed.filter(({ kind }) => kind === "component" || kind === "service");
-    await logs.drain(
-      instances.map(({ owner, index }) => `${owner}-${index}`),
-      second,
-    );
+    await logs.drain(second);
   } catch (error) {
     // Cut short by the second interrupt: there is nobody to read the rest.
     if (!second.aborted) throw error;

@@ -12,24 +12,26 @@ export interface FollowLogsOptions {
   readonly tail?: number;
   readonly clock: Clock;
   readonly print: (line: LogLine) => void;
-  /** Called when the stream broke and is taken up again. */
+  /** Called when the stream broke and is taken up again; lines may be missing or come twice around that moment. */
   readonly onBreak?: (error: FlowctlError) => void;
 }
 
-interface Position {
-  readonly time: number;
-  /** Lines seen of that very millisecond. */
-  readonly count: number;
-}
-
 const RETRY_INTERVAL = 500;
+/** How long no line has to come until what was written is taken as read, and how long that is waited for at most. */
+const QUIET = 250;
+const QUIET_AT_MOST = 5_000;
+/** Up to so many lines what was printed is compared with what there is at the end. */
+const COMPARABLE = 20_000;
 
-/** Prints a pipeline's log lines once each, also when the stream breaks and is taken up again. */
+/** Prints a pipeline's log lines as they come, until stopped. */
 export class LogFollower {
   readonly #options: FollowLogsOptions;
-  readonly #positions = new Map<string, Position>();
+  /** Lines printed of each stream of each instance. A line's place in its stream never changes; its time may. */
+  readonly #printed = new Map<string, number>();
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
+  #broke = false;
+  #total = 0;
 
   constructor(options: FollowLogsOptions) {
     this.#options = options;
@@ -40,67 +42,67 @@ export class LogFollower {
     this.#running ??= this.#follow();
   }
 
-  /**
-   * Stops following, then prints what `instances` wrote up to now and has not been printed yet. Each is read from its
-   * own last line on, so that it costs little however much was written.
-   */
-  async drain(instances: readonly string[], signal: AbortSignal): Promise<void> {
-    await this.stop();
-    for (const instance of instances) {
-      const since = this.#positions.get(instance)?.time ?? this.#options.since;
-      const range = since === undefined ? {} : { since };
-      await this.#pass({ select: [instance], follow: false, ...range }, signal);
-    }
-  }
-
   /** Stops following without waiting for more. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
   }
 
+  /** Prints the rest of what instances that have ended wrote, then stops. */
+  async drain(signal: AbortSignal): Promise<void> {
+    const { clock, select, since } = this.#options;
+    if (this.#running !== undefined) {
+      const end = clock.now() + QUIET_AT_MOST;
+      for (let before = -1; before !== this.#total && clock.now() < end; ) {
+        before = this.#total;
+        await clock.sleep(QUIET, signal);
+      }
+    }
+    await this.stop();
+    if (this.#broke || this.#total > COMPARABLE) return;
+    const skip = new Map(this.#printed);
+    const options = { select, follow: false, ...(since === undefined ? {} : { since }) };
+    for await (const line of this.#lines(options, signal)) {
+      const left = skip.get(streamOf(line)) ?? 0;
+      if (left > 0) skip.set(streamOf(line), left - 1);
+      else this.#print(line);
+    }
+  }
+
   async #follow(): Promise<void> {
     const { signal } = this.#stop;
-    const { select, since, tail } = this.#options;
-    const options = { select, follow: true, ...(since === undefined ? {} : { since }) };
-    let first = tail === undefined ? options : { ...options, tail };
+    const { clock, select, since, tail, onBreak } = this.#options;
+    let options: LogOptions = {
+      select,
+      follow: true,
+      ...(since === undefined ? {} : { since }),
+      ...(tail === undefined ? {} : { tail }),
+    };
     while (!signal.aborted) {
       try {
-        const once = first;
-        first = this.#positions.size === 0 ? first : options;
-        await this.#pass(once, signal);
+        for await (const line of this.#lines(options, signal)) this.#print(line);
       } catch (error) {
         if (signal.aborted) return;
         if (!(error instanceof FlowctlError)) throw error;
-        this.#options.onBreak?.(error);
+        this.#broke = true;
+        onBreak?.(error);
       }
-      await this.#options.clock.sleep(RETRY_INTERVAL, signal).catch(() => undefined);
+      options = { select, follow: true, since: clock.now() };
+      await clock.sleep(RETRY_INTERVAL, signal).catch(() => undefined);
     }
   }
 
-  async #pass(options: LogOptions, signal: AbortSignal): Promise<void> {
-    const { driver, pipeline, print } = this.#options;
-    const before = new Map(this.#positions);
-    const again = new Map<string, number>();
-    for await (const line of driver.logs(pipeline, options, signal)) {
-      const seen = before.get(line.instance);
-      if (seen !== undefined) {
-        if (line.time < seen.time) continue;
-        if (line.time === seen.time) {
-          const count = (again.get(line.instance) ?? 0) + 1;
-          again.set(line.instance, count);
-          if (count <= seen.count) continue;
-        }
-      }
-      this.#advance(line);
-      print(line);
-    }
+  #lines(options: LogOptions, signal: AbortSignal): AsyncIterable<LogLine> {
+    return this.#options.driver.logs(this.#options.pipeline, options, signal);
   }
 
-  #advance(line: LogLine): void {
-    const position = this.#positions.get(line.instance);
-    if (position !== undefined && position.time > line.time) return;
-    const count = position?.time === line.time ? position.count + 1 : 1;
-    this.#positions.set(line.instance, { time: line.time, count });
+  #print(line: LogLine): void {
+    this.#total++;
+    this.#printed.set(streamOf(line), (this.#printed.get(streamOf(line)) ?? 0) + 1);
+    this.#options.print(line);
   }
+}
+
+function streamOf(line: LogLine): string {
+  return `${line.instance} ${line.stream}`;
 }

@@ -46,12 +46,31 @@ export async function watchPipeline<T>(
       if (record === undefined && !(await options.exists())) {
         throw new FlowctlError({ code: "cli/pipeline-gone", kind: "conflict", message: "The pipeline was taken down" });
       }
-      await Promise.race([rung, clock.sleep(record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, inner)]);
+      await pause(clock, record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, rung, inner);
       if (signal.aborted) throw cancelled(signal);
     }
   } finally {
     stop.abort();
     await listening;
+  }
+}
+
+/** Resolves after `ms`, as soon as the bell is rung, or when the signal fires; leaves no timer behind. */
+async function pause(
+  clock: WatchOptions["clock"],
+  ms: number,
+  rung: Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const enough = new AbortController();
+  const onAbort = (): void => enough.abort();
+  if (signal.aborted) enough.abort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([rung, clock.sleep(ms, enough.signal).catch(() => undefined)]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    enough.abort();
   }
 }
 

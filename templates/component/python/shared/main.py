@@ -1,0 +1,169 @@
+"""Runs what component.py says as a flowctl component: its life, what is above it and what is below it."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections import deque
+
+import component
+import grpc
+from flowctl.event.v1 import event_pb2
+from flowctl.registry.v1 import registry_pb2
+from flowctl.stream.v1 import stream_pb2_grpc
+from inlet import Inlet
+from life import Life
+from outlet import Outlet
+
+env = os.environ
+TYPE = component.TYPE
+AHEAD = 256  # events of a source that may be on their way
+ME = dict(
+    pipeline=env["FLOWCTL_PIPELINE"],
+    component_id=env["FLOWCTL_COMPONENT_ID"],
+    instance_id=env["FLOWCTL_INSTANCE_ID"],
+    incarnation=str(uuid.uuid4()),
+)
+
+
+class Together:
+    """Calls `done` once `count` parts are done."""
+
+    def __init__(self, count, done):
+        self.count, self.done = count, done
+
+    def part(self):
+        self.count -= 1
+        if self.count == 0:
+            self.done()
+
+
+def made(fields, event_id):
+    """An event of the component's own. The id is the same on a replay, so that a sink can tell."""
+    payload = json.dumps(fields["json"]).encode() if "json" in fields else fields["payload"]
+    return event_pb2.Event(
+        id=fields.get("id", event_id),
+        type=fields["type"],
+        payload=payload,
+        content_type=fields.get("content_type", "application/json" if "json" in fields else ""),
+        source_component_id=ME["component_id"],
+    )
+
+
+async def produce(config, start, outlet, life, stopping):
+    """Gives what the source makes, a few events ahead of what is acknowledged. Returns when it has ended."""
+    pending, saved, woken, exhausted = deque(), None, asyncio.Event(), False
+    events = component.produce(config, json.loads(start) if start else None)
+    while not stopping.is_set():
+        while len(pending) < AHEAD and not exhausted:
+            fields, position = next(events, (None, None))
+            if fields is None:
+                exhausted = True
+                break
+            entry = [position, False]
+            pending.append(entry)
+            event = made(fields, f"{ME['component_id']}:{json.dumps(position)}")
+            outlet.give(event, lambda entry=entry: (entry.__setitem__(1, True), woken.set()))
+        if not pending:
+            return
+        waiting = [asyncio.create_task(event.wait()) for event in (woken, stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        woken.clear()
+        position = saved
+        while pending and pending[0][1]:
+            position = pending.popleft()[0]
+        if position != saved:  # only over what is acknowledged without a gap
+            await life.save(json.dumps(position).encode())
+            saved = position
+
+
+async def main():
+    try:
+        config = component.configure(json.loads(env.get("FLOWCTL_CONFIG") or "{}"))
+    except (ValueError, TypeError) as error:
+        sys.exit(f"the configuration in FLOWCTL_CONFIG is wrong: {error}")
+
+    outlet = Outlet(ME)
+    failed = asyncio.get_running_loop().create_future()
+
+    def take(event, done):
+        try:
+            if TYPE == "sink":
+                component.write(event, config)
+                return done()
+            outputs = list(component.process(event, config))
+            if not outputs:
+                return done()
+            together = Together(len(outputs), done)
+            for number, fields in enumerate(outputs):
+                outlet.give(made(fields, event.id if number == 0 else f"{event.id}/{number}"), together.part)
+        except Exception as error:  # a bad event ends the component: it is not acknowledged, and not lost
+            if not failed.done():
+                failed.set_result(f"event {event.id}: {error}")
+
+    inlet = Inlet(ME, take)
+    if TYPE != "sink":
+        server = grpc.aio.server(options=[("grpc.max_send_message_length", 20 << 20)])
+        stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
+        server.add_insecure_port(env["FLOWCTL_LISTEN"])
+        await server.start()
+
+    def metrics():
+        flying = inlet.in_flight + outlet.in_flight
+        return registry_pb2.Metrics(events_in=inlet.events_in, events_out=outlet.events_out, in_flight=flying)
+
+    def follow(topology):
+        outlet.follow(topology)
+        inlet.follow(topology)
+
+    health_port = env.get("FLOWCTL_HEALTH_PORT", "8088")
+    registration = dict(
+        type=registry_pb2.ComponentType.Value(f"COMPONENT_TYPE_{TYPE.upper()}"),
+        address="" if TYPE == "sink" else env["FLOWCTL_ADVERTISE"],
+        health_endpoint=f"{env['FLOWCTL_ADVERTISE'].rpartition(':')[0]}:{health_port}",
+        metadata={"name": "{{name}}", "version": "0.1.0"},
+    )
+    life = Life(ME, registration, env["FLOWCTL_CONTROL_PLANE"], metrics, follow)
+    life.serve_health(int(health_port))
+    answer = await life.register()
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    if TYPE == "source":
+        work = asyncio.create_task(produce(config, answer.checkpoint, outlet, life, stopping))
+    else:
+        work = asyncio.create_task(inlet.until(inlet.completed))
+    interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
+    background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait([work, stop, failed], return_when=asyncio.FIRST_COMPLETED)
+    if work.done() and work.exception() is not None:
+        failed.cancel()
+        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        raise work.exception()
+    if failed.done():
+        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        sys.exit(failed.result())
+    if stop.done():
+        # Take nothing new, and give what is on its way the grace period, less what saying goodbye takes.
+        inlet.stopping = True
+        grace = int(env.get("FLOWCTL_STOP_GRACE_MS", "10000")) / 1000 - 0.7
+        rest = [outlet.drained(), inlet.until(lambda: inlet.in_flight == 0), *([work] if TYPE == "source" else [])]
+        await asyncio.wait([asyncio.gather(*rest)], timeout=max(0.1, grace))
+        await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
+    else:
+        await outlet.drained()
+        outlet.end()
+        await asyncio.sleep(0.1)  # the ends of the streams go out
+        await life.leave(registry_pb2.DEREGISTER_REASON_COMPLETED)
+    for task in background:
+        task.cancel()
+    sys.stdout.flush()
+    os._exit(0)  # whatever still waits has nothing left to wait for
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
