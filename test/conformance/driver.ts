@@ -1,9 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DriverEvent, LogLine, ObservedResource } from "../../src/drivers/driver.ts";
+import type { LogLine, ObservedResource } from "../../src/drivers/driver.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
+import { follow, upUntilKilled, watch } from "./driver-observers.ts";
 import { component, deploymentOf, pipelineOf, STAYS, STUBBORN } from "./driver-pipelines.ts";
 import { eventually, World } from "./driver-world.ts";
 
@@ -106,7 +104,9 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
         await eventually(async () => {
           const endpoint = await world.driver.controlPlane(world.name, world.signal);
           expect(endpoint?.grpc).toMatch(/^127\.0\.0\.1:\d+$/);
-          expect((await fetch(`${endpoint?.http}/health`)).ok).toBe(true);
+          // A published port takes connections before the program behind it does, and then loses them in silence.
+          const answer = await fetch(`${endpoint?.http}/health`, { signal: AbortSignal.timeout(2_000) });
+          expect(answer.ok).toBe(true);
         });
       });
 
@@ -465,59 +465,4 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
       });
     });
   });
-}
-
-/** Collects the events of a world's pipeline. */
-function watch(world: World) {
-  const events: DriverEvent[] = [];
-  let ready = false;
-  const reading = (async () => {
-    const stream = world.driver.events(world.name, world.signal)[Symbol.asyncIterator]();
-    const first = stream.next();
-    ready = true;
-    for (let next = await first; !next.done; next = await stream.next()) events.push(next.value);
-  })();
-  reading.catch(() => undefined);
-  return {
-    /** Waits until events of what was made so far have come, so that the stream surely stands. */
-    connected: () => eventually(async () => expect(ready).toBe(true)),
-    of: (key: string) =>
-      events
-        .filter((event) => event.key === key && event.type !== "health")
-        .map((event) => (event.type === "exited" ? `exited ${event.exitCode}` : event.type)),
-  };
-}
-
-/** Follows the log of a world's pipeline. */
-function follow(world: World) {
-  const lines: LogLine[] = [];
-  const stop = new AbortController();
-  const reading = (async () => {
-    const options = { select: [], follow: true };
-    for await (const line of world.driver.logs(world.name, options, AbortSignal.any([world.signal, stop.signal]))) {
-      lines.push(line);
-    }
-  })();
-  return {
-    texts: (instance: string) => lines.filter((line) => line.instance === instance).map(({ text }) => text),
-    /** Ends following, and fails if it had failed. */
-    end: async () => {
-      stop.abort();
-      await reading;
-    },
-  };
-}
-
-/** Lets another process bring a pipeline up, and kills it without warning as it begins its step number `step`. */
-async function upUntilKilled(world: World, fixtureModule: string, step: number): Promise<NodeJS.Signals | null> {
-  const program = fileURLToPath(new URL("fixtures/up-until-killed.ts", import.meta.url));
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ["--import", "tsx", program, fixtureModule, world.name, String(step)],
-    {
-      stdio: ["ignore", "inherit", "inherit"],
-    },
-  );
-  const [, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
-  return signal;
 }

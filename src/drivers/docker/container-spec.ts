@@ -261,8 +261,11 @@ export function unnamedVolumeName(pipeline: string, instance: string, path: stri
 
 const UNPRIVILEGED = { CapDrop: ["ALL"], SecurityOpt: ["no-new-privileges:true"], Init: true } as const;
 
-/** Keeps `flowctl logs` working whatever the engine's default is, and a chatty component from filling the disk. */
-const LOG_CONFIG = { Type: "json-file", Config: { "max-size": "20m", "max-file": "3" } } as const;
+/**
+ * Keeps `flowctl logs` working whatever the engine's default is, and a chatty component from filling the disk. The
+ * json-file driver would break characters at every 16 KiB of a line.
+ */
+const LOG_CONFIG = { Type: "local", Config: { "max-size": "20m", "max-file": "3" } } as const;
 
 function settingsBody(
   context: SpecContext,
