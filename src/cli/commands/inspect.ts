@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { stringify } from "yaml";
 import { selectInstances } from "../../planner/plan-lifecycle.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -54,7 +55,6 @@ async function inspect(context: CommandContext, [id]: [string]): Promise<ExitCod
     output.printJson(document);
     return ExitCode.ok;
   }
-  const { stringify } = await import("yaml");
   // A round trip drops what is undefined.
   output.print(
     stringify(JSON.parse(JSON.stringify(document)), { aliasDuplicateObjects: false, lineWidth: 0 }).trimEnd(),

@@ -1,0 +1,195 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { type Ended, runProgram } from "./run-program.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+const program = join(repository, "dist/flowctl.js");
+
+/** Builds dist/, which the scenarios run. */
+export async function buildProgram(): Promise<void> {
+  const { code, stderr } = await runProgram(process.execPath, ["scripts/build.mjs", "--no-types"], { cwd: repository });
+  if (code !== 0) throw new Error(stderr);
+}
+
+/** One line of `flowctl ps --json`, as far as tests look at it. */
+export interface Instance {
+  readonly instance: string;
+  readonly component: string;
+  readonly type: string;
+  readonly state: string;
+  readonly restarts: number;
+  readonly ref: string;
+  readonly metrics?: { readonly eventsIn: number; readonly eventsOut: number };
+}
+
+/** A flowctl that a test started and has not waited for. */
+export interface Running {
+  readonly child: ChildProcess;
+  /** All it said so far on both streams. */
+  said(): string;
+  readonly ended: Promise<Ended>;
+}
+
+/**
+ * A folder with a pipeline of its own name, and a flowctl that keeps its things apart from everyone else's. Disposing
+ * takes the pipeline down and the folder away; the folder stays in FLOWCTL_TEST_ARTIFACTS when the test failed.
+ */
+export class Scenario implements AsyncDisposable {
+  readonly name: string;
+  readonly folder: string;
+  readonly driver: "process" | "docker";
+  readonly env: NodeJS.ProcessEnv;
+  #passed = false;
+  readonly #running: Running[] = [];
+
+  private constructor(driver: "process" | "docker", name: string, folder: string) {
+    this.driver = driver;
+    this.name = name;
+    this.folder = folder;
+    const { FLOWCTL_DRIVER: _driver, ...env } = process.env;
+    this.env = {
+      ...env,
+      FLOWCTL_HOME: join(folder, ".home"),
+      FLOWCTL_CONFIG_FILE: "",
+      XDG_CONFIG_HOME: join(folder, ".config"),
+      FLOWCTL_DRIVER: driver,
+    };
+  }
+
+  static async on(driver: "process" | "docker", pipeline: string): Promise<Scenario> {
+    const name = `e2e-${randomBytes(4).toString("hex")}`;
+    const folder = await mkdtemp(join(tmpdir(), `flowctl-${name}-`));
+    const scenario = new Scenario(driver, name, folder);
+    await scenario.pipeline(pipeline);
+    return scenario;
+  }
+
+  /** Writes the pipeline file anew; its name is put on top. */
+  async pipeline(text: string): Promise<void> {
+    await this.write("flowctl.yaml", `name: ${this.name}\n${text}`);
+  }
+
+  async write(file: string, text: string): Promise<void> {
+    await writeFile(join(this.folder, file), text);
+  }
+
+  /** The lines of a file below the folder; none while it does not exist. */
+  async lines(file: string): Promise<readonly string[]> {
+    const text = await readFile(join(this.folder, file), "utf8").catch(() => "");
+    return text.split("\n").filter((line) => line !== "");
+  }
+
+  /** Runs flowctl to its end. */
+  flowctl(...args: string[]): Promise<Ended> {
+    return runProgram(process.execPath, [program, ...args], { cwd: this.folder, env: this.env });
+  }
+
+  /** Runs flowctl to its end, which has to be a success; returns what it printed. */
+  async succeed(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.flowctl(...args);
+    if (code !== 0) throw new Error(`flowctl ${args.join(" ")} ended with ${code}\n${stdout}\n${stderr}`);
+    return stdout;
+  }
+
+  /** Starts flowctl and returns at once. */
+  start(...args: string[]): Running {
+    const child = spawn(process.execPath, [program, ...args], {
+      cwd: this.folder,
+      env: this.env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    const ended = new Promise<Ended>((done) => {
+      child.once("close", (code, signal) => done({ code: code ?? (signal === "SIGKILL" ? 137 : 143), stdout, stderr }));
+    });
+    const running = { child, said: () => stdout + stderr, ended };
+    this.#running.push(running);
+    return running;
+  }
+
+  async instances(): Promise<readonly Instance[]> {
+    const { code, stdout } = await this.flowctl("ps", this.name, "--json");
+    return code === 0 ? (JSON.parse(stdout) as Instance[]) : [];
+  }
+
+  /** Component instances by name, each with the driver's reference of what runs it. */
+  async refs(): Promise<Readonly<Record<string, string>>> {
+    const instances = await this.instances();
+    return Object.fromEntries(instances.map(({ instance, ref }) => [instance, ref]));
+  }
+
+  /** Everything of the pipeline that still exists on this machine, looked for without flowctl. */
+  async leftovers(): Promise<readonly string[]> {
+    return this.driver === "docker" ? dockerLeftovers(this.name) : this.#processLeftovers();
+  }
+
+  async #processLeftovers(): Promise<readonly string[]> {
+    const folders = await readdir(join(this.folder, ".home", "pipelines")).catch(() => []);
+    return [...folders.map((folder) => `folder ${folder}`), ...(await processesOf(this.folder))];
+  }
+
+  /** Says that the test has got through: nothing is kept of it. */
+  passed(): void {
+    this.#passed = true;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { child, ended } of this.#running) {
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await ended;
+    }
+    const artifacts = process.env.FLOWCTL_TEST_ARTIFACTS;
+    if (!this.#passed && artifacts !== undefined) {
+      await mkdir(artifacts, { recursive: true });
+      await cp(this.folder, join(artifacts, this.name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
+    }
+    await this.flowctl("down", this.name, "-v", "--timeout", "0");
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function dockerLeftovers(name: string): Promise<readonly string[]> {
+  const run = promisify(execFile);
+  const lists: readonly (readonly string[])[] = [
+    ["ps", "-a", "--filter", `label=dev.flowctl.pipeline=${name}`, "--format", "container {{.Names}}"],
+    ["network", "ls", "--filter", `name=${name}`, "--format", "network {{.Name}}"],
+    ["volume", "ls", "--filter", `name=${name}`, "--format", "volume {{.Name}}"],
+  ];
+  const found = await Promise.all(lists.map(async (list) => (await run("docker", [...list])).stdout.split("\n")));
+  return found.flat().filter((line) => line !== "");
+}
+
+/** Processes that were started with a scenario's folder in their environment, but the test's own flowctl. */
+async function processesOf(folder: string): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found: string[] = [];
+  for (const pid of pids) {
+    const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+    if (!environment.includes(`FLOWCTL_HOME=${folder}`)) continue;
+    const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    found.push(`process ${pid} ${command.replaceAll("\0", " ")}`);
+  }
+  return found;
+}
+
+/** Polls until `check` gives something true; fails with what it gave last when that takes longer than `withinMs`. */
+export async function eventually<T>(what: string, check: () => Promise<T> | T, withinMs = 60_000): Promise<T> {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`${what}: not within ${withinMs} ms; last seen: ${JSON.stringify(value)}`);
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+}
