@@ -35,7 +35,8 @@ export const healthChecks: readonly Check[] = [
   },
 ];
 
-const metricsLine = /^$|^#|^[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?\s+\S+(\s+-?\d+)?\s*$/;
+const metricsLine =
+  /^$|^#|^[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})?\s+(NaN|[+-]?Inf|[+-]?[0-9.]+([eE][+-]?[0-9]+)?)(\s+-?\d+)?\s*$/;
 
 async function answersOk(bench: Bench, path: string): Promise<string> {
   await bench.launch();

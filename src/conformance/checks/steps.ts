@@ -40,14 +40,16 @@ export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.a
 
 /** Waits until the component has deregistered as completed and exited with 0. */
 export async function leavesAsCompleted(bench: Bench, when: string): Promise<void> {
-  await leaves(bench, "DEREGISTER_REASON_COMPLETED", when, bench.timing.stepMs);
+  await leaves(bench, ["DEREGISTER_REASON_COMPLETED"], when, bench.timing.stepMs);
 }
 
-/** Waits until the component has deregistered with the given reason and exited with 0. */
-export async function leaves(bench: Bench, reason: string, when: string, timeoutMs: number): Promise<void> {
+/** Waits until the component has deregistered with one of the given reasons and exited with 0. */
+export async function leaves(bench: Bench, reasons: readonly string[], when: string, timeoutMs: number): Promise<void> {
   const exit = await bench.exited(timeoutMs, when);
   const word = bench.controlPlane.deregistrations.at(-1);
   if (exit.code !== 0) throw new Broken(`it exited with ${describeExit(exit)} ${when}, not with code 0`);
   if (word === undefined) throw new Broken(`it exited ${when} without DeregisterComponent`);
-  if (word.reason !== reason) throw new Broken(`it deregistered with ${word.reason} ${when}, not with ${reason}`);
+  if (!reasons.includes(word.reason)) {
+    throw new Broken(`it deregistered with ${word.reason} ${when}, not with ${reasons.join(" or ")}`);
+  }
 }
