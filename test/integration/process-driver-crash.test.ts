@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isAlive } from "../../src/drivers/process/process-identity.ts";
 import { type Bench, createBench, eventually, scriptedComponent } from "./process-driver/bench.ts";
@@ -152,6 +152,13 @@ test("of many supervisors that are started at once one stays", async () => {
   const leaders = () => bench.processes().filter(({ instance, pid, group }) => instance === undefined && pid === group);
   await eventually("the others are gone", () => leaders().length === 1);
   expect(instances(bench)).toHaveLength(1);
+});
+
+test("a supervisor whose folder was removed by hand ends, with everything that it runs", async () => {
+  await using bench = createBench();
+  await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+  rmSync(bench.paths.folder, { recursive: true });
+  await eventually("nothing runs", () => bench.processes().length === 0);
 });
 
 test("an up during a down ends with everything up or everything gone, and never with an orphan", async () => {

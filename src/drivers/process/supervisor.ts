@@ -46,6 +46,7 @@ export interface SupervisorOptions {
 }
 
 const PORT_ATTEMPTS = 5;
+const RECORD_CHECK_MS = 1_000;
 
 /**
  * The supervisor of one pipeline: hosts its control plane, takes over what a former supervisor left, and serves
@@ -69,19 +70,21 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     onStopping: ({ owner, instance }) => controlPlane.stopping(owner, instance),
   });
   await writeSupervisorRecord(paths, recordOf(launch, ports, clock));
-  controlPlane.supervise(engineDriver(engine, paths));
+  controlPlane.supervise(engineDriver(engine, paths, clock));
   await engine.recover();
   const stopHealthchecks = startHealthchecks({ engine, clock, inherited, runId: paths.runId });
   const ended = createEnd(options.signal);
   const server = await serveSupervisor(paths.socket, (request, reply, signal) =>
     handle(request, { reply, signal, engine, ended, hello: helloOf(options, ports) }),
   );
+  const stopLooking = watchRecord(paths, log, () => ended.end("stop"));
   log.info("supervisor ready", { pid: process.pid, ...ports });
 
   const instances = await ended.promise;
   log.info("supervisor ends", { instances });
   // Whoever asks from now on finds nobody, and starts the next supervisor, which waits for the lock.
   server.refuse();
+  stopLooking();
   stopHealthchecks();
   if (instances !== "keep") {
     await engine
@@ -176,6 +179,26 @@ function recordOf(launch: SupervisorLaunch, ports: SupervisorRecord["ports"], cl
     startedAt: clock.now(),
     ports,
   };
+}
+
+/**
+ * Calls back when the record was taken away or names another supervisor: the folder was removed by hand, and no command
+ * would ever find what runs here.
+ */
+function watchRecord(paths: PipelinePaths, log: Logger, onLost: () => void): () => void {
+  let misses = 0;
+  const look = async (): Promise<void> => {
+    const record = await readSupervisorRecord(paths);
+    misses = record?.identity.pid === process.pid ? 0 : misses + 1;
+    if (misses < 2) return;
+    log.error("the supervisor's record is gone: ending", { file: paths.supervisorFile });
+    onLost();
+  };
+  const timer = setInterval(() => {
+    look().catch((error) => log.warn("cannot read the supervisor's record", { err: error }));
+  }, RECORD_CHECK_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 function helloOf(options: SupervisorOptions, ports: SupervisorRecord["ports"]): SupervisorHello {
