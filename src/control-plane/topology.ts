@@ -1,4 +1,12 @@
-import type { ComponentSpec, Connections, Downstream, PipelineSpec, Topology, Upstream } from "../protocol/records.ts";
+import type {
+  ComponentSpec,
+  Connections,
+  Downstream,
+  PipelineSpec,
+  Slack,
+  Topology,
+  Upstream,
+} from "../protocol/records.ts";
 
 /** What the topology needs to know of an instance. */
 export interface TopologyInstance {
@@ -44,7 +52,28 @@ export function topologyOf(spec: PipelineSpec, component: ComponentSpec, instanc
     upstreams: edges.filter((edge) => edge.to.id === component.id).map((edge) => upstreamOf(edge, instancesOf)),
     downstreams: edges.filter((edge) => edge.from.id === component.id).map(downstreamOf),
     onError: component.onError,
+    slack: slackBelow(component, edges),
   };
+}
+
+/** Where a buffer says only how many events it holds, or only how many bytes, what is taken for an event. */
+const usualEventBytes = 1024;
+
+/**
+ * What buffers in memory below a component may hold, along the path that holds the most: so much more may be in flight at
+ * the component, since nothing that is in them is acknowledged. A buffer on disk acknowledges, and adds nothing.
+ */
+function slackBelow(component: ComponentSpec, edges: readonly Edge[]): Slack {
+  let events = 0;
+  let bytes = 0;
+  for (const edge of edges) {
+    if (edge.from.id !== component.id || edge.buffer?.type === "disk") continue;
+    const below = slackBelow(edge.to, edges);
+    const { maxEvents = 0, maxBytes = 0 } = edge.buffer ?? {};
+    events = Math.max(events, below.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));
+    bytes = Math.max(bytes, below.bytes + (maxBytes > 0 ? maxBytes : maxEvents * usualEventBytes));
+  }
+  return { events, bytes };
 }
 
 /** Component id → the ids above and below it, dead-letter edges included. */

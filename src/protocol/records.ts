@@ -139,6 +139,16 @@ export interface Topology {
   readonly upstreams: readonly Upstream[];
   readonly downstreams: readonly Downstream[];
   readonly onError: OnErrorSpec;
+  readonly slack: Slack;
+}
+
+/**
+ * What buffers in memory further down may hold. A component may have so much more in flight than usual; else the buffers
+ * could never fill.
+ */
+export interface Slack {
+  readonly events: number;
+  readonly bytes: number;
 }
 
 export interface Upstream {

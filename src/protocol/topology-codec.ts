@@ -6,6 +6,7 @@ export interface TopologyMessage {
   readonly upstreams: readonly UpstreamMessage[];
   readonly downstreams: readonly DownstreamMessage[];
   readonly onError: OnErrorMessage | null;
+  readonly slack: { readonly events: number; readonly bytes: number } | null;
 }
 
 interface UpstreamMessage {
@@ -55,6 +56,7 @@ export function encodeTopology(topology: Topology): TopologyMessage {
       buffer: group.buffer === undefined ? null : encodeBuffer(group.buffer),
     })),
     onError: encodeOnError(topology.onError),
+    slack: topology.slack,
   };
 }
 
@@ -82,6 +84,7 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
       }),
     ),
     onError: decodeOnError(message?.onError ?? null),
+    slack: { events: message?.slack?.events ?? 0, bytes: message?.slack?.bytes ?? 0 },
   };
 }
 

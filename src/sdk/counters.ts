@@ -1,6 +1,6 @@
 import type { InstanceMetrics } from "../protocol/records.ts";
 import type { Inlet } from "../streams/inlet.ts";
-import type { Publisher } from "../streams/publisher.ts";
+import type { Outlet } from "../streams/outlet.ts";
 
 /** What a component has done since it started. Counted where it happens; read by heartbeats, health and the last word. */
 export class Counters {
@@ -9,12 +9,12 @@ export class Counters {
   failed = 0;
   deadLetters = 0;
   retries = 0;
-  private readonly publisher: Publisher;
+  private readonly publisher: Outlet;
   private readonly inlet: Inlet | undefined;
   private blockedSamples = 0;
   private samples = 0;
 
-  constructor(publisher: Publisher, inlet: Inlet | undefined) {
+  constructor(publisher: Outlet, inlet: Inlet | undefined) {
     this.publisher = publisher;
     this.inlet = inlet;
   }

@@ -3,7 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
-import type { Publisher } from "../streams/publisher.ts";
+import type { Outlet } from "../streams/outlet.ts";
 import type { ReceivedEvent } from "../streams/received-event.ts";
 import type { Counters } from "./counters.ts";
 import type { OutputEncoder } from "./output.ts";
@@ -11,7 +11,7 @@ import type { OutputEncoder } from "./output.ts";
 export interface OnErrorOptions {
   /** The policy in force; asked at each failure, since the topology may change it. */
   readonly policy: () => OnErrorSpec;
-  readonly publisher: Publisher;
+  readonly publisher: Outlet;
   readonly encoder: OutputEncoder;
   readonly counters: Counters;
   readonly clock: Clock;

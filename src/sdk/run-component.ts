@@ -8,7 +8,7 @@ import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { type EventStreamServer, serveEventStream } from "../streams/event-stream-server.ts";
 import { Inlet } from "../streams/inlet.ts";
-import { Publisher } from "../streams/publisher.ts";
+import { Outlet } from "../streams/outlet.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { Counters } from "./counters.ts";
 import type { Environment } from "./environment.ts";
@@ -55,7 +55,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     failed.abort();
   };
 
-  const publisher = new Publisher();
+  const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail });
   const inlet =
     component.type === "source"
       ? undefined
@@ -69,6 +69,8 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let isReady = false;
   const onTopology = (topology: Topology): void => {
     onError = topology.onError;
+    publisher.setSlack(topology.slack);
+    inlet?.setSlack(topology.slack);
     publisher.setGroups(topology.downstreams);
     inlet?.update(topology.upstreams);
   };
@@ -180,6 +182,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     over.abort();
     clearInterval(sampler);
     health.close();
+    await publisher.close();
     await server?.close(AbortSignal.abort());
     registry.close();
   }

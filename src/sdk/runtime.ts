@@ -3,7 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import type { Inlet } from "../streams/inlet.ts";
-import type { Publisher } from "../streams/publisher.ts";
+import type { Outlet } from "../streams/outlet.ts";
 import type { ComponentContext } from "./component.ts";
 import type { Counters } from "./counters.ts";
 import type { OutputEncoder } from "./output.ts";
@@ -16,7 +16,7 @@ export interface Runtime {
   readonly registry: RegistryClient;
   /** What the control plane said at registration. */
   readonly registered: Registered;
-  readonly publisher: Publisher;
+  readonly publisher: Outlet;
   /** Undefined for a source. */
   readonly inlet: Inlet | undefined;
   readonly encoder: OutputEncoder;
@@ -48,7 +48,8 @@ export function aborted(signal: AbortSignal): Promise<void> {
 export async function drain(runtime: Pick<Runtime, "publisher" | "stopping" | "deadline" | "clock">): Promise<boolean> {
   const { publisher, stopping, deadline, clock } = runtime;
   let drained = false;
-  const done = publisher.drained().then(() => {
+  // One that is stopping leaves to its successor what is in a buffer on disk.
+  const done = (stopping.aborted ? publisher.acknowledged() : publisher.drained()).then(() => {
     drained = true;
   });
   const lonely = async (): Promise<void> => {

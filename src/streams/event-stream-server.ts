@@ -5,7 +5,7 @@ import { serverChannelOptions } from "../protocol/channel-options.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
 import { decodeRequest, encodeOpened, type Open } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Outlet } from "./outlet.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 export interface EventStreamServerOptions {
@@ -14,7 +14,7 @@ export interface EventStreamServerOptions {
   readonly pipeline: string;
   readonly componentId: string;
   readonly instanceId: string;
-  readonly publisher: Publisher;
+  readonly publisher: Outlet;
   readonly log: Logger;
 }
 

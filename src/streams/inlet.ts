@@ -1,5 +1,5 @@
 import type { Logger } from "../foundation/logger.ts";
-import type { Upstream } from "../protocol/records.ts";
+import type { Slack, Upstream } from "../protocol/records.ts";
 import type { Window } from "./ack-tracker.ts";
 import type { ReceivedEvent } from "./received-event.ts";
 import { Subscription } from "./subscription.ts";
@@ -8,8 +8,6 @@ import type { Subscriber } from "./upstream-stream.ts";
 export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
-  /** Per upstream instance. Default 4096 events, 8 MiB. */
-  readonly window?: Window;
 }
 
 interface Source {
@@ -32,11 +30,23 @@ export class Inlet {
   private waiter: { promise: Promise<void>; resolve: () => void } | undefined;
   private stopped = false;
   private updated = false;
+  private window: Window = DEFAULT_WINDOW;
   private eventsIn = 0;
   private bytesIn = 0;
 
   constructor(options: InletOptions) {
     this.options = options;
+  }
+
+  /**
+   * What may be received and not done, per upstream instance, besides the usual 4096 events and 8 MiB. For streams that are
+   * opened from now on.
+   */
+  setSlack(slack: Slack): void {
+    this.window = {
+      maxEvents: DEFAULT_WINDOW.maxEvents + slack.events,
+      maxBytes: DEFAULT_WINDOW.maxBytes + slack.bytes,
+    };
   }
 
   /** Follows the topology: dials what is new, moves with what moved, leaves what is gone. */
@@ -139,13 +149,13 @@ export class Inlet {
   }
 
   private dial(key: string, upstream: string, instanceId: string, address: string): void {
-    const { who, log, window } = this.options;
+    const { who, log } = this.options;
     const subscription = new Subscription(
       upstream,
       instanceId,
       address,
       who,
-      window ?? DEFAULT_WINDOW,
+      this.window,
       { events: (events) => this.received(events), changed: () => this.wake() },
       log,
     );

@@ -1,9 +1,10 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
-import type { Downstream } from "../protocol/records.ts";
+import type { Downstream, Slack } from "../protocol/records.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import { EventLog, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
+import type { Limits } from "./group-budget.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
@@ -44,6 +45,9 @@ export class Publisher {
   private list: Group[] = [];
   private readonly defer: (action: () => void) => void;
   private readonly environment: GroupEnvironment;
+  private readonly usual: Limits;
+  /** Shared with the groups. */
+  private readonly limits: { maxEvents: number; maxBytes: number };
   private roomWaiter: { promise: Promise<void>; resolve: () => void } | undefined;
   private drainWaiters: (() => void)[] = [];
   private deferred = false;
@@ -57,9 +61,11 @@ export class Publisher {
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
+    this.usual = { maxEvents: options.maxEvents ?? 8192, maxBytes: options.maxBytes ?? 16 * 1024 * 1024 };
+    this.limits = { ...this.usual };
     this.environment = {
       log: this.log,
-      limits: { maxEvents: options.maxEvents ?? 8192, maxBytes: options.maxBytes ?? 16 * 1024 * 1024 },
+      limits: this.limits,
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),
     };
@@ -95,6 +101,13 @@ export class Publisher {
     }
     this.list = [...this.groups.values()];
     if (this.ended) for (const group of this.list) group.end();
+  }
+
+  /** What groups without a buffer of their own may be behind, besides the usual. */
+  setSlack(slack: Slack): void {
+    this.limits.maxEvents = this.usual.maxEvents + slack.events;
+    this.limits.maxBytes = this.usual.maxBytes + slack.bytes;
+    this.progressed();
   }
 
   /**

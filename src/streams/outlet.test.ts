@@ -1,0 +1,185 @@
+import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Outlet } from "./outlet.ts";
+import { event, group, Peer } from "./publisher-world.fake.ts";
+import { SegmentLog } from "./segment-log.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "flowctl-outlet-"));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+describe("a segment log", () => {
+  it("gives back, in order, what was flushed before a crash, at whatever byte the crash tore the last write", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { minLength: 1, maxLength: 12 }),
+        fc.nat(200),
+        async (records, cut) => {
+          const own = await mkdtemp(join(folder, "log-"));
+          const log = await SegmentLog.open(own);
+          for (const record of records.slice(0, -1)) log.append(record);
+          await log.flush();
+          const safe = records.slice(0, -1).reduce((sum, record) => sum + record.length + 8, 0);
+          log.append(records.at(-1)!);
+          await log.flush();
+          await log.close();
+          const [segment] = await readdir(own);
+          const whole = records.at(-1)!.length + 8;
+          const kept = cut % (whole + 1);
+          await truncate(join(own, segment!), safe + kept);
+          const again = await SegmentLog.open(own);
+          const read: Buffer[] = [];
+          for (let part = await again.read(); part.length > 0; part = await again.read()) read.push(...part);
+          const expected = kept === whole ? records : records.slice(0, -1);
+          expect(read.map((record) => record.toString("hex"))).toEqual(
+            expected.map((record) => Buffer.from(record).toString("hex")),
+          );
+          await again.close();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("does not give again what was released and written down", async () => {
+    const log = await SegmentLog.open(folder);
+    for (let n = 0; n < 10; n++) log.append(Buffer.from([n]));
+    await log.flush();
+    await log.read();
+    await log.release(4, 4);
+    await log.saveProgress();
+    await log.close();
+    const again = await SegmentLog.open(folder);
+    expect(again.records).toBe(6);
+    expect((await again.read()).map((record) => record[0])).toEqual([4, 5, 6, 7, 8, 9]);
+    await again.close();
+  });
+
+  it("deletes segments that are done with", async () => {
+    const log = await SegmentLog.open(folder);
+    const record = Buffer.alloc(1024 * 1024);
+    for (let n = 0; n < 40; n++) {
+      log.append(record);
+      await log.flush();
+    }
+    expect((await readdir(folder)).length).toBeGreaterThan(2);
+    let read = 0;
+    while (read < 40) read += (await log.read()).length;
+    await log.release(40, 40 * record.length);
+    expect((await readdir(folder)).length).toBe(1);
+    await log.close();
+  });
+});
+
+describe("an outlet to an input with a buffer on disk", () => {
+  const disk = (whenFull: "block" | "drop_newest" | "drop_oldest", maxEvents = 1000) =>
+    group("slow", { buffer: { type: "disk", maxEvents, maxBytes: 0, whenFull } });
+  const failures: unknown[] = [];
+  const open = (definition: ReturnType<typeof disk>, maxEvents?: number): Outlet => {
+    const outlet = new Outlet({
+      folder,
+      onFailure: (error) => failures.push(error),
+      ...(maxEvents === undefined ? {} : { maxEvents }),
+    });
+    outlet.setGroups([definition]);
+    return outlet;
+  };
+  const connect = (outlet: Outlet): Peer => {
+    const peer = new Peer();
+    peer.creditSequence = 1e6;
+    peer.member = outlet.attach("slow", "slow-1", peer, { maxSequence: 1e6, maxBytes: 1e9 });
+    return peer;
+  };
+
+  it("acknowledges events that are on the disk, and gives them to the group when it comes", async () => {
+    const outlet = open(disk("block"));
+    const settled: number[] = [];
+    for (let n = 1; n <= 50; n++) outlet.publish(event(n), { settle: () => settled.push(n) });
+    await until(() => settled.length === 50);
+    const peer = connect(outlet);
+    await until(() => peer.got.length === 50);
+    peer.member?.ack(50);
+    outlet.end();
+    await outlet.drained();
+    expect(peer.ended).toBe(50);
+    expect(failures).toEqual([]);
+    await outlet.close();
+  });
+
+  it("still has after a crash what the group had not acknowledged", async () => {
+    const crashed = open(disk("block"));
+    const settled: number[] = [];
+    for (let n = 1; n <= 30; n++) crashed.publish(event(n), { settle: () => settled.push(n) });
+    await until(() => settled.length === 30);
+    const first = connect(crashed);
+    await until(() => first.got.length === 30);
+    first.member?.ack(10);
+    // No close: what a killed process leaves is what is on the disk now.
+    const successor = open(disk("block"));
+    const peer = connect(successor);
+    await until(() => peer.got.length >= 20);
+    const seen = new Set(peer.ids());
+    for (let n = 11; n <= 30; n++) expect(seen.has(`n-${n}`)).toBe(true);
+    await successor.close();
+    await crashed.close();
+  });
+
+  it("blocks when it is full, and goes on when the group has acknowledged", async () => {
+    const outlet = open(disk("block", 10), 5);
+    const settled: number[] = [];
+    let published = 0;
+    const publishWhileRoom = (): void => {
+      while (outlet.hasRoom && published < 40) {
+        const n = ++published;
+        outlet.publish(event(n), { settle: () => settled.push(n) });
+      }
+    };
+    await until(() => {
+      publishWhileRoom();
+      return settled.length === 10 && !outlet.hasRoom;
+    });
+    expect(published).toBe(15);
+    const peer = connect(outlet);
+    await until(() => {
+      publishWhileRoom();
+      if (peer.got.length > peer.acked) {
+        peer.acked = peer.got.length;
+        peer.member?.ack(peer.acked);
+      }
+      return peer.got.length === 40;
+    });
+    expect(new Set(peer.ids()).size).toBe(40);
+    await outlet.close();
+  });
+
+  it.each([
+    ["drop_newest", ["n-1", "n-2", "n-3"]],
+    ["drop_oldest", ["n-4", "n-5", "n-6"]],
+  ] as const)("counts what it drops when it is full: %s", async (whenFull, kept) => {
+    const outlet = open(disk(whenFull, 3));
+    const settled: number[] = [];
+    for (let n = 1; n <= 6; n++) {
+      outlet.publish(event(n), { settle: () => settled.push(n) });
+      await until(() => settled.includes(n));
+    }
+    const peer = connect(outlet);
+    await until(() => peer.got.length >= 3);
+    const dropped = outlet.counters().dropped;
+    expect(dropped + peer.got.length).toBe(6);
+    expect(peer.ids()).toEqual(kept);
+    await outlet.close();
+  });
+});
