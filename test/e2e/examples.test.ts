@@ -1,0 +1,141 @@
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { driversUnderTest } from "./drivers-under-test.ts";
+import { runProgram, runWell } from "./run-program.ts";
+
+const root = resolve(import.meta.dirname, "../..");
+const data = join(root, "node_modules/vega-datasets/data");
+const flowctl = [join(root, "dist/flowctl.js")];
+
+interface Summary {
+  readonly pipeline: string;
+}
+
+let folder = "";
+let env: NodeJS.ProcessEnv = {};
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "flowctl-examples-"));
+  env = { ...process.env, FLOWCTL_HOME: join(folder, "home") };
+  await cp(join(root, "examples"), join(folder, "examples"), {
+    recursive: true,
+    filter: (source) => !["out", "data", "node_modules"].includes(basename(source)),
+  });
+  for (const [example, file] of [
+    ["quakes", "earthquakes.json"],
+    ["flights", "flights-2k.json"],
+  ] as const) {
+    await mkdir(join(folder, "examples", example, "data"));
+    await cp(join(data, file), join(folder, "examples", example, "data", file));
+  }
+});
+
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+function fileOf(example: string): string {
+  return join(folder, "examples", example, "pipeline.yaml");
+}
+
+async function linesOf(example: string, file: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(join(folder, "examples", example, "out", file), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Runs an example to its end, under a name of its own; what was written before is gone. Gives what it printed. */
+async function run(example: string, driver: string): Promise<string> {
+  await rm(join(folder, "examples", example, "out"), { recursive: true, force: true });
+  const name = `${example}-example-${process.pid}`;
+  const args = ["run", fileOf(example), "--driver", driver, "-p", name];
+  try {
+    return (await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 })).stdout;
+  } finally {
+    await runProgram(process.execPath, [...flowctl, "down", "-v", name, "--driver", driver], { env });
+  }
+}
+
+describe.each(driversUnderTest())("the examples on %s", (driver) => {
+  it("quakes: the strong ones of a week", async () => {
+    const printed = await run("quakes", driver);
+    const quakes = await linesOf("quakes", "quakes.jsonl");
+    expect(quakes).toHaveLength(85);
+    expect(quakes[0]).toEqual({ magnitude: 4.7, place: "7km E of Hualian, Taiwan", depth_km: 10, tsunami: false });
+    expect(printed.match(/quake\.v1/g)).toHaveLength(85);
+  });
+
+  it("flights: each once, on one of two ways", async () => {
+    await run("flights", driver);
+    const flights = await linesOf("flights", "flights.jsonl");
+    const source = JSON.parse(await readFile(join(data, "flights-2k.json"), "utf8")) as Record<string, unknown>[];
+    const plain = flights.map(({ status, hours_late, ...flight }) => flight);
+    const sorted = (list: readonly unknown[]): string[] => list.map((one) => JSON.stringify(one)).sort();
+    expect(sorted(plain)).toEqual(sorted(source));
+    for (const { status, delay } of flights) expect(status).toBe(Number(delay) >= 15 ? "late" : "in time");
+  });
+
+  it("generator: needs nothing", async () => {
+    expect((await run("generator", driver)).match(/reading\.v1/g)?.length).toBeGreaterThan(2);
+  });
+
+  it("fan-out: every sink gets every event", async () => {
+    const printed = await run("fan-out", driver);
+    expect((await linesOf("fan-out", "orders.jsonl")).map(({ order }) => order)).toEqual(
+      Array.from({ length: 200 }, (_, n) => n + 1),
+    );
+    expect(printed.match(/\{"order":/g)).toHaveLength(200);
+  });
+
+  it("dead-letter: bad events are set aside, with the reason", async () => {
+    await run("dead-letter", driver);
+    expect(await linesOf("dead-letter", "readings.jsonl")).toHaveLength(90);
+    const rejected = await linesOf("dead-letter", "rejected.jsonl");
+    expect(rejected).toHaveLength(10);
+    expect(rejected[0]?.metadata).toMatchObject({
+      "flowctl.dead_letter.reason": expect.stringContaining("payload.celsius"),
+    });
+  });
+
+  it("follow-log: goes through rotation, until it is taken down", async () => {
+    const name = `follow-log-example-${process.pid}`;
+    const log = join(folder, "examples/follow-log/logs/app.log");
+    const messages = async (): Promise<unknown[]> =>
+      (await linesOf("follow-log", "errors.jsonl").catch(() => [])).map(({ message }) => message);
+    await rm(join(folder, "examples/follow-log/out"), { recursive: true, force: true });
+    await cp(join(root, "examples/follow-log/logs/app.log"), log);
+    try {
+      const args = ["up", "-d", fileOf("follow-log"), "--driver", driver, "-p", name];
+      await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 });
+      const first = ["no answer from billing", "out of memory"];
+      await expect.poll(messages, { timeout: 60_000 }).toEqual(first);
+      await appendFile(log, "2026-05-04T09:00:00Z ERROR disk is full\n");
+      await rename(log, `${log}.1`);
+      await writeFile(log, "2026-05-04T09:00:01Z INFO fine\n2026-05-04T09:00:02Z ERROR again\n");
+      await expect.poll(messages, { timeout: 60_000 }).toEqual([...first, "disk is full", "again"]);
+    } finally {
+      await runWell(process.execPath, [...flowctl, "down", "-v", name, "--driver", driver], { env });
+      await rm(`${log}.1`, { force: true });
+    }
+  });
+});
+
+describe("the pages of the built-ins", async () => {
+  const pages = join(root, "docs/components");
+  const finite = (await readdir(pages)).filter((name) => /^(processor|sink)-|generator/.test(name));
+
+  it.each(finite)("%s shows a pipeline that runs", async (page) => {
+    const block = /^```yaml\n(.*?)^```/ms.exec(await readFile(join(pages, page), "utf8"))?.[1] ?? "";
+    const file = join(folder, "page.yaml");
+    await writeFile(file, block);
+    const name = `page-${process.pid}`;
+    const args = ["run", file, "--driver", "process", "-p", name, "--json"];
+    const { stdout } = await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 });
+    const summary = JSON.parse(stdout.trim().split("\n").at(-1) ?? "") as Summary;
+    expect(JSON.stringify(summary)).toContain('"completed"');
+  });
+});
