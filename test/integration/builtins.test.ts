@@ -1,4 +1,5 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { statSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Part, poll, Rig } from "../chaos/rig.ts";
@@ -11,7 +12,11 @@ interface Feature {
   readonly properties: { readonly mag: number; readonly place: string; readonly time: number };
 }
 
-async function run(name: string, parts: (folder: string) => readonly Part[], use: (rig: Rig) => Promise<void>): Promise<void> {
+async function run(
+  name: string,
+  parts: (folder: string) => readonly Part[],
+  use: (rig: Rig) => Promise<void>,
+): Promise<void> {
   const rig = await Rig.start(name, parts);
   let failed = true;
   try {
@@ -84,4 +89,50 @@ describe("built-ins as processes", () => {
       expect(printed).toHaveLength(strong.length);
     });
   });
+
+  it("write each line of a file once, in order, however often each of them is killed", async () => {
+    const count = 30_000;
+    const parts = (folder: string): readonly Part[] => [
+      { spec: { id: "feed", type: "source" }, run: "file", config: { path: join(folder, "in.jsonl") } },
+      {
+        spec: { id: "most", type: "processor", inputs: [{ from: "feed", types: [] }] },
+        run: "filter",
+        config: { where: "payload.n % 10 != 0" },
+      },
+      {
+        spec: { id: "double", type: "processor", inputs: [{ from: "most", types: [] }] },
+        run: "map",
+        config: { set: { twice: "payload.n * 2" } },
+      },
+      {
+        spec: { id: "out", type: "sink", inputs: [{ from: "double", types: [] }] },
+        run: "file",
+        config: { path: join(folder, "out.jsonl") },
+      },
+    ];
+    const prepare = (folder: string): readonly Part[] => {
+      const lines = Array.from({ length: count }, (_, n) => JSON.stringify({ n: n + 1, filling: "x".repeat(n % 200) }));
+      writeFileSync(join(folder, "in.jsonl"), `${lines.join("\n")}\n`);
+      return parts(folder);
+    };
+    await run("kills", prepare, async (rig) => {
+      const out = join(rig.folder, "out.jsonl");
+      const victims = ["out-1", "feed-1", "double-1", "most-1", "control-plane"];
+      for (let kill = 0; kill < 12 && !rig.finished; kill++) {
+        const before = sizeOf(out);
+        await poll(() => sizeOf(out) > before || rig.finished);
+        rig.kill(victims[kill % victims.length]!);
+      }
+      await poll(() => rig.finished);
+      const numbers = (await linesOf(out)).map((line) => (line as { n: number; twice: number }).twice / 2);
+      const wanted = Array.from({ length: count }, (_, n) => n + 1).filter((n) => n % 10 !== 0);
+      expect(numbers.length).toBe(wanted.length);
+      expect(numbers).toEqual(wanted);
+      expect(rig.restarts("out-1") + rig.restarts("feed-1")).toBeGreaterThan(0);
+    });
+  });
 });
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
