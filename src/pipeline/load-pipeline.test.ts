@@ -159,3 +159,30 @@ test("a report can be thrown as one error, at its first mistake", async () => {
   expect(error.position).toEqual({ file: "<stdin>", line: 1, column: 1, length: 6 });
   expect(error.message).toContain("and 1 more problem");
 });
+
+describe("a file that is far too large for people", () => {
+  const many = (count: number, line: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => line(index)).join("");
+  const wired = (from: (index: number, count: number) => string) => {
+    const one = (index: number) =>
+      `  p${index}: { uses: filter, with: { where: 'true' }, inputs: [${from(index, 3000)}] }\n`;
+    return `sources: { s: { uses: generator } }\nprocessors:\n${many(3000, one)}sinks: { o: { uses: stdout, inputs: [p2999] } }\n`;
+  };
+
+  test("is loaded when it is right", async () => {
+    const chain = wired((index) => (index === 0 ? "s" : `p${index - 1}`));
+    expect((await load({ files: ["-"], stdin: chain, directory: folder })).ok).toBe(true);
+  });
+
+  test.for([
+    ["unknown keys", many(30_000, (index) => `key${index}: v\n`)],
+    ["unknown inputs", wired((index) => `q${index}`)],
+    ["a circle of thousands", wired((index, count) => `p${(index + 1) % count}`)],
+    ["lonely dollars", `x-a: |\n${many(100_000, () => "  $ x\n")}`],
+    ["open variables", `x-a: '${"${".repeat(100_000)}'\n`],
+  ] as const)("gets a bounded report about %s", async ([, text]) => {
+    const result = await load({ files: ["-"], stdin: text, directory: folder });
+    expect(result.ok).toBe(false);
+    if (!result.ok) expect(result.problems.length).toBeLessThanOrEqual(500);
+  });
+});

@@ -30,7 +30,12 @@ export interface Finding {
   readonly path?: KeyPath | undefined;
 }
 
-/** Collects the problems of one load. Files are ordered as they were first reported to it by `order`. */
+/** Nobody mends more than this in one go, and each costs time to work out. */
+const mostProblems = 500;
+
+/**
+ * Collects the problems of one load, up to a bound. Files are ordered as they were first reported to it by `order`.
+ */
 export class ProblemList {
   readonly #problems = new Map<string, Problem>();
   readonly #fileOrder = new Map<string, number>();
@@ -42,6 +47,7 @@ export class ProblemList {
 
   /** Adds a problem at `place`; the same problem at the same place is kept once. */
   add(place: Place, finding: Finding): void {
+    if (this.isFull) return;
     const position = positionOf(place);
     this.order(position.file);
     const problem: Problem = {
@@ -53,7 +59,13 @@ export class ProblemList {
       ...(finding.path === undefined || finding.path.length === 0 ? {} : { path: formatKeyPath(finding.path) }),
     };
     const key = `${position.file}:${position.line}:${position.column}:${problem.code}:${problem.message}`;
-    if (!this.#problems.has(key)) this.#problems.set(key, problem);
+    if (this.#problems.has(key)) return;
+    this.#problems.set(key, this.#problems.size === mostProblems - 1 ? furtherProblems(problem) : problem);
+  }
+
+  /** Whether further problems are dropped, so that they need not be worked out. */
+  get isFull(): boolean {
+    return this.#problems.size >= mostProblems;
   }
 
   get hasErrors(): boolean {
@@ -72,6 +84,16 @@ export class ProblemList {
         (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),
     );
   }
+}
+
+function furtherProblems({ position }: Problem): Problem {
+  return {
+    code: "pipeline/too-many-problems",
+    severity: "error",
+    message: `There are more than ${mostProblems} problems; the rest is left out`,
+    fix: "Mend these first.",
+    position,
+  };
 }
 
 /** `["sinks", "a", "inputs", 0]` → `sinks.a.inputs[0]`. */

@@ -66,7 +66,7 @@ export function makeTopology(nodes: readonly TopologyNode[]): Topology {
     deadEdges.push({ from: node.id, to, kind: "dead_letter" });
   }
   const edges = [...inputEdges, ...deadEdges];
-  const { order, depths } = sorted(ids, edges);
+  const { order, depths, knotted } = sorted(ids, edges);
   return {
     ids,
     edges,
@@ -76,7 +76,7 @@ export function makeTopology(nodes: readonly TopologyNode[]): Topology {
     deadLettersOf: (id) => deadLetters.get(id) ?? [],
     order,
     depth: (id) => depths.get(id) ?? 0,
-    cycles: findCycles(ids, edges),
+    cycles: findCycles(knotted, edges),
   };
 }
 
@@ -90,27 +90,49 @@ function sorted(ids: readonly string[], edges: readonly Edge[]) {
   const depths = new Map<string, number>(ids.map((id) => [id, 0]));
   const order: string[] = [];
   const done = new Set<string>();
-  for (let ready = ids.filter((id) => waiting.get(id) === 0); ready.length > 0; ) {
-    const id = ready.shift() ?? "";
+  const ready = ids.filter((id) => waiting.get(id) === 0);
+  for (let at = 0; at < ready.length; at++) {
+    const id = ready[at] ?? "";
     order.push(id);
     done.add(id);
-    const freed: string[] = [];
     for (const to of next.get(id) ?? []) {
       depths.set(to, Math.max(depths.get(to) ?? 0, (depths.get(id) ?? 0) + 1));
       const left = (waiting.get(to) ?? 1) - 1;
       waiting.set(to, left);
-      if (left === 0) freed.push(to);
+      if (left === 0) ready.push(to);
     }
-    ready = [...ready, ...freed];
   }
-  order.push(...ids.filter((id) => !done.has(id)));
-  return { order, depths };
+  const rest = ids.filter((id) => !done.has(id));
+  order.push(...rest);
+  return { order, depths, knotted: withoutEnds(rest, edges) };
+}
+
+/** Takes away, until there are none, the ids from which no edge leads to another: what is left leads into a cycle. */
+function withoutEnds(ids: readonly string[], edges: readonly Edge[]): readonly string[] {
+  const left = new Set(ids);
+  const inner = edges.filter((edge) => left.has(edge.from) && left.has(edge.to));
+  const outgoing = new Map<string, number>();
+  const before = new Map<string, string[]>();
+  for (const { from, to } of inner) {
+    outgoing.set(from, (outgoing.get(from) ?? 0) + 1);
+    before.set(to, [...(before.get(to) ?? []), from]);
+  }
+  const ends = ids.filter((id) => !outgoing.has(id));
+  for (let id = ends.pop(); id !== undefined; id = ends.pop()) {
+    left.delete(id);
+    for (const from of before.get(id) ?? []) {
+      const count = (outgoing.get(from) ?? 1) - 1;
+      outgoing.set(from, count);
+      if (count === 0) ends.push(from);
+    }
+  }
+  return ids.filter((id) => left.has(id));
 }
 
 /** One cycle for each strongly connected part: the shortest through its first member. */
 function findCycles(ids: readonly string[], edges: readonly Edge[]): readonly (readonly string[])[] {
   const next = new Map<string, string[]>(ids.map((id) => [id, []]));
-  for (const edge of edges) next.get(edge.from)?.push(edge.to);
+  for (const edge of edges) if (next.has(edge.to)) next.get(edge.from)?.push(edge.to);
   const cycles: string[][] = [];
   const covered = new Set<string>();
   for (const start of ids) {
@@ -130,15 +152,16 @@ function shortestCycle(
 ): string[] | undefined {
   const cameFrom = new Map<string, string>();
   const queue = [start];
-  for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+  for (let at = 0; at < queue.length; at++) {
+    const id = queue[at] ?? start;
     for (const to of next.get(id) ?? []) {
       if (to === start) {
         const cycle = [id];
-        for (let at = id; at !== start; ) {
-          at = cameFrom.get(at) ?? start;
-          cycle.unshift(at);
+        for (let step = id; step !== start; ) {
+          step = cameFrom.get(step) ?? start;
+          cycle.push(step);
         }
-        return cycle;
+        return cycle.reverse();
       }
       if (cameFrom.has(to) || excluded.has(to)) continue;
       cameFrom.set(to, id);

@@ -26,10 +26,16 @@ function lintEventCycles(context: LintContext): void {
     const index = owner?.component.inputs.findIndex((input) => input.from === last) ?? -1;
     reportAt(scope, index === -1 ? path : [...path, "inputs", index], {
       code: "pipeline/cycle",
-      message: `Events go round in a circle: ${[...cycle, first].join(" → ")}`,
+      message: `Events go round in a circle: ${circle([...cycle, first])}`,
       fix: `Remove one of these connections, such as the one from \`${last}\` to \`${first}\`.`,
     });
   }
+}
+
+/** Ids with arrows; the middle of a long way is left out. */
+function circle(ids: readonly string[]): string {
+  const shown = ids.length > 12 ? [...ids.slice(0, 6), "…", ...ids.slice(-4)] : ids;
+  return shown.join(" → ");
 }
 
 function lintStartCycles(context: LintContext): void {
@@ -49,7 +55,7 @@ function lintStartCycles(context: LintContext): void {
     const path = items.find((item) => item.id === first)?.path ?? [];
     reportAtKey(scope, [...path, "depends_on"], {
       code: "pipeline/depends-on-cycle",
-      message: `Each waits for the next to start: ${[first, ...cycle.slice(1).toReversed(), first].join(" → ")}`,
+      message: `Each waits for the next to start: ${circle([first, ...cycle.slice(1).toReversed(), first])}`,
       fix: "Remove one of these from `depends_on`.",
     });
   }

@@ -30,6 +30,12 @@ export function lintNames(context: LintContext): void {
           message: `${JSON.stringify(id)} cannot be the id of a ${section.slice(0, -1)}`,
           fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit; it becomes a host name.`,
         });
+      } else if (context.driver === "kubernetes" && !/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(id)) {
+        reportAtKey(scope, path, {
+          code: "pipeline/invalid-name",
+          message: `${JSON.stringify(id)} cannot be the name of anything in Kubernetes`,
+          fix: "Use a–z, 0–9 and - only, with a letter or digit at both ends.",
+        });
       } else if (reservedIds.has(id)) {
         reportAtKey(scope, path, {
           code: "pipeline/reserved-name",
@@ -46,6 +52,13 @@ export function lintNames(context: LintContext): void {
         });
       } else seen.set(id, section);
     }
+  }
+  if (keysOf(context, "networks").includes("default")) {
+    reportAtKey(scope, ["networks", "default"], {
+      code: "pipeline/unsupported-value",
+      message: "The pipeline's own network, `default`, cannot be configured",
+      fix: "Declare a network of another name, and name it in the `networks` of those that join it.",
+    });
   }
   for (const section of resourceSections) {
     for (const key of keysOf(context, section)) {

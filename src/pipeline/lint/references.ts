@@ -46,7 +46,9 @@ function lintOne(
     }
   });
   const isList = nodeAt(context.scope.root, [...path, "networks"])?.kind === "list";
-  settings.networks.forEach((network, index) => {
+  const networks = Array.isArray(file.networks) ? file.networks : Object.keys(file.networks ?? {});
+  networks.forEach((network, index) => {
+    if (network === "default") return;
     requireDeclared(
       context,
       "networks",
@@ -74,8 +76,7 @@ function requireDeclared(
 ): void {
   const node = nodeAt(context.scope.root, [section]);
   const names = node?.kind === "map" ? [...node.entries.keys()] : [];
-  if (names.includes(name) || context.scope.tainted([section]) || (section === "networks" && name === "default"))
-    return;
+  if (names.includes(name) || context.scope.tainted([section])) return;
   const what = section.slice(0, -1);
   const report = atKey ? reportAtKey : reportAt;
   report(context.scope, at, {

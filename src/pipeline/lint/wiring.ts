@@ -2,26 +2,25 @@ import { closest, listed, oneOf, suggestion } from "../did-you-mean.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ResolvedComponent } from "../resolve/resolved.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
-import type { LintContext } from "./lint-context.ts";
+import type { Declaration, LintContext } from "./lint-context.ts";
 import { idsOf, isBroken } from "./lint-context.ts";
 
 /** Every component is wired to others that exist, in the direction that its type allows. */
 export function lintWiring(context: LintContext): void {
   const { resolved, scope } = context;
   const active = resolved.components.filter((item) => item.active);
+  const meantSink = meaning(context, "sinks");
+  const meantInput = meaning(context, "sources", "processors");
   const deadLetterTargets = new Set(
-    resolved.components.map(({ component }) => component.onError.to && meant(context, component.onError.to, ["sinks"])),
+    resolved.components.map(({ component }) => component.onError.to && meantSink(component.onError.to)),
   );
   const brokenWiring =
     context.incomplete || resolved.components.some((item) => isBroken(context, item, "inputs", "on_error"));
   const lostComponents = [...context.declared.values()].some((item) => item.active === undefined);
-  const consumed = new Set(
-    active.flatMap((item) =>
-      item.component.inputs.map((input) => meant(context, input.from, ["sources", "processors"])),
-    ),
-  );
+  const consumed = new Set(active.flatMap((item) => item.component.inputs.map((input) => meantInput(input.from))));
 
   for (const item of resolved.components) {
+    if (scope.problems.isFull) return;
     const { component, path } = item;
     const inputsPath = [...path, "inputs"];
     if (component.type === "source" && component.inputs.length > 0) {
@@ -70,9 +69,18 @@ export function lintWiring(context: LintContext): void {
   }
 }
 
-/** The component that a reference names, or that it probably meant, lest one slip be reported at both ends. */
-function meant(context: LintContext, id: string, sections: readonly ("sources" | "processors" | "sinks")[]): string {
-  return context.declared.has(id) ? id : (closest(id, idsOf(context, ...sections)) ?? id);
+/** Past that there is more wrong with a file than slips. */
+const mostGuesses = 200;
+
+/** Finds the component that a reference names, or that it probably meant, lest one slip be reported at both ends. */
+function meaning(context: LintContext, ...sections: readonly Declaration["section"][]): (id: string) => string {
+  const candidates = idsOf(context, ...sections);
+  let guesses = 0;
+  return (id) => {
+    if (context.declared.has(id) || guesses >= mostGuesses) return id;
+    guesses++;
+    return closest(id, candidates) ?? id;
+  };
 }
 
 function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: KeyPath): void {
@@ -83,7 +91,7 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
     const written = item.file.inputs?.[index];
     const at = typeof written === "string" ? [...inputsPath, index] : [...inputsPath, index, "from"];
     const target = context.declared.get(input.from);
-    const candidates = idsOf(context, "sources", "processors").filter((id) => id !== component.id);
+    const candidates = () => idsOf(context, "sources", "processors").filter((id) => id !== component.id);
     if (input.from === component.id && target?.section !== item.path[0]) return;
     if (input.from === component.id) {
       reportAt(scope, at, {
@@ -104,8 +112,8 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
         message: `\`${component.id}\` takes events from \`${input.from}\`, which does not exist`,
         fix: suggestion(
           input.from,
-          candidates,
-          candidates.length === 0 ? "Declare it under `sources`." : `Use ${oneOf(candidates)}.`,
+          candidates(),
+          candidates().length === 0 ? "Declare it under `sources`." : `Use ${oneOf(candidates())}.`,
         ),
       });
     } else if (target.section === "sinks" || target.section === "services") {
@@ -113,7 +121,7 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
       reportAt(scope, at, {
         code: "pipeline/input-gives-no-events",
         message: `\`${component.id}\` takes events from the ${what} \`${input.from}\`, and ${what}s give none`,
-        fix: `Take them from ${candidates.length === 0 ? "a source" : oneOf(candidates)}.`,
+        fix: `Take them from ${candidates().length === 0 ? "a source" : oneOf(candidates())}.`,
       });
     } else if (item.active && target.active === false) {
       reportAt(scope, at, {

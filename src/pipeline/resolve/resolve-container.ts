@@ -3,7 +3,7 @@ import type { KeyPath } from "../problem.ts";
 import type { ServiceFile } from "../schema/pipeline-file.ts";
 import { parseByteSize } from "../values/byte-size.ts";
 import { parseDuration } from "../values/duration.ts";
-import { recordOf } from "../values/pairs.ts";
+import { pairsOf, recordOf } from "../values/pairs.ts";
 import { splitShellWords } from "../values/shell-words.ts";
 import { isTrue, numberOf, withoutUndefined } from "./plain-values.ts";
 import { resolveGrants, resolveMounts, resolvePorts } from "./resolve-attachments.ts";
@@ -29,8 +29,7 @@ export function resolveContainer(
     dependsOn: resolveDependsOn(file.depends_on),
     healthcheck: resolveHealthcheck(scope, [...path, "healthcheck"], file.healthcheck),
     labels: recordOf(file.labels),
-    networks:
-      file.networks === undefined ? [] : Array.isArray(file.networks) ? file.networks : Object.keys(file.networks),
+    networks: networksOf(file.networks),
     ports: resolvePorts(scope, [...path, "ports"], file.ports),
     mounts: resolveMounts(scope, [...path, "volumes"], file.volumes),
     tmpfs: file.tmpfs === undefined ? [] : typeof file.tmpfs === "string" ? [file.tmpfs] : file.tmpfs,
@@ -47,6 +46,12 @@ export function resolveContainer(
     limits: resolveLimits(file.deploy?.resources?.limits),
     reservations: resolveLimits(file.deploy?.resources?.reservations),
   });
+}
+
+/** Names of networks. `default` is the pipeline's own, which everything joins. */
+function networksOf(networks: ServiceFile["networks"]): readonly string[] {
+  const names = Array.isArray(networks) ? networks : Object.keys(networks ?? {});
+  return names.filter((name) => name !== "default");
 }
 
 /** argv of a command. A text is split as a shell would. */
@@ -92,10 +97,10 @@ function resolveBuild(scope: Scope, path: KeyPath, build: ServiceFile["build"]):
     dockerfile: file.dockerfile,
     dockerfileInline: file.dockerfile_inline,
     args: Object.fromEntries(
-      Object.entries(recordOf(file.args)).map(([key, value]) => [
-        key,
-        value === "" ? (scope.env.get(key) ?? "") : value,
-      ]),
+      [...pairsOf(file.args)].flatMap(([key, value]) => {
+        const final = value ?? scope.env.get(key);
+        return final === undefined ? [] : [[key, final]];
+      }),
     ),
     target: file.target,
     labels: recordOf(file.labels),

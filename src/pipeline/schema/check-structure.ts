@@ -1,15 +1,9 @@
-import type { z } from "zod";
-import { closest, listed } from "../did-you-mean.ts";
-import type { Finding, KeyPath, ProblemList } from "../problem.ts";
-import { formatKeyPath } from "../problem.ts";
+import type { KeyPath, ProblemList } from "../problem.ts";
 import type { MapNode, SourceNode } from "../source/source-node.ts";
-import { keyPlace, nodeAt, toPlain, valuePlace } from "../source/source-node.ts";
-import type { StructureIssue } from "./issues.ts";
 import { structureIssues } from "./issues.ts";
-import { knownKeys } from "./known-keys.ts";
 import type { PipelineFile } from "./pipeline-file.ts";
 import { pipelineFileSchema } from "./pipeline-file.ts";
-import { otherName, unsupportedAdvice } from "./unsupported-keys.ts";
+import { reportStructure } from "./report-structure.ts";
 
 /** What is left of a file after its mistakes of structure were reported and taken out. */
 export interface Structure {
@@ -38,6 +32,7 @@ export function checkStructure(root: MapNode, problems: ProblemList): Structure 
       };
     }
     for (const issue of structureIssues(result.error.issues)) {
+      if (problems.isFull) return undefined;
       for (const path of reportStructure(pipelineFileSchema, root, [], issue, problems)) {
         const gone = issue.kind === "unknown-keys" ? removeKey(plain, path) : removeAt(plain, path);
         if (gone !== undefined) removed.push(gone);
@@ -74,130 +69,6 @@ function toFile(node: SourceNode, path: KeyPath): unknown {
     return node.text;
   }
   return node.value;
-}
-
-/**
- * Reports one issue about the value at `base` and below, in our words, and returns the paths of what is wrong. The
- * paths of the issue start at `base`.
- */
-export function reportStructure(
-  schema: z.core.$ZodType,
-  root: MapNode,
-  base: KeyPath,
-  issue: StructureIssue,
-  problems: ProblemList,
-): readonly KeyPath[] {
-  const owner = [...base, ...issue.path];
-  if (issue.kind === "unknown-keys") {
-    const known = knownKeys(schema, issue.path);
-    return issue.keys.map((key) => {
-      const path = [...owner, key];
-      const extension = key.startsWith("x-") && base.length === 0;
-      if (!extension) problems.add(keyPlace(root, path), { ...unknownKey(path, known), path });
-      return path;
-    });
-  }
-  const node = nodeAt(root, owner);
-  if (node === undefined) {
-    const parent = owner.slice(0, -1);
-    if (isMisspelled(schema, root, base, issue.path)) return [parent];
-    const where = parent.length === 0 ? "" : ` in \`${formatKeyPath(parent)}\``;
-    problems.add(parent.length === 0 ? valuePlace(root, parent) : placeOfOwner(root, parent), {
-      code: "pipeline/missing-key",
-      message: `\`${owner.at(-1)}\` is missing${where}`,
-      fix: `Add \`${owner.at(-1)}\`: ${issue.expected}.`,
-      path: owner,
-    });
-    return [parent];
-  }
-  const value = toPlain(node);
-  const guess = typeof value === "string" ? closest(value, issue.choices) : undefined;
-  problems.add(node.kind === "scalar" && node.text !== "" ? node.place : keyPlace(root, owner), {
-    code: issue.wrongType ? "pipeline/wrong-type" : "pipeline/invalid-value",
-    message: issue.sentence
-      ? `${subject(owner)}: ${issue.expected}`
-      : isEmpty(value)
-        ? `${subject(owner)} is empty, and must be ${issue.expected.replace(/ that is not empty$/, "")}`
-        : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
-    fix:
-      guess === undefined
-        ? fixFor(owner, value, issue.sentence ? "another value" : issue.expected)
-        : `Did you mean \`${guess}\`?`,
-    path: owner,
-  });
-  return [owner];
-}
-
-/** Whether a key that is missing is there under a name that is close to it, which is reported as unknown. */
-function isMisspelled(schema: z.core.$ZodType, root: MapNode, base: KeyPath, path: KeyPath): boolean {
-  const known = knownKeys(schema, path.slice(0, -1));
-  const owner = nodeAt(root, [...base, ...path.slice(0, -1)]);
-  const present = owner?.kind === "map" ? [...owner.entries.keys()] : [];
-  return present.some((key) => !known.includes(key) && closest(key, known) === path.at(-1));
-}
-
-function placeOfOwner(root: MapNode, parent: KeyPath) {
-  return typeof parent.at(-1) === "number" ? valuePlace(root, parent) : keyPlace(root, parent);
-}
-
-function unknownKey(path: KeyPath, known: readonly string[]): Finding {
-  const key = String(path.at(-1));
-  const owner = path.slice(0, -1);
-  const where = owner.length === 0 ? "" : ` in \`${formatKeyPath(owner)}\``;
-  const advice = unsupportedAdvice(path);
-  if (advice !== undefined) {
-    return {
-      code: "pipeline/unsupported-key",
-      message: `The Compose key \`${key}\`${where} is not supported`,
-      fix: advice,
-    };
-  }
-  const guess = closest(key, known);
-  const isComponentKey = ["uses", "with", "inputs", "consumes", "produces", "on_error", "partition_by"].includes(key);
-  return {
-    code: "pipeline/unknown-key",
-    message: `\`${key}\` is not a known key${where}`,
-    fix:
-      path[0] === "services" && path.length === 3 && isComponentKey
-        ? "Only components have it. Move this to `sources`, `processors` or `sinks`."
-        : guess !== undefined
-          ? `Did you mean \`${guess}\`?`
-          : ((path[2] === "with" ? undefined : otherName(key)) ??
-            (known.length === 0 ? "Remove it." : `Use one of ${listed(known.toSorted(), 40)}.`)),
-  };
-}
-
-function subject(path: KeyPath): string {
-  const last = path.at(-1);
-  if (typeof last === "number") return `Item ${last + 1} of \`${formatKeyPath(path.slice(0, -1))}\``;
-  return `\`${formatKeyPath(path)}\``;
-}
-
-/** A value in a message: short, and on one line. */
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return "empty";
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "a mapping";
-  if (typeof value !== "string") return String(value);
-  return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === null || value === "";
-}
-
-function fixFor(path: KeyPath, value: unknown, expected: string): string {
-  const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
-  if (isEmpty(value)) return "Give it a value, or remove the key.";
-  const scalar = typeof value === "number" || typeof value === "boolean";
-  if (scalar && expected.startsWith("a text")) return `Put it in quotes: "${value}".`;
-  if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;
-  if (typeof value === "string" && /^\d+$/.test(value) && expected.startsWith("a duration"))
-    return `Add a unit: \`${key}: ${value}s\`.`;
-  if (!Array.isArray(value) && typeof value !== "object" && expected.startsWith("a list")) {
-    return key === undefined ? "Write it as a list." : `Write \`${key}: [${value}]\`.`;
-  }
-  return `Write ${expected}.`;
 }
 
 /** Takes away exactly the key at `path`. */

@@ -3,6 +3,9 @@ import { interpolate } from "./interpolate.ts";
 import type { Place } from "./source-file.ts";
 import type { MapEntry, MapNode, ScalarNode, SourceNode } from "./source-node.ts";
 
+/** In one value; it is mostly one mistake, such as a script without `$$`, over and over. */
+const mostFindings = 20;
+
 type Lookup = (variable: string) => string | undefined;
 
 /**
@@ -37,7 +40,7 @@ function interpolateNode(node: SourceNode, path: KeyPath, lookup: Lookup, proble
 function interpolateScalar(node: ScalarNode, path: KeyPath, lookup: Lookup, problems: ProblemList): SourceNode {
   if (typeof node.value !== "string" || !node.value.includes("$")) return node;
   const { value, findings } = interpolate(node.value, lookup);
-  for (const finding of findings) {
+  for (const finding of findings.slice(0, mostFindings)) {
     problems.add(dollarPlace(node, finding.offset, finding.length), {
       ...finding,
       severity: finding.code === "pipeline/unset-variable" ? "warning" : "error",
