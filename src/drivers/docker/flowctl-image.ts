@@ -5,7 +5,7 @@ import { pack } from "tar-stream";
 import type { ProgressSink } from "../driver.ts";
 import { runBuild } from "./build.ts";
 import type { ImageFacts } from "./container-spec.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, unlessCode } from "./engine.ts";
 import { nodeBaseImage } from "./flowctl-image-base.ts";
 import { hashFiles, type ImageFile, readImageFiles } from "./flowctl-image-package.ts";
 import { imageFacts, inspectImage, pullImage } from "./images.ts";
@@ -87,8 +87,17 @@ export async function buildFlowctlImage(engine: Engine, options: FlowctlImageOpt
     progress,
     signal,
   });
+  if (present !== undefined && present.Id !== id) await removeSuperseded(engine, present.Id, signal);
   progress({ subject, status: "done", text: `Built on ${base}` });
   return imageFacts(reference, await inspectImage(engine, id ?? reference, signal));
+}
+
+/** An older build is of no use, unless containers or other tags still hold on to it: then it stays. */
+async function removeSuperseded(engine: Engine, id: string, signal: AbortSignal): Promise<void> {
+  const image = await inspectImage(engine, id, signal);
+  if (image === undefined || image.RepoTags.length > 0) return;
+  const removal = engine.call(`remove image ${id}`, signal, (docker) => docker.getImage(id).remove());
+  await unlessCode(removal, "docker/conflict", "docker/not-found");
 }
 
 function buildContext(files: readonly ImageFile[], dockerfile: string, certificates: string): NodeJS.ReadableStream {
