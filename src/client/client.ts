@@ -36,6 +36,7 @@ export interface RegistryClient {
   /** Rejects with `registry/unknown-instance` when the control plane does not know the instance: register again. */
   heartbeat(beat: Heartbeat, signal: AbortSignal): Promise<void>;
   deregister(reason: DeregisterReason, message: string, metrics: InstanceMetrics, signal: AbortSignal): Promise<void>;
+  /** Throws `registry/unknown-instance` like `heartbeat`; so it does after a restart of the control plane. */
   watchTopology(signal: AbortSignal): AsyncIterable<Topology>;
   /** Resolves only when the position is durable in the control plane. */
   saveCheckpoint(position: Uint8Array, signal: AbortSignal): Promise<void>;

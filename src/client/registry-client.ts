@@ -47,7 +47,11 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
     },
     async deregister(reason, message, metrics: InstanceMetrics, signal) {
       const request = encodeDeregistration({ ...caller, reason, message, metrics });
-      await connection.call<DeregisterMessage, object>("DeregisterComponent", request, signal);
+      try {
+        await connection.call<DeregisterMessage, object>("DeregisterComponent", request, signal);
+      } catch (error) {
+        throw unknownInstance(error, identity.instanceId);
+      }
     },
     async *watchTopology(signal) {
       const messages = connection.stream<InstanceReference, { readonly topology: TopologyMessage | null }>(
@@ -67,7 +71,8 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
 
 /** The protocol says it by the status NOT_FOUND alone; whether an error code of flowctl's comes with it is up to the server. */
 function unknownInstance(error: unknown, instanceId: string): unknown {
-  if (!(error instanceof FlowctlError) || error.kind !== "not-found") return error;
+  if (!(error instanceof FlowctlError) || error.kind !== "not-found" || error.code !== "client/call-failed")
+    return error;
   return new FlowctlError({
     code: "registry/unknown-instance",
     kind: "not-found",

@@ -4,7 +4,7 @@ import type { Logger } from "../foundation/logger.ts";
 import type { InstanceReport } from "../protocol/records.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { controlService } from "./control-service.ts";
-import { EventLog } from "./event-log.ts";
+import { type EventInit, EventLog } from "./event-log.ts";
 import type { HandlerContext } from "./grpc-handlers.ts";
 import { startGrpcServer } from "./grpc-server.ts";
 import { monitorHealth } from "./health-monitor.ts";
@@ -80,7 +80,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     journal: {
       event: (event) => {
         events.append(event, clock.now());
-        log.info(event.message === "" ? event.type : event.message, loggable(event));
+        log.info(inWords(event), loggable(event));
       },
       pipelineChanged: (pipeline) => keepPipeline(writer, pipeline),
       instanceChanged: (instance) => keepInstance(writer, instance),
@@ -142,18 +142,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   };
 }
 
-function loggable(event: {
-  readonly type: string;
-  readonly componentId?: string;
-  readonly instanceId?: string;
-  readonly from?: string;
-  readonly to?: string;
-}): Readonly<Record<string, unknown>> {
-  const { type, componentId, instanceId, from, to } = event;
+/** An event as a line for people. */
+function inWords({ type, instanceId = "", message, from, to }: EventInit): string {
+  const subject = instanceId === "" ? type : instanceId;
+  if (to === undefined) return `${subject}: ${message}`;
+  return `${subject}: ${from} → ${to}${message === "" ? "" : ` (${message})`}`;
+}
+
+function loggable({ type, componentId, instanceId }: EventInit): Readonly<Record<string, unknown>> {
   return {
     event: type,
     ...(componentId ? { component: componentId } : {}),
     ...(instanceId ? { instance: instanceId } : {}),
-    ...(to ? { from, to } : {}),
   };
 }

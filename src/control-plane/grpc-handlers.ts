@@ -42,7 +42,7 @@ export function serverStream<Request, Response>(
     call.once("close", () => gone.abort());
     call.once("error", () => gone.abort());
     const signal = AbortSignal.any([gone.signal, context.stopping]);
-    pump(call, handle(call.request, signal), signal).then(
+    pump(call, () => handle(call.request, signal), signal).then(
       () => call.end(),
       (error: unknown) => {
         if (signal.aborted) call.end();
@@ -57,10 +57,10 @@ export function serverStream<Request, Response>(
 
 async function pump<Request, Response>(
   call: ServerWritableStream<Request, Response>,
-  messages: AsyncIterable<Response>,
+  open: () => AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const message of messages) {
+  for await (const message of open()) {
     if (signal.aborted) return;
     if (!call.write(message)) await drained(call, signal);
   }

@@ -71,6 +71,9 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
     ),
     WatchTopology: serverStream(context, (message: InstanceReference, signal) => {
       requireInstance(message);
+      // After a restart of the control plane this is where components come back first: they are told to register.
+      registry.topology(message);
+      registry.requireHeard(message);
       return watchTopology(registry, message, signal);
     }),
     SaveCheckpoint: unary(context, async (message: SaveCheckpointMessage) => {

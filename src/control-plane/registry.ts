@@ -250,6 +250,15 @@ export class Registry {
     return component;
   }
 
+  /**
+   * Throws `registry/unknown-instance` for an instance that is not registered, or was with an earlier control plane and
+   * has not been heard of since.
+   */
+  requireHeard({ componentId, instanceId, pipeline }: InstanceReference): void {
+    const entry = this.#instances.get(componentId, instanceId);
+    if (!entry?.data.live || !entry.vitals.confirmed) throw unknownInstance({ componentId, instanceId, pipeline });
+  }
+
   /** The surroundings of a component's instances. Throws when the pipeline has no such component. */
   topology(reference: InstanceReference): Topology {
     this.#componentSpec(reference);
@@ -295,7 +304,7 @@ export class Registry {
 
   #started(entry: InstanceEntry, at: number): void {
     const { data } = entry;
-    this.#put({ ...entry, data: { ...data, starts: data.starts + 1 } });
+    this.#put({ data: { ...data, starts: data.starts + 1 }, vitals: { ...entry.vitals, exit: "" } });
     const wasOver = data.state.name === "completed" || data.state.name === "failed" || data.state.name === "stopping";
     if (wasOver && at > data.state.since) {
       this.#move(data, { name: "starting", since: this.#now(), reason: "started again" });

@@ -1,10 +1,11 @@
 import type { PipelineSpec } from "../protocol/records.ts";
 import { checkEventTypes } from "./event-types.ts";
 import { invalidSpec, wrongPipeline } from "./registry-errors.ts";
+import { edgesOf } from "./topology.ts";
 
 /**
  * Throws when a pipeline that somebody applies cannot be this control plane's: another name, ids that are there twice,
- * inputs or dead-letter targets that do not exist, declared event types that cannot meet. The pipeline file was checked
+ * inputs or dead-letter targets that do not exist, a cycle, declared event types that cannot meet. The pipeline file was checked
  * long before; this holds for every other client.
  */
 export function checkSpec(spec: PipelineSpec, pipeline: string): void {
@@ -28,5 +29,29 @@ export function checkSpec(spec: PipelineSpec, pipeline: string): void {
       throw invalidSpec(`${component.id} sends dead letters to ${to}, which does not exist`, `${path}.on_error.to`);
     }
   }
+  const cycle = findCycle(spec);
+  if (cycle !== undefined) throw invalidSpec(`the connections ${cycle.join(" → ")} form a cycle`, "spec.components");
   for (const component of spec.components) checkEventTypes(spec, component.id, (declared) => declared);
+}
+
+/** Ids along a way that comes back to where it began; undefined when there is none. */
+function findCycle(spec: PipelineSpec): readonly string[] | undefined {
+  const below = new Map<string, string[]>();
+  for (const { from, to } of edgesOf(spec)) below.set(from.id, [...(below.get(from.id) ?? []), to.id]);
+  const done = new Set<string>();
+  const follow = (id: string, way: readonly string[]): readonly string[] | undefined => {
+    if (way.includes(id)) return [...way.slice(way.indexOf(id)), id];
+    if (done.has(id)) return undefined;
+    for (const next of below.get(id) ?? []) {
+      const cycle = follow(next, [...way, id]);
+      if (cycle !== undefined) return cycle;
+    }
+    done.add(id);
+    return undefined;
+  };
+  for (const { id } of spec.components) {
+    const cycle = follow(id, []);
+    if (cycle !== undefined) return cycle;
+  }
+  return undefined;
 }

@@ -78,8 +78,15 @@ describe("a control plane that is killed", () => {
     expect(back.components[0]?.instances[0]?.metrics.eventsOut).toBe(42);
     expect(stateOf(back.components, "sink")).toBe("starting");
     expect(await control.applyPipeline(linearPipeline(), soon())).toEqual({ changed: false });
+    // Components see that their watch broke, and learn when they come back that they have to register again.
+    await expect(sink.watchTopology(soon())[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: "registry/unknown-instance",
+    });
     for (const each of all.slice(1)) await each.beatOrRegister();
     expect((await control.getPipeline(soon())).state).toBe("running");
+    const topologies = sink.watchTopology(soon())[Symbol.asyncIterator]();
+    expect((await topologies.next()).value).toMatchObject({ upstreams: [{ componentId: "processor" }] });
+    await topologies.return?.(undefined);
     for (const each of all.slice(1)) await each.deregister("completed", "", noMetrics, soon());
     expect((await control.getPipeline(soon())).state).toBe("completed");
     for (const each of all) each.close();

@@ -51,6 +51,8 @@ export type Happening =
       readonly since: number;
       readonly reason: string;
     }
+  /** It has completed, and something above it runs again: what comes of that is for it. */
+  | { readonly type: "needed"; readonly cause: string }
   /** The driver has done, or could not do, what was decided. */
   | { readonly type: "acted"; readonly error?: string };
 
@@ -96,6 +98,8 @@ export function decide(watched: Watched, happening: Happening, limits: PolicyLim
       return exited(watched, happening, limits, now);
     case "state":
       return judged(watched, happening, limits, now);
+    case "needed":
+      return needed(watched, happening.cause, now);
     case "acted":
       return acted(watched, happening.error, limits, now);
   }
@@ -157,6 +161,13 @@ function judged(
   const cause = hung ? `hung: ${reason}` : reason;
   if (crashes > limits.maxRestarts) return giveUp(cause, crashes);
   return { next: wait(crashes, "restart", cause, limits, now) };
+}
+
+function needed(watched: Watched, cause: string, now: number): Decided {
+  // Only when it is known to have ended: a program that is still on its way out is not started twice.
+  if (watched.phase !== "ended") return { next: watched };
+  const next: Watched = { phase: "acting", action: "start", crashes: 0, asked: now };
+  return { next, decision: { type: "apply", action: "start", cause } };
 }
 
 function acted(watched: Watched, error: string | undefined, limits: PolicyLimits, now: number): Decided {

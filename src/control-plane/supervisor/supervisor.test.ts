@@ -4,7 +4,7 @@ import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
-import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
+import { componentSpec, incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Registry } from "../registry.ts";
 import { type SupervisedDriver, supervise } from "./supervisor.ts";
 
@@ -142,6 +142,38 @@ describe("the supervisor", () => {
     await clock.advance(60_000);
     expect(driver.applied).toEqual([]);
     expect(state()).toBe("stopping");
+  });
+
+  it("starts what has completed when its upstream runs again, once it has ended", async () => {
+    registry.register(registration(source));
+    registry.deregister({ ...source, reason: "completed", message: "", metrics: noMetrics });
+    registry.apply({
+      ...linearPipeline(),
+      components: [
+        componentSpec({ id: "processor", type: "processor" }),
+        componentSpec({ id: "source", type: "sink" }, "processor"),
+      ],
+    });
+    registry.register(registration(incarnation("processor")));
+    begin();
+    await clock.advance(1000);
+    expect(driver.applied).toEqual([]);
+    exit(0);
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+    await clock.advance(1000);
+    expect(driver.applied).toEqual(["start"]);
+    expect(state()).toBe("starting");
+  });
+
+  it("leaves alone what was ended by SIGTERM", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    exit(143);
+    await clock.advance(20_000);
+    expect(driver.applied).toEqual([]);
   });
 
   it("starts what ended with 0 without having said that it has completed", async () => {

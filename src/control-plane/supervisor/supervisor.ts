@@ -7,6 +7,7 @@ import type { ComponentSpec, InstanceReport } from "../../protocol/records.ts";
 import type { InstanceEntry } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
+import { edgesOf } from "../topology.ts";
 import { type Decision, decide, type Happening, type Watched, watch } from "./policy.ts";
 
 /** What the supervisor needs of a driver. */
@@ -33,6 +34,9 @@ interface Target {
 
 /** How often states are looked at and what is due is done, in milliseconds. */
 const tickMs = 200;
+
+/** Exit code of a program that was ended by SIGTERM. */
+const terminated = 143;
 
 /**
  * Keeps a pipeline's instances running by its driver until the signal fires: tells the registry what the driver sees,
@@ -77,7 +81,10 @@ class Supervisor {
       const entries = new Map(this.#options.registry.entries().map((entry) => [componentKey(entry.data.id), entry]));
       for (const target of this.#targets()) {
         const entry = entries.get(target.key);
-        if (entry !== undefined || this.#watched.has(target.key)) this.#handle(target, this.#stateOf(entry));
+        if (entry === undefined && !this.#watched.has(target.key)) continue;
+        const above = entry?.data.state.name === "completed" ? this.#runningAbove(target) : undefined;
+        if (above !== undefined) this.#handle(target, { type: "needed", cause: `${above} runs again` });
+        else this.#handle(target, this.#stateOf(entry));
       }
       await this.#sleep(this.#options.clock, tickMs);
     }
@@ -103,7 +110,7 @@ class Supervisor {
         return;
       case "exited": {
         const { exitCode, oomKilled, willRestart, time } = event;
-        const unexpected = this.#isWanted(target);
+        const unexpected = this.#isWanted(target, exitCode);
         this.#report(target, { observation: "exited", exitCode, oomKilled, willRestart }, time);
         const how = this.#howItEnded(target, exitCode, oomKilled);
         this.#handle(target, { type: "exited", at: time, how, unexpected, willRestart });
@@ -174,9 +181,19 @@ class Supervisor {
     return this.#options.registry.entry(spec.id, instanceId);
   }
 
-  #isWanted(target: Target): boolean {
+  /** An upstream component that has not completed, which it had when this one completed. */
+  #runningAbove({ spec }: Target): string | undefined {
+    const { registry } = this.#options;
+    if (registry.spec === undefined) return undefined;
+    const above = edgesOf(registry.spec).filter((edge) => edge.to.id === spec.id);
+    return above.find(({ from }) => registry.component(from.id).instances.some(({ state }) => state === "healthy"))
+      ?.from.id;
+  }
+
+  #isWanted(target: Target, exitCode: number): boolean {
     const name = this.#entry(target)?.data.state.name;
-    return name !== "completed" && name !== "stopping" && name !== "failed";
+    // Nobody dies of SIGTERM by itself: it was told to stop, and had no time to say goodbye.
+    return exitCode !== terminated && name !== "completed" && name !== "stopping" && name !== "failed";
   }
 
   #howItEnded(target: Target, exitCode: number, oomKilled: boolean): string {

@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { componentSpec, linearPipeline } from "./pipeline.fake.ts";
+import { checkSpec } from "./spec-check.ts";
+
+const spec = (...components: ReturnType<typeof componentSpec>[]) => ({ name: "p", driver: "docker", components });
+const deadLettersTo = (to: string) => ({ action: "dead_letter", to, retries: 0, backoffMs: 0 }) as const;
+
+describe("a pipeline that is applied", () => {
+  it("passes when all that it names exists and its types meet", () => {
+    expect(() => checkSpec(linearPipeline(), "p")).not.toThrow();
+  });
+
+  it("is refused for another name, a double id, and a missing end of an edge", () => {
+    const [source, sink] = [componentSpec({ id: "a", type: "source" }), componentSpec({ id: "b", type: "sink" }, "a")];
+    expect(() => checkSpec(linearPipeline("q"), "p")).toThrow("not of q");
+    expect(() => checkSpec(spec(source, source), "p")).toThrow("there are two components a");
+    expect(() => checkSpec(spec(sink), "p")).toThrow("b has an input from a, which does not exist");
+    expect(() => checkSpec(spec(source, { ...sink, onError: deadLettersTo("c") }), "p")).toThrow(
+      "b sends dead letters to c, which does not exist",
+    );
+  });
+
+  it("is refused when events or dead letters could go round for ever", () => {
+    const a = componentSpec({ id: "a", type: "sink", onError: deadLettersTo("b") });
+    const b = componentSpec({ id: "b", type: "sink", onError: deadLettersTo("a") });
+    expect(() => checkSpec(spec(a, b), "p")).toThrow("the connections a → b → a form a cycle");
+    const itself = componentSpec({ id: "a", type: "processor" }, "a");
+    expect(() => checkSpec(spec(itself), "p")).toThrow("the connections a → a form a cycle");
+  });
+
+  it("is refused when the declared event types of an edge cannot meet", () => {
+    const source = componentSpec({ id: "a", type: "source", produces: ["x.v1"] });
+    const sink = componentSpec({ id: "b", type: "sink", consumes: ["y.v1"] }, "a");
+    expect(() => checkSpec(spec(source, sink), "p")).toThrow("a gives x.v1, but b takes only y.v1");
+  });
+});
