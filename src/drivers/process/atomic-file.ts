@@ -41,7 +41,7 @@ async function place(
     }
     await into(temporary);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw FlowctlError.wrap(error, {
       code: "process/state-not-written",
       kind: "unavailable",

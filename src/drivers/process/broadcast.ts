@@ -8,17 +8,17 @@ export interface Broadcast<T> {
   listen(signal: AbortSignal, since?: (value: T) => boolean): AsyncIterable<T>;
 }
 
-/** How many values of the past are kept for those who come late. */
-const REMEMBERED = 1_000;
-
-/** A broadcast whose listeners never hold up the sender: what they have not taken yet waits in memory. */
-export function createBroadcast<T>(): Broadcast<T> {
+/**
+ * A broadcast whose listeners never hold up the sender: what they have not taken yet waits in memory. The last
+ * `remembered` values are kept for those who come late.
+ */
+export function createBroadcast<T>(remembered = 0): Broadcast<T> {
   const past: T[] = [];
   const listeners = new Set<(value: T) => void>();
   return {
     emit(value) {
       past.push(value);
-      if (past.length > REMEMBERED) past.shift();
+      if (past.length > remembered) past.shift();
       for (const listener of listeners) listener(value);
     },
     listen(signal, since = () => false) {

@@ -81,13 +81,15 @@ interface Slot {
 }
 
 const ADOPTED_POLL_MS = 200;
+/** Events of the recent past, for listeners that looked before they began to listen. */
+const EVENTS_REMEMBERED = 1_000;
 
 export function createEngine(options: EngineOptions): Engine {
   const { paths, clock, log } = options;
   const slots = new Map<string, Slot>();
   const mutex = createKeyedMutex();
   const writes = createKeyedMutex();
-  const broadcast: Broadcast<DriverEvent> = createBroadcast();
+  const broadcast: Broadcast<DriverEvent> = createBroadcast(EVENTS_REMEMBERED);
   const never = new AbortController().signal;
 
   const save = async (slot: Slot, change: Partial<InstanceRecord>): Promise<void> => {

@@ -2,9 +2,10 @@ import { connect, type Socket } from "node:net";
 import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { DriverEvent, ProgressSink } from "../driver.ts";
+import { createBroadcast } from "./broadcast.ts";
 import {
+  onFrames,
   PROTOCOL_VERSION,
-  readFrames,
   type SupervisorHello,
   type SupervisorReply,
   type SupervisorRequest,
@@ -80,9 +81,9 @@ async function* converse(
   limit.addEventListener("abort", onAbort, { once: true });
   try {
     await connected(socket);
+    const replies = repliesOf(socket);
     writeFrame(socket, { ...body, v: PROTOCOL_VERSION });
-    for await (const frame of readFrames(socket)) {
-      const reply = frame as SupervisorReply;
+    for await (const reply of replies) {
       if (reply.type === "error") throw remoteError(reply.error);
       yield reply;
       if (reply.type === "done") return;
@@ -97,6 +98,20 @@ async function* converse(
     limit.removeEventListener("abort", onAbort);
     socket.destroy();
   }
+}
+
+/** Ends with the connection, however that ends. */
+function repliesOf(socket: Socket): AsyncIterable<SupervisorReply> {
+  const closed = new AbortController();
+  const replies = createBroadcast<SupervisorReply>();
+  const listening = replies.listen(closed.signal);
+  onFrames(
+    socket,
+    (frame) => replies.emit(frame as SupervisorReply),
+    () => socket.destroy(),
+  );
+  socket.once("close", () => closed.abort());
+  return listening;
 }
 
 function connected(socket: Socket): Promise<void> {

@@ -56,15 +56,22 @@ export function toWireError(error: unknown): WireError {
   return { code, kind, message, ...(fix === undefined ? {} : { fix }), ...(path === undefined ? {} : { path }) };
 }
 
-/** The JSON values that come over a connection, one a line. Ends with the connection; throws when it breaks. */
-export async function* readFrames(socket: Socket): AsyncGenerator<unknown> {
+/**
+ * Calls back with each JSON value that comes over a connection, one a line, in order; `onBroken` with what is none.
+ * The connection is read on whatever the callbacks do, so that its end is noticed.
+ */
+export function onFrames(socket: Socket, onFrame: (frame: unknown) => void, onBroken: (error: unknown) => void): void {
   let rest = "";
   socket.setEncoding("utf8");
-  for await (const chunk of socket as AsyncIterable<string>) {
+  socket.on("data", (chunk: string) => {
     const lines = (rest + chunk).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) if (line !== "") yield JSON.parse(line) as unknown;
-  }
+    try {
+      for (const line of lines) if (line !== "") onFrame(JSON.parse(line));
+    } catch (error) {
+      onBroken(error);
+    }
+  });
 }
 
 export function writeFrame(socket: Socket, frame: RequestFrame | SupervisorReply): void {

@@ -3,9 +3,9 @@ import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import {
+  onFrames,
   PROTOCOL_VERSION,
   type RequestFrame,
-  readFrames,
   type SupervisorReply,
   type SupervisorRequest,
   toWireError,
@@ -35,7 +35,7 @@ export async function serveSupervisor(path: string, handle: RequestHandler): Pro
   const server = createServer((socket) => {
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
-    void serveConnection(socket, handle);
+    serveConnection(socket, handle);
   });
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   rmSync(path, { force: true });
@@ -64,23 +64,28 @@ export async function serveSupervisor(path: string, handle: RequestHandler): Pro
   };
 }
 
-async function serveConnection(socket: Socket, handle: RequestHandler): Promise<void> {
+function serveConnection(socket: Socket, handle: RequestHandler): void {
   const gone = new AbortController();
   // The other side leaving is how it cancels; there is nobody to tell of an error.
   socket.on("error", () => undefined);
   socket.once("close", () => gone.abort());
   const reply = (frame: SupervisorReply): void => writeFrame(socket, frame);
-  try {
-    for await (const frame of readFrames(socket)) {
-      const result = await handle(checked(frame), reply, gone.signal);
-      reply({ type: "done", ...(result === undefined ? {} : { result }) });
-      break;
-    }
-  } catch (error) {
+  const fail = (error: unknown): void => {
     reply({ type: "error", error: toWireError(error) });
-  } finally {
     socket.end();
-  }
+  };
+  const answer = async (frame: unknown): Promise<void> => {
+    const result = await handle(checked(frame), reply, gone.signal);
+    reply({ type: "done", ...(result === undefined ? {} : { result }) });
+    socket.end();
+  };
+  let asked = false;
+  const onFrame = (frame: unknown): void => {
+    if (asked) return;
+    asked = true;
+    answer(frame).catch(fail);
+  };
+  onFrames(socket, onFrame, fail);
 }
 
 function checked(frame: unknown): SupervisorRequest {

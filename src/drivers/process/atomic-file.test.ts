@@ -1,0 +1,47 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createFileOnce, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
+
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "flowctl-atomic-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test("a file is replaced whole, for its owner only, and nothing else stays", async () => {
+  const path = join(folder, "deep", "file.json");
+  await writeFileAtomically(path, '{"n":1}');
+  await Promise.all([2, 3, 4, 5].map((n) => writeFileAtomically(path, JSON.stringify({ n }))));
+  expect([2, 3, 4, 5]).toContain(((await readJsonFile(path)) as { n: number }).n);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(statSync(join(folder, "deep")).mode & 0o777).toBe(0o700);
+  expect(readdirSync(join(folder, "deep"))).toEqual(["file.json"]);
+});
+
+test("of several that create a file at once, one does, and all find the same", async () => {
+  const path = join(folder, "key");
+  const found = await Promise.all(
+    ["a", "b", "c", "d"].map(async (content) => {
+      await createFileOnce(path, content);
+      return readFileSync(path, "utf8");
+    }),
+  );
+  expect(new Set(found).size).toBe(1);
+  expect(readdirSync(folder)).toEqual(["key"]);
+});
+
+test("what is not there, or not JSON, is undefined", async () => {
+  expect(await readJsonFile(join(folder, "none"))).toBeUndefined();
+  writeFileSync(join(folder, "broken"), '{"n":');
+  expect(await readJsonFile(join(folder, "broken"))).toBeUndefined();
+});
+
+test("a folder that cannot be made is an error that says what to do", async () => {
+  writeFileSync(join(folder, "file"), "");
+  await expect(writeFileAtomically(join(folder, "file", "x"), "")).rejects.toMatchObject({
+    code: "process/state-not-written",
+    fix: expect.stringContaining("FLOWCTL_HOME"),
+  });
+});
