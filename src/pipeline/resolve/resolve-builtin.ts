@@ -1,16 +1,15 @@
-import { stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
 import { messageOf } from "../../foundation/errors.ts";
 import type { BuiltinSpec, SettingProblem } from "../catalog.ts";
-import type { Component, HostPath } from "../pipeline.ts";
+import type { Component } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { structureIssues } from "../schema/issues.ts";
 import { reportStructure } from "../schema/report-structure.ts";
 import { retype } from "../source/interpolate-nodes.ts";
 import { placeInScalar } from "../source/place-in-scalar.ts";
 import { nodeAt, valuePlace } from "../source/source-node.ts";
+import { resolvePaths, withValue } from "./resolve-paths.ts";
 import type { Scope } from "./scope.ts";
-import { absolutePath, reportAt } from "./scope.ts";
+import { reportAt } from "./scope.ts";
 
 /**
  * Checks `with` of a built-in and completes the component: paths absolute, host folders known, event types as the
@@ -56,13 +55,31 @@ function settingsOf(
 
 function checkSettings(scope: Scope, at: KeyPath, component: Component, spec: BuiltinSpec): void {
   const result = spec.schema.safeParse(component.with);
-  if (!result.success) {
-    for (const issue of structureIssues(result.error.issues)) {
-      reportStructure(spec.schema, scope.root, at, issue, scope.problems);
-    }
+  if (result.success) {
+    checkFurther(scope, at, component, spec, result.data);
     return;
   }
-  for (const problem of settingProblems(spec, result.data)) {
+  const wrong = new Set<unknown>();
+  for (const issue of structureIssues(result.error.issues)) {
+    reportStructure(spec.schema, scope.root, at, issue, scope.problems);
+    const keys = issue.kind === "unknown-keys" && issue.path.length === 0 ? issue.keys : [issue.path[0]];
+    for (const key of keys) wrong.add(key);
+  }
+  // What is wrong is left out, so that the other settings can be checked in the same run.
+  const rest = Object.fromEntries(Object.entries(component.with).filter(([key]) => !wrong.has(key)));
+  const partial = spec.schema.safeParse(rest);
+  if (partial.success) checkFurther(scope, at, { ...component, with: rest }, spec, partial.data);
+}
+
+/** Checks that the schema cannot make. */
+function checkFurther(
+  scope: Scope,
+  at: KeyPath,
+  component: Component,
+  spec: BuiltinSpec,
+  settings: Record<string, unknown>,
+): void {
+  for (const problem of settingProblems(spec, settings)) {
     const where = [...at, ...problem.path];
     const node = nodeAt(scope.root, where);
     scope.problems.add(node === undefined ? valuePlace(scope.root, where) : placeInScalar(node, problem.offset), {
@@ -73,9 +90,9 @@ function checkSettings(scope: Scope, at: KeyPath, component: Component, spec: Bu
     });
   }
   const granted = new Set(component.secrets.map((secret) => secret.source));
-  for (const name of spec.secretsOf?.(result.data) ?? []) {
+  for (const name of spec.secretsOf?.(settings) ?? []) {
     if (granted.has(name) || scope.tainted([...at.slice(0, -1), "secrets"])) continue;
-    reportAt(scope, settingWith(at, component.with, name), {
+    reportAt(scope, [...at, ...(pathOfValue(component.with, name) ?? [])], {
       code: "pipeline/secret-not-granted",
       message: `The settings of \`${component.id}\` use the secret \`${name}\`, which it is not given`,
       fix: `Add \`secrets: [${name}]\` to \`${component.id}\`.`,
@@ -91,97 +108,15 @@ function settingProblems(spec: BuiltinSpec, settings: Record<string, unknown>): 
   }
 }
 
-function settingWith(at: KeyPath, settings: Readonly<Record<string, unknown>>, value: string): KeyPath {
-  const key = Object.keys(settings).find((name) => settings[name] === value);
-  return key === undefined ? at : [...at, key];
-}
-
-async function resolvePaths(
-  scope: Scope,
-  at: KeyPath,
-  settings: Readonly<Record<string, unknown>>,
-  spec: BuiltinSpec,
-): Promise<{ readonly settings: Readonly<Record<string, unknown>>; readonly hostPaths: readonly HostPath[] }> {
-  const hostPaths = new Map<string, HostPath>();
-  let result = settings;
-  for (const [dotted, access] of Object.entries(spec.paths)) {
-    const keys = dotted.split(".");
-    const value = valueAt(result, keys);
-    const many = Array.isArray(value);
-    const list: readonly unknown[] = many ? value : [value];
-    const absolutes: unknown[] = [];
-    for (const [index, item] of list.entries()) {
-      if (typeof item !== "string" || item === "") {
-        absolutes.push(item);
-        continue;
-      }
-      const where = many ? [...at, ...keys, index] : [...at, ...keys];
-      const absolute = absolutePath(scope, where, item);
-      absolutes.push(absolute);
-      const folder = await hostFolder(scope, where, absolute, access, settings.follow === true);
-      if (hostPaths.get(folder)?.access !== "write") hostPaths.set(folder, { path: folder, access });
-    }
-    if (value !== undefined) result = withValue(result, keys, many ? absolutes : absolutes[0]);
+/** Where in the settings a text stands. */
+function pathOfValue(settings: unknown, value: string): KeyPath | undefined {
+  if (settings === value) return [];
+  if (typeof settings !== "object" || settings === null) return undefined;
+  for (const [key, item] of Object.entries(settings)) {
+    const path = pathOfValue(item, value);
+    if (path !== undefined) return [Array.isArray(settings) ? Number(key) : key, ...path];
   }
-  return { settings: result, hostPaths: [...hostPaths.values()] };
-}
-
-/**
- * The folder to make available for a path. A path to read from that does not exist is an error, but for one that is
- * followed, since its reader waits for it.
- */
-async function hostFolder(
-  scope: Scope,
-  where: KeyPath,
-  path: string,
-  access: "read" | "write",
-  waits: boolean,
-): Promise<string> {
-  const pattern = path.search(/[*?]/);
-  if (pattern !== -1) return dirname(resolve(`${path.slice(0, pattern)}x`));
-  if (path.includes("\0")) return dirname(path);
-  const facts = await stat(path).catch(() => undefined);
-  if (facts?.isDirectory()) {
-    if (access === "read") return path;
-    reportAt(scope, where, {
-      code: "pipeline/path-is-folder",
-      message: `${path} is a folder, and a file has to be written there`,
-      fix: "Name a file in it.",
-    });
-  }
-  if (facts === undefined && access === "read") {
-    reportAt(scope, where, {
-      code: "pipeline/path-missing",
-      severity: waits ? "warning" : "error",
-      message: `${path} does not exist${waits ? " yet" : ""}`,
-      fix: "Correct the path; it is relative to the pipeline file.",
-    });
-  }
-  return dirname(path);
-}
-
-function valueAt(settings: unknown, keys: readonly string[]): unknown {
-  let value = settings;
-  for (const key of keys) {
-    value = isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
-  }
-  return value;
-}
-
-function withValue(
-  settings: Readonly<Record<string, unknown>>,
-  keys: readonly string[],
-  value: unknown,
-): Readonly<Record<string, unknown>> {
-  const [key, ...rest] = keys;
-  if (key === undefined) return settings;
-  const current = settings[key];
-  if (Array.isArray(current) && rest.length > 0) return settings;
-  return { ...settings, [key]: rest.length === 0 ? value : withValue(isRecord(current) ? current : {}, rest, value) };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return undefined;
 }
 
 function sentence(text: string): string {

@@ -42,7 +42,7 @@ const onError = z
         {
           action: onErrorAction.describe("What happens to an event that fails."),
           to: text("the id of a sink").optional().describe("The sink that dead letters go to."),
-          retries: wholeNumber(0, "a whole number").optional().describe("Attempts after the first."),
+          retries: wholeNumber(0, "a whole number of at least 0").optional().describe("Attempts after the first."),
           backoff: duration().optional().describe("First delay between attempts; it doubles. Default: 1s."),
         },
         "a mapping with `action`",

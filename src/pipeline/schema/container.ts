@@ -115,7 +115,9 @@ const healthcheck = block(
       .describe("The check: a command line for the shell, or `[CMD, …]`, `[CMD-SHELL, …]`, `[NONE]`."),
     interval: duration().optional().describe("Time between checks."),
     timeout: duration().optional().describe("Time after which a check has failed."),
-    retries: wholeNumber(0, "a whole number").optional().describe("Failures in a row that make it unhealthy."),
+    retries: wholeNumber(0, "a whole number of at least 0")
+      .optional()
+      .describe("Failures in a row that make it unhealthy."),
     start_period: duration().optional().describe("Time in which failures do not count."),
     start_interval: duration().optional().describe("Time between checks during the start period."),
     disable: flag().optional().describe("Switches the check of the image off."),

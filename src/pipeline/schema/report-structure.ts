@@ -128,6 +128,9 @@ function fixFor(path: KeyPath, value: unknown, expected: string): string {
   if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;
   if (typeof value === "string" && /^\d+$/.test(value) && expected.startsWith("a duration"))
     return `Add a unit: \`${key}: ${value}s\`.`;
+  if (typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) && /^a (?:whole )?number/.test(expected)) {
+    return `Write it without quotes: ${value}.`;
+  }
   if (!Array.isArray(value) && typeof value !== "object" && expected.startsWith("a list")) {
     return key === undefined
       ? "Write it as a list."
