@@ -90,6 +90,8 @@ describe("the file sink", () => {
       // The journal is named after the file's path: give it the name it would have there.
       await moveJournal(bench);
       await truncate(bench.path, cut);
+      // Stopped once more before anything is written: what was cut off stays unknown.
+      await bench.write([], { durable: false });
       await bench.write([events(3, 8)], { durable: false });
       expect(await bench.text(), `cut at ${cut}`).toBe(lines(1, 8));
     }
@@ -118,6 +120,17 @@ describe("the file sink", () => {
     await appendFile(bench.path, "a note\n");
     await bench.write([events(3, 3)]);
     expect(await bench.text()).toBe(`${lines(1, 2)}a note\n${lines(3, 3)}`);
+  });
+
+  it("never cuts off what others appended in the place of a batch that was not written", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    await bench.write([events(1, 2), events(3, 4)]);
+    await truncate(bench.path, Buffer.byteLength(lines(1, 2)));
+    const note = "a note that is longer than the batch would have been\n";
+    await appendFile(bench.path, note);
+    await bench.write([events(3, 4)]);
+    expect(await bench.text()).toBe(lines(1, 2) + note + lines(3, 4));
   });
 
   it("goes on in a new file when the old one was taken away", async () => {

@@ -136,6 +136,18 @@ describe("the file source", () => {
     expect(await runSource(source, { config: { path }, signal: stop.signal, onEmit })).toHaveLength(2);
   });
 
+  it("counts lines from the start of the file after it was resumed, too", async () => {
+    for (const [format, content, line] of [
+      ["csv", 'a\n"1\n1"\n2\n\n3,3\n', 6],
+      ["jsonl", "1\n\n2\n?\n", 4],
+    ] as const) {
+      const [first, second] = await emitted(content.replace(/3,3|\?/, "4"), { format });
+      for (const position of [undefined, first?.position, second?.position]) {
+        await expect(emitted(content, { format }, position)).rejects.toMatchObject({ position: { line } });
+      }
+    }
+  });
+
   it("resumed after any event, emits exactly the rest, under the same ids", async () => {
     const cell = fc.constantFrom("1", "x", "", '"q,\r\n""é"""', "-2.5", "Zoë");
     const breaks = fc.constantFrom("\n", "\r\n");

@@ -30,11 +30,6 @@ export class LineSplitter {
     this.#maxBytes = options.maxBytes;
   }
 
-  /** Offset of the start of the line that is not finished yet. */
-  get pending(): { readonly bytes: number } {
-    return { bytes: this.#held };
-  }
-
   /** The lines that this piece finishes. They may share its memory. */
   *push(piece: Uint8Array): Generator<Line, void, void> {
     let start = 0;
