@@ -25,6 +25,8 @@ export type ResourceSpec = NetworkSpec | VolumeSpec | ContainerSpec;
 
 /** How long another flowctl may take between making a container and starting it, before what it left counts as dead. */
 const HALF_MADE_MS = 5_000;
+/** How long a name may be taken by what cannot be seen, in milliseconds. */
+const PATIENCE_MS = 15_000;
 
 /** Carries out one change; see `Driver.apply`. */
 export async function applyChange(
@@ -163,14 +165,8 @@ async function makeContainer(
   const { signal } = context;
   for (const folder of spec.hostFolders) await makeHostFolder(engine, folder);
   const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels } };
-  let id: string;
-  try {
-    id = await createContainer(engine, spec.name, body, spec.networks, signal);
-  } catch (error) {
-    if (!hasCode(error, "docker/conflict")) throw missingPart(error, spec);
-    if (await settleConflict(engine, spec, resource, context, error)) return;
-    id = await createContainer(engine, spec.name, body, spec.networks, signal);
-  }
+  const id = await createOrFind(engine, spec, body, resource, context);
+  if (id === undefined) return;
   try {
     await deliverFiles(engine, id, spec, context);
     await startContainer(engine, id, signal);
@@ -182,35 +178,59 @@ async function makeContainer(
 }
 
 /**
- * The name is taken. True when what has it is the wanted container and runs now; false when it was a dead remainder and
- * is gone. Throws when it is somebody else's.
+ * Makes the container and returns its id; undefined when another flowctl has made the very same one and it runs. A dead
+ * remainder that has the name is removed. Throws when the name is somebody else's.
  */
+async function createOrFind(
+  engine: Engine,
+  spec: ContainerSpec,
+  body: ContainerSpec["body"],
+  resource: DesiredResource,
+  context: ApplyContext,
+): Promise<string | undefined> {
+  const { signal } = context;
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await createContainer(engine, spec.name, body, spec.networks, signal);
+    } catch (error) {
+      if (!hasCode(error, "docker/conflict")) throw missingPart(error, spec);
+      const settled = await settleConflict(engine, spec, resource, context, error);
+      if (settled === "runs") return undefined;
+      if (settled === "unclear" && Date.now() > deadline) throw error;
+      // The engine gives a name away before the container can be seen.
+      if (settled === "unclear") await pause(100, signal);
+    }
+  }
+}
+
+/** Looks at what has the wanted name; see `createOrFind`. */
 async function settleConflict(
   engine: Engine,
   spec: ContainerSpec,
   resource: DesiredResource,
   { pipeline, signal }: ApplyContext,
   conflict: unknown,
-): Promise<boolean> {
-  for (let waited = 0; ; waited += 100) {
-    const detail = await inspectContainer(engine, spec.name, signal);
-    if (detail === undefined) return false;
-    const there = readLabels(detail.Config.Labels);
-    if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("container", spec.name, conflict);
-    const state = containerState(detail);
-    if (there.hash === resource.hash && state.status !== "created") {
-      if (state.status === "exited") await startContainer(engine, detail.Id, signal);
-      return true;
-    }
-    if (state.status !== "created" || waited >= HALF_MADE_MS || age(detail.Created) > HALF_MADE_MS) {
-      await stopContainer(engine, detail.Id, false, signal);
-      await removeContainer(engine, detail.Id, signal);
-      return false;
-    }
-    await delay(100, undefined, { signal }).catch(() => {
-      throw cancelled(signal);
-    });
+): Promise<"runs" | "removed" | "unclear"> {
+  const detail = await inspectContainer(engine, spec.name, signal);
+  if (detail === undefined) return "unclear";
+  const there = readLabels(detail.Config.Labels);
+  if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("container", spec.name, conflict);
+  const { status } = containerState(detail);
+  if (status === "created" && age(detail.Created) < HALF_MADE_MS) return "unclear";
+  if (there.hash === resource.hash && status !== "created") {
+    if (status === "exited") await startContainer(engine, detail.Id, signal);
+    return "runs";
   }
+  await stopContainer(engine, detail.Id, false, signal);
+  await removeContainer(engine, detail.Id, signal);
+  return "removed";
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {
+    throw cancelled(signal);
+  });
 }
 
 function age(created: string): number {
