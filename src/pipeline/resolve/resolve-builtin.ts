@@ -25,7 +25,7 @@ export async function resolveBuiltin(
   const at = [...path, "with"];
   const written = settingsOf(scope, at, component, spec);
   if (!scope.tainted(at)) checkSettings(scope, at, { ...component, with: written }, spec);
-  const { settings, hostPaths } = await resolvePaths(scope, at, written, spec);
+  const { settings, hostPaths } = await resolvePaths(scope, at, { ...component, with: written }, spec);
   return {
     ...component,
     with: settings,

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { BuiltinSpec } from "../catalog.ts";
-import type { HostPath } from "../pipeline.ts";
+import type { Component, HostPath } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { Scope } from "./scope.ts";
 import { absolutePath, reportAt } from "./scope.ts";
@@ -10,11 +10,11 @@ import { absolutePath, reportAt } from "./scope.ts";
 export async function resolvePaths(
   scope: Scope,
   at: KeyPath,
-  settings: Readonly<Record<string, unknown>>,
+  component: Component,
   spec: BuiltinSpec,
 ): Promise<{ readonly settings: Readonly<Record<string, unknown>>; readonly hostPaths: readonly HostPath[] }> {
   const hostPaths = new Map<string, HostPath>();
-  let result = settings;
+  let result = component.with;
   for (const [dotted, access] of Object.entries(spec.paths)) {
     const keys = dotted.split(".");
     const value = valueAt(result, keys);
@@ -29,12 +29,23 @@ export async function resolvePaths(
       const where = many ? [...at, ...keys, index] : [...at, ...keys];
       const absolute = absolutePath(scope, where, item);
       absolutes.push(absolute);
-      const folder = await hostFolder(scope, where, absolute, access, settings.follow === true);
+      if (access === "write") lintSharing(scope, where, item, component);
+      const folder = await hostFolder(scope, where, absolute, access, component.with.follow === true);
       if (hostPaths.get(folder)?.access !== "write") hostPaths.set(folder, { path: folder, access });
     }
     if (value !== undefined) result = withValue(result, keys, many ? absolutes : absolutes[0]);
   }
   return { settings: result, hostPaths: [...hostPaths.values()] };
+}
+
+/** Instances that write to one file would write over each other; `{instance}` in its path gives each its own. */
+function lintSharing(scope: Scope, where: KeyPath, path: string, component: Component): void {
+  if (component.replicas === 1 || path.includes("{instance}")) return;
+  reportAt(scope, where, {
+    code: "pipeline/shared-output",
+    message: `The ${component.replicas} instances of \`${component.id}\` would all write to ${path}`,
+    fix: "Put `{instance}` into the path, such as `./out/{instance}.jsonl`, or run one instance.",
+  });
 }
 
 /**
@@ -48,7 +59,7 @@ async function hostFolder(
   access: "read" | "write",
   waits: boolean,
 ): Promise<string> {
-  const pattern = path.search(/[*?]/);
+  const pattern = path.search(/[*?{]/);
   if (pattern !== -1) return dirname(resolve(`${path.slice(0, pattern)}x`));
   if (path.includes("\0")) return dirname(path);
   const facts = await stat(path).catch(() => undefined);
