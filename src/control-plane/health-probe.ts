@@ -20,12 +20,19 @@ export function createHttpHealthProbe(timeoutMs: number): { readonly probe: Heal
   const agent = new Agent({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1, timeout: 60_000 });
   return {
     probe: async (endpoint, signal) => {
-      const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      // One controller a poll: linked signals of a signal that lives as long as the instance would pile up.
+      const limit = new AbortController();
+      const end = (): void => limit.abort();
+      const timer = setTimeout(end, timeoutMs);
+      signal.addEventListener("abort", end, { once: true });
       try {
-        return await ask(agent, endpoint, limit);
+        return await ask(agent, endpoint, limit.signal);
       } catch (error) {
-        const detail = limit.aborted ? `no answer within ${timeoutMs} ms` : messageOf(error);
+        const detail = limit.signal.aborted ? `no answer within ${timeoutMs} ms` : messageOf(error);
         return { result: "failing", detail: `/health at ${endpoint}: ${detail}` };
+      } finally {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
       }
     },
     close: () => agent.destroy(),

@@ -2,7 +2,7 @@ import type { ComponentRecord, PipelineRecord, PipelineSpec, PipelineState, Topo
 import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { InstanceTable } from "./instance-table.ts";
 import { componentStateOf } from "./pipeline-state.ts";
-import { connectionsOf, type TopologyInstance, topologyOf } from "./topology.ts";
+import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
 
 /** The pipeline as it is kept. Plain JSON. Times are Unix milliseconds. */
 export interface PipelineData {
@@ -45,11 +45,16 @@ export function componentRecordsOf(
   }));
 }
 
-/** What surrounds component `id`; undefined when the spec has no such component. */
-export function topologyRecordOf(spec: PipelineSpec, id: string, instances: InstanceTable): Topology | undefined {
-  const component = spec.components.find((other) => other.id === id);
-  if (component === undefined) return undefined;
-  return topologyOf(spec, component, (componentId) => instances.of(componentId).map(topologyInstance));
+/** The topology of one component's instances as of now. */
+export function topologyRecordOf(surroundings: Surroundings, instances: InstanceTable): Topology {
+  return topologyOf(surroundings, (componentId) => instances.of(componentId).map(topologyInstance));
+}
+
+/** Whether those below see a difference between two entries of one instance. */
+export function looksDifferent(before: InstanceEntry | undefined, after: InstanceEntry): boolean {
+  if (before === undefined) return true;
+  const [was, is] = [topologyInstance(before), topologyInstance(after)];
+  return was.address !== is.address || was.completed !== is.completed;
 }
 
 function topologyInstance({ data }: InstanceEntry): TopologyInstance {

@@ -90,13 +90,14 @@ async function* watchTopology(
   reference: InstanceReference,
   signal: AbortSignal,
 ): AsyncGenerator<{ readonly topology: TopologyMessage }> {
+  const changes = registry.topologyChanges(reference.componentId);
   let last = "";
   for (;;) {
-    const seen = registry.changes.version;
+    const seen = changes.version;
     const topology = encodeTopology(registry.topology(reference));
     const text = JSON.stringify(topology);
     if (text !== last) yield { topology };
     last = text;
-    await registry.changes.changed(seen, signal);
+    await changes.changed(seen, signal);
   }
 }

@@ -28,7 +28,13 @@ import {
 } from "./instance.ts";
 import { InstanceTable, instanceNumber } from "./instance-table.ts";
 import { pipelineStateOf } from "./pipeline-state.ts";
-import { componentRecordsOf, type PipelineData, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
+import {
+  componentRecordsOf,
+  looksDifferent,
+  type PipelineData,
+  pipelineRecordOf,
+  topologyRecordOf,
+} from "./records-view.ts";
 import {
   noAddress,
   noPipeline,
@@ -40,6 +46,7 @@ import {
 } from "./registry-errors.ts";
 import { checkSpec } from "./spec-check.ts";
 import { type InstanceState, moveInstance, movePipeline, reasonOf } from "./states.ts";
+import { type Surroundings, surroundingsOf } from "./topology.ts";
 
 /** Where the registry tells what has changed. Called synchronously, in order; must not throw. */
 export interface RegistryJournal {
@@ -64,10 +71,13 @@ export interface RegistryOptions {
  * throws a FlowctlError `registry/…`.
  */
 export class Registry {
-  /** Tells that anything of the records or topologies has changed; heartbeats and metrics alone do not count. */
+  /** Tells that anything of the records has changed; heartbeats and metrics alone do not count. */
   readonly changes = new ChangeNotifier();
   readonly #options: RegistryOptions;
   readonly #instances = new InstanceTable();
+  /** By component id: that its topology has changed. */
+  readonly #topologyChanges = new Map<string, ChangeNotifier>();
+  #surroundings: ReadonlyMap<string, Surroundings>;
   #pipeline: PipelineData;
 
   constructor(options: RegistryOptions) {
@@ -75,6 +85,7 @@ export class Registry {
     const now = options.clock.now();
     const kept = options.restored.pipeline ?? { state: "starting", reason: "", startedAt: now };
     this.#pipeline = isOver(kept) ? kept : { ...kept, state: "starting" };
+    this.#surroundings = kept.spec === undefined ? new Map() : surroundingsOf(kept.spec);
     for (const data of options.restored.instances) this.#instances.set(restoredInstance(data, now));
     this.#refreshPipeline();
   }
@@ -86,6 +97,8 @@ export class Registry {
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(spec)) return false;
     const startedAt = before === undefined ? this.#now() : this.#pipeline.startedAt;
     this.#pipeline = { ...this.#pipeline, spec, startedAt };
+    this.#surroundings = surroundingsOf(spec);
+    for (const changes of this.#topologyChanges.values()) changes.notify();
     this.#options.journal.pipelineChanged(this.#pipeline);
     this.#event({ type: "pipeline.applied", message: `${spec.name} with ${spec.components.length} components` });
     for (const { data } of this.#instances.all()) this.#removeIfSurplus(data);
@@ -262,9 +275,18 @@ export class Registry {
   /** The surroundings of a component's instances. Throws when the pipeline has no such component. */
   topology(reference: InstanceReference): Topology {
     this.#componentSpec(reference);
-    const topology = topologyRecordOf(this.#spec(), reference.componentId, this.#instances);
-    if (topology === undefined) throw unknownComponent(reference.componentId, this.#options.pipeline);
-    return topology;
+    const surroundings = this.#surroundings.get(reference.componentId);
+    if (surroundings === undefined) throw unknownComponent(reference.componentId, this.#options.pipeline);
+    return topologyRecordOf(surroundings, this.#instances);
+  }
+
+  /** Tells that a component's topology may have changed. */
+  topologyChanges(componentId: string): ChangeNotifier {
+    const known = this.#topologyChanges.get(componentId);
+    if (known !== undefined) return known;
+    const changes = new ChangeNotifier();
+    this.#topologyChanges.set(componentId, changes);
+    return changes;
   }
 
   #now(): number {
@@ -288,12 +310,21 @@ export class Registry {
   }
 
   #put(entry: InstanceEntry): void {
+    const { componentId, id } = entry.data;
+    const before = this.#instances.get(componentId, id);
     this.#instances.set(entry);
     this.#options.journal.instanceChanged(entry.data);
+    if (looksDifferent(before, entry)) this.#tellBelow(componentId);
   }
 
   #remove({ componentId, id }: InstanceData): void {
-    if (this.#instances.delete(componentId, id)) this.#options.journal.instanceRemoved(componentId, id);
+    if (!this.#instances.delete(componentId, id)) return;
+    this.#options.journal.instanceRemoved(componentId, id);
+    this.#tellBelow(componentId);
+  }
+
+  #tellBelow(componentId: string): void {
+    for (const { to } of this.#surroundings.get(componentId)?.below ?? []) this.#topologyChanges.get(to.id)?.notify();
   }
 
   /** Instances that the pipeline does not ask for any more go once they have stopped. */

@@ -45,14 +45,40 @@ export function edgesOf(spec: PipelineSpec): readonly Edge[] {
   return edges;
 }
 
-/** Whom an instance of `component` dials, and whose acknowledgements it waits for. */
-export function topologyOf(spec: PipelineSpec, component: ComponentSpec, instancesOf: InstancesOf): Topology {
+/** What of a component's topology only a changed pipeline changes. */
+export interface Surroundings {
+  readonly component: ComponentSpec;
+  readonly above: readonly Edge[];
+  readonly below: readonly Edge[];
+  readonly slack: Slack;
+}
+
+/** The surroundings of every component, by its id. */
+export function surroundingsOf(spec: PipelineSpec): ReadonlyMap<string, Surroundings> {
   const edges = edgesOf(spec);
+  const above = groupBy(edges, (edge) => edge.to.id);
+  const below = groupBy(edges, (edge) => edge.from.id);
+  const slacks = new Map<string, Slack>();
+  return new Map(
+    spec.components.map((component) => [
+      component.id,
+      {
+        component,
+        above: above.get(component.id) ?? [],
+        below: below.get(component.id) ?? [],
+        slack: slackBelow(component.id, below, slacks),
+      },
+    ]),
+  );
+}
+
+/** Whom an instance of the component dials, and whose acknowledgements it waits for. */
+export function topologyOf(surroundings: Surroundings, instancesOf: InstancesOf): Topology {
   return {
-    upstreams: edges.filter((edge) => edge.to.id === component.id).map((edge) => upstreamOf(edge, instancesOf)),
-    downstreams: edges.filter((edge) => edge.from.id === component.id).map(downstreamOf),
-    onError: component.onError,
-    slack: slackBelow(component, edges),
+    upstreams: surroundings.above.map((edge) => upstreamOf(edge, instancesOf)),
+    downstreams: surroundings.below.map(downstreamOf),
+    onError: surroundings.component.onError,
+    slack: surroundings.slack,
   };
 }
 
@@ -63,17 +89,21 @@ const usualEventBytes = 1024;
  * What buffers in memory below a component may hold, along the path that holds the most: so much more may be in flight at
  * the component, since nothing that is in them is acknowledged. A buffer on disk acknowledges, and adds nothing.
  */
-function slackBelow(component: ComponentSpec, edges: readonly Edge[]): Slack {
+function slackBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Slack>): Slack {
+  const before = known.get(id);
+  if (before !== undefined) return before;
   let events = 0;
   let bytes = 0;
-  for (const edge of edges) {
-    if (edge.from.id !== component.id || edge.buffer?.type === "disk") continue;
-    const below = slackBelow(edge.to, edges);
+  for (const edge of below.get(id) ?? []) {
+    if (edge.buffer?.type === "disk") continue;
+    const further = slackBelow(edge.to.id, below, known);
     const { maxEvents = 0, maxBytes = 0 } = edge.buffer ?? {};
-    events = Math.max(events, below.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));
-    bytes = Math.max(bytes, below.bytes + (maxBytes > 0 ? maxBytes : maxEvents * usualEventBytes));
+    events = Math.max(events, further.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));
+    bytes = Math.max(bytes, further.bytes + (maxBytes > 0 ? maxBytes : maxEvents * usualEventBytes));
   }
-  return { events, bytes };
+  const slack = { events, bytes };
+  known.set(id, slack);
+  return slack;
 }
 
 /** Component id → the ids above and below it, dead-letter edges included. */
@@ -115,4 +145,10 @@ function downstreamOf(edge: Edge): Downstream {
 
 function unique(values: readonly string[]): readonly string[] {
   return [...new Set(values)];
+}
+
+function groupBy(edges: readonly Edge[], key: (edge: Edge) => string): ReadonlyMap<string, readonly Edge[]> {
+  const groups = new Map<string, Edge[]>();
+  for (const edge of edges) groups.set(key(edge), [...(groups.get(key(edge)) ?? []), edge]);
+  return groups;
 }
