@@ -44,10 +44,20 @@ export interface CommandText {
   readonly exitCodes?: readonly ExitCode[];
 }
 
+/** A command that knows the text it was described with. */
+export class DescribedCommand extends Command {
+  readonly text: CommandText;
+
+  constructor(name: string, text: CommandText) {
+    super(name);
+    this.text = text;
+  }
+}
+
 /** A command without options, with its help. */
 export function describe(text: CommandText): Command {
-  const [name, ...args] = text.usage.split(" ");
-  const command = new Command(name).summary(text.summary);
+  const [name = "", ...args] = text.usage.split(" ");
+  const command = new DescribedCommand(name, text).summary(text.summary);
   command.description(text.description === undefined ? text.summary : `${text.summary}.\n\n${text.description}`);
   if (args.length > 0) command.arguments(args.join(" "));
   const width = Math.max(...text.examples.map(([line]) => line.length));

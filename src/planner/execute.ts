@@ -11,8 +11,10 @@ export interface ExecuteOptions {
   /** Needed when the plan creates or replaces something. */
   readonly deployment?: ApplyContext["deployment"];
   readonly clock: Clock;
-  /** Ends the execution: no further step begins, running ones get the signal too. */
+  /** Ends the execution: no further step begins, and nothing is waited for. */
   readonly signal: AbortSignal;
+  /** Ends the steps that run, too; `signal` unless given. Given apart, an interrupted plan leaves nothing half-made. */
+  readonly hurry?: AbortSignal;
   readonly progress: ProgressSink;
   /** End instances at once instead of within their grace period. */
   readonly force?: boolean;
@@ -89,7 +91,7 @@ async function perform(
     options.progress({ subject, status: "working", text: PRESENT[change.action] });
     await options.driver.apply(change, {
       pipeline: plan.pipeline,
-      signal: options.signal,
+      signal: options.hurry ?? options.signal,
       progress: options.progress,
       ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
       ...(options.force === undefined ? {} : { force: options.force }),

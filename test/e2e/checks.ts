@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { type Ended, runProgram } from "./run-program.ts";
@@ -31,6 +31,8 @@ export interface Running {
   readonly child: ChildProcess;
   /** All it said so far on both streams. */
   said(): string;
+  /** Resolves once what it said matches; fails with all it said when it does not within 60 s, or ended before. */
+  until(pattern: RegExp): Promise<void>;
   readonly ended: Promise<Ended>;
 }
 
@@ -111,9 +113,20 @@ export class Scenario implements AsyncDisposable {
       stderr += text;
     });
     const ended = new Promise<Ended>((done) => {
-      child.once("close", (code, signal) => done({ code: code ?? (signal === "SIGKILL" ? 137 : 143), stdout, stderr }));
+      child.once("close", (code, signal) =>
+        done({ code: code ?? 128 + constants.signals[signal ?? "SIGKILL"], stdout, stderr }),
+      );
     });
-    const running = { child, said: () => stdout + stderr, ended };
+    const said = (): string => stdout + stderr;
+    const until = async (pattern: RegExp): Promise<void> => {
+      const end = Date.now() + 60_000;
+      while (!pattern.test(said())) {
+        const over = child.exitCode !== null || child.signalCode !== null;
+        if (over || Date.now() > end) throw new Error(`flowctl ${args.join(" ")} never said ${pattern}:\n${said()}`);
+        await new Promise((wake) => setTimeout(wake, 20));
+      }
+    };
+    const running = { child, said, until, ended };
     this.#running.push(running);
     return running;
   }

@@ -144,7 +144,7 @@ sinks:
     await using scenario = await Scenario.on(driver, endless());
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const follow = scenario.start("logs", "-f");
-    await eventually("a log line", () => follow.said().includes("│"));
+    await follow.until(/│/);
     follow.child.stdout?.destroy();
     await scenario.succeed("restart", "some");
     const { code, stderr } = await follow.ended;

@@ -87,6 +87,7 @@ export async function prepareUp(
       deployment,
       clock: deps.clock,
       signal: until,
+      hurry: deps.interrupts.second,
       progress: sink,
       beforeStep: async ({ change }) => {
         if (resourceOf(change).kind === "component" && change.action !== "remove") await tellTopology();

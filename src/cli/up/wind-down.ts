@@ -3,7 +3,7 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
 import { executePlan } from "../../planner/execute.ts";
-import type { Plan } from "../../planner/plan.ts";
+import { isEmpty, type Plan } from "../../planner/plan.ts";
 import { planDown, planStop } from "../../planner/plan-lifecycle.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CliDependencies } from "../dependencies.ts";
@@ -45,10 +45,18 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
     }
   }
   options.onHurry();
-  const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
-  await executePlan(rest, { ...base, signal: never, force: true });
+  // What an interrupted step was just making may come into being a moment later.
+  for (let quiet = 0; quiet < 2; ) {
+    const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
+    await executePlan(rest, { ...base, signal: never, force: true });
+    quiet = isEmpty(rest) ? quiet + 1 : 0;
+    if (quiet < 2) await options.clock.sleep(LATECOMERS);
+  }
   return plan;
 }
+
+/** Between two looks for what comes into being late, in milliseconds. */
+const LATECOMERS = 150;
 
 function planFor(observed: readonly ObservedResource[], options: WindDownOptions): Plan {
   const { pipeline, depths, volumes, select } = options;

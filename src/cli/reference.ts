@@ -1,0 +1,111 @@
+import type { Command } from "commander";
+import { type Cli, DescribedCommand } from "./command.ts";
+import { describeExitCodes } from "./exit-codes.ts";
+import { buildProgram } from "./program.ts";
+
+/** The reference of the command line as Markdown, made from the commands themselves. Runs nothing. */
+export function cliReference(): string {
+  const program = buildProgram({ deps: nowhere(), finish: () => undefined });
+  const commands = program.commands.filter((command) => command.name() !== "help");
+  const parts = [
+    "# Command line",
+    "<!-- Made by scripts/generate-cli-docs.ts from the commands; do not edit. -->",
+    "Flags beat `FLOWCTL_*` variables, which beat the config file, which beats defaults. Results go to standard output, everything said about them to standard error. `--json` makes results one JSON document and errors one JSON object on standard error; `NO_COLOR` and `--quiet` do what their names say.",
+    table(
+      ["command", "what it does"],
+      commands.map((command) => [`[\`${command.name()}\`](#flowctl-${command.name()})`, command.summary()]),
+    ),
+    "## Which pipeline",
+    "A command is about, in this order: the pipeline named by its argument or `-p`; the files given with `-f` or as arguments; the `flowctl.yaml`, `flowctl.yml`, `pipeline.yaml` or `pipeline.yml` in the working directory or the nearest folder above it; the only pipeline there is on this machine. Commands about what runs ask every driver that answers, so they work without the file, too.",
+    "## Exit codes",
+    ["```", ...describeExitCodes(), "```"].join("\n"),
+    "## Variables",
+    table(["variable", "stands for"], VARIABLES),
+    "## Config file",
+    "`$FLOWCTL_CONFIG_FILE`, else `flowctl/config.yaml` in `$XDG_CONFIG_HOME` or `~/.config`. All keys may be left out:",
+    [
+      "```yaml",
+      "driver: docker            # docker, process, kubernetes",
+      "profiles: [dev]",
+      "log_level: info           # debug, info, warn, error",
+      "persistence: leveldb      # leveldb, memory",
+      "progress: auto            # auto, tty, plain, json, quiet",
+      "quiet: false",
+      "```",
+    ].join("\n"),
+    ...commands.flatMap((command) => section(command, "flowctl", 2)),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+const VARIABLES: readonly (readonly string[])[] = [
+  ["`FLOWCTL_DRIVER`", "`--driver`"],
+  ["`FLOWCTL_FILE`", "`-f`; several are separated by `:`"],
+  ["`FLOWCTL_PROJECT_NAME`", "`-p`"],
+  ["`FLOWCTL_ENV_FILE`", "`--env-file`"],
+  ["`FLOWCTL_PROFILES`", "`--profile`; several are separated by `,`"],
+  ["`FLOWCTL_LOG_LEVEL`", "`--log-level`"],
+  ["`FLOWCTL_PERSISTENCE`", "`memory` for `--no-persistence`, or `leveldb`"],
+  ["`FLOWCTL_PROGRESS`", "`--progress`"],
+  ["`FLOWCTL_JSON`, `FLOWCTL_QUIET`", "`1` for `--json`, `--quiet`"],
+  ["`FLOWCTL_CONFIG_FILE`", "path of the config file"],
+  ["`FLOWCTL_HOME`", "where the process driver keeps its things"],
+  ["`FLOWCTL_IMAGE`", "the image that built-ins and the control plane run from on Docker"],
+  ["`FLOWCTL_DEBUG`", "`1`: show errors with their stacks"],
+  ["`NO_COLOR`, `FORCE_COLOR`", "no colour, colour also where the output is no terminal"],
+];
+
+function section(command: Command, parent: string, depth: number): readonly string[] {
+  const name = `${parent} ${command.name()}`;
+  const text = command instanceof DescribedCommand ? command.text : undefined;
+  const help = command.createHelp();
+  const parts = [`${"#".repeat(depth)} ${name}`, `${text?.summary ?? command.summary()}.`];
+  if (text?.description !== undefined) parts.push(text.description);
+  const usage = command.usage() === "" ? "" : ` ${command.usage()}`;
+  parts.push(["```", `${name}${usage}`, "```"].join("\n"));
+  const args = help.visibleArguments(command).filter(({ description }) => description !== "");
+  const options = help.visibleOptions(command).filter(({ long }) => long !== "--help");
+  const rows = [
+    ...args.map((argument) => [`\`${help.argumentTerm(argument)}\``, help.argumentDescription(argument)]),
+    ...options.map((option) => [`\`${help.optionTerm(option)}\``, help.optionDescription(option)]),
+  ];
+  if (rows.length > 0) parts.push(table(["option", "meaning"], rows));
+  if (text !== undefined) {
+    const width = Math.max(...text.examples.map(([line]) => line.length));
+    const lines = text.examples.map(([line, what]) => `${line.padEnd(width)}  # ${what}`);
+    parts.push(["```sh", ...lines, "```"].join("\n"));
+  }
+  const children = command.commands.filter((child) => child.name() !== "help");
+  return [...parts, ...children.flatMap((child) => section(child, name, depth + 1))];
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  return [line(head), `|${head.map(() => "---").join("|")}|`, ...rows.map(line)].join("\n");
+}
+
+/** Dependencies of a command line that is only looked at. */
+function nowhere(): Cli["deps"] {
+  const { stdout, stderr } = process;
+  const never = new AbortController().signal;
+  const refuse = (): never => {
+    throw new Error("the reference runs no command");
+  };
+  return {
+    version: "",
+    env: {},
+    cwd: "/",
+    stdout,
+    stderr,
+    clock: { now: () => 0, sleep: refuse },
+    interrupts: { first: never, second: never, answerSecond: refuse },
+    driverNames: [],
+    driver: refuse,
+    connect: refuse,
+    catalog: refuse,
+    readStdin: refuse,
+    runBuiltin: refuse,
+    packageRoot: "/",
+  };
+}

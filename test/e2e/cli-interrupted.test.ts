@@ -1,0 +1,102 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { buildProgram, eventually, Scenario } from "./checks.ts";
+import { driversUnderTest } from "./drivers-under-test.ts";
+
+const ENDLESS = `
+sources:
+  numbers: { uses: generator, with: { rate: 50 } }
+sinks:
+  archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } }
+`;
+
+/** Moments in the life of `flowctl up`, by what it has said. */
+const MOMENTS = [
+  ["before it says anything", /^/],
+  ["when it has chosen the driver", / on (process|docker) \(/],
+  ["while the control plane is made", /control-plane\/1 Creating/],
+  ["while components are made", /component\/\S+ Creating/],
+  ["when it runs", /archive-1 +│ .*started/],
+] as const;
+
+beforeAll(buildProgram);
+
+describe.each(driversUnderTest())("on %s", (driver) => {
+  it.each(MOMENTS)("Ctrl-C %s stops it, and down then leaves nothing", async (_moment, said) => {
+    await using scenario = await Scenario.on(driver, ENDLESS);
+    const up = scenario.start("up");
+    await up.until(said);
+    up.child.kill("SIGINT");
+    const { code, stderr } = await up.ended;
+    expect(code, stderr).toBe(130);
+    const running = (await scenario.instances()).filter(({ type }) => type !== "control-plane");
+    expect(running.filter(({ state }) => !/^(stopped|created|completed|exited.*)$/.test(state))).toEqual([]);
+    const down = await scenario.flowctl("down", scenario.name, "-v");
+    expect([0, 5], down.stderr).toContain(down.code);
+    expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+
+  it.each(MOMENTS)("kill -9 %s leaves only what down can remove", async (_moment, said) => {
+    await using scenario = await Scenario.on(driver, ENDLESS);
+    const up = scenario.start("up");
+    await up.until(said);
+    up.child.kill("SIGKILL");
+    await up.ended;
+    const down = await scenario.flowctl("down", scenario.name, "-v");
+    expect([0, 5], down.stderr).toContain(down.code);
+    await eventually("nothing left", async () => (await scenario.leftovers()).length === 0, 10_000);
+    scenario.passed();
+  });
+
+  it("is completed by the next up after a kill -9 in the middle", async () => {
+    await using scenario = await Scenario.on(driver, ENDLESS);
+    const up = scenario.start("up");
+    await up.until(/Creating/);
+    up.child.kill("SIGKILL");
+    await up.ended;
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    await eventually("events at the sink", async () => (await scenario.lines("out/numbers.jsonl")).length > 0);
+    scenario.passed();
+  });
+
+  it("stops gracefully at the first Ctrl-C: everything that was sent is written, once", async () => {
+    await using scenario = await Scenario.on(driver, ENDLESS);
+    const up = scenario.start("up");
+    await eventually("events at the sink", async () => (await scenario.lines("out/numbers.jsonl")).length > 20);
+    up.child.kill("SIGINT");
+    const { code, stdout, stderr } = await up.ended;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain("what is in flight is finished first");
+    expect(stdout).toMatch(/archive-1 +│ info {2}closed/);
+    const sequences = (await scenario.lines("out/numbers.jsonl")).map((line) => JSON.parse(line).sequence as number);
+    expect(sequences).toEqual(Array.from({ length: sequences.length }, (_, i) => i + 1));
+    scenario.passed();
+  });
+
+  it("ends at once at the second Ctrl-C, however long a component wants to take", async () => {
+    const stubborn = `
+sources:
+  numbers: { uses: generator, with: { rate: 50 } }
+sinks:
+  slow:
+    uses: discard
+    with: { delay: 300s }
+    stop_grace_period: 300s
+    inputs: [numbers]
+`;
+    await using scenario = await Scenario.on(driver, stubborn);
+    const up = scenario.start("up");
+    await up.until(/slow-1 +│ .*started/);
+    up.child.kill("SIGINT");
+    await up.until(/Ctrl-C again/);
+    up.child.kill("SIGINT");
+    const { code, stderr } = await up.ended;
+    expect(code, stderr).toBe(130);
+    expect(stderr).toContain("Ending it at once");
+    const states = (await scenario.instances())
+      .filter(({ type }) => type !== "control-plane")
+      .map(({ state }) => state);
+    expect(states.filter((state) => /healthy|running|stopping|degraded|starting/.test(state))).toEqual([]);
+    scenario.passed();
+  });
+});
