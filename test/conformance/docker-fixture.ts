@@ -16,6 +16,9 @@ process.env.FLOWCTL_CONFORMANCE_RUN ??= randomBytes(4).toString("hex");
 const version = `0.0.0-conformance-${process.env.FLOWCTL_CONFORMANCE_RUN}`;
 const packageRoot = join(tmpdir(), `flowctl-conformance-${process.env.FLOWCTL_CONFORMANCE_RUN}`);
 
+/** What the driver under test is made with. */
+export const installation = { packageRoot, version };
+
 /** Stands for the control plane and for built-ins: answers on their ports and stays. */
 const PROGRAM = `
 const { createServer } = require("node:http");
