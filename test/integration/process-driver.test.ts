@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DriverEvent } from "../../src/drivers/driver.ts";
+import { identify, isAlive } from "../../src/drivers/process/process-identity.ts";
 import { hasCode } from "../../src/foundation/errors.ts";
 import { type Bench, createBench, eventually, scriptedComponent } from "./process-driver/bench.ts";
 
@@ -151,12 +152,31 @@ describe("an instance", () => {
     expect((await bench.observed("component/a-1")).state).toMatchObject({ status: "exited", exitCode: 137 });
   });
 
-  test("takes its children with it, also one that left its process group, when it is removed", async () => {
+  test.each(["stop", "remove"] as const)(
+    "takes its children with it on %s, whatever group or environment they gave themselves",
+    async (action) => {
+      await using bench = createBench();
+      await bench.up(bench.deployment([scriptedComponent("a", "family")]));
+      await eventually("the family is there", () => instancesOf(bench).length === 3);
+      const bare = await eventually(
+        "a child without environment",
+        async () =>
+          (await bench.logs("a-1")).flatMap(({ text }) => /^bare pid=(\d+)$/.exec(text)?.[1] ?? []).map(Number)[0],
+      );
+      const identity = identify(bare);
+      if (identity === undefined) throw new Error("the child is not there");
+      await bench.apply({ action, observed: await bench.observed("component/a-1"), cause: "test" });
+      expect(isAlive(identity)).toBe(false);
+      expect(instancesOf(bench)).toEqual([]);
+    },
+  );
+
+  test("that ends by itself leaves none of its children", async () => {
     await using bench = createBench();
     await bench.up(bench.deployment([scriptedComponent("a", "family")]));
     await eventually("the family is there", () => instancesOf(bench).length === 3);
-    await bench.apply({ action: "remove", observed: await bench.observed("component/a-1"), cause: "test" });
-    expect(instancesOf(bench)).toEqual([]);
+    process.kill(Number((await bench.observed("component/a-1")).ref), "SIGKILL");
+    await eventually("all have ended", () => instancesOf(bench).length === 0);
   });
 
   test("is the one that is there when it is created twice at once", async () => {

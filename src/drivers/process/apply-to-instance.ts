@@ -3,7 +3,7 @@ import type { FileGrant } from "../../pipeline/pipeline.ts";
 import type { ApplyContext, Change } from "../driver.ts";
 import type { ComponentSpec } from "./instance-record.ts";
 import type { LocalEngines } from "./local-engine.ts";
-import { hello, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import { hello, isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import type { SupervisorRequest } from "./supervisor-protocol.ts";
 
@@ -27,7 +27,7 @@ export async function applyToInstance(
     try {
       await hello(paths.socket, signal, options.patienceMs);
     } catch (error) {
-      if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
+      if (isUnusable(error)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;
       if (change.action !== "stop" && change.action !== "remove") await ensureSupervisor(undefined, options);
       else if (await options.engines.use(paths, (engine) => engine.apply(change, { signal, force }))) return;

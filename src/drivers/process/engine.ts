@@ -115,12 +115,20 @@ export function createEngine(options: EngineOptions): Engine {
   /** Given to instances that are being made and not in a slot yet; ports are plenty, so they are never given back. */
   const reserved = new Set<number>();
 
-  /** The leader has ended only just now: what is left of its group goes with it, as in a container. */
+  /** Ends whatever else carries the name of an instance: a former process of it, or one that left its group. */
+  const endStray = (instance: string, context: Pick<EngineContext, "signal">): Promise<void> =>
+    sweep({ runId: paths.runId, clock, signal: context.signal, only: (process) => process.instance === instance });
+
+  /** The leader has ended only just now: what is left of its group, and what left it, go with it, as in a container. */
   const onEnd = async (slot: Slot, identity: ProcessIdentity, exitCode: number): Promise<void> => {
     slot.stopWatching();
-    await endRestOfGroup(identity, { runId: paths.runId, clock, signal: never }).catch((error) =>
-      log.error("cannot end what is left of an instance", { instance: slot.record.instance, err: error }),
-    );
+    const { instance } = slot.record;
+    try {
+      await endRestOfGroup(identity, { runId: paths.runId, clock, signal: never });
+      await endStray(instance, { signal: never });
+    } catch (error) {
+      log.error("cannot end what is left of an instance", { instance, err: error });
+    }
     await recordEnd(slot, exitCode);
   };
 
@@ -138,6 +146,7 @@ export function createEngine(options: EngineOptions): Engine {
 
   const watchChild = (slot: Slot, child: ChildProcess, identity: ProcessIdentity): void => {
     slot.stopWatching = () => undefined;
+    child.on("error", (error) => log.warn("trouble with an instance", { instance: slot.record.instance, err: error }));
     slot.ended = new Promise<number>((resolve) => {
       child.once("exit", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
     })
@@ -153,7 +162,6 @@ export function createEngine(options: EngineOptions): Engine {
         clearInterval(timer);
         resolve();
       }, ADOPTED_POLL_MS);
-      timer.unref();
       slot.stopWatching = () => clearInterval(timer);
     })
       .then(() => onEnd(slot, identity, UNKNOWN_EXIT_CODE))
@@ -178,9 +186,13 @@ export function createEngine(options: EngineOptions): Engine {
     await save(slot, { process: run });
   };
 
-  const end = async (slot: Slot, context: Omit<EngineContext, "values">): Promise<void> => {
+  const end = async (
+    slot: Slot,
+    context: Omit<EngineContext, "values">,
+    desired: InstanceRecord["desired"] = "stopped",
+  ): Promise<void> => {
     const { process: run, spec, instance } = slot.record;
-    await save(slot, { desired: "stopped" });
+    await save(slot, { desired });
     if (run.status !== "running") return;
     if (context.byPolicy !== true) options.onStopping?.(slot.record);
     const graceMs = context.force ? 0 : spec.component.stopGracePeriodMs;
@@ -191,10 +203,14 @@ export function createEngine(options: EngineOptions): Engine {
 
   const start = async (slot: Slot, context: EngineContext): Promise<void> => {
     const { process: run, desired, restarts, spec } = slot.record;
-    if (run.status === "running") return;
+    const crashed = run.status !== "created" && desired === "running";
+    if (run.status === "running") {
+      if (isAlive(run.identity)) return;
+      await slot.ended;
+    }
     if (context.signal.aborted) throw cancelled(context.signal);
     log.debug("starting", { instance: slot.record.instance, argv: spec.argv });
-    await launch(slot, run.status === "exited" && desired === "running" ? restarts + 1 : restarts);
+    await launch(slot, crashed ? restarts + 1 : restarts);
   };
 
   const create = async (resource: DesiredResource, context: EngineContext): Promise<void> => {
@@ -243,10 +259,6 @@ export function createEngine(options: EngineOptions): Engine {
     broadcast.emit({ type: "removed", key: observed.key, time: clock.now() });
   };
 
-  /** Ends whatever else carries the name of an instance: a former process of it, or one that left its group. */
-  const endStray = (instance: string, context: Pick<EngineContext, "signal">): Promise<void> =>
-    sweep({ runId: paths.runId, clock, signal: context.signal, only: (process) => process.instance === instance });
-
   const existing = (observed: ObservedResource): Slot => {
     const slot = slots.get(`${observed.owner}-${observed.index}`);
     if (slot !== undefined) return slot;
@@ -270,7 +282,7 @@ export function createEngine(options: EngineOptions): Engine {
       case "restart": {
         const slot = existing(change.observed);
         const { desired } = slot.record;
-        await end(slot, context);
+        await end(slot, context, "running");
         return launch(slot, desired === "running" ? slot.record.restarts + 1 : slot.record.restarts);
       }
       case "remove":
@@ -287,7 +299,7 @@ export function createEngine(options: EngineOptions): Engine {
     log.warn("the control plane has moved: restarting", { instance, from: run.controlPlane, to: controlPlane });
     mutex
       .run(instance, async () => {
-        await end(slot, { signal: never, force: false, byPolicy: true });
+        await end(slot, { signal: never, force: false, byPolicy: true }, "running");
         await launch(slot, slot.record.restarts + 1);
       })
       .catch((error) => log.error("cannot restart an instance", { instance, err: error }));

@@ -5,6 +5,7 @@ import type { DriverEvent, ProgressSink } from "../driver.ts";
 import { createBroadcast } from "./broadcast.ts";
 import {
   onFrames,
+  PROTOCOL_MISMATCH,
   PROTOCOL_VERSION,
   type SupervisorHello,
   type SupervisorReply,
@@ -24,6 +25,14 @@ export interface RequestOptions {
 export const NO_SUPERVISOR = "process/no-supervisor";
 /** Code of the error when the supervisor went away, or did not answer in time, in the middle of a request. */
 export const SUPERVISOR_LOST = "process/supervisor-lost";
+
+/**
+ * Whether an error of `hello` means that somebody is there with whom there is no talking: it hangs, or belongs to
+ * another version of flowctl. What it runs can be taken over by another one in its place.
+ */
+export function isUnusable(error: unknown): boolean {
+  return hasCode(error, SUPERVISOR_LOST) || hasCode(error, PROTOCOL_MISMATCH);
+}
 
 /**
  * Sends one request to the supervisor behind `socketPath` and returns its result. Rejects with NO_SUPERVISOR,

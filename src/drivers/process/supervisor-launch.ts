@@ -9,7 +9,7 @@ import { spoolName } from "./log-format.ts";
 import { CONTROL_PLANE_INSTANCE, readLogs } from "./log-reader.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
-import { hello, NO_SUPERVISOR, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import { hello, isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
 import type { SupervisorHello } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
 import { waitUntil } from "./termination.ts";
@@ -60,7 +60,7 @@ export async function ensureSupervisor(
       if (started !== undefined && started.pid !== answer.pid) started.kill();
       return answer;
     } catch (error) {
-      if (hasCode(error, SUPERVISOR_LOST)) await endSupervisor(options);
+      if (isUnusable(error)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;
     }
     const end = started?.end();

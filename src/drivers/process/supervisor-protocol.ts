@@ -9,6 +9,9 @@ import type { Change, DriverEvent, ProgressEvent } from "../driver.ts";
  */
 export const PROTOCOL_VERSION = 1;
 
+/** Code of the error that answers a request of another version. */
+export const PROTOCOL_MISMATCH = "process/protocol-mismatch";
+
 export type SupervisorRequest =
   /** Answered as soon as the supervisor is ready, with SupervisorHello. */
   | { readonly method: "hello" }

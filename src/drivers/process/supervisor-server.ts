@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import {
   onFrames,
+  PROTOCOL_MISMATCH,
   PROTOCOL_VERSION,
   type RequestFrame,
   type SupervisorReply,
@@ -92,7 +93,7 @@ function checked(frame: unknown): SupervisorRequest {
   const { v } = frame as Partial<RequestFrame>;
   if (v === PROTOCOL_VERSION) return frame as RequestFrame;
   throw new FlowctlError({
-    code: "process/protocol-mismatch",
+    code: PROTOCOL_MISMATCH,
     kind: "conflict",
     message: `The supervisor speaks version ${PROTOCOL_VERSION} of its protocol, the command version ${String(v)}`,
     fix: "Run flowctl down, then flowctl up, with the same version of flowctl",

@@ -3,7 +3,8 @@
 //   finish           prints a line and exits 0
 //   fail             prints a line and exits 3
 //   stubborn         ignores SIGTERM
-//   family           like serve, with two children of its own, one of which ignores SIGTERM
+//   family           like serve, with three children that ignore SIGTERM: one as it is, one in a process group of its own,
+//                    and one without an environment, whose pid it prints
 //   chatter          prints a numbered line every 5 ms until SIGTERM
 //   flood            prints FLOOD_LINES lines of 100 bytes as fast as it can, then serves
 import { spawn } from "node:child_process";
@@ -35,6 +36,8 @@ if (script === "finish") {
   const program = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000)";
   spawn(process.execPath, ["-e", program], { stdio: "ignore" });
   spawn(process.execPath, ["-e", program], { stdio: "ignore", detached: true }).unref();
+  const bare = spawn(process.execPath, ["-e", program], { stdio: "ignore", env: {} });
+  say(`bare pid=${bare.pid}`);
   leaveOnSigterm();
   serve();
 } else if (script === "chatter") {

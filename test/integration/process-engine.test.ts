@@ -1,0 +1,160 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../src/drivers/driver.ts";
+import { createEngine, type Engine } from "../../src/drivers/process/engine.ts";
+import { engineDriver } from "../../src/drivers/process/engine-driver.ts";
+import { observePipeline } from "../../src/drivers/process/observe.ts";
+import { type PipelinePaths, pipelinePaths } from "../../src/drivers/process/paths.ts";
+import { markedProcesses, signalProcess } from "../../src/drivers/process/process-identity.ts";
+import { systemClock } from "../../src/foundation/clock.ts";
+import { silentLogger } from "../../src/foundation/logger.ts";
+import { eventually, scriptedComponent } from "./process-driver/bench.ts";
+
+const never = new AbortController().signal;
+const context = { signal: never, force: true };
+
+/** An engine in this very process, without a supervisor around it. */
+interface EngineBench extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly paths: PipelinePaths;
+  readonly told: string[];
+  create(id: string, script: string): Promise<ObservedResource>;
+  observed(key: string): Promise<ObservedResource>;
+}
+
+async function createEngineBench(): Promise<EngineBench> {
+  const home = mkdtempSync(join(tmpdir(), "flowctl-engine-"));
+  const paths = pipelinePaths(home, "bench");
+  const told: string[] = [];
+  const engine = createEngine({
+    paths,
+    clock: systemClock,
+    log: silentLogger,
+    inherited: { PATH: process.env.PATH ?? "" },
+    controlPlane: "127.0.0.1:1",
+    logs: { flush: () => undefined, forget: () => undefined },
+    onStopping: ({ instance }) => void told.push(instance),
+  });
+  await engine.recover();
+  const observed = async (key: string): Promise<ObservedResource> => {
+    const found = (await observePipeline(paths, never)).find((resource) => resource.key === key);
+    if (found === undefined) throw new Error(`no ${key}`);
+    return found;
+  };
+  return {
+    engine,
+    paths,
+    told,
+    observed,
+    async create(id, script) {
+      const component = scriptedComponent(id, script);
+      const resource: DesiredResource = {
+        key: `component/${id}-1`,
+        kind: "component",
+        owner: id,
+        index: 1,
+        hash: "1",
+        parts: {},
+        after: [],
+        spec: { kind: "component", component, argv: component.command, directory: home, logLevel: "info" },
+      };
+      await engine.apply({ action: "create", resource, cause: "test" }, context);
+      return observed(resource.key);
+    },
+    async [Symbol.asyncDispose]() {
+      await engine.stopAll(context);
+      await engine.close();
+      for (const { pid } of markedProcesses(paths.runId)) signalProcess(pid, "SIGKILL");
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+function change(action: "start" | "stop" | "restart" | "remove", observed: ObservedResource): Change {
+  return { action, observed, cause: "test" };
+}
+
+test("a policy leaves alone what somebody stopped or removed, and starts what ended by itself", async () => {
+  await using bench = await createEngineBench();
+  const policy = engineDriver(bench.engine, bench.paths, systemClock);
+  const asked = { pipeline: "bench", signal: never, progress: () => undefined };
+  const a = await bench.create("a", "serve");
+  await bench.engine.apply(change("stop", a), context);
+  await policy.apply(change("start", a), asked);
+  await policy.apply(change("restart", a), asked);
+  expect((await bench.observed("component/a-1")).state.status).toBe("exited");
+
+  await bench.engine.apply(change("start", a), context);
+  process.kill(Number((await bench.observed("component/a-1")).ref), "SIGKILL");
+  await eventually("it has exited", async () => (await bench.observed("component/a-1")).state.status === "exited");
+  await policy.apply(change("start", a), asked);
+  expect((await bench.observed("component/a-1")).state).toMatchObject({ status: "running", restarts: 1 });
+
+  await bench.engine.apply(change("remove", a), context);
+  await policy.apply(change("start", a), asked);
+  await expect(bench.observed("component/a-1")).rejects.toThrow();
+});
+
+test("an instance that somebody asks to stop is told of before it ends, one that a policy restarts is not", async () => {
+  await using bench = await createEngineBench();
+  const a = await bench.create("a", "serve");
+  const policy = engineDriver(bench.engine, bench.paths, systemClock);
+  const asked = { pipeline: "bench", signal: never, progress: () => undefined, force: true };
+  await policy.apply(change("restart", a), asked);
+  expect(bench.told).toEqual([]);
+  await bench.engine.apply(change("stop", a), context);
+  expect(bench.told).toEqual(["a-1"]);
+});
+
+test("a policy that looks, and listens only after something happened, is told of it", async () => {
+  await using bench = await createEngineBench();
+  const policy = engineDriver(bench.engine, bench.paths, systemClock);
+  await policy.observe("bench", never);
+  await bench.create("a", "finish");
+  await eventually("it has exited", async () => (await bench.observed("component/a-1")).state.status === "exited");
+  const stop = new AbortController();
+  const seen: DriverEvent["type"][] = [];
+  for await (const event of policy.events("bench", stop.signal)) {
+    seen.push(event.type);
+    if (event.type === "exited") stop.abort();
+  }
+  expect(seen).toEqual(["started", "exited"]);
+});
+
+test("changes of one instance that are asked for at once are made one after the other", async () => {
+  await using bench = await createEngineBench();
+  const a = await bench.create("a", "serve");
+  const actions = ["restart", "stop", "start", "restart", "stop", "start"] as const;
+  await Promise.all(actions.map((action) => bench.engine.apply(change(action, a), context)));
+  expect((await bench.observed("component/a-1")).state.status).toBe("running");
+  expect(markedProcesses(bench.paths.runId)).toHaveLength(1);
+});
+
+test("a change whose signal has fired is not begun", async () => {
+  await using bench = await createEngineBench();
+  const a = await bench.create("a", "serve");
+  const gone = { signal: AbortSignal.abort(), force: true };
+  await expect(bench.engine.apply(change("stop", a), gone)).rejects.toMatchObject({ kind: "cancelled" });
+  expect((await bench.observed("component/a-1")).state.status).toBe("running");
+});
+
+test("a program that the system will not run is an error that names it, and can be mended", async () => {
+  await using bench = await createEngineBench();
+  const component = scriptedComponent("a", "serve");
+  const make = (argv: readonly string[], hash: string): Change => ({
+    action: "create",
+    cause: "test",
+    resource: {
+      ...{ key: "component/a-1", kind: "component", owner: "a", index: 1, hash, parts: {}, after: [] },
+      spec: { kind: "component", component, argv, directory: tmpdir(), logLevel: "info" },
+    },
+  });
+  await expect(bench.engine.apply(make(["/no/such/program"], "1"), context)).rejects.toMatchObject({
+    code: "process/spawn-failed",
+    message: expect.stringContaining("/no/such/program"),
+  });
+  await bench.engine.apply(make(component.command ?? [], "2"), context);
+  expect((await bench.observed("component/a-1")).state.status).toBe("running");
+});
