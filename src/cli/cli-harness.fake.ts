@@ -1,0 +1,172 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { Writable } from "node:stream";
+import type { ControlPlaneClient } from "../client/client.ts";
+import { builtinCatalog } from "../components/catalog.ts";
+import { systemClock } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { packageRoot } from "../foundation/package-root.ts";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import type { ComponentState, PipelineRecord, PipelineSpec, PipelineState } from "../protocol/records.ts";
+import type { CliDependencies, OutputStream } from "./dependencies.ts";
+import { runCli } from "./run-cli.ts";
+
+/** What a run of the command line left behind. */
+export interface CliRun {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A control plane that believes whatever a test tells it. */
+export class MemoryControlPlane {
+  spec: PipelineSpec | undefined;
+  state: PipelineState = "running";
+  reason = "";
+  readonly instanceStates = new Map<string, { readonly state: ComponentState; readonly reason: string }>();
+  applied = 0;
+  away = false;
+
+  client(): ControlPlaneClient {
+    const present = <T>(value: T): Promise<T> => {
+      if (!this.away) return Promise.resolve(value);
+      return Promise.reject(new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" }));
+    };
+    return {
+      applyPipeline: (spec) => {
+        this.spec = spec;
+        this.applied++;
+        return present({ changed: true });
+      },
+      getPipeline: () => present(this.record()),
+      getComponents: () => present(this.record().components),
+      getComponentStatus: (id) => {
+        const found = this.record().components.find((component) => component.id === id);
+        if (found === undefined) throw new FlowctlError({ code: "registry/unknown", kind: "not-found", message: id });
+        return present(found);
+      },
+      async *watchEvents(_options, signal) {
+        if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
+      },
+      reportInstance: () => present(undefined),
+      close: () => undefined,
+    };
+  }
+
+  record(): PipelineRecord {
+    const now = Date.now();
+    const connections = { upstream: [], downstream: [] };
+    const components = (this.spec?.components ?? []).map(({ id, type, replicas, inputs }) => ({
+      id,
+      type,
+      state: this.instanceStates.get(`${id}-1`)?.state ?? ("healthy" as const),
+      connections: { ...connections, upstream: inputs.map(({ from }) => from) },
+      desiredInstances: replicas,
+      instances: Array.from({ length: replicas }, (_, i) => instanceRecord(`${id}-${i + 1}`, now, this.instanceStates)),
+    }));
+    return {
+      id: "1",
+      name: this.spec?.name ?? "",
+      state: this.state,
+      reason: this.reason,
+      driver: this.spec?.driver ?? "",
+      startedAt: now - 5_000,
+      components,
+      topology: Object.fromEntries(components.map(({ id, connections: own }) => [id, own])),
+    };
+  }
+}
+
+function instanceRecord(id: string, now: number, states: MemoryControlPlane["instanceStates"]) {
+  return {
+    id,
+    state: states.get(id)?.state ?? ("healthy" as const),
+    reason: states.get(id)?.reason ?? "",
+    address: `${id}:50051`,
+    healthEndpoint: `${id}:8088`,
+    lastHeartbeat: now,
+    registeredAt: now,
+    metadata: {},
+    metrics: {
+      ...{ eventsIn: 10, eventsOut: 10, bytesIn: 0, bytesOut: 0, eventsDropped: 0, eventsFiltered: 0, eventsFailed: 0 },
+      ...{ inFlight: 0, deadLetters: 0, retries: 0, waiting: {}, backpressure: 0 },
+    },
+    restarts: 0,
+    consumes: [],
+    produces: [],
+  };
+}
+
+/** The command line over a driver and a control plane in memory, in a folder of its own. */
+export class CliHarness implements AsyncDisposable {
+  readonly folder: string;
+  cwd: string;
+  readonly drivers: readonly MemoryDriver[];
+  readonly controlPlane = new MemoryControlPlane();
+  readonly first = new AbortController();
+  readonly second = new AbortController();
+  env: Record<string, string | undefined>;
+
+  private constructor(folder: string, drivers: readonly MemoryDriver[]) {
+    this.folder = folder;
+    this.cwd = folder;
+    this.drivers = drivers;
+    this.env = { XDG_CONFIG_HOME: join(folder, "config"), HOME: folder };
+  }
+
+  static async create(files: Readonly<Record<string, string>>, drivers?: readonly MemoryDriver[]): Promise<CliHarness> {
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-cli-"));
+    const harness = new CliHarness(folder, drivers ?? [new MemoryDriver({ name: "process" })]);
+    for (const [name, text] of Object.entries(files)) await harness.write(name, text);
+    return harness;
+  }
+
+  async write(name: string, text: string): Promise<void> {
+    await mkdir(dirname(join(this.folder, name)), { recursive: true });
+    await writeFile(join(this.folder, name), text);
+  }
+
+  async run(...args: string[]): Promise<CliRun> {
+    const stdout = new Collector();
+    const stderr = new Collector();
+    const code = await runCli(args, this.dependencies(stdout, stderr));
+    return { code, stdout: stdout.text, stderr: stderr.text };
+  }
+
+  dependencies(stdout: OutputStream, stderr: OutputStream): CliDependencies {
+    return {
+      version: "1.2.3",
+      env: this.env,
+      cwd: this.cwd,
+      stdout,
+      stderr,
+      clock: systemClock,
+      interrupts: { first: this.first.signal, second: this.second.signal, answerSecond: () => () => undefined },
+      driverNames: this.drivers.map(({ name }) => name),
+      driver: async (name) => {
+        const found = this.drivers.find((driver) => driver.name === name);
+        if (found === undefined) throw new Error(`no driver ${name}`);
+        return found;
+      },
+      connect: async () => this.controlPlane.client(),
+      catalog: async () => builtinCatalog,
+      readStdin: async () => "",
+      runBuiltin: async () => undefined,
+      packageRoot: packageRoot(),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+class Collector extends Writable implements OutputStream {
+  text = "";
+
+  override _write(chunk: Buffer | string, _encoding: string, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}

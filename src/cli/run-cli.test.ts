@@ -1,0 +1,351 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { ObservedState } from "../drivers/driver.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { resourceOf } from "../planner/plan.ts";
+import { CliHarness } from "./cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+processors: { even: { uses: filter, inputs: [numbers], with: { where: "true" } } }
+sinks: { out: { uses: discard, inputs: [even] } }
+`;
+const exited = (exitCode: number): ObservedState => ({
+  status: "exited",
+  exitCode,
+  oomKilled: false,
+  finishedAt: 0,
+  restarts: 0,
+});
+
+describe("a wrong command", () => {
+  it("is answered with a suggestion and exit code 2", async () => {
+    await using cli = await CliHarness.create({});
+    const typo = await cli.run("vaildate");
+    expect(typo).toMatchObject({ code: 2, stdout: "" });
+    expect(typo.stderr).toContain("Did you mean validate?");
+    const option = await cli.run("up", "--detatch");
+    expect(option.code).toBe(2);
+    expect(option.stderr).toContain("--detach");
+    expect((await cli.run("wait", "--timeout", "soon")).code).toBe(2);
+    expect((await cli.run("up", "--scale", "enrich")).code).toBe(2);
+    expect((await cli.run("scale")).code).toBe(2);
+  });
+
+  it("is one JSON object on standard error where JSON is asked for", async () => {
+    await using cli = await CliHarness.create({});
+    const { code, stdout, stderr } = await cli.run("ps", "--json", "--nonsense");
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: "cli/unknown-option", kind: "usage", exitCode: 2 } });
+  });
+});
+
+describe("every command", () => {
+  it("has a help with an example", async () => {
+    await using cli = await CliHarness.create({});
+    const { stdout } = await cli.run("--help");
+    const names = [...stdout.matchAll(/^ {2}([a-z]+) .*$/gm)].map(([, name]) => name as string);
+    const commands = names.filter((name) => name !== "help" && name !== "flowctl");
+    expect(commands.length).toBeGreaterThanOrEqual(20);
+    for (const name of commands) {
+      const help = await cli.run(name, "--help");
+      expect(help.code, name).toBe(0);
+      expect(help.stdout, name).toMatch(/Examples?:\n/);
+    }
+  });
+});
+
+describe("an error", () => {
+  it("is shown with its code and its fix, without a stack, and decides the exit code", async () => {
+    const failing = new MemoryDriver({
+      name: "process",
+      onApply: () => {
+        throw new FlowctlError({
+          code: "docker/no-image",
+          kind: "not-found",
+          message: "no such image",
+          fix: "Pull it",
+        });
+      },
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [failing]);
+    const { code, stderr } = await cli.run("up", "-d");
+    expect(code).toBe(5);
+    expect(stderr).toContain("error: no such image\n  fix  Pull it\n  code docker/no-image\n");
+    expect(stderr).not.toContain("    at ");
+  });
+
+  it("that nobody foresaw is a defect: exit code 70, with its stack only for FLOWCTL_DEBUG", async () => {
+    const broken = new MemoryDriver({ name: "process" });
+    broken.prepare = () => Promise.reject(new TypeError("undefined is not a function"));
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [broken]);
+    const plain = await cli.run("up", "-d");
+    expect(plain.code).toBe(70);
+    expect(plain.stderr).toContain("code internal/unexpected");
+    expect(plain.stderr).not.toContain("    at ");
+    cli.env = { ...cli.env, FLOWCTL_DEBUG: "1" };
+    expect((await cli.run("up", "-d")).stderr).toContain("    at ");
+  });
+});
+
+describe("validate", () => {
+  it("reports every mistake with its place and exits with 3", async () => {
+    await using cli = await CliHarness.create({
+      "flowctl.yaml": FILE.replace("filter", "filtre").replace("[even]", "[evn]"),
+    });
+    const { code, stderr } = await cli.run("validate");
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/^flowctl\.yaml:4:\d+: error: .*filtre/m);
+    expect(stderr).toMatch(/^flowctl\.yaml:5:\d+: error: .*evn/m);
+    expect(stderr).toContain("2 errors");
+  });
+
+  it("says the same to machines", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE.replace("filter", "filtre") });
+    const { code, stdout } = await cli.run("validate", "--json");
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({ valid: false, problems: [{ line: 4, severity: "error" }] });
+  });
+
+  it("finds the file from a folder below", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE, "a/b/x.txt": "" });
+    cli.cwd = join(cli.folder, "a", "b");
+    const { code, stderr } = await cli.run("validate");
+    expect(code).toBe(0);
+    expect(stderr).toContain("demo is valid: 3 components");
+  });
+});
+
+describe("up -d", () => {
+  it("says which driver it took and why, tells the topology before components start, and makes everything", async () => {
+    const order: string[] = [];
+    const driver = new MemoryDriver({
+      name: "process",
+      onApply: (change) => void order.push(`${resourceOf(change).key} ${cli.controlPlane.applied}`),
+    });
+    const docker = new MemoryDriver({ name: "docker", probe: { available: false, reason: "no engine answers" } });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [docker, driver]);
+    const { code, stderr } = await cli.run("up", "-d");
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain("demo on process (docker is not available (no engine answers); in memory)");
+    expect(order).toContain("control-plane/1 0");
+    expect(order.filter((line) => line.startsWith("component/")).sort()).toEqual([
+      "component/even-1 1",
+      "component/numbers-1 1",
+      "component/out-1 1",
+    ]);
+    expect(cli.controlPlane.spec?.components.map(({ id }) => id)).toEqual(["numbers", "even", "out"]);
+  });
+
+  it("does nothing the second time", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const [driver] = cli.drivers as [MemoryDriver];
+    const before = driver.applied.length;
+    const { code, stderr } = await cli.run("up", "-d");
+    expect(code).toBe(0);
+    expect(stderr).toContain("demo: nothing to do");
+    expect(driver.applied).toHaveLength(before);
+  });
+
+  it("leaves completed components alone, starts stopped ones", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const [driver] = cli.drivers as [MemoryDriver];
+    const world = driver.state.get("demo");
+    for (const id of ["numbers", "even"] as const) {
+      const resource = world?.get(`component/${id}-1`);
+      if (resource !== undefined) world?.set(resource.key, { ...resource, state: exited(0) });
+    }
+    cli.controlPlane.instanceStates.set("numbers-1", { state: "completed", reason: "" });
+    cli.controlPlane.instanceStates.set("even-1", { state: "stopping", reason: "" });
+    const { stdout } = await cli.run("up", "--dry-run");
+    expect(stdout).toContain("start   component/even-1  was stopped");
+    expect(stdout).not.toContain("component/numbers-1");
+  });
+
+  it("changes nothing with --dry-run", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    const { code, stdout } = await cli.run("up", "--dry-run", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ pipeline: "demo", driver: "process", changes: [{}, {}, {}, {}, {}] });
+    expect(cli.drivers[0]?.applied).toEqual([]);
+  });
+
+  it("names the component that a driver cannot run, and what it lacks", async () => {
+    const file = `
+name: demo
+sources: { numbers: { image: "acme/numbers:1" } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
+    await using cli = await CliHarness.create({ "flowctl.yaml": file });
+    const automatic = await cli.run("up", "-d");
+    expect(automatic.code).toBe(4);
+    expect(automatic.stderr).toContain("process: `numbers` needs `uses` or `command` to run as a process");
+    const asked = await cli.run("up", "-d", "--driver", "process");
+    expect(asked.code).toBe(3);
+    expect(asked.stderr).toContain("numbers");
+  });
+
+  it("refuses to run a second time on another driver", async () => {
+    const drivers = [new MemoryDriver({ name: "docker" }), new MemoryDriver({ name: "process" })];
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, drivers);
+    await cli.run("up", "-d");
+    const { code, stderr } = await cli.run("up", "-d", "--driver", "process");
+    expect(code).toBe(6);
+    expect(stderr).toContain("demo exists on docker already");
+  });
+
+  it("with --wait returns 1 and the last lines of what failed", async () => {
+    const driver = new MemoryDriver({
+      name: "process",
+      logs: [{ instance: "out-1", owner: "out", stream: "stderr", time: Date.now() + 60_000, text: "disk is full" }],
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    cli.controlPlane.state = "failed";
+    cli.controlPlane.instanceStates.set("out-1", { state: "failed", reason: "exited with code 3" });
+    const { code, stderr } = await cli.run("up", "-d", "--wait");
+    expect(code).toBe(1);
+    expect(stderr).toContain("out-1 │ disk is full");
+    expect(stderr).toContain("error: demo failed: out-1 exited with code 3");
+  });
+
+  it("with --wait gives up after --timeout with 7", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    cli.controlPlane.state = "starting";
+    const { code, stderr } = await cli.run("up", "-d", "--wait", "--timeout", "300ms");
+    expect(code).toBe(7);
+    expect(stderr).toContain("demo was not healthy within 300ms; it is starting");
+  });
+
+  it("scales as told, and knows the components", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d", "--scale", "even=2");
+    expect([...(cli.drivers[0]?.state.get("demo")?.keys() ?? [])]).toContain("component/even-2");
+    const { code, stderr } = await cli.run("up", "-d", "--scale", "evn=2");
+    expect(code).toBe(5);
+    expect(stderr).toContain("Did you mean even?");
+  });
+});
+
+describe("attached up", () => {
+  it("stops everything but the control plane when the pipeline has completed, and returns 0", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    cli.controlPlane.state = "completed";
+    const [driver] = cli.drivers as [MemoryDriver];
+    const run = cli.run("up");
+    while (!driver.applied.includes("create component/out-1")) await new Promise((wake) => setTimeout(wake, 5));
+    const world = driver.state.get("demo");
+    for (const [key, resource] of world ?? []) {
+      if (resource.kind === "component") world?.set(key, { ...resource, state: exited(0) });
+    }
+    const { code, stderr } = await run;
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain("demo completed");
+  });
+
+  it("stops from the sources down at the first interrupt, and returns 130", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    const [driver] = cli.drivers as [MemoryDriver];
+    const run = cli.run("up");
+    while (cli.controlPlane.applied === 0 || driver.applied.length < 5)
+      await new Promise((wake) => setTimeout(wake, 5));
+    cli.first.abort();
+    const { code, stderr } = await run;
+    expect(code, stderr).toBe(130);
+    expect(driver.applied.slice(-3)).toEqual([
+      "stop component/numbers-1",
+      "stop component/even-1",
+      "stop component/out-1",
+    ]);
+  });
+});
+
+describe("run", () => {
+  it("takes everything down at the end and sums up", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    cli.controlPlane.state = "failed";
+    cli.controlPlane.instanceStates.set("out-1", { state: "failed", reason: "exited with code 3" });
+    const { code, stdout } = await cli.run("run");
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^out +sink +failed +10 /m);
+    expect(cli.drivers[0]?.state.size).toBe(0);
+  });
+
+  it("refuses when something of the pipeline exists, which it would take down", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const { code, stderr } = await cli.run("run");
+    expect(code).toBe(6);
+    expect(stderr).toContain("code cli/exists-already");
+    expect(cli.drivers[0]?.state.size).toBe(1);
+  });
+});
+
+describe("a command about what runs", () => {
+  it("finds the pipeline by name, by file, or as the only one there is", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    expect((await cli.run("ps", "demo", "--json")).code).toBe(0);
+    expect((await cli.run("ps", "flowctl.yaml", "--json")).code).toBe(0);
+    await rm(join(cli.folder, "flowctl.yaml"));
+    const only = await cli.run("ps", "--json");
+    expect(JSON.parse(only.stdout)).toMatchObject([{ instance: "numbers-1", state: "healthy" }, {}, {}, {}]);
+    expect((await cli.run("ps", "other")).code).toBe(5);
+  });
+
+  it("asks which one when there are several", async () => {
+    await using cli = await CliHarness.create({ "a.yaml": FILE, "b.yaml": FILE.replace("demo", "other") });
+    await cli.run("up", "a.yaml", "-d");
+    await cli.run("up", "b.yaml", "-d");
+    const { code, stderr } = await cli.run("ps");
+    expect(code).toBe(2);
+    expect(stderr).toContain("Several pipelines exist: demo, other");
+  });
+
+  it("says that nothing runs with 5", async () => {
+    await using cli = await CliHarness.create({});
+    expect(await cli.run("down")).toMatchObject({ code: 5 });
+  });
+
+  it("works while the control plane is away, by what the driver sees", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.controlPlane.away = true;
+    const { code, stdout } = await cli.run("ps");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^numbers-1 +component +healthy/m);
+    expect((await cli.run("status")).code).toBe(4);
+    expect((await cli.run("down", "-v")).code).toBe(0);
+    expect(cli.drivers[0]?.state.size).toBe(0);
+  });
+
+  it("shows the logs of what is selected, structured lines as level, text and fields", async () => {
+    const line = (owner: string, text: string) => ({
+      instance: `${owner}-1`,
+      owner,
+      stream: "stderr" as const,
+      time: 5,
+      text,
+    });
+    const driver = new MemoryDriver({
+      name: "process",
+      logs: [
+        line("numbers", '{"time":"2026-01-01T00:00:00Z","level":"info","msg":"started","port":80}'),
+        line("out", '{"level":"debug","msg":"sent","reason":"two words"}'),
+        line("out", "plain"),
+      ],
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    expect((await cli.run("logs")).stdout).toBe(
+      'numbers-1 │ info  started port=80\nout-1     │ debug sent reason="two words"\nout-1     │ plain\n',
+    );
+    expect((await cli.run("logs", "out", "--no-prefix", "--level", "info")).stdout).toBe("plain\n");
+    expect((await cli.run("logs", "uot")).code).toBe(5);
+  });
+});
