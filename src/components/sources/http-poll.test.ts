@@ -144,6 +144,16 @@ describe("http-poll", () => {
     expect(rest.emitted.map(({ event }) => event.id)).toEqual(whole.emitted.slice(1).map(({ event }) => event.id));
   });
 
+  it("gives the rest of the last answer after a crash in the middle of it", async () => {
+    const answer = json([1, 2, 3]);
+    const whole = await polled([answer], { count: 1 });
+    const rest = await polled([answer], { count: 1 }, { position: whole.emitted[0]?.position });
+    expect(values(rest)).toEqual([2, 3]);
+    expect(rest.emitted.map(({ event }) => event.id)).toEqual(whole.emitted.slice(1).map(({ event }) => event.id));
+    const nothing = await polled([answer], { count: 1 }, { position: whole.emitted[2]?.position });
+    expect(nothing.requests).toHaveLength(0);
+  });
+
   it("gives the items of another answer other ids, also when it comes in the place of one", async () => {
     const ids: (string | undefined)[] = [];
     for (const answers of [[json([1, 2]), json([1, 3]), json([1, 2])], [json([7, 8])]]) {

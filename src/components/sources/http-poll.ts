@@ -14,7 +14,7 @@ import { requireSingleInstance } from "./single-instance.ts";
 interface HttpPollPosition {
   /** Number of the answer that differed from the one before, from 1. */
   readonly answer: number;
-  /** How many answers there were in all. */
+  /** How many answers are done with; one of which items are still to come is not. */
   readonly polls: number;
   /** Digest of that answer, to know it again. */
   readonly digest: string;
@@ -101,11 +101,13 @@ class Poller {
     const { validators, ...before } = this.#position;
     const answer = await ask(this.#ask, validators ?? {}, this.#context.signal);
     this.#context.degraded("");
-    this.#position = { ...this.#position, polls: this.#position.polls + 1 };
-    if (answer.kind === "unchanged") return;
+    if (answer.kind === "unchanged") {
+      this.#position = { ...this.#position, polls: before.polls + 1 };
+      return;
+    }
     const digest = createHash("sha256").update(answer.body).digest("base64url");
     if (digest !== before.digest) {
-      this.#position = { ...before, polls: this.#position.polls, answer: before.answer + 1, digest, item: 0 };
+      this.#position = { ...before, answer: before.answer + 1, digest, item: 0 };
     }
     await this.#emitItems(answer, emit);
   }
@@ -113,12 +115,14 @@ class Poller {
   async #emitItems({ body, contentType, validators }: Content, emit: SourceEmit<HttpPollPosition>): Promise<void> {
     const { config, instance, signal } = this.#context;
     const items = itemsOf(body, contentType, { items: config.items, id: config.id });
+    const polls = this.#position.polls + 1;
+    if (this.#position.item >= items.length) this.#position = { ...this.#position, polls };
     for (let index = this.#position.item; index < items.length; index++) {
       if (signal.aborted) return;
       const { id, content } = items[index]!;
       const done = index === items.length - 1;
       const mark = this.#position.mark + 1;
-      const next = { ...this.#position, item: index + 1, mark, ...(done ? { validators } : {}) };
+      const next = { ...this.#position, item: index + 1, mark, ...(done ? { validators, polls } : {}) };
       if (id !== undefined && this.#seen?.has(id)) {
         this.#position = { ...next, mark: mark - 1 };
         continue;
