@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { processEntries } from "../../src/drivers/process/entries.ts";
 import { pipelinePaths } from "../../src/drivers/process/paths.ts";
 import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
@@ -9,12 +11,13 @@ import { markedProcesses } from "../../src/drivers/process/process-identity.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 
-const packageRoot = resolve(import.meta.dirname, "../..");
+const repository = resolve(import.meta.dirname, "../..");
 // Processes that the tests start work in the same home; other runs on this machine do not.
 process.env.FLOWCTL_CONFORMANCE_HOME ??= join(tmpdir(), `flowctl-conformance-${process.pid}`);
 const home = process.env.FLOWCTL_CONFORMANCE_HOME;
+const packageRoot = join(home, "package");
 
-/** The process driver from its sources, with the real supervisor and control plane. */
+/** The process driver with the supervisor and the control plane as they are shipped, built from the sources. */
 export const fixture: DriverFixture = {
   connect: () =>
     createProcessDriver({
@@ -22,11 +25,17 @@ export const fixture: DriverFixture = {
       version: "0.0.0-conformance",
       environment: { ...process.env, FLOWCTL_HOME: home },
       clock: systemClock,
-      entries: processEntries(packageRoot, { sources: true }),
+      // Asked for its capabilities before anything is built.
+      ...(existsSync(packageRoot) ? {} : { entries: processEntries(repository, { sources: true }) }),
     }),
   settings: {},
   async setUp() {
-    await mkdir(home, { recursive: true });
+    await mkdir(packageRoot, { recursive: true });
+    for (const name of ["package.json", "proto", "node_modules"]) {
+      await symlink(join(repository, name), join(packageRoot, name));
+    }
+    const build = join(repository, "scripts/build.mjs");
+    await promisify(execFile)(process.execPath, [build, "--no-types", "--out", join(packageRoot, "dist")]);
   },
   async tearDown() {
     await rm(home, { recursive: true, force: true });
