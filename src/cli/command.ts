@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { CliDependencies } from "./dependencies.ts";
 import { createOutput, type Output } from "./display/output.ts";
-import { createProgress, type ProgressRenderer } from "./display/progress.ts";
+import { createProgress } from "./display/progress.ts";
+import type { ProgressRenderer } from "./display/progress-renderer.ts";
 import { parseSpan } from "./display/quantities.ts";
 import type { ErrorView } from "./display/render-error.ts";
 import { describeExitCodes, type ExitCode } from "./exit-codes.ts";

@@ -1,8 +1,7 @@
-import type { Change, DesiredResource, ObservedResource } from "../drivers/driver.ts";
+import type { Change, ObservedResource } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { byKind, rankOf } from "./order.ts";
 import type { Plan, PlanStep } from "./plan.ts";
-import { planUp } from "./plan-up.ts";
 
 export interface StopOrder {
   /**
@@ -72,16 +71,6 @@ export function planRestart(pipeline: string, observed: readonly ObservedResourc
   const levels = groupBy(chosen, (resource) => rankOf(resource.kind));
   const steps = inLevels(levels, (resource) => ({ action: "restart", observed: resource, cause: "restart" }));
   return { pipeline, steps, unchanged: [], notes: [] };
-}
-
-/** Makes the named components have as many instances as `desired` says, and touches nothing else. */
-export function planScale(
-  pipeline: string,
-  desired: readonly DesiredResource[],
-  observed: readonly ObservedResource[],
-  components: readonly string[],
-): Plan {
-  return planUp(pipeline, desired, observed, { only: new Set(components) });
 }
 
 /**

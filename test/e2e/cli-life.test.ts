@@ -117,6 +117,7 @@ sources:
 sinks:
   broken:
     image: ${image}
+    entrypoint: []
     command: [node, -e, "console.error('no such table'); process.exit(3)"]
     restart: "no"
     inputs: [numbers]

@@ -1,5 +1,5 @@
 import type { Output } from "./output.ts";
-import type { ProgressRenderer } from "./progress.ts";
+import type { ProgressRenderer } from "./progress-renderer.ts";
 
 /** Every event as one JSON object a line on standard error. */
 export function jsonProgress(output: Output): ProgressRenderer {

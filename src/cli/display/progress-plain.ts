@@ -1,5 +1,5 @@
 import type { Output } from "./output.ts";
-import type { ProgressRenderer } from "./progress.ts";
+import type { ProgressRenderer } from "./progress-renderer.ts";
 
 /** One line whenever what is said of a subject changes; fractions alone make no new line. */
 export function plainProgress(output: Output): ProgressRenderer {

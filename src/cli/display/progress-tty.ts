@@ -1,6 +1,6 @@
 import ora from "ora";
 import type { Output } from "./output.ts";
-import type { ProgressRenderer } from "./progress.ts";
+import type { ProgressRenderer } from "./progress-renderer.ts";
 
 /** A spinner that says what is going on, above it a line for everything that is done. */
 export function ttyProgress(output: Output): ProgressRenderer {

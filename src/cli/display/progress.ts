@@ -1,15 +1,9 @@
-import type { ProgressSink } from "../../drivers/driver.ts";
 import type { ProgressMode } from "../settings.ts";
 import type { Output } from "./output.ts";
 import { jsonProgress } from "./progress-json.ts";
 import { plainProgress } from "./progress-plain.ts";
+import type { ProgressRenderer } from "./progress-renderer.ts";
 import { ttyProgress } from "./progress-tty.ts";
-
-/** Shows progress events. `stop` has to be called before anything else is written; afterwards events are ignored. */
-export interface ProgressRenderer {
-  readonly sink: ProgressSink;
-  stop(): void;
-}
 
 /** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`. Quiet and JSON output show none by default. */
 export async function createProgress(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
