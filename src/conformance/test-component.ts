@@ -27,7 +27,7 @@ export interface TestComponentOptions {
   /** Runs of the component at the same time; as many as there are processors, 2 to 4, when left out. */
   readonly concurrency?: number;
   readonly timing?: Partial<Timing>;
-  /** Called whenever a check begins or ends. Cheap, never throws. */
+  /** Called whenever a check begins. Cheap, never throws. */
   readonly onProgress?: (progress: ConformanceProgress) => void;
   /** Ends the test: every run of the component is killed, then `testComponent` rejects with `conformance/cancelled`. */
   readonly signal: AbortSignal;
@@ -135,7 +135,6 @@ async function runChecks(checks: readonly Check[], setting: Setting): Promise<Ch
           if (!violations.has(id)) violations.set(id, text);
         }),
       );
-      report(check!.title);
     }
   };
   const workers = options.concurrency ?? Math.min(4, Math.max(2, availableParallelism()));
@@ -201,5 +200,6 @@ function result(check: Check, outcome: CheckOutcome, explanation: string, durati
 /** Without a registration there is nothing else to look at. */
 function neverRegistered(error: Broken): CheckResult[] {
   const [first] = catalog;
-  return [{ ...result(first!, "failed", error.message, 0), output: error.output }];
+  const fix = "Make it start, with the environment of the component contract, and call RegisterComponent.";
+  return [{ ...result(first!, "failed", error.message, 0), fix, output: error.output }];
 }
