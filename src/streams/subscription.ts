@@ -89,14 +89,12 @@ export class Subscription {
 
   /** Leaves: acknowledges what is done, and lets the rest go to others. */
   leave(): void {
-    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
-    if (this.phase.name === "open" || this.phase.name === "connecting") {
+    if (this.phase.name === "open") {
       const { stream } = this.phase;
       this.move({ name: "leaving", stream });
       stream.close();
-    } else if (!this.over && this.phase.name !== "leaving") {
-      this.finish({ name: "closed" });
-    }
+      // Nothing has come by a stream that is not open, so that there is nothing to say goodbye for.
+    } else if (this.phase.name !== "leaving") this.abort();
   }
 
   /** Ends at once. */
