@@ -105,6 +105,8 @@ async function hostBase(engine: Engine, signal: AbortSignal): Promise<HostBase |
 
 /** The shared libraries of the running Node, and those that the C library loads to resolve names. */
 async function nodeLibraries(): Promise<string[]> {
+  // Naming the peers of open connections can take seconds, and nobody wants to know them here.
+  (process.report as { excludeNetwork?: boolean }).excludeNetwork = true;
   const report = process.report.getReport() as unknown as { readonly sharedObjects: readonly string[] };
   const loaded = report.sharedObjects.filter((path) => path.startsWith("/") && /\.so(\.|$)/.test(path));
   const libc = loaded.find((path) => /\/libc\.so/.test(path));
