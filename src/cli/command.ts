@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
 import type { CliDependencies } from "./dependencies.ts";
 import { createOutput, type Output } from "./display/output.ts";
 import { createProgress } from "./display/progress.ts";
@@ -6,7 +7,7 @@ import type { ProgressRenderer } from "./display/progress-renderer.ts";
 import { parseSpan } from "./display/quantities.ts";
 import type { ErrorView } from "./display/render-error.ts";
 import { describeExitCodes, type ExitCode } from "./exit-codes.ts";
-import { DRIVERS, type Flags, LOG_LEVELS, PROGRESS_MODES, readSettings, type Settings } from "./settings.ts";
+import { type Flags, readSettings, type Settings } from "./settings.ts";
 
 /** What one run of the command line shares: the world, and where the exit code of a command goes. */
 export interface Cli {

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { parse } from "yaml";
-import { z } from "zod";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { DriverName } from "../pipeline/pipeline.ts";
+import { DRIVERS, LOG_LEVELS, type LogLevel, PROGRESS_MODES, type ProgressMode } from "./choices.ts";
+import type { ConfigFile } from "./config-file.ts";
 
 /** What every command goes by, after flags, environment, config file and defaults were laid over each other. */
 export interface Settings {
@@ -22,13 +22,6 @@ export interface Settings {
   readonly quiet: boolean;
 }
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
-export type ProgressMode = "auto" | "tty" | "plain" | "json" | "quiet";
-
-export const DRIVERS = ["docker", "process", "kubernetes"] as const;
-export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-export const PROGRESS_MODES = ["auto", "tty", "plain", "json", "quiet"] as const;
-
 /** Flags as commander parsed them; a flag that was not given is undefined. */
 export interface Flags {
   readonly driver?: DriverName;
@@ -43,15 +36,6 @@ export interface Flags {
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
-
-const configFile = z.strictObject({
-  driver: z.enum(DRIVERS).optional(),
-  profiles: z.array(z.string()).optional(),
-  log_level: z.enum(LOG_LEVELS).optional(),
-  persistence: z.enum(["leveldb", "memory"]).optional(),
-  progress: z.enum(PROGRESS_MODES).optional(),
-  quiet: z.boolean().optional(),
-});
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -86,9 +70,7 @@ export function configFilePath(env: Environment): string {
   return nonEmpty(env.FLOWCTL_CONFIG_FILE) ?? join(base, "flowctl", "config.yaml");
 }
 
-async function readConfigFile(
-  env: Environment,
-): Promise<{ readonly values: z.infer<typeof configFile>; readonly path: string }> {
+async function readConfigFile(env: Environment): Promise<{ readonly values: ConfigFile; readonly path: string }> {
   const path = configFilePath(env);
   let text: string;
   try {
@@ -99,23 +81,9 @@ async function readConfigFile(
     }
     throw FlowctlError.wrap(error, { code: "cli/config-file", kind: "invalid", message: `Cannot read ${path}` });
   }
-  let document: unknown;
-  try {
-    document = parse(text) ?? {};
-  } catch (error) {
-    throw FlowctlError.wrap(error, { code: "cli/config-file", kind: "invalid", message: `${path} is not YAML` });
-  }
-  const checked = configFile.safeParse(document);
-  if (checked.success) return { values: checked.data, path };
-  const issue = checked.error.issues[0];
-  const at = issue?.path.join(".") ?? "";
-  throw new FlowctlError({
-    code: "cli/config-file",
-    kind: "invalid",
-    message: `${path}: ${issue?.message ?? "not valid"}`,
-    fix: `The keys are ${Object.keys(configFile.shape).join(", ")}`,
-    ...(at === "" ? {} : { path: at }),
-  });
+  // Most people have none: what reads and checks it is loaded only then.
+  const { parseConfigFile } = await import("./config-file.ts");
+  return { values: parseConfigFile(text, path), path };
 }
 
 function chooseEnv<T extends string>(env: Environment, name: string, allowed: readonly T[]): T | undefined {

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { stringify } from "yaml";
 import { selectInstances } from "../../planner/plan-lifecycle.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -55,9 +54,7 @@ async function inspect(context: CommandContext, [id]: [string]): Promise<ExitCod
     output.printJson(document);
     return ExitCode.ok;
   }
-  // A round trip drops what is undefined.
-  output.print(
-    stringify(JSON.parse(JSON.stringify(document)), { aliasDuplicateObjects: false, lineWidth: 0 }).trimEnd(),
-  );
+  const { yamlText } = await import("../display/yaml-text.ts");
+  output.print(yamlText(document));
   return ExitCode.ok;
 }

@@ -1,10 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { LOG_LEVELS } from "../choices.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { LogPrinter } from "../display/log-printer.ts";
 import { parseSpan } from "../display/quantities.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { checkLogSelection } from "../log-selection.ts";
-import { type Flags, LOG_LEVELS } from "../settings.ts";
+import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 import { LogFollower } from "../up/follow-logs.ts";
 

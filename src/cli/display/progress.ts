@@ -1,15 +1,14 @@
-import type { ProgressMode } from "../settings.ts";
+import type { ProgressMode } from "../choices.ts";
 import type { Output } from "./output.ts";
 import { jsonProgress } from "./progress-json.ts";
 import { plainProgress } from "./progress-plain.ts";
 import type { ProgressRenderer } from "./progress-renderer.ts";
-import { ttyProgress } from "./progress-tty.ts";
 
 /** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`. Quiet and JSON output show none by default. */
 export async function createProgress(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
   switch (resolveMode(output, mode)) {
     case "tty":
-      return ttyProgress(output);
+      return (await import("./progress-tty.ts")).ttyProgress(output);
     case "plain":
       return plainProgress(output);
     case "json":

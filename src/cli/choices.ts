@@ -1,0 +1,7 @@
+/** What can be chosen by flags, variables and the config file alike. */
+export const DRIVERS = ["docker", "process", "kubernetes"] as const;
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export const PROGRESS_MODES = ["auto", "tty", "plain", "json", "quiet"] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
+export type ProgressMode = (typeof PROGRESS_MODES)[number];
