@@ -182,6 +182,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     over.abort();
     clearInterval(sampler);
     health.close();
+    await inlet?.close(AbortSignal.abort());
     await publisher.close();
     await server?.close(AbortSignal.abort());
     registry.close();
