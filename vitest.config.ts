@@ -1,4 +1,8 @@
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
+
+/** FLOWCTL_TEST_SKIP=docker leaves out the tests that are about Docker alone; those of several drivers leave it out. */
+const withoutDocker = (process.env.FLOWCTL_TEST_SKIP ?? "").split(",").includes("docker");
+const dockerAlone = ["test/**/docker-*.test.ts", "test/**/flowctl-image.test.ts"];
 
 export default defineConfig({
   test: {
@@ -8,6 +12,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/{integration,conformance,e2e,chaos}/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...(withoutDocker ? dockerAlone : [])],
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: false,
