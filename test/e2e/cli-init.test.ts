@@ -1,0 +1,90 @@
+import { mkdir, readFile, symlink } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { Scenario } from "./checks.ts";
+import { driversUnderTest } from "./drivers-under-test.ts";
+import { runProgram, runWell } from "./run-program.ts";
+
+const repository = resolve(import.meta.dirname, "../..");
+const program = join(repository, "dist/flowctl.js");
+
+// With the types of the SDK, which a TypeScript project is checked against.
+beforeAll(() => runWell(process.execPath, ["scripts/build.mjs"], { cwd: repository }));
+
+describe.each(driversUnderTest())("init on %s", (driver) => {
+  it("writes a pipeline that runs as it is", async () => {
+    await using scenario = await Scenario.on(driver, "");
+    const inside = { cwd: join(scenario.folder, scenario.name), env: scenario.env };
+    await scenario.succeed("init", scenario.name);
+    const { stdout } = await runWell(process.execPath, [program, "run"], inside);
+    expect(stdout).toMatch(new RegExp(`^${scenario.name} completed in `, "m"));
+    expect(await scenario.lines(`${scenario.name}/out/alerts.jsonl`)).toHaveLength(12);
+    expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+});
+
+describe("init", () => {
+  it("overwrites nothing unless told to", async () => {
+    await using scenario = await Scenario.on("process", "");
+    const refused = await scenario.flowctl("init");
+    expect(refused.code).toBe(6);
+    expect(refused.stderr).toContain("code cli/file-exists");
+    expect(await scenario.lines("readings.csv")).toEqual([]);
+    await scenario.succeed("init", "--force");
+    expect(await scenario.lines("readings.csv")).toHaveLength(73);
+    scenario.passed();
+  });
+});
+
+describe("init component", () => {
+  it.each(["source", "processor", "sink"])(
+    "writes a %s in TypeScript that compiles and keeps the contract",
+    async (type) => {
+      await using scenario = await Scenario.on("process", "");
+      await scenario.succeed("init", "component", "part", "--lang", "ts", "--type", type);
+      const folder = join(scenario.folder, "part");
+      await installed(folder);
+      await runWell(process.execPath, [join(repository, "node_modules/typescript/bin/tsc")], { cwd: folder });
+      const { code, stdout } = await runProgram(
+        process.execPath,
+        [program, "component", "test", "--type", type, "--", process.execPath, "dist/main.js"],
+        { cwd: folder, env: scenario.env },
+      );
+      expect(code, stdout).toBe(0);
+      expect(stdout).toContain(`The ${type} keeps the contract`);
+      const { stdout: ran } = await runWell(process.execPath, [program, "run", "-p", scenario.name], {
+        cwd: folder,
+        env: scenario.env,
+      });
+      expect(ran).toMatch(new RegExp(`^${scenario.name} completed in `, "m"));
+      scenario.passed();
+    },
+  );
+
+  it.each(["source", "processor", "sink"])("writes a %s in Python, with the protocol that it speaks", async (type) => {
+    await using scenario = await Scenario.on("process", "");
+    await scenario.succeed("init", "component", "part", "--lang", "python", "--type", type);
+    const folder = join(scenario.folder, "part");
+    await runWell("python3", ["-m", "py_compile", "main.py", "component.py", "life.py", "inlet.py", "outlet.py"], {
+      cwd: folder,
+    });
+    expect(await readFile(join(folder, "component.py"), "utf8")).toContain(`TYPE = "${type}"`);
+    expect(await readFile(join(folder, "proto/flowctl/stream/v1/stream.proto"), "utf8")).toContain(
+      "service EventStream",
+    );
+    const validated = await runProgram(process.execPath, [program, "validate"], { cwd: folder, env: scenario.env });
+    expect(validated.code, validated.stderr).toBe(0);
+    scenario.passed();
+  });
+});
+
+/** What `npm install` would put there, from this repository. */
+async function installed(folder: string): Promise<void> {
+  const modules = join(folder, "node_modules");
+  await mkdir(join(modules, "@types"), { recursive: true });
+  await symlink(repository, join(modules, "flowctl"));
+  for (const name of ["zod", "@types/node", "undici-types"]) {
+    await symlink(join(repository, "node_modules", name), join(modules, name)).catch(() => undefined);
+  }
+}
