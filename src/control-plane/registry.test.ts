@@ -268,6 +268,24 @@ describe("the end of an instance", () => {
   });
 });
 
+describe("a new start that a driver sees", () => {
+  it("after a crash counts as starting, not as healthy, until it has registered", async () => {
+    const source = incarnation("source");
+    const seen = (observation: "started" | "exited") =>
+      registry.report({ componentId: "source", instanceId: "source-1", observation, exitCode: 137 }, clock.now());
+    seen("started");
+    registry.register(registration(source));
+    await clock.advance(1);
+    seen("exited");
+    expect(stateOf("source")).toBe("unhealthy");
+    seen("started");
+    registry.assessAll();
+    expect(registry.component("source").instances[0]).toMatchObject({ state: "starting", restarts: 1 });
+    registry.register(registration(incarnation("source", 1, "2")));
+    expect(registry.component("source").instances[0]).toMatchObject({ state: "healthy", restarts: 1 });
+  });
+});
+
 describe("topology", () => {
   const spec: PipelineSpec = {
     name: "p",

@@ -22,6 +22,7 @@ import {
   type InstanceData,
   type InstanceEntry,
   newInstance,
+  newVitals,
   type ProbeState,
   registeredInstance,
   restoredInstance,
@@ -334,12 +335,13 @@ export class Registry {
   }
 
   #started(entry: InstanceEntry, at: number): void {
-    const { data } = entry;
-    this.#put({ data: { ...data, starts: data.starts + 1 }, vitals: { ...entry.vitals, exit: "" } });
+    const { data, vitals } = entry;
     const wasOver = data.state.name === "completed" || data.state.name === "failed" || data.state.name === "stopping";
-    if (wasOver && at > data.state.since) {
-      this.#move(data, { name: "starting", since: this.#now(), reason: "started again" });
-    }
+    const begins = vitals.exit !== "" || (wasOver && at > data.state.since);
+    const now = this.#now();
+    // What is known of how the program did is about the one before.
+    this.#put({ data: { ...data, starts: data.starts + 1 }, vitals: begins ? newVitals(now) : vitals });
+    if (begins) this.#move(data, { name: "starting", since: now, reason: "started again" });
   }
 
   #exited(entry: InstanceEntry, how: string): void {
