@@ -19,6 +19,7 @@ export function watch(world: World) {
   return {
     /** Waits until events of what was made so far have come, so that the stream surely stands. */
     connected: () => eventually(async () => expect(ready).toBe(true)),
+    exits: (key: string) => events.flatMap((event) => (event.type === "exited" && event.key === key ? [event] : [])),
     of: (key: string) =>
       events
         .filter((event) => event.key === key && event.type !== "health")

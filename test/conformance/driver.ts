@@ -292,12 +292,17 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
         const restarted = stays("a", { restart: { name: "on-failure" } });
         await world.up(deploymentOf(pipelineOf(world.name, [restarted])));
         await world.untilSaid("a-1", "up");
+        const seen = watch(world);
+        await seen.connected();
         await fixture.crash(await world.find("component/a-1"));
         await world.until(
           "component/a-1",
           ({ state }) => state.status === "running" && state.restarts === 1,
           "running, restarted once",
         );
+        await eventually(async () => {
+          expect(seen.exits("component/a-1")).toEqual([expect.objectContaining({ exitCode: 137, willRestart: true })]);
+        });
       });
 
       it.runIf(capabilities.limits)("says that a program was ended because it took too much memory", async () => {
@@ -306,9 +311,17 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
           ...settings,
           limits: { memoryBytes: 64 << 20 },
         });
+        await world.up(deploymentOf(pipelineOf(world.name, [])));
+        const seen = watch(world);
+        await seen.connected();
         await world.up(deploymentOf(pipelineOf(world.name, [hungry])));
         const { state } = await world.until("component/a-1", (found) => found.state.status === "exited", "exited");
         expect(state).toMatchObject({ status: "exited", oomKilled: true });
+        await eventually(async () => {
+          expect(seen.exits("component/a-1")).toEqual([
+            expect.objectContaining({ oomKilled: true, willRestart: false }),
+          ]);
+        });
       });
     });
 
@@ -430,6 +443,7 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
         }
         await eventually(async () => expect(began()).toHaveLength(4));
         expect(new Set(began()).size).toBe(4);
+        expect(followed.texts("a-1").filter((text) => text === "leaving")).toHaveLength(3);
         await followed.end();
       });
     });

@@ -15,15 +15,16 @@ export interface EngineEvent {
 
 /**
  * The engine's events about a pipeline's containers, without the noise of health checks. Connects when it is first
- * read. Ends only by an error: kind `cancelled` by the signal, `docker/stream-ended` when the engine hangs up.
+ * read, and begins with what happened since `since` (Unix milliseconds of the engine's clock), or from then on. Ends only by an error: kind `cancelled` by the signal, `docker/stream-ended` when the engine hangs up.
  */
 export async function* engineEvents(
   engine: Engine,
   pipeline: string,
   signal: AbortSignal,
-  connected?: () => void,
+  options: { readonly connected?: () => void; readonly since?: number } = {},
 ): AsyncGenerator<EngineEvent> {
   const what = `watch ${pipeline}`;
+  const since = options.since === undefined ? {} : { since: (options.since / 1000).toFixed(3) };
   const filters = {
     ...pipelineFilter(pipeline),
     type: ["container"],
@@ -31,9 +32,9 @@ export async function* engineEvents(
   };
   try {
     const stream = await engine.call(what, signal, (docker) =>
-      docker.getEvents({ filters, abortSignal: signal } as object),
+      docker.getEvents({ ...since, filters, abortSignal: signal } as object),
     );
-    connected?.();
+    options.connected?.();
     yield* jsonLines<EngineEvent>(stream as Readable);
   } catch (error) {
     throw engineError(error, what, engine.endpoint, signal);
@@ -58,8 +59,10 @@ export async function* driverEvents(
   signal: AbortSignal,
 ): AsyncGenerator<DriverEvent> {
   const starved = new Set<string>();
+  // What happens while the connection is made counts, where both sides have the same clock.
+  const since = engine.local ? { since: Date.now() } : {};
   try {
-    for await (const event of engineEvents(engine, pipeline, signal)) {
+    for await (const event of engineEvents(engine, pipeline, signal, since)) {
       const { ID, Attributes } = event.Actor;
       const key = readLabels(Attributes)?.key;
       if (key === undefined) continue;

@@ -98,9 +98,12 @@ async function* followLogs(
     followers.set(source.id, follower);
     follower.run().catch((error: unknown) => outbox.fail(error));
   };
+  const connected = (): void => {
+    list().catch((error: unknown) => outbox.fail(error));
+  };
   const watch = async (): Promise<void> => {
     // Connected before the list is made, so that nothing starts in between unseen.
-    for await (const event of engineEvents(engine, pipeline, signal, () => void list().catch((e) => outbox.fail(e)))) {
+    for await (const event of engineEvents(engine, pipeline, signal, { connected })) {
       const labels = readLabels(event.Actor.Attributes);
       if (labels === undefined || !isSelected(labels, options.select)) continue;
       if (event.Action === "start") follow(sourceOf(event.Actor.ID, labels), withoutTail(options));
