@@ -1,6 +1,10 @@
+import { spawn } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
+import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance-record.ts";
 import { isAlive } from "../../src/drivers/process/process-identity.ts";
+import { acquireLock } from "../../src/drivers/process/single-instance-lock.ts";
 import { type Bench, createBench, eventually, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;
@@ -77,6 +81,36 @@ describe("when the supervisor is killed", () => {
     expect(existsSync(bench.paths.folder)).toBe(false);
   });
 
+  test("an instance that was started just before, and is not on record yet, is taken over", async () => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "serve")]);
+    await bench.up(deployment);
+    const before = instances(bench);
+    await kill(bench);
+    const [record] = await readInstanceRecords(bench.paths);
+    if (record === undefined) throw new Error("no record");
+    await writeInstanceRecord(bench.paths, { ...record, process: { status: "created" } });
+    expect((await bench.observed("component/a-1")).state.status).toBe("running");
+    await bench.apply({ action: "start", observed: await bench.observed("control-plane/1"), cause: "test" });
+    await eventually("it is on record", async () => {
+      const [now] = await readInstanceRecords(bench.paths);
+      return now?.process.status === "running";
+    });
+    expect(instances(bench)).toEqual(before);
+  });
+
+  test("down ends also what carries the pipeline's marker and is on no record", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([]));
+    const env = { FLOWCTL_RUN_ID: bench.paths.runId, FLOWCTL_INSTANCE_ID: "ghost-1" };
+    const ghost = spawn("/bin/sleep", ["1000"], { env, stdio: "ignore" });
+    await eventually("the ghost is there", () => instances(bench).length === 1);
+    await kill(bench);
+    await bench.down();
+    expect(bench.processes()).toEqual([]);
+    expect(ghost.signalCode ?? "not told yet").toMatch(/SIGKILL|not told yet/);
+  });
+
   test("a change that starts something starts a supervisor first", async () => {
     await using bench = createBench();
     await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
@@ -133,8 +167,11 @@ describe("a new supervisor in place of the old one", () => {
     const before = await bench.driver.controlPlane("bench", never);
     const { ref } = await bench.observed("component/a-1");
     await kill(bench);
-    const { createServer } = await import("node:net");
-    const squatter = createServer().listen(Number(before?.grpc.split(":")[1]), "127.0.0.1");
+    const squatter = createServer();
+    await new Promise<void>((resolve, reject) => {
+      squatter.once("error", reject);
+      squatter.listen(Number(before?.grpc.split(":")[1]), "127.0.0.1", resolve);
+    });
     await bench.up(deployment);
     expect((await bench.driver.controlPlane("bench", never))?.grpc).not.toBe(before?.grpc);
     await eventually("it runs anew", async () => {
@@ -151,6 +188,25 @@ test("of many supervisors that are started at once one stays", async () => {
   await Promise.all([1, 2, 3, 4].map(() => bench.up(deployment, bench.anotherDriver())));
   const leaders = () => bench.processes().filter(({ instance, pid, group }) => instance === undefined && pid === group);
   await eventually("the others are gone", () => leaders().length === 1);
+  expect(instances(bench)).toHaveLength(1);
+});
+
+test("a supervisor waits for a command that holds the pipeline's lock", async () => {
+  await using bench = createBench();
+  const lock = await acquireLock(bench.paths.runId);
+  let up = false;
+  const going = bench.up(bench.deployment([scriptedComponent("a", "serve")])).then(() => {
+    up = true;
+  });
+  const pids = new Set<number>();
+  await eventually("several have found it locked", () => {
+    for (const { instance, pid, group } of bench.processes()) if (!instance && pid === group) pids.add(pid);
+    return pids.size >= 3;
+  });
+  expect(up).toBe(false);
+  expect(existsSync(bench.paths.supervisorFile)).toBe(false);
+  await lock?.release();
+  await going;
   expect(instances(bench)).toHaveLength(1);
 });
 

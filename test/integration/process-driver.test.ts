@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DriverEvent } from "../../src/drivers/driver.ts";
@@ -152,7 +153,7 @@ describe("an instance", () => {
     expect((await bench.observed("component/a-1")).state).toMatchObject({ status: "exited", exitCode: 137 });
   });
 
-  test.each(["stop", "remove"] as const)(
+  test.each(["stop", "remove", "its own end"] as const)(
     "takes its children with it on %s, whatever group or environment they gave themselves",
     async (action) => {
       await using bench = createBench();
@@ -165,19 +166,14 @@ describe("an instance", () => {
       );
       const identity = identify(bare);
       if (identity === undefined) throw new Error("the child is not there");
-      await bench.apply({ action, observed: await bench.observed("component/a-1"), cause: "test" });
-      expect(isAlive(identity)).toBe(false);
+      const observed = await bench.observed("component/a-1");
+      if (action === "its own end") process.kill(Number(observed.ref), "SIGKILL");
+      else await bench.apply({ action, observed, cause: "test" });
+      if (action === "its own end") await eventually("all have ended", () => instancesOf(bench).length === 0);
+      await eventually("the child without environment has ended", () => !isAlive(identity));
       expect(instancesOf(bench)).toEqual([]);
     },
   );
-
-  test("that ends by itself leaves none of its children", async () => {
-    await using bench = createBench();
-    await bench.up(bench.deployment([scriptedComponent("a", "family")]));
-    await eventually("the family is there", () => instancesOf(bench).length === 3);
-    process.kill(Number((await bench.observed("component/a-1")).ref), "SIGKILL");
-    await eventually("all have ended", () => instancesOf(bench).length === 0);
-  });
 
   test("is the one that is there when it is created twice at once", async () => {
     await using bench = createBench();
@@ -273,7 +269,6 @@ async function collectEvents(bench: Bench): Promise<readonly DriverEvent[]> {
 }
 
 async function occupy(port: number): Promise<AsyncDisposable> {
-  const { createServer } = await import("node:net");
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   return { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())) };

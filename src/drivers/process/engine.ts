@@ -313,11 +313,13 @@ export function createEngine(options: EngineOptions): Engine {
         slots.set(record.instance, slot);
         const { process: run } = record;
         const recorded = run.status === "running" && isAlive(run.identity) ? run.identity : undefined;
-        const identity = recorded ?? leaderOf(record.instance, marked);
+        const unrecorded = recorded === undefined ? leaderOf(record.instance, marked) : undefined;
+        const identity = recorded ?? unrecorded;
         if (identity !== undefined) {
-          if (recorded === undefined) {
+          if (unrecorded !== undefined) {
+            const { pid, birth, controlPlane = "" } = unrecorded;
             const startedAt = clock.now();
-            await save(slot, { process: { status: "running", identity, startedAt, controlPlane: "" } });
+            await save(slot, { process: { status: "running", identity: { pid, birth }, startedAt, controlPlane } });
           }
           watchAdopted(slot, identity);
           log.info("instance adopted", { instance: record.instance, pid: identity.pid });

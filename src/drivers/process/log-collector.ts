@@ -68,10 +68,12 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
   let scheduled: NodeJS.Immediate | undefined;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
 
+  let begun = false;
+
   const collect = (instance: string, final: boolean): void => {
     let tail = tails.get(instance);
     if (tail === undefined) {
-      tail = resume(folder, instance);
+      tail = resume(folder, instance, !begun);
       tails.set(instance, tail);
     }
     for (const stream of STREAMS) {
@@ -172,6 +174,7 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
   }, LOOK_AROUND_MS);
   timer.unref();
   lookAround();
+  begun = true;
 
   return {
     flush: guarded,
@@ -197,7 +200,7 @@ export function removeLogFiles(folder: string, instance: string): void {
 }
 
 /** Goes on where the log says that a former collector stopped. */
-function resume(folder: string, instance: string): Tail {
+function resume(folder: string, instance: string, catchUp: boolean): Tail {
   const path = join(folder, logNames(instance)[0]);
   const text = existsSync(path) ? readFileSync(path, "utf8") : "";
   const complete = text.slice(0, text.lastIndexOf("\n") + 1);
@@ -205,7 +208,7 @@ function resume(folder: string, instance: string): Tail {
   // A crash can leave half a line.
   if (complete.length < text.length) truncateSync(path, size);
   const positions = positionsAfter(complete);
-  return { positions, size, released: { ...positions }, catchUp: true };
+  return { positions, size, released: { ...positions }, catchUp };
 }
 
 function positionsAfter(log: string): { stdout: number; stderr: number } {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import {
   groupMembers,
   identify,
@@ -83,7 +83,7 @@ describe("members of a group", () => {
   test("are all processes of it, while its leader lives and after", async () => {
     const child = await start("sleep 100 & echo up; sleep 100; true");
     const leader = identityOf(child);
-    expect(groupMembers(leader).length).toBeGreaterThanOrEqual(3);
+    await vi.waitFor(() => expect(groupMembers(leader)).toHaveLength(3));
     const exit = once(child, "exit");
     child.kill("SIGKILL");
     await exit;

@@ -14,6 +14,8 @@ export interface MarkedProcess extends ProcessIdentity {
   readonly group: number;
   /** `FLOWCTL_INSTANCE_ID`, where it has one: the supervisor has none. */
   readonly instance: string | undefined;
+  /** `FLOWCTL_CONTROL_PLANE`, where it has one: the address that it was told. */
+  readonly controlPlane: string | undefined;
 }
 
 /** The environment variable that marks every process of a pipeline, and what they inherit it to. */
@@ -82,14 +84,15 @@ function markedByProc(runId: string): readonly MarkedProcess[] {
     const variables = readText(`/proc/${pid}/environ`)?.split("\0");
     if (variables === undefined || !variables.includes(marker)) continue;
     const row = readProc(pid, boot);
-    if (row !== undefined) found.push({ ...row, instance: instanceOf(variables) });
+    if (row !== undefined) found.push({ ...row, ...toldOf(variables) });
   }
   return found;
 }
 
-function instanceOf(variables: readonly string[]): string | undefined {
-  const prefix = "FLOWCTL_INSTANCE_ID=";
-  return variables.find((variable) => variable.startsWith(prefix))?.slice(prefix.length);
+function toldOf(variables: readonly string[]): Pick<MarkedProcess, "instance" | "controlPlane"> {
+  const told = (name: string): string | undefined =>
+    variables.find((variable) => variable.startsWith(`${name}=`))?.slice(name.length + 1);
+  return { instance: told("FLOWCTL_INSTANCE_ID"), controlPlane: told("FLOWCTL_CONTROL_PLANE") };
 }
 
 function readProc(pid: number, boot: string): ProcessRow | undefined {
@@ -98,8 +101,17 @@ function readProc(pid: number, boot: string): ProcessRow | undefined {
   // The name, second, is in parentheses and may hold anything, parentheses too.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, , group] = fields;
-  if (state === "Z" || state === "X") return undefined;
+  if (state === "X" || (state === "Z" && !hasThreads(pid))) return undefined;
   return { pid, group: Number(group), birth: `${boot}:${fields[19]}` };
+}
+
+/** The first thread of a killed process can be a zombie while others still hold its files and ports. */
+function hasThreads(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length > 1;
+  } catch {
+    return false;
+  }
 }
 
 /** Start times count from the boot: without this a pid of before a reboot could look alive. */
@@ -119,7 +131,7 @@ function markedByPs(runId: string): readonly MarkedProcess[] {
   const marker = `${RUN_ID_VARIABLE}=${runId}`;
   return psRows(["-A", "-E", "-ww"])
     .filter((row) => row.pid !== process.pid && row.command.split(" ").includes(marker))
-    .map(({ pid, group, birth, command }) => ({ pid, group, birth, instance: instanceOf(command.split(" ")) }));
+    .map(({ pid, group, birth, command }) => ({ pid, group, birth, ...toldOf(command.split(" ")) }));
 }
 
 function psRows(selection: readonly string[]): readonly (ProcessRow & { readonly command: string })[] {
