@@ -45,7 +45,7 @@ describe.each(driversUnderTest())("on %s", (driver) => {
     expect(Object.keys(first).sort()).toEqual(["archive-1", "control-plane", "numbers-1", "some-1"]);
 
     const again = await scenario.flowctl("up", "-d", "--json");
-    expect(JSON.parse(again.stdout)).toMatchObject({ changes: [], state: "started" });
+    expect(JSON.parse(again.stdout)).toMatchObject({ changes: [], state: "unchanged" });
     expect(await scenario.refs()).toEqual(first);
 
     await scenario.pipeline(endless("payload.sequence >= 0"));

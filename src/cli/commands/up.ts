@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { isEmpty } from "../../planner/plan.ts";
 import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
 import {
   type Cli,
@@ -106,9 +107,11 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
           timeoutMs: flags.timeout,
           since: { before: prepared.before, plan, startedAt },
         })
-      : "started";
+      : isEmpty(plan)
+        ? "unchanged"
+        : "started";
     if (output.json) output.printJson({ driver: driver.name, state, ...planDocument(plan) });
-    else output.say(`${pipeline.name} is ${state === "started" ? "started" : state}`);
+    else if (state !== "unchanged") output.say(`${pipeline.name} ${state === "healthy" ? "is healthy" : state}`);
     return ExitCode.ok;
   } finally {
     access.close();
