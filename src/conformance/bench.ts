@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import type { LaunchedComponent, ProgramExit } from "./launch.ts";
 import type { EventMessage, RegisterMessage, TopologyMessage } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
+import { testPipelinePrefix } from "./stray.ts";
 import type { Facts, Subject, Timing } from "./subject.ts";
 import { TestControlPlane } from "./test-control-plane.ts";
 import { type DownstreamOptions, TestDownstream } from "./test-downstream.ts";
@@ -13,7 +15,6 @@ import { type ReportViolation, TestUpstream, type UpstreamStream } from "./test-
 import { Broken, NotApplicable, Notice } from "./waiting.ts";
 
 /** Names that the component under test is given. */
-export const pipelineName = "conformance";
 export const componentId = "subject";
 export const instanceId = "subject-1";
 
@@ -49,6 +50,8 @@ export class Bench {
   readonly facts: Facts;
   readonly protocol: Protocol;
   readonly notice = new Notice();
+  /** Another one for each run, so that a component left over from elsewhere is told from the one under test. */
+  readonly pipeline = `${testPipelinePrefix}${randomUUID().slice(0, 8)}`;
   readonly controlPlane: TestControlPlane;
   readonly timing: Timing;
   readonly signal: AbortSignal;
@@ -71,7 +74,7 @@ export class Bench {
     this.timing = subject.timing;
     this.signal = signal;
     this.#violation = violation;
-    this.controlPlane = new TestControlPlane(protocol, this.notice, subject.timing.heartbeatMs);
+    this.controlPlane = new TestControlPlane(this.pipeline, protocol, this.notice, subject.timing.heartbeatMs);
     this.above = this.newUpstream("above-1");
   }
 
@@ -131,7 +134,7 @@ export class Bench {
   }
 
   newUpstream(instance: string): TestUpstream {
-    const upstream = new TestUpstream(instance, this.protocol, this.notice, this.#violation);
+    const upstream = new TestUpstream(this.pipeline, instance, this.protocol, this.notice, this.#violation);
     this.#upstreams.push(upstream);
     return upstream;
   }
@@ -140,7 +143,7 @@ export class Bench {
   below(options: DownstreamOptions = {}): TestDownstream {
     const downstream = new TestDownstream(
       this.listen,
-      { pipeline: pipelineName, ...options },
+      { pipeline: this.pipeline, ...options },
       this.protocol,
       this.notice,
       this.#violation,
@@ -217,13 +220,22 @@ export class Bench {
   async arrived(downstream: TestDownstream, count: number): Promise<void> {
     await this.until(
       () => downstream.events.length >= count || downstream.refused,
-      () => `${downstream.events.length} of ${count} events came`,
+      () =>
+        `${downstream.events.length} of ${count} events came${downstream.opened ? "" : ", and no Opened"}${this.#fed()}`,
     );
     if (downstream.events.length < count) {
       throw new Broken(
         `the subscription ended after ${downstream.events.length} of ${count} events: ${describeEnd(downstream)}`,
       );
     }
+  }
+
+  /** What went in above, for whoever wonders why nothing comes out below. */
+  #fed(): string {
+    const streams = this.above.streams.map(
+      ({ sent, acked, ended }) => `${sent} sent, ${acked} acknowledged${ended ? ", ended" : ""}`,
+    );
+    return streams.length === 0 ? "" : ` (above: ${streams.join("; ")})`;
   }
 
   /**
@@ -293,7 +305,7 @@ export class Bench {
     await chmod(this.#folder, 0o755);
     return {
       FLOWCTL_CONTROL_PLANE: this.controlPlane.address,
-      FLOWCTL_PIPELINE: pipelineName,
+      FLOWCTL_PIPELINE: this.pipeline,
       FLOWCTL_COMPONENT_ID: componentId,
       ...(options.untyped ? {} : { FLOWCTL_COMPONENT_TYPE: this.facts.type }),
       FLOWCTL_INSTANCE_ID: instanceId,

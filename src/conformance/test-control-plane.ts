@@ -3,10 +3,12 @@ import type {
   CheckpointMessage,
   DeregisterMessage,
   HeartbeatMessage,
+  IdentityMessage,
   RegisterMessage,
   TopologyMessage,
 } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
+import { isStray, strayRefusal } from "./stray.ts";
 import type { Notice } from "./waiting.ts";
 
 type Reply = (error: { code: number; details: string } | null, answer?: object) => void;
@@ -22,6 +24,7 @@ export class TestControlPlane {
   readonly checkpoints: Buffer[] = [];
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
+  readonly #pipeline: string;
   readonly #protocol: Protocol;
   readonly #notice: Notice;
   readonly #heartbeatMs: number;
@@ -31,7 +34,8 @@ export class TestControlPlane {
   #server: Server | undefined;
   #port = 0;
 
-  constructor(protocol: Protocol, notice: Notice, heartbeatMs: number) {
+  constructor(pipeline: string, protocol: Protocol, notice: Notice, heartbeatMs: number) {
+    this.#pipeline = pipeline;
     this.#protocol = protocol;
     this.#notice = notice;
     this.#heartbeatMs = heartbeatMs;
@@ -74,7 +78,8 @@ export class TestControlPlane {
         this.checkpoints.push(Buffer.from(request.position));
         return {};
       }),
-      WatchTopology: (call: ServerWritableStream<object, object>) => {
+      WatchTopology: (call: ServerWritableStream<IdentityMessage, object>) => {
+        if (isStray(call.request.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
         this.#watchers.add(call);
         call.on("cancelled", () => this.#forgetWatcher(call));
         call.on("error", () => this.#forgetWatcher(call));
@@ -114,8 +119,9 @@ export class TestControlPlane {
     this.#notice.changed();
   }
 
-  #recorded<Request>(answer: (request: Request) => object | undefined) {
+  #recorded<Request extends IdentityMessage>(answer: (request: Request) => object | undefined) {
     return (call: ServerUnaryCall<Request, object>, reply: Reply) => {
+      if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
       const answered = answer(call.request);
       if (answered === undefined) reply({ code: status.NOT_FOUND, details: "the control plane does not know you" });
       else reply(null, answered);

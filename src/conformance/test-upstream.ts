@@ -1,6 +1,7 @@
 import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import type { CreditMessage, EventMessage, OpenMessage, SubscribeRequest, SubscribeResponse } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
+import { isStray, strayRefusal } from "./stray.ts";
 import type { Notice } from "./waiting.ts";
 import { batchFromTheFuture } from "./wire.ts";
 
@@ -102,13 +103,15 @@ export class TestUpstream {
   readonly instanceId: string;
   /** Every subscription so far, oldest first. */
   readonly streams: UpstreamStream[] = [];
+  readonly #pipeline: string;
   readonly #protocol: Protocol;
   readonly #notice: Notice;
   readonly #violation: ReportViolation;
   #server: Server | undefined;
   #port = 0;
 
-  constructor(instanceId: string, protocol: Protocol, notice: Notice, violation: ReportViolation) {
+  constructor(pipeline: string, instanceId: string, protocol: Protocol, notice: Notice, violation: ReportViolation) {
+    this.#pipeline = pipeline;
     this.instanceId = instanceId;
     this.#protocol = protocol;
     this.#notice = notice;
@@ -153,6 +156,7 @@ export class TestUpstream {
       this.#notice.changed();
     };
     call.on("data", (request: SubscribeRequest) => {
+      if (request.open && isStray(request.open.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
       stream.receive(request);
       if (request.open) call.write({ opened: { componentId: "above", instanceId: this.instanceId } });
       this.#notice.changed();

@@ -1,4 +1,4 @@
-import { componentId, instanceId, pipelineName } from "../bench.ts";
+import { componentId, instanceId } from "../bench.ts";
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
 import { text } from "../wire.ts";
@@ -262,7 +262,7 @@ export const publishingChecks: readonly Check[] = [
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
-      const open = { pipeline: pipelineName, group: "below", instanceId: "below-1", types: [], credit: plenty };
+      const open = { pipeline: bench.pipeline, group: "below", instanceId: "below-1", types: [], credit: plenty };
       const encoded = bench.protocol.eventStream.Subscribe!.requestSerialize({ open });
       const below = bench.below({ instead: Buffer.concat([encoded, text(2000, "from the future")]) });
       await bench.produce(1);

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { componentId, instanceId, pipelineName } from "../bench.ts";
+import { componentId, instanceId } from "../bench.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, everyType } from "./check.ts";
 
@@ -11,7 +11,7 @@ export const registeringChecks: readonly Check[] = [
     types: everyType,
     async run(bench) {
       const registration = await bench.launch();
-      const wanted = { pipeline: pipelineName, componentId, instanceId };
+      const wanted = { pipeline: bench.pipeline, componentId, instanceId };
       for (const [key, value] of Object.entries(wanted)) {
         const said = registration[key as keyof typeof wanted];
         if (said !== value) throw new Broken(`it registered ${key} "${said}" instead of "${value}"`);

@@ -57,6 +57,15 @@ export const reportingChecks: readonly Check[] = [
           mayExit: true,
         },
       );
+      const beats = bench.controlPlane.heartbeats.length;
+      const gone = () => bench.component?.exit() !== undefined;
+      await bench.until(
+        () => gone() || bench.controlPlane.heartbeats.length >= beats + 2,
+        "its heartbeats have stopped",
+        {
+          mayExit: true,
+        },
+      );
       const fallen = firstFall(bench.controlPlane.heartbeats);
       if (fallen !== undefined) throw new Broken(fallen);
     },

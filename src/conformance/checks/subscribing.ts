@@ -1,4 +1,4 @@
-import { componentId, instanceId, pipelineName } from "../bench.ts";
+import { componentId, instanceId } from "../bench.ts";
 import type { EventMessage } from "../messages.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, processors, takers } from "./check.ts";
@@ -17,7 +17,7 @@ export const subscribingChecks: readonly Check[] = [
     async run(bench) {
       await bench.launch();
       const { open } = await bench.subscribed();
-      const wanted = { pipeline: pipelineName, group: componentId, instanceId };
+      const wanted = { pipeline: bench.pipeline, group: componentId, instanceId };
       for (const [key, value] of Object.entries(wanted)) {
         const said = open?.[key as keyof typeof wanted];
         if (said !== value) throw new Broken(`Open has ${key} "${said}" instead of "${value}"`);
