@@ -4,7 +4,7 @@ import { applyChange } from "./apply.ts";
 import { listContainers } from "./containers.ts";
 import { findControlPlane } from "./control-plane-endpoint.ts";
 import { endpointText } from "./endpoint.ts";
-import { connectEngine, type Engine } from "./engine.ts";
+import { connectEngine, type Engine, engineVersion } from "./engine.ts";
 import { driverEvents } from "./events.ts";
 import type { Invoker } from "./host-user.ts";
 import { readLabels } from "./labels.ts";
@@ -63,7 +63,7 @@ async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promis
   const linked = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
   try {
     const connected = await engine();
-    const version = await connected.call("ask for the version", linked, (docker) => docker.version());
+    const version = await engineVersion(connected, linked);
     if (version.Os !== "linux") {
       return {
         available: false,

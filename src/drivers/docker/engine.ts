@@ -28,13 +28,48 @@ export async function connectEngine(env: Readonly<Record<string, string | undefi
     local: endpoint.kind === "unix",
     async call(what, signal, request) {
       if (signal.aborted) throw cancelled(signal);
+      const aborted = abortion(signal);
       try {
-        return await request(docker);
+        return await Promise.race([request(docker), aborted.promise]);
       } catch (error) {
         throw engineError(error, what, endpoint, signal);
+      } finally {
+        aborted.release();
       }
     },
   };
+}
+
+/** What the client takes and its types leave out. */
+interface Asking {
+  version(options: { readonly abortSignal: AbortSignal }): Promise<Dockerode.DockerVersion>;
+  info(options: { readonly abortSignal: AbortSignal }): Promise<EngineInfo>;
+}
+
+export interface EngineInfo {
+  readonly SecurityOptions?: readonly string[];
+}
+
+export async function engineVersion(engine: Engine, signal: AbortSignal): Promise<Dockerode.DockerVersion> {
+  return engine.call("ask for the version", signal, (docker) =>
+    (docker as unknown as Asking).version({ abortSignal: signal }),
+  );
+}
+
+export async function engineInfo(engine: Engine, signal: AbortSignal): Promise<EngineInfo> {
+  return engine.call("ask about the engine", signal, (docker) =>
+    (docker as unknown as Asking).info({ abortSignal: signal }),
+  );
+}
+
+/** Not every request of the client can be ended by a signal: whoever waits for it goes on nevertheless. */
+function abortion(signal: AbortSignal): { readonly promise: Promise<never>; release(): void } {
+  let onAbort: () => void = () => undefined;
+  const promise = new Promise<never>((_, reject) => {
+    onAbort = () => reject(cancelled(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  return { promise, release: () => signal.removeEventListener("abort", onAbort) };
 }
 
 /** Where the docker client keeps its configuration. */

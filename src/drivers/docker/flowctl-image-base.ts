@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { pack } from "tar-stream";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { ProgressSink } from "../driver.ts";
-import type { Engine } from "./engine.ts";
+import { type Engine, engineVersion } from "./engine.ts";
 import { importImage, inspectImage, pullImage } from "./images.ts";
 import { type DockerClientConfig, registryCredentials } from "./registry-auth.ts";
 
@@ -94,7 +94,7 @@ interface HostBase {
 /** This machine's Node as a base, when the engine can run it: the same system and processor. */
 async function hostBase(engine: Engine, signal: AbortSignal): Promise<HostBase | undefined> {
   if (process.platform !== "linux") return undefined;
-  const version = await engine.call("ask for the version", signal, (docker) => docker.version());
+  const version = await engineVersion(engine, signal);
   const processor = { x64: "amd64", arm64: "arm64" }[process.arch as string] ?? process.arch;
   if (version.Os !== "linux" || version.Arch !== processor) return undefined;
   const libraries = await nodeLibraries();

@@ -4,7 +4,7 @@ import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
 import { buildComponentImage, builtImageName } from "./build-image.ts";
 import type { ImageFacts } from "./container-spec.ts";
-import { dockerConfigDirectory, type Engine } from "./engine.ts";
+import { dockerConfigDirectory, type Engine, engineInfo } from "./engine.ts";
 import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
 import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
 import { imageFacts, inspectImage, pullImage } from "./images.ts";
@@ -129,7 +129,7 @@ async function prepareHosts(
 /** The socket that the control plane restarts hung instances by, and the group that may use it. */
 async function engineSocket(engine: Engine, signal: AbortSignal): Promise<PreparedFacts["socket"]> {
   const path = engine.endpoint.kind === "unix" ? engine.endpoint.path : "/var/run/docker.sock";
-  const info = await engine.call("ask about the engine", signal, (docker) => docker.info() as Promise<EngineInfo>);
+  const info = await engineInfo(engine, signal);
   // A rootless engine maps the socket's owner to root, and in a virtual machine the socket is root's.
   const foreign = info.SecurityOptions?.some((option) => option.includes("rootless")) || process.platform !== "linux";
   if (foreign || !engine.local) return { path, group: "0" };
@@ -138,10 +138,6 @@ async function engineSocket(engine: Engine, signal: AbortSignal): Promise<Prepar
     () => undefined,
   );
   return gid === undefined ? { path } : { path, group: gid };
-}
-
-interface EngineInfo {
-  readonly SecurityOptions?: readonly string[];
 }
 
 /** What the file calls external has to be there already. */
