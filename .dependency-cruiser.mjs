@@ -12,10 +12,11 @@ const layers = {
   "control-plane": ["pipeline", "planner", "protocol", "streams", "drivers/driver.ts"],
   client: ["protocol", "pipeline/pipeline.ts"],
   sdk: ["streams", "protocol", "client", "pipeline/pipeline.ts"],
-  components: ["sdk", "pipeline/catalog.ts", "pipeline/pipeline.ts"],
+  "event-files": [],
+  components: ["sdk", "event-files", "pipeline/catalog.ts", "pipeline/pipeline.ts"],
   conformance: ["protocol", "client", "pipeline/pipeline.ts"],
   dashboard: [],
-  cli: ["pipeline", "planner", "client", "conformance", "drivers/driver.ts", "protocol/records.ts"],
+  cli: ["pipeline", "planner", "client", "conformance", "event-files", "drivers/driver.ts", "protocol/records.ts"],
 };
 
 /** Packages whose types and calls stay behind one adapter: package → the only folder of src/ that may import it. */

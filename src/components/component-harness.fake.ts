@@ -26,7 +26,7 @@ export function anEvent(init: EventInit & { readonly upstream?: string } = {}): 
     type: init.type ?? "test",
     payload,
     metadata: init.metadata ?? {},
-    timestamp: init.timestamp,
+    timestamp: init.timestamp ?? undefined,
     sourceComponentId: "feed",
     upstream: init.upstream ?? "feed",
     contentType: init.contentType ?? (init.json === undefined ? "" : "application/json"),

@@ -32,5 +32,8 @@ export interface EventInit {
   readonly payload?: Uint8Array | string | undefined;
   readonly contentType?: string | undefined;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  readonly timestamp?: Date | undefined;
+  /** When it happened; null for an event that does not say. */
+  readonly timestamp?: Date | null | undefined;
+  /** Who made it, for a source that passes on the events of others; this component unless given. */
+  readonly sourceComponentId?: string | undefined;
 }

@@ -25,8 +25,8 @@ export class OutputEncoder {
       type: init.type ?? "",
       payload: payloadOf(init),
       metadata: init.metadata,
-      timestamp: init.timestamp === undefined ? Date.now() : init.timestamp.getTime(),
-      sourceComponentId: this.componentId,
+      timestamp: init.timestamp === undefined ? Date.now() : init.timestamp?.getTime(),
+      sourceComponentId: init.sourceComponentId ?? this.componentId,
       contentType: init.contentType ?? (init.json === undefined ? "" : JSON_TYPE),
     });
     return checkSize(view);
@@ -39,8 +39,8 @@ export class OutputEncoder {
       type: init.type ?? input.type,
       payload: init.json === undefined && init.payload === undefined ? input.payload : payloadOf(init),
       metadata: init.metadata ?? input.metadata,
-      timestamp: (init.timestamp ?? input.timestamp)?.getTime(),
-      sourceComponentId: this.componentId,
+      timestamp: (init.timestamp === undefined ? input.timestamp : init.timestamp)?.getTime(),
+      sourceComponentId: init.sourceComponentId ?? this.componentId,
       contentType: init.contentType ?? (init.json === undefined ? input.contentType : JSON_TYPE),
     });
     return checkSize(view);
@@ -51,6 +51,7 @@ export class OutputEncoder {
     return this.encoder.withMetadata(event, {
       "flowctl.dead_letter.reason": reason,
       "flowctl.dead_letter.component": this.componentId,
+      "flowctl.dead_letter.upstream": event.upstream,
       "flowctl.dead_letter.attempts": String(attempts),
       "flowctl.dead_letter.time": now.toISOString(),
     });

@@ -11,10 +11,11 @@ export const fileSinkConfig = z.strictObject({
     ),
   format: z
     .enum(["payload", "event"])
-    .default("payload")
+    .optional()
     .describe(
       "`payload`: the payload alone, one a line. `event`: one JSON object a line with id, type, timestamp, source, " +
-        "metadata and payload.",
+        "metadata and payload, from which the event can be made again. Left out: `event` for dead letters, `payload` for " +
+        "all others.",
     ),
   mode: z
     .enum(["append", "replace"])

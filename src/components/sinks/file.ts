@@ -1,9 +1,14 @@
-import type { ComponentDefinition, Event } from "../../sdk/index.ts";
+import { isDeadLetter } from "../../event-files/dead-letter.ts";
+import { eventLine } from "../../event-files/event-line.ts";
+import type { ComponentDefinition } from "../../sdk/index.ts";
 import { defineSink, FlowctlError } from "../../sdk/index.ts";
 import { builtInVersion } from "../built-in-version.ts";
-import { eventLine, joinLines, payloadLine } from "./event-line.ts";
 import { fileSinkConfig } from "./file.spec.ts";
+import { joinLines, type Line, payloadLine } from "./lines.ts";
 import { OnceFile } from "./once-file.ts";
+
+/** Dead letters keep what makes them replayable, unless the file says otherwise. */
+const fitting: Line = (event) => (isDeadLetter(event) ? eventLine(event) : payloadLine(event));
 
 const lines = { payload: payloadLine, event: eventLine };
 
@@ -22,15 +27,15 @@ export const fileSink: ComponentDefinition = defineSink({
       replace: config.mode === "replace",
     });
     if (file.recovery.cut > 0) log.info("cut off an unfinished batch", { path, bytes: file.recovery.cut });
-    const line = lines[config.format];
+    const line = config.format === undefined ? fitting : lines[config.format];
     let written = 0;
     let repeated = 0;
     return {
       async write(events) {
-        const { fresh, keys } = withoutRepeated(events, file);
+        const fresh = file.fresh(events);
         repeated += events.length - fresh.length;
         if (fresh.length === 0) return;
-        await file.append(joinLines(fresh, line), keys);
+        await file.append(joinLines(fresh, line), fresh);
         written += fresh.length;
       },
       async close() {
@@ -51,20 +56,4 @@ function pathOf(path: string, instance: { readonly index: number; readonly repli
     });
   }
   return path.replaceAll("{instance}", String(instance.index));
-}
-
-/**
- * The events that were not written before, each once, and what they are remembered by: the neighbour they came from
- * belongs to it, because one event that comes on two ways is two events to this sink.
- */
-function withoutRepeated(events: readonly Event[], file: OnceFile): { fresh: Event[]; keys: string[] } {
-  const batch = new Set<string>();
-  const fresh: Event[] = [];
-  for (const event of events) {
-    const key = `${event.upstream}/${event.id}`;
-    if (file.has(key) || batch.has(key)) continue;
-    batch.add(key);
-    fresh.push(event);
-  }
-  return { fresh, keys: [...batch] };
 }

@@ -1,7 +1,8 @@
+import { eventLine } from "../../event-files/event-line.ts";
 import type { ComponentDefinition } from "../../sdk/index.ts";
 import { defineSink } from "../../sdk/index.ts";
 import { builtInVersion } from "../built-in-version.ts";
-import { eventLine, joinLines, payloadLine, prettyLine } from "./event-line.ts";
+import { joinLines, payloadLine, prettyLine } from "./lines.ts";
 import { stdoutConfig } from "./stdout.spec.ts";
 
 /** Where the sink prints. */

@@ -1,5 +1,5 @@
-import { IdWindow } from "../id-window.ts";
-import { StateLog } from "../state-log.ts";
+import { IdWindow } from "../../sdk/id-window.ts";
+import { StateLog } from "../../sdk/state-log.ts";
 
 interface SeenEntry {
   readonly ids: readonly string[];

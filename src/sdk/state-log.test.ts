@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { temporaryDirectory } from "./component-harness.fake.ts";
+import { temporaryDirectory } from "../components/component-harness.fake.ts";
 import { StateLog } from "./state-log.ts";
 
 async function entriesOf(directory: string, capacity = 100): Promise<readonly number[]> {
