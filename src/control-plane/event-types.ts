@@ -22,6 +22,20 @@ export function checkEventTypes(spec: PipelineSpec, id: string, declaredTypesOf:
   }
 }
 
+/** What those who have registered say of a component, else what its spec says. Who is gone is not asked. */
+export function declaredTypes(
+  component: ComponentSpec,
+  said: readonly (DeclaredTypes & { live?: boolean })[],
+): DeclaredTypes {
+  const heard = said.filter((instance) => instance.live !== false);
+  const consumes = heard.flatMap((instance) => instance.consumes);
+  const produces = heard.flatMap((instance) => instance.produces);
+  return {
+    consumes: consumes.length > 0 ? consumes : component.consumes,
+    produces: produces.length > 0 ? produces : component.produces,
+  };
+}
+
 function checkEdge(edge: Edge, produces: readonly string[], consumes: readonly string[]): void {
   const [from, to] = [edge.from.id, edge.to.id];
   if (!meet(edge.types, consumes)) {

@@ -1,5 +1,5 @@
 import { noMetrics } from "../protocol/component-codec.ts";
-import type { InstanceMetrics, InstanceRecord } from "../protocol/records.ts";
+import type { InstanceMetrics, InstanceRecord, InstanceReport } from "../protocol/records.ts";
 import type { RegistrationRequest } from "../protocol/registry-codec.ts";
 import { type InstanceState, reasonOf } from "./states.ts";
 
@@ -174,4 +174,11 @@ export function recordOf({ data }: InstanceEntry): InstanceRecord {
     consumes: data.consumes,
     produces: data.produces,
   };
+}
+
+/** What was seen of an instance, for people. */
+export function describeReport(report: InstanceReport): string {
+  if (report.message !== undefined && report.message !== "") return report.message;
+  if (report.observation !== "exited") return report.observation;
+  return `exited with code ${report.exitCode ?? 0}${report.oomKilled ? " (out of memory)" : ""}`;
 }

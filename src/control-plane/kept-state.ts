@@ -2,7 +2,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { PipelineEvent } from "../protocol/records.ts";
 import type { InstanceReference } from "../protocol/registry-codec.ts";
 import type { InstanceData } from "./instance.ts";
-import type { PipelineData } from "./records-view.ts";
+import type { PipelineData } from "./pipeline-state.ts";
 import type { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 

@@ -1,6 +1,17 @@
-import type { ComponentSpec, ComponentState, PipelineState } from "../protocol/records.ts";
+import type { ComponentSpec, ComponentState, PipelineSpec, PipelineState } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
-import { reasonOf } from "./states.ts";
+import { movePipeline, reasonOf } from "./states.ts";
+
+/** The pipeline as it is kept. Plain JSON. Times are Unix milliseconds. */
+export interface PipelineData {
+  /** Absent until somebody applied one. */
+  readonly spec?: PipelineSpec;
+  readonly state: PipelineState;
+  readonly reason: string;
+  readonly startedAt: number;
+  /** Set exactly while it is completed or failed. */
+  readonly finishedAt?: number;
+}
 
 /** A component as the pipeline file wants it, and the instances that the registry has of it. */
 export interface ComponentView {
@@ -53,6 +64,33 @@ export function pipelineStateOf(components: readonly ComponentView[]): {
     return { state: "starting", reason: first === undefined ? "" : `waiting for ${first.spec.id}` };
   }
   return { state: "running", reason: "" };
+}
+
+/** The pipeline's data after its instances changed; undefined when that makes no difference to it. */
+export function advancePipeline(
+  pipeline: PipelineData & { readonly spec: PipelineSpec },
+  components: readonly ComponentView[],
+  now: number,
+): PipelineData | undefined {
+  const { spec, finishedAt, ...before } = pipeline;
+  const next = pipelineStateOf(components);
+  if (next.state === before.state && next.reason === before.reason) return undefined;
+  // Out of a final state the way leads over a new start, whatever it is found to be now.
+  const from = isOver(before) && next.state !== before.state ? "starting" : before.state;
+  movePipeline(spec.name, before.state, from);
+  const state = movePipeline(spec.name, from, next.state);
+  const finished = state === before.state ? finishedAt : now;
+  return {
+    spec,
+    ...next,
+    startedAt: before.state === "completed" && state !== "completed" ? now : before.startedAt,
+    ...(isOver(next) && finished !== undefined ? { finishedAt: finished } : {}),
+  };
+}
+
+/** Whether it has ended, well or badly. */
+export function isOver({ state }: Pick<PipelineData, "state">): boolean {
+  return state === "completed" || state === "failed";
 }
 
 function isIll({ state, wasHealthy }: InstanceData): boolean {

@@ -1,19 +1,8 @@
-import type { ComponentRecord, PipelineRecord, PipelineSpec, PipelineState, Topology } from "../protocol/records.ts";
+import type { ComponentRecord, PipelineRecord, PipelineSpec, Topology } from "../protocol/records.ts";
 import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { InstanceTable } from "./instance-table.ts";
-import { componentStateOf } from "./pipeline-state.ts";
+import { componentStateOf, type PipelineData } from "./pipeline-state.ts";
 import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
-
-/** The pipeline as it is kept. Plain JSON. Times are Unix milliseconds. */
-export interface PipelineData {
-  /** Absent until somebody applied one. */
-  readonly spec?: PipelineSpec;
-  readonly state: PipelineState;
-  readonly reason: string;
-  readonly startedAt: number;
-  /** Set exactly while it is completed or failed. */
-  readonly finishedAt?: number;
-}
 
 /** The public record of a pipeline. */
 export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: InstanceTable): PipelineRecord {

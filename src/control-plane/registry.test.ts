@@ -8,7 +8,7 @@ import type { IncarnationReference } from "../protocol/registry-codec.ts";
 import type { EventInit } from "./event-log.ts";
 import type { InstanceData } from "./instance.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import type { PipelineData } from "./records-view.ts";
+import type { PipelineData } from "./pipeline-state.ts";
 import { Registry, type RegistryOptions } from "./registry.ts";
 
 /** A journal that keeps what a store would. */

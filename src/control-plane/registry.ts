@@ -16,9 +16,10 @@ import type {
 } from "../protocol/registry-codec.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 import type { EventInit } from "./event-log.ts";
-import { checkEventTypes, type DeclaredTypes } from "./event-types.ts";
+import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import {
   assess,
+  describeReport,
   type InstanceData,
   type InstanceEntry,
   newInstance,
@@ -28,14 +29,8 @@ import {
   restoredInstance,
 } from "./instance.ts";
 import { InstanceTable, instanceNumber } from "./instance-table.ts";
-import { pipelineStateOf } from "./pipeline-state.ts";
-import {
-  componentRecordsOf,
-  looksDifferent,
-  type PipelineData,
-  pipelineRecordOf,
-  topologyRecordOf,
-} from "./records-view.ts";
+import { advancePipeline, isOver, type PipelineData } from "./pipeline-state.ts";
+import { componentRecordsOf, looksDifferent, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
   noAddress,
   noPipeline,
@@ -46,7 +41,7 @@ import {
   wrongType,
 } from "./registry-errors.ts";
 import { checkSpec } from "./spec-check.ts";
-import { type InstanceState, moveInstance, movePipeline, reasonOf } from "./states.ts";
+import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
 
 /** Where the registry tells what has changed. Called synchronously, in order; must not throw. */
@@ -389,45 +384,18 @@ export class Registry {
   }
 
   #refreshPipeline(): void {
-    const { spec, finishedAt, ...before } = this.#pipeline;
+    const before = this.#pipeline;
+    const { spec } = before;
     if (spec === undefined) return;
-    const next = pipelineStateOf(
-      spec.components.map((component) => ({ spec: component, instances: this.#instances.dataOf(component.id) })),
-    );
-    if (next.state === before.state && next.reason === before.reason) return;
-    // Out of a final state the way leads over a new start, whatever it is found to be now.
-    const from = isOver(before) && next.state !== before.state ? "starting" : before.state;
-    movePipeline(spec.name, before.state, from);
-    const state = movePipeline(spec.name, from, next.state);
-    const finished = state === before.state ? finishedAt : this.#now();
-    this.#pipeline = {
-      spec,
-      ...next,
-      startedAt: before.state === "completed" && state !== "completed" ? this.#now() : before.startedAt,
-      ...(isOver(next) && finished !== undefined ? { finishedAt: finished } : {}),
-    };
-    this.#options.journal.pipelineChanged(this.#pipeline);
-    if (state === before.state) return;
-    this.#event({ type: "pipeline.state", message: next.reason, from: before.state, to: state });
+    const views = spec.components.map((component) => ({
+      spec: component,
+      instances: this.#instances.dataOf(component.id),
+    }));
+    const next = advancePipeline({ ...before, spec }, views, this.#now());
+    if (next === undefined) return;
+    this.#pipeline = next;
+    this.#options.journal.pipelineChanged(next);
+    if (next.state === before.state) return;
+    this.#event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
   }
-}
-
-function isOver({ state }: Pick<PipelineData, "state">): boolean {
-  return state === "completed" || state === "failed";
-}
-
-function declaredTypes(component: ComponentSpec, said: readonly (DeclaredTypes & { live?: boolean })[]): DeclaredTypes {
-  const heard = said.filter((instance) => instance.live !== false);
-  const consumes = heard.flatMap((instance) => instance.consumes);
-  const produces = heard.flatMap((instance) => instance.produces);
-  return {
-    consumes: consumes.length > 0 ? consumes : component.consumes,
-    produces: produces.length > 0 ? produces : component.produces,
-  };
-}
-
-function describeReport(report: InstanceReport): string {
-  if (report.message !== undefined && report.message !== "") return report.message;
-  if (report.observation !== "exited") return report.observation;
-  return `exited with code ${report.exitCode ?? 0}${report.oomKilled ? " (out of memory)" : ""}`;
 }
