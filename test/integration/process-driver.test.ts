@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DriverEvent } from "../../src/drivers/driver.ts";
 import { identify, isAlive } from "../../src/drivers/process/process-identity.ts";
@@ -24,6 +24,15 @@ describe("a pipeline on processes", () => {
     expect(bench.processes()).toEqual([]);
     expect(existsSync(bench.paths.folder)).toBe(false);
     expect(await bench.driver.pipelines(never)).toEqual([]);
+  });
+
+  test("works under a home whose path is too long for a socket, and leaves nothing elsewhere", async () => {
+    await using bench = createBench({}, "deep/".repeat(30));
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    expect(instancesOf(bench)).toEqual(["a-1"]);
+    expect(existsSync(bench.paths.socket)).toBe(true);
+    await bench.down();
+    expect(existsSync(dirname(bench.paths.socket))).toBe(false);
   });
 
   test("is left alone by a second up of the same, and changed only where it differs", async () => {

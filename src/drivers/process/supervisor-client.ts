@@ -3,6 +3,7 @@ import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { DriverEvent, ProgressSink } from "../driver.ts";
 import { createBroadcast } from "./broadcast.ts";
+import { assertPrivateSocket } from "./socket-folder.ts";
 import {
   onFrames,
   PROTOCOL_MISMATCH,
@@ -80,6 +81,7 @@ async function* converse(
 ): AsyncGenerator<SupervisorReply> {
   const { signal, deadlineMs } = options;
   if (signal.aborted) throw cancelled(signal);
+  assertPrivateSocket(socketPath);
   const deadline = new AbortController();
   const timer = deadlineMs === undefined ? undefined : setTimeout(() => deadline.abort(), deadlineMs);
   const limit = AbortSignal.any([signal, deadline.signal]);

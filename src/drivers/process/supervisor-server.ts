@@ -2,6 +2,7 @@ import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { assertPrivateSocket } from "./socket-folder.ts";
 import {
   onFrames,
   PROTOCOL_MISMATCH,
@@ -39,6 +40,7 @@ export async function serveSupervisor(path: string, handle: RequestHandler): Pro
     serveConnection(socket, handle);
   });
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  assertPrivateSocket(path);
   rmSync(path, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) =>

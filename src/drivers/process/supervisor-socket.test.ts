@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -115,6 +115,19 @@ test("only the user may open the socket, and one that a dead supervisor left is 
   const second = await serveSupervisor(socket(), async () => "second");
   expect(await request(socket(), { method: "hello" }, { signal: never })).toBe("second");
   await second.close();
+});
+
+test("a socket under /tmp is used only in a folder that is the user's alone", async () => {
+  const shared = mkdtempSync("/tmp/flowctl-shared-");
+  const path = join(shared, "s.sock");
+  const own = await serveSupervisor(path, async () => "own");
+  expect(await request(path, { method: "hello" }, { signal: never })).toBe("own");
+  chmodSync(shared, 0o777);
+  const refused = { code: "process/socket-not-private", kind: "denied" };
+  await expect(request(path, { method: "hello" }, { signal: never })).rejects.toMatchObject(refused);
+  await expect(serveSupervisor(path, async () => "other")).rejects.toMatchObject(refused);
+  await own.close();
+  rmSync(shared, { recursive: true });
 });
 
 test("events wait for a supervisor, and end quietly when their signal fires", async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,10 +17,10 @@ import { type MarkedProcess, markedProcesses } from "../../../src/drivers/proces
 import { systemClock } from "../../../src/foundation/clock.ts";
 import type { Component, Pipeline } from "../../../src/pipeline/pipeline.ts";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
+const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const scripted = fileURLToPath(new URL("scripted-component.mjs", import.meta.url));
 
-/** One pipeline under a home of its own, and what tests do with it and ask of it. */
+/** One pipeline under a home of its own (in `folder` of a temporary one), and what tests do with it and ask of it. */
 export interface Bench extends AsyncDisposable {
   readonly driver: Driver;
   readonly paths: PipelinePaths;
@@ -40,8 +40,10 @@ export interface Bench extends AsyncDisposable {
   killSupervisor(): void;
 }
 
-export function createBench(environment: Readonly<Record<string, string>> = {}): Bench {
-  const home = mkdtempSync(join(tmpdir(), "flowctl-process-"));
+export function createBench(environment: Readonly<Record<string, string>> = {}, folder = ""): Bench {
+  const root = mkdtempSync(join(tmpdir(), "flowctl-process-"));
+  const home = join(root, folder);
+  mkdirSync(home, { recursive: true });
   const entries: ProcessEntries = {
     supervisor: [
       process.execPath,
@@ -55,7 +57,7 @@ export function createBench(environment: Readonly<Record<string, string>> = {}):
   };
   const anotherDriver: Bench["anotherDriver"] = (options = {}) =>
     createProcessDriver({
-      packageRoot: root,
+      packageRoot: repository,
       version: "0.0.0-test",
       environment: { ...process.env, ...environment, FLOWCTL_HOME: home },
       clock: systemClock,
@@ -131,7 +133,7 @@ export function createBench(environment: Readonly<Record<string, string>> = {}):
     async [Symbol.asyncDispose]() {
       await bench.down(driver, { force: true });
       for (const { pid } of bench.processes()) process.kill(pid, "SIGKILL");
-      rmSync(home, { recursive: true, force: true });
+      rmSync(root, { recursive: true, force: true });
     },
   };
   return bench;
