@@ -79,6 +79,28 @@ describe("init component", () => {
   });
 });
 
+describe.runIf(driversUnderTest().includes("docker"))("init component in Python, as an image", () => {
+  it.each(["source", "processor", "sink"])("builds a %s that keeps the contract", async (type) => {
+    await using scenario = await Scenario.on("docker", "");
+    const { stdout: base } = await runWell("bash", ["scripts/python-base-image.sh"], {
+      cwd: repository,
+      timeoutMs: 280_000,
+    });
+    await scenario.succeed("init", "component", "part", "--lang", "python", "--type", type);
+    const image = `flowctl-${scenario.name}`;
+    try {
+      const build = ["build", "--build-arg", `BASE=${base.trim()}`, "--tag", image, "."];
+      await runWell("docker", build, { cwd: join(scenario.folder, "part"), timeoutMs: 280_000 });
+      const { code, stdout } = await scenario.flowctl("component", "test", "--type", type, "--image", image);
+      expect(code, stdout).toBe(0);
+      expect(stdout).toContain(`The ${type} keeps the contract`);
+    } finally {
+      await runProgram("docker", ["rmi", "--force", image]);
+    }
+    scenario.passed();
+  });
+});
+
 /** What `npm install` would put there, from this repository. */
 async function installed(folder: string): Promise<void> {
   const modules = join(folder, "node_modules");
