@@ -174,8 +174,16 @@ describe("an instance that is ill", () => {
     it.ill(since, true);
     it.untilActs();
     it.crash();
-    it.started();
     expect(it.acted()).toBeUndefined();
+    it.started();
+    expect(it.phase).toBe("running");
+  });
+
+  it("and the end of an earlier run that is told late says nothing about this one", () => {
+    const it = life({ maxRestarts: 0 });
+    it.pass(1000);
+    it.started();
+    expect(it.crash({ at: it.now - 500 })).toBeUndefined();
     expect(it.phase).toBe("running");
   });
 });
