@@ -13,6 +13,7 @@ import { logsCommand } from "./commands/logs.ts";
 import { psCommand } from "./commands/ps.ts";
 import { runCommand } from "./commands/run.ts";
 import { scaleCommand } from "./commands/scale.ts";
+import { schemaCommand } from "./commands/schema.ts";
 import { statusCommand } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
 import { validateCommand } from "./commands/validate.ts";
@@ -38,7 +39,17 @@ export function buildProgram(cli: Cli): Command {
     ["Run:", [upCommand(cli), runCommand(cli), downCommand(cli), waitCommand(cli)]],
     ["Look:", [psCommand(cli), logsCommand(cli), statusCommand(cli), eventsCommand(cli), inspectCommand(cli)]],
     ["Change:", [startCommand(cli), stopCommand(cli), restartCommand(cli), scaleCommand(cli)]],
-    ["Write:", [initCommand(cli), validateCommand(cli), configCommand(cli), graphCommand(cli), componentCommand(cli)]],
+    [
+      "Write:",
+      [
+        initCommand(cli),
+        validateCommand(cli),
+        configCommand(cli),
+        graphCommand(cli),
+        schemaCommand(cli),
+        componentCommand(cli),
+      ],
+    ],
     ["Other:", [versionCommand(cli), completionCommand(cli)]],
   ];
   for (const [title, commands] of groups) {

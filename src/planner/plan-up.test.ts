@@ -150,6 +150,22 @@ describe("planUp", () => {
     expect(plan.steps.map(({ afterSteps }) => afterSteps)).toEqual([[], [0]]);
   });
 
+  it("restarts what wants to be restarted with a service that is replaced, and nothing else", () => {
+    const needs = [{ key: "service/db-1", condition: "healthy" }] as const;
+    const desired = [
+      want("service/db-1", { image: "new" }),
+      want("component/a-1", {}, needs),
+      want("component/b-1", {}, needs),
+    ];
+    const observed = [
+      seen(want("service/db-1", { image: "old" })),
+      ...desired.slice(1).map((resource) => seen(resource)),
+    ];
+    const plan = planUp("p", desired, observed, { restartWith: new Map([["a", ["db"]]]) });
+    expect(actions(plan)).toEqual(["replace service/db-1: image changed", "restart component/a-1: db is started anew"]);
+    expect(plan.steps[1]).toMatchObject({ after: needs, afterSteps: [0] });
+  });
+
   it("touches only what is asked for and what that needs", () => {
     const control = want("control-plane/1", { image: "new" });
     const a = want("component/a-1", { with: "new" }, [{ key: "control-plane/1", condition: "healthy" }]);

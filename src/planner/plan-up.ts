@@ -11,6 +11,8 @@ export interface PlanUpOptions {
    * named count as completed and are left alone.
    */
   readonly stopped?: ReadonlySet<ResourceKey>;
+  /** Owner → owners that it is restarted with (`depends_on.restart`): when one of them is replaced or started anew. */
+  readonly restartWith?: ReadonlyMap<string, readonly string[]>;
   /** Touch only these components and services, and what they need; nothing is removed but their surplus instances. */
   readonly only?: ReadonlySet<string>;
 }
@@ -92,12 +94,25 @@ export function planUp(
     });
     const onlyNeeded = options.only !== undefined && !options.only.has(resource.owner);
     if (verdict.action === "keep" || (verdict.action === "replace" && onlyNeeded)) {
+      const renewedOwner = existing.state.status === "running" ? restartedWith(resource) : undefined;
+      if (renewedOwner !== undefined) {
+        return { action: "restart", observed: existing, cause: `${renewedOwner} is started anew` };
+      }
       unchanged.push(existing);
       if (verdict.action === "keep" && verdict.note !== undefined) notes.push(verdict.note);
       return undefined;
     }
     if (verdict.action === "replace") return { action: "replace", resource, observed: existing, cause: verdict.cause };
     return { action: verdict.action, observed: existing, cause: verdict.cause };
+  }
+
+  function restartedWith(resource: DesiredResource): string | undefined {
+    return options.restartWith?.get(resource.owner)?.find((owner) =>
+      resource.after.some(({ key }) => {
+        const step = stepOf.get(key);
+        return step !== undefined && wanted.get(key)?.owner === owner && steps[step]?.change.action !== "create";
+      }),
+    );
   }
 }
 

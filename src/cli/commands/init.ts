@@ -5,6 +5,7 @@ import type { CliDependencies } from "../dependencies.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { COMPONENT_LANGUAGES, type ComponentLanguage, writeTemplate } from "../templates.ts";
+import { schemaPath } from "./schema.ts";
 
 const TYPES = ["source", "processor", "sink"] as const;
 
@@ -19,7 +20,7 @@ export function initCommand(cli: Cli): Command {
     usage: "init [directory]",
     summary: "Write a starter pipeline, or with `init component` a component project",
     description:
-      "The starter runs as it is, on Docker and on processes. Files that exist are never overwritten without --force.",
+      "The starter runs as it is, on Docker and on processes; the JSON Schema beside it is for your editor. Files that exist are never overwritten without --force.",
     examples: [
       ["flowctl init demo && cd demo && flowctl run", "a first pipeline"],
       ["flowctl init component enrich --lang ts --type processor", "a component project in TypeScript"],
@@ -33,6 +34,7 @@ export function initCommand(cli: Cli): Command {
     const written = await writeTemplate({
       templates: join(deps.packageRoot, "templates"),
       template: "pipeline",
+      copies: { "pipeline.schema.json": schemaPath(deps.packageRoot) },
       cwd: deps.cwd,
       directory: directory ?? ".",
       values: {},

@@ -73,6 +73,7 @@ export async function prepareUp(
   const plan = planUp(pipeline.name, desired, observed, {
     forceRecreate: options.forceRecreate,
     stopped: stoppedInstances(observed, before),
+    restartWith: restartsWith(pipeline),
     ...(options.only === undefined ? {} : { only: options.only }),
   });
   const spec = pipelineSpec(pipeline, driver.name);
@@ -117,6 +118,14 @@ export function scaled(pipeline: Pipeline, scale: Readonly<Record<string, number
     replicas: scale[component.id] ?? component.replicas,
   }));
   return { ...pipeline, components };
+}
+
+/** Who is to be restarted together with whom, as `depends_on.restart` says. */
+function restartsWith(pipeline: Pipeline): ReadonlyMap<string, readonly string[]> {
+  const all = [...pipeline.components, ...pipeline.services];
+  return new Map(
+    all.map(({ id, dependsOn }) => [id, Object.keys(dependsOn).filter((other) => dependsOn[other]?.restart === true)]),
+  );
 }
 
 /**
