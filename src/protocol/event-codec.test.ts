@@ -127,6 +127,38 @@ describe("the event codec", () => {
     expect(refused).toBeGreaterThan(100);
   });
 
+  it("derives events: what is changed is new, everything else is as it was, unknown fields too", () => {
+    const encoder = new EventEncoder();
+    const changes = fc.record(
+      {
+        type: text,
+        payload: fc.oneof(text, fc.uint8Array({ maxLength: 50 })),
+        metadata: fc.dictionary(text, text, { maxKeys: 2 }),
+        timestamp: fc.nat(),
+        contentType: text,
+      },
+      { requiredKeys: [] },
+    );
+    const unknown = Buffer.from([0x98, 0x06, 0x05]);
+    fc.assert(
+      fc.property(fields, changes, text, text, (event, change, id, sourceComponentId) => {
+        const original = encoder.encode(event);
+        const from = viewOfEvent(Buffer.concat([original.buffer.subarray(original.body, original.end), unknown]));
+        const derived = encoder.derive(from, { ...change, id, sourceComponentId });
+        same(derived, reference(derived));
+        const expected = { ...event, metadata: event.metadata ?? {}, ...change };
+        expect(derived.id).toBe(id);
+        expect(derived.sourceComponentId).toBe(sourceComponentId);
+        expect(derived.type).toBe(expected.type);
+        expect(derived.metadata).toEqual(expected.metadata);
+        expect(derived.timestamp?.getTime()).toBe(expected.timestamp);
+        expect(derived.contentType).toBe(expected.contentType);
+        expect(Buffer.from(derived.payload).equals(Buffer.from(expected.payload as string))).toBe(true);
+        expect(derived.buffer.subarray(derived.body, derived.end).includes(unknown)).toBe(true);
+      }),
+    );
+  });
+
   it("adds metadata behind the event's own bytes, which stay as they were", () => {
     const encoder = new EventEncoder();
     fc.assert(

@@ -14,6 +14,11 @@ export interface EventFields {
   readonly contentType: string;
 }
 
+/** What a derived event has of its own; what is left out or undefined stays as it was. */
+export type EventChanges = Pick<EventFields, "id" | "sourceComponentId"> & {
+  readonly [Field in Exclude<keyof EventFields, "id" | "sourceComponentId">]?: EventFields[Field] | undefined;
+};
+
 const SLAB_BYTES = 128 * 1024;
 const MAX_CACHED_STRINGS = 256;
 
@@ -24,14 +29,17 @@ const MAX_CACHED_STRINGS = 256;
 export class EventEncoder {
   private slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
   private used = 0;
-  private readonly strings = new Map<string, Buffer>();
+  private readonly kept: number[] = [];
+  private readonly types = new FieldCache(EventTag.type);
+  private readonly sources = new FieldCache(EventTag.sourceComponentId);
+  private readonly contentTypes = new FieldCache(EventTag.contentType);
 
   encode(fields: EventFields): EventView {
     const id = fields.id;
     const idBytes = utf8Size(id);
-    const type = this.constant(EventTag.type, fields.type);
-    const source = this.constant(EventTag.sourceComponentId, fields.sourceComponentId);
-    const contentType = this.constant(EventTag.contentType, fields.contentType);
+    const type = this.types.get(fields.type);
+    const source = this.sources.get(fields.sourceComponentId);
+    const contentType = this.contentTypes.get(fields.contentType);
     const payload = fields.payload;
     const payloadBytes = typeof payload === "string" ? utf8Size(payload) : payload.length;
     const metadata = fields.metadata === undefined ? undefined : Object.entries(fields.metadata);
@@ -42,12 +50,7 @@ export class EventEncoder {
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
     if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
-    if (metadata !== undefined) {
-      for (const [key, value] of metadata) {
-        const entry = entrySize(key, value);
-        size += 1 + varintSize(entry) + entry;
-      }
-    }
+    if (metadata !== undefined) size += metadataSize(metadata);
 
     const total = 1 + varintSize(size) + size;
     const start = this.reserve(total);
@@ -57,15 +60,56 @@ export class EventEncoder {
     let at = body;
     if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
     at = copy(slab, at, type);
-    if (payloadBytes > 0) {
-      if (typeof payload === "string") {
-        at = writeString(slab, at, EventTag.payload, payload, payloadBytes);
-      } else {
-        slab[at++] = EventTag.payload;
-        at = writeVarint(slab, at, payloadBytes);
-        slab.set(payload, at);
-        at += payloadBytes;
-      }
+    if (payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
+    if (metadata !== undefined) for (const [key, value] of metadata) at = writeEntry(slab, at, key, value);
+    if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
+    at = copy(slab, at, source);
+    at = copy(slab, at, contentType);
+    return new EventView(slab, start, body, at);
+  }
+
+  /**
+   * An event made from another one: what `changes` gives is new, everything else is copied as it is, without being decoded.
+   * Fields that this version does not know are kept.
+   */
+  derive(from: EventView, changes: EventChanges): EventView {
+    const { id, payload } = changes;
+    const type = changes.type === undefined ? NOTHING : this.types.get(changes.type);
+    const source = this.sources.get(changes.sourceComponentId);
+    const contentType = changes.contentType === undefined ? NOTHING : this.contentTypes.get(changes.contentType);
+    const metadata = changes.metadata === undefined ? undefined : Object.entries(changes.metadata);
+    const time = changes.timestamp;
+    const idBytes = utf8Size(id);
+    const payloadBytes = payload === undefined ? 0 : typeof payload === "string" ? utf8Size(payload) : payload.length;
+    const timeBytes = time === undefined ? 0 : timestampSize(time);
+
+    // Pairs of offsets: the parts of the original that stay.
+    const kept = this.kept;
+    kept.length = 0;
+    let size = 0;
+    from.eachField((tag, start, _content, end) => {
+      if (isReplaced(tag, changes)) return;
+      size += end - start;
+      if (kept.at(-1) === start) kept[kept.length - 1] = end;
+      else kept.push(start, end);
+    });
+    size += type.length + source.length + contentType.length;
+    if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
+    if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
+    if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
+    if (metadata !== undefined) size += metadataSize(metadata);
+
+    const start = this.reserve(1 + varintSize(size) + size);
+    const slab = this.slab;
+    slab[start] = EVENT_IN_BATCH_TAG;
+    const body = writeVarint(slab, start + 1, size);
+    let at = body;
+    if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
+    at = copy(slab, at, type);
+    if (payload !== undefined && payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
+    for (let i = 0; i < kept.length; i += 2) {
+      from.buffer.copy(slab, at, kept[i]!, kept[i + 1]!);
+      at += kept[i + 1]! - kept[i]!;
     }
     if (metadata !== undefined) for (const [key, value] of metadata) at = writeEntry(slab, at, key, value);
     if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
@@ -80,11 +124,7 @@ export class EventEncoder {
    */
   withMetadata(event: EventView, metadata: Readonly<Record<string, string>>): EventView {
     const entries = Object.entries(metadata);
-    let size = event.size;
-    for (const [key, value] of entries) {
-      const entry = entrySize(key, value);
-      size += 1 + varintSize(entry) + entry;
-    }
+    const size = event.size + metadataSize(entries);
     const start = this.reserve(1 + varintSize(size) + size);
     const slab = this.slab;
     slab[start] = EVENT_IN_BATCH_TAG;
@@ -104,19 +144,31 @@ export class EventEncoder {
     this.used += bytes;
     return start;
   }
+}
 
-  /** A whole field for a string that comes again and again. */
-  private constant(tag: number, value: string): Buffer {
-    if (value === "") return NOTHING;
-    const key = `${tag}${value}`;
-    let field = this.strings.get(key);
+/** Whole fields for strings that come again and again. */
+class FieldCache {
+  private readonly tag: number;
+  private readonly fields = new Map<string, Buffer>();
+  private lastValue = "";
+  private lastField: Buffer = NOTHING;
+
+  constructor(tag: number) {
+    this.tag = tag;
+  }
+
+  get(value: string): Buffer {
+    if (value === this.lastValue) return this.lastField;
+    let field = this.fields.get(value);
     if (field === undefined) {
       const bytes = utf8Size(value);
-      field = Buffer.allocUnsafeSlow(1 + varintSize(bytes) + bytes);
-      writeString(field, 0, tag, value, bytes);
-      if (this.strings.size >= MAX_CACHED_STRINGS) this.strings.clear();
-      this.strings.set(key, field);
+      field = Buffer.allocUnsafeSlow(bytes === 0 ? 0 : 1 + varintSize(bytes) + bytes);
+      if (bytes > 0) writeString(field, 0, this.tag, value, bytes);
+      if (this.fields.size >= MAX_CACHED_STRINGS) this.fields.clear();
+      this.fields.set(value, field);
     }
+    this.lastValue = value;
+    this.lastField = field;
     return field;
   }
 }
@@ -144,6 +196,43 @@ function writeString(buffer: Buffer, offset: number, tag: number, text: string, 
 function copy(target: Buffer, offset: number, source: Buffer): number {
   for (let i = 0; i < source.length; i++) target[offset + i] = source[i]!;
   return offset + source.length;
+}
+
+function writePayload(buffer: Buffer, offset: number, payload: Uint8Array | string, bytes: number): number {
+  if (typeof payload === "string") return writeString(buffer, offset, EventTag.payload, payload, bytes);
+  buffer[offset] = EventTag.payload;
+  const at = writeVarint(buffer, offset + 1, bytes);
+  buffer.set(payload, at);
+  return at + bytes;
+}
+
+function isReplaced(tag: number, changes: EventChanges): boolean {
+  switch (tag) {
+    case EventTag.id:
+    case EventTag.sourceComponentId:
+      return true;
+    case EventTag.type:
+      return changes.type !== undefined;
+    case EventTag.payload:
+      return changes.payload !== undefined;
+    case EventTag.metadata:
+      return changes.metadata !== undefined;
+    case EventTag.timestamp:
+      return changes.timestamp !== undefined;
+    case EventTag.contentType:
+      return changes.contentType !== undefined;
+    default:
+      return false;
+  }
+}
+
+function metadataSize(entries: readonly (readonly [key: string, value: string])[]): number {
+  let size = 0;
+  for (const [key, value] of entries) {
+    const entry = entrySize(key, value);
+    size += 1 + varintSize(entry) + entry;
+  }
+  return size;
 }
 
 function entrySize(key: string, value: string): number {

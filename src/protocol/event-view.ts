@@ -128,8 +128,8 @@ export class EventView {
       inner.position = reader.position;
       while (!inner.done) {
         const field = inner.tag();
-        if (field === 0x08) seconds = Number(BigInt.asIntN(64, inner.uint64()));
-        else if (field === 0x10) nanos = Number(BigInt.asIntN(32, inner.uint64()));
+        if (field === 0x08) seconds = inner.int64();
+        else if (field === 0x10) nanos = inner.int32();
         else inner.skip(field);
       }
       reader.position = inner.end;
@@ -140,40 +140,66 @@ export class EventView {
   /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
   private index(): void {
     if (this.indexed) return;
-    const reader = new WireReader(this.buffer, this.body, this.end);
-    while (!reader.done) {
-      const tag = reader.tag();
-      if ((tag & 7) !== WireType.bytes) {
-        reader.skip(tag);
+    this.eachField((tag, _from, start, end) => this.remember(tag, start, end));
+    this.indexed = true;
+  }
+
+  /**
+   * Calls `visit` for every field in order, with its tag, where the field begins, and where its content lies. The content
+   * of a field that is not length-delimited ends where the field ends and begins nowhere in particular.
+   */
+  eachField(visit: (tag: number, from: number, start: number, end: number) => void): void {
+    const { buffer, end } = this;
+    let reader: WireReader | undefined;
+    let at = this.body;
+    while (at < end) {
+      const tag = buffer[at]!;
+      const length = at + 1 < end ? buffer[at + 1]! : 0x80;
+      // Tag and length of one byte each are nearly all there is.
+      if (tag < 0x80 && tag > 7 && (tag & 7) === WireType.bytes && length < 0x80) {
+        const start = at + 2;
+        const stop = start + length;
+        if (stop > end) throw malformed(`a field of ${length} bytes does not fit its message`);
+        visit(tag, at, start, stop);
+        at = stop;
         continue;
       }
-      const end = reader.lengthEnd();
+      reader ??= new WireReader(buffer, at, end);
+      reader.position = at;
+      const whole = reader.tag();
+      const isBytes = (whole & 7) === WireType.bytes;
+      const stop = isBytes ? reader.lengthEnd() : undefined;
       const start = reader.position;
-      switch (tag) {
-        case EventTag.id:
-          this.idStart = start;
-          this.idEnd = end;
-          break;
-        case EventTag.type:
-          this.typeStart = start;
-          this.typeEnd = end;
-          break;
-        case EventTag.payload:
-          this.payloadStart = start;
-          this.payloadEnd = end;
-          break;
-        case EventTag.sourceComponentId:
-          this.sourceStart = start;
-          this.sourceEnd = end;
-          break;
-        case EventTag.contentType:
-          this.contentTypeStart = start;
-          this.contentTypeEnd = end;
-          break;
-      }
-      reader.position = end;
+      if (stop === undefined) reader.skip(whole);
+      else reader.position = stop;
+      visit(whole, at, start, reader.position);
+      at = reader.position;
     }
-    this.indexed = true;
+  }
+
+  private remember(tag: number, start: number, end: number): void {
+    switch (tag) {
+      case EventTag.id:
+        this.idStart = start;
+        this.idEnd = end;
+        break;
+      case EventTag.type:
+        this.typeStart = start;
+        this.typeEnd = end;
+        break;
+      case EventTag.payload:
+        this.payloadStart = start;
+        this.payloadEnd = end;
+        break;
+      case EventTag.sourceComponentId:
+        this.sourceStart = start;
+        this.sourceEnd = end;
+        break;
+      case EventTag.contentType:
+        this.contentTypeStart = start;
+        this.contentTypeEnd = end;
+        break;
+    }
   }
 }
 

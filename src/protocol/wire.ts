@@ -31,6 +31,7 @@ export class WireReader {
   /** A varint that fits 32 bits without sign: a tag or a length. Higher bits are an error. */
   uint32(): number {
     const { buffer, end } = this;
+    if (this.position < end && buffer[this.position]! < 0x80) return buffer[this.position++]!;
     let value = 0;
     for (let shift = 0; shift < 35; shift += 7) {
       if (this.position >= end) throw malformed("it ends inside a number");
@@ -44,29 +45,51 @@ export class WireReader {
 
   /** A varint as a JavaScript number. More than 2^53 - 1 is an error, as sequence numbers and sizes never get there. */
   safeInteger(): number {
+    const small = this.small();
+    if (small !== undefined) return small;
     const value = this.uint64();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw malformed("a number is larger than 2^53 - 1");
     return Number(value);
   }
 
+  /** An int64 as a JavaScript number, which is exact up to 2^53. */
+  int64(): number {
+    return this.small() ?? Number(BigInt.asIntN(64, this.uint64()));
+  }
+
+  /** An int32; longer varints are cut, as the specification says. */
+  int32(): number {
+    const small = this.small();
+    return small === undefined ? Number(BigInt.asIntN(32, this.uint64())) : small | 0;
+  }
+
   /** A varint of up to 64 bits; bits above are cut off as the specification says. */
   uint64(): bigint {
-    const { buffer, end } = this;
-    let low = 0;
-    for (let shift = 0; shift < 49; shift += 7) {
-      if (this.position >= end) throw malformed("it ends inside a number");
-      const byte = buffer[this.position++]!;
-      low += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return BigInt(low);
-    }
-    let value = BigInt(low);
-    for (let shift = 49n; shift < 70n; shift += 7n) {
-      if (this.position >= end) throw malformed("it ends inside a number");
-      const byte = buffer[this.position++]!;
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      if (this.position >= this.end) throw malformed("it ends inside a number");
+      const byte = this.buffer[this.position++]!;
       value |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return BigInt.asUintN(64, value);
     }
     throw malformed("a number is too long");
+  }
+
+  /** A varint of at most 49 bits, without detour; undefined, and nothing read, for a longer one. */
+  private small(): number | undefined {
+    const { buffer, end } = this;
+    let value = 0;
+    let scale = 1;
+    for (let at = this.position; at < end && at < this.position + 7; at++) {
+      const byte = buffer[at]!;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) {
+        this.position = at + 1;
+        return value;
+      }
+      scale *= 0x80;
+    }
+    return undefined;
   }
 
   /** Reads the length of a bytes field and returns where it ends; the position is then at its first byte. */

@@ -33,15 +33,16 @@ export class OutputEncoder {
   }
 
   /** Output number `ordinal` (from 0) that a processor made from `input`. */
-  derived(init: EventInit, input: Event, ordinal: number): EventView {
-    const view = this.encoder.encode({
+  derived(init: EventInit, input: ReceivedEvent, ordinal: number): EventView {
+    const hasPayload = init.json !== undefined || init.payload !== undefined;
+    const view = this.encoder.derive(input, {
       id: init.id ?? (ordinal === 0 ? `${input.id}/${this.componentId}` : `${input.id}/${this.componentId}.${ordinal}`),
-      type: init.type ?? input.type,
-      payload: init.json === undefined && init.payload === undefined ? input.payload : payloadOf(init),
-      metadata: init.metadata ?? input.metadata,
-      timestamp: (init.timestamp === undefined ? input.timestamp : init.timestamp)?.getTime(),
-      sourceComponentId: init.sourceComponentId ?? this.componentId,
-      contentType: init.contentType ?? (init.json === undefined ? input.contentType : JSON_TYPE),
+      type: init.type,
+      payload: hasPayload ? payloadOf(init) : undefined,
+      metadata: init.metadata,
+      timestamp: init.timestamp?.getTime(),
+      sourceComponentId: this.componentId,
+      contentType: init.contentType ?? (init.json === undefined ? undefined : JSON_TYPE),
     });
     return checkSize(view);
   }

@@ -1,11 +1,12 @@
 // Measures what the README and the changelog claim, each beside its baseline in the same run:
-//   npm run bench [-- startup-process startup-docker validate control-plane] [--rounds N]
+//   npm run bench [-- startup-process startup-docker validate control-plane throughput latency] [--rounds N]
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
 import { runProgram } from "../e2e/run-program.ts";
 import { measureControlPlane } from "./control-plane-memory.ts";
 import { type Row, renderResults } from "./results-table.ts";
 import { measureStartup } from "./startup.ts";
+import { measureLatency, measureThroughput } from "./streams/throughput.ts";
 import { measureValidate } from "./validate.ts";
 
 const { values, positionals } = parseArgs({ options: { rounds: { type: "string" } }, allowPositionals: true });
@@ -14,6 +15,8 @@ const benches: Record<string, (rounds: number | undefined) => Promise<readonly R
   validate: (rounds = 15) => measureValidate(rounds),
   "startup-process": (rounds = 5) => measureStartup("process", rounds),
   "startup-docker": (rounds = 5) => measureStartup("docker", rounds),
+  throughput: (rounds = 5) => measureThroughput(rounds),
+  latency: (rounds = 3) => measureLatency(rounds),
   "control-plane": (rounds = 3) => measureControlPlane(rounds),
 };
 
