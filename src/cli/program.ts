@@ -3,6 +3,7 @@ import type { Cli } from "./command.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { componentCommand } from "./commands/component.ts";
 import { configCommand } from "./commands/config.ts";
+import { deadLettersCommand } from "./commands/dead-letters.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { graphCommand } from "./commands/graph.ts";
@@ -38,7 +39,7 @@ export function buildProgram(cli: Cli): Command {
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ["Run:", [upCommand(cli), runCommand(cli), downCommand(cli), waitCommand(cli)]],
     ["Look:", [psCommand(cli), logsCommand(cli), statusCommand(cli), eventsCommand(cli), inspectCommand(cli)]],
-    ["Change:", [startCommand(cli), stopCommand(cli), restartCommand(cli), scaleCommand(cli)]],
+    ["Change:", [startCommand(cli), stopCommand(cli), restartCommand(cli), scaleCommand(cli), deadLettersCommand(cli)]],
     [
       "Write:",
       [

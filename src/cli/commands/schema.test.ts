@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Ajv } from "ajv";
+import addFormatsModule from "ajv-formats";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { CliHarness } from "../cli-harness.fake.ts";
@@ -15,7 +16,7 @@ describe("the JSON Schema for editors", () => {
     const [, path] = /^# yaml-language-server: \$schema=(.+)$/m.exec(starter) ?? [];
     expect(path).toMatch(/^\.\//);
     expect(await readFile(join(cli.folder, path as string), "utf8")).toBe(stdout);
-    const keeps = new Ajv({ strict: false }).compile(JSON.parse(stdout));
+    const keeps = addFormatsModule.default(new Ajv({ strict: false })).compile(JSON.parse(stdout));
     expect(keeps(parse(starter)), JSON.stringify(keeps.errors)).toBe(true);
     expect(keeps({ ...parse(starter), sink: {} })).toBe(false);
   });

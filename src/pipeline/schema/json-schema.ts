@@ -23,7 +23,7 @@ export function pipelineJsonSchema(catalog: BuiltinCatalog): Json {
   const definitions = schema.definitions as Record<string, Json>;
   const properties = schema.properties as Record<string, Json>;
   for (const type of ["source", "processor", "sink"] as const) {
-    definitions[type] = componentOf(type, catalog);
+    definitions[type] = componentOf(type, catalog, definitions);
     const section = sectionOf(type);
     properties[section] = withReference(properties[section] ?? {}, type);
   }
@@ -68,8 +68,8 @@ function admitVariables(json: Json): void {
   json.anyOf = [rest, variable];
 }
 
-/** A component of one type: what `uses` can name, and for each what goes into `with`. */
-function componentOf(type: ComponentType, catalog: BuiltinCatalog): Json {
+/** A component of one type: what `uses` can name, and for each what goes into `with`. Adds what that refers to. */
+function componentOf(type: ComponentType, catalog: BuiltinCatalog, definitions: Record<string, Json>): Json {
   const specs = [...catalog.values()].filter((spec) => spec.type === type);
   return {
     allOf: [
@@ -85,18 +85,30 @@ function componentOf(type: ComponentType, catalog: BuiltinCatalog): Json {
       ...specs.map((spec) => ({
         if: { properties: { uses: { const: spec.name } }, required: ["uses"] },
         // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
-        then: settingsOf(spec),
+        then: settingsOf(spec, definitions),
       })),
     ],
   };
 }
 
-function settingsOf(spec: BuiltinSpec): Json {
-  const { $schema: _, ...schema } = convert(spec.schema, z.registry<{ id?: string }>(), false);
+function settingsOf(spec: BuiltinSpec, definitions: Record<string, Json>): Json {
+  const { $schema: _, ...whole } = convert(spec.schema, z.registry<{ id?: string }>(), false);
+  const { definitions: own = {}, ...schema } = named(whole, `${spec.type}-${spec.name}`);
+  Object.assign(definitions, own);
   const required = Array.isArray(schema.required) && schema.required.length > 0;
   return required
     ? { properties: { with: schema }, required: ["with"] }
     : { properties: { with: { anyOf: [schema, { type: "null" }] } } };
+}
+
+/** The schema with its definitions under names of its own: references always start from the root of the document. */
+function named(schema: Json, prefix: string): Json {
+  if (schema.definitions === undefined) return schema;
+  const renamed = JSON.parse(
+    JSON.stringify(schema).replaceAll('"#/definitions/', `"#/definitions/${prefix}-`),
+  ) as Json & { definitions: Json };
+  const own = Object.entries(renamed.definitions).map(([name, value]) => [`${prefix}-${name}`, value]);
+  return { ...renamed, definitions: Object.fromEntries(own) };
 }
 
 /** The section with its values pointing at the definition of the type. */
