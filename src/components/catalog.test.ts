@@ -34,6 +34,7 @@ describe("the catalog", () => {
 
   it.each(specs)("%s accepts its own settings again, unchanged: they are checked twice on their way", (key, spec) => {
     const required: Record<string, Record<string, unknown>> = {
+      "source/dead-letters": { path: "rejected.jsonl" },
       "source/file": { path: "a.jsonl" },
       "source/http-poll": { url: "http://localhost/" },
       "source/generator": { template: { n: "sequence", list: [1, "random()"] } },

@@ -4,11 +4,13 @@ import { mapSpec } from "./processors/map.spec.ts";
 import { discardSpec } from "./sinks/discard.spec.ts";
 import { fileSinkSpec } from "./sinks/file.spec.ts";
 import { stdoutSpec } from "./sinks/stdout.spec.ts";
+import { deadLettersSpec } from "./sources/dead-letters.spec.ts";
 import { fileSourceSpec } from "./sources/file.spec.ts";
 import { generatorSpec } from "./sources/generator.spec.ts";
 import { httpPollSpec } from "./sources/http-poll.spec.ts";
 
 const specs: readonly BuiltinSpec[] = [
+  deadLettersSpec,
   fileSourceSpec,
   generatorSpec,
   httpPollSpec,

@@ -6,6 +6,7 @@ type Load = () => Promise<ComponentDefinition>;
 
 /** Keys as in the catalog. */
 const loaders: Readonly<Record<string, Load>> = {
+  "source/dead-letters": async () => (await import("./sources/dead-letters.ts")).createDeadLetters(systemClock),
   "source/file": async () => (await import("./sources/file.ts")).createFileSource(systemClock),
   "source/generator": async () => (await import("./sources/generator.ts")).createGenerator(systemClock),
   "source/http-poll": async () => (await import("./sources/http-poll.ts")).createHttpPoll(systemClock),

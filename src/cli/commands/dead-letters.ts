@@ -1,0 +1,213 @@
+import type { Command } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
+import {
+  type Cli,
+  type CommandContext,
+  describe,
+  handle,
+  jsonOption,
+  pipelineOptions,
+  progressOption,
+  quietOption,
+} from "../command.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
+import { batchesOf } from "../dead-letters/choose-letters.ts";
+import { type LetterSelection, letterSinks, storedLetters } from "../dead-letters/letter-files.ts";
+import { letterDocument, letterText, summaryOf } from "../dead-letters/render-letter.ts";
+import { type Replayed, replay } from "../dead-letters/replay.ts";
+import { renderTable } from "../display/table.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { loadValid } from "../load.ts";
+import type { Flags } from "../settings.ts";
+import { findTarget } from "../target.ts";
+
+interface SelectionFlags extends Flags {
+  readonly component?: string;
+  readonly sink?: string;
+}
+
+interface ReplayFlags extends SelectionFlags {
+  readonly all?: boolean;
+  readonly again?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export function deadLettersCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "dead-letters",
+    summary: "List, show and replay events that components could not process",
+    description:
+      "A component with `on_error: { action: dead_letter, to: … }` hands events that it cannot process to a sink. These commands work on sinks with `uses: file`, and need the pipeline file.",
+    examples: [
+      ["flowctl dead-letters list", "what failed, where and why"],
+      ["flowctl dead-letters show order-17", "one event with its payload"],
+      ["flowctl dead-letters replay --all", "after the component is mended: send them again"],
+    ],
+  });
+  command.addCommand(list(cli)).addCommand(show(cli)).addCommand(replayCommand(cli));
+  return command;
+}
+
+function selectionOptions(command: Command): Command {
+  return pipelineOptions(command)
+    .option("--component <id>", "only those of this component")
+    .option("--sink <id>", "only those that this sink got");
+}
+
+function list(cli: Cli): Command {
+  const command = describe({
+    usage: "list",
+    summary: "List dead letters, from the oldest",
+    description: "Reads the files of the sinks; the pipeline need not run.",
+    examples: [
+      ["flowctl dead-letters list", "all of the pipeline of this folder"],
+      ["flowctl dead-letters list --component enrich --json", "those of one component, for machines"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.invalid, ExitCode.notFound],
+  });
+  jsonOption(selectionOptions(command));
+  return handle<[], SelectionFlags>(cli, command, async (context, _args, flags) => {
+    const { output, signal } = context;
+    const sinks = letterSinks(await loadValid(context), flags);
+    const letters = [];
+    for await (const stored of storedLetters(sinks, flags, signal)) letters.push(summaryOf(stored));
+    if (output.json) output.printJson(letters);
+    else if (letters.length === 0) output.say("No dead letters");
+    else {
+      output.print(
+        renderTable(
+          [
+            { title: "ID", value: ({ id }) => id },
+            { title: "TYPE", value: ({ type }) => type },
+            { title: "COMPONENT", value: ({ component }) => component },
+            { title: "ATTEMPTS", align: "right", value: ({ attempts }) => String(attempts) },
+            { title: "TIME", value: ({ time }) => time },
+            { title: "REPLAYED", value: ({ replayedAt }) => replayedAt ?? "no" },
+            { title: "REASON", value: ({ reason }) => shortened(reason) },
+          ],
+          letters,
+          output,
+        ),
+      );
+    }
+    return ExitCode.ok;
+  });
+}
+
+const longestReason = 80;
+
+function shortened(reason: string): string {
+  const line = reason.replaceAll(/\s+/g, " ");
+  return line.length <= longestReason ? line : `${line.slice(0, longestReason - 1)}…`;
+}
+
+function show(cli: Cli): Command {
+  const command = describe({
+    usage: "show <id>",
+    summary: "Show everything of the dead letters with an event id",
+    examples: [["flowctl dead-letters show order-17", "why it failed, and what was in it"]],
+    exitCodes: [ExitCode.ok, ExitCode.invalid, ExitCode.notFound],
+  });
+  jsonOption(selectionOptions(command));
+  return handle<[string], SelectionFlags>(cli, command, async (context, [id], flags) => {
+    const { output, signal } = context;
+    const sinks = letterSinks(await loadValid(context), flags);
+    const found = [];
+    for await (const stored of storedLetters(sinks, flags, signal)) {
+      if (stored.letter.event.id === id) found.push(stored);
+    }
+    if (found.length === 0) throw noSuchLetter([id]);
+    if (output.json) output.printJson(found.map(letterDocument));
+    else output.print(found.map((stored) => letterText(stored, output)).join("\n\n"));
+    return ExitCode.ok;
+  });
+}
+
+function replayCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "replay [ids...]",
+    summary: "Send dead letters again to the component that could not process them",
+    description:
+      "The events go, as they were and with their ids, to the running component, which need only be mended: change the file, `flowctl up`, replay. The pipeline goes on meanwhile. An event counts as replayed, and is marked so beside the dead letters, when everything below the component has acknowledged it; one that fails again is a dead letter again, and the command then ends with 1.",
+    examples: [
+      ["flowctl dead-letters replay --all", "all that were not replayed yet"],
+      ["flowctl dead-letters replay order-17 order-18", "these"],
+      ["flowctl dead-letters replay --all --component enrich --dry-run", "only show which"],
+    ],
+    exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.notFound, ExitCode.conflict],
+  });
+  selectionOptions(command)
+    .option("--all", "all that were not replayed yet")
+    .option("--again", "those, too, that were replayed already")
+    .option("--dry-run", "only show what would be sent, and where");
+  jsonOption(quietOption(progressOption(command)));
+  return handle<[readonly string[]], ReplayFlags>(cli, command, replayLetters);
+}
+
+async function replayLetters(
+  context: CommandContext,
+  [ids]: [readonly string[]],
+  flags: ReplayFlags,
+): Promise<ExitCode> {
+  const { deps, output, signal } = context;
+  if (ids.length > 0 === (flags.all ?? false)) {
+    throw new FlowctlError({
+      code: "cli/which-letters",
+      kind: "usage",
+      message: ids.length > 0 ? "Give ids or --all, not both" : "Nothing says which events to replay",
+      fix: "Give their ids, or --all; `flowctl dead-letters list` shows them",
+    });
+  }
+  const target = flags.dryRun ? undefined : await findTarget(context);
+  const pipeline = target?.file ?? (await loadValid(context));
+  const sinks = letterSinks(pipeline, flags);
+  const { batches, missing } = await batchesOf(storedLetters(sinks, flags, signal), {
+    ids: flags.all ? undefined : ids,
+    again: flags.again ?? false,
+  });
+  if (missing.length > 0) throw noSuchLetter(missing);
+  if (batches.length === 0) output.say("No dead letters to replay");
+  if (target === undefined) {
+    const planned = batches.map(({ component, sink, ids: events }) => ({ component, sink: sink.id, events }));
+    if (output.json) output.printJson(planned);
+    for (const { component, events } of output.json ? [] : planned) {
+      output.print(`${events.length} to ${component}: ${events.join(", ")}`);
+    }
+    return ExitCode.ok;
+  }
+  const access = new ControlPlaneAccess(deps, target.driver, target.name);
+  const progress = await context.progress();
+  const done: (Replayed & { failedAgain: number })[] = [];
+  try {
+    for (const batch of batches) {
+      const one = await replay({ context, driver: target.driver, access, progress }, pipeline, batch);
+      done.push({ ...one, failedAgain: await countFrom(one.source, sinks, signal) });
+    }
+  } finally {
+    progress.stop();
+    access.close();
+  }
+  if (output.json) output.printJson(done);
+  for (const { component, replayed, failedAgain } of output.json ? [] : done) {
+    const again = failedAgain === 0 ? "" : `, ${failedAgain} of them failed again`;
+    output.print(`${replayed} ${replayed === 1 ? "event" : "events"} replayed to ${component}${again}`);
+  }
+  return done.some(({ failedAgain }) => failedAgain > 0) ? ExitCode.failed : ExitCode.ok;
+}
+
+/** Dead letters that a replay made. */
+async function countFrom(source: string, sinks: ReturnType<typeof letterSinks>, signal: AbortSignal): Promise<number> {
+  const everything: LetterSelection = {};
+  let count = 0;
+  for await (const { letter } of storedLetters(sinks, everything, signal)) if (letter.upstream === source) count++;
+  return count;
+}
+
+function noSuchLetter(ids: readonly string[]): FlowctlError {
+  return new FlowctlError({
+    code: "cli/no-such-letter",
+    kind: "not-found",
+    message: `There is no dead letter of ${ids.map((id) => JSON.stringify(id)).join(", ")} that fits`,
+    fix: "`flowctl dead-letters list` shows them; those that were replayed already need --again",
+  });
+}

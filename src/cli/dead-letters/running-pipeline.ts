@@ -1,0 +1,93 @@
+import type { Driver, ObservedResource } from "../../drivers/driver.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
+import type { PipelineRecord } from "../../protocol/records.ts";
+import type { CommandContext } from "../command.ts";
+import type { ControlPlaneAccess } from "../control-plane-access.ts";
+import { pipelineSpec } from "../pipeline-spec.ts";
+import { isReplayId } from "./replay-source.ts";
+
+/**
+ * The pipeline of the file with the numbers of instances that it runs with. Rejects when a replay cannot work: the file
+ * says another topology than what runs, or another replay is under way.
+ */
+export async function runningPipeline(
+  context: CommandContext,
+  pipeline: Pipeline,
+  driver: Driver,
+  access: ControlPlaneAccess,
+): Promise<Pipeline> {
+  const record = await access.call(context.signal, (client, signal) => client.getPipeline(signal));
+  const observed = await driver.observe(pipeline.name, context.signal);
+  refuseOtherReplay(observed);
+  refuseDifference(pipeline, record, driver.name);
+  const replicas = new Map(record.components.map(({ id, desiredInstances }) => [id, desiredInstances]));
+  const components = pipeline.components.map((one) => ({ ...one, replicas: replicas.get(one.id) ?? one.replicas }));
+  return { ...pipeline, components };
+}
+
+/** The component that letters name, which has to be in the file, to take events, and to run. */
+export function targetOf(pipeline: Pipeline, id: string, observed: readonly ObservedResource[]): Component {
+  const component = pipeline.components.find((one) => one.id === id);
+  if (component === undefined || component.type === "source") {
+    throw new FlowctlError({
+      code: "cli/cannot-replay",
+      kind: "not-found",
+      message:
+        component === undefined
+          ? `The letters are of the component ${id}, which ${pipeline.name} does not have any more`
+          : `The letters are of the source ${id}: nothing can be sent to a source`,
+      fix: "Read the file with the source `dead-letters` in a pipeline of its own, or choose others with --component",
+    });
+  }
+  const runs = observed.some(({ kind, owner, state }) => kind === "component" && owner === id && isUp(state));
+  if (runs) return component;
+  throw new FlowctlError({
+    code: "cli/component-not-running",
+    kind: "conflict",
+    message: `${id}, which is to get the events again, does not run`,
+    fix: "Start it with `flowctl up` or `flowctl start`",
+  });
+}
+
+/** One that is just being started again after a crash takes the events later. */
+function isUp({ status }: ObservedResource["state"]): boolean {
+  return status === "running" || status === "restarting";
+}
+
+function refuseOtherReplay(observed: readonly ObservedResource[]): void {
+  const other = observed.find(({ kind, owner, state }) => kind === "component" && isReplayId(owner) && isUp(state));
+  if (other === undefined) return;
+  throw new FlowctlError({
+    code: "cli/replay-under-way",
+    kind: "conflict",
+    message: `Another replay is under way, or was left behind: ${other.owner}`,
+    fix: "Wait until it ends, or remove it with `flowctl up`",
+  });
+}
+
+/** A replay tells the control plane the topology of the file: it must not slip in changes that nobody asked for. */
+function refuseDifference(pipeline: Pipeline, record: PipelineRecord, driver: string): void {
+  const { components } = pipelineSpec(pipeline, driver);
+  const wanted = new Map(
+    components.map(({ id, inputs }) => {
+      const letters = components.filter(({ onError }) => onError.to === id).map((one) => one.id);
+      return [id, sorted([...inputs.map(({ from }) => from), ...letters])];
+    }),
+  );
+  const known = Object.entries(record.topology).filter(([id]) => !isReplayId(id));
+  const same =
+    known.length === wanted.size &&
+    known.every(([id, { upstream }]) => wanted.get(id) === sorted(upstream.filter((from) => !isReplayId(from))));
+  if (same) return;
+  throw new FlowctlError({
+    code: "cli/pipeline-differs",
+    kind: "conflict",
+    message: `${pipeline.name} runs with other components or connections than its file says`,
+    fix: "Bring it to what the file says with `flowctl up`, then replay",
+  });
+}
+
+function sorted(ids: readonly string[]): string {
+  return [...new Set(ids)].sort().join(" ");
+}
