@@ -83,6 +83,16 @@ if ! skips docker; then
   bash scripts/python-base-image.sh >/dev/null
 fi
 
+# What the engine holds that a test could leave: containers, networks and volumes by kind and name.
+engine_holds() {
+  skips docker || {
+    docker ps -a --format 'container {{.Names}}'
+    docker network ls --format 'network {{.Name}}'
+    docker volume ls --format 'volume {{.Name}}'
+  } | sort
+}
+engine_holds >"$work/before.txt"
+
 set +e
 node node_modules/vitest/vitest.mjs run --reporter=default --reporter=json --outputFile.json="$work/results.json" "$@" &
 vitest_pid=$!
@@ -90,6 +100,12 @@ wait "$vitest_pid"
 status=$?
 vitest_pid=
 set -e
+
+engine_holds >"$work/after.txt"
+if left=$(comm -13 "$work/before.txt" "$work/after.txt") && [ -n "$left" ]; then
+  echo "Left in the Docker engine (by tests, or by something else that used it meanwhile):"
+  echo "$left"
+fi
 
 # The closing line is for machines too, so it stands alone.
 node -e '
