@@ -16,7 +16,7 @@ const { signal } = new AbortController();
 async function build(packageRoot: string, env: Record<string, string | undefined> = process.env) {
   const said: string[] = [];
   const image = await ensureFlowctlImage(await connectEngine(process.env), {
-    ...{ packageRoot, version, env, clientConfig: {}, build: false, signal },
+    ...{ packageRoot, version, env, clientConfig: {}, build: false, signal, keepSupersededMs: 0 },
     progress: ({ text }) => said.push(text),
   });
   return { image, said };

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import Dockerode from "dockerode";
@@ -28,6 +29,8 @@ export async function connectEngine(env: Readonly<Record<string, string | undefi
     local: endpoint.kind === "unix",
     async call(what, signal, request) {
       if (signal.aborted) throw cancelled(signal);
+      // Many requests at once wait on one signal, and that is no leak.
+      setMaxListeners(0, signal);
       const aborted = abortion(signal);
       try {
         return await Promise.race([request(docker), aborted.promise]);

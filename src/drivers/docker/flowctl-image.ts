@@ -22,6 +22,8 @@ export interface FlowctlImageOptions {
   readonly signal: AbortSignal;
   /** Build even when the image is up to date. */
   readonly build: boolean;
+  /** How long a superseded image is kept, in milliseconds: another flowctl may be about to use it. Default 10 min. */
+  readonly keepSupersededMs?: number;
 }
 
 /**
@@ -87,17 +89,22 @@ export async function buildFlowctlImage(engine: Engine, options: FlowctlImageOpt
     progress,
     signal,
   });
-  if (present !== undefined && present.Id !== id) await removeSuperseded(engine, present.Id, signal);
+  await removeSuperseded(engine, options.keepSupersededMs ?? 10 * 60_000, signal);
   progress({ subject, status: "done", text: `Built on ${base}` });
   return imageFacts(reference, await inspectImage(engine, id ?? reference, signal));
 }
 
-/** An older build is of no use, unless containers or other tags still hold on to it: then it stays. */
-async function removeSuperseded(engine: Engine, id: string, signal: AbortSignal): Promise<void> {
-  const image = await inspectImage(engine, id, signal);
-  if (image === undefined || image.RepoTags.length > 0) return;
-  const removal = engine.call(`remove image ${id}`, signal, (docker) => docker.getImage(id).remove());
-  await unlessCode(removal, "docker/conflict", "docker/not-found");
+/** Older builds are of no use, unless containers or tags still hold on to them: those stay. */
+async function removeSuperseded(engine: Engine, keepMs: number, signal: AbortSignal): Promise<void> {
+  const filters = { dangling: ["true"], label: [LABEL.content] };
+  const images = await engine.call("list images", signal, (docker) =>
+    docker.listImages({ filters, abortSignal: signal } as object),
+  );
+  for (const { Id, Created } of images) {
+    if (Date.now() - Created * 1000 < keepMs) continue;
+    const removal = engine.call(`remove image ${Id}`, signal, (docker) => docker.getImage(Id).remove());
+    await unlessCode(removal, "docker/conflict", "docker/not-found");
+  }
 }
 
 function buildContext(files: readonly ImageFile[], dockerfile: string, certificates: string): NodeJS.ReadableStream {

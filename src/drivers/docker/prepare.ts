@@ -34,11 +34,13 @@ export async function prepareDeployment(
   const { signal } = options;
   const clientConfig = await readClientConfig(dockerConfigDirectory(installation.env));
   await checkExternals(engine, pipeline, signal);
+  const ownImage = options.dryRun
+    ? currentFlowctlImage(engine, { ...installation, signal })
+    : ensureFlowctlImage(engine, { ...installation, clientConfig, ...options, build: false });
+  const known = new Map([[`flowctl:${installation.version}`, ownImage]]);
   const [flowctlImage, images, hosts, socket] = await Promise.all([
-    options.dryRun
-      ? currentFlowctlImage(engine, { ...installation, signal })
-      : ensureFlowctlImage(engine, { ...installation, clientConfig, ...options, build: false }),
-    prepareImages(engine, pipeline, clientConfig, options),
+    ownImage,
+    prepareImages(engine, pipeline, clientConfig, options, known),
     prepareHosts(engine, pipeline, installation.invoker),
     engineSocket(engine, signal),
   ]);
@@ -48,15 +50,16 @@ export async function prepareDeployment(
   return resources;
 }
 
-/** Images of everything that is not a built-in, each reference once. */
+/** Images of everything that is not a built-in, each reference once, and none that is made elsewhere: the `known`. */
 async function prepareImages(
   engine: Engine,
   pipeline: Pipeline,
   clientConfig: DockerClientConfig,
   options: PrepareOptions,
+  known: ReadonlyMap<string, Promise<ImageFacts>>,
 ): Promise<ReadonlyMap<string, ImageFacts>> {
   const owners: (Component | Service)[] = [...pipeline.components, ...pipeline.services];
-  const work = new Map<string, Promise<ImageFacts>>();
+  const work = new Map(known);
   const facts = new Map<string, ImageFacts>();
   const turns = limiter(4);
   await Promise.all(
