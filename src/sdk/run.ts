@@ -10,7 +10,7 @@ import { runComponent } from "./run-component.ts";
 /**
  * Runs a component as this program: reads the environment, registers, serves health and streams, processes until the
  * data ends or SIGTERM comes, and exits the process: 0 when it completed or was stopped, 1 when it failed, with the
- * reason as the last line on standard error.
+ * reason as the last line on standard error. A second SIGTERM or SIGINT ends it at once.
  */
 export async function run(component: ComponentDefinition): Promise<never> {
   const log = createLogger({ level: "info" });
@@ -24,10 +24,21 @@ export async function run(component: ComponentDefinition): Promise<never> {
     process.exit(1);
   }
   const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
+  const componentLog = createLogger({ level: environment.logLevel, name: environment.instance.instanceId });
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (stop.signal.aborted) {
+      componentLog.error("told to stop a second time: ending at once", { code: "sdk/ended", signal });
+      process.exit(1);
+    }
+    stop.abort();
+  };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
-  const componentLog = createLogger({ level: environment.logLevel, name: environment.instance.instanceId });
+  // What an author's timer or forgotten promise throws ends the component too, with the reason as its last line.
+  process.on("uncaughtException", (error) => {
+    componentLog.error(...lastLine(error));
+    process.exit(1);
+  });
   try {
     const outcome = await runComponent(component, {
       environment,

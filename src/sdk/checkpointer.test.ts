@@ -1,0 +1,97 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fakeClock } from "../foundation/clock.fake.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { silentLogger } from "../foundation/logger.ts";
+import { Checkpointer } from "./checkpointer.ts";
+
+function setUp(options: { away?: () => boolean; committed?: (position: number) => Promise<void> } = {}) {
+  const clock = fakeClock();
+  const stored: number[] = [];
+  const told: number[] = [];
+  const failures: unknown[] = [];
+  const checkpointer = new Checkpointer<number>({
+    clock,
+    log: silentLogger,
+    registry: {
+      async saveCheckpoint(bytes) {
+        if (options.away?.())
+          throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
+        stored.push(JSON.parse(Buffer.from(bytes).toString()) as number);
+      },
+    },
+    committed:
+      options.committed ??
+      (async (position) => {
+        told.push(position);
+      }),
+    onFailure: (error) => failures.push(error),
+  });
+  return { clock, stored, told, failures, checkpointer };
+}
+
+describe("a checkpointer", () => {
+  it("moves over the contiguous acknowledged prefix only, never back, and tells the outside after it is stored", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }), async (order) => {
+        const { clock, stored, told, checkpointer } = setUp();
+        const receipts = Array.from({ length: 8 }, (_, i) => checkpointer.track(i + 1));
+        const done = new Set<number>();
+        for (const n of order) {
+          receipts[n - 1]!.settle();
+          done.add(n);
+          await clock.advance(200);
+          let prefix = 0;
+          while (done.has(prefix + 1)) prefix++;
+          expect(stored.at(-1) ?? 0).toBe(prefix);
+          expect(told).toEqual(stored);
+        }
+        expect(stored).toEqual([...stored].sort((a, b) => a - b));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("keeps the newest position while the control plane is away, and stores it when it is back", async () => {
+    let away = true;
+    const { clock, stored, told, checkpointer } = setUp({ away: () => away });
+    for (let n = 1; n <= 5; n++) checkpointer.track(n).settle();
+    await clock.advance(10_000);
+    expect(stored).toEqual([]);
+    expect(told).toEqual([]);
+    away = false;
+    await clock.advance(2_000);
+    expect(stored).toEqual([5]);
+    expect(told).toEqual([5]);
+  });
+
+  it("flushes what is acknowledged, and gives up when the signal fires", async () => {
+    let away = false;
+    const { clock, stored, checkpointer } = setUp({ away: () => away });
+    checkpointer.track(1).settle();
+    const flushed = checkpointer.flush(new AbortController().signal);
+    await clock.advance(500);
+    await flushed;
+    expect(stored).toEqual([1]);
+    away = true;
+    checkpointer.track(2).settle();
+    const stop = new AbortController();
+    const givenUp = checkpointer.flush(stop.signal);
+    await clock.advance(500);
+    stop.abort();
+    await clock.advance(5_000);
+    await givenUp;
+    expect(stored).toEqual([1]);
+  });
+
+  it("reports that telling the outside failed", async () => {
+    const { clock, failures, checkpointer } = setUp({
+      committed: async () => {
+        throw new Error("the broker says no");
+      },
+    });
+    checkpointer.track(1).settle();
+    await clock.advance(500);
+    expect(failures).toHaveLength(1);
+  });
+});
