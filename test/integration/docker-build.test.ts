@@ -99,11 +99,12 @@ ENTRYPOINT ["node", "-e", "console.log(process.env.WORD)"]
     await using world = new World(fixture);
     const failing = `RUN ["node", "-e", "console.log('line one'); console.error('the reason'); process.exit(3)"]`;
     await files({ Dockerfile: `FROM ${base}\nUSER 0\n${failing}\n` });
-    const failure = prepare(world);
-    await expect(failure).rejects.toMatchObject({
-      code: "docker/build-failed",
-      message: expect.stringMatching(/RUN \["node".*\n {2}line one\n {2}the reason$/s),
-    });
+    const error = await prepare(world).catch((thrown: unknown) => thrown as Error & { code: string });
+    expect(error).toMatchObject({ code: "docker/build-failed" });
+    const { message } = error as Error;
+    expect(message).toContain('RUN ["node"');
+    // The two streams of a program come in no certain order.
+    for (const line of ["\n  line one", "\n  the reason"]) expect(message).toContain(line);
   });
 
   it.each([
