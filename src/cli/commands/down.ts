@@ -46,7 +46,6 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   const { name, driver, file } = await findTarget(context, argument);
   const access = new ControlPlaneAccess(deps, driver, name);
   const record = file === undefined ? await access.record(signal) : undefined;
-  access.close();
   const progress = await context.progress();
   const release = deps.interrupts.answerSecond();
   try {
@@ -57,6 +56,7 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
       mode: "remove",
       volumes: flags.volumes ?? false,
       select: [],
+      access,
       clock: deps.clock,
       progress: progress.sink,
       hurry: hurryAfter(flags.timeout, deps.interrupts.first),
@@ -68,6 +68,7 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
     return ExitCode.ok;
   } finally {
     release();
+    access.close();
     progress.stop();
   }
 }

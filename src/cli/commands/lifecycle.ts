@@ -46,7 +46,6 @@ export function stopCommand(cli: Cli): Command {
     const { deps, signal } = context;
     const access = new ControlPlaneAccess(deps, target.driver, target.name);
     const record = target.file === undefined ? await access.record(signal) : undefined;
-    access.close();
     const progress = await context.progress();
     const release = deps.interrupts.answerSecond();
     try {
@@ -57,6 +56,7 @@ export function stopCommand(cli: Cli): Command {
         mode: "stop",
         volumes: false,
         select: ids,
+        access,
         clock: deps.clock,
         progress: progress.sink,
         hurry: hurryAfter(flags.timeout, deps.interrupts.first),
@@ -64,6 +64,7 @@ export function stopCommand(cli: Cli): Command {
       });
     } finally {
       release();
+      access.close();
       progress.stop();
     }
   });

@@ -148,6 +148,7 @@ async function settle(context: CommandContext, prepared: PreparedUp, mode: "stop
     mode,
     volumes: true,
     select: [],
+    access: prepared.access,
     clock: deps.clock,
     progress: progress.sink,
     hurry: second,

@@ -3,9 +3,10 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
 import { executePlan } from "../../planner/execute.ts";
-import { isEmpty, type Plan } from "../../planner/plan.ts";
+import { isEmpty, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import { planDown, planStop } from "../../planner/plan-lifecycle.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
+import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
 
 export interface WindDownOptions {
@@ -19,6 +20,7 @@ export interface WindDownOptions {
   readonly volumes: boolean;
   /** Only these, with `stop`. */
   readonly select: readonly string[];
+  readonly access: ControlPlaneAccess;
   readonly clock: CliDependencies["clock"];
   readonly progress: ProgressSink;
   /** Fires when it is to end at once; what then still runs is killed. */
@@ -35,7 +37,12 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
   const { driver, pipeline, hurry } = options;
   const never = new AbortController().signal;
   const plan = planFor(await driver.observe(pipeline, never), options);
-  const base = { driver, clock: options.clock, progress: options.progress };
+  const base = {
+    driver,
+    clock: options.clock,
+    progress: options.progress,
+    beforeStep: (step: PlanStep) => announce(step, options.access),
+  };
   if (!hurry.aborted) {
     try {
       await executePlan(plan, { ...base, signal: hurry });
@@ -45,15 +52,36 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
     }
   }
   options.onHurry();
-  // What an interrupted step was just making may come into being a moment later.
-  for (let quiet = 0; quiet < 2; ) {
+  // What an interrupted step was just making may come into being a moment later; and what was killed while it registered
+  // looks like a crash to the supervisor, which starts it again after its backoff.
+  const looks = options.mode === "stop" ? 14 : 2;
+  for (let quiet = 0; quiet < looks; ) {
     const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
     await executePlan(rest, { ...base, signal: never, force: true });
     quiet = isEmpty(rest) ? quiet + 1 : 0;
-    if (quiet < 2) await options.clock.sleep(LATECOMERS);
+    if (quiet < looks) await options.clock.sleep(LATECOMERS);
   }
   return plan;
 }
+
+/**
+ * Tells the control plane that an instance is stopped on purpose, so that its end is not taken for a crash and it is
+ * not started again.
+ */
+async function announce({ change }: PlanStep, access: ControlPlaneAccess): Promise<void> {
+  const { kind, owner, index } = resourceOf(change);
+  if (kind !== "component") return;
+  const report = { componentId: owner, instanceId: `${owner}-${index}`, observation: "stopping" } as const;
+  try {
+    await access.call(AbortSignal.timeout(ANNOUNCEMENT), (client, signal) => client.reportInstance(report, signal));
+  } catch (error) {
+    // A pipeline can be stopped without a control plane, which then restarts nothing either.
+    if (!(error instanceof FlowctlError)) throw error;
+  }
+}
+
+/** How long the control plane may take to hear of it, in milliseconds. */
+const ANNOUNCEMENT = 1_000;
 
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;
