@@ -83,7 +83,12 @@ export class Subscription {
     this.address = address;
     this.dropClient();
     if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
-    else if (this.phase.name === "connecting" || this.phase.name === "open") this.breakOff(this.phase.stream);
+    else if (this.phase.name === "connecting" || this.phase.name === "open") {
+      const { stream } = this.phase;
+      // Out of this phase first: the end of the stream must not be taken for a break, after which it would dial twice.
+      this.phase = { name: "closed" };
+      this.breakOff(stream);
+    }
     this.connect(1);
   }
 

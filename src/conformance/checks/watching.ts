@@ -24,9 +24,14 @@ export const watchingChecks: readonly Check[] = [
       await bench.subscribed();
       const moved = bench.newUpstream("above-1");
       await moved.start();
-      bench.above.stop();
+      // The old one hangs: it answers nothing and is there all the same.
       bench.controlPlane.announce(bench.topology([moved]));
       acknowledgingDownstream(bench);
+      await bench.subscribed(moved);
+      bench.above.stop();
+      await bench.quiet(
+        () => moved.streams.length > 1 && `it subscribed ${moved.streams.length} times at the new address`,
+      );
       await acknowledgesAll(bench, bench.fresh(2), moved);
     },
   },
