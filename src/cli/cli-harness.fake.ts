@@ -26,6 +26,8 @@ export class MemoryControlPlane {
   reason = "";
   readonly instanceStates = new Map<string, { readonly state: ComponentState; readonly reason: string }>();
   applied = 0;
+  /** `instance observation` of everything it was told from outside. */
+  readonly reports: string[] = [];
   away = false;
 
   client(): ControlPlaneClient {
@@ -49,7 +51,10 @@ export class MemoryControlPlane {
       async *watchEvents(_options, signal) {
         if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
       },
-      reportInstance: () => present(undefined),
+      reportInstance: ({ instanceId, observation }) => {
+        this.reports.push(`${instanceId} ${observation}`);
+        return present(undefined);
+      },
       close: () => undefined,
     };
   }

@@ -262,6 +262,8 @@ describe("attached up", () => {
       "stop component/even-1",
       "stop component/out-1",
     ]);
+    // So that the supervisor does not take it for a crash.
+    expect(cli.controlPlane.reports).toEqual(["numbers-1 stopping", "even-1 stopping", "out-1 stopping"]);
   });
 });
 
