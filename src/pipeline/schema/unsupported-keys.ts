@@ -137,11 +137,12 @@ const attachment: Advice = {
 /** What to do instead of a Compose key that is not honoured at `path`; undefined when it is no such key. */
 export function unsupportedAdvice(path: KeyPath): string | undefined {
   const key = String(path.at(-1));
-  const table = tableFor(path.slice(0, -1));
+  const table = unsupportedKeys(path.slice(0, -1));
   return table !== undefined && Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
-function tableFor(owner: KeyPath): Advice | undefined {
+/** Compose's keys of the mapping at `owner` that are not honoured, each with what to do instead. */
+export function unsupportedKeys(owner: KeyPath): Readonly<Record<string, string>> | undefined {
   const [section, , part, fourth] = owner;
   if (owner.length === 0) return top;
   if (section === "volumes" || section === "networks") return resource;
