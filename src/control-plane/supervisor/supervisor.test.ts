@@ -4,6 +4,7 @@ import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
+import type { PipelineSpec } from "../../protocol/records.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Registry } from "../registry.ts";
 import { type SupervisedDriver, supervise } from "./supervisor.ts";
@@ -61,6 +62,14 @@ const exited = (exitCode: number): ObservedState => ({
   oomKilled: false,
   finishedAt: 1_000_000,
   restarts: 0,
+});
+
+const sinkBelowProcessor = (): PipelineSpec => ({
+  ...linearPipeline(),
+  components: [
+    componentSpec({ id: "processor", type: "processor" }),
+    componentSpec({ id: "source", type: "sink" }, "processor"),
+  ],
 });
 
 let clock: FakeClock;
@@ -147,13 +156,8 @@ describe("the supervisor", () => {
   it("starts what has completed when its upstream runs again, once it has ended", async () => {
     registry.register(registration(source));
     registry.deregister({ ...source, reason: "completed", message: "", metrics: noMetrics });
-    registry.apply({
-      ...linearPipeline(),
-      components: [
-        componentSpec({ id: "processor", type: "processor" }),
-        componentSpec({ id: "source", type: "sink" }, "processor"),
-      ],
-    });
+    registry.apply(sinkBelowProcessor());
+    await clock.advance(1);
     registry.register(registration(incarnation("processor")));
     begin();
     await clock.advance(1000);
@@ -165,6 +169,20 @@ describe("the supervisor", () => {
     await clock.advance(1000);
     expect(driver.applied).toEqual(["start"]);
     expect(state()).toBe("starting");
+  });
+
+  it("leaves alone what has completed while its upstream still waits for others", async () => {
+    registry.apply(sinkBelowProcessor());
+    registry.register(registration(incarnation("processor")));
+    await clock.advance(1);
+    registry.register({ ...registration(source), type: "sink" });
+    begin();
+    await clock.advance(1000);
+    registry.deregister({ ...source, reason: "completed", message: "", metrics: noMetrics });
+    exit(0);
+    await clock.advance(20_000);
+    expect(driver.applied).toEqual([]);
+    expect(state()).toBe("completed");
   });
 
   it("leaves alone what was ended by SIGTERM", async () => {

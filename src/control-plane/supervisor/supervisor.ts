@@ -82,7 +82,7 @@ class Supervisor {
       for (const target of this.#targets()) {
         const entry = entries.get(target.key);
         if (entry === undefined && !this.#watched.has(target.key)) continue;
-        const above = entry?.data.state.name === "completed" ? this.#runningAbove(target) : undefined;
+        const above = entry?.data.state.name === "completed" ? this.#runsAgainAbove(target, entry) : undefined;
         if (above !== undefined) this.#handle(target, { type: "needed", cause: `${above} runs again` });
         else this.#handle(target, this.#stateOf(entry));
       }
@@ -181,13 +181,20 @@ class Supervisor {
     return this.#options.registry.entry(spec.id, instanceId);
   }
 
-  /** An upstream component that has not completed, which it had when this one completed. */
-  #runningAbove({ spec }: Target): string | undefined {
+  /**
+   * An upstream component that was started after this instance had completed. One that had not completed then may only wait
+   * for others: it tells each group the end when that group has everything.
+   */
+  #runsAgainAbove({ spec }: Target, { data: { state: completed } }: InstanceEntry): string | undefined {
     const { registry } = this.#options;
     if (registry.spec === undefined) return undefined;
     const above = edgesOf(registry.spec).filter((edge) => edge.to.id === spec.id);
-    return above.find(({ from }) => registry.component(from.id).instances.some(({ state }) => state === "healthy"))
-      ?.from.id;
+    const again = above.find(({ from }) =>
+      registry
+        .component(from.id)
+        .instances.some(({ state, registeredAt }) => state === "healthy" && registeredAt > completed.since),
+    );
+    return again?.from.id;
   }
 
   #isWanted(target: Target, exitCode: number): boolean {
