@@ -33,8 +33,8 @@ export interface RunOptions {
 export interface RunResult {
   /** At each sink, by its id. */
   readonly sinks: Readonly<Record<string, { readonly perSecond: number; readonly p50: number; readonly p99: number }>>;
-  /** Peak resident memory in MiB, by id. */
-  readonly memory: Readonly<Record<string, number>>;
+  /** Peak resident memory in MiB and processor time in seconds, by id. */
+  readonly used: Readonly<Record<string, { readonly memory: number; readonly seconds: number }>>;
 }
 
 const root = resolve(import.meta.dirname, "../../..");
@@ -83,7 +83,7 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
   const folder = await mkdtemp(join(tmpdir(), "flowctl-bench-state-"));
   const children: ChildProcess[] = [];
   const sinks: Record<string, { perSecond: number; p50: number; p99: number }> = {};
-  const memory: Record<string, number> = {};
+  const used: Record<string, { memory: number; seconds: number }> = {};
   try {
     const reports = options.plan.map(async ({ id, role, from }) => {
       const settings: Settings = {
@@ -112,7 +112,7 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
           // The baselines do not know when to end.
           if (options.program !== "flowctl") for (const other of children) other.kill("SIGTERM");
         }
-        if (line.startsWith("MEMORY ")) memory[id] = Number(line.slice(7));
+        if (line.startsWith("USED ")) used[id] = JSON.parse(line.slice(5)) as { memory: number; seconds: number };
       }
       await exited;
       if (sinks[id] === undefined && role === "sink") throw new Error(`${id} ended without a result`);
@@ -123,7 +123,7 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
     await controlPlane?.close();
     await rm(folder, { recursive: true, force: true });
   }
-  return { sinks, memory };
+  return { sinks, used };
 }
 
 async function startPlane(plan: readonly PartPlan[]) {

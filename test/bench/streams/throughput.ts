@@ -42,7 +42,7 @@ async function compare(
     name,
     run: async () => {
       const result = await runParts(programs, { plan, size, count, ...options });
-      if (name === "flowctl") memory.push(Math.max(...Object.values(result.memory)));
+      if (name === "flowctl") memory.push(Math.max(...Object.values(result.used).map((use) => use.memory)));
       return result.sinks.sink?.perSecond ?? 0;
     },
   });

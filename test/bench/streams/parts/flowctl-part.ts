@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { defineProcessor, defineSink, defineSource, run } from "../../../../src/sdk/index.ts";
-import { METADATA, Meter, makePayload, readSettings, reportMemory } from "./settings.ts";
+import { METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /** The contender: components as an author writes them. */
 const { role, count, size, rate } = readSettings();
 const config = z.record(z.string(), z.unknown());
 const common = { name: role, version: "1", config };
-reportMemory();
+reportUse();
 
 const source = defineSource<unknown, number>({
   ...common,

@@ -1,14 +1,14 @@
 import { once } from "node:events";
 import { credentials, loadPackageDefinition, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { METADATA, Meter, makePayload, readSettings, reportMemory } from "./settings.ts";
+import { METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /**
  * The baseline: what people write by hand. The same three programs over grpc-js and proto-loader with its objects, one
  * event a message or so many, the receiver dialling, `write()` honoured, acknowledged once per 256 events.
  */
 const { role, count, size, port, upstream, batch } = readSettings();
-reportMemory();
+reportUse();
 
 interface Message {
   readonly batch: { readonly firstSequence: number; readonly events: readonly EventMessage[] };

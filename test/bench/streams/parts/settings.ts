@@ -60,6 +60,11 @@ export class Meter {
   }
 }
 
-export function reportMemory(): void {
-  process.on("exit", () => process.stdout.write(`MEMORY ${process.resourceUsage().maxRSS / 1024}\n`));
+/** At its end the program says how much memory it had at most, in MiB, and how much processor time it took, in seconds. */
+export function reportUse(): void {
+  process.on("exit", () => {
+    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+    process.stdout.write(`USED ${JSON.stringify({ memory: maxRSS / 1024, seconds: (userCPUTime + systemCPUTime) / 1e6 })}\n`);
+  });
+  process.on("SIGTERM", () => process.exit(0));
 }

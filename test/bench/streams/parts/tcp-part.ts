@@ -3,12 +3,12 @@ import { connect, createServer, type Socket } from "node:net";
 import { EventEncoder } from "../../../../src/protocol/event-encoder.ts";
 import { EventView } from "../../../../src/protocol/event-view.ts";
 import { decodeResponse, encodeBatch } from "../../../../src/protocol/stream-codec.ts";
-import { METADATA, Meter, makePayload, readSettings, reportMemory } from "./settings.ts";
+import { METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /** The ceiling: the same events in the same encoding over plain TCP with a length before each batch, and no guarantees. */
 const { role, count, size, port, upstream } = readSettings();
 const BATCH = 256;
-reportMemory();
+reportUse();
 
 async function serve(): Promise<Socket> {
   const server = createServer({ noDelay: true });
