@@ -29,10 +29,10 @@ export class OnError {
 
   /**
    * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
-   * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it. Rejects, with
-   * the last error as cause, when the policy is to fail.
+   * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
+   * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail.
    */
-  async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<void> {
+  async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
     const { action, retries, backoffMs } = policy();
     let last = error;
@@ -41,7 +41,7 @@ export class OnError {
       counters.retries++;
       try {
         await attempt();
-        return;
+        return true;
       } catch (again) {
         last = again;
       }
@@ -50,6 +50,7 @@ export class OnError {
     if (action === "drop") this.drop(event, last);
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
     else throw failure(event, last, retries + 1);
+    return false;
   }
 
   private drop(event: ReceivedEvent, error: unknown): void {

@@ -82,16 +82,17 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       const event = batch[i]!;
       if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
       outputs.begin(event);
+      let processed = true;
       try {
         const pending = handlers.process(event, outputs.emit);
         if (pending !== undefined) await pending;
       } catch (error) {
-        await onError.handle(event, error, async () => {
+        processed = await onError.handle(event, error, async () => {
           outputs.begin(event);
           await handlers.process(event, outputs.emit);
         });
       }
-      if (outputs.count === 0) counters.filtered++;
+      if (processed && outputs.count === 0) counters.filtered++;
       event.settle();
       if (!publisher.hasRoom) await publisher.room();
       if (slice.over()) await slice.pause();
@@ -113,8 +114,11 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
       await handlers.process(event, outputs.emit);
     };
     try {
-      await attempt().catch((error: unknown) => onError.handle(event, error, attempt));
-      if (outputs.count === 0) counters.filtered++;
+      const processed = await attempt().then(
+        () => true,
+        (error: unknown) => onError.handle(event, error, attempt),
+      );
+      if (processed && outputs.count === 0) counters.filtered++;
       event.settle();
     } catch (error) {
       failure ??= { error };

@@ -101,6 +101,40 @@ describe.each(driversUnderTest())("the examples on %s", (driver) => {
     });
   });
 
+  it("on-error: bad events are dropped in one branch and set aside in the other", async () => {
+    await run("on-error", driver);
+    expect(await linesOf("on-error", "careless.jsonl")).toHaveLength(90);
+    expect(await linesOf("on-error", "careful.jsonl")).toHaveLength(90);
+    const rejected = await linesOf("on-error", "rejected.jsonl");
+    expect(rejected.map(({ metadata }) => metadata)).toEqual(
+      Array.from({ length: 10 }, () => expect.objectContaining({ "flowctl.dead_letter.attempts": "3" })),
+    );
+  });
+
+  it("partition-by: the orders of each customer keep their order through three instances", async () => {
+    await run("partition-by", driver);
+    const orders = await linesOf("partition-by", "ledger.jsonl");
+    expect(orders).toHaveLength(1000);
+    const byCustomer = new Map<unknown, number[]>();
+    for (const { customer, order } of orders) {
+      byCustomer.set(customer, [...(byCustomer.get(customer) ?? []), Number(order)]);
+    }
+    expect(byCustomer.size).toBe(7);
+    for (const own of byCustomer.values()) expect(own).toEqual([...own].sort((a, b) => a - b));
+  });
+
+  it("buffers: sinks that block get everything, and what others miss is counted", async () => {
+    const printed = await run("buffers", driver);
+    for (const file of ["memory-block.jsonl", "disk-block.jsonl"]) {
+      const numbers = (await linesOf("buffers", file)).map(({ sequence }) => sequence);
+      expect(numbers).toEqual(Array.from({ length: 4000 }, (_, n) => n + 1));
+    }
+    const [, dropped = "0"] = /^ticks +source +completed +- +4,000 +- +([\d,]+)/m.exec(printed) ?? [];
+    expect(Number(dropped.replaceAll(",", ""))).toBeGreaterThan(0);
+    // Nobody is started again who has completed before the others.
+    expect(printed).toMatch(/^disk-block +sink +completed +4,000 +- +- +- +- +-$/m);
+  });
+
   it("follow-log: goes through rotation, until it is taken down", async () => {
     const name = `follow-log-example-${process.pid}`;
     const log = join(folder, "examples/follow-log/logs/app.log");

@@ -314,6 +314,7 @@ describe("on_error", () => {
     expect(record.components.find(({ id }) => id === "p1")?.instances[0]?.metrics).toMatchObject({
       eventsDropped: 1,
       eventsFailed: 1,
+      eventsFiltered: 0,
     });
   });
 

@@ -58,6 +58,7 @@ function render(record: PipelineRecord, slow: readonly SlowComponent[], now: num
         { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn", until)) },
         { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut", until)) },
         { title: "IN FLIGHT", align: "right", value: (one) => humanCount(total(one, "inFlight")) },
+        { title: "DROPPED", align: "right", value: (one) => humanCount(total(one, "eventsDropped")) },
         { title: "FAILED", align: "right", value: (one) => humanCount(total(one, "eventsFailed")) },
         { title: "HELD UP", align: "right", value: (one) => share(worst(one)) },
       ],
@@ -80,8 +81,10 @@ function render(record: PipelineRecord, slow: readonly SlowComponent[], now: num
 const up = ({ instances }: ComponentRecord): number =>
   instances.filter(({ state }) => state === "healthy" || state === "degraded" || state === "completed").length;
 
-const total = ({ instances }: ComponentRecord, key: "eventsIn" | "eventsOut" | "inFlight" | "eventsFailed"): number =>
-  instances.reduce((sum, { metrics }) => sum + metrics[key], 0);
+const total = (
+  { instances }: ComponentRecord,
+  key: "eventsIn" | "eventsOut" | "inFlight" | "eventsDropped" | "eventsFailed",
+): number => instances.reduce((sum, { metrics }) => sum + metrics[key], 0);
 
 const worst = ({ instances }: ComponentRecord): number =>
   Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));
