@@ -57,7 +57,7 @@ async function problemsOf(block: Block): Promise<readonly string[]> {
 
 describe("pipeline files in the documentation", () => {
   it("are there to be checked", () => {
-    expect(blocks.map((block) => block.title).join("\n")).toContain("README.md");
+    expect(blocks.map((block) => block.title).filter((title) => title.startsWith("README.md:"))).not.toEqual([]);
   });
 
   it.each(blocks)("$title is what it is shown for", async (block) => {
