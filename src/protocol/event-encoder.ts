@@ -1,4 +1,4 @@
-import { EVENT_IN_BATCH_TAG, EventTag, EventView } from "./event-view.ts";
+import { EVENT_IN_BATCH_TAG, EventTag, EventView, type FieldVisitor } from "./event-view.ts";
 import { varintSize, writeVarint } from "./wire.ts";
 
 /** The fields of a new event. Empty strings and `undefined` are left out on the wire, as proto3 does. */
@@ -29,7 +29,7 @@ const MAX_CACHED_STRINGS = 256;
 export class EventEncoder {
   private slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
   private used = 0;
-  private readonly kept: number[] = [];
+  private readonly kept = new KeptFields();
   private readonly types = new FieldCache(EventTag.type);
   private readonly sources = new FieldCache(EventTag.sourceComponentId);
   private readonly contentTypes = new FieldCache(EventTag.contentType);
@@ -83,16 +83,10 @@ export class EventEncoder {
     const payloadBytes = payload === undefined ? 0 : typeof payload === "string" ? utf8Size(payload) : payload.length;
     const timeBytes = time === undefined ? 0 : timestampSize(time);
 
-    // Pairs of offsets: the parts of the original that stay.
-    const kept = this.kept;
-    kept.length = 0;
-    let size = 0;
-    from.eachField((tag, start, _content, end) => {
-      if (isReplaced(tag, changes)) return;
-      size += end - start;
-      if (kept.at(-1) === start) kept[kept.length - 1] = end;
-      else kept.push(start, end);
-    });
+    const { kept } = this;
+    kept.begin(changes);
+    from.visitFields(kept);
+    let { size } = kept;
     size += type.length + source.length + contentType.length;
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
@@ -107,10 +101,7 @@ export class EventEncoder {
     if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
     at = copy(slab, at, type);
     if (payload !== undefined && payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
-    for (let i = 0; i < kept.length; i += 2) {
-      from.buffer.copy(slab, at, kept[i]!, kept[i + 1]!);
-      at += kept[i + 1]! - kept[i]!;
-    }
+    at = kept.copy(from.buffer, slab, at);
     if (metadata !== undefined) for (const [key, value] of metadata) at = writeEntry(slab, at, key, value);
     if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
     at = copy(slab, at, source);
@@ -143,6 +134,39 @@ export class EventEncoder {
     const start = this.used;
     this.used += bytes;
     return start;
+  }
+}
+
+/** The fields of an event that stay when another is derived from it. */
+class KeptFields implements FieldVisitor {
+  size = 0;
+  private changes: EventChanges = { id: "", sourceComponentId: "" };
+  /** Pairs of offsets: begin and end of what stays. */
+  private readonly ranges: number[] = [];
+
+  begin(changes: EventChanges): void {
+    this.changes = changes;
+    this.size = 0;
+    this.ranges.length = 0;
+  }
+
+  field(tag: number, from: number, _start: number, end: number): void {
+    if (isReplaced(tag, this.changes)) return;
+    const { ranges } = this;
+    this.size += end - from;
+    if (ranges.length > 0 && ranges[ranges.length - 1] === from) ranges[ranges.length - 1] = end;
+    else ranges.push(from, end);
+  }
+
+  copy(source: Buffer, target: Buffer, offset: number): number {
+    let at = offset;
+    for (let i = 0; i < this.ranges.length; i += 2) {
+      const from = this.ranges[i]!;
+      const end = this.ranges[i + 1]!;
+      source.copy(target, at, from, end);
+      at += end - from;
+    }
+    return at;
   }
 }
 

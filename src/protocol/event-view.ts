@@ -15,6 +15,16 @@ export const EventTag = {
 /** Tag of an event inside an EventBatch. Every event is kept with it, so that a batch is a mere concatenation. */
 export const EVENT_IN_BATCH_TAG = 0x12;
 
+/** What looks at the fields of an encoded event one by one. */
+export interface FieldVisitor {
+  /**
+   * @param from Where the field begins, its tag included.
+   * @param start Where its content begins; for one that is not length-delimited, where its value begins or later.
+   * @param end Where the field ends.
+   */
+  field(tag: number, from: number, start: number, end: number): void;
+}
+
 const decoder = new TextDecoder();
 
 /**
@@ -30,17 +40,8 @@ export class EventView {
   /** Where the event itself begins, after tag and length. */
   readonly body: number;
   readonly end: number;
-  private indexed = false;
-  private idStart = 0;
-  private idEnd = 0;
-  private typeStart = 0;
-  private typeEnd = 0;
-  private payloadStart = 0;
-  private payloadEnd = 0;
-  private sourceStart = 0;
-  private sourceEnd = 0;
-  private contentTypeStart = 0;
-  private contentTypeEnd = 0;
+  /** Made when the first field is asked for: an event that is only handed on has none. */
+  private fields: FieldOffsets | undefined;
 
   constructor(buffer: Buffer, start: number, body: number, end: number) {
     this.buffer = buffer;
@@ -55,33 +56,33 @@ export class EventView {
   }
 
   get id(): string {
-    this.index();
-    return this.buffer.toString("utf8", this.idStart, this.idEnd);
+    const fields = this.index();
+    return this.buffer.toString("utf8", fields.idStart, fields.idEnd);
   }
 
   get type(): string {
-    this.index();
-    return this.buffer.toString("utf8", this.typeStart, this.typeEnd);
+    const fields = this.index();
+    return this.buffer.toString("utf8", fields.typeStart, fields.typeEnd);
   }
 
   get payload(): Uint8Array {
-    this.index();
-    return this.buffer.subarray(this.payloadStart, this.payloadEnd);
+    const fields = this.index();
+    return this.buffer.subarray(fields.payloadStart, fields.payloadEnd);
   }
 
   get sourceComponentId(): string {
-    this.index();
-    return this.buffer.toString("utf8", this.sourceStart, this.sourceEnd);
+    const fields = this.index();
+    return this.buffer.toString("utf8", fields.sourceStart, fields.sourceEnd);
   }
 
   get contentType(): string {
-    this.index();
-    return this.buffer.toString("utf8", this.contentTypeStart, this.contentTypeEnd);
+    const fields = this.index();
+    return this.buffer.toString("utf8", fields.contentTypeStart, fields.contentTypeEnd);
   }
 
   text(): string {
-    this.index();
-    return this.buffer.toString("utf8", this.payloadStart, this.payloadEnd);
+    const fields = this.index();
+    return this.buffer.toString("utf8", fields.payloadStart, fields.payloadEnd);
   }
 
   json(): unknown {
@@ -138,17 +139,18 @@ export class EventView {
   }
 
   /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
-  private index(): void {
-    if (this.indexed) return;
-    this.eachField((tag, _from, start, end) => this.remember(tag, start, end));
-    this.indexed = true;
+  private index(): FieldOffsets {
+    if (this.fields !== undefined) return this.fields;
+    const fields = new FieldOffsets();
+    this.visitFields(fields);
+    this.fields = fields;
+    return fields;
   }
 
   /**
-   * Calls `visit` for every field in order, with its tag, where the field begins, and where its content lies. The content
-   * of a field that is not length-delimited ends where the field ends and begins nowhere in particular.
+   * Shows every field to the visitor, in order.
    */
-  eachField(visit: (tag: number, from: number, start: number, end: number) => void): void {
+  visitFields(visitor: FieldVisitor): void {
     const { buffer, end } = this;
     let reader: WireReader | undefined;
     let at = this.body;
@@ -160,7 +162,7 @@ export class EventView {
         const start = at + 2;
         const stop = start + length;
         if (stop > end) throw malformed(`a field of ${length} bytes does not fit its message`);
-        visit(tag, at, start, stop);
+        visitor.field(tag, at, start, stop);
         at = stop;
         continue;
       }
@@ -172,33 +174,47 @@ export class EventView {
       const start = reader.position;
       if (stop === undefined) reader.skip(whole);
       else reader.position = stop;
-      visit(whole, at, start, reader.position);
+      visitor.field(whole, at, start, reader.position);
       at = reader.position;
     }
   }
+}
 
-  private remember(tag: number, start: number, end: number): void {
+/** Where the content of each single-valued field lies. */
+class FieldOffsets implements FieldVisitor {
+  idStart = 0;
+  idEnd = 0;
+  typeStart = 0;
+  typeEnd = 0;
+  payloadStart = 0;
+  payloadEnd = 0;
+  sourceStart = 0;
+  sourceEnd = 0;
+  contentTypeStart = 0;
+  contentTypeEnd = 0;
+
+  field(tag: number, _from: number, start: number, end: number): void {
     switch (tag) {
       case EventTag.id:
         this.idStart = start;
         this.idEnd = end;
-        break;
+        return;
       case EventTag.type:
         this.typeStart = start;
         this.typeEnd = end;
-        break;
+        return;
       case EventTag.payload:
         this.payloadStart = start;
         this.payloadEnd = end;
-        break;
+        return;
       case EventTag.sourceComponentId:
         this.sourceStart = start;
         this.sourceEnd = end;
-        break;
+        return;
       case EventTag.contentType:
         this.contentTypeStart = start;
         this.contentTypeEnd = end;
-        break;
+        return;
     }
   }
 }

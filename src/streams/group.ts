@@ -6,10 +6,8 @@ import type { Credit } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
 import { GroupBudget, type Limits } from "./group-budget.ts";
 import { KeySlots } from "./key-slots.ts";
-import { Member, type MemberTransport } from "./member.ts";
+import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
 import type { KeyReader } from "./partition-key.ts";
-
-const NO_SLOT = -1;
 
 export interface GroupEnvironment {
   readonly log: EventLog;

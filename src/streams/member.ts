@@ -26,6 +26,8 @@ export interface MemberOwner {
 const MAX_BATCH_EVENTS = 256;
 const MAX_BATCH_BYTES = 64 * 1024;
 const REFUSED = -1;
+/** The slot of an event in a group that is not shared by key. */
+export const NO_SLOT = -1;
 
 /**
  * One open stream to one downstream instance: its sequence numbers, its credit, and what it was sent and has not
@@ -36,6 +38,7 @@ export class Member {
   private readonly transport: MemberTransport;
   private readonly owner: MemberOwner;
   private readonly positions = new Ring<number>();
+  /** Slots of the keys, side by side with the positions; empty in a group that is not shared by key. */
   private readonly slots = new Ring<number>();
   private acked = 0;
   private sent = 0;
@@ -73,7 +76,7 @@ export class Member {
     this.sent++;
     this.sentBytes += event.size;
     this.positions.push(position);
-    this.slots.push(slot);
+    if (slot >= 0) this.slots.push(slot);
     this.batch.push(event);
     this.batchBytes += event.end - event.start;
     if (this.batch.length >= MAX_BATCH_EVENTS || this.batchBytes >= MAX_BATCH_BYTES) this.flush();
@@ -112,7 +115,7 @@ export class Member {
     while (this.acked < sequence) {
       this.acked++;
       const position = this.positions.shift();
-      const slot = this.slots.shift();
+      const slot = this.takeSlot();
       if (position !== REFUSED) this.owner.acknowledged(position, slot);
     }
     this.owner.ready();
@@ -129,7 +132,7 @@ export class Member {
     const position = this.positions.at(index);
     if (position === REFUSED) return;
     this.positions.set(index, REFUSED);
-    this.owner.refused(position, this.slots.at(index), reason);
+    this.owner.refused(position, this.slots.length > 0 ? this.slots.at(index) : NO_SLOT, reason);
   }
 
   /** Totals that may be sent. Lower totals than before change nothing. */
@@ -153,7 +156,7 @@ export class Member {
     const slots: number[] = [];
     while (this.positions.length > 0) {
       const position = this.positions.shift();
-      const slot = this.slots.shift();
+      const slot = this.takeSlot();
       if (position === REFUSED) continue;
       positions.push(position);
       slots.push(slot);
@@ -165,6 +168,10 @@ export class Member {
   /** Ends the stream with an error. The owner learns it by the transport's end. */
   fail(error: FlowctlError): void {
     if (this.open) this.transport.fail(error);
+  }
+
+  private takeSlot(): number {
+    return this.slots.length > 0 ? this.slots.shift() : NO_SLOT;
   }
 
   private violate(code: string, what: string): void {

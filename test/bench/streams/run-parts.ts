@@ -95,7 +95,7 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
         port: ports.get(id)!,
         upstream: ports.get(from[0] ?? "") ?? 0,
       };
-      const child = spawn(process.execPath, [programs.pathOf(options.program)], {
+      const child = spawn(process.execPath, [...nodeOptions(), programs.pathOf(options.program)], {
         env: {
           ...process.env,
           BENCH: JSON.stringify(settings),
@@ -171,6 +171,11 @@ async function startPlane(plan: readonly PartPlan[]) {
     }),
     close: async () => await plane.close(),
   };
+}
+
+/** Options for node that the caller gives the programs, such as `--cpu-prof --cpu-prof-dir=DIR` to see where time goes. */
+function nodeOptions(): readonly string[] {
+  return (process.env.BENCH_NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "");
 }
 
 async function freePort(): Promise<number> {
