@@ -62,11 +62,18 @@ export class MemoryControlPlane {
   record(): PipelineRecord {
     const now = Date.now();
     const connections = { upstream: [], downstream: [] };
-    const components = (this.spec?.components ?? []).map(({ id, type, replicas, inputs }) => ({
+    const all = this.spec?.components ?? [];
+    const components = all.map(({ id, type, replicas, inputs }) => ({
       id,
       type,
       state: this.instanceStates.get(`${id}-1`)?.state ?? ("healthy" as const),
-      connections: { ...connections, upstream: inputs.map(({ from }) => from) },
+      connections: {
+        ...connections,
+        upstream: [
+          ...inputs.map(({ from }) => from),
+          ...all.filter(({ onError }) => onError.to === id).map((other) => other.id),
+        ],
+      },
       desiredInstances: replicas,
       instances: Array.from({ length: replicas }, (_, i) => instanceRecord(`${id}-${i + 1}`, now, this.instanceStates)),
     }));

@@ -68,6 +68,14 @@ describe("the catalog", () => {
     expect(check("source/http-poll", { url: "http://h/", body: "x" })).toMatchObject([{ path: ["body"] }]);
   });
 
+  it("has a file sink that keeps dead letters whole unless told to write payloads alone", () => {
+    const spec = builtinCatalog.get("sink/file");
+    const lossOf = (settings: Record<string, unknown>): unknown => spec?.losesDeadLetters?.(settings);
+    expect(lossOf({ path: "a" })).toBeUndefined();
+    expect(lossOf({ path: "a", format: "event" })).toBeUndefined();
+    expect(lossOf({ path: "a", format: "payload" })).toMatchObject({ path: ["format"] });
+  });
+
   it("names the secrets that http-poll needs", () => {
     const spec = builtinCatalog.get("source/http-poll");
     const settings = spec?.schema.parse({ url: "http://h/", header_secrets: { Authorization: "token" } }) ?? {};

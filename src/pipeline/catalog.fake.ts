@@ -44,7 +44,16 @@ const described: readonly Described[] = [
   { name: "map", type: "processor", schema: z.strictObject({ set: z.record(z.string(), z.string()) }) },
   { name: "stdout", type: "sink", schema: z.strictObject({ format: z.enum(["json", "text"]).default("json") }) },
   { name: "discard", type: "sink", schema: z.strictObject({}) },
-  { name: "file", type: "sink", schema: z.strictObject({ path: z.string().min(1) }), paths: { path: "write" } },
+  {
+    name: "file",
+    type: "sink",
+    schema: z.strictObject({ path: z.string().min(1), format: z.enum(["payload", "event"]).optional() }),
+    paths: { path: "write" },
+    losesDeadLetters: ({ format }) =>
+      format === "payload"
+        ? { path: ["format"], message: "payloads lose the reason", fix: "set format: event" }
+        : undefined,
+  },
   {
     name: "postgres",
     type: "sink",

@@ -19,6 +19,8 @@ export interface BuiltinSpec {
   check?(settings: Record<string, unknown>): readonly SettingProblem[];
   /** Secret names that the settings refer to; each has to be in the component's `secrets`. */
   secretsOf?(settings: Record<string, unknown>): readonly string[];
+  /** Why a sink with these settings keeps too little of dead letters; undefined when it keeps enough to replay them. */
+  losesDeadLetters?(settings: Record<string, unknown>): SettingProblem | undefined;
 }
 
 export interface SettingProblem {

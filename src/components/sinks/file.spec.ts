@@ -46,4 +46,12 @@ export const fileSinkSpec: BuiltinSpec = {
   paths: { path: "write" },
   consumes: [],
   produces: [],
+  losesDeadLetters({ format }) {
+    if (format !== "payload") return undefined;
+    return {
+      path: ["format"],
+      message: "payloads alone lose the id and the reason, so that dead letters cannot be listed or replayed",
+      fix: "remove format, or set format: event",
+    };
+  },
 };

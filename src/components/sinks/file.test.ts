@@ -1,6 +1,7 @@
 import { appendFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { readEventLine } from "../../event-files/event-line.ts";
 import type { Event } from "../../sdk/index.ts";
 import { anEvent, runSink, temporaryDirectory } from "../component-harness.fake.ts";
 import { fileSink } from "./file.ts";
@@ -48,6 +49,27 @@ describe("the file sink", () => {
     const bench = new Bench(directory.path);
     await bench.write([events(1, 1)], { format: "event" });
     expect(JSON.parse(await bench.text())).toMatchObject({ id: "e1", payload: { n: 1 } });
+  });
+
+  it("writes dead letters whole between payloads, and one that fails again after a replay as a further one", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    const letter = (upstream: string): Event =>
+      anEvent({
+        id: "e2",
+        payload: '{"broken":',
+        contentType: "application/json",
+        upstream: "map",
+        metadata: { "flowctl.dead_letter.component": "map", "flowctl.dead_letter.upstream": upstream },
+      });
+    await bench.write([[...events(1, 1), letter("feed"), letter("feed")]]);
+    await bench.write([[letter("feed"), letter("map-replay-1")]]);
+    const [payload, ...letters] = (await bench.text()).trimEnd().split("\n");
+    expect(payload).toBe('{"n":1}');
+    expect(letters.map((line) => Buffer.from(readEventLine(line)?.payload ?? []).toString())).toEqual([
+      '{"broken":',
+      '{"broken":',
+    ]);
   });
 
   it("writes an event once that comes again: in the batch, in a later batch, after a restart", async () => {

@@ -1,3 +1,4 @@
+import { builtinKey } from "../catalog.ts";
 import { oneOf, suggestion } from "../did-you-mean.ts";
 import { reportAt } from "../resolve/scope.ts";
 import type { LintContext } from "./lint-context.ts";
@@ -40,4 +41,25 @@ export function lintDeadLetters(context: LintContext): void {
       });
     }
   }
+  lintTargets(context);
+}
+
+/** Warns of a sink that keeps too little of the dead letters it gets. */
+function lintTargets({ scope, resolved, catalog }: LintContext): void {
+  const targets = new Set(resolved.components.map(({ component }) => component.onError.to));
+  for (const { component, path } of resolved.components) {
+    if (component.type !== "sink" || component.uses === undefined || !targets.has(component.id)) continue;
+    const problem = catalog.get(builtinKey("sink", component.uses))?.losesDeadLetters?.(component.with);
+    if (problem === undefined) continue;
+    reportAt(scope, [...path, "with", ...problem.path], {
+      code: "pipeline/dead-letters-lost",
+      severity: "warning",
+      message: `\`${component.id}\` gets dead letters: ${problem.message}`,
+      fix: sentence(problem.fix ?? "Change the setting"),
+    });
+  }
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -1,0 +1,172 @@
+import { describe, expect, it } from "vitest";
+import { readDeadLetter } from "../../event-files/dead-letter.ts";
+import { eventLine } from "../../event-files/event-line.ts";
+import { CliHarness } from "../cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+processors:
+  map: { uses: map, inputs: [numbers], with: { set: { a: "1" } }, on_error: { action: dead_letter, to: rejected } }
+  check: { uses: filter, inputs: [map], with: { where: "true" }, on_error: { action: dead_letter, to: rejected } }
+sinks:
+  out: { uses: discard, inputs: [check] }
+  rejected: { uses: file, with: { path: ./rejected.jsonl } }
+`;
+
+const line = (id: string, component: string, payload = '{"n":1}'): string =>
+  eventLine({
+    id,
+    type: "number",
+    payload: Buffer.from(payload),
+    metadata: {
+      region: "eu",
+      "flowctl.dead_letter.reason": `no ${"very ".repeat(30)}long reason`,
+      "flowctl.dead_letter.component": component,
+      "flowctl.dead_letter.upstream": "numbers",
+      "flowctl.dead_letter.attempts": "2",
+      "flowctl.dead_letter.time": "2026-05-04T10:00:00.000Z",
+    },
+    timestamp: undefined,
+    sourceComponentId: "numbers",
+    contentType: "application/json",
+  });
+
+const LETTERS = [line("n1", "map"), line("n2", "check"), line("n3", "map", "{no json")];
+
+async function harness(file = FILE): Promise<CliHarness> {
+  const key = readDeadLetter(LETTERS[1]!)?.key;
+  return CliHarness.create({
+    "flowctl.yaml": file,
+    "rejected.jsonl": LETTERS.map((letter) => `${letter}\n`).join(""),
+    "rejected.jsonl.replayed": `{"letter":"${key}","id":"n2","replayed_at":"2026-05-05T00:00:00.000Z"}\n`,
+  });
+}
+
+describe("flowctl dead-letters list", () => {
+  it("shows what failed, where, how often, whether it was replayed, and the reason on one line", async () => {
+    await using cli = await harness();
+    const { code, stdout } = await cli.run("dead-letters", "list");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ID +TYPE +COMPONENT +ATTEMPTS +TIME +REPLAYED +REASON$/m);
+    expect(stdout).toMatch(/^n1 +number +map +2 +2026-05-04T10:00:00.000Z +no +no very .*…$/m);
+    expect(stdout).toMatch(/^n2 +number +check +2 +2026-05-04T10:00:00.000Z +2026-05-05T00:00:00.000Z +no very/m);
+  });
+
+  it("filters by component and by sink", async () => {
+    await using cli = await harness();
+    const idsOf = async (...flags: string[]): Promise<string[]> =>
+      (JSON.parse((await cli.run("dead-letters", "list", "--json", ...flags)).stdout) as { id: string }[]).map(
+        ({ id }) => id,
+      );
+    expect(await idsOf("--component", "map")).toEqual(["n1", "n3"]);
+    expect(await idsOf("--sink", "rejected")).toEqual(["n1", "n2", "n3"]);
+    const wrong = await cli.run("dead-letters", "list", "--sink", "out");
+    expect(wrong).toMatchObject({ code: 5 });
+    expect(wrong.stderr).toContain("cli/no-dead-letters");
+  });
+
+  it("says so where nothing keeps letters that can be read", async () => {
+    const cases = [
+      [FILE.replace("uses: file, with: { path: ./rejected.jsonl }", "uses: stdout"), "not in a file"],
+      [FILE.replace("./rejected.jsonl }", "./rejected.jsonl, format: payload }"), "payloads alone"],
+      [
+        FILE.replaceAll(", on_error: { action: dead_letter, to: rejected }", "").replace(/ {2}rejected.*\n/, ""),
+        "hands",
+      ],
+    ] as const;
+    for (const [file, why] of cases) {
+      await using cli = await harness(file);
+      const { code, stderr } = await cli.run("dead-letters", "list");
+      expect(code, stderr).toBe(5);
+      expect(stderr).toContain(why);
+    }
+  });
+
+  it("reads the file of each instance", async () => {
+    await using cli = await CliHarness.create({
+      "flowctl.yaml": FILE.replace("./rejected.jsonl }", "'./rejected-{instance}.jsonl' }, deploy: { replicas: 2 }"),
+      "rejected-1.jsonl": `${LETTERS[0]}\n`,
+      "rejected-3.jsonl": `${LETTERS[2]}\n`,
+      "rejected-2.jsonl": `${LETTERS[1]}\n`,
+    });
+    const { stdout } = await cli.run("dead-letters", "list", "--json");
+    expect(JSON.parse(stdout)).toHaveLength(3);
+  });
+});
+
+describe("flowctl dead-letters show", () => {
+  it("shows everything, the payload readable", async () => {
+    await using cli = await harness();
+    const { stdout } = await cli.run("dead-letters", "show", "n1");
+    expect(stdout).toMatch(/^component +map, from numbers$/m);
+    expect(stdout).toMatch(/^metadata region +eu$/m);
+    expect(stdout).toContain('{\n  "n": 1\n}');
+    expect((await cli.run("dead-letters", "show", "n3")).stdout).toContain("\n{no json");
+    const document = JSON.parse((await cli.run("dead-letters", "show", "n3", "--json")).stdout) as unknown[];
+    expect(document).toMatchObject([{ id: "n3", payload: "{no json", metadata: { region: "eu" }, replayedAt: null }]);
+    expect((await cli.run("dead-letters", "show", "n9")).code).toBe(5);
+  });
+});
+
+describe("flowctl dead-letters replay", () => {
+  it("wants to know which, and knows them", async () => {
+    await using cli = await harness();
+    expect((await cli.run("dead-letters", "replay")).code).toBe(2);
+    expect((await cli.run("dead-letters", "replay", "n1", "--all")).code).toBe(2);
+    expect((await cli.run("dead-letters", "replay", "n9", "--dry-run")).code).toBe(5);
+    const again = await cli.run("dead-letters", "replay", "n2", "--dry-run");
+    expect(again.code).toBe(5);
+    expect(again.stderr).toContain("--again");
+  });
+
+  it("with --dry-run says what would go where, and does nothing", async () => {
+    await using cli = await harness();
+    const dry = await cli.run("dead-letters", "replay", "--all", "--dry-run", "--json");
+    expect(JSON.parse(dry.stdout)).toEqual([{ component: "map", sink: "rejected", events: ["n1", "n3"] }]);
+    const again = await cli.run("dead-letters", "replay", "n2", "--again", "--dry-run");
+    expect(again.stdout).toBe("1 to check: n2\n");
+    expect(cli.drivers[0]?.applied).toEqual([]);
+  });
+
+  it("needs a pipeline that runs as its file says", async () => {
+    await using cli = await harness();
+    expect(await cli.run("dead-letters", "replay", "--all")).toMatchObject({ code: 5 });
+    await cli.run("up", "-d");
+    await cli.write("flowctl.yaml", FILE.replace("inputs: [check]", "inputs: [map, check]"));
+    const differs = await cli.run("dead-letters", "replay", "--all");
+    expect(differs.code).toBe(6);
+    expect(differs.stderr).toContain("cli/pipeline-differs");
+  });
+
+  it("puts a source before the component, and leaves the pipeline as it was when that source fails", async () => {
+    await using cli = await harness();
+    await cli.run("up", "-d");
+    const before = JSON.stringify(cli.controlPlane.spec);
+    const specs: string[] = [];
+    const original = cli.controlPlane.client.bind(cli.controlPlane);
+    cli.controlPlane.client = () => {
+      const client = original();
+      return {
+        ...client,
+        applyPipeline: async (spec, signal) => {
+          specs.push(JSON.stringify(spec));
+          for (const { id } of spec.components.filter((component) => component.id.includes("-replay-"))) {
+            cli.controlPlane.instanceStates.set(`${id}-1`, { state: "failed", reason: "disk gone" });
+          }
+          return client.applyPipeline(spec, signal);
+        },
+      };
+    };
+    const applied = cli.drivers[0]?.applied.length ?? 0;
+    const { code, stderr } = await cli.run("dead-letters", "replay", "--all");
+    expect(code, stderr).toBe(1);
+    expect(stderr).toContain("disk gone");
+    expect(specs[0]).toMatch(/"id":"map-replay-\w+"/);
+    expect(specs.at(-1)).toBe(before);
+    expect(cli.drivers[0]?.applied.slice(applied).map((step) => step.replace(/replay-\w+/, "replay"))).toEqual([
+      "create component/map-replay-1",
+      "remove component/map-replay-1",
+    ]);
+  });
+});
