@@ -51,12 +51,21 @@ export class StateLog<Entry> {
     return { log: new StateLog<Entry>(options, last, file, tail, weight), entries };
   }
 
-  /** Hands the record to the operating system: it survives a kill of this process, not a power cut (see `sync`). */
+  /**
+   * Hands the record to the operating system: it survives a kill of this process, not a power cut (see `sync`). Nothing of it
+   * is there when this rejects.
+   */
   async append(entry: Entry, weight: number): Promise<void> {
     if (this.#weight >= this.#options.capacity) await this.#beginNext();
     const line = Buffer.from(`${JSON.stringify(entry)}\n`);
+    try {
+      await this.#file.appendFile(line);
+    } catch (error) {
+      // What a full disk took of it would hide every later record.
+      await this.#file.truncate(this.#size);
+      throw error;
+    }
     this.#previousSize = this.#size;
-    await this.#file.appendFile(line);
     this.#size += line.length;
     this.#weight += weight;
   }

@@ -14,6 +14,8 @@ export interface Part {
   /** Name of a built-in, or argv. */
   readonly run: string | readonly string[];
   readonly config: Record<string, unknown>;
+  /** The largest file that it may write, in KiB, asked at each start; undefined for any. What goes beyond fails. */
+  readonly largestFile?: () => number | undefined;
 }
 
 interface Running {
@@ -128,26 +130,39 @@ export class Rig {
     const healthPort = await freePort();
     const argv = typeof part.run === "string" ? [join(dist, "component.js"), part.run] : part.run;
     this.supervise(instance, () =>
-      this.spawn(instance, argv, {
-        FLOWCTL_CONTROL_PLANE: `127.0.0.1:${this.grpcPort}`,
-        FLOWCTL_PIPELINE: this.name,
-        FLOWCTL_COMPONENT_ID: id,
-        FLOWCTL_COMPONENT_TYPE: type,
-        FLOWCTL_INSTANCE_ID: instance,
-        FLOWCTL_INSTANCE_INDEX: String(index),
-        FLOWCTL_REPLICAS: String(replicas),
-        FLOWCTL_LISTEN: `127.0.0.1:${port}`,
-        FLOWCTL_ADVERTISE: `127.0.0.1:${port}`,
-        FLOWCTL_HEALTH_PORT: String(healthPort),
-        FLOWCTL_CONFIG: JSON.stringify(part.config),
-        FLOWCTL_STATE_DIR: join(this.folder, "state", instance),
-      }),
+      this.spawn(
+        instance,
+        argv,
+        {
+          FLOWCTL_CONTROL_PLANE: `127.0.0.1:${this.grpcPort}`,
+          FLOWCTL_PIPELINE: this.name,
+          FLOWCTL_COMPONENT_ID: id,
+          FLOWCTL_COMPONENT_TYPE: type,
+          FLOWCTL_INSTANCE_ID: instance,
+          FLOWCTL_INSTANCE_INDEX: String(index),
+          FLOWCTL_REPLICAS: String(replicas),
+          FLOWCTL_LISTEN: `127.0.0.1:${port}`,
+          FLOWCTL_ADVERTISE: `127.0.0.1:${port}`,
+          FLOWCTL_HEALTH_PORT: String(healthPort),
+          FLOWCTL_CONFIG: JSON.stringify(part.config),
+          FLOWCTL_STATE_DIR: join(this.folder, "state", instance),
+        },
+        part.largestFile?.(),
+      ),
     );
   }
 
-  private spawn(name: string, argv: readonly string[], environment: Record<string, string>): ChildProcess {
+  private spawn(
+    name: string,
+    argv: readonly string[],
+    environment: Record<string, string>,
+    largestFile?: number,
+  ): ChildProcess {
     mkdirSync(join(this.folder, "state"), { recursive: true });
-    const child = spawn(process.execPath, argv, {
+    const limited = `trap '' XFSZ; ulimit -f ${largestFile}; exec "$0" "$@"`;
+    const [program, ...args] =
+      largestFile === undefined ? [process.execPath, ...argv] : ["bash", "-c", limited, process.execPath, ...argv];
+    const child = spawn(program, args, {
       env: { PATH: process.env.PATH, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
     });
