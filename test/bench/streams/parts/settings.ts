@@ -64,7 +64,9 @@ export class Meter {
 export function reportUse(): void {
   process.on("exit", () => {
     const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-    process.stdout.write(`USED ${JSON.stringify({ memory: maxRSS / 1024, seconds: (userCPUTime + systemCPUTime) / 1e6 })}\n`);
+    process.stdout.write(
+      `USED ${JSON.stringify({ memory: maxRSS / 1024, seconds: (userCPUTime + systemCPUTime) / 1e6 })}\n`,
+    );
   });
   process.on("SIGTERM", () => process.exit(0));
 }
