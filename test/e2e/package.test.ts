@@ -62,8 +62,10 @@ describe("the tarball", () => {
     }
     const folders = new Set(files.filter((name) => name.includes("/")).map((name) => name.split("/")[0]));
     expect([...folders].sort()).toEqual(["dist", "examples", "images", "proto", "schema", "templates"]);
-    expect(files.filter((name) => /\.test\.|^(src|test)\/|(^|\/)(node_modules|out|data|\.git)\//.test(name))).toEqual([]);
-    expect(files.filter((name) => /\.(map|tgz|log)$/.test(name))).toEqual([]);
+    expect(files.filter((name) => /\.test\.|^(src|test)\/|(^|\/)(node_modules|out|data|\.git)\//.test(name))).toEqual(
+      [],
+    );
+    expect(files.filter((name) => /\.(map|tgz)$/.test(name))).toEqual([]);
   });
 
   it("installs no development package", () => {
