@@ -107,6 +107,20 @@ describe("the installed package", () => {
     },
   );
 
+  it("completes its commands in bash", async () => {
+    const typed = (...words: string[]) => `
+      COMP_WORDS=(${words.map((word) => `"${word}"`).join(" ")}) COMP_CWORD=${words.length - 1}
+      "$(complete -p flowctl | sed -E "s/.*-F ([^ ]+).*/\\1/")"
+      echo "\${COMPREPLY[@]}"`;
+    const script = `source <(flowctl completion bash)${typed("flowctl", "va")}${typed("flowctl", "up", "--driver", "pro")}`;
+    const { stdout } = await runWell("bash", ["--norc", "-c", script], { cwd: work, env: environment });
+    const offered = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.trim());
+    expect(offered).toEqual(["validate", "process"]);
+  });
+
   it("gives component authors types that a strict compiler accepts, and code that loads", async () => {
     const project = join(work, "author");
     mkdirSync(join(project, "node_modules"), { recursive: true });
