@@ -33,6 +33,7 @@ export class EventEncoder {
   private readonly types = new FieldCache(EventTag.type);
   private readonly sources = new FieldCache(EventTag.sourceComponentId);
   private readonly contentTypes = new FieldCache(EventTag.contentType);
+  private readonly metadata = new MetadataCache();
 
   encode(fields: EventFields): EventView {
     const id = fields.id;
@@ -42,15 +43,14 @@ export class EventEncoder {
     const contentType = this.contentTypes.get(fields.contentType);
     const payload = fields.payload;
     const payloadBytes = typeof payload === "string" ? utf8Size(payload) : payload.length;
-    const metadata = fields.metadata === undefined ? undefined : Object.entries(fields.metadata);
+    const metadata = this.metadata.get(fields.metadata);
     const time = fields.timestamp;
     const timeBytes = time === undefined ? 0 : timestampSize(time);
 
-    let size = type.length + source.length + contentType.length;
+    let size = type.length + source.length + contentType.length + metadata.length;
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
     if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
-    if (metadata !== undefined) size += metadataSize(metadata);
 
     const total = 1 + varintSize(size) + size;
     const start = this.reserve(total);
@@ -61,7 +61,7 @@ export class EventEncoder {
     if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
     at = copy(slab, at, type);
     if (payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
-    if (metadata !== undefined) for (const [key, value] of metadata) at = writeEntry(slab, at, key, value);
+    at = copy(slab, at, metadata);
     if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
     at = copy(slab, at, source);
     at = copy(slab, at, contentType);
@@ -77,7 +77,7 @@ export class EventEncoder {
     const type = changes.type === undefined ? NOTHING : this.types.get(changes.type);
     const source = this.sources.get(changes.sourceComponentId);
     const contentType = changes.contentType === undefined ? NOTHING : this.contentTypes.get(changes.contentType);
-    const metadata = changes.metadata === undefined ? undefined : Object.entries(changes.metadata);
+    const metadata = this.metadata.get(changes.metadata);
     const time = changes.timestamp;
     const idBytes = utf8Size(id);
     const payloadBytes = payload === undefined ? 0 : typeof payload === "string" ? utf8Size(payload) : payload.length;
@@ -87,11 +87,10 @@ export class EventEncoder {
     kept.begin(changes);
     from.visitFields(kept);
     let { size } = kept;
-    size += type.length + source.length + contentType.length;
+    size += type.length + source.length + contentType.length + metadata.length;
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
     if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
-    if (metadata !== undefined) size += metadataSize(metadata);
 
     const start = this.reserve(1 + varintSize(size) + size);
     const slab = this.slab;
@@ -102,7 +101,7 @@ export class EventEncoder {
     at = copy(slab, at, type);
     if (payload !== undefined && payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
     at = kept.copy(from.buffer, slab, at);
-    if (metadata !== undefined) for (const [key, value] of metadata) at = writeEntry(slab, at, key, value);
+    at = copy(slab, at, metadata);
     if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
     at = copy(slab, at, source);
     at = copy(slab, at, contentType);
@@ -134,6 +133,44 @@ export class EventEncoder {
     const start = this.used;
     this.used += bytes;
     return start;
+  }
+}
+
+/**
+ * The encoded metadata of the last event: what one component writes is mostly the same again and again. It is compared
+ * entry by entry, so that it does not matter whether the author changed the object meanwhile.
+ */
+class MetadataCache {
+  private readonly keys: string[] = [];
+  private readonly values: string[] = [];
+  private encoded: Buffer = NOTHING;
+
+  get(metadata: Readonly<Record<string, string>> | undefined): Buffer {
+    if (metadata === undefined) return NOTHING;
+    return this.holds(metadata) ? this.encoded : this.encode(metadata);
+  }
+
+  private holds(metadata: Readonly<Record<string, string>>): boolean {
+    let index = 0;
+    for (const key in metadata) {
+      if (this.keys[index] !== key || this.values[index] !== metadata[key]) return false;
+      index++;
+    }
+    return index === this.keys.length;
+  }
+
+  private encode(metadata: Readonly<Record<string, string>>): Buffer {
+    const entries = Object.entries(metadata);
+    this.keys.length = 0;
+    this.values.length = 0;
+    this.encoded = Buffer.allocUnsafeSlow(metadataSize(entries));
+    let at = 0;
+    for (const [key, value] of entries) {
+      this.keys.push(key);
+      this.values.push(value);
+      at = writeEntry(this.encoded, at, key, value);
+    }
+    return this.encoded;
   }
 }
 
