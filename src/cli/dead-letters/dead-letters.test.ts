@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { readDeadLetter } from "../../event-files/dead-letter.ts";
 import { eventLine } from "../../event-files/event-line.ts";
@@ -141,6 +142,7 @@ describe("flowctl dead-letters replay", () => {
 
   it("puts a source before the component, and leaves the pipeline as it was when that source fails", async () => {
     await using cli = await harness();
+    await cli.write(".rejected.jsonl.map-replay-1a2b", "left by a flowctl that was killed");
     await cli.run("up", "-d");
     const before = JSON.stringify(cli.controlPlane.spec);
     const specs: string[] = [];
@@ -168,5 +170,6 @@ describe("flowctl dead-letters replay", () => {
       "create component/map-replay-1",
       "remove component/map-replay-1",
     ]);
+    expect((await readdir(cli.folder)).filter((name) => name.includes("replay"))).toEqual(["rejected.jsonl.replayed"]);
   });
 });

@@ -1,4 +1,4 @@
-import { appendFile, chown, open, rm, stat } from "node:fs/promises";
+import { appendFile, chown, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Deployment, Driver } from "../../drivers/driver.ts";
 import { marksPathOf, readMarks } from "../../event-files/replay-marks.ts";
@@ -52,13 +52,12 @@ export async function replay(world: World, file: Pipeline, batch: ReplayBatch): 
   const { context, driver, access } = world;
   const { deps, signal } = context;
   const pipeline = await runningPipeline(context, file, driver, access);
-  await removeReplays(world, pipeline.name, (id) => isReplayId(id));
+  // What a flowctl that was killed in the middle of a replay left behind.
+  await removeReplays(world, pipeline.name, isReplayId);
+  await removeSelections(batch.sink);
   const target = targetOf(pipeline, batch.component, await driver.observe(pipeline.name, signal));
   const id = replayId(target.id, deps.clock.now());
-  const selection = join(
-    dirname(batch.sink.path),
-    `.${basename(batch.sink.path).replaceAll("{instance}", "all")}.${id}`,
-  );
+  const selection = join(dirname(batch.sink.path), `${selectionPrefix(batch.sink)}${id}`);
   const marks = marksPathOf(batch.sink.path);
   const release = deps.interrupts.answerSecond();
   try {
@@ -160,6 +159,17 @@ async function writeSelection(
     }
   } finally {
     await file.close();
+  }
+}
+
+function selectionPrefix({ path }: LetterSink): string {
+  return `.${basename(path).replaceAll("{instance}", "all")}.`;
+}
+
+async function removeSelections(sink: LetterSink): Promise<void> {
+  const folder = dirname(sink.path);
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(selectionPrefix(sink)) && isReplayId(name)) await rm(join(folder, name), { force: true });
   }
 }
 
