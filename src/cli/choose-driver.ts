@@ -12,20 +12,21 @@ export interface ChosenDriver {
 }
 
 /**
- * The driver that a pipeline is to run on: what flag, environment, file or config file say, else the first that can
- * run every component and whose engine answers. Rejects with `cli/driver-unavailable`, `cli/driver-lacks` or
+ * The driver that a pipeline is to run on: what flag, environment, pipeline file or config file say, in this order, else
+ * the first that can run every component and whose engine answers. Rejects with `cli/driver-unavailable`, `cli/driver-lacks` or
  * `cli/no-driver`, which name the component and what it lacks.
  */
 export async function chooseDriver(
   pipeline: Pipeline,
-  settings: Pick<Settings, "driver" | "driverFrom">,
+  settings: Pick<Settings, "driver" | "driverFrom" | "usualDriver">,
   deps: Pick<CliDependencies, "driver" | "driverNames">,
   signal: AbortSignal,
 ): Promise<ChosenDriver> {
-  const said = settings.driver ?? pipeline.driver;
+  const said = settings.driver ?? pipeline.driver ?? settings.usualDriver;
   const runnable = new Map(runnableOn(pipeline).map((entry) => [entry.driver, entry.lacking]));
   if (said !== undefined) {
-    const from = settings.driver === undefined ? "the pipeline file" : (settings.driverFrom ?? "the configuration");
+    const inFile = pipeline.driver === undefined ? "the config file" : "the pipeline file";
+    const from = settings.driver === undefined ? inFile : (settings.driverFrom ?? "the command line");
     return asSaid(said, from, runnable.get(said) ?? [], deps, signal);
   }
   const refusals: string[] = [];

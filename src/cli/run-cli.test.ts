@@ -232,6 +232,34 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
   });
 });
 
+describe("a pipeline that runs", () => {
+  it("stays on its driver as long as nobody says otherwise, and never runs on two", async () => {
+    const docker = new MemoryDriver({ name: "docker" });
+    const process = new MemoryDriver({ name: "process" });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [docker, process]);
+    expect((await cli.run("up", "-d", "--driver", "process")).code).toBe(0);
+    const again = await cli.run("up", "-d");
+    expect(again.stderr).toContain("demo on process (the running pipeline says so; in memory)");
+    expect((await cli.run("scale", "even=2")).code).toBe(0);
+    expect(await docker.pipelines()).toEqual([]);
+    const refused = await cli.run("up", "-d", "--driver", "docker");
+    expect(refused.code).toBe(6);
+    expect(refused.stderr).toContain("code cli/runs-elsewhere");
+    expect(await docker.pipelines()).toEqual([]);
+  });
+});
+
+describe("the driver of the config file", () => {
+  it("is taken where the pipeline file names none, and gives way to it", async () => {
+    const drivers = () => [new MemoryDriver({ name: "docker" }), new MemoryDriver({ name: "process" })];
+    const config = { "config/flowctl/config.yaml": "driver: process\n" };
+    await using none = await CliHarness.create({ "flowctl.yaml": FILE, ...config }, drivers());
+    expect((await none.run("up", "-d")).stderr).toContain("demo on process (the config file says so; in memory)");
+    await using named = await CliHarness.create({ "flowctl.yaml": `${FILE}driver: docker\n`, ...config }, drivers());
+    expect((await named.run("up", "-d")).stderr).toContain("demo on docker (the pipeline file says so; in memory)");
+  });
+});
+
 describe("attached up", () => {
   it("stops everything but the control plane when the pipeline has completed, and returns 0", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });

@@ -19,14 +19,17 @@ const withConfig = async (text: string): Promise<Record<string, string>> => {
 describe("settings", () => {
   it("are the defaults when nothing is said", async () => {
     expect(await readSettings({}, { XDG_CONFIG_HOME: folder })).toEqual({
-      ...{ driver: undefined, driverFrom: undefined, files: [], name: undefined, envFile: undefined, profiles: [] },
+      ...{ driver: undefined, driverFrom: undefined, usualDriver: undefined, files: [] },
+      ...{ name: undefined, envFile: undefined, profiles: [] },
       ...{ logLevel: "info", persistence: true, progress: "auto", json: false, quiet: false },
     });
   });
 
   it("come from flags before environment before config file", async () => {
     const env = await withConfig("driver: docker\nlog_level: error\nprofiles: [file]\n");
-    expect(await readSettings({}, env)).toMatchObject({ driver: "docker", logLevel: "error", profiles: ["file"] });
+    expect(await readSettings({}, env)).toMatchObject({
+      ...{ driver: undefined, usualDriver: "docker", logLevel: "error", profiles: ["file"] },
+    });
     const more = { ...env, FLOWCTL_DRIVER: "process", FLOWCTL_LOG_LEVEL: "warn", FLOWCTL_PROFILES: "a,b" };
     expect(await readSettings({}, more)).toMatchObject({
       ...{ driver: "process", driverFrom: "FLOWCTL_DRIVER", logLevel: "warn", profiles: ["a", "b"] },

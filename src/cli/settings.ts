@@ -8,9 +8,12 @@ import type { ConfigFile } from "./config-file.ts";
 
 /** What every command goes by, after flags, environment, config file and defaults were laid over each other. */
 export interface Settings {
+  /** As `--driver` or `FLOWCTL_DRIVER` say, which override the pipeline file. */
   readonly driver: DriverName | undefined;
-  /** Where the driver was said: `--driver`, `FLOWCTL_DRIVER` or the config file's path. */
+  /** Which of the two said it. */
   readonly driverFrom: string | undefined;
+  /** That of the config file, for pipelines that name none. */
+  readonly usualDriver: DriverName | undefined;
   readonly files: readonly string[];
   readonly name: string | undefined;
   readonly envFile: string | undefined;
@@ -44,14 +47,15 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * `cli/environment` (kind invalid) for a value that does not hold what it must.
  */
 export async function readSettings(flags: Flags, env: Environment): Promise<Settings> {
-  const { values: file, path } = await readConfigFile(env);
+  const file = await readConfigFile(env);
   const choice = <T extends string>(name: string, allowed: readonly T[]): T | undefined =>
     chooseEnv(env, name, allowed);
   const driverEnv = choice("FLOWCTL_DRIVER", DRIVERS);
   const persistence = choice("FLOWCTL_PERSISTENCE", ["leveldb", "memory"]) ?? file.persistence ?? "leveldb";
   return {
-    driver: flags.driver ?? driverEnv ?? file.driver,
-    driverFrom: flags.driver ? "--driver" : driverEnv ? "FLOWCTL_DRIVER" : file.driver ? path : undefined,
+    driver: flags.driver ?? driverEnv,
+    driverFrom: flags.driver ? "--driver" : driverEnv ? "FLOWCTL_DRIVER" : undefined,
+    usualDriver: file.driver,
     files: flags.file?.length ? flags.file : list(env.FLOWCTL_FILE, ":"),
     name: flags.projectName ?? nonEmpty(env.FLOWCTL_PROJECT_NAME),
     envFile: flags.envFile ?? nonEmpty(env.FLOWCTL_ENV_FILE),
@@ -70,20 +74,18 @@ export function configFilePath(env: Environment): string {
   return nonEmpty(env.FLOWCTL_CONFIG_FILE) ?? join(base, "flowctl", "config.yaml");
 }
 
-async function readConfigFile(env: Environment): Promise<{ readonly values: ConfigFile; readonly path: string }> {
+async function readConfigFile(env: Environment): Promise<ConfigFile> {
   const path = configFilePath(env);
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" && !nonEmpty(env.FLOWCTL_CONFIG_FILE)) {
-      return { values: {}, path };
-    }
+    if ((error as NodeJS.ErrnoException).code === "ENOENT" && !nonEmpty(env.FLOWCTL_CONFIG_FILE)) return {};
     throw FlowctlError.wrap(error, { code: "cli/config-file", kind: "invalid", message: `Cannot read ${path}` });
   }
   // Most people have none: what reads and checks it is loaded only then.
   const { parseConfigFile } = await import("./config-file.ts");
-  return { values: parseConfigFile(text, path), path };
+  return parseConfigFile(text, path);
 }
 
 function chooseEnv<T extends string>(env: Environment, name: string, allowed: readonly T[]): T | undefined {

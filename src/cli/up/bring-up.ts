@@ -1,7 +1,7 @@
 import type { DesiredResource, Driver, ObservedResource, ProgressSink, ResourceKey } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
-import type { Pipeline } from "../../pipeline/pipeline.ts";
+import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { type Plan, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
@@ -51,8 +51,13 @@ export async function prepareUp(
   const { deps, settings, output, signal } = context;
   const loaded = await loadValid(context, files);
   const pipeline = scaled(loaded, options.scale);
-  const { driver, why } = await chooseDriver(pipeline, settings, deps, signal);
-  await refuseOtherDriver(context, pipeline.name, driver);
+  const homes = await driversThatHave(context, pipeline.name);
+  const [home] = homes;
+  // What runs stays where it runs, as long as nobody says otherwise.
+  const unsaid = settings.driver === undefined && pipeline.driver === undefined;
+  const stay = { ...settings, driver: home, driverFrom: "the running pipeline" };
+  const { driver, why } = await chooseDriver(pipeline, unsaid && home !== undefined ? stay : settings, deps, signal);
+  refuseOtherDriver(pipeline.name, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
   const deployment = await resolveDeployment(pipeline, await withEnvFile(context, pipeline), {
     persistence: settings.persistence,
@@ -149,15 +154,21 @@ function stoppedInstances(
   );
 }
 
-async function refuseOtherDriver(context: CommandContext, name: string, chosen: Driver): Promise<void> {
+/** The drivers on which anything of a pipeline exists. */
+async function driversThatHave(context: CommandContext, name: string): Promise<readonly DriverName[]> {
   const anyDriver = { ...context, settings: { ...context.settings, driver: undefined } };
-  for (const driver of await availableDrivers(anyDriver)) {
-    if (driver.name === chosen.name || !(await driver.pipelines(context.signal)).includes(name)) continue;
-    throw new FlowctlError({
-      code: "cli/runs-elsewhere",
-      kind: "conflict",
-      message: `${name} exists on ${driver.name} already`,
-      fix: `Take it down first with \`flowctl down -p ${name} --driver ${driver.name}\`, or give this one another name with -p`,
-    });
-  }
+  const drivers = await availableDrivers(anyDriver);
+  const found = await Promise.all(drivers.map((driver) => driver.pipelines(context.signal)));
+  return drivers.filter((_, index) => found[index]?.includes(name)).map((driver) => driver.name);
+}
+
+function refuseOtherDriver(name: string, chosen: DriverName, homes: readonly DriverName[]): void {
+  const other = homes.find((home) => home !== chosen);
+  if (other === undefined) return;
+  throw new FlowctlError({
+    code: "cli/runs-elsewhere",
+    kind: "conflict",
+    message: `${name} exists on ${other} already`,
+    fix: `Take it down first with \`flowctl down -p ${name} --driver ${other}\`, or give this one another name with -p`,
+  });
 }
