@@ -110,6 +110,17 @@ describe("the container of a component", () => {
     expect(body.Env).toContain("NODE_OPTIONS=--max-old-space-size=192");
   });
 
+  it("is looked at often while it starts only where something waits for its health", () => {
+    const idle = made(builtin(), {}, pipeline({ components: [builtin()] })).body.Healthcheck;
+    expect(idle).toEqual({ Interval: 60e9, StartInterval: 20e9 });
+    const waiting = component({
+      id: "b",
+      dependsOn: { a: { condition: "service_healthy", required: true, restart: false } },
+    });
+    const awaited = made(builtin(), {}, pipeline({ components: [builtin(), waiting] })).body.Healthcheck;
+    expect(awaited).toEqual({ Interval: 60e9, StartInterval: 2e9 });
+  });
+
   it("keeps what the file says in NODE_OPTIONS, behind its own", () => {
     const of = builtin({ limits: { memoryBytes: 256 << 20 }, environment: { NODE_OPTIONS: "--trace-warnings" } });
     expect(made(of).body.Env).toContain("NODE_OPTIONS=--max-old-space-size=192 --trace-warnings");

@@ -155,7 +155,7 @@ export function componentContainer(
         : {
             Entrypoint: ["node", `${PACKAGE_DIRECTORY}/dist/component.js`],
             Cmd: [component.uses],
-            Healthcheck: { ...QUICK_START, ...body.Healthcheck },
+            Healthcheck: { ...checkOf(component, pipeline), ...body.Healthcheck },
           }),
       ...(user === undefined ? {} : { User: user }),
       HostConfig: {
@@ -266,6 +266,16 @@ export function unnamedVolumeName(pipeline: string, instance: string, path: stri
 
 /** Looks often at what is starting. Not in the image, because engines before version 25 could not build it then. */
 const QUICK_START = { StartInterval: 2e9 } as const;
+
+/**
+ * The engine starts a program for each look, which costs more than an idle component: it looks often only at what something
+ * waits for. The control plane asks components itself, over HTTP.
+ */
+function checkOf(component: Component, pipeline: Pipeline): Readonly<Record<string, unknown>> {
+  const parts = [...pipeline.components, ...pipeline.services];
+  const awaited = parts.some(({ dependsOn }) => dependsOn[component.id]?.condition === "service_healthy");
+  return { Interval: 60e9, ...(awaited ? QUICK_START : { StartInterval: 20e9 }) };
+}
 
 const UNPRIVILEGED = { CapDrop: ["ALL"], SecurityOpt: ["no-new-privileges:true"], Init: true } as const;
 
