@@ -65,8 +65,8 @@ function inherit(command: Command, cli: Cli): Command {
   command.exitOverride().configureOutput({
     writeOut: (text) => void stdout.write(text),
     writeErr: (text) => void stderr.write(text),
-    getOutHelpWidth: () => stdout.columns ?? 100,
-    getErrHelpWidth: () => stderr.columns ?? 100,
+    getOutHelpWidth: () => stdout.columns || 100,
+    getErrHelpWidth: () => stderr.columns || 100,
     getOutHasColors: () => false,
     getErrHasColors: () => false,
   });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { CliDependencies, Interrupts } from "../cli/dependencies.ts";
-import { ExitCode, OUTPUT_CLOSED } from "../cli/exit-codes.ts";
+import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "../cli/exit-codes.ts";
 import { runCli } from "../cli/run-cli.ts";
 import type { Driver } from "../drivers/driver.ts";
 import { systemClock } from "../foundation/clock.ts";
@@ -28,8 +28,16 @@ function listenForInterrupts(): Interrupts {
   const closed = new FlowctlError({ code: OUTPUT_CLOSED, kind: "cancelled", message: "nobody reads the output" });
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      first.abort(closed);
+      // EIO: the terminal has gone.
+      if (error.code === "EPIPE" || error.code === "EIO") return first.abort(closed);
+      const failure = unwritable(error);
+      first.abort(failure);
+      // A command that was done before the failure was noticed has not said so.
+      process.once("exit", (code) => {
+        if (code !== ExitCode.ok) return;
+        process.exitCode = exitCodeOf(failure);
+        if (stream === process.stdout) process.stderr.write(`error: ${failure.message}\n`);
+      });
     });
   }
   return {
@@ -42,6 +50,16 @@ function listenForInterrupts(): Interrupts {
       };
     },
   };
+}
+
+/** What is printed is the result: where it cannot be written, as on a full disk, the command has failed. */
+function unwritable(cause: NodeJS.ErrnoException): FlowctlError {
+  return new FlowctlError({
+    code: "cli/output-unwritable",
+    kind: "failed",
+    message: `Cannot write the output: ${cause.message}`,
+    cause,
+  });
 }
 
 /** Drivers are loaded when first asked for: `flowctl validate` loads none. */
@@ -95,4 +113,13 @@ const deps: CliDependencies = {
   packageRoot: root,
 };
 
+let hungUp = false;
+process.on("SIGHUP", () => {
+  hungUp = true;
+});
 process.exitCode = await runCli(process.argv.slice(2), deps);
+if (hungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
+  // Node.js aborts at its exit when it cannot restore a terminal that has gone.
+  process.removeAllListeners("SIGHUP");
+  process.kill(process.pid, "SIGHUP");
+}

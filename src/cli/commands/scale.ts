@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { isEmpty } from "../../planner/plan.ts";
-import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
+import { planDocument } from "../../planner/render-plan.ts";
 import {
   type Cli,
   type CommandContext,
@@ -51,6 +50,5 @@ async function scale(context: CommandContext, [numbers]: [Readonly<Record<string
     prepared.access.close();
   }
   if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
-  else if (!isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan).split("\n").at(-1) ?? "");
   return ExitCode.ok;
 }

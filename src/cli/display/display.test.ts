@@ -91,6 +91,12 @@ describe("progress", () => {
     expect(await shown(output(), "auto")).toBe("component/a-1 Creating\ncomponent/a-1 Created\n");
   });
 
+  it("is lines, not a spinner, on a terminal that does not say its width", async () => {
+    expect(await shown(output(0, { env: { NO_COLOR: "1" } }), "auto")).toBe(
+      "component/a-1 Creating\ncomponent/a-1 Created\n",
+    );
+  });
+
   it("keeps a line of what is done on a terminal", async () => {
     expect(await shown(output(80, { env: { NO_COLOR: "1" } }), "auto")).toContain("✔ component/a-1 Created\n");
   });

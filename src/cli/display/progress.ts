@@ -4,10 +4,12 @@ import { jsonProgress } from "./progress-json.ts";
 import { plainProgress } from "./progress-plain.ts";
 import type { ProgressRenderer } from "./progress-renderer.ts";
 
-/** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`. Quiet and JSON output show none by default. */
+/** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`, as is `tty` on a terminal without a width. Quiet and JSON output show none by default. */
 export async function createProgress(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
   switch (resolveMode(output, mode)) {
     case "tty":
+      // A spinner cannot be drawn over where the terminal does not say how wide it is.
+      if (output.stderr.columns === 0) return plainProgress(output);
       return (await import("./progress-tty.ts")).ttyProgress(output);
     case "plain":
       return plainProgress(output);

@@ -32,7 +32,7 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
   const natural = columns.map((column, i) =>
     Math.max(column.title.length, ...cells.map((row) => printableLength(row[i] as string))),
   );
-  const available = output.stdout.isTTY === true ? output.stdout.columns : undefined;
+  const available = output.stdout.isTTY === true ? output.stdout.columns || undefined : undefined;
   const table = new Table({
     head: columns.map(({ title }) => output.paint.bold(title)),
     colWidths: fit(natural, available),
