@@ -68,9 +68,10 @@ export class Rig {
     return this.running.get(name)?.restarts ?? 0;
   }
 
+  /** Once a program: one that was asked to stop is not asked a second time, which would mean at once. */
   kill(name: string, signal: NodeJS.Signals = "SIGKILL"): void {
     const running = this.running.get(name);
-    if (running?.exit === undefined) running?.child?.kill(signal);
+    if (running?.exit === undefined && running?.child?.killed === false) running.child.kill(signal);
   }
 
   get finished(): boolean {
