@@ -10,7 +10,7 @@ export function pipelineSpec(pipeline: Pipeline, driver: string): PipelineSpec {
 }
 
 function componentSpec(component: Component): ComponentSpec {
-  const { id, type, replicas, consumes, produces, onError, partitionBy, restart } = component;
+  const { id, type, replicas, consumes, produces, onError, partitionBy, restart, healthcheck } = component;
   return {
     id,
     type,
@@ -34,6 +34,7 @@ function componentSpec(component: Component): ComponentSpec {
     onError: { action: onError.action, to: onError.to ?? "", retries: onError.retries, backoffMs: onError.backoffMs },
     partitionBy: partitionBy ?? "",
     maxRestarts: maxRestarts(restart),
+    ...(healthcheck?.startPeriodMs ? { startDeadlineMs: healthcheck.startPeriodMs } : {}),
   };
 }
 

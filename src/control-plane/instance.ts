@@ -69,7 +69,7 @@ export function newInstance(componentId: string, id: string, now: number): Insta
       incarnation: "",
       superseded: [],
       live: false,
-      state: { name: "starting", since: now, reason: "" },
+      state: { name: "starting", since: now, reason: "has not registered yet" },
       address: "",
       healthEndpoint: "",
       metadata: {},

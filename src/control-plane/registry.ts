@@ -335,8 +335,10 @@ export class Registry {
     const begins = vitals.exit !== "" || (wasOver && at > data.state.since);
     const now = this.#now();
     // What is known of how the program did is about the one before.
-    this.#put({ data: { ...data, starts: data.starts + 1 }, vitals: begins ? newVitals(now) : vitals });
-    if (begins) this.#move(data, { name: "starting", since: now, reason: "started again" });
+    // Said beforehand and seen afterwards, it is one start.
+    const starts = begins || data.starts === 0 ? data.starts + 1 : data.starts;
+    this.#put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
+    if (begins) this.#move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
   }
 
   #exited(entry: InstanceEntry, how: string): void {

@@ -41,6 +41,7 @@ interface ComponentSpecMessage {
   readonly onError: OnErrorMessage | null;
   readonly partitionBy: string;
   readonly maxRestarts: number;
+  readonly startDeadlineMs: number;
 }
 
 interface InputSpecMessage {
@@ -125,6 +126,7 @@ function encodeComponentSpec(spec: ComponentSpec): ComponentSpecMessage {
       buffer: input.buffer === undefined ? null : encodeBuffer(input.buffer),
     })),
     onError: encodeOnError(spec.onError),
+    startDeadlineMs: spec.startDeadlineMs ?? 0,
   };
 }
 
@@ -146,6 +148,7 @@ function decodeComponentSpec(message: ComponentSpecMessage, path: string): Compo
     onError: decodeOnError(message.onError),
     partitionBy: message.partitionBy,
     maxRestarts: message.maxRestarts,
+    ...(message.startDeadlineMs === 0 ? {} : { startDeadlineMs: message.startDeadlineMs }),
   };
 }
 

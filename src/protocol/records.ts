@@ -111,6 +111,8 @@ export interface ComponentSpec {
   readonly partitionBy: string;
   /** Restarts in a row, without having been healthy in between, after which it counts as failed. */
   readonly maxRestarts: number;
+  /** So long an instance may run without registering before it is restarted, in milliseconds; default 60,000. */
+  readonly startDeadlineMs?: number;
 }
 
 export interface InputSpec {

@@ -20,6 +20,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { announceEnd, announceStarts } from "../up/announce.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 import { hurryAfter } from "./down.ts";
 
@@ -125,11 +126,20 @@ async function execute(
 ): Promise<Plan> {
   const { deps, signal } = context;
   const plan = planFor(await target.driver.observe(target.name, signal));
+  const access = new ControlPlaneAccess(deps, target.driver, target.name);
   const progress = await context.progress();
   try {
-    await executePlan(plan, { driver: target.driver, clock: deps.clock, signal, progress: progress.sink });
+    await announceStarts(plan, await access.record(signal), access);
+    await executePlan(plan, {
+      driver: target.driver,
+      clock: deps.clock,
+      signal,
+      progress: progress.sink,
+      beforeStep: (step) => announceEnd(step, access),
+    });
   } finally {
     progress.stop();
+    access.close();
   }
   return plan;
 }

@@ -4,6 +4,7 @@ import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { LogPrinter } from "../display/log-printer.ts";
 import { plainProgress } from "../display/progress-plain.ts";
+import { awaitedInWords } from "./awaited.ts";
 import type { PreparedUp } from "./bring-up.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
@@ -27,6 +28,9 @@ export interface Ending {
   /** Why it did not complete: it failed, could not be started, or was interrupted. */
   readonly error: unknown;
 }
+
+/** How often it is said what a pipeline that still starts waits for, in milliseconds. */
+const SAY_WAITING = 10_000;
 
 /** How long instances may take to exit after the pipeline has completed, in milliseconds. */
 const EXIT_GRACE = 15_000;
@@ -61,7 +65,7 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
     try {
       await startPrepared(context, prepared);
       logs.start();
-      await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt));
+      await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt), options);
       await untilExited(context, prepared);
     } catch (caught) {
       error = caught;
@@ -99,9 +103,15 @@ function followLogs(context: CommandContext, prepared: PreparedUp, options: Atta
 }
 
 /** Resolves when the pipeline has completed; rejects when it failed, was taken down, or the first interrupt came. */
-async function untilEnd(context: CommandContext, prepared: PreparedUp, verdict: FreshVerdict): Promise<void> {
+async function untilEnd(
+  context: CommandContext,
+  prepared: PreparedUp,
+  verdict: FreshVerdict,
+  options: Pick<AttachOptions, "ephemeral">,
+): Promise<void> {
   const { deps, output, signal } = context;
   const { access, driver, pipeline } = prepared;
+  let saidAt = deps.clock.now();
   const failure = await watchPipeline(
     {
       access,
@@ -113,11 +123,18 @@ async function untilEnd(context: CommandContext, prepared: PreparedUp, verdict: 
     },
     (record) => {
       const ended = verdict.of(record);
-      if (ended === undefined) return undefined;
+      if (ended === undefined) {
+        const now = deps.clock.now();
+        if (record.state === "starting" && now - saidAt >= SAY_WAITING) {
+          saidAt = now;
+          output.say(`waiting for ${pipeline.name} to be healthy: ${awaitedInWords(record)}`);
+        }
+        return undefined;
+      }
       return ended === "completed" ? "none" : failureOf(record);
     },
   );
-  if (failure !== "none") throw failureError(pipeline.name, failure);
+  if (failure !== "none") throw failureError(pipeline.name, failure, options.ephemeral);
 }
 
 /** A completed instance says so just before it exits. */

@@ -13,6 +13,7 @@ import { resolveDeployment } from "../deployment.ts";
 import { loadValid, withEnvFile } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import { availableDrivers } from "../target.ts";
+import { announceEnd, announceStarts } from "./announce.ts";
 
 export interface BringUpOptions {
   readonly build: boolean;
@@ -85,7 +86,9 @@ export async function prepareUp(
   const execute: PreparedUp["execute"] = async (sink, until) => {
     let applied: Promise<unknown> | undefined;
     const tellTopology = (): Promise<unknown> => {
-      applied ??= access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner));
+      applied ??= access
+        .persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner))
+        .then(() => announceStarts(plan, before, access));
       return applied;
     };
     await executePlan(plan, {
@@ -95,8 +98,10 @@ export async function prepareUp(
       signal: until,
       hurry: deps.interrupts.second,
       progress: sink,
-      beforeStep: async ({ change }) => {
+      beforeStep: async (step) => {
+        const { change } = step;
         if (resourceOf(change).kind === "component" && change.action !== "remove") await tellTopology();
+        await announceEnd(step, access);
       },
     });
     await tellTopology();

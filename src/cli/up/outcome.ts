@@ -21,8 +21,8 @@ export function failureOf(record: PipelineRecord): Failure {
   return { reason: record.reason, instances: [...instances, ...silent] };
 }
 
-/** The error that a command ends with when its pipeline failed. */
-export function failureError(pipeline: string, failure: Failure): FlowctlError {
+/** The error that a command ends with when its pipeline failed. `gone`: nothing of it is left to be looked at. */
+export function failureError(pipeline: string, failure: Failure, gone = false): FlowctlError {
   const [first] = failure.instances;
   const rest = failure.instances.length - 1;
   const why =
@@ -31,8 +31,9 @@ export function failureError(pipeline: string, failure: Failure): FlowctlError {
     code: "cli/pipeline-failed",
     kind: "failed",
     message: `${pipeline} failed${why === "" ? "" : `: ${why}`}`,
-    fix:
-      first === undefined
+    fix: gone
+      ? "See what it logged above; `flowctl up` in place of `run` leaves everything there to be looked at"
+      : first === undefined
         ? `See what happened with \`flowctl -p ${pipeline} events\``
         : `See all it said with \`flowctl logs -p ${pipeline} ${first.id}\``,
   });

@@ -5,6 +5,7 @@ import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import { humanDuration } from "../display/quantities.ts";
+import { awaitedInWords } from "./awaited.ts";
 import { type Failure, failureError, failureOf, lastLines } from "./outcome.ts";
 import { FreshVerdict } from "./verdict.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
@@ -44,6 +45,7 @@ export async function waitForState(
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
   const deadline = timeoutMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, timeoutMs));
   let latest = "unknown";
+  let waitsFor = "";
   try {
     const reached = await watchPipeline<AwaitableState | Failure>(
       {
@@ -55,6 +57,7 @@ export async function waitForState(
       },
       (record) => {
         latest = record.state;
+        waitsFor = awaitedInWords(record);
         const ended = verdict === undefined ? record.state : verdict.of(record);
         if (ended === "failed") return failureOf(record);
         if (ended === "completed") return "completed";
@@ -69,7 +72,7 @@ export async function waitForState(
     throw new FlowctlError({
       code: "cli/wait-timeout",
       kind: "timeout",
-      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; it is ${latest}`,
+      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; it is ${latest}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
       fix: `See what it waits for with \`flowctl status -p ${target.pipeline}\``,
     });
   }

@@ -3,11 +3,12 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
 import { executePlan } from "../../planner/execute.ts";
-import { isEmpty, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
+import { isEmpty, type Plan, type PlanStep } from "../../planner/plan.ts";
 import { planDown, planStop } from "../../planner/plan-lifecycle.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
+import { announceEnd } from "./announce.ts";
 
 export interface WindDownOptions {
   readonly driver: Driver;
@@ -41,7 +42,7 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
     driver,
     clock: options.clock,
     progress: options.progress,
-    beforeStep: (step: PlanStep) => announce(step, options.access),
+    beforeStep: (step: PlanStep) => announceEnd(step, options.access),
   };
   if (!hurry.aborted) {
     try {
@@ -63,25 +64,6 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
   }
   return plan;
 }
-
-/**
- * Tells the control plane that an instance is stopped on purpose, so that its end is not taken for a crash and it is
- * not started again.
- */
-async function announce({ change }: PlanStep, access: ControlPlaneAccess): Promise<void> {
-  const { kind, owner, index } = resourceOf(change);
-  if (kind !== "component") return;
-  const report = { componentId: owner, instanceId: `${owner}-${index}`, observation: "stopping" } as const;
-  try {
-    await access.call(AbortSignal.timeout(ANNOUNCEMENT), (client, signal) => client.reportInstance(report, signal));
-  } catch (error) {
-    // A pipeline can be stopped without a control plane, which then restarts nothing either.
-    if (!(error instanceof FlowctlError)) throw error;
-  }
-}
-
-/** How long the control plane may take to hear of it, in milliseconds. */
-const ANNOUNCEMENT = 1_000;
 
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;

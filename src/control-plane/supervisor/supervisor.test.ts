@@ -236,6 +236,27 @@ describe("the supervisor", () => {
     expect(driver.applied).toEqual(["restart"]);
   });
 
+  it("restarts what runs and never registers, after the time that its component gives it", async () => {
+    const spec = linearPipeline();
+    registry.apply({
+      ...spec,
+      components: spec.components.map((one) => (one.id === "source" ? { ...one, startDeadlineMs: 5_000 } : one)),
+    });
+    begin();
+    await clock.advance(1);
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+    await clock.advance(4_000);
+    expect(driver.applied).toEqual([]);
+    expect(registry.component("source").instances[0]?.reason).toBe("has not registered yet");
+    await clock.advance(3_000);
+    expect(driver.applied).toEqual(["restart"]);
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+    await clock.advance(3_000);
+    registry.register(registration(source));
+    await clock.advance(20_000);
+    expect(driver.applied).toEqual(["restart"]);
+  });
+
   it("finds what ended while it was not looking", async () => {
     registry.register(registration(source));
     driver.state = exited(1);

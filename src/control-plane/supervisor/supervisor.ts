@@ -35,6 +35,9 @@ interface Target {
 /** How often states are looked at and what is due is done, in milliseconds. */
 const tickMs = 200;
 
+/** So long a program may take to register, in milliseconds, unless its component says otherwise. */
+const DEFAULT_START_DEADLINE = 60_000;
+
 /** Exit code of a program that was ended by SIGTERM. */
 const terminated = 143;
 
@@ -84,7 +87,7 @@ class Supervisor {
         if (entry === undefined && !this.#watched.has(target.key)) continue;
         const above = entry?.data.state.name === "completed" ? this.#runsAgainAbove(target, entry) : undefined;
         if (above !== undefined) this.#handle(target, { type: "needed", cause: `${above} runs again` });
-        else this.#handle(target, this.#stateOf(entry));
+        else this.#handle(target, this.#stateOf(target, entry));
       }
       await this.#sleep(this.#options.clock, tickMs);
     }
@@ -215,8 +218,13 @@ class Supervisor {
     return said === "" || said.startsWith("exited") ? how : `${how}: ${said}`;
   }
 
-  #stateOf(entry: InstanceEntry | undefined): Happening {
+  #stateOf(target: Target, entry: InstanceEntry | undefined): Happening {
     const state = entry?.data.state;
+    const mute = this.#muteSince(target, entry);
+    if (mute !== undefined) {
+      const reason = `runs since ${new Date(mute).toISOString()} and has not registered`;
+      return { type: "state", state: "ill", hung: true, since: mute, reason };
+    }
     if (entry === undefined || state === undefined) {
       return { type: "state", state: "other", hung: false, since: this.#options.clock.now(), reason: "" };
     }
@@ -230,6 +238,16 @@ class Supervisor {
       since: state.since,
       reason: reasonOf(state),
     };
+  }
+
+  /** Since when an instance runs that has not registered, when that is longer ago than it may take. */
+  #muteSince(target: Target, entry: InstanceEntry | undefined): number | undefined {
+    const watched = this.#watched.get(target.key);
+    if (watched?.phase !== "running" || entry?.data.live || (entry?.data.state.name ?? "starting") !== "starting") {
+      return undefined;
+    }
+    const limit = target.spec.startDeadlineMs ?? DEFAULT_START_DEADLINE;
+    return this.#options.clock.now() - watched.since > limit ? watched.since : undefined;
   }
 
   #targets(): readonly Target[] {

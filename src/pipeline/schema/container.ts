@@ -118,7 +118,11 @@ const healthcheck = block(
     retries: wholeNumber(0, "a whole number of at least 0")
       .optional()
       .describe("Failures in a row that make it unhealthy."),
-    start_period: duration().optional().describe("Time in which failures do not count."),
+    start_period: duration()
+      .optional()
+      .describe(
+        "Time in which failures do not count; of a component also how long it may run without registering, 60s by default, before it is restarted.",
+      ),
     start_interval: duration().optional().describe("Time between checks during the start period."),
     disable: flag().optional().describe("Switches the check of the image off."),
   },
