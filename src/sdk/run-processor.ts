@@ -85,7 +85,8 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       let processed = true;
       try {
         const pending = handlers.process(event, outputs.emit);
-        if (pending !== undefined) await pending;
+        // Nothing has to be awaited for an author who returns what `emit` gave and there was room.
+        if (pending !== undefined && pending !== READY) await pending;
       } catch (error) {
         processed = await onError.handle(event, error, async () => {
           outputs.begin(event);
