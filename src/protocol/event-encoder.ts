@@ -34,6 +34,7 @@ export class EventEncoder {
   private readonly sources = new FieldCache(EventTag.sourceComponentId);
   private readonly contentTypes = new FieldCache(EventTag.contentType);
   private readonly metadata = new MetadataCache();
+  private readonly timestamps = new TimestampCache();
 
   encode(fields: EventFields): EventView {
     const id = fields.id;
@@ -44,13 +45,11 @@ export class EventEncoder {
     const payload = fields.payload;
     const payloadBytes = typeof payload === "string" ? utf8Size(payload) : payload.length;
     const metadata = this.metadata.get(fields.metadata);
-    const time = fields.timestamp;
-    const timeBytes = time === undefined ? 0 : timestampSize(time);
+    const timestamp = this.timestamps.get(fields.timestamp);
 
-    let size = type.length + source.length + contentType.length + metadata.length;
+    let size = type.length + source.length + contentType.length + metadata.length + timestamp.length;
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
-    if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
 
     const total = 1 + varintSize(size) + size;
     const start = this.reserve(total);
@@ -62,7 +61,7 @@ export class EventEncoder {
     at = copy(slab, at, type);
     if (payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
     at = copy(slab, at, metadata);
-    if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
+    at = copy(slab, at, timestamp);
     at = copy(slab, at, source);
     at = copy(slab, at, contentType);
     return new EventView(slab, start, body, at);
@@ -78,19 +77,17 @@ export class EventEncoder {
     const source = this.sources.get(changes.sourceComponentId);
     const contentType = changes.contentType === undefined ? NOTHING : this.contentTypes.get(changes.contentType);
     const metadata = this.metadata.get(changes.metadata);
-    const time = changes.timestamp;
     const idBytes = utf8Size(id);
     const payloadBytes = payload === undefined ? 0 : typeof payload === "string" ? utf8Size(payload) : payload.length;
-    const timeBytes = time === undefined ? 0 : timestampSize(time);
+    const timestamp = this.timestamps.get(changes.timestamp);
 
     const { kept } = this;
     kept.begin(changes);
     from.visitFields(kept);
     let { size } = kept;
-    size += type.length + source.length + contentType.length + metadata.length;
+    size += type.length + source.length + contentType.length + metadata.length + timestamp.length;
     if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
     if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
-    if (time !== undefined) size += 1 + varintSize(timeBytes) + timeBytes;
 
     const start = this.reserve(1 + varintSize(size) + size);
     const slab = this.slab;
@@ -102,7 +99,7 @@ export class EventEncoder {
     if (payload !== undefined && payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
     at = kept.copy(from.buffer, slab, at);
     at = copy(slab, at, metadata);
-    if (time !== undefined) at = writeTimestamp(slab, at, time, timeBytes);
+    at = copy(slab, at, timestamp);
     at = copy(slab, at, source);
     at = copy(slab, at, contentType);
     return new EventView(slab, start, body, at);
@@ -169,6 +166,23 @@ class MetadataCache {
       this.keys.push(key);
       this.values.push(value);
       at = writeEntry(this.encoded, at, key, value);
+    }
+    return this.encoded;
+  }
+}
+
+/** The encoded timestamp of the last event: many events share their millisecond. */
+class TimestampCache {
+  private time: number | undefined;
+  private encoded: Buffer = NOTHING;
+
+  get(time: number | undefined): Buffer {
+    if (time === undefined) return NOTHING;
+    if (time !== this.time) {
+      const bytes = timestampSize(time);
+      this.encoded = Buffer.allocUnsafeSlow(1 + varintSize(bytes) + bytes);
+      writeTimestamp(this.encoded, 0, time, bytes);
+      this.time = time;
     }
     return this.encoded;
   }

@@ -31,16 +31,22 @@ export class WireReader {
   /** A varint that fits 32 bits without sign: a tag or a length. Higher bits are an error. */
   uint32(): number {
     const { buffer, end } = this;
-    if (this.position < end && buffer[this.position]! < 0x80) return buffer[this.position++]!;
-    let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
-      if (this.position >= end) throw malformed("it ends inside a number");
-      const byte = buffer[this.position++]!;
-      if (shift === 28 && byte > 0x0f) throw malformed("a tag or length does not fit 32 bits");
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) return value;
+    let at = this.position;
+    if (at >= end) throw malformed("it ends inside a number");
+    let byte = buffer[at++]!;
+    let value = byte & 0x7f;
+    for (let shift = 7; byte > 0x7f; shift += 7) {
+      if (at >= end) throw malformed("it ends inside a number");
+      byte = buffer[at++]!;
+      if (shift === 28) {
+        if (byte > 0x0f) throw malformed("a tag or length does not fit 32 bits");
+        value += byte * 0x1000_0000;
+        break;
+      }
+      value |= (byte & 0x7f) << shift;
     }
-    throw malformed("a number is too long");
+    this.position = at;
+    return value;
   }
 
   /** A varint as a JavaScript number. More than 2^53 - 1 is an error, as sequence numbers and sizes never get there. */
