@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -157,4 +157,16 @@ test("a program that the system will not run is an error that names it, and can 
   });
   await bench.engine.apply(make(component.command ?? [], "2"), context);
   expect((await bench.observed("component/a-1")).state.status).toBe("running");
+});
+
+test("what is stopped ends, also where that cannot be recorded, which is then an error", async () => {
+  await using bench = await createEngineBench();
+  const observed = await bench.create("full", "live");
+  const record = join(bench.paths.instances, "full-1.json");
+  rmSync(record);
+  mkdirSync(join(record, "in-the-way"), { recursive: true });
+  const stopped = bench.engine.apply(change("stop", observed), context);
+  await expect(stopped).rejects.toMatchObject({ code: "process/state-not-written" });
+  expect(markedProcesses(bench.paths.runId)).toEqual([]);
+  rmSync(record, { recursive: true });
 });

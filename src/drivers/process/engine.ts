@@ -101,6 +101,17 @@ export function createEngine(options: EngineOptions): Engine {
     });
   };
 
+  /** Returns, instead of throwing, why it could not be written: what is to end ends also on a full disk. */
+  const trySave = async (slot: Slot, change: Partial<InstanceRecord>): Promise<unknown> => {
+    try {
+      await save(slot, change);
+      return undefined;
+    } catch (error) {
+      log.error("cannot record what became of an instance", { instance: slot.record.instance, err: error });
+      return error;
+    }
+  };
+
   const portsTaken = (): Set<number> =>
     new Set([...slots.values()].flatMap(({ record }) => [record.ports.listen, record.ports.health]));
 
@@ -136,7 +147,7 @@ export function createEngine(options: EngineOptions): Engine {
     const { instance, key } = slot.record;
     const finishedAt = clock.now();
     options.logs.flush(instance, true);
-    await save(slot, { process: { status: "exited", exitCode, finishedAt } });
+    await trySave(slot, { process: { status: "exited", exitCode, finishedAt } });
     log.info("instance exited", { instance, exitCode, asked: slot.record.desired === "stopped" });
     broadcast.emit({ type: "exited", key, time: finishedAt, exitCode, oomKilled: false, willRestart: false });
   };
@@ -189,16 +200,21 @@ export function createEngine(options: EngineOptions): Engine {
   const end = async (
     slot: Slot,
     context: Omit<EngineContext, "values">,
-    desired: InstanceRecord["desired"] = "stopped",
+    desired: InstanceRecord["desired"] | "removed" = "stopped",
   ): Promise<void> => {
     const { process: run, spec, instance } = slot.record;
-    await save(slot, { desired });
-    if (run.status !== "running") return;
+    const next = desired === "running" ? "running" : "stopped";
+    const unwritten = await trySave(slot, { desired: next });
+    if (run.status !== "running") {
+      if (unwritten !== undefined && desired !== "removed") throw unwritten;
+      return;
+    }
     if (context.byPolicy !== true) options.onStopping?.(slot.record);
     const graceMs = context.force ? 0 : spec.component.stopGracePeriodMs;
     await endGroup(run.identity, { runId: paths.runId, graceMs, clock, signal: context.signal });
     await slot.ended;
     log.debug("instance stopped", { instance });
+    if (unwritten !== undefined && desired !== "removed") await save(slot, { desired: next });
   };
 
   const start = async (slot: Slot, context: EngineContext): Promise<void> => {
@@ -249,7 +265,7 @@ export function createEngine(options: EngineOptions): Engine {
   const remove = async (observed: ObservedResource, context: EngineContext): Promise<void> => {
     const instance = `${observed.owner}-${observed.index}`;
     const slot = slots.get(instance);
-    if (slot !== undefined) await end(slot, context);
+    if (slot !== undefined) await end(slot, context, "removed");
     await endStray(instance, context);
     await removeInstanceFiles(paths, instance);
     if (slot === undefined) return;
@@ -319,7 +335,7 @@ export function createEngine(options: EngineOptions): Engine {
           if (unrecorded !== undefined) {
             const { pid, birth, controlPlane = "" } = unrecorded;
             const startedAt = clock.now();
-            await save(slot, { process: { status: "running", identity: { pid, birth }, startedAt, controlPlane } });
+            await trySave(slot, { process: { status: "running", identity: { pid, birth }, startedAt, controlPlane } });
           }
           watchAdopted(slot, identity);
           log.info("instance adopted", { instance: record.instance, pid: identity.pid });

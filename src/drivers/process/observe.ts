@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { get } from "node:http";
+import { withDeadline } from "../../foundation/deadline.ts";
 import type { ObservedResource, ObservedState } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
 import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
@@ -168,7 +169,7 @@ async function healthOf(
 /** Asks `/health`: refused is still starting, an answer other than 2xx or none in time is unhealthy. */
 export function probeHealth(port: number, signal: AbortSignal): Promise<"starting" | "healthy" | "unhealthy"> {
   return new Promise((resolve) => {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(HEALTH_TIMEOUT_MS)]);
+    const limit = withDeadline(signal, HEALTH_TIMEOUT_MS);
     const request = get({ host: "127.0.0.1", port, path: "/health", agent: false, signal: limit }, (response) => {
       response.resume();
       const status = response.statusCode ?? 0;

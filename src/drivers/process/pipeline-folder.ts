@@ -1,6 +1,7 @@
 import type { Dirent } from "node:fs";
 import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { isMissing } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeSupervisorRecord } from "./supervisor-record.ts";
@@ -14,7 +15,16 @@ export async function pipelineNames(home: string): Promise<readonly string[]> {
 
 /** Makes room for what outlives instances. */
 export async function createState(paths: PipelinePaths): Promise<void> {
-  await mkdir(paths.state, { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(paths.state, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "process/state-not-written",
+      kind: "unavailable",
+      message: `Cannot make ${paths.state}`,
+      fix: "Make the folder above it writable, or choose another one with FLOWCTL_HOME",
+    });
+  }
 }
 
 /** Removes checkpoints and everything else that instances and the control plane kept. */

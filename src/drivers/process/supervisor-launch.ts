@@ -167,12 +167,23 @@ async function startFailure(options: LaunchOptions, exitCode: number | undefined
 
 async function lastWords(options: LaunchOptions): Promise<string> {
   const reader = { folder: options.paths.logs, clock: options.clock };
-  const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 3 };
+  const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 1 };
   try {
     const lines: string[] = [];
-    for await (const line of readLogs(reader, select, options.signal)) lines.push(line.text);
+    for await (const line of readLogs(reader, select, options.signal)) lines.push(spoken(line.text));
     return lines.length === 0 ? "" : `: ${lines.join(" | ")}`;
   } catch (error) {
     return ` (and its log cannot be read: ${messageOf(error)})`;
+  }
+}
+
+/** What a log line says, without what only programs read; any other line as it is. */
+function spoken(line: string): string {
+  try {
+    const { msg, err } = JSON.parse(line) as { readonly msg?: unknown; readonly err?: { readonly message?: unknown } };
+    if (typeof msg !== "string") return line;
+    return typeof err?.message === "string" ? `${msg}: ${err.message}` : msg;
+  } catch {
+    return line;
   }
 }
