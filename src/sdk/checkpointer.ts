@@ -1,6 +1,7 @@
 import type { RegistryClient } from "../client/client.ts";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Receipt } from "../streams/event-log.ts";
 import { Ring } from "../streams/ring.ts";
@@ -105,7 +106,7 @@ export class Checkpointer<Position> {
     const bytes = Buffer.from(JSON.stringify(position));
     for (let attempt = 1; !this.stop.signal.aborted; attempt++) {
       try {
-        await registry.saveCheckpoint(bytes, AbortSignal.any([this.stop.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]));
+        await registry.saveCheckpoint(bytes, withDeadline(this.stop.signal, CALL_TIMEOUT_MS));
         return true;
       } catch (error) {
         if (attempt === 1) log.warn("cannot store the position yet; events keep flowing", { reason: String(error) });

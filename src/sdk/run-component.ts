@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import type { Registered } from "../client/client.ts";
 import { connectRegistry } from "../client/registry-client.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
@@ -130,7 +131,13 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       throw error;
     }
     onTopology(registered.topology);
-    session.keep(over.signal).catch(fail);
+    const kept = session.keep(over.signal).catch(fail);
+    // No registration of its own may overtake the component's last word.
+    const lastWord: Session["deregister"] = async (...word) => {
+      over.abort();
+      await kept;
+      await session.deregister(...word);
+    };
 
     const runtime: Runtime = {
       clock,
@@ -167,16 +174,12 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       if (failure !== undefined) throw failure.error;
     } catch (error) {
       const cause = failure === undefined ? error : failure.error;
-      await session.deregister(
-        "failed",
-        String(cause instanceof Error ? cause.message : cause),
-        AbortSignal.timeout(1_000),
-      );
+      await lastWord("failed", String(cause instanceof Error ? cause.message : cause), AbortSignal.timeout(1_000));
       throw cause;
     }
     isReady = false;
-    if (outcome === "completed") await server?.close(AbortSignal.any([deadline, AbortSignal.timeout(10_000)]));
-    await session.deregister(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(LAST_WORD_MS));
+    if (outcome === "completed") await server?.close(withDeadline(deadline, 10_000));
+    await lastWord(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(LAST_WORD_MS));
     return outcome;
   } finally {
     over.abort();

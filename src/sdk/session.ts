@@ -1,6 +1,7 @@
 import type { Registered, Registration, RegistryClient } from "../client/client.ts";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError, hasCode } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { InstanceMetrics, Topology } from "../protocol/records.ts";
@@ -138,5 +139,5 @@ export class Session {
 }
 
 function withTimeout(signal: AbortSignal): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
+  return withDeadline(signal, CALL_TIMEOUT_MS);
 }

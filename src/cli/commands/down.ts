@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { withDeadline } from "../../foundation/deadline.ts";
 import { planDocument } from "../../planner/render-plan.ts";
 import {
   type Cli,
@@ -76,6 +77,5 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
 /** Fires after `timeoutMs` (at once for 0), or when `signal` does. */
 export function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSignal {
   if (timeoutMs === undefined) return signal;
-  const deadline = timeoutMs <= 0 ? AbortSignal.abort() : AbortSignal.timeout(timeoutMs);
-  return AbortSignal.any([signal, deadline]);
+  return timeoutMs <= 0 ? AbortSignal.abort() : withDeadline(signal, timeoutMs);
 }

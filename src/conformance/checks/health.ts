@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { withDeadline } from "../../foundation/deadline.ts";
 import type { Bench } from "../bench.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, everyType } from "./check.ts";
@@ -52,7 +53,7 @@ async function answersOk(bench: Bench, path: string): Promise<string> {
 
 async function get(url: string, signal: AbortSignal): Promise<{ ok: boolean; text: string }> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]) });
+    const response = await fetch(url, { signal: withDeadline(signal, 2_000) });
     const text = await response.text();
     return response.status === 200 ? { ok: true, text } : { ok: false, text: `status ${response.status}` };
   } catch (error) {

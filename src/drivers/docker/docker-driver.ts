@@ -1,3 +1,4 @@
+import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Driver, DriverProbe } from "../driver.ts";
 import { applyChange } from "./apply.ts";
@@ -60,7 +61,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
 }
 
 async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promise<DriverProbe> {
-  const linked = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
+  const linked = withDeadline(signal, PROBE_MS);
   try {
     const connected = await engine();
     const version = await engineVersion(connected, linked);

@@ -1,0 +1,40 @@
+import { once } from "node:events";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, it } from "vitest";
+import { withDeadline } from "./deadline.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+describe("a signal with a deadline", () => {
+  it("fires when the time is over, also after garbage was collected in between", async () => {
+    const outer = new AbortController();
+    let fired = false;
+    withDeadline(outer.signal, 50).addEventListener("abort", () => {
+      fired = true;
+    });
+    await expect
+      .poll(() => {
+        collectGarbage();
+        return fired;
+      })
+      .toBe(true);
+    expect(outer.signal.aborted).toBe(false);
+  });
+
+  it("fires with the signal that it was made from, and for its reason", async () => {
+    const outer = new AbortController();
+    const signal = withDeadline(outer.signal, 60_000);
+    const end = once(signal, "abort");
+    outer.abort("stop");
+    await end;
+    expect(signal.reason).toBe("stop");
+    expect(withDeadline(outer.signal, 60_000).aborted).toBe(true);
+  });
+
+  it("says that it was the time", async () => {
+    const signal = withDeadline(new AbortController().signal, 1);
+    await expect.poll(() => (signal.reason as Error | undefined)?.name).toBe("TimeoutError");
+  });
+});

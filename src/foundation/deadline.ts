@@ -1,0 +1,23 @@
+/**
+ * A signal that fires with `signal`, or after `ms` milliseconds with a `TimeoutError`. It holds no process alive, and
+ * keeps nothing of `signal` once it has fired. In place of `AbortSignal.any` with `AbortSignal.timeout`: nothing holds
+ * such a timeout but the garbage collector, and once it has been by it never fires.
+ */
+export function withDeadline(signal: AbortSignal, ms: number): AbortSignal {
+  const controller = new AbortController();
+  if (signal.aborted) {
+    controller.abort(signal.reason);
+    return controller.signal;
+  }
+  const onAbort = (): void => {
+    clearTimeout(timer);
+    controller.abort(signal.reason);
+  };
+  const timer = setTimeout(() => {
+    signal.removeEventListener("abort", onAbort);
+    controller.abort(new DOMException(`did not end within ${ms} ms`, "TimeoutError"));
+  }, ms);
+  timer.unref();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return controller.signal;
+}
