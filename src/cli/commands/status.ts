@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { ComponentRecord, InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
+import { averageRate } from "../average-rate.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Output } from "../display/output.ts";
@@ -55,8 +56,8 @@ function render(record: PipelineRecord, slow: readonly SlowComponent[], now: num
         { title: "FROM", value: ({ connections }) => connections.upstream.join(", ") || "-" },
         { title: "STATE", value: ({ state }) => paintState(state, output) },
         { title: "INSTANCES", align: "right", value: (one) => `${up(one)}/${one.desiredInstances}` },
-        { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn", until)) },
-        { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut", until)) },
+        { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn")) },
+        { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut")) },
         { title: "IN FLIGHT", align: "right", value: (one) => humanCount(total(one, "inFlight")) },
         { title: "DROPPED", align: "right", value: (one) => humanCount(total(one, "eventsDropped")) },
         { title: "FAILED", align: "right", value: (one) => humanCount(total(one, "eventsFailed")) },
@@ -91,10 +92,8 @@ const worst = ({ instances }: ComponentRecord): number =>
 
 const share = (part: number): string => (part < 0.005 ? "-" : `${Math.round(part * 100)}%`);
 
-function rate(component: ComponentRecord, key: "eventsIn" | "eventsOut", until: number): string {
-  const count = total(component, key);
-  const since = Math.min(...component.instances.map(({ registeredAt }) => registeredAt).filter((at) => at > 0));
-  const seconds = (until - since) / 1000;
-  if (!Number.isFinite(seconds) || seconds <= 0 || component.state === "completed") return humanCount(count);
-  return `${humanCount(count)} (${humanRate(count / seconds)})`;
+function rate(component: ComponentRecord, key: "eventsIn" | "eventsOut"): string {
+  const count = humanCount(total(component, key));
+  const perSecond = averageRate(component, key);
+  return perSecond === undefined ? count : `${count} (${humanRate(perSecond)})`;
 }

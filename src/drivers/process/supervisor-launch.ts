@@ -170,7 +170,7 @@ async function lastWords(options: LaunchOptions): Promise<string> {
   const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 1 };
   try {
     const lines: string[] = [];
-    for await (const line of readLogs(reader, select, options.signal)) lines.push(spoken(line.text));
+    for await (const line of readLogs(reader, select, options.signal)) lines.push(spoken(line.text).slice(0, 400));
     return lines.length === 0 ? "" : `: ${lines.join(" | ")}`;
   } catch (error) {
     return ` (and its log cannot be read: ${messageOf(error)})`;
