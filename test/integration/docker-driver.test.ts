@@ -101,6 +101,18 @@ describe("a component's container", () => {
   });
 });
 
+describe("a container that the engine refuses to make", () => {
+  it("makes an error that says what to look at", async () => {
+    await using world = new World(fixture);
+    const limits = { memoryBytes: 1024 };
+    await expect(world.up(deploymentOf(pipelineOf(world.name, [stays("a", { limits })])))).rejects.toMatchObject({
+      code: "docker/refused",
+      kind: "invalid",
+      fix: expect.stringContaining(`${world.name}-a-1`),
+    });
+  });
+});
+
 describe("what is not flowctl's", () => {
   it("is never touched: a container that has the name makes a clear error", async () => {
     await using world = new World(fixture);
@@ -129,6 +141,19 @@ describe("what is not flowctl's", () => {
       });
     } finally {
       await docker(what, "rm", name);
+    }
+  });
+
+  it("keeps a volume that it uses, and what to do about it is said", async () => {
+    await using world = new World(fixture);
+    const name = `${world.name}_data`;
+    const volumes = { data: { external: false, driverOpts: {}, labels: {} } };
+    await world.up(deploymentOf(pipelineOf(world.name, [], { volumes })));
+    const guest = await docker("create", "-v", `${name}:/data`, settings.image ?? "");
+    try {
+      await expect(world.down()).rejects.toMatchObject({ code: "docker/conflict", fix: expect.stringContaining(name) });
+    } finally {
+      await docker("rm", "-f", guest);
     }
   });
 

@@ -194,7 +194,7 @@ async function createOrFind(
     try {
       return await createContainer(engine, spec.name, body, spec.networks, signal);
     } catch (error) {
-      if (!hasCode(error, "docker/conflict")) throw missingPart(error, spec);
+      if (!hasCode(error, "docker/conflict")) throw refusedPart(error, spec);
       const settled = await settleConflict(engine, spec, resource, context, error);
       if (settled === "runs") return undefined;
       if (settled === "unclear" && Date.now() > deadline) throw error;
@@ -265,8 +265,17 @@ function volumeChanged(observed: ObservedResource): FlowctlError {
   });
 }
 
-/** A 404 at creation is about a part of the container, not about the container. */
-function missingPart(error: unknown, spec: ContainerSpec): unknown {
+/** A 404 at creation is about a part of the container, not about the container; a 400 about its settings or its image. */
+function refusedPart(error: unknown, spec: ContainerSpec): unknown {
+  if (error instanceof FlowctlError && error.kind === "invalid") {
+    return new FlowctlError({
+      code: "docker/refused",
+      kind: "invalid",
+      message: error.message,
+      fix: `compare the settings of ${spec.name} with what the engine says; an image without a command of its own, as ${spec.image} may be, needs \`command\` or \`entrypoint\``,
+      cause: error,
+    });
+  }
   if (!hasCode(error, "docker/not-found")) return error;
   return new FlowctlError({
     code: "docker/not-found",

@@ -1,4 +1,5 @@
 import type Dockerode from "dockerode";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { type Engine, unlessCode } from "./engine.ts";
 import { pipelineFilter } from "./labels.ts";
 
@@ -56,5 +57,16 @@ export async function removeVolume(engine: Engine, name: string, signal: AbortSi
   const request = engine.call(`remove volume ${name}`, signal, (docker) =>
     docker.getVolume(name).remove({ abortSignal: signal }),
   );
-  await unlessCode(request, "docker/not-found");
+  try {
+    await unlessCode(request, "docker/not-found");
+  } catch (error) {
+    if (!hasCode(error, "docker/conflict")) throw error;
+    throw new FlowctlError({
+      code: "docker/conflict",
+      kind: "conflict",
+      message: error.message,
+      fix: `remove the container that uses it (\`docker ps -a --filter volume=${name}\` shows it), then run \`flowctl down -v\` again`,
+      cause: error,
+    });
+  }
 }
