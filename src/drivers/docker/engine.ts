@@ -99,7 +99,7 @@ export function engineError(
     return new FlowctlError({
       code: "docker/denied",
       kind: "denied",
-      message: `${what}: no permission to use the Docker engine at ${endpointText(endpoint)}`,
+      message: `no permission to use the Docker engine at ${endpointText(endpoint)}`,
       fix: "add your user to the group of the socket (`sudo usermod -aG docker $USER`, then log in again)",
       cause: error,
     });
@@ -107,7 +107,7 @@ export function engineError(
   return new FlowctlError({
     code: "docker/unreachable",
     kind: "unavailable",
-    message: `${what}: the Docker engine at ${endpointText(endpoint)} does not answer (${code ?? said})`,
+    message: `the Docker engine at ${endpointText(endpoint)} does not answer (${code ?? said})`,
     fix: "start Docker, or point DOCKER_HOST at an engine that runs",
     cause: error,
   });

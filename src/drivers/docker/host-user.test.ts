@@ -1,4 +1,4 @@
-import { chown, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -14,12 +14,19 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const component = (...hostPaths: HostPath[]) => ({ id: "a", hostPaths, mounts: [] }) as unknown as Component;
+const component = (...hostPaths: HostPath[]) => ({ id: "a", with: {}, hostPaths, mounts: [] }) as unknown as Component;
 const written = () => ({ path: join(folder, "out"), access: "write" as const });
 
 async function exists(owner?: { uid: number; gid: number }): Promise<void> {
   await mkdir(join(folder, "out"));
   if (owner !== undefined) await chown(join(folder, "out"), owner.uid, owner.gid);
+}
+
+async function file(mode: number): Promise<string> {
+  const path = join(folder, "out", "events.jsonl");
+  await writeFile(path, "");
+  await chmod(path, mode);
+  return path;
 }
 
 describe("the user of a container with host folders", () => {
@@ -64,6 +71,24 @@ describe("the user of a container with host folders", () => {
     it("is not root for a folder of root's that is only read", async () => {
       await exists();
       expect((await hostAccess(component({ ...written(), access: "read" }), root)).user).toBe("10001:10001");
+    });
+
+    it("is the owner of a file that nobody else can read", async () => {
+      await exists();
+      const reader = { ...component({ ...written(), access: "read" }), with: { path: await file(0o600) } } as Component;
+      expect((await hostAccess(reader, root)).user).toBe("0:0");
+      await chmod(reader.with.path as string, 0o604);
+      expect((await hostAccess(reader, root)).user).toBe("10001:10001");
+      await chmod(join(folder, "out"), 0o700);
+      expect((await hostAccess(reader, root)).user).toBe("0:0");
+    });
+
+    it("is the owner of a file that is gone on with, whoever owns its folder", async () => {
+      await exists({ uid: 10001, gid: 10001 });
+      const writer = { ...component(written()), with: { path: await file(0o644) } } as Component;
+      expect((await hostAccess(writer, root)).user).toBe("0:0");
+      await chown(writer.with.path as string, 1234, 1235);
+      expect((await hostAccess(writer, root)).user).toBe("1234:1235");
     });
   });
 });

@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, HostPath } from "../../pipeline/pipeline.ts";
 import type { HostFolder } from "./container-spec.ts";
@@ -20,8 +21,10 @@ const FLOWCTL_ID = 10001;
 
 /**
  * Chooses the container's user so that it can use its host folders without being more than it has to: the owner of a
- * folder that it writes, else who runs flowctl, and root (without capabilities) only for a folder of root's that root
- * asked to be written. Throws `docker/path-missing` for a folder that is only read and does not exist.
+ * folder that it writes, else who runs flowctl, and root (without capabilities) only where root asked for a folder of
+ * root's to be written, or for a file to be read that root keeps to itself. For root, who owns the very file that is
+ * written decides before who owns its folder: without capabilities nobody else could go on with it.
+ * Throws `docker/path-missing` for a folder that is only read and does not exist.
  */
 export async function hostAccess(component: Component, invoker: Invoker | undefined): Promise<HostAccess> {
   const binds = component.mounts.filter(({ type, source }) => type === "bind" && source !== undefined);
@@ -49,7 +52,8 @@ export async function hostAccess(component: Component, invoker: Invoker | undefi
   const folders = found
     .filter(({ owner, access }) => owner === undefined && access === "write")
     .map(({ path }): HostFolder => ({ path, ...maker }));
-  return { user: userText(chooseUser(found, invoker, maker)), folders };
+  const only = invoker.uid === 0 ? await solelyUsableBy(component) : undefined;
+  return { user: userText(only ?? chooseUser(found, invoker, maker)), folders };
 }
 
 function chooseUser(
@@ -65,6 +69,30 @@ function chooseUser(
   if (invoker.uid !== 0) return invoker;
   return written.some(({ owner }) => owner?.uid === 0) ? { uid: 0, gid: 0 } : maker;
 }
+
+/** The owner without whom the files and folders that the settings name could not be used; undefined if others can, too. */
+async function solelyUsableBy({ hostPaths, with: settings }: Component): Promise<Invoker | undefined> {
+  const named = Object.values(settings).flat();
+  const wanted = hostPaths.flatMap(({ path, access }) => [
+    ...(access === "read" ? [{ path, others: READ_FOLDER }] : []),
+    ...named
+      .filter((value): value is string => typeof value === "string" && dirname(value) === path)
+      .map((file) => ({ path: file, others: access === "read" ? READ_FILE : NEVER })),
+  ]);
+  for (const { path, others } of wanted) {
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && (found.mode & others) !== others) {
+      return { uid: found.uid, gid: found.gid };
+    }
+  }
+  return undefined;
+}
+
+/** Permissions of others that make it usable for them. */
+const READ_FILE = 0o004;
+const READ_FOLDER = 0o005;
+/** No file has it: writing is left to the owner, whatever others may. */
+const NEVER = 0o1000000;
 
 function userText({ uid, gid }: Invoker): string {
   return `${uid}:${gid}`;
