@@ -326,8 +326,10 @@ describe("run", () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     cli.controlPlane.state = "failed";
     cli.controlPlane.instanceStates.set("out-1", { state: "failed", reason: "exited with code 3" });
-    const { code, stdout } = await cli.run("run");
+    const { code, stdout, stderr } = await cli.run("run");
     expect(code).toBe(1);
+    // Nothing is left that `flowctl logs` could show.
+    expect(stderr).toContain("See what it logged above");
     expect(stdout).toMatch(/^out +sink +failed +10 /m);
     expect(cli.drivers[0]?.state.size).toBe(0);
   });
@@ -343,6 +345,15 @@ describe("run", () => {
 });
 
 describe("a command about what runs", () => {
+  it("names the drivers that could not be asked when it finds nothing", async () => {
+    const docker = new MemoryDriver({ name: "docker", probe: { available: false, reason: "no engine answers" } });
+    await using cli = await CliHarness.create({}, [docker, new MemoryDriver({ name: "process" })]);
+    const named = await cli.run("down", "demo");
+    expect(named.code).toBe(5);
+    expect(named.stderr).toContain("exists, as far as can be seen (docker: no engine answers)");
+    expect((await cli.run("ps")).stderr).toContain("as far as can be seen (docker: no engine answers)");
+  });
+
   it("finds the pipeline by name, by file, or as the only one there is", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");

@@ -44,7 +44,7 @@ export async function findTarget(context: CommandContext, argument?: string): Pr
     throw new FlowctlError({
       code: "cli/no-pipeline",
       kind: "not-found",
-      message: "There is no pipeline file here, and no pipeline runs",
+      message: `There is no pipeline file here, and no pipeline runs${await unlessUnseen(context)}`,
       fix: "Name a file with -f, or start one with `flowctl up FILE`",
     });
   }
@@ -68,6 +68,13 @@ export async function allPipelines(context: CommandContext): Promise<readonly Ho
 
 /** The drivers that answer; only the one that `--driver` or FLOWCTL_DRIVER names, where they do. */
 export async function availableDrivers(context: CommandContext): Promise<readonly Driver[]> {
+  return (await askDrivers(context)).available;
+}
+
+/** As `availableDrivers`, with what the others say of why they are not. */
+async function askDrivers(
+  context: CommandContext,
+): Promise<{ readonly available: readonly Driver[]; readonly reasons: readonly string[] }> {
   const { deps, settings, signal } = context;
   const asked = settings.driver;
   const names = deps.driverNames.filter((name) => asked === undefined || name === asked);
@@ -86,7 +93,16 @@ export async function availableDrivers(context: CommandContext): Promise<readonl
       fix: refused.probe.fix ?? "Start its engine",
     });
   }
-  return probed.filter(({ probe }) => probe.available).map(({ driver }) => driver);
+  return {
+    available: probed.filter(({ probe }) => probe.available).map(({ driver }) => driver),
+    reasons: probed.flatMap(({ driver, probe }) => (probe.available ? [] : [`${driver.name}: ${probe.reason}`])),
+  };
+}
+
+/** What might exist all the same, on a driver that could not be asked; empty where all could. */
+async function unlessUnseen(context: CommandContext): Promise<string> {
+  const { reasons } = await askDrivers(context);
+  return reasons.length === 0 ? "" : `, as far as can be seen (${reasons.join("; ")})`;
 }
 
 async function held(context: CommandContext, name: string, file: Pipeline | undefined): Promise<Target> {
@@ -97,7 +113,7 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
     throw new FlowctlError({
       code: "cli/no-pipeline",
       kind: "not-found",
-      message: `Nothing of the pipeline ${JSON.stringify(name)} exists`,
+      message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}`,
       fix: "Start it with `flowctl up`; `flowctl ps -a` lists what runs",
     });
   }
