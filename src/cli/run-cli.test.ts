@@ -344,6 +344,29 @@ describe("run", () => {
   });
 });
 
+describe("down", () => {
+  it("removes what came into being while it was at work, too", async () => {
+    let late: (() => void) | undefined;
+    const driver = new MemoryDriver({
+      name: "process",
+      onApply: ({ action }) => {
+        if (action !== "remove") return;
+        late?.();
+        late = undefined;
+      },
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    const world = driver.state.get("demo");
+    const made = world?.get("component/out-1");
+    if (world === undefined || made === undefined) throw new Error("the pipeline is not there");
+    late = () => world.set("component/out-2", { ...made, key: "component/out-2", index: 2 });
+    expect((await cli.run("down")).code).toBe(0);
+    expect(driver.applied).toContain("remove component/out-2");
+    expect(driver.state.size).toBe(0);
+  });
+});
+
 describe("a command about what runs", () => {
   it("names the drivers that could not be asked when it finds nothing", async () => {
     const docker = new MemoryDriver({ name: "docker", probe: { available: false, reason: "no engine answers" } });

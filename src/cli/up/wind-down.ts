@@ -44,18 +44,19 @@ export async function windDown(options: WindDownOptions): Promise<Plan> {
     progress: options.progress,
     beforeStep: (step: PlanStep) => announceEnd(step, options.access),
   };
+  let graceful = false;
   if (!hurry.aborted) {
     try {
       await executePlan(plan, { ...base, signal: hurry });
-      return plan;
+      graceful = true;
     } catch (error) {
       if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
     }
   }
-  options.onHurry();
-  // What an interrupted step was just making may come into being a moment later; and what was killed while it registered
-  // looks like a crash to the supervisor, which starts it again after its backoff.
-  const looks = options.mode === "stop" ? 14 : 2;
+  if (!graceful) options.onHurry();
+  // What an interrupted step, or a flowctl that was killed, was just making may come into being a moment later; and what
+  // was killed while it registered looks like a crash to the supervisor, which starts it again after its backoff.
+  const looks = graceful ? (options.mode === "stop" ? 0 : 1) : options.mode === "stop" ? 14 : 2;
   for (let quiet = 0; quiet < looks; ) {
     const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
     await executePlan(rest, { ...base, signal: never, force: true });
