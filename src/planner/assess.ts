@@ -32,6 +32,11 @@ export function assess(desired: DesiredResource, observed: ObservedResource, opt
     case "created":
       return { action: "replace", cause: "left half-made" };
     case "running":
+      // Nobody watches over it as it does over the components; they go on meanwhile.
+      if (desired.kind === "control-plane" && state.health === "unhealthy") {
+        return { action: "restart", cause: "does not answer" };
+      }
+      return { action: "keep" };
     case "restarting":
       return { action: "keep" };
     case "paused":

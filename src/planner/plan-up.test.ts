@@ -50,6 +50,13 @@ const actions = (plan: { steps: readonly { change: Parameters<typeof resourceOf>
   plan.steps.map(({ change }) => `${change.action} ${resourceOf(change).key}: ${change.cause}`);
 
 describe("planUp", () => {
+  it("restarts a control plane that runs and does not answer, and leaves the components alone", () => {
+    const desired = [want("control-plane/1"), want("component/a-1")];
+    const ill: ObservedState = { status: "running", startedAt: 1, health: "unhealthy", restarts: 0 };
+    const observed = desired.map((resource) => seen(resource, ill));
+    expect(actions(planUp("p", desired, observed))).toEqual(["restart control-plane/1: does not answer"]);
+  });
+
   it("creates everything that is missing, prerequisites first", () => {
     const network = want("network/default");
     const control = want("control-plane/1", {}, [{ key: "network/default", condition: "exists" }]);
