@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { getMaxListeners, once } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
@@ -36,5 +36,12 @@ describe("a signal with a deadline", () => {
   it("says that it was the time", async () => {
     const signal = withDeadline(new AbortController().signal, 1);
     await expect.poll(() => (signal.reason as Error | undefined)?.name).toBe("TimeoutError");
+  });
+
+  it("is no leak when there are many at once", () => {
+    const parent = new AbortController();
+    for (let i = 0; i < 20; i++) withDeadline(parent.signal, 60_000);
+    expect(getMaxListeners(parent.signal)).toBe(0);
+    parent.abort();
   });
 });

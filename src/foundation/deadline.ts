@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /**
  * A signal that fires with `signal`, or after `ms` milliseconds with a `TimeoutError`. It holds no process alive, and
  * keeps nothing of `signal` once it has fired. In place of `AbortSignal.any` with `AbortSignal.timeout`: nothing holds
@@ -18,6 +20,8 @@ export function withDeadline(signal: AbortSignal, ms: number): AbortSignal {
     controller.abort(new DOMException(`did not end within ${ms} ms`, "TimeoutError"));
   }, ms);
   timer.unref();
+  // Many deadlines at once under one signal are no leak: each goes at its end, and Node.js would warn of the eleventh.
+  setMaxListeners(0, signal);
   signal.addEventListener("abort", onAbort, { once: true });
   return controller.signal;
 }
