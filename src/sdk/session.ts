@@ -18,6 +18,7 @@ export interface SessionOptions {
 }
 
 const CALL_TIMEOUT_MS = 5_000;
+const FIRST_BEAT_MS = 1_000;
 
 /** Kinds of failure that go away by themselves: the control plane is away, starting, or does not know the pipeline yet. */
 const PASSING: ReadonlySet<FlowctlError["kind"]> = new Set(["unavailable", "timeout", "not-found", "internal"]);
@@ -87,8 +88,9 @@ export class Session {
   private async beat(signal: AbortSignal): Promise<void> {
     const { registry, clock, log, metrics, degradedReason } = this.options;
     let away = false;
-    while (!signal.aborted) {
-      await clock.sleep(this.heartbeatMs, signal).catch(() => undefined);
+    // The first beats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
+    for (let interval = FIRST_BEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
+      await clock.sleep(Math.min(interval, this.heartbeatMs), signal).catch(() => undefined);
       if (signal.aborted) return;
       try {
         await registry.heartbeat({ metrics: metrics(), degradedReason: degradedReason() }, withTimeout(signal));

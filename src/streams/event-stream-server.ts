@@ -66,7 +66,9 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
     fail: (error) => {
       if (over) return;
       over = true;
-      log.warn("ended a stream", {
+      // Somebody who dials before the topology is known dials again: nothing to worry anybody with.
+      const tell = error.code === "stream/not-ready" ? log.debug : log.warn;
+      tell("ended a stream", {
         group,
         instance: member?.instanceId ?? "",
         code: error.code,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Member } from "./member.ts";
+import { Publisher } from "./publisher.ts";
 import { event, group, setUp } from "./publisher-world.fake.ts";
 
 describe("a publisher", () => {
@@ -276,6 +277,13 @@ describe("a publisher", () => {
       slow.member?.grant({ maxSequence: 10, maxBytes: 1e9 });
       expect(slow.ids()).toEqual(["n-1", "n-4", "n-5"]);
     });
+  });
+
+  it("asks for patience while it does not know its topology", () => {
+    const transport = { send: () => true, finish: () => undefined, fail: () => undefined };
+    expect(() => new Publisher().attach("a", "a-1", transport, { maxSequence: 1, maxBytes: 1 })).toThrowError(
+      expect.objectContaining({ code: "stream/not-ready", kind: "unavailable" }),
+    );
   });
 
   it("refuses a group that the topology does not have", () => {

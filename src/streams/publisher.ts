@@ -52,6 +52,8 @@ export class Publisher {
   private drainWaiters: (() => void)[] = [];
   private deferred = false;
   private sincePump = 0;
+  /** `setGroups` was called. */
+  private informed = false;
   private ended = false;
   private relaxed = false;
   private eventsOut = 0;
@@ -76,6 +78,7 @@ export class Publisher {
    * now on; one that is gone has nothing to acknowledge any more.
    */
   setGroups(downstreams: readonly Downstream[]): void {
+    this.informed = true;
     const wanted = byGroup(downstreams);
     for (const [id, group] of this.groups) {
       if (wanted.has(id)) continue;
@@ -168,11 +171,20 @@ export class Publisher {
   }
 
   /**
-   * Opens the stream of a downstream instance. Throws `stream/unknown-group` when the topology has no such group.
+   * Opens the stream of a downstream instance. Throws `stream/unknown-group` when the topology has no such group,
+   * and `stream/not-ready` before `setGroups` was called.
    * The caller feeds the member with what the instance says and calls `detach` when the stream has ended.
    */
   attach(groupId: string, instanceId: string, transport: MemberTransport, credit: Credit): Member {
     const group = this.groups.get(groupId);
+    if (group === undefined && !this.informed) {
+      throw new FlowctlError({
+        code: "stream/not-ready",
+        kind: "unavailable",
+        message: "this component does not know its topology yet",
+        fix: "dial again in a moment",
+      });
+    }
     if (group === undefined) {
       throw new FlowctlError({
         code: "stream/unknown-group",

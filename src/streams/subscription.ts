@@ -160,7 +160,8 @@ export class Subscription {
     const attempt = phase.name === "connecting" ? phase.attempt : 0;
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
-      this.log.warn("the stream from upstream broke; dialling again", {
+      const tell = error.code === "stream/not-ready" ? this.log.debug : this.log.warn;
+      tell("the stream from upstream broke; dialling again", {
         upstream: this.upstreamInstance,
         address: this.address,
         code: error.code,
