@@ -65,7 +65,8 @@ function viewOf(
     instance,
     component: owner,
     type: component?.type ?? kind,
-    state: stateOf(resource, known),
+    // A control plane that has just answered is well, whatever the engine has not found out yet.
+    state: kind === "control-plane" && record !== undefined ? "healthy" : stateOf(resource, known),
     reason: known?.reason ?? "",
     restarts: Math.max(known?.restarts ?? 0, "restarts" in state ? state.restarts : 0),
     metrics: known?.metrics,
