@@ -151,7 +151,7 @@ describe("an error", () => {
     kind: "invalid",
     message: "Unknown key",
     fix: "Remove it",
-    position: { file: "/work/p/flowctl.yaml", line: 3, column: 7 },
+    position: { file: "/home/p/flowctl.yaml", line: 3, column: 7 },
     path: "sources.a",
   });
 
