@@ -156,7 +156,7 @@ describe("an error", () => {
   });
 
   it("says what, where, how to mend it, and its code", () => {
-    expect(renderError(error, { paint: new Chalk({ level: 0 }), cwd: "/work", debug: false })).toBe(
+    expect(renderError(error, { paint: new Chalk({ level: 0 }), cwd: "/home", debug: false })).toBe(
       "error: Unknown key\n  at   p/flowctl.yaml:3:7\n  in   sources.a\n  fix  Remove it\n  code pipeline/unknown-key",
     );
   });
