@@ -15,6 +15,13 @@ const afterPrefix = "\uffff";
  * the first. Rejects with `store/locked`, `store/damaged`, `store/unknown-format`, `store/full` or `store/failed`.
  */
 export async function openLevelStore(folder: string): Promise<Store> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await refuseHeadless(folder);
+  } catch (error) {
+    throw storeError(error, folder, "open");
+  }
+  // Made only now: it begins to open by itself as soon as it is there.
   const database = new Level<string, Uint8Array>(folder, {
     keyEncoding: "utf8",
     valueEncoding: "view",
@@ -23,8 +30,6 @@ export async function openLevelStore(folder: string): Promise<Store> {
     writeBufferSize: 512 * 1024,
   });
   try {
-    await mkdir(folder, { recursive: true });
-    await refuseHeadless(folder);
     await database.open();
     await claimFormat(database, folder);
   } catch (error) {
@@ -57,10 +62,13 @@ export async function openLevelStore(folder: string): Promise<Store> {
   };
 }
 
-/** Without its CURRENT file LevelDB would open what is left as an empty database, and all would seem well. */
+/**
+ * Without its CURRENT file LevelDB would open what is left as an empty database, and all would seem well. A manifest alone
+ * is no loss: LevelDB writes it first, and a kill in that moment leaves it without anything else.
+ */
 async function refuseHeadless(folder: string): Promise<void> {
   const files = await readdir(folder);
-  if (files.includes("CURRENT") || !files.some((file) => file.startsWith("MANIFEST-") || file.endsWith(".ldb"))) return;
+  if (files.includes("CURRENT") || !files.some((file) => /^\d+\.(ldb|sst|log)$/.test(file))) return;
   throw damaged(folder, "its file CURRENT is missing", undefined);
 }
 

@@ -68,6 +68,16 @@ describe("a store in LevelDB", () => {
     await expect(openLevelStore(folder)).rejects.toMatchObject({ code: "store/damaged" });
   });
 
+  it("that a kill left before anything was in it, is made anew; nothing is taken for damage while one is being made", async () => {
+    await writeFile(join(folder, "MANIFEST-000001"), "");
+    await writeFile(join(folder, "LOCK"), "");
+    const store = await openLevelStore(folder);
+    await store.write([{ type: "put", key: "a", value: Buffer.from("1") }], { durable: true });
+    await store.close();
+    const folders = Array.from({ length: 20 }, (_, i) => join(folder, `new-${i}`));
+    for (const made of await Promise.all(folders.map((each) => openLevelStore(each)))) await made.close();
+  });
+
   it("of another version, or of another program, is refused and left as it is", async () => {
     const foreign = new Level(folder);
     await foreign.put("somebody's", "data");
