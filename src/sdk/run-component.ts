@@ -10,6 +10,7 @@ import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { type EventStreamServer, serveEventStream } from "../streams/event-stream-server.ts";
 import { Inlet } from "../streams/inlet.ts";
 import { Outlet } from "../streams/outlet.ts";
+import type { TlsIdentity } from "../streams/tls-identity.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { Counters } from "./counters.ts";
 import type { Environment } from "./environment.ts";
@@ -30,6 +31,8 @@ export interface RunComponentOptions {
   /** Fires when the component is to stop gracefully. */
   readonly stop: AbortSignal;
   readonly secret: (name: string) => Promise<string>;
+  /** Left out: streams to and from other components go in the clear. */
+  readonly tls?: TlsIdentity;
 }
 
 const SAMPLE_MS = 250;
@@ -41,7 +44,7 @@ const LAST_WORD_MS = 1_500;
  * rejects with what made it fail. Does not exit the process, and leaves no server or timer behind.
  */
 export async function runComponent(component: ComponentDefinition, options: RunComponentOptions): Promise<Outcome> {
-  const { environment, clock, log } = options;
+  const { environment, clock, log, tls } = options;
   const { instance } = environment;
   if (environment.type !== undefined && environment.type !== component.type)
     throw wrongType(component.type, environment);
@@ -61,7 +64,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     component.type === "source"
       ? undefined
       : new Inlet({
-          who: { pipeline: instance.pipeline, componentId: instance.componentId, instanceId: instance.instanceId },
+          who: { pipeline: instance.pipeline, componentId: instance.componentId, instanceId: instance.instanceId, tls },
           log,
         });
   const counters = new Counters(publisher, inlet);
@@ -91,7 +94,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   });
   let server: EventStreamServer | undefined;
   const listen = async (): Promise<string> => {
-    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log });
+    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, tls });
     return environment.advertise ?? `127.0.0.1:${server.port}`;
   };
   void aborted(stopping).then(() => {

@@ -1,4 +1,9 @@
-import { Server, ServerCredentials, type ServerDuplexStream, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  Server,
+  type ServerCredentials,
+  type ServerDuplexStream,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import { serverChannelOptions } from "../protocol/channel-options.ts";
@@ -6,6 +11,7 @@ import { toStatus } from "../protocol/grpc-errors.ts";
 import { decodeRequest, encodeOpened, type Open } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import type { Outlet } from "./outlet.ts";
+import { serverCredentials, type TlsIdentity } from "./tls-identity.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 export interface EventStreamServerOptions {
@@ -16,6 +22,8 @@ export interface EventStreamServerOptions {
   readonly instanceId: string;
   readonly publisher: Outlet;
   readonly log: Logger;
+  /** Left out: streams are served in the clear. */
+  readonly tls?: TlsIdentity | undefined;
 }
 
 export interface EventStreamServer {
@@ -46,7 +54,7 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
   const server = new Server(serverChannelOptions());
   const implementation: UntypedServiceImplementation = { Subscribe: (call: Call) => subscribe(call, options) };
   server.addService(SERVICE, implementation);
-  const port = await bind(server, options.listen);
+  const port = await bind(server, options.listen, serverCredentials(options.tls));
   return { port, close: (signal) => shutDown(server, signal) };
 }
 
@@ -146,9 +154,9 @@ function violation(what: string): FlowctlError {
   return new FlowctlError({ code: "stream/protocol", kind: "invalid", message: `protocol violation: ${what}` });
 }
 
-async function bind(server: Server, listen: string): Promise<number> {
+async function bind(server: Server, listen: string, credentials: ServerCredentials): Promise<number> {
   return await new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, credentials, (error, port) => {
       if (error === null) return resolve(port);
       reject(
         new FlowctlError({

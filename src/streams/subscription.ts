@@ -111,7 +111,7 @@ export class Subscription {
   }
 
   private connect(attempt: number): void {
-    this.client ??= dial(this.address);
+    this.client ??= dial(this.address, this.who.tls);
     // The handlers run only after the constructor has returned.
     const stream: UpstreamStream = new UpstreamStream(this.client, this.address, this.upstream, this.who, this.window, {
       opened: () => {

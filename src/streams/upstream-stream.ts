@@ -1,10 +1,11 @@
-import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, type ClientDuplexStream, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
 import { AckTracker, type Window } from "./ack-tracker.ts";
 import { type Origin, ReceivedEvent } from "./received-event.ts";
+import { channelCredentials, type TlsIdentity } from "./tls-identity.ts";
 
 export const SUBSCRIBE_PATH = "/flowctl.stream.v1.EventStream/Subscribe";
 
@@ -15,6 +16,8 @@ export interface Subscriber {
   readonly pipeline: string;
   readonly componentId: string;
   readonly instanceId: string;
+  /** Left out: streams are dialled in the clear. */
+  readonly tls?: TlsIdentity | undefined;
 }
 
 export interface StreamHandlers {
@@ -26,8 +29,8 @@ export interface StreamHandlers {
   closed(error: FlowctlError | undefined): void;
 }
 
-export function dial(address: string): Client {
-  return new Client(address, credentials.createInsecure(), {
+export function dial(address: string, tls?: TlsIdentity): Client {
+  return new Client(address, channelCredentials(tls), {
     ...clientChannelOptions(),
     "grpc-node.flow_control_window": RECEIVE_WINDOW,
     "grpc.use_local_subchannel_pool": 1,
