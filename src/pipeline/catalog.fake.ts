@@ -15,6 +15,7 @@ const described: readonly Described[] = [
       type: z.string().min(1).default("generated"),
       template: z.record(z.string(), z.string()).optional(),
     }),
+    producesWith: ({ type }) => [String(type)],
   },
   {
     name: "file",
@@ -36,12 +37,18 @@ const described: readonly Described[] = [
     name: "filter",
     type: "processor",
     schema: z.strictObject({ where: z.string().min(1) }),
+    producesWith: () => "as-taken",
     check: (settings) => {
       const offset = String(settings.where).indexOf("=>");
       return offset === -1 ? [] : [{ path: ["where"], message: "`=>` is not an operator", fix: "write >=", offset }];
     },
   },
-  { name: "map", type: "processor", schema: z.strictObject({ set: z.record(z.string(), z.string()) }) },
+  {
+    name: "map",
+    type: "processor",
+    schema: z.strictObject({ set: z.record(z.string(), z.string()), type: z.string().optional() }),
+    producesWith: ({ type }) => (typeof type === "string" ? [type] : "as-taken"),
+  },
   { name: "stdout", type: "sink", schema: z.strictObject({ format: z.enum(["json", "text"]).default("json") }) },
   { name: "discard", type: "sink", schema: z.strictObject({}) },
   {

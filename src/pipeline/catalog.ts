@@ -15,6 +15,11 @@ export interface BuiltinSpec {
   /** Event types it takes and gives whatever its settings are; empty means any. */
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /**
+   * The event types that it gives with these settings, which the schema has accepted: `as-taken` are those of its inputs.
+   * Absent where the settings do not matter.
+   */
+  producesWith?(settings: Record<string, unknown>): readonly string[] | "as-taken";
   /** Further checks that a schema cannot say, such as compiling an expression. One problem per wrong value. */
   check?(settings: Record<string, unknown>): readonly SettingProblem[];
   /** Secret names that the settings refer to; each has to be in the component's `secrets`. */

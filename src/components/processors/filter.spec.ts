@@ -22,6 +22,7 @@ export const filterSpec: BuiltinSpec = {
   paths: {},
   consumes: [],
   produces: [],
+  producesWith: () => "as-taken",
   check: (settings) =>
     checkExpression(eventExpressions(), (settings as FilterConfig).where, { path: ["where"], types: ["bool"] }),
 };

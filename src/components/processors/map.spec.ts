@@ -52,6 +52,11 @@ export const mapSpec: BuiltinSpec = {
   paths: {},
   consumes: [],
   produces: [],
+  producesWith(settings) {
+    const { type, type_from: typeFrom } = settings as MapConfig;
+    if (typeFrom !== undefined) return [];
+    return type === undefined ? "as-taken" : [type];
+  },
   check(settings) {
     const config = settings as MapConfig;
     const compiler = eventExpressions();

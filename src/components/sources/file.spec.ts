@@ -66,6 +66,7 @@ export const fileSourceSpec: BuiltinSpec = {
   paths: { path: "read" },
   consumes: [],
   produces: [],
+  producesWith: (settings) => [(settings as FileSourceConfig).type],
   check(settings) {
     const config = settings as FileSourceConfig;
     const problems: SettingProblem[] = [];

@@ -36,6 +36,7 @@ export const generatorSpec: BuiltinSpec = {
   paths: {},
   consumes: [],
   produces: [],
+  producesWith: (settings) => [(settings as GeneratorConfig).type],
   check(settings) {
     const template = settings.template as Template | undefined;
     return template === undefined

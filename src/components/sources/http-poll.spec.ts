@@ -54,6 +54,7 @@ export const httpPollSpec: BuiltinSpec = {
   paths: {},
   consumes: [],
   produces: [],
+  producesWith: (settings) => [(settings as HttpPollConfig).type],
   check(settings) {
     const config = settings as HttpPollConfig;
     const problems: SettingProblem[] = [];

@@ -31,8 +31,23 @@ export async function resolveBuiltin(
     with: settings,
     hostPaths,
     consumes: component.consumes.length > 0 ? component.consumes : spec.consumes,
-    produces: component.produces.length > 0 ? component.produces : spec.produces,
+    produces: component.produces.length > 0 ? component.produces : declaredTypes(spec, written),
   };
+}
+
+/**
+ * The event types that a built-in gives with these settings; `as-taken` are those of its inputs. Any, which is the empty
+ * list, when the settings are wrong.
+ */
+export function builtinTypes(spec: BuiltinSpec, settings: Component["with"]): readonly string[] | "as-taken" {
+  if (spec.producesWith === undefined) return spec.produces;
+  const result = spec.schema.safeParse(settings);
+  return result.success ? spec.producesWith(result.data) : [];
+}
+
+function declaredTypes(spec: BuiltinSpec, settings: Component["with"]): readonly string[] {
+  const types = builtinTypes(spec, settings);
+  return types === "as-taken" ? spec.produces : types;
 }
 
 /** `with`, in which a quoted `"${N}"` is a number or a boolean where the schema wants one and refuses a text. */
