@@ -45,6 +45,7 @@ export class Checkpointer<Position> {
   private readonly marks = new Ring<Mark<Position>>(1024);
   private newest: { readonly position: Position } | undefined;
   private saving: Promise<void> | undefined;
+  private failed = false;
   private readonly stop = new AbortController();
 
   constructor(options: CheckpointerOptions<Position>) {
@@ -67,13 +68,14 @@ export class Checkpointer<Position> {
     this.saving ??= this.save();
   }
 
-  /** Resolves when the newest position is durable and committed. Gives up, without an error, when the signal fires. */
-  async flush(signal: AbortSignal): Promise<void> {
+  /** Resolves with true when the newest position is durable and committed, with false when that failed or the signal fired. */
+  async flush(signal: AbortSignal): Promise<boolean> {
     const abort = (): void => this.stop.abort();
     signal.addEventListener("abort", abort, { once: true });
     try {
       if (signal.aborted) abort();
       while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
+      return !this.failed && !this.stop.signal.aborted;
     } finally {
       signal.removeEventListener("abort", abort);
     }
@@ -92,6 +94,7 @@ export class Checkpointer<Position> {
         try {
           await committed(position);
         } catch (error) {
+          this.failed = true;
           onFailure(error);
           break;
         }

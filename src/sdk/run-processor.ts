@@ -3,7 +3,7 @@ import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./co
 import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";
 import { isForwarded } from "./output.ts";
-import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
@@ -53,11 +53,8 @@ export async function runProcessor(definition: ProcessorDefinition<unknown>, run
         ? parallel(handlers, runtime, definition.concurrency!)
         : oneByOne(handlers, runtime);
     await Promise.race([work, aborted(runtime.deadline)]);
-    const completed = !runtime.stopping.aborted;
-    if (completed) runtime.publisher.end();
-    const drained = await drain(runtime);
-    await inlet.close(runtime.deadline);
-    return completed && drained ? "completed" : "stopped";
+    const ended = !runtime.stopping.aborted;
+    return await finish(runtime, ended, () => inlet.close(runtime.deadline));
   } finally {
     await handlers.close?.();
   }

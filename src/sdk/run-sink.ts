@@ -1,7 +1,7 @@
 import type { ReceivedEvent } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
-import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 
 const DEFAULT_MAX_EVENTS = 1000;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
@@ -9,16 +9,11 @@ const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 /** Runs a sink until every upstream has ended, or until it is told to stop. */
 export async function runSink(definition: SinkDefinition<unknown>, runtime: Runtime): Promise<Outcome> {
   const handlers = await definition.open(runtime.context);
-  const inlet = runtime.inlet!;
   try {
     runtime.started();
     await Promise.race([writeAll(definition, handlers, runtime), aborted(runtime.deadline)]);
-    const completed = !runtime.stopping.aborted;
-    // A sink publishes dead letters only.
-    if (completed) runtime.publisher.end();
-    const drained = await drain(runtime);
-    await inlet.close(runtime.deadline);
-    return completed && drained ? "completed" : "stopped";
+    const ended = !runtime.stopping.aborted;
+    return await finish(runtime, ended, () => runtime.inlet!.close(runtime.deadline));
   } finally {
     await handlers.close?.();
   }

@@ -2,13 +2,13 @@ import { FlowctlError, hasCode, messageOf } from "../foundation/errors.ts";
 import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit } from "./component.ts";
 import type { EventInit } from "./event.ts";
-import { aborted, drain, type Outcome, type Runtime } from "./runtime.ts";
+import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 
 const READY = Promise.resolve();
 
 /** Runs a source to its end, or until it is told to stop. */
 export async function runSource(definition: SourceDefinition<unknown, unknown>, runtime: Runtime): Promise<Outcome> {
-  const { registered, stopping, deadline, publisher, log } = runtime;
+  const { registered, stopping, deadline, log } = runtime;
   const position = registered.checkpoint === undefined ? undefined : storedPosition(registered.checkpoint);
   const handlers = await definition.open({ ...runtime.context, position });
   const checkpointer = new Checkpointer<unknown>({
@@ -25,14 +25,9 @@ export async function runSource(definition: SourceDefinition<unknown, unknown>, 
       if (!stopping.aborted || !hasCode(error, "sdk/stopped")) throw error;
     });
     await Promise.race([running, aborted(deadline)]);
-    const completed = !stopping.aborted;
-    if (completed) {
-      publisher.end();
-      log.info("the data has ended; waiting for the last acknowledgements");
-    }
-    const drained = await drain(runtime);
-    await checkpointer.flush(deadline);
-    return completed && drained ? "completed" : "stopped";
+    const ended = !stopping.aborted;
+    if (ended) log.info("the data has ended; waiting for the last acknowledgements");
+    return await finish(runtime, ended, () => checkpointer.flush(deadline));
   } finally {
     await handlers.close?.();
   }

@@ -42,24 +42,48 @@ export function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /**
- * Waits until everything published is acknowledged. Gives up at the deadline, and, while stopping, when nobody is
- * connected any more who could acknowledge: what is left is sent again after the restart.
+ * The end of every runner: waits for the last acknowledgements, lets `settle` store or pass on what they mean, and, when
+ * the data has `ended`, tells the groups so and waits for what is in buffers on disk. `settle` resolves with false when
+ * that could not be done.
+ *
+ * Groups are told the end no sooner, because whoever is told may end as well: nothing may be sent again after that, neither
+ * by this program nor by a successor that goes on from the stored position.
  */
-export async function drain(runtime: Pick<Runtime, "publisher" | "stopping" | "deadline" | "clock">): Promise<boolean> {
-  const { publisher, stopping, deadline, clock } = runtime;
-  let drained = false;
-  // One that is stopping leaves to its successor what is in a buffer on disk.
-  const done = (stopping.aborted ? publisher.acknowledged() : publisher.drained()).then(() => {
-    drained = true;
+export async function finish(
+  runtime: FinishingRuntime,
+  ended: boolean,
+  settle: () => Promise<unknown>,
+): Promise<Outcome> {
+  const { publisher } = runtime;
+  const acknowledged = await inTime(publisher.acknowledged(), runtime);
+  const settled = (await settle()) !== false;
+  if (!ended || !acknowledged || !settled) return "stopped";
+  publisher.end();
+  return (await inTime(publisher.drained(), runtime)) ? "completed" : "stopped";
+}
+
+type FinishingRuntime = Pick<Runtime, "publisher" | "stopping" | "deadline" | "clock">;
+
+/**
+ * Whether the groups have done it in time. Gives up at the deadline, and, while stopping, when nobody is connected any more
+ * who could acknowledge: what is left is sent again after the restart.
+ */
+async function inTime(
+  work: Promise<void>,
+  { publisher, stopping, deadline, clock }: FinishingRuntime,
+): Promise<boolean> {
+  let done = false;
+  const working = work.then(() => {
+    done = true;
   });
   const lonely = async (): Promise<void> => {
     await aborted(stopping);
-    for (let quiet = 0; !drained && quiet < 5; ) {
+    for (let quiet = 0; !done && quiet < 5; ) {
       await clock.sleep(100, deadline).catch(() => undefined);
       quiet = publisher.connected === 0 ? quiet + 1 : 0;
       if (deadline.aborted) return;
     }
   };
-  await Promise.race([done, aborted(deadline), lonely()]);
-  return drained;
+  await Promise.race([working, aborted(deadline), lonely()]);
+  return done;
 }

@@ -93,10 +93,9 @@ export class DiskBuffer {
     this.downstream.setGroups([withoutBuffer(definition)]);
   }
 
-  /** Resolves when nothing will come any more and the group has acknowledged everything. */
+  /** Resolves when the group has acknowledged everything that is in it. */
   async drained(): Promise<void> {
-    while (!this.finished && !this.closed) await new Promise<void>((resolve) => this.waiters.push(resolve));
-    await this.downstream.drained();
+    while (!this.isEmpty && !this.closed) await new Promise<void>((resolve) => this.waiters.push(resolve));
   }
 
   /** Writes down how far the group has come. What is in the buffer stays for the next run. */
@@ -115,7 +114,7 @@ export class DiskBuffer {
       send: (message) => this.receive(message),
       finish: () => {
         this.ending = true;
-        this.settleEnd();
+        this.settle();
       },
       fail: () => undefined,
     };
@@ -123,6 +122,7 @@ export class DiskBuffer {
     this.saver = setInterval(() => void this.run(async () => await this.log?.saveProgress()), SAVE_EVERY_MS);
     this.saver.unref();
     this.read();
+    this.settle();
   }
 
   private receive(message: Buffer): boolean {
@@ -138,6 +138,10 @@ export class DiskBuffer {
     }
     this.write();
     return true;
+  }
+
+  private get isEmpty(): boolean {
+    return this.log?.records === 0 && !this.writing && !this.reading;
   }
 
   private get isFull(): boolean {
@@ -183,7 +187,7 @@ export class DiskBuffer {
       }
       this.writing = false;
       this.read();
-      this.settleEnd();
+      this.settle();
     });
   }
 
@@ -197,7 +201,7 @@ export class DiskBuffer {
         for (const content of await log.read()) this.downstream.publish(viewOf(content), this.mark(content.length));
       }
       this.reading = false;
-      this.settleEnd();
+      this.settle();
     });
   }
 
@@ -217,15 +221,15 @@ export class DiskBuffer {
     if (count === 0) return;
     void this.run(async () => await this.log?.release(count, bytes));
     this.member?.grant(this.credit());
-    this.settleEnd();
+    this.settle();
   }
 
-  /** Tells the group the end once everything before it was handed over. */
-  private settleEnd(): void {
+  /** Tells the group the end once everything before it was handed over, and whoever waits that nothing is left. */
+  private settle(): void {
+    if (this.isEmpty) this.wake();
     if (!this.ending || this.finished || this.writing || this.reading || (this.log?.readable ?? 0) > 0) return;
     this.finished = true;
     this.downstream.end();
-    this.wake();
   }
 
   private wake(): void {

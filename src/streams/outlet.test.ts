@@ -112,11 +112,34 @@ describe("an outlet to an input with a buffer on disk", () => {
     const peer = connect(outlet);
     await until(() => peer.got.length === 50);
     peer.member?.ack(50);
-    outlet.end();
     await outlet.drained();
+    expect(peer.ended).toBeUndefined();
+    outlet.end();
+    await until(() => peer.ended !== undefined);
     expect(peer.ended).toBe(50);
     expect(failures).toEqual([]);
     await outlet.close();
+  });
+
+  it("is drained only when the group has acknowledged what an earlier run left", async () => {
+    const crashed = open(disk("block"));
+    const settled: number[] = [];
+    for (let n = 1; n <= 10; n++) crashed.publish(event(n), { settle: () => settled.push(n) });
+    await until(() => settled.length === 10);
+    const successor = open(disk("block"));
+    let drained = false;
+    const draining = successor.drained().then(() => {
+      drained = true;
+    });
+    const peer = connect(successor);
+    await until(() => peer.got.length === 10);
+    peer.member?.ack(9);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(drained).toBe(false);
+    peer.member?.ack(10);
+    await draining;
+    await successor.close();
+    await crashed.close();
   });
 
   it("still has after a crash what the group had not acknowledged", async () => {

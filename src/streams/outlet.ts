@@ -83,6 +83,7 @@ export class Outlet {
     else buffer.detach(member);
   }
 
+  /** Nothing will be published any more; see `Publisher.end`. What is in a buffer on disk is handed over before. */
   end(): void {
     this.publisher.end();
   }
@@ -92,7 +93,7 @@ export class Outlet {
     await this.publisher.drained();
   }
 
-  /** Resolves, after `end`, when every group has acknowledged everything. */
+  /** Resolves when every group has acknowledged everything, what is in its buffer on disk included. */
   async drained(): Promise<void> {
     await this.publisher.drained();
     for (const buffer of this.buffers.values()) await buffer.drained();
