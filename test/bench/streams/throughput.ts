@@ -1,95 +1,92 @@
-import type { Row } from "../results-table.ts";
-import { type Contender, interleave, type Measured } from "../samples.ts";
-import { type PartPlan, Programs, type RunOptions, runParts } from "./run-parts.ts";
+import type { Goal, Row } from "../results-table.ts";
+import { interleave, type Measured } from "../samples.ts";
+import { type StreamBench, scaled, streaming } from "./contender.ts";
+import { linear, type Plan } from "./plans.ts";
+import { Programs } from "./programs.ts";
+import { largestProcess } from "./run-parts.ts";
 
-const LINEAR: readonly PartPlan[] = [
-  { id: "source", role: "source", from: [] },
-  { id: "middle", role: "filter", from: ["source"] },
-  { id: "sink", role: "sink", from: ["middle"] },
+interface Case {
+  readonly what: string;
+  readonly plan: Plan;
+  readonly size: number;
+  readonly count: number;
+  /** How many times each baseline flowctl has to be; a baseline that is not named is not run. */
+  readonly goals: Readonly<Record<"one" | "many" | "tcp", Goal | undefined>>;
+}
+
+const CASES: readonly Case[] = [
+  {
+    what: "filter, 180 B",
+    plan: linear("filter"),
+    size: 180,
+    count: 800_000,
+    goals: { one: { atLeast: 15 }, many: { atLeast: 3.5 }, tcp: { atLeast: 0.85 } },
+  },
+  {
+    what: "filter, 1 KB",
+    plan: linear("filter"),
+    size: 1024,
+    count: 300_000,
+    goals: { one: { atLeast: 5 }, many: undefined, tcp: { atLeast: 0.85 } },
+  },
+  {
+    what: "map with JSON, 180 B",
+    plan: linear("map"),
+    size: 180,
+    count: 300_000,
+    goals: { one: { atLeast: 3 }, many: undefined, tcp: undefined },
+  },
 ];
-const MAPPED: readonly PartPlan[] = LINEAR.map((part) =>
-  part.id === "middle" ? { ...part, role: "map" as const } : part,
-);
 
 /**
  * Events per second through source → processor → sink, three processes, counted at the sink and acknowledged, against
  * the same three programs over proto-loader (one event a message, and 256) and over plain TCP. The contender runs twice, so
  * that the noise shows.
  */
-export async function measureThroughput(rounds: number): Promise<readonly Row[]> {
-  const programs = await Programs.build();
-  try {
-    return [
-      ...(await compare(programs, rounds, "filter, 180 B", LINEAR, 180, 800_000)),
-      ...(await compare(programs, rounds, "filter, 1 KB", LINEAR, 1024, 300_000)),
-      ...(await compare(programs, rounds, "map with JSON, 180 B", MAPPED, 180, 300_000)),
-    ];
-  } finally {
-    await programs.remove();
-  }
+export async function measureThroughput({ rounds, scale }: StreamBench): Promise<readonly Row[]> {
+  return await Programs.with(async (programs) => {
+    const rows: Row[] = [];
+    for (const each of CASES) rows.push(...(await compare(programs, rounds, scale, each)));
+    return rows;
+  });
 }
 
-async function compare(
-  programs: Programs,
-  rounds: number,
-  what: string,
-  plan: readonly PartPlan[],
-  size: number,
-  count: number,
-): Promise<Row[]> {
+async function compare(programs: Programs, rounds: number, scale: number, each: Case): Promise<readonly Row[]> {
+  const { what, plan, size, goals } = each;
+  const count = scaled(each.count, scale);
   const memory: number[] = [];
-  const contender = (name: string, options: Pick<RunOptions, "program"> & Partial<RunOptions>): Contender => ({
-    name,
-    run: async () => {
-      const result = await runParts(programs, { plan, size, count, ...options });
-      if (name === "flowctl") memory.push(Math.max(...Object.values(result.used).map((use) => use.memory)));
-      return result.sinks.sink?.perSecond ?? 0;
-    },
-  });
-  const tcp = plan === LINEAR ? [contender("plain TCP", { program: "tcp" })] : [];
-  const measured = await interleave(
+  // The baselines that map do it on their objects; plain TCP has none.
+  const isMap = plan.some(({ role }) => role === "map");
+  const [own, again, one, many, tcp] = await interleave(
     [
-      contender("flowctl", { program: "flowctl" }),
-      contender("flowctl again", { program: "flowctl" }),
-      contender("proto-loader, 1 a message", { program: "loader", batch: 1, count: Math.ceil(count / 8) }),
-      contender("proto-loader, 256 a message", { program: "loader", batch: 256, count: Math.ceil(count / 2) }),
-      ...tcp,
+      streaming(programs, "flowctl", { program: "flowctl", plan, size, count }, (result) =>
+        memory.push(largestProcess(result)),
+      ),
+      streaming(programs, "flowctl again", { program: "flowctl", plan, size, count }),
+      streaming(programs, "proto-loader, 1 a message", {
+        ...{ program: "loader", plan, size, batch: 1 },
+        count: Math.ceil(count / 8),
+      }),
+      streaming(programs, "proto-loader, 256 a message", {
+        ...{ program: "loader", plan, size, batch: 256 },
+        count: Math.ceil(count / 2),
+      }),
+      ...(isMap ? [] : [streaming(programs, "plain TCP", { program: "tcp", plan, size, count })]),
     ],
     rounds,
   );
-  const [own, ...others] = measured as [Measured, ...Measured[]];
+  const beside = (baseline: Measured | undefined, goal?: Goal): readonly Row[] =>
+    baseline === undefined ? [] : [{ what, unit: "events/s", measured: own!, baseline, ...(goal && { goal }) }];
   return [
-    ...others.map((baseline): Row => ({ what, unit: "events/s", measured: own, baseline })),
-    { what: `${what}: largest process`, unit: "MiB", measured: { name: "flowctl", samples: memory.slice(1) } },
+    ...beside(again),
+    ...beside(one, goals.one),
+    ...beside(many, goals.many),
+    ...beside(tcp, goals.tcp),
+    {
+      what: `${what}: largest process`,
+      unit: "MB",
+      measured: { name: "flowctl", samples: memory },
+      goal: { atMost: 135 },
+    },
   ];
-}
-
-/** Milliseconds from the source to the sink through a filter, at a steady rate. */
-export async function measureLatency(rounds: number): Promise<readonly Row[]> {
-  const programs = await Programs.build();
-  try {
-    const rows: Row[] = [];
-    for (const rate of [1_000, 10_000]) {
-      const p50: number[] = [];
-      const p99: number[] = [];
-      for (let round = 0; round <= rounds; round++) {
-        const { sinks } = await runParts(programs, {
-          program: "flowctl",
-          plan: LINEAR,
-          size: 0,
-          count: rate * 4,
-          rate,
-        });
-        if (round === 0) continue;
-        p50.push(sinks.sink?.p50 ?? Number.NaN);
-        p99.push(sinks.sink?.p99 ?? Number.NaN);
-      }
-      const what = `latency at ${rate.toLocaleString("en-US")} events/s`;
-      rows.push({ what, unit: "ms", measured: { name: "median", samples: p50 } });
-      rows.push({ what, unit: "ms", measured: { name: "99th percentile", samples: p99 } });
-    }
-    return rows;
-  } finally {
-    await programs.remove();
-  }
 }

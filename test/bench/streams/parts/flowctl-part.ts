@@ -1,11 +1,18 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { z } from "zod";
-import { defineProcessor, defineSink, defineSource, run } from "../../../../src/sdk/index.ts";
-import { METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
+import { systemClock } from "../../../../src/foundation/clock.ts";
+import { createLogger } from "../../../../src/foundation/logger.ts";
+import { readEnvironment } from "../../../../src/sdk/environment.ts";
+import { type ComponentDefinition, defineProcessor, defineSink, defineSource, run } from "../../../../src/sdk/index.ts";
+import { runComponent } from "../../../../src/sdk/run-component.ts";
+import { EVENT_TYPE, METADATA, Meter, makePayload, readSettings, reportUse, typeOfGroup } from "./settings.ts";
 
 /** The contender: components as an author writes them. */
-const { role, count, size, rate } = readSettings();
+const { role, count, size, rate, groups, anew, certificates } = readSettings();
 const config = z.record(z.string(), z.unknown());
 const common = { name: role, version: "1", config };
+const types = anew ? Array.from({ length: groups }, (_, index) => typeOfGroup(index + 1)) : [EVENT_TYPE];
 reportUse();
 
 const source = defineSource<unknown, number>({
@@ -14,13 +21,14 @@ const source = defineSource<unknown, number>({
     async run(emit) {
       const payload = makePayload(size);
       const started = performance.now();
-      for (let n = position + 1; n <= count && !signal.aborted; n++) {
+      for (let n = position + 1; n <= count * types.length && !signal.aborted; n++) {
         if (rate > 0) {
           const due = started + (n * 1000) / rate;
           while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
-          await emit({ type: "bench.v1", payload: String(process.hrtime.bigint()), metadata: METADATA }, n);
+          await emit({ type: EVENT_TYPE, payload: String(process.hrtime.bigint()), metadata: METADATA }, n);
         } else {
-          await emit({ type: "bench.v1", payload, metadata: METADATA, contentType: "application/json" }, n);
+          const type = types[n % types.length]!;
+          await emit({ type, payload, metadata: METADATA, contentType: "application/json" }, n);
         }
       }
     },
@@ -29,7 +37,7 @@ const source = defineSource<unknown, number>({
 
 const filter = defineProcessor({
   ...common,
-  open: () => ({ process: (event, emit) => (event.type === "bench.v1" ? emit(event) : undefined) }),
+  open: () => ({ process: (event, emit) => (event.type === EVENT_TYPE ? emit(event) : undefined) }),
 });
 
 const map = defineProcessor({
@@ -56,4 +64,27 @@ const sink = defineSink({
   },
 });
 
-await run({ source, filter, map, sink }[role]);
+const stalled = defineSink({ ...common, open: () => ({ write: () => new Promise<void>(() => undefined) }) });
+
+/** As `run` does it, and with an identity on the data plane, which no setting of a component gives yet. */
+async function runWithIdentity(component: ComponentDefinition): Promise<never> {
+  const stop = new AbortController();
+  process.once("SIGTERM", () => stop.abort());
+  await runComponent(component, {
+    environment: readEnvironment(process.env),
+    config: {},
+    clock: systemClock,
+    log: createLogger({ level: "warn" }),
+    stop: stop.signal,
+    secret: () => Promise.reject(new Error("there are no secrets here")),
+    tls: {
+      ca: readFileSync(join(certificates, "ca.pem")),
+      certificate: readFileSync(join(certificates, "certificate.pem")),
+      key: readFileSync(join(certificates, "key.pem")),
+    },
+  });
+  process.exit(0);
+}
+
+const component = { source, filter, map, sink, stalled }[role];
+await (certificates === "" ? run(component) : runWithIdentity(component));

@@ -1,13 +1,14 @@
 import { once } from "node:events";
 import { credentials, loadPackageDefinition, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
+import { EVENT_TYPE, METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /**
  * The baseline: what people write by hand. The same three programs over grpc-js and proto-loader with its objects, one
  * event a message or so many, the receiver dialling, `write()` honoured, acknowledged once per 256 events.
  */
-const { role, count, size, port, upstream, batch } = readSettings();
+const { role, count, size, listen, upstream, batch, groups } = readSettings();
+process.on("SIGTERM", () => process.exit(0));
 reportUse();
 
 interface Message {
@@ -37,27 +38,28 @@ const { EventStream } = packages.flowctl.stream.v1;
 
 type Call = ServerDuplexStream<unknown, unknown>;
 
-async function serve(): Promise<Call> {
+/** One call for each program that takes the output. */
+async function serve(): Promise<readonly Call[]> {
   const server = new Server();
-  const connected = new Promise<Call>((resolve) => {
+  const calls: Call[] = [];
+  const connected = new Promise<readonly Call[]>((resolve) => {
     server.addService(EventStream.service, {
       subscribe: (call: Call) => {
         call.on("data", () => undefined);
         call.on("end", () => call.end());
-        resolve(call);
+        calls.push(call);
+        if (calls.length === groups) resolve(calls);
       },
     });
   });
   await new Promise<void>((resolve, reject) =>
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error) =>
-      error ? reject(error) : resolve(),
-    ),
+    server.bindAsync(listen, ServerCredentials.createInsecure(), (error) => (error ? reject(error) : resolve())),
   );
   return await connected;
 }
 
 async function subscribe(): Promise<ReturnType<Client["subscribe"]>> {
-  const client = new EventStream(`127.0.0.1:${upstream}`, credentials.createInsecure());
+  const client = new EventStream(upstream, credentials.createInsecure());
   await new Promise<void>((resolve, reject) =>
     client.waitForReady(Date.now() + 60_000, (error) => (error ? reject(error) : resolve())),
   );
@@ -66,13 +68,14 @@ async function subscribe(): Promise<ReturnType<Client["subscribe"]>> {
   return stream;
 }
 
-/** Sends in batches; false when the transport wants a pause. */
-function sender(call: Call): { send(event: EventMessage): boolean; flush(): void } {
+/** Sends in batches, to every call alike, which encodes for each; false when one of them wants a pause. */
+function sender(calls: readonly Call[]): { send(event: EventMessage): boolean; flush(): void } {
   let pending: EventMessage[] = [];
   let sequence = 1;
   const flush = (): boolean => {
     if (pending.length === 0) return true;
-    const more = call.write({ batch: { firstSequence: sequence, events: pending } });
+    let more = true;
+    for (const call of calls) more = call.write({ batch: { firstSequence: sequence, events: pending } }) && more;
     sequence += pending.length;
     pending = [];
     return more;
@@ -84,6 +87,10 @@ function sender(call: Call): { send(event: EventMessage): boolean; flush(): void
     },
     flush,
   };
+}
+
+async function drained(calls: readonly Call[]): Promise<void> {
+  await Promise.all(calls.filter((call) => call.writableNeedDrain).map((call) => once(call, "drain")));
 }
 
 async function receive(onEvents: (events: readonly EventMessage[]) => void): Promise<void> {
@@ -104,31 +111,30 @@ async function receive(onEvents: (events: readonly EventMessage[]) => void): Pro
 }
 
 if (role === "source") {
-  const call = await serve();
-  const out = sender(call);
+  const calls = await serve();
+  const out = sender(calls);
   const payload = Buffer.from(makePayload(size));
   for (let n = 1; n <= count; n++) {
     const event = {
       id: `source-1:${n}`,
-      type: "bench.v1",
+      type: EVENT_TYPE,
       payload,
       metadata: METADATA,
       timestamp: { seconds: Math.floor(Date.now() / 1000), nanos: 0 },
       sourceComponentId: "source",
       contentType: "application/json",
     };
-    if (!out.send(event)) await once(call, "drain");
+    if (!out.send(event)) await drained(calls);
   }
   out.flush();
 } else if (role === "sink") {
   const meter = new Meter(count);
   await receive((events) => meter.add(events.length));
 } else {
-  const call = await serve();
-  const out = sender(call);
+  const out = sender(await serve());
   await receive((events) => {
     for (const event of events) {
-      if (event.type !== "bench.v1") continue;
+      if (event.type !== EVENT_TYPE) continue;
       if (role === "map") {
         const value = JSON.parse(event.payload.toString()) as { magnitude: number };
         value.magnitude += 1;

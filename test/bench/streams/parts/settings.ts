@@ -1,16 +1,25 @@
+/** What one program of a stream benchmark does. `stalled` is a sink that takes what comes and never finishes writing it. */
+export type Role = "source" | "filter" | "map" | "sink" | "stalled";
+
 /** What one program of a stream benchmark is told, by its environment. */
 export interface Settings {
-  readonly role: "source" | "filter" | "map" | "sink";
+  readonly role: Role;
   readonly count: number;
   /** Bytes of payload. */
   readonly size: number;
   /** Events per second; 0: as fast as it goes. */
   readonly rate: number;
-  /** Port to listen on, and the port of the upstream. */
-  readonly port: number;
-  readonly upstream: number;
+  /** `host:port` to listen on, and of the upstream: for the baselines, which have no registry. */
+  readonly listen: string;
+  readonly upstream: string;
   /** Events per message, for the baselines that batch. */
   readonly batch: number;
+  /** How many programs take the output of this one. */
+  readonly groups: number;
+  /** The source encodes every event anew for each group, which asks for a type of its own: `typeOfGroup`. */
+  readonly anew: boolean;
+  /** Folder of the certificates that `makeCertificates` made; empty: in the clear. */
+  readonly certificates: string;
 }
 
 export function readSettings(): Settings {
@@ -24,6 +33,27 @@ export function makePayload(size: number): string {
 }
 
 export const METADATA = { region: "eu" };
+export const EVENT_TYPE = "bench.v1";
+
+/** The type of the events that a source which encodes anew makes for one group, from 1. */
+export function typeOfGroup(group: number): string {
+  return `bench.group${group}.v1`;
+}
+
+export function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
+}
+
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
+/** What a program says on its standard output, a line each, for who started it. */
+export type Message = "UP" | "BEGUN" | "RESULT" | "USED";
+
+export function tell(message: Message, value: object = {}): void {
+  process.stdout.write(`${message} ${JSON.stringify(value)}\n`);
+}
 
 /** Counts at the sink: begins to measure after the first tenth, and reports when the last event is there. */
 export class Meter {
@@ -42,6 +72,7 @@ export class Meter {
     if (this.beginning === 0 && this.seen >= this.count / 10) {
       this.beginning = this.seen;
       this.begun = performance.now();
+      tell("BEGUN");
     }
     if (this.seen >= this.count) this.report();
   }
@@ -55,18 +86,18 @@ export class Meter {
     const seconds = (performance.now() - this.begun) / 1000;
     const sorted = this.latencies.toSorted((a, b) => a - b);
     const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? 0;
-    const result = { perSecond: (this.seen - this.beginning) / seconds, p50: at(0.5), p99: at(0.99) };
-    process.stdout.write(`RESULT ${JSON.stringify(result)}\n`);
+    tell("RESULT", { perSecond: (this.seen - this.beginning) / seconds, p50: at(0.5), p99: at(0.99) });
   }
 }
 
-/** At its end the program says how much memory it had at most, in MiB, and how much processor time it took, in seconds. */
+/**
+ * The program says that it is up, and at its end how much memory it had at most, in MB, and how much processor time it
+ * took, in seconds.
+ */
 export function reportUse(): void {
   process.on("exit", () => {
     const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
-    process.stdout.write(
-      `USED ${JSON.stringify({ memory: maxRSS / 1024, seconds: (userCPUTime + systemCPUTime) / 1e6 })}\n`,
-    );
+    tell("USED", { memory: (maxRSS * 1024) / 1e6, seconds: (userCPUTime + systemCPUTime) / 1e6 });
   });
-  process.on("SIGTERM", () => process.exit(0));
+  tell("UP");
 }
