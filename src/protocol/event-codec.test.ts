@@ -23,10 +23,16 @@ const Request = root.lookupType("flowctl.stream.v1.SubscribeRequest");
 const text = fc.string({ unit: "grapheme", maxLength: 90 });
 const time = fc.option(fc.integer({ min: -62_135_596_800_000, max: 253_402_300_799_999 }), { nil: undefined });
 
+/** Around the sizes where a length takes one byte more, in characters of one to four bytes. */
+const longText = fc
+  .tuple(fc.constantFrom("x", "é", "€", "😀", "xé", "xxxxxxxx€"), fc.constantFrom(40, 60, 120, 128, 4090, 5500, 16_400))
+  .map(([unit, length]) => unit.repeat(Math.ceil(length / unit.length)));
+
 const fields: fc.Arbitrary<EventFields> = fc.record({
   id: text,
+  idNumber: fc.option(fc.oneof(fc.nat(1100), fc.maxSafeNat()), { nil: undefined }),
   type: text,
-  payload: fc.oneof(text, fc.uint8Array({ maxLength: 300 })),
+  payload: fc.oneof(text, longText, fc.uint8Array({ maxLength: 300 })),
   metadata: fc.option(fc.dictionary(text, text, { maxKeys: 4 }), { nil: undefined }),
   timestamp: time,
   sourceComponentId: text,
@@ -70,9 +76,38 @@ describe("the event codec", () => {
       fc.property(fields, (event) => {
         const view = encoder.encode(event);
         same(view, reference(view));
-        expect(view.id).toBe(event.id);
+        expect(view.id).toBe(idOf(event));
         expect(view.timestamp?.getTime()).toBe(event.timestamp);
         expect(view.text()).toBe(Buffer.from(event.payload as string).toString("utf8"));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("leaves alone what it encoded before", () => {
+    const encoder = new EventEncoder();
+    fc.assert(
+      fc.property(fc.array(fields, { maxLength: 40 }), (events) => {
+        const views = events.map((event) => encoder.encode(event));
+        const bytes = views.map((view) => Buffer.from(view.buffer.subarray(view.start, view.end)));
+        for (const event of events) encoder.derive(encoder.encode(event), { idSuffix: "!", sourceComponentId: "s" });
+        views.forEach((view, i) => {
+          expect(view.buffer.subarray(view.start, view.end).equals(bytes[i]!)).toBe(true);
+          expect(view.id).toBe(idOf(events[i]!));
+        });
+      }),
+    );
+  });
+
+  it("writes fields in the order of their numbers, as protobufjs does, byte for byte", () => {
+    const encoder = new EventEncoder();
+    fc.assert(
+      fc.property(fields, (event) => {
+        // Left out what the two may write in different ways: the order of a map, and empty keys and values in it.
+        const plain = { ...event, metadata: undefined };
+        const view = encoder.encode(plain);
+        const wire = EventType.encode(toProto({ ...plain, id: idOf(plain) })).finish();
+        expect(canonical(view.buffer.subarray(view.body, view.end))).toBe(canonical(wire));
       }),
     );
   });
@@ -141,21 +176,28 @@ describe("the event codec", () => {
     );
     const unknown = Buffer.from([0x98, 0x06, 0x05]);
     fc.assert(
-      fc.property(fields, changes, text, text, (event, change, id, sourceComponentId) => {
-        const original = encoder.encode(event);
-        const from = viewOfEvent(Buffer.concat([original.buffer.subarray(original.body, original.end), unknown]));
-        const derived = encoder.derive(from, { ...change, id, sourceComponentId });
-        same(derived, reference(derived));
-        const expected = { ...event, metadata: event.metadata ?? {}, ...change };
-        expect(derived.id).toBe(id);
-        expect(derived.sourceComponentId).toBe(sourceComponentId);
-        expect(derived.type).toBe(expected.type);
-        expect(derived.metadata).toEqual(expected.metadata);
-        expect(derived.timestamp?.getTime()).toBe(expected.timestamp);
-        expect(derived.contentType).toBe(expected.contentType);
-        expect(Buffer.from(derived.payload).equals(Buffer.from(expected.payload as string))).toBe(true);
-        expect(derived.buffer.subarray(derived.body, derived.end).includes(unknown)).toBe(true);
-      }),
+      fc.property(
+        fields,
+        changes,
+        fc.option(text, { nil: undefined }),
+        text,
+        text,
+        (event, change, id, idSuffix, source) => {
+          const original = encoder.encode(event);
+          const from = viewOfEvent(Buffer.concat([original.buffer.subarray(original.body, original.end), unknown]));
+          const derived = encoder.derive(from, { ...change, id, idSuffix, sourceComponentId: source });
+          same(derived, reference(derived));
+          const expected = { ...event, metadata: event.metadata ?? {}, ...change };
+          expect(derived.id).toBe(id ?? idOf(event) + idSuffix);
+          expect(derived.sourceComponentId).toBe(source);
+          expect(derived.type).toBe(expected.type);
+          expect(derived.metadata).toEqual(expected.metadata);
+          expect(derived.timestamp?.getTime()).toBe(expected.timestamp);
+          expect(derived.contentType).toBe(expected.contentType);
+          expect(Buffer.from(derived.payload).equals(Buffer.from(expected.payload as string))).toBe(true);
+          expect(derived.buffer.subarray(derived.body, derived.end).includes(unknown)).toBe(true);
+        },
+      ),
     );
   });
 
@@ -196,7 +238,7 @@ describe("the stream codec", () => {
           const back = decodeResponse(wire, view);
           if (back.kind !== "batch") throw new Error(back.kind);
           expect(back.firstSequence).toBe(first);
-          expect(back.events.map((event) => event.id)).toEqual(events.map((event) => event.id));
+          expect(back.events.map((event) => event.id)).toEqual(events.map(idOf));
         },
       ),
     );
@@ -301,6 +343,16 @@ describe("the stream codec", () => {
     expect(new WireReader(wire).done).toBe(false);
   });
 });
+
+function idOf(event: EventFields): string {
+  return event.id + (event.idNumber ?? "");
+}
+
+/** Its timestamp apart, whose zero nanoseconds protobufjs writes and proto3 leaves out. */
+function canonical(bytes: Uint8Array): string {
+  const event = EventType.decode(bytes) as unknown as Plain;
+  return Buffer.from(EventType.encode(EventType.fromObject(event)).finish()).toString("hex");
+}
 
 function toProto(event: EventFields): protobuf.Message {
   return EventType.fromObject({

@@ -1,9 +1,25 @@
+import {
+  copyField,
+  digitsOf,
+  encodeMetadata,
+  FieldCache,
+  fieldSize,
+  MetadataCache,
+  NOTHING,
+  TailCache,
+  TimestampCache,
+  utf8Size,
+  writeDigits,
+  writeText,
+} from "./encoded-fields.ts";
 import { EVENT_IN_BATCH_TAG, EventTag, EventView, type FieldVisitor } from "./event-view.ts";
 import { varintSize, writeVarint } from "./wire.ts";
 
 /** The fields of a new event. Empty strings and `undefined` are left out on the wire, as proto3 does. */
 export interface EventFields {
   readonly id: string;
+  /** A non-negative safe integer that follows `id`, in decimal: cheaper than a string made of both. */
+  readonly idNumber?: number | undefined;
   readonly type: string;
   /** Bytes, or text that is written as UTF-8. */
   readonly payload: Uint8Array | string;
@@ -15,12 +31,23 @@ export interface EventFields {
 }
 
 /** What a derived event has of its own; what is left out or undefined stays as it was. */
-export type EventChanges = Pick<EventFields, "id" | "sourceComponentId"> & {
-  readonly [Field in Exclude<keyof EventFields, "id" | "sourceComponentId">]?: EventFields[Field] | undefined;
-};
+export interface EventChanges {
+  /** Left out: the id of the original, followed by `idSuffix`. */
+  readonly id?: string | undefined;
+  readonly idSuffix: string;
+  readonly type?: string | undefined;
+  readonly payload?: Uint8Array | string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  readonly timestamp?: number | undefined;
+  readonly sourceComponentId: string;
+  readonly contentType?: string | undefined;
+}
 
 const SLAB_BYTES = 128 * 1024;
-const MAX_CACHED_STRINGS = 256;
+/** Up to here room is made for the largest that a text can become, instead of measuring it first. */
+const MEASURED_TEXT = 4096;
+/** Tags and lengths around an event, an id and a payload. */
+const OVERHEAD = 3 * 6;
 
 /**
  * Encodes events, each once, into shared slabs of memory: one allocation for hundreds of events. An event keeps its
@@ -35,36 +62,36 @@ export class EventEncoder {
   private readonly contentTypes = new FieldCache(EventTag.contentType);
   private readonly metadata = new MetadataCache();
   private readonly timestamps = new TimestampCache();
+  private readonly tails = new TailCache();
 
   encode(fields: EventFields): EventView {
-    const id = fields.id;
-    const idBytes = utf8Size(id);
+    const { id, idNumber, payload } = fields;
     const type = this.types.get(fields.type);
-    const source = this.sources.get(fields.sourceComponentId);
-    const contentType = this.contentTypes.get(fields.contentType);
-    const payload = fields.payload;
-    const payloadBytes = typeof payload === "string" ? utf8Size(payload) : payload.length;
-    const metadata = this.metadata.get(fields.metadata);
-    const timestamp = this.timestamps.get(fields.timestamp);
-
-    let size = type.length + source.length + contentType.length + metadata.length + timestamp.length;
-    if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
-    if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
-
-    const total = 1 + varintSize(size) + size;
-    const start = this.reserve(total);
-    const slab = this.slab;
+    const tail = this.tails.get(
+      this.metadata.get(fields.metadata),
+      this.timestamps.get(fields.timestamp),
+      this.sources.get(fields.sourceComponentId),
+      this.contentTypes.get(fields.contentType),
+    );
+    const textBytes = utf8Size(id);
+    const digits = idNumber === undefined ? 0 : digitsOf(idNumber);
+    const idBytes = textBytes + digits;
+    const before = fieldSize(idBytes) + type.length;
+    const start = this.reserve(before + largestSize(payload) + tail.length);
+    const { slab } = this;
+    const payloadBytes = placePayload(slab, start, before, tail.length, payload);
+    const size = before + fieldSize(payloadBytes) + tail.length;
     slab[start] = EVENT_IN_BATCH_TAG;
     const body = writeVarint(slab, start + 1, size);
     let at = body;
-    if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
-    at = copy(slab, at, type);
-    if (payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
-    at = copy(slab, at, metadata);
-    at = copy(slab, at, timestamp);
-    at = copy(slab, at, source);
-    at = copy(slab, at, contentType);
-    return new EventView(slab, start, body, at);
+    if (idBytes > 0) {
+      slab[at] = EventTag.id;
+      at = writeText(slab, writeVarint(slab, at + 1, idBytes), id, textBytes);
+      if (idNumber !== undefined) at = writeDigits(slab, at, idNumber, digits);
+    }
+    at = copyField(slab, at, type);
+    at = passPayload(slab, at, payloadBytes);
+    return this.finish(start, body, copyField(slab, at, tail));
   }
 
   /**
@@ -72,37 +99,41 @@ export class EventEncoder {
    * Fields that this version does not know are kept.
    */
   derive(from: EventView, changes: EventChanges): EventView {
-    const { id, payload } = changes;
+    const { payload } = changes;
     const type = changes.type === undefined ? NOTHING : this.types.get(changes.type);
-    const source = this.sources.get(changes.sourceComponentId);
-    const contentType = changes.contentType === undefined ? NOTHING : this.contentTypes.get(changes.contentType);
-    const metadata = this.metadata.get(changes.metadata);
-    const idBytes = utf8Size(id);
-    const payloadBytes = payload === undefined ? 0 : typeof payload === "string" ? utf8Size(payload) : payload.length;
-    const timestamp = this.timestamps.get(changes.timestamp);
-
+    const tail = this.tails.get(
+      this.metadata.get(changes.metadata),
+      this.timestamps.get(changes.timestamp),
+      this.sources.get(changes.sourceComponentId),
+      changes.contentType === undefined ? NOTHING : this.contentTypes.get(changes.contentType),
+    );
     const { kept } = this;
     kept.begin(changes);
     from.visitFields(kept);
-    let { size } = kept;
-    size += type.length + source.length + contentType.length + metadata.length + timestamp.length;
-    if (idBytes > 0) size += 1 + varintSize(idBytes) + idBytes;
-    if (payloadBytes > 0) size += 1 + varintSize(payloadBytes) + payloadBytes;
-
-    const start = this.reserve(1 + varintSize(size) + size);
-    const slab = this.slab;
+    // Either the id that is given, or that of the original and what follows it.
+    const text = changes.id ?? changes.idSuffix;
+    const copied = changes.id === undefined ? kept.idEnd - kept.idStart : 0;
+    const textBytes = utf8Size(text);
+    const idBytes = copied + textBytes;
+    const before = fieldSize(idBytes) + type.length;
+    const after = kept.size + tail.length;
+    const start = this.reserve(before + (payload === undefined ? 0 : largestSize(payload)) + after);
+    const { slab } = this;
+    const payloadBytes = payload === undefined ? 0 : placePayload(slab, start, before, after, payload);
+    const size = before + fieldSize(payloadBytes) + after;
     slab[start] = EVENT_IN_BATCH_TAG;
     const body = writeVarint(slab, start + 1, size);
     let at = body;
-    if (idBytes > 0) at = writeString(slab, at, EventTag.id, id, idBytes);
-    at = copy(slab, at, type);
-    if (payload !== undefined && payloadBytes > 0) at = writePayload(slab, at, payload, payloadBytes);
+    if (idBytes > 0) {
+      slab[at] = EventTag.id;
+      at = writeVarint(slab, at + 1, idBytes);
+      from.buffer.copy(slab, at, kept.idStart, kept.idStart + copied);
+      at = writeText(slab, at + copied, text, textBytes);
+    }
+    at = copyField(slab, at, type);
+    at = passPayload(slab, at, payloadBytes);
     at = kept.copy(from.buffer, slab, at);
-    at = copy(slab, at, metadata);
-    at = copy(slab, at, timestamp);
-    at = copy(slab, at, source);
-    at = copy(slab, at, contentType);
-    return new EventView(slab, start, body, at);
+    return this.finish(start, body, copyField(slab, at, tail));
   }
 
   /**
@@ -110,98 +141,54 @@ export class EventEncoder {
    * it has already gets the new value.
    */
   withMetadata(event: EventView, metadata: Readonly<Record<string, string>>): EventView {
-    const entries = Object.entries(metadata);
-    const size = event.size + metadataSize(entries);
-    const start = this.reserve(1 + varintSize(size) + size);
-    const slab = this.slab;
+    const added = encodeMetadata(Object.entries(metadata));
+    const size = event.size + added.length;
+    const start = this.reserve(size);
+    const { slab } = this;
     slab[start] = EVENT_IN_BATCH_TAG;
     const body = writeVarint(slab, start + 1, size);
     event.buffer.copy(slab, body, event.body, event.end);
-    let at = body + event.size;
-    for (const [key, value] of entries) at = writeEntry(slab, at, key, value);
-    return new EventView(slab, start, body, at);
+    return this.finish(start, body, copyField(slab, body + event.size, added));
   }
 
+  /** Room for an event of at most so many bytes, tags and lengths of itself, its id and its payload not counted. */
   private reserve(bytes: number): number {
-    if (this.used + bytes > this.slab.length) {
-      this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    const needed = bytes + OVERHEAD;
+    if (this.used + needed > this.slab.length) {
+      this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, needed));
       this.used = 0;
     }
-    const start = this.used;
-    this.used += bytes;
-    return start;
+    return this.used;
+  }
+
+  private finish(start: number, body: number, end: number): EventView {
+    this.used = end;
+    return new EventView(this.slab, start, body, end);
   }
 }
 
-/**
- * The encoded metadata of the last event: what one component writes is mostly the same again and again. It is compared
- * entry by entry, so that it does not matter whether the author changed the object meanwhile.
- */
-class MetadataCache {
-  private readonly keys: string[] = [];
-  private readonly values: string[] = [];
-  private encoded: Buffer = NOTHING;
-
-  get(metadata: Readonly<Record<string, string>> | undefined): Buffer {
-    if (metadata === undefined) return NOTHING;
-    return this.holds(metadata) ? this.encoded : this.encode(metadata);
-  }
-
-  private holds(metadata: Readonly<Record<string, string>>): boolean {
-    let index = 0;
-    for (const key in metadata) {
-      if (this.keys[index] !== key || this.values[index] !== metadata[key]) return false;
-      index++;
-    }
-    return index === this.keys.length;
-  }
-
-  private encode(metadata: Readonly<Record<string, string>>): Buffer {
-    const entries = Object.entries(metadata);
-    this.keys.length = 0;
-    this.values.length = 0;
-    this.encoded = Buffer.allocUnsafeSlow(metadataSize(entries));
-    let at = 0;
-    for (const [key, value] of entries) {
-      this.keys.push(key);
-      this.values.push(value);
-      at = writeEntry(this.encoded, at, key, value);
-    }
-    return this.encoded;
-  }
-}
-
-/** The encoded timestamp of the last event: many events share their millisecond. */
-class TimestampCache {
-  private time: number | undefined;
-  private encoded: Buffer = NOTHING;
-
-  get(time: number | undefined): Buffer {
-    if (time === undefined) return NOTHING;
-    if (time !== this.time) {
-      const bytes = timestampSize(time);
-      this.encoded = Buffer.allocUnsafeSlow(1 + varintSize(bytes) + bytes);
-      writeTimestamp(this.encoded, 0, time, bytes);
-      this.time = time;
-    }
-    return this.encoded;
-  }
-}
-
-/** The fields of an event that stay when another is derived from it. */
+/** The fields of an event that stay when another is derived from it, and where its id is. */
 class KeptFields implements FieldVisitor {
   size = 0;
-  private changes: EventChanges = { id: "", sourceComponentId: "" };
+  idStart = 0;
+  idEnd = 0;
+  private changes: EventChanges = { idSuffix: "", sourceComponentId: "" };
   /** Pairs of offsets: begin and end of what stays. */
   private readonly ranges: number[] = [];
 
   begin(changes: EventChanges): void {
     this.changes = changes;
     this.size = 0;
+    this.idStart = 0;
+    this.idEnd = 0;
     this.ranges.length = 0;
   }
 
-  field(tag: number, from: number, _start: number, end: number): void {
+  field(tag: number, from: number, start: number, end: number): void {
+    if (tag === EventTag.id) {
+      this.idStart = start;
+      this.idEnd = end;
+    }
     if (isReplaced(tag, this.changes)) return;
     const { ranges } = this;
     this.size += end - from;
@@ -221,64 +208,44 @@ class KeptFields implements FieldVisitor {
   }
 }
 
-/** Whole fields for strings that come again and again. */
-class FieldCache {
-  private readonly tag: number;
-  private readonly fields = new Map<string, Buffer>();
-  private lastValue = "";
-  private lastField: Buffer = NOTHING;
+/** The most bytes that a payload can take. */
+function largestSize(payload: Uint8Array | string): number {
+  if (typeof payload !== "string") return payload.length;
+  return payload.length <= MEASURED_TEXT ? payload.length * 3 : Buffer.byteLength(payload);
+}
 
-  constructor(tag: number) {
-    this.tag = tag;
+/**
+ * Writes the content of the payload to where it belongs, which is decided by its own size, as lengths take one byte or more.
+ * Returns the size. `before` and `after` are the sizes of what precedes and follows it in the event.
+ */
+function placePayload(
+  slab: Buffer,
+  start: number,
+  before: number,
+  after: number,
+  payload: Uint8Array | string,
+): number {
+  if (typeof payload !== "string") {
+    slab.set(payload, payloadOffset(start, before, after, payload.length));
+    return payload.length;
   }
-
-  get(value: string): Buffer {
-    if (value === this.lastValue) return this.lastField;
-    let field = this.fields.get(value);
-    if (field === undefined) {
-      const bytes = utf8Size(value);
-      field = Buffer.allocUnsafeSlow(bytes === 0 ? 0 : 1 + varintSize(bytes) + bytes);
-      if (bytes > 0) writeString(field, 0, this.tag, value, bytes);
-      if (this.fields.size >= MAX_CACHED_STRINGS) this.fields.clear();
-      this.fields.set(value, field);
-    }
-    this.lastValue = value;
-    this.lastField = field;
-    return field;
-  }
+  if (payload === "") return 0;
+  const guess = payloadOffset(start, before, after, payload.length);
+  const bytes = slab.write(payload, guess);
+  const right = payloadOffset(start, before, after, bytes);
+  if (right !== guess) slab.copyWithin(right, guess, guess + bytes);
+  return bytes;
 }
 
-const NOTHING = Buffer.alloc(0);
-
-function utf8Size(text: string): number {
-  if (text.length > 64) return Buffer.byteLength(text);
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return Buffer.byteLength(text);
-  return text.length;
+function payloadOffset(start: number, before: number, after: number, bytes: number): number {
+  return start + 1 + varintSize(before + fieldSize(bytes) + after) + before + 1 + varintSize(bytes);
 }
 
-function writeString(buffer: Buffer, offset: number, tag: number, text: string, bytes: number): number {
-  buffer[offset] = tag;
-  const at = writeVarint(buffer, offset + 1, bytes);
-  if (bytes === text.length) {
-    if (bytes > 64) buffer.write(text, at, bytes, "latin1");
-    else for (let i = 0; i < bytes; i++) buffer[at + i] = text.charCodeAt(i);
-  } else {
-    buffer.write(text, at, bytes, "utf8");
-  }
-  return at + bytes;
-}
-
-function copy(target: Buffer, offset: number, source: Buffer): number {
-  for (let i = 0; i < source.length; i++) target[offset + i] = source[i]!;
-  return offset + source.length;
-}
-
-function writePayload(buffer: Buffer, offset: number, payload: Uint8Array | string, bytes: number): number {
-  if (typeof payload === "string") return writeString(buffer, offset, EventTag.payload, payload, bytes);
-  buffer[offset] = EventTag.payload;
-  const at = writeVarint(buffer, offset + 1, bytes);
-  buffer.set(payload, at);
-  return at + bytes;
+/** Writes tag and length of a payload whose content is there already, and returns where it ends. */
+function passPayload(slab: Buffer, offset: number, bytes: number): number {
+  if (bytes === 0) return offset;
+  slab[offset] = EventTag.payload;
+  return writeVarint(slab, offset + 1, bytes) + bytes;
 }
 
 function isReplaced(tag: number, changes: EventChanges): boolean {
@@ -299,63 +266,4 @@ function isReplaced(tag: number, changes: EventChanges): boolean {
     default:
       return false;
   }
-}
-
-function metadataSize(entries: readonly (readonly [key: string, value: string])[]): number {
-  let size = 0;
-  for (const [key, value] of entries) {
-    const entry = entrySize(key, value);
-    size += 1 + varintSize(entry) + entry;
-  }
-  return size;
-}
-
-function entrySize(key: string, value: string): number {
-  const keyBytes = utf8Size(key);
-  const valueBytes = utf8Size(value);
-  return 1 + varintSize(keyBytes) + keyBytes + 1 + varintSize(valueBytes) + valueBytes;
-}
-
-function writeEntry(buffer: Buffer, offset: number, key: string, value: string): number {
-  buffer[offset] = EventTag.metadata;
-  let at = writeVarint(buffer, offset + 1, entrySize(key, value));
-  at = writeString(buffer, at, 0x0a, key, utf8Size(key));
-  return writeString(buffer, at, 0x12, value, utf8Size(value));
-}
-
-function split(time: number): { seconds: number; nanos: number } {
-  const seconds = Math.floor(time / 1000);
-  return { seconds, nanos: (time - seconds * 1000) * 1e6 };
-}
-
-function timestampSize(time: number): number {
-  const { seconds, nanos } = split(time);
-  const secondsSize = seconds === 0 ? 0 : 1 + (seconds < 0 ? 10 : varintSize(seconds));
-  return secondsSize + (nanos === 0 ? 0 : 1 + varintSize(nanos));
-}
-
-function writeTimestamp(buffer: Buffer, offset: number, time: number, bytes: number): number {
-  const { seconds, nanos } = split(time);
-  buffer[offset] = EventTag.timestamp;
-  let at = writeVarint(buffer, offset + 1, bytes);
-  if (seconds !== 0) {
-    buffer[at++] = 0x08;
-    at = seconds < 0 ? writeNegative(buffer, at, seconds) : writeVarint(buffer, at, seconds);
-  }
-  if (nanos !== 0) {
-    buffer[at++] = 0x10;
-    at = writeVarint(buffer, at, nanos);
-  }
-  return at;
-}
-
-function writeNegative(buffer: Buffer, offset: number, value: number): number {
-  let rest = BigInt.asUintN(64, BigInt(value));
-  let at = offset;
-  while (rest > 0x7fn) {
-    buffer[at++] = Number(rest & 0x7fn) | 0x80;
-    rest >>= 7n;
-  }
-  buffer[at++] = Number(rest);
-  return at;
 }

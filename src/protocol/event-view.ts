@@ -139,10 +139,10 @@ export class EventView {
   }
 
   /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
-  private index(): FieldOffsets {
+  protected index(): FieldOffsets {
     if (this.fields !== undefined) return this.fields;
     const fields = new FieldOffsets();
-    this.visitFields(fields);
+    if (!fields.readShort(this.buffer, this.body, this.end)) this.visitFields(fields);
     this.fields = fields;
     return fields;
   }
@@ -181,7 +181,7 @@ export class EventView {
 }
 
 /** Where the content of each single-valued field lies. */
-class FieldOffsets implements FieldVisitor {
+export class FieldOffsets implements FieldVisitor {
   idStart = 0;
   idEnd = 0;
   typeStart = 0;
@@ -192,6 +192,28 @@ class FieldOffsets implements FieldVisitor {
   sourceEnd = 0;
   contentTypeStart = 0;
   contentTypeEnd = 0;
+
+  /**
+   * Reads the usual event at one go: fields of bytes with a tag of one byte and a length of one or two. False when there is
+   * anything else, or anything wrong: what was found until then does not count.
+   */
+  readShort(buffer: Buffer, from: number, end: number): boolean {
+    let at = from;
+    while (at + 1 < end) {
+      const tag = buffer[at]!;
+      let length = buffer[at + 1]!;
+      at += 2;
+      if (length > 0x7f) {
+        if (at >= end || buffer[at]! > 0x7f) return false;
+        length = (length & 0x7f) | (buffer[at]! << 7);
+        at++;
+      }
+      if (tag > 0x7f || tag < 8 || (tag & 7) !== WireType.bytes || at + length > end) return false;
+      this.field(tag, at, at, at + length);
+      at += length;
+    }
+    return at === end;
+  }
 
   field(tag: number, _from: number, start: number, end: number): void {
     switch (tag) {

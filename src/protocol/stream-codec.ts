@@ -27,31 +27,69 @@ export type SubscribeRequest =
 /** `flowctl.stream.v1.SubscribeResponse`. */
 export type SubscribeResponse<View extends EventView> =
   | { readonly kind: "opened"; readonly componentId: string; readonly instanceId: string }
-  | { readonly kind: "batch"; readonly firstSequence: number; readonly events: readonly View[] }
+  | {
+      readonly kind: "batch";
+      readonly firstSequence: number;
+      readonly events: readonly View[];
+      /** Size of all events together, without tags and lengths. */
+      readonly bytes: number;
+    }
   | { readonly kind: "end"; readonly lastSequence: number }
   | { readonly kind: "unknown" };
 
 const LENGTH_DELIMITED = { one: 0x0a, two: 0x12, three: 0x1a, four: 0x22, five: 0x2a } as const;
 const VARINT = { one: 0x08, two: 0x10 } as const;
 
-/** Encodes a batch out of whole event fields. `events` are written as they are; nothing is encoded again. */
-export function encodeBatch(firstSequence: number, events: readonly EventView[], count: number, bytes: number): Buffer {
-  const inner = 1 + varintSize(firstSequence) + bytes;
-  const buffer = Buffer.allocUnsafe(1 + varintSize(inner) + inner);
-  buffer[0] = LENGTH_DELIMITED.two;
-  let at = writeVarint(buffer, 1, inner);
-  buffer[at++] = VARINT.one;
-  at = writeVarint(buffer, at, firstSequence);
-  for (let i = 0; i < count; ) {
-    // Events that lie side by side in memory, as forwarded ones do, are copied in one go.
-    const first = events[i]!;
-    let end = first.end;
-    i++;
-    while (i < count && events[i]!.buffer === first.buffer && events[i]!.start === end) end = events[i++]!.end;
-    first.buffer.copy(buffer, at, first.start, end);
-    at += end - first.start;
+/**
+ * A batch of events on its way out, as a `SubscribeResponse`. Nothing is encoded again: the events are copied as they are,
+ * once, into the memory that the transport gives, when it gives it. Until then the events must not change.
+ */
+export class OutgoingBatch {
+  /** Sequence number of the first event on its stream. */
+  readonly firstSequence: number;
+  readonly events: readonly EventView[];
+  /** Size of the encoded message. */
+  readonly byteLength: number;
+  private readonly inner: number;
+
+  /** @param bytes Size of all events with their tags and lengths. */
+  constructor(firstSequence: number, events: readonly EventView[], bytes: number) {
+    this.firstSequence = firstSequence;
+    this.events = events;
+    this.inner = 1 + varintSize(firstSequence) + bytes;
+    this.byteLength = 1 + varintSize(this.inner) + this.inner;
   }
-  return buffer;
+
+  /** Writes the message to `target` from `offset` on, where there has to be room for all of it. Returns its size. */
+  copy(target: Buffer, offset = 0): number {
+    const { events } = this;
+    const count = events.length;
+    target[offset] = LENGTH_DELIMITED.two;
+    let at = writeVarint(target, offset + 1, this.inner);
+    target[at++] = VARINT.one;
+    at = writeVarint(target, at, this.firstSequence);
+    for (let i = 0; i < count; ) {
+      // Events that lie side by side in memory, as forwarded ones do, are copied in one go.
+      const first = events[i]!;
+      let end = first.end;
+      i++;
+      while (i < count && events[i]!.buffer === first.buffer && events[i]!.start === end) end = events[i++]!.end;
+      first.buffer.copy(target, at, first.start, end);
+      at += end - first.start;
+    }
+    return at - offset;
+  }
+
+  toBuffer(): Buffer {
+    const buffer = Buffer.allocUnsafe(this.byteLength);
+    this.copy(buffer);
+    return buffer;
+  }
+}
+
+/** The first `count` events as one message; `bytes` is their size with tags and lengths. */
+export function encodeBatch(firstSequence: number, events: readonly EventView[], count: number, bytes: number): Buffer {
+  return new OutgoingBatch(firstSequence, events.slice(0, count), bytes).toBuffer();
 }
 
 export function encodeOpened(componentId: string, instanceId: string): Buffer {
@@ -129,19 +167,38 @@ function decodeBatch<View extends EventView>(
   buffer: Buffer,
   view: ViewFactory<View>,
 ): SubscribeResponse<View> {
-  let firstSequence = 0;
+  const { end } = reader;
   const events: View[] = [];
-  while (!reader.done) {
-    const start = reader.position;
-    const tag = reader.tag();
-    if (tag === EVENT_IN_BATCH_TAG) {
-      const end = reader.lengthEnd();
-      events.push(view(buffer, start, reader.position, end));
-      reader.position = end;
-    } else if (tag === VARINT.one) firstSequence = reader.safeInteger();
-    else reader.skip(tag);
+  let firstSequence = 0;
+  let bytes = 0;
+  let at = reader.position;
+  while (at < end) {
+    const start = at;
+    let body = 0;
+    let stop = 0;
+    if (buffer[at] === EVENT_IN_BATCH_TAG && at + 2 < end && (buffer[at + 1]! < 0x80 || buffer[at + 2]! < 0x80)) {
+      // A length of one or two bytes is nearly all there is.
+      const low = buffer[at + 1]!;
+      body = low < 0x80 ? at + 2 : at + 3;
+      stop = body + (low < 0x80 ? low : (low & 0x7f) | (buffer[at + 2]! << 7));
+      if (stop > end) throw malformed(`an event of ${stop - body} bytes does not fit its batch`);
+    } else {
+      reader.position = at;
+      const tag = reader.tag();
+      if (tag !== EVENT_IN_BATCH_TAG) {
+        if (tag === VARINT.one) firstSequence = reader.safeInteger();
+        else reader.skip(tag);
+        at = reader.position;
+        continue;
+      }
+      stop = reader.lengthEnd();
+      body = reader.position;
+    }
+    events.push(view(buffer, start, body, stop));
+    bytes += stop - body;
+    at = stop;
   }
-  return { kind: "batch", firstSequence, events };
+  return { kind: "batch", firstSequence, events, bytes };
 }
 
 function decodeOpen(reader: WireReader): Open {

@@ -35,10 +35,10 @@ describe("a checkpointer", () => {
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray([1, 2, 3, 4, 5, 6, 7, 8], { minLength: 8 }), async (order) => {
         const { clock, stored, told, checkpointer } = setUp();
-        const receipts = Array.from({ length: 8 }, (_, i) => checkpointer.track(i + 1));
+        const tags = Array.from({ length: 8 }, (_, i) => checkpointer.track(i + 1));
         const done = new Set<number>();
         for (const n of order) {
-          receipts[n - 1]!.settle();
+          checkpointer.settle(tags[n - 1]!);
           done.add(n);
           await clock.advance(200);
           let prefix = 0;
@@ -55,7 +55,7 @@ describe("a checkpointer", () => {
   it("keeps the newest position while the control plane is away, and stores it when it is back", async () => {
     let away = true;
     const { clock, stored, told, checkpointer } = setUp({ away: () => away });
-    for (let n = 1; n <= 5; n++) checkpointer.track(n).settle();
+    for (let n = 1; n <= 5; n++) checkpointer.settle(checkpointer.track(n));
     await clock.advance(10_000);
     expect(stored).toEqual([]);
     expect(told).toEqual([]);
@@ -68,13 +68,13 @@ describe("a checkpointer", () => {
   it("flushes what is acknowledged, and gives up when the signal fires", async () => {
     let away = false;
     const { clock, stored, checkpointer } = setUp({ away: () => away });
-    checkpointer.track(1).settle();
+    checkpointer.settle(checkpointer.track(1));
     const flushed = checkpointer.flush(new AbortController().signal);
     await clock.advance(500);
     await flushed;
     expect(stored).toEqual([1]);
     away = true;
-    checkpointer.track(2).settle();
+    checkpointer.settle(checkpointer.track(2));
     const stop = new AbortController();
     const givenUp = checkpointer.flush(stop.signal);
     await clock.advance(500);
@@ -90,7 +90,7 @@ describe("a checkpointer", () => {
         throw new Error("the broker says no");
       },
     });
-    checkpointer.track(1).settle();
+    checkpointer.settle(checkpointer.track(1));
     await clock.advance(500);
     expect(failures).toHaveLength(1);
   });

@@ -20,30 +20,18 @@ export interface CheckpointerOptions<Position> {
 const INTERVAL_MS = 100;
 const CALL_TIMEOUT_MS = 5_000;
 
-class Mark<Position> implements Receipt {
-  readonly position: Position;
-  done = false;
-  private readonly owner: { advance(): void };
-
-  constructor(position: Position, owner: { advance(): void }) {
-    this.position = position;
-    this.owner = owner;
-  }
-
-  settle(): void {
-    this.done = true;
-    this.owner.advance();
-  }
-}
-
 /**
  * Moves a source's position over the contiguous prefix of what is acknowledged, and stores it in the control plane.
  * While the control plane is away the newest position waits; streaming goes on.
  */
-export class Checkpointer<Position> {
+export class Checkpointer<Position> implements Receipt {
   private readonly options: CheckpointerOptions<Position>;
-  private readonly marks = new Ring<Mark<Position>>(1024);
-  private newest: { readonly position: Position } | undefined;
+  /** Of everything that is not acknowledged, or waits behind something that is not; the first has the tag `acknowledged`. */
+  private readonly positions = new Ring<Position>(1024);
+  private acknowledged = 0;
+  /** Tags that are acknowledged out of order. */
+  private readonly early = new Set<number>();
+  private newest: { position: Position } | undefined;
   private saving: Promise<void> | undefined;
   private failed = false;
   private readonly stop = new AbortController();
@@ -52,19 +40,26 @@ export class Checkpointer<Position> {
     this.options = options;
   }
 
-  /** The receipt of an event after which the source would go on at `position`. */
-  track(position: Position): Receipt {
-    const mark = new Mark(position, this);
-    this.marks.push(mark);
-    return mark;
+  /** Takes note of an event after which the source would go on at `position`. Returns the tag to settle it with. */
+  track(position: Position): number {
+    this.positions.push(position);
+    return this.acknowledged + this.positions.length - 1;
   }
 
-  advance(): void {
-    const { marks } = this;
-    let last: Mark<Position> | undefined;
-    while (marks.length > 0 && marks.at(0).done) last = marks.shift();
-    if (last === undefined) return;
-    this.newest = { position: last.position };
+  /** The event with this tag is acknowledged by everything below. */
+  settle(tag: number): void {
+    if (tag !== this.acknowledged) {
+      this.early.add(tag);
+      return;
+    }
+    let reached = this.positions.shift();
+    this.acknowledged++;
+    while (this.early.size > 0 && this.early.delete(this.acknowledged)) {
+      reached = this.positions.shift();
+      this.acknowledged++;
+    }
+    if (this.newest === undefined) this.newest = { position: reached };
+    else this.newest.position = reached;
     this.saving ??= this.save();
   }
 

@@ -65,7 +65,7 @@ export class OnError {
     const { publisher, encoder, counters, log, clock } = this.options;
     const letter = encoder.deadLetter(event, messageOf(error), attempts, new Date(clock.now()));
     event.hold();
-    publisher.publish(letter, event, true);
+    publisher.publish(letter, event, 0, true);
     counters.deadLetters++;
     log.warn("handed an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
     await publisher.room();

@@ -13,15 +13,24 @@ const JSON_TYPE = "application/json";
 export class OutputEncoder {
   private readonly encoder = new EventEncoder();
   private readonly componentId: string;
+  private readonly idPrefix: string;
+  private readonly idSuffix: string;
 
-  constructor(componentId: string) {
+  constructor(componentId: string, instanceId: string) {
     this.componentId = componentId;
+    this.idPrefix = `${instanceId}:`;
+    this.idSuffix = `/${componentId}`;
   }
 
-  /** An event of a source. Its time, unless given, is now. */
-  original(init: EventInit, defaultId: () => string): EventView {
+  /**
+   * An event of a source. Its time, unless given, is now; its id, unless given, is `<instance id>:<position>`, with a position
+   * that is not text or number as JSON.
+   */
+  original(init: EventInit, position: unknown): EventView {
+    const isCount = init.id === undefined && typeof position === "number" && isCountable(position);
     const view = this.encoder.encode({
-      id: init.id ?? defaultId(),
+      id: init.id ?? (isCount ? this.idPrefix : `${this.idPrefix}${textOf(position)}`),
+      idNumber: isCount ? position : undefined,
       type: init.type ?? "",
       payload: payloadOf(init),
       metadata: init.metadata,
@@ -36,7 +45,8 @@ export class OutputEncoder {
   derived(init: EventInit, input: ReceivedEvent, ordinal: number): EventView {
     const hasPayload = init.json !== undefined || init.payload !== undefined;
     const view = this.encoder.derive(input, {
-      id: init.id ?? (ordinal === 0 ? `${input.id}/${this.componentId}` : `${input.id}/${this.componentId}.${ordinal}`),
+      id: init.id,
+      idSuffix: ordinal === 0 ? this.idSuffix : `${this.idSuffix}.${ordinal}`,
       type: init.type,
       payload: hasPayload ? payloadOf(init) : undefined,
       metadata: init.metadata,
@@ -62,6 +72,14 @@ export class OutputEncoder {
 /** Whether an author's output is a received event that can be forwarded as it is. */
 export function isForwarded(event: Event | EventInit): event is Event & EventView {
   return event instanceof EventView;
+}
+
+function isCountable(position: number): boolean {
+  return Number.isSafeInteger(position) && position >= 0;
+}
+
+function textOf(position: unknown): string {
+  return typeof position === "object" ? JSON.stringify(position) : String(position);
 }
 
 function payloadOf(init: EventInit): Uint8Array | string {

@@ -149,7 +149,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       registered,
       publisher,
       inlet,
-      encoder: new OutputEncoder(instance.componentId),
+      encoder: new OutputEncoder(instance.componentId, instance.instanceId),
       counters,
       onError: () => onError,
       stopping,

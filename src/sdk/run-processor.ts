@@ -3,7 +3,7 @@ import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./co
 import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";
 import { isForwarded } from "./output.ts";
-import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
+import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
@@ -35,10 +35,10 @@ class Outputs {
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
       input.hold();
       publisher.publish(view, input);
+      return publisher.room() ?? READY;
     } catch (error) {
       return Promise.reject(error);
     }
-    return publisher.room() ?? READY;
   }
 }
 
@@ -67,7 +67,8 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
   const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
   const outputs = new Outputs(runtime);
   const slice = new TimeSlice();
-  while (!stopping.aborted && !inlet.finished) {
+  const stop = flagOf(stopping);
+  while (!stop.raised && !inlet.finished) {
     const batch = inlet.take();
     if (batch === undefined) {
       await inlet.ready();
@@ -75,7 +76,7 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       continue;
     }
     for (let i = 0; i < batch.length; i++) {
-      if (stopping.aborted) return;
+      if (stop.raised) return;
       const event = batch[i]!;
       if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
       outputs.begin(event);
@@ -92,7 +93,8 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       }
       if (processed && outputs.count === 0) counters.filtered++;
       event.settle();
-      if (!publisher.hasRoom) await publisher.room();
+      const room = publisher.room();
+      if (room !== undefined) await room;
       if (slice.over()) await slice.pause();
     }
   }

@@ -2,7 +2,7 @@ import { FlowctlError, hasCode, messageOf } from "../foundation/errors.ts";
 import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit } from "./component.ts";
 import type { EventInit } from "./event.ts";
-import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
+import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
 
 const READY = Promise.resolve();
 
@@ -34,21 +34,18 @@ export async function runSource(definition: SourceDefinition<unknown, unknown>, 
 }
 
 function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): SourceEmit<unknown> {
-  const { publisher, encoder, stopping, log, context } = runtime;
-  const { instanceId } = context.instance;
+  const { publisher, encoder, stopping, log } = runtime;
+  const stop = flagOf(stopping);
   return (event: EventInit, position: unknown): Promise<void> => {
-    if (stopping.aborted) return Promise.reject(stoppedError());
+    if (stop.raised) return Promise.reject(stoppedError());
     try {
-      const view = encoder.original(
-        event,
-        () => `${instanceId}:${typeof position === "object" ? JSON.stringify(position) : String(position)}`,
-      );
+      const view = encoder.original(event, position);
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
-      publisher.publish(view, checkpointer.track(position));
+      publisher.publish(view, checkpointer, checkpointer.track(position));
+      return publisher.room() ?? READY;
     } catch (error) {
       return Promise.reject(error);
     }
-    return publisher.room() ?? READY;
   };
 }
 

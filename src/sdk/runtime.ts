@@ -35,6 +35,19 @@ export interface Runtime {
 /** How a runner ended: the data has ended and everything is acknowledged, or it was told to stop. */
 export type Outcome = "completed" | "stopped";
 
+/** A signal's state as a plain field, for loops that look at it for each event: the signal's own is ten times slower. */
+export interface Flag {
+  readonly raised: boolean;
+}
+
+export function flagOf(signal: AbortSignal): Flag {
+  const flag = { raised: signal.aborted };
+  signal.addEventListener("abort", () => {
+    flag.raised = true;
+  });
+  return flag;
+}
+
 /** Resolves when the signal fires. */
 export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();

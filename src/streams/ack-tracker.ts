@@ -13,13 +13,20 @@ export interface Tracked {
   readonly done: boolean;
 }
 
+interface Batch<Event> {
+  readonly events: readonly Event[];
+  /** How many of them, from the first on, are acknowledged. */
+  acknowledged: number;
+}
+
 /**
  * The receiving side's book of one stream: which events have arrived, up to where all are done, and therefore what may
  * be acknowledged and how much credit that makes.
  */
 export class AckTracker<Event extends Tracked> {
   private readonly window: Window;
-  private readonly events = new Ring<Event>(256);
+  private readonly batches = new Ring<Batch<Event>>();
+  private arrivedCount = 0;
   private acked = 0;
   private ackedBytes = 0;
   private reported = 0;
@@ -30,24 +37,32 @@ export class AckTracker<Event extends Tracked> {
 
   /** Arrived and not done, counting what waits behind something older. */
   get inFlight(): number {
-    return this.events.length;
+    return this.arrivedCount - this.acked;
   }
 
   /** How many have arrived, which is the sequence number of the last. */
   get received(): number {
-    return this.acked + this.events.length;
+    return this.arrivedCount;
   }
 
-  arrived(event: Event): void {
-    this.events.push(event);
+  /** Takes note of events that arrived together, at least one. */
+  arrived(events: readonly Event[]): void {
+    this.arrivedCount += events.length;
+    this.batches.push({ events, acknowledged: 0 });
   }
 
   /** Moves over everything that is done. Returns whether there is something new to acknowledge. */
   advance(): boolean {
-    const { events } = this;
-    while (events.length > 0 && events.at(0).done) {
-      this.ackedBytes += events.shift().size;
-      this.acked++;
+    while (this.batches.length > 0) {
+      const batch = this.batches.at(0);
+      const { events } = batch;
+      const before = batch.acknowledged;
+      let index = before;
+      while (index < events.length && events[index]!.done) this.ackedBytes += events[index++]!.size;
+      batch.acknowledged = index;
+      this.acked += index - before;
+      if (index < events.length) break;
+      this.batches.shift();
     }
     return this.acked > this.reported;
   }
@@ -66,6 +81,9 @@ export class AckTracker<Event extends Tracked> {
 
   /** What has arrived and could not be acknowledged yet, oldest first. */
   *unacknowledged(): Iterable<Event> {
-    for (let i = 0; i < this.events.length; i++) yield this.events.at(i);
+    for (let i = 0; i < this.batches.length; i++) {
+      const { events, acknowledged } = this.batches.at(i);
+      for (let index = acknowledged; index < events.length; index++) yield events[index]!;
+    }
   }
 }

@@ -1,7 +1,7 @@
 import type { FlowctlError } from "../foundation/errors.ts";
 import { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec, Downstream } from "../protocol/records.ts";
-import { type Credit, decodeResponse } from "../protocol/stream-codec.ts";
+import type { Credit } from "../protocol/stream-codec.ts";
 import { WireReader } from "../protocol/wire.ts";
 import type { Receipt } from "./event-log.ts";
 import type { Member, MemberTransport } from "./member.ts";
@@ -111,7 +111,7 @@ export class DiskBuffer {
     const { folder, definition, upstream } = this.options;
     this.log = await SegmentLog.open(folder);
     const transport: MemberTransport = {
-      send: (message) => this.receive(message),
+      send: ({ events }) => this.receive(events),
       finish: () => {
         this.ending = true;
         this.settle();
@@ -125,11 +125,9 @@ export class DiskBuffer {
     this.settle();
   }
 
-  private receive(message: Buffer): boolean {
-    const response = decodeResponse(message, (buffer, start, body, end) => new EventView(buffer, start, body, end));
-    if (response.kind !== "batch") return true;
+  private receive(events: readonly EventView[]): boolean {
     const { whenFull } = this.options.buffer;
-    for (const event of response.events) {
+    for (const event of events) {
       this.received++;
       this.receivedBytes += event.size;
       if (this.isFull && whenFull === "drop_oldest") this.dropOldest();

@@ -52,9 +52,10 @@ export class GroupBudget {
     return true;
   }
 
-  release(size: number): void {
-    this.events--;
-    this.bytes -= size;
+  /** So many events, of so many bytes together, are done. */
+  release(events: number, bytes: number): void {
+    this.events -= events;
+    this.bytes -= bytes;
   }
 }
 

@@ -9,6 +9,9 @@ import { KeySlots } from "./key-slots.ts";
 import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
 import type { KeyReader } from "./partition-key.ts";
 
+/** What one of several members is given at once, in events. */
+const MAX_SHARE = 64;
+
 export interface GroupEnvironment {
   readonly log: EventLog;
   /** What a group without a buffer of its own may be behind. */
@@ -30,6 +33,8 @@ export class Group {
   private readonly slots: KeySlots | undefined;
   private readonly members = new Map<string, Member>();
   private edges: readonly Edge[];
+  /** Some edge takes every event that is no dead letter. */
+  private isOpen: boolean;
   private readonly budget: GroupBudget;
   private cursor: number;
   /** Positions to be sent again, ascending. */
@@ -51,6 +56,7 @@ export class Group {
   ) {
     this.id = id;
     this.edges = definitions.map(edgeOf);
+    this.isOpen = this.edges.some(takesEverything);
     this.budget = new GroupBudget(bufferOf(definitions), environment.limits);
     this.environment = environment;
     this.cursor = environment.log.next;
@@ -113,8 +119,9 @@ export class Group {
       this.detach(previous);
     }
     const member = new Member(instanceId, transport, {
-      acknowledged: (position, slot) => this.acknowledged(position, slot),
-      refused: (position, slot) => this.refused(position, slot),
+      acknowledged: this.acknowledged,
+      returned: (slot) => this.slots?.returned(slot),
+      refused: (position) => this.refused(position),
       ready: () => this.ready(),
     });
     this.members.set(instanceId, member);
@@ -131,8 +138,7 @@ export class Group {
       this.members.delete(member.instanceId);
       this.slots?.membersChanged();
     }
-    const { positions, slots } = member.detach();
-    if (this.slots !== undefined) for (const slot of slots) this.slots.returned(slot);
+    const positions = member.detach();
     if (positions.length > 0) this.again = merge(this.again, positions);
     this.pump();
   }
@@ -159,6 +165,7 @@ export class Group {
   redefine(definitions: readonly Downstream[]): void {
     this.claimRest();
     this.edges = definitions.map(edgeOf);
+    this.isOpen = this.edges.some(takesEverything);
     this.budget.redefine(bufferOf(definitions));
   }
 
@@ -166,7 +173,7 @@ export class Group {
   dissolve(reason: FlowctlError): void {
     for (const member of [...this.members.values()]) {
       member.fail(reason);
-      this.again = merge(this.again, member.detach().positions);
+      this.again = merge(this.again, member.detach());
     }
     this.members.clear();
     for (const [position, cancel] of this.delayed) {
@@ -175,7 +182,7 @@ export class Group {
     }
     this.delayed.clear();
     this.claimRest();
-    for (const position of this.again) this.finish(position);
+    for (const position of this.again) this.finish(position, 1);
     this.again = [];
     this.environment.progressed();
   }
@@ -183,31 +190,54 @@ export class Group {
   /** Returns false when something waits that no member can take. */
   private distribute(): boolean {
     const { log } = this.environment;
-    for (;;) {
-      const again = this.again[0];
-      let position: number;
-      let event: EventView | undefined;
-      if (again !== undefined) {
-        position = again;
-        event = log.get(position);
-      } else {
-        if (this.cursor >= log.next) return true;
-        position = this.cursor;
-        event = log.get(position);
-        if (event === undefined || !this.isOwed(event, position)) {
-          this.cursor++;
-          continue;
-        }
-      }
-      if (event === undefined) throw new Error("an event that was acknowledged by nobody is gone");
-      const slot = this.slots === undefined ? NO_SLOT : this.slots.slotOf(this.key!(event));
-      const member = this.choose(slot, event.size);
-      if (member === undefined) return false;
-      if (again !== undefined) this.again.shift();
-      else this.cursor++;
-      if (this.slots !== undefined) this.slots.sent(slot, member);
-      member.add(event, position, slot);
+    while (this.again.length > 0 || this.cursor < log.next) {
+      const moved = this.takesAll ? this.distributeRun() : this.distributeOne();
+      if (!moved) return false;
     }
+    return true;
+  }
+
+  /** Whether each event from the cursor on is owed to the group, and any member may have it. */
+  private get takesAll(): boolean {
+    return (
+      this.again.length === 0 &&
+      this.slots === undefined &&
+      this.passed.size === 0 &&
+      this.isOpen &&
+      this.environment.log.unsettledDeadLetters === 0
+    );
+  }
+
+  /** Gives one member a share of what waits. */
+  private distributeRun(): boolean {
+    const { log } = this.environment;
+    const waiting = log.next - this.cursor;
+    const member = this.leastLoaded(log.get(this.cursor)!.size);
+    if (member === undefined) return false;
+    // A member of several gets little at a time, so that all have work.
+    const share = this.members.size === 1 ? waiting : Math.min(MAX_SHARE, Math.ceil(waiting / this.members.size));
+    this.cursor += member.addRun(log, this.cursor, share);
+    return true;
+  }
+
+  private distributeOne(): boolean {
+    const { log } = this.environment;
+    const again = this.again[0];
+    const position = again ?? this.cursor;
+    const event = log.get(position);
+    if (again === undefined && (event === undefined || !this.isOwed(event, position))) {
+      this.cursor++;
+      return true;
+    }
+    if (event === undefined) throw new Error("an event that was acknowledged by nobody is gone");
+    const slot = this.slots === undefined ? NO_SLOT : this.slots.slotOf(this.key!(event));
+    const member = this.choose(slot, event.size);
+    if (member === undefined) return false;
+    if (again !== undefined) this.again.shift();
+    else this.cursor++;
+    if (this.slots !== undefined) this.slots.sent(slot, member);
+    member.add(event, position, slot);
+    return true;
   }
 
   private choose(slot: number, size: number): Member | undefined {
@@ -215,6 +245,10 @@ export class Group {
       const owner = this.slots.memberOf(slot, this.members);
       return owner?.canTake(size) ? owner : undefined;
     }
+    return this.leastLoaded(size);
+  }
+
+  private leastLoaded(size: number): Member | undefined {
     let best: Member | undefined;
     for (const member of this.members.values()) {
       if (member.canTake(size) && (best === undefined || member.inFlight < best.inFlight)) best = member;
@@ -222,17 +256,15 @@ export class Group {
     return best;
   }
 
-  private acknowledged(position: number, slot: number): void {
-    if (this.slots !== undefined) this.slots.returned(slot);
-    if (this.refusals.size > 0) this.refusals.delete(position);
-    this.finish(position);
-  }
+  private readonly acknowledged = (first: number, count: number): void => {
+    if (this.refusals.size > 0)
+      for (let position = first; position < first + count; position++) this.refusals.delete(position);
+    this.finish(first, count);
+  };
 
-  /** The group has nothing more to do with the event. */
-  private finish(position: number): void {
-    const { log } = this.environment;
-    this.budget.release(log.get(position)!.size);
-    log.acknowledge(position);
+  /** The group has nothing more to do with these events. */
+  private finish(first: number, count: number): void {
+    this.budget.release(count, this.environment.log.acknowledge(first, count));
   }
 
   /** Whether the event at the cursor has to reach this group. */
@@ -260,13 +292,12 @@ export class Group {
       const event = log.get(position);
       if (event === undefined || !this.isOwed(event, position)) continue;
       this.budget.dropped++;
-      this.finish(position);
+      this.finish(position, 1);
       return;
     }
   }
 
-  private refused(position: number, slot: number): void {
-    if (this.slots !== undefined) this.slots.returned(slot);
+  private refused(position: number): void {
     const attempt = (this.refusals.get(position) ?? 0) + 1;
     this.refusals.set(position, attempt);
     const cancel = this.environment.schedule(backoffDelay(attempt, { initialMs: 50, maxMs: 5_000 }), () => {
@@ -304,6 +335,10 @@ interface Edge {
 function edgeOf(definition: Downstream): Edge {
   const all = definition.types.length === 0 || definition.deadLetters;
   return { types: all ? undefined : new Set(definition.types), deadLetters: definition.deadLetters };
+}
+
+function takesEverything(edge: Edge): boolean {
+  return edge.types === undefined && !edge.deadLetters;
 }
 
 /** The buffer in memory that an input asks for. One on disk is a member of its own, and no matter of the group. */

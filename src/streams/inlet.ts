@@ -156,16 +156,16 @@ export class Inlet {
       address,
       who,
       this.window,
-      { events: (events) => this.received(events), changed: () => this.wake() },
+      { events: (events, bytes) => this.received(events, bytes), changed: () => this.wake() },
       log,
     );
     this.sources.set(key, { subscription, completed: false });
   }
 
-  private received(events: readonly ReceivedEvent[]): void {
+  private received(events: readonly ReceivedEvent[], bytes: number): void {
     if (this.stopped) return;
     this.eventsIn += events.length;
-    for (const event of events) this.bytesIn += event.size;
+    this.bytesIn += bytes;
     this.queue.push(events);
     this.wake();
   }

@@ -1,12 +1,14 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
-import { type Credit, encodeBatch, encodeEnd } from "../protocol/stream-codec.ts";
+import { type Credit, encodeEnd, OutgoingBatch } from "../protocol/stream-codec.ts";
+import type { EventLog } from "./event-log.ts";
 import { Ring } from "./ring.ts";
+import { Runs } from "./runs.ts";
 
 /** What carries a member's messages. Implemented over a gRPC call, and by tests. */
 export interface MemberTransport {
-  /** Sends one encoded response. False: it is queued, but no more may be sent until `Member.drained` is called. */
-  send(message: Buffer): boolean;
+  /** Sends one batch. False: it is queued, but no more may be sent until `Member.drained` is called. */
+  send(batch: OutgoingBatch): boolean;
   /** Nothing follows; `message` is the last one. */
   finish(message: Buffer): void;
   /** Ends the stream with an error; nothing follows. */
@@ -15,17 +17,18 @@ export interface MemberTransport {
 
 /** What a member tells the group it belongs to. */
 export interface MemberOwner {
-  /** The event at this log position is done by this member. */
-  acknowledged(position: number, slot: number): void;
+  /** The events at `count` log positions from `first` on are done by this member. */
+  acknowledged(first: number, count: number): void;
+  /** An event of this slot is done, or has to be sent again. */
+  returned(slot: number): void;
   /** It has to be sent again, later. */
-  refused(position: number, slot: number, reason: string): void;
+  refused(position: number, reason: string): void;
   /** It can take more than before. */
   ready(): void;
 }
 
 const MAX_BATCH_EVENTS = 256;
 const MAX_BATCH_BYTES = 64 * 1024;
-const REFUSED = -1;
 /** The slot of an event in a group that is not shared by key. */
 export const NO_SLOT = -1;
 
@@ -37,7 +40,9 @@ export class Member {
   readonly instanceId: string;
   private readonly transport: MemberTransport;
   private readonly owner: MemberOwner;
-  private readonly positions = new Ring<number>();
+  private readonly positions = new Runs();
+  /** Positions among them that were refused: somebody else's by now. */
+  private readonly refused = new Set<number>();
   /** Slots of the keys, side by side with the positions; empty in a group that is not shared by key. */
   private readonly slots = new Ring<number>();
   private acked = 0;
@@ -73,10 +78,31 @@ export class Member {
 
   /** Puts an event into the batch being filled. The caller has asked `canTake`, and calls `flush` in the end. */
   add(event: EventView, position: number, slot: number): void {
+    this.positions.push(position, 1);
+    if (slot >= 0) this.slots.push(slot);
+    this.put(event);
+  }
+
+  /**
+   * Takes the events from `position` on, as many as credit and transport allow, at most `limit`; all of them have to be in
+   * the log. Returns how many. The caller calls `flush` in the end.
+   */
+  addRun(log: EventLog, position: number, limit: number): number {
+    let count = 0;
+    while (count < limit) {
+      const event = log.get(position + count)!;
+      if (!this.canTake(event.size)) break;
+      // One by one, since what is in flight decides whether the next may go.
+      this.positions.push(position + count, 1);
+      this.put(event);
+      count++;
+    }
+    return count;
+  }
+
+  private put(event: EventView): void {
     this.sent++;
     this.sentBytes += event.size;
-    this.positions.push(position);
-    if (slot >= 0) this.slots.push(slot);
     this.batch.push(event);
     this.batchBytes += event.end - event.start;
     if (this.batch.length >= MAX_BATCH_EVENTS || this.batchBytes >= MAX_BATCH_BYTES) this.flush();
@@ -84,10 +110,10 @@ export class Member {
 
   /** Sends what is in the batch. */
   flush(): void {
-    const count = this.batch.length;
-    if (count === 0 || !this.open) return;
-    const message = encodeBatch(this.sent - count + 1, this.batch, count, this.batchBytes);
-    this.batch.length = 0;
+    const { batch } = this;
+    if (batch.length === 0 || !this.open) return;
+    const message = new OutgoingBatch(this.sent - batch.length + 1, batch, this.batchBytes);
+    this.batch = [];
     this.batchBytes = 0;
     if (!this.transport.send(message)) this.writable = false;
   }
@@ -112,14 +138,22 @@ export class Member {
       this.violate("stream/ack-backwards", `acknowledged ${sequence} after ${this.acked}`);
       return;
     }
-    while (this.acked < sequence) {
-      this.acked++;
-      const position = this.positions.shift();
-      const slot = this.takeSlot();
-      if (position !== REFUSED) this.owner.acknowledged(position, slot);
-    }
+    const count = sequence - this.acked;
+    this.acked = sequence;
+    if (this.slots.length > 0) this.returnSlots(count);
+    this.positions.shift(count, this.acknowledged);
     this.owner.ready();
   }
+
+  private readonly acknowledged = (first: number, count: number): void => {
+    if (this.refused.size === 0) {
+      this.owner.acknowledged(first, count);
+      return;
+    }
+    for (let position = first; position < first + count; position++) {
+      if (!this.refused.delete(position)) this.owner.acknowledged(position, 1);
+    }
+  };
 
   /** One event is to be sent again. Refusing what is acknowledged already, or was never sent, ends the stream. */
   nack(sequence: number, reason: string): void {
@@ -130,9 +164,13 @@ export class Member {
     }
     const index = sequence - this.acked - 1;
     const position = this.positions.at(index);
-    if (position === REFUSED) return;
-    this.positions.set(index, REFUSED);
-    this.owner.refused(position, this.slots.length > 0 ? this.slots.at(index) : NO_SLOT, reason);
+    if (this.refused.has(position)) return;
+    this.refused.add(position);
+    if (this.slots.length > 0) {
+      this.owner.returned(this.slots.at(index));
+      this.slots.set(index, NO_SLOT);
+    }
+    this.owner.refused(position, reason);
   }
 
   /** Totals that may be sent. Lower totals than before change nothing. */
@@ -149,20 +187,19 @@ export class Member {
     this.transport.finish(encodeEnd(this.sent));
   }
 
-  /** Closes the member and returns the positions that were not acknowledged, with their slots, in the order sent. */
-  detach(): { positions: number[]; slots: number[] } {
+  /** Closes the member and returns the positions that were not acknowledged, in the order sent. */
+  detach(): number[] {
     this.open = false;
     const positions: number[] = [];
-    const slots: number[] = [];
-    while (this.positions.length > 0) {
-      const position = this.positions.shift();
-      const slot = this.takeSlot();
-      if (position === REFUSED) continue;
-      positions.push(position);
-      slots.push(slot);
-    }
-    this.batch.length = 0;
-    return { positions, slots };
+    this.returnSlots(this.slots.length);
+    this.positions.shift(this.positions.length, (first, count) => {
+      for (let position = first; position < first + count; position++) {
+        if (!this.refused.delete(position)) positions.push(position);
+      }
+    });
+    this.batch = [];
+    this.batchBytes = 0;
+    return positions;
   }
 
   /** Ends the stream with an error. The owner learns it by the transport's end. */
@@ -170,8 +207,11 @@ export class Member {
     if (this.open) this.transport.fail(error);
   }
 
-  private takeSlot(): number {
-    return this.slots.length > 0 ? this.slots.shift() : NO_SLOT;
+  private returnSlots(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const slot = this.slots.shift();
+      if (slot !== NO_SLOT) this.owner.returned(slot);
+    }
   }
 
   private violate(code: string, what: string): void {

@@ -54,8 +54,9 @@ export class Outlet {
     this.publisher.setSlack(slack);
   }
 
-  publish(event: EventView, receipt: Receipt, deadLetter = false): void {
-    this.publisher.publish(event, receipt, deadLetter);
+  /** Takes one event; see `Publisher.publish`. */
+  publish(event: EventView, receipt: Receipt, tag = 0, deadLetter = false): void {
+    this.publisher.publish(event, receipt, tag, deadLetter);
   }
 
   room(): Promise<void> | undefined {

@@ -3,7 +3,7 @@ import type { FlowctlError } from "../foundation/errors.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { EventView } from "../protocol/event-view.ts";
 import type { Downstream } from "../protocol/records.ts";
-import { decodeResponse } from "../protocol/stream-codec.ts";
+import { decodeResponse, type OutgoingBatch } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -35,8 +35,8 @@ export class Peer implements MemberTransport {
   full = false;
   member: Member | undefined;
 
-  send(message: Buffer): boolean {
-    const response = decodeResponse(message, (b, s, body, e) => new EventView(b, s, body, e));
+  send(batch: OutgoingBatch): boolean {
+    const response = decodeResponse(batch.toBuffer(), (b, s, body, e) => new EventView(b, s, body, e));
     if (response.kind !== "batch") throw new Error(`unexpected ${response.kind}`);
     response.events.forEach((view, i) => {
       expect(response.firstSequence + i).toBe(this.got.length + 1);

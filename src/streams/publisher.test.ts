@@ -41,7 +41,7 @@ describe("a publisher", () => {
     const a = connect("a", "a-1");
     const dead = connect("dead", "dead-1");
     publish(1);
-    publisher.publish(event(2), { settle: () => undefined }, true);
+    publisher.publish(event(2), { settle: () => undefined }, 0, true);
     turn();
     expect(a.ids()).toEqual(["n-1"]);
     expect(dead.ids()).toEqual(["n-2"]);
@@ -219,7 +219,7 @@ describe("a publisher", () => {
     const { publisher, publish, turn, connect, settled } = setUp([group("a"), group("a", { deadLetters: true })]);
     const a = connect("a", "a-1");
     publish(1);
-    publisher.publish(event(2), { settle: () => settled.push(2) }, true);
+    publisher.publish(event(2), { settle: () => settled.push(2) }, 0, true);
     turn();
     expect(a.ids()).toEqual(["n-1", "n-2"]);
     a.member?.ack(2);

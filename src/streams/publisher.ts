@@ -114,10 +114,10 @@ export class Publisher {
   }
 
   /**
-   * Takes one event. `receipt` is settled exactly once: when every group that wants it has acknowledged it, at once when
-   * none does. Throws `stream/ended` after `end`.
+   * Takes one event. `receipt` is settled exactly once with `tag`: when every group that wants the event has acknowledged
+   * it, at once when none does. Throws `stream/ended` after `end`.
    */
-  publish(event: EventView, receipt: Receipt, deadLetter = false): void {
+  publish(event: EventView, receipt: Receipt, tag = 0, deadLetter = false): void {
     if (this.ended)
       throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
     let pending = 0;
@@ -132,10 +132,10 @@ export class Publisher {
     this.eventsOut++;
     this.bytesOut += event.size;
     if (pending === 0) {
-      receipt.settle();
+      receipt.settle(tag);
       return;
     }
-    const position = this.log.append(event, receipt, pending, deadLetter);
+    const position = this.log.append(event, receipt, tag, pending, deadLetter);
     if (refusing !== undefined) for (const group of refusing) group.pass(position);
     if (++this.sincePump >= EAGER_EVENTS) this.pump();
     else if (!this.deferred) {

@@ -1,8 +1,13 @@
 import { EventView } from "../protocol/event-view.ts";
+import type { TextMemo } from "../protocol/text-memo.ts";
 import type { Receipt } from "./event-log.ts";
 
 /** The stream that an event came by. */
 export interface Origin {
+  /** Component id of the upstream that it connects to. */
+  readonly upstream: string;
+  /** Decodes what the events of one stream have in common. */
+  readonly texts: TextMemo;
   /** One of its events is done. */
   completed(): void;
 }
@@ -13,15 +18,32 @@ export interface Origin {
  * event is done, and its stream is told.
  */
 export class ReceivedEvent extends EventView implements Receipt {
-  /** Component id of the upstream that sent it. */
-  readonly upstream: string;
   private origin: Origin;
   private open = 1;
 
-  constructor(buffer: Buffer, start: number, body: number, end: number, origin: Origin, upstream: string) {
+  constructor(buffer: Buffer, start: number, body: number, end: number, origin: Origin) {
     super(buffer, start, body, end);
     this.origin = origin;
-    this.upstream = upstream;
+  }
+
+  override get type(): string {
+    const { typeStart, typeEnd } = this.index();
+    return this.origin.texts.read(this.buffer, typeStart, typeEnd);
+  }
+
+  override get contentType(): string {
+    const { contentTypeStart, contentTypeEnd } = this.index();
+    return this.origin.texts.read(this.buffer, contentTypeStart, contentTypeEnd);
+  }
+
+  override get sourceComponentId(): string {
+    const { sourceStart, sourceEnd } = this.index();
+    return this.origin.texts.read(this.buffer, sourceStart, sourceEnd);
+  }
+
+  /** Component id of the upstream that sent it. */
+  get upstream(): string {
+    return this.origin.upstream;
   }
 
   get done(): boolean {
@@ -42,6 +64,6 @@ export class ReceivedEvent extends EventView implements Receipt {
    */
   standInFor(again: ReceivedEvent): void {
     if (this.open === 0) again.settle();
-    else this.origin = { completed: () => again.settle() };
+    else this.origin = { upstream: this.origin.upstream, texts: this.origin.texts, completed: () => again.settle() };
   }
 }

@@ -8,7 +8,8 @@ import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
 
 /** What one subscription reports. */
 export interface SubscriptionHandlers {
-  events(events: readonly ReceivedEvent[]): void;
+  /** @param bytes Size of all of them together. */
+  events(events: readonly ReceivedEvent[], bytes: number): void;
   /** Something about `phase` changed. */
   changed(): void;
 }
@@ -121,7 +122,7 @@ export class Subscription {
           this.move({ name: "open", stream });
         }
       },
-      events: (events) => this.received(stream, events),
+      events: (events, bytes) => this.received(stream, events, bytes),
       ended: () => {
         this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
         this.finish({ name: "ended" });
@@ -132,22 +133,25 @@ export class Subscription {
     this.move({ name: "connecting", stream, attempt });
   }
 
-  private received(stream: UpstreamStream, events: readonly ReceivedEvent[]): void {
+  private received(stream: UpstreamStream, events: readonly ReceivedEvent[], bytes: number): void {
     if (this.phase.name !== "open" || this.phase.stream !== stream) return;
     if (this.unfinished.size === 0) {
-      this.handlers.events(events);
+      this.handlers.events(events, bytes);
       return;
     }
     const fresh: ReceivedEvent[] = [];
+    let freshBytes = 0;
     for (const event of events) {
       const known = this.unfinished.get(idOf(event));
-      if (known === undefined) fresh.push(event);
-      else {
+      if (known === undefined) {
+        fresh.push(event);
+        freshBytes += event.size;
+      } else {
         this.unfinished.delete(known.id);
         known.standInFor(event);
       }
     }
-    if (fresh.length > 0) this.handlers.events(fresh);
+    if (fresh.length > 0) this.handlers.events(fresh, freshBytes);
   }
 
   private streamClosed(stream: UpstreamStream, error: FlowctlError | undefined): void {

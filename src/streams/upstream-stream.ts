@@ -3,6 +3,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
+import { TextMemo } from "../protocol/text-memo.ts";
 import { AckTracker, type Window } from "./ack-tracker.ts";
 import { type Origin, ReceivedEvent } from "./received-event.ts";
 import { channelCredentials, type TlsIdentity } from "./tls-identity.ts";
@@ -22,7 +23,8 @@ export interface Subscriber {
 
 export interface StreamHandlers {
   opened(): void;
-  events(events: readonly ReceivedEvent[]): void;
+  /** @param bytes Size of all of them together. */
+  events(events: readonly ReceivedEvent[], bytes: number): void;
   /** The upstream instance has ended for good and everything is acknowledged. */
   ended(): void;
   /** The stream is over: by an error, or (undefined) after `close`. Nothing follows. */
@@ -46,7 +48,8 @@ export class UpstreamStream implements Origin {
   private readonly tracker: AckTracker<ReceivedEvent>;
   private readonly handlers: StreamHandlers;
   private readonly address: string;
-  private readonly upstream: string;
+  readonly upstream: string;
+  readonly texts = new TextMemo();
   private flushing = false;
   private over = false;
   private end = false;
@@ -145,8 +148,9 @@ export class UpstreamStream implements Origin {
           return;
         case "batch":
           if (response.events.length === 0) return;
-          this.checkSequence(response.firstSequence, response.events.length);
-          this.handlers.events(response.events);
+          this.checkSequence(response.firstSequence);
+          this.tracker.arrived(response.events);
+          this.handlers.events(response.events, response.bytes);
           return;
         case "end":
           this.end = true;
@@ -162,13 +166,11 @@ export class UpstreamStream implements Origin {
   }
 
   private readonly makeView = (buffer: Buffer, start: number, body: number, end: number): ReceivedEvent => {
-    const event = new ReceivedEvent(buffer, start, body, end, this, this.upstream);
-    this.tracker.arrived(event);
-    return event;
+    return new ReceivedEvent(buffer, start, body, end, this);
   };
 
-  private checkSequence(first: number, count: number): void {
-    const expected = this.tracker.received - count + 1;
+  private checkSequence(first: number): void {
+    const expected = this.tracker.received + 1;
     if (first !== expected) throw broken(`expected event ${expected}, got ${first}`);
   }
 
