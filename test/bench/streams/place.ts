@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -32,6 +33,7 @@ export type MakePlace = () => Promise<Place>;
 /** Processes of this machine, over its loopback, as the process driver runs them. */
 export async function makeLocalPlace(): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), "flowctl-bench-state-"));
+  let next = randomInt(LOWEST_PORT, HIGHEST_PORT - 1_000);
   const forget = atExit(() => rmSync(folder, { recursive: true, force: true }));
   return {
     start: (_, nodeArguments, environment) =>
@@ -40,7 +42,9 @@ export async function makeLocalPlace(): Promise<Place> {
         stdio: ["ignore", "pipe", "pipe"],
       }),
     addressOf: async () => {
-      const address = `127.0.0.1:${await freePort()}`;
+      const port = await freePort(next);
+      next = port + 1;
+      const address = `127.0.0.1:${port}`;
       return { bind: address, dial: address };
     },
     controlPlaneFromHere: async ({ dial }) => dial,
@@ -53,13 +57,19 @@ export async function makeLocalPlace(): Promise<Place> {
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  return await new Promise((done, failed) => {
-    server.once("error", failed);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => done(typeof address === "object" && address !== null ? address.port : 0));
+/** Ports that the system does not give to whoever dials, from a random one on, so that two runs at once rarely meet. */
+const LOWEST_PORT = 20_000;
+const HIGHEST_PORT = 32_000;
+
+/** A port that nobody listens on, from `lowest` on. */
+async function freePort(lowest: number): Promise<number> {
+  for (let port = lowest; port < lowest + 1_000; port++) {
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
+  throw new Error(`no port from ${lowest} on is free`);
 }

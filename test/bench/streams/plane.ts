@@ -3,26 +3,29 @@ import { setTimeout as wait } from "node:timers/promises";
 import { connectControlPlane } from "../../../src/client/control-plane-client.ts";
 import type { PipelineSpec } from "../../../src/protocol/records.ts";
 import type { Crew } from "./crew.ts";
-import type { Role } from "./parts/settings.ts";
+import { portOf, type Role } from "./parts/settings.ts";
 import type { Address, Place } from "./place.ts";
 import type { Plan } from "./plans.ts";
 import { root } from "./programs.ts";
 
-const PIPELINE = "bench";
+export const PIPELINE = "bench";
 
 /** The control plane of one run: a program of its own with its LevelDB, as it is in life. */
 export interface Plane {
   readonly pid: number | undefined;
+  /** `host:port` at which programs of the run dial it. */
+  readonly address: string;
   /** What tells a program of the plan who it is. */
   environment(id: string, instance: number, address: Address): Readonly<Record<string, string>>;
 }
 
-export async function startPlane(place: Place, crew: Crew, plan: Plan): Promise<Plane> {
+/** @param host to bind instead of the one that the place gives. */
+export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: string): Promise<Plane> {
   const address = await place.addressOf("control-plane");
   const http = await place.addressOf("control-plane", "http");
   const child = place.start("control-plane", [join(root, "dist/control-plane.js")], {
     FLOWCTL_PIPELINE: PIPELINE,
-    FLOWCTL_GRPC_LISTEN: address.bind,
+    FLOWCTL_GRPC_LISTEN: host === undefined ? address.bind : `${host}:${portOf(address.bind)}`,
     FLOWCTL_HTTP_LISTEN: http.bind,
     FLOWCTL_DATA_DIR: place.folderOf("control-plane"),
     FLOWCTL_PERSISTENCE: "leveldb",
@@ -34,6 +37,7 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan): Promise<
   await crew.during(apply(reachable, plan), "declaring the pipeline", 35_000);
   return {
     pid: place.pidOf(child),
+    address: address.dial,
     environment: (id, instance, { bind, dial }) => {
       const { role, replicas = 1 } = plan.find((part) => part.id === id)!;
       return {

@@ -1,0 +1,103 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { renderResults } from "../bench/results-table.ts";
+import { measureDockerBridge } from "../bench/streams/docker-bridge.ts";
+import { measureMtls } from "../bench/streams/mtls.ts";
+import { typeOfGroup } from "../bench/streams/parts/settings.ts";
+import { chain, fanOut, linear } from "../bench/streams/plans.ts";
+import { Programs } from "../bench/streams/programs.ts";
+import { largestProcess, type RunOptions, type RunResult, runParts, slowestSink } from "../bench/streams/run-parts.ts";
+import { measureStalledSink } from "../bench/streams/stalled-sink.ts";
+import { runProgram } from "../e2e/run-program.ts";
+
+const withoutDocker =
+  (process.env.FLOWCTL_TEST_SKIP ?? "").split(",").includes("docker") ||
+  (await runProgram("docker", ["version"]).catch(() => undefined))?.code !== 0;
+
+let programs: Programs;
+beforeAll(async () => {
+  programs = await Programs.build();
+});
+afterAll(async () => await programs.remove());
+afterEach(() => vi.unstubAllEnvs());
+
+async function run(options: Partial<RunOptions>): Promise<RunResult> {
+  return await runParts(programs, {
+    ...{ program: "flowctl", plan: linear("filter"), count: 2_000, size: 180, patienceMs: 30_000 },
+    ...options,
+  });
+}
+
+describe("a benchmark of streams", () => {
+  it.each([
+    ["flowctl", { program: "flowctl" }],
+    ["flowctl with a map", { program: "flowctl", plan: linear("map") }],
+    ["proto-loader, 1 a message", { program: "loader", batch: 1 }],
+    ["proto-loader with a map, 256 a message", { program: "loader", batch: 256, plan: linear("map"), count: 2_048 }],
+    ["gRPC alone", { program: "grpc" }],
+    ["HTTP/2 alone", { program: "http2" }],
+    ["TCP alone", { program: "tcp" }],
+  ] as const)("counts every event at the sink and what each program used: %s", async (_, options) => {
+    const result = await run(options);
+    expect(slowestSink(result)).toBeGreaterThan(0);
+    expect(Object.keys(result.used).sort()).toEqual(["middle-1", "sink-1", "source-1"]);
+    expect(largestProcess(result)).toBeGreaterThan(20);
+  });
+
+  it("measures latency where events come at a rate", async () => {
+    const { sinks } = await run({ count: 500, rate: 1_000, size: 0 });
+    expect(sinks.sink!.p50).toBeGreaterThan(0);
+    expect(sinks.sink!.p99).toBeGreaterThanOrEqual(sinks.sink!.p50);
+  });
+
+  it.each([
+    ["encoded once", { plan: fanOut(3) }],
+    ["encoded anew for each", { plan: fanOut(3, (sink) => [typeOfGroup(sink)]), anew: true }],
+    ["over proto-loader", { program: "loader", batch: 100, plan: fanOut(3) }],
+  ] as const)("waits for every sink of a fan-out: %s", async (_, options) => {
+    expect(Object.keys((await run(options)).sinks).sort()).toEqual(["sink1", "sink2", "sink3"]);
+  });
+
+  it("runs replicas and chains, and sees what each process and the control plane used of the processors", async () => {
+    const replicas = await run({ plan: linear("filter", 2), count: 20_000 });
+    expect(Object.keys(replicas.busy)).toEqual(expect.arrayContaining(["control-plane", "middle-1", "middle-2"]));
+    expect(Object.keys((await run({ plan: chain(2) })).used)).toContain("step2-1");
+  });
+
+  it("compares mutual TLS with streams in the clear", async () => {
+    const rows = await measureMtls({ rounds: 1, scale: 0.001 });
+    expect(renderResults(rows)).toMatch(/mutual TLS .* in the clear .* ≥ 0.65 +(met|MISSED)$/m);
+  });
+
+  it.skipIf(withoutDocker)("compares containers on a bridge with processes", async () => {
+    const rows = await measureDockerBridge({ rounds: 1, scale: 0.001 });
+    expect(rows[0]!.measured.samples).toHaveLength(1);
+    const { stdout } = await runProgram("docker", ["network", "ls", "--filter", `name=flowctl-bench-${process.pid}-`]);
+    expect(stdout.trim().split("\n")).toHaveLength(1);
+  });
+
+  it("watches the memory of programs that stand still behind a stalled sink", async () => {
+    const [growth, size] = await measureStalledSink(1, 2);
+    expect(growth!.measured.samples).toHaveLength(1);
+    expect(size!.measured.samples[0]).toBeGreaterThan(20);
+  });
+
+  it("fails with what a program said when that program fails, and leaves nothing behind", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "flowctl-bench-test-"));
+    try {
+      vi.stubEnv("TMPDIR", folder);
+      await expect(run({ certificates: "/nonexistent" })).rejects.toThrow(/ended with code 1\n(.*\n)*.*ENOENT/);
+      expect(readdirSync(folder)).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("fails, and names who is still running, when a run takes too long", async () => {
+    await expect(run({ count: Number.MAX_SAFE_INTEGER, patienceMs: 500 })).rejects.toThrow(
+      /the run took longer than 0.5 s; running: .*sink-1/,
+    );
+  });
+});
