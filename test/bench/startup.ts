@@ -1,7 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { runProgram, runWell } from "../e2e/run-program.ts";
+import { atExit } from "./at-exit.ts";
 import { chainPipeline } from "./chain-pipeline.ts";
 import { composeFileOf } from "./compose-file.ts";
 import type { Row } from "./results-table.ts";
@@ -27,7 +29,7 @@ async function measureSize(driver: "process" | "docker", components: number, rou
     try {
       const started = performance.now();
       const firstEvent = firstWritten(join(place.folder, "out.jsonl")).then(() => performance.now() - started);
-      await place.flowctl(["up", "-d", "-f", file, "--driver", driver]);
+      await place.up(file, driver);
       if (round > 0) upTimes.push(performance.now() - started);
       const took = await firstEvent;
       if (driver === "docker" && !existsSync(compose)) writeFileSync(compose, await composeFileOf(name));
@@ -66,9 +68,12 @@ function bareNodes(count: number): Promise<number> {
 
 async function composeUp(place: Workplace, file: string, project: string): Promise<number> {
   const compose = ["compose", "--project-name", project, "--file", file];
+  const downCommand = [...compose, "down", "--volumes", "--timeout", "0"];
+  const forget = atExit(() => void spawnSync("docker", downCommand, { cwd: place.folder }));
   try {
     return await timed(() => runWell("docker", [...compose, "up", "-d"], { cwd: place.folder }));
   } finally {
-    await runProgram("docker", [...compose, "down", "--volumes", "--timeout", "0"], { cwd: place.folder });
+    await runProgram("docker", downCommand, { cwd: place.folder });
+    forget();
   }
 }

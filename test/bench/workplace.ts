@@ -1,7 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runProgram, runWell } from "../e2e/run-program.ts";
+import { atExit } from "./at-exit.ts";
 
 /** The built command line. */
 export const flowctl = resolve(import.meta.dirname, "../../dist/flowctl.js");
@@ -10,7 +12,8 @@ export const flowctl = resolve(import.meta.dirname, "../../dist/flowctl.js");
 export interface Workplace {
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
-  flowctl(args: readonly string[]): Promise<void>;
+  /** `flowctl up -d`. A process that ends before `down` takes the pipeline down. */
+  up(file: string, driver: string): Promise<void>;
   /** Takes a pipeline down whatever state it is in. */
   down(file: string, driver: string): Promise<void>;
   dispose(): void;
@@ -20,15 +23,25 @@ export function makeWorkplace(name: string): Workplace {
   const folder = mkdtempSync(join(tmpdir(), `flowctl-bench-${name}-`));
   const env = { ...process.env, FLOWCTL_HOME: join(folder, ".state"), NO_COLOR: "1" };
   mkdirSync(join(folder, ".state"));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const forget = atExit(remove);
+  const options = { cwd: folder, env };
+  const downCommand = (file: string, driver: string) => [flowctl, "down", "-v", "-f", file, "--driver", driver];
+  let forgetUp = (): void => undefined;
   return {
     folder,
     env,
-    flowctl: async (args) => {
-      await runWell(process.execPath, [flowctl, ...args], { cwd: folder, env });
+    up: async (file, driver) => {
+      forgetUp = atExit(() => void spawnSync(process.execPath, downCommand(file, driver), options));
+      await runWell(process.execPath, [flowctl, "up", "-d", "-f", file, "--driver", driver], options);
     },
     down: async (file, driver) => {
-      await runProgram(process.execPath, [flowctl, "down", "-v", "-f", file, "--driver", driver], { cwd: folder, env });
+      await runProgram(process.execPath, downCommand(file, driver), options);
+      forgetUp();
     },
-    dispose: () => rmSync(folder, { recursive: true, force: true }),
+    dispose: () => {
+      remove();
+      forget();
+    },
   };
 }

@@ -1,8 +1,22 @@
-import type { Row } from "../results-table.ts";
-import { interleave } from "../samples.ts";
+import type { Goal, Row } from "../results-table.ts";
+import { interleave, type Measured } from "../samples.ts";
 import { type StreamBench, scaled, streaming } from "./contender.ts";
 import { linear } from "./plans.ts";
 import { Programs } from "./programs.ts";
+import { processorPerEvent, type RunOptions } from "./run-parts.ts";
+
+interface Subject {
+  readonly name: string;
+  readonly options: Pick<RunOptions, "program" | "awaited">;
+  readonly goal?: Goal;
+}
+
+const BARE: readonly Subject[] = [
+  { name: "same codec, gRPC, nothing else", options: { program: "grpc" }, goal: { atLeast: 0.9 } },
+  { name: "the same, a promise per event", options: { program: "grpc", awaited: true } },
+  { name: "same codec, HTTP/2, nothing else", options: { program: "http2" } },
+  { name: "same codec, TCP, nothing else", options: { program: "tcp" } },
+];
 
 /**
  * What acknowledgements, credit, checkpoints and metrics cost: source → filter → sink against the same codec over the same
@@ -10,21 +24,26 @@ import { Programs } from "./programs.ts";
  */
 export async function measureGuarantees({ rounds, scale }: StreamBench): Promise<readonly Row[]> {
   return await Programs.with(async (programs) => {
-    const options = { plan: linear("filter"), size: 180, count: scaled(800_000, scale) };
-    const [own, grpc, http2, tcp] = await interleave(
-      [
-        streaming(programs, "flowctl", { ...options, program: "flowctl" }),
-        streaming(programs, "same codec, gRPC, nothing else", { ...options, program: "grpc" }),
-        streaming(programs, "same codec, HTTP/2, nothing else", { ...options, program: "http2" }),
-        streaming(programs, "same codec, TCP, nothing else", { ...options, program: "tcp" }),
-      ],
+    const common = { plan: linear("filter"), size: 180, count: scaled(800_000, scale) };
+    const subjects: readonly Subject[] = [{ name: "flowctl", options: { program: "flowctl" } }, ...BARE];
+    const spent = subjects.map(({ name }): Measured & { readonly samples: number[] } => ({ name, samples: [] }));
+    const measured = await interleave(
+      subjects.map(({ name, options }, index) =>
+        streaming(programs, name, { ...common, ...options }, (result) =>
+          spent[index]!.samples.push(processorPerEvent(result)),
+        ),
+      ),
       rounds,
     );
-    const row = { what: "cost of guarantees, 180 B", unit: "events/s", measured: own! };
+    const what = "cost of guarantees, 180 B";
+    const against = (unit: string, [own, ...bare]: readonly Measured[], goalOf: (index: number) => Goal | undefined) =>
+      bare.map((baseline, index): Row => {
+        const goal = goalOf(index);
+        return { what, unit, measured: own!, baseline, ...(goal && { goal }) };
+      });
     return [
-      { ...row, baseline: grpc!, goal: { atLeast: 0.9 } },
-      { ...row, baseline: http2! },
-      { ...row, baseline: tcp! },
+      ...against("events/s", measured, (index) => BARE[index]!.goal),
+      ...against("µs of processor an event", spent, () => undefined),
     ];
   });
 }

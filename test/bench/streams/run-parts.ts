@@ -76,3 +76,9 @@ export function slowestSink({ sinks }: RunResult): number {
 export function largestProcess({ used }: RunResult): number {
   return Math.max(...Object.values(used).map(({ memory }) => memory));
 }
+
+/** Microseconds of processor time that the programs together spent on an event, the control plane included. */
+export function processorPerEvent(result: RunResult): number {
+  const processors = Object.values(result.busy).reduce((total, share) => total + share, 0);
+  return (processors / slowestSink(result)) * 1e6;
+}

@@ -16,6 +16,7 @@ export interface PartsOptions {
   readonly batch?: number;
   /** See `Settings`. */
   readonly anew?: boolean;
+  readonly awaited?: boolean;
   readonly certificates?: string;
   /** Left out: processes of this machine. */
   readonly place?: MakePlace;
@@ -109,6 +110,7 @@ function startInstance(
     upstream: addresses.get(`${part.from[0] ?? ""}-1`)?.dial ?? "",
     groups: options.plan.filter(({ from }) => from.includes(part.id)).length,
     anew: options.anew ?? false,
+    awaited: options.awaited ?? false,
     certificates: options.certificates ?? "",
   };
   const child = place.start(instance, [...nodeOptions(), programs.pathOf(options.program)], {

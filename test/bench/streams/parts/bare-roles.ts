@@ -62,11 +62,14 @@ class Batches {
 }
 
 async function source(transport: Transport): Promise<void> {
-  const { count, size } = readSettings();
+  const { count, size, awaited } = readSettings();
   const out = await transport.serve();
   const batches = new Batches(out);
   const encoder = new EventEncoder();
   const payload = makePayload(size);
+  const emit = async (event: EventView): Promise<void> => {
+    if (!batches.add(event)) await out.drained();
+  };
   for (let n = 1; n <= count; n++) {
     const event = encoder.encode({
       id: `source-1:${n}`,
@@ -77,7 +80,8 @@ async function source(transport: Transport): Promise<void> {
       sourceComponentId: "source",
       contentType: "application/json",
     });
-    if (!batches.add(event)) await out.drained();
+    if (awaited) await emit(event);
+    else if (!batches.add(event)) await out.drained();
   }
   batches.flush();
 }

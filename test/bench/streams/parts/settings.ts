@@ -18,6 +18,8 @@ export interface Settings {
   readonly groups: number;
   /** The source encodes every event anew for each group, which asks for a type of its own: `typeOfGroup`. */
   readonly anew: boolean;
+  /** A bare source awaits a promise for each event, as what a component author writes does. */
+  readonly awaited: boolean;
   /** Folder of the certificates that `makeCertificates` made; empty: in the clear. */
   readonly certificates: string;
 }
