@@ -1,12 +1,16 @@
 import type { ControlPlaneClient } from "../client/client.ts";
-import type { Driver } from "../drivers/driver.ts";
+import type { ControlPlaneEndpoint, Driver } from "../drivers/driver.ts";
 import { cancelled } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { PipelineRecord } from "../protocol/records.ts";
 import type { CliDependencies } from "./dependencies.ts";
 
 /** How long one call may take before the control plane counts as away, in milliseconds. */
 const CALL_DEADLINE = 5_000;
+
+/** The same while the last call was not answered in time: a command of many calls waits for who hangs once. */
+const CALL_DEADLINE_WHILE_HANGING = 500;
 
 /**
  * The control plane of one pipeline, found through its driver, and found again at another address after it was away.
@@ -17,6 +21,7 @@ export class ControlPlaneAccess {
   readonly #driver: Driver;
   readonly #pipeline: string;
   #client: ControlPlaneClient | undefined;
+  #hanging: FlowctlError | undefined;
 
   constructor(deps: Pick<CliDependencies, "connect" | "clock">, driver: Driver, pipeline: string) {
     this.#deps = deps;
@@ -30,15 +35,23 @@ export class ControlPlaneAccess {
     what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const client = await this.client(signal);
-    const deadline = AbortSignal.timeout(CALL_DEADLINE);
+    const deadline = withDeadline(signal, this.#hanging === undefined ? CALL_DEADLINE : CALL_DEADLINE_WHILE_HANGING);
     try {
-      return await what(client, AbortSignal.any([signal, deadline]));
+      const answer = await what(client, deadline);
+      this.#hanging = undefined;
+      return answer;
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
-      const failure = deadline.aborted ? this.#away(error) : error;
+      this.#hanging = deadline.aborted ? this.#hangs(error) : undefined;
+      const failure = this.#hanging ?? error;
       if (isAway(failure)) this.close();
       throw failure;
     }
+  }
+
+  /** What the last call failed with, when somebody was there who did not answer. */
+  get hanging(): FlowctlError | undefined {
+    return this.#hanging;
   }
 
   /** The record of the pipeline; undefined when no control plane answers. */
@@ -71,8 +84,8 @@ export class ControlPlaneAccess {
   /** A client for streams. Rejects with `cli/no-control-plane` when none runs. */
   async client(signal: AbortSignal): Promise<ControlPlaneClient> {
     if (this.#client !== undefined) return this.#client;
-    const endpoint = await this.#driver.controlPlane(this.#pipeline, signal);
-    if (endpoint === undefined) throw this.#away(undefined);
+    const endpoint = await this.#endpoint(signal);
+    if (endpoint === undefined) throw this.#away();
     this.#client = await this.#deps.connect(endpoint);
     return this.#client;
   }
@@ -82,12 +95,31 @@ export class ControlPlaneAccess {
     this.#client = undefined;
   }
 
-  #away(cause: unknown): FlowctlError {
+  async #endpoint(signal: AbortSignal): Promise<ControlPlaneEndpoint | undefined> {
+    try {
+      return await this.#driver.controlPlane(this.#pipeline, signal);
+    } catch (error) {
+      // A driver that knows of a control plane and gets no answer from it says so itself.
+      if (error instanceof FlowctlError && isAway(error)) this.#hanging = error;
+      throw error;
+    }
+  }
+
+  #away(): FlowctlError {
     return new FlowctlError({
       code: "cli/no-control-plane",
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} does not answer`,
       fix: `Look at it with \`flowctl -p ${this.#pipeline} logs control-plane\`, or start it with \`flowctl up\``,
+    });
+  }
+
+  #hangs(cause: unknown): FlowctlError {
+    return new FlowctlError({
+      code: "cli/control-plane-hangs",
+      kind: "unavailable",
+      message: `The control plane of ${this.#pipeline} hangs or is stopped: it is there and does not answer, and its components go on without it`,
+      fix: `Run \`flowctl up\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl -p ${this.#pipeline} logs control-plane\` shows what it said last`,
       cause,
     });
   }

@@ -1,4 +1,5 @@
 import type { Driver, ObservedResource } from "../drivers/driver.ts";
+import type { FlowctlError } from "../foundation/errors.ts";
 import type { InstanceMetrics, InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 import { ControlPlaneAccess } from "./control-plane-access.ts";
 import type { CliDependencies } from "./dependencies.ts";
@@ -25,13 +26,20 @@ export interface InstanceView {
   readonly ref: string;
 }
 
+export interface Instances {
+  readonly instances: readonly InstanceView[];
+  readonly record: PipelineRecord | undefined;
+  /** Says that the control plane is there and does not answer, so that the states are the driver's; when it is so. */
+  readonly hanging: FlowctlError | undefined;
+}
+
 /** All instances of a pipeline, the control plane last. Works without a control plane; states are then the driver's. */
 export async function viewInstances(
   deps: Pick<CliDependencies, "connect" | "clock">,
   driver: Driver,
   pipeline: string,
   signal: AbortSignal,
-): Promise<{ readonly instances: readonly InstanceView[]; readonly record: PipelineRecord | undefined }> {
+): Promise<Instances> {
   const observed = await driver.observe(pipeline, signal);
   const access = new ControlPlaneAccess(deps, driver, pipeline);
   try {
@@ -44,7 +52,7 @@ export async function viewInstances(
       .filter(({ kind }) => kind === "component" || kind === "service" || kind === "control-plane")
       .sort((a, b) => rank(a) - rank(b) || (a.owner < b.owner ? -1 : a.owner > b.owner ? 1 : a.index - b.index))
       .map((resource) => viewOf(resource, record, { pipeline, driver: driver.name, now: deps.clock.now() }));
-    return { instances, record };
+    return { instances, record, hanging: access.hanging };
   } finally {
     access.close();
   }

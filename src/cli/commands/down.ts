@@ -46,7 +46,8 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   const { deps, output, signal } = context;
   const { name, driver, file } = await findTarget(context, argument);
   const access = new ControlPlaneAccess(deps, driver, name);
-  const record = file === undefined ? await access.record(signal) : undefined;
+  const record = await access.record(signal);
+  if (access.hanging !== undefined) output.warn(`${access.hanging.message}; all of it is ended now`);
   const progress = await context.progress();
   const release = deps.interrupts.answerSecond();
   try {

@@ -46,7 +46,8 @@ export function stopCommand(cli: Cli): Command {
   return lifecycle(cli, command, async (context, target, ids, flags) => {
     const { deps, signal } = context;
     const access = new ControlPlaneAccess(deps, target.driver, target.name);
-    const record = target.file === undefined ? await access.record(signal) : undefined;
+    const record = await access.record(signal);
+    if (access.hanging !== undefined) context.output.warn(access.hanging.message, access.hanging.fix);
     const progress = await context.progress();
     const release = deps.interrupts.answerSecond();
     try {
@@ -129,7 +130,9 @@ async function execute(
   const access = new ControlPlaneAccess(deps, target.driver, target.name);
   const progress = await context.progress();
   try {
-    await announceStarts(plan, await access.record(signal), access);
+    const record = await access.record(signal);
+    if (access.hanging !== undefined) context.output.warn(access.hanging.message, access.hanging.fix);
+    await announceStarts(plan, record, access);
     await executePlan(plan, {
       driver: target.driver,
       clock: deps.clock,

@@ -33,13 +33,12 @@ async function ps(context: CommandContext, [argument]: [string | undefined], fla
   const wanted = flags.all
     ? await allPipelines(context)
     : [await findTarget(context, argument)].map(({ name, driver }) => ({ pipeline: name, driver }));
-  const found = await Promise.all(
-    wanted.map(async ({ pipeline, driver }) => (await viewInstances(deps, driver, pipeline, signal)).instances),
-  );
-  const instances = found.flat();
+  const found = await Promise.all(wanted.map(({ pipeline, driver }) => viewInstances(deps, driver, pipeline, signal)));
+  const instances = found.flatMap((pipeline) => pipeline.instances);
   if (output.json) output.printJson(instances);
   else if (instances.length === 0) output.say("Nothing runs");
   else output.print(renderTable(columns(output, flags.all ?? false), instances, output));
+  for (const { hanging } of found) if (hanging !== undefined) output.warn(hanging.message, hanging.fix);
   return ExitCode.ok;
 }
 

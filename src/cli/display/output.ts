@@ -16,8 +16,8 @@ export interface Output {
   printJson(value: unknown): void;
   /** Something to know; left out with `--quiet` and `--json`. */
   say(text: string): void;
-  /** Something to worry about; shown even with `--quiet`. */
-  warn(text: string): void;
+  /** Something to worry about, and what to do about it; shown even with `--quiet`. */
+  warn(text: string, fix?: string): void;
 }
 
 export interface OutputOptions {
@@ -44,7 +44,10 @@ export function createOutput(options: OutputOptions): Output {
     say: (text) => {
       if (!quiet && !json) stderr.write(`${text}\n`);
     },
-    warn: (text) => void stderr.write(`${paintError.yellow("warning:")} ${text}\n`),
+    warn: (text, fix) => {
+      stderr.write(`${paintError.yellow("warning:")} ${text}\n`);
+      if (fix !== undefined) stderr.write(`  ${paintError.dim("fix")}  ${fix}\n`);
+    },
   };
 }
 

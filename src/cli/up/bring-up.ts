@@ -73,9 +73,11 @@ export async function prepareUp(
   } finally {
     progress.stop();
   }
-  const observed = await driver.observe(pipeline.name, signal);
+  const seen = await driver.observe(pipeline.name, signal);
   const access = new ControlPlaneAccess(deps, driver, pipeline.name);
-  const before = observed.some(({ kind }) => kind === "control-plane") ? await access.record(signal) : undefined;
+  const before = seen.some(({ kind }) => kind === "control-plane") ? await access.record(signal) : undefined;
+  if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
+  const observed = access.hanging === undefined ? seen : seen.map(asHanging);
   const plan = planUp(pipeline.name, desired, observed, {
     forceRecreate: options.forceRecreate,
     stopped: stoppedInstances(observed, before),
@@ -107,6 +109,12 @@ export async function prepareUp(
     await tellTopology();
   };
   return { pipeline, driver, plan, observed, before, execute, access };
+}
+
+/** A driver may take a control plane that hangs for healthy for a while. */
+function asHanging(resource: ObservedResource): ObservedResource {
+  if (resource.kind !== "control-plane" || resource.state.status !== "running") return resource;
+  return { ...resource, state: { ...resource.state, health: "unhealthy" } };
 }
 
 /** The pipeline with other numbers of instances. Throws `cli/unknown-component` for an id that it does not have. */

@@ -1,4 +1,5 @@
 import type { Driver } from "../../drivers/driver.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Plan } from "../../planner/plan.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
@@ -43,15 +44,19 @@ export async function waitForState(
   const { deps, signal } = context;
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
-  const deadline = timeoutMs === undefined ? undefined : AbortSignal.timeout(Math.max(1, timeoutMs));
-  let latest = "unknown";
+  const deadline = timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs));
+  let latest: string | undefined;
   let waitsFor = "";
   try {
     const reached = await watchPipeline<AwaitableState | Failure>(
       {
         access: target.access,
         clock: deps.clock,
-        signal: deadline === undefined ? signal : AbortSignal.any([signal, deadline]),
+        signal: deadline ?? signal,
+        onOutage: (away) => {
+          const { hanging } = target.access;
+          if (away && hanging !== undefined) context.output.warn(`${hanging.message}; waiting goes on`, hanging.fix);
+        },
         exists: async () =>
           (await target.driver.observe(target.pipeline, signal)).some(({ kind }) => kind === "component"),
       },
@@ -72,7 +77,7 @@ export async function waitForState(
     throw new FlowctlError({
       code: "cli/wait-timeout",
       kind: "timeout",
-      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; it is ${latest}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
+      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; ${latest === undefined ? "its control plane did not answer" : `it is ${latest}`}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
       fix: `See what it waits for with \`flowctl status -p ${target.pipeline}\``,
     });
   }

@@ -3,7 +3,7 @@ import type { FileGrant } from "../../pipeline/pipeline.ts";
 import type { ApplyContext, Change } from "../driver.ts";
 import type { ComponentSpec } from "./instance-record.ts";
 import type { LocalEngines } from "./local-engine.ts";
-import { hello, isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import type { SupervisorRequest } from "./supervisor-protocol.ts";
 
@@ -25,7 +25,7 @@ export async function applyToInstance(
   const deadline = clock.now() + DEADLINE_MS;
   for (;;) {
     try {
-      await hello(paths.socket, signal, options.patienceMs);
+      await options.greet(paths, signal);
     } catch (error) {
       if (isUnusable(error)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;

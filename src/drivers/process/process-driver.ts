@@ -4,6 +4,7 @@ import type { Change, Driver } from "../driver.ts";
 import { applyToInstance } from "./apply-to-instance.ts";
 import { PROCESS_CAPABILITIES } from "./capabilities.ts";
 import { type ProcessEntries, processEntries } from "./entries.ts";
+import { createGreeting } from "./greeting.ts";
 import { createLocalEngines } from "./local-engine.ts";
 import { readLogs } from "./log-reader.ts";
 import { observePipeline } from "./observe.ts";
@@ -12,7 +13,7 @@ import { createState, pipelineNames, removeState } from "./pipeline-folder.ts";
 import { desiredResources } from "./prepare.ts";
 import { isAlive } from "./process-identity.ts";
 import { secretDigest } from "./secret-digest.ts";
-import { hello, NO_SUPERVISOR, supervisorEvents } from "./supervisor-client.ts";
+import { NO_SUPERVISOR, supervisorEvents } from "./supervisor-client.ts";
 import { changeSupervisor } from "./supervisor-control.ts";
 import type { LaunchOptions } from "./supervisor-launch.ts";
 import { readSupervisorRecord } from "./supervisor-record.ts";
@@ -27,11 +28,11 @@ export interface ProcessDriverOptions {
   readonly clock: Clock;
   /** Default: what is built in the package, else its sources. */
   readonly entries?: ProcessEntries;
-  /** A supervisor that does not answer within this time hangs, and is replaced; default 15,000. */
+  /** A supervisor that does not answer within this time hangs, and is replaced; default 4,000. */
   readonly patienceMs?: number;
 }
 
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 4_000;
 
 /**
  * The driver that runs components as child processes of a background supervisor. What it is told of a pipeline lies
@@ -42,7 +43,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const { environment, clock, version } = options;
   const home = flowctlHome(environment);
   const entries = options.entries ?? processEntries(options.packageRoot);
-  const patienceMs = options.patienceMs ?? PATIENCE_MS;
+  const greet = createGreeting(clock, options.patienceMs ?? PATIENCE_MS);
   const engines = createLocalEngines(clock);
   const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
     paths,
@@ -51,7 +52,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     environment,
     clock,
     signal,
-    patienceMs,
+    greet,
   });
 
   return {
@@ -94,7 +95,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, clock, signal),
     async controlPlane(pipeline, signal) {
       try {
-        const { grpc, http } = await hello(pipelinePaths(home, pipeline).socket, signal, patienceMs);
+        const { grpc, http } = await greet(pipelinePaths(home, pipeline), signal);
         return { grpc, http };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;

@@ -3,7 +3,7 @@ import type { Change, DesiredResource } from "../driver.ts";
 import { removeAllButState } from "./pipeline-folder.ts";
 import { isAlive } from "./process-identity.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
-import { hello, isUnusable, NO_SUPERVISOR, request } from "./supervisor-client.ts";
+import { isUnusable, NO_SUPERVISOR, request } from "./supervisor-client.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
 import { sweep, waitUntil } from "./termination.ts";
@@ -50,7 +50,7 @@ async function shutDown(instances: "keep" | "stop" | "kill", options: LaunchOpti
   const { paths, signal } = options;
   const record = await readSupervisorRecord(paths);
   try {
-    await hello(paths.socket, signal, options.patienceMs);
+    await options.greet(paths, signal);
     await request(paths.socket, { method: "shutdown", instances }, { signal });
     if (record !== undefined) await waitUntil(() => !isAlive(record.identity), EXIT_DEADLINE_MS, options);
   } catch (error) {

@@ -4,12 +4,13 @@ import { join } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../foundation/errors.ts";
 import { fingerprint } from "../fingerprint.ts";
+import type { Greet } from "./greeting.ts";
 import { inheritedEnvironment } from "./inherited-environment.ts";
 import { spoolName } from "./log-format.ts";
 import { CONTROL_PLANE_INSTANCE, readLogs } from "./log-reader.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
-import { hello, isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
+import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
 import type { SupervisorHello } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
 import { waitUntil } from "./termination.ts";
@@ -33,8 +34,8 @@ export interface LaunchOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** A supervisor that does not answer within this time hangs. */
-  readonly patienceMs: number;
+
+  readonly greet: Greet;
 }
 
 /** The supervisor ends with this exit code when another one, or a command, holds the lock. */
@@ -55,7 +56,7 @@ export async function ensureSupervisor(
   let started: StartedSupervisor | undefined;
   for (;;) {
     try {
-      const answer = await hello(paths.socket, signal, options.patienceMs);
+      const answer = await options.greet(paths, signal);
       // Another one was quicker; ours would only find the lock taken.
       if (started !== undefined && started.pid !== answer.pid) started.kill();
       return answer;

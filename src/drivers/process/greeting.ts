@@ -1,0 +1,44 @@
+import type { Clock } from "../../foundation/clock.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import type { PipelinePaths } from "./paths.ts";
+import { isAlive, type ProcessIdentity } from "./process-identity.ts";
+import { hello, SUPERVISOR_LOST } from "./supervisor-client.ts";
+import type { SupervisorHello } from "./supervisor-protocol.ts";
+import { readSupervisorRecord } from "./supervisor-record.ts";
+
+/**
+ * Asks the supervisor of a pipeline who it is. Rejects as `hello`; with SUPERVISOR_LOST at once when the same one was
+ * found hanging a moment ago, so that a command of several steps waits for it once.
+ */
+export type Greet = (paths: PipelinePaths, signal: AbortSignal) => Promise<SupervisorHello>;
+
+/** For how long who hung is not asked again, in milliseconds: longer than the steps of one command take. */
+const HANGS_FOR_MS = 15_000;
+
+/** @param patienceMs who has not answered within this time hangs. */
+export function createGreeting(clock: Pick<Clock, "now">, patienceMs: number): Greet {
+  const hanging = new Map<string, { readonly identity: ProcessIdentity; readonly until: number }>();
+  return async (paths, signal) => {
+    const known = hanging.get(paths.runId);
+    const identity = (await readSupervisorRecord(paths))?.identity;
+    const same = known !== undefined && known.identity.birth === identity?.birth && known.identity.pid === identity.pid;
+    if (same && clock.now() < known.until && isAlive(known.identity)) throw hangs(paths, known.identity);
+    hanging.delete(paths.runId);
+    try {
+      return await hello(paths.socket, signal, patienceMs);
+    } catch (error) {
+      if (!hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity)) throw error;
+      hanging.set(paths.runId, { identity, until: clock.now() + HANGS_FOR_MS });
+      throw hangs(paths, identity);
+    }
+  };
+}
+
+function hangs({ pipeline }: PipelinePaths, { pid }: ProcessIdentity): FlowctlError {
+  return new FlowctlError({
+    code: SUPERVISOR_LOST,
+    kind: "unavailable",
+    message: `The supervisor of ${pipeline}, process ${pid}, hangs or is stopped: it does not answer, and its components go on without it`,
+    fix: `Run \`flowctl up\` to put another in its place, \`flowctl down ${pipeline}\` to end everything, or \`kill -CONT ${pid}\` if you stopped it`,
+  });
+}
