@@ -1,5 +1,6 @@
 import { backoffDelay } from "../../../foundation/backoff.ts";
 import type { Clock } from "../../../foundation/clock.ts";
+import { withDeadline } from "../../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../../foundation/errors.ts";
 
 /** A request, and what a failed one means. */
@@ -61,13 +62,13 @@ interface Failed {
 }
 
 async function askOnce(options: AskOptions, known: Validators, signal: AbortSignal): Promise<Answer | Failed> {
-  const deadline = AbortSignal.timeout(options.timeoutMs);
+  const deadline = withDeadline(signal, options.timeoutMs);
   try {
     const response = await fetch(options.url, {
       method: options.method,
       headers: { accept: "application/json, */*;q=0.5", ...options.headers, ...conditions(known) },
       redirect: options.followRedirects ? "follow" : "error",
-      signal: AbortSignal.any([signal, deadline]),
+      signal: deadline,
       ...(options.body === undefined ? {} : { body: options.body }),
     });
     return await read(response, options);

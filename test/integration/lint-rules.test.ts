@@ -1,0 +1,48 @@
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const repository = resolve(import.meta.dirname, "../..");
+
+/** The lines of a file that the project's own rules refuse. */
+async function refusedLines(source: readonly string[]): Promise<readonly number[]> {
+  const config = JSON.parse(await readFile(join(repository, "biome.json"), "utf8")) as { plugins: string[] };
+  const folder = await mkdtemp(join(tmpdir(), "flowctl-lint-"));
+  try {
+    const plugins = config.plugins.map((path) => resolve(repository, path));
+    await writeFile(join(folder, "biome.json"), JSON.stringify({ plugins }));
+    await writeFile(join(folder, "sample.ts"), `${source.join("\n")}\n`);
+    const biome = join(repository, "node_modules/.bin/biome");
+    const { stdout } = spawnSync(biome, ["lint", "--reporter=github", "sample.ts"], { cwd: folder, encoding: "utf8" });
+    return stdout.split("\n").flatMap((line) => {
+      return line.includes("withDeadline") ? [Number(/line=(\d+)/.exec(line)?.[1])] : [];
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe("the rule against timeouts that are collected", () => {
+  it("refuses a timeout in AbortSignal.any, written there or held in a variable", async () => {
+    const source = [
+      "export const direct = (signal: AbortSignal) => AbortSignal.any([signal, AbortSignal.timeout(5)]);",
+      "export function held(signal: AbortSignal, ms?: number): AbortSignal {",
+      "  const late = ms === undefined ? undefined : AbortSignal.timeout(ms);",
+      "  return late === undefined ? signal : AbortSignal.any([signal, late]);",
+      "}",
+    ];
+    expect(await refusedLines(source)).toEqual([1, 4]);
+  });
+
+  it("allows what somebody holds", async () => {
+    const source = [
+      "export function linked(signal: AbortSignal, stop: AbortController): AbortSignal {",
+      "  return AbortSignal.any([signal, stop.signal]);",
+      "}",
+      "export const alone = (ms: number): AbortSignal => AbortSignal.timeout(ms);",
+    ];
+    expect(await refusedLines(source)).toEqual([]);
+  });
+});
