@@ -77,6 +77,10 @@ export class Crew {
     this.forget();
   }
 
+  get isDismissed(): boolean {
+    return this.dismissed;
+  }
+
   private kill(): void {
     this.dismissed = true;
     this.signal("SIGKILL");

@@ -34,7 +34,11 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: st
   });
   crew.add("control-plane", child, () => undefined);
   const reachable = await crew.during(place.controlPlaneFromHere(address), "starting the control plane", 30_000);
-  await crew.during(apply(reachable, plan), "declaring the pipeline", 35_000);
+  await crew.during(
+    apply(reachable, plan, () => crew.isDismissed),
+    "declaring the pipeline",
+    35_000,
+  );
   return {
     pid: place.pidOf(child),
     address: address.dial,
@@ -58,8 +62,8 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: st
   };
 }
 
-/** Tries until the control plane is there. */
-async function apply(address: string, plan: Plan): Promise<void> {
+/** Tries until the control plane is there, or nobody wants it any more. */
+async function apply(address: string, plan: Plan, isOver: () => boolean): Promise<void> {
   const client = connectControlPlane(address);
   const deadline = performance.now() + 30_000;
   try {
@@ -67,7 +71,7 @@ async function apply(address: string, plan: Plan): Promise<void> {
       try {
         return void (await client.applyPipeline(specOf(plan), AbortSignal.timeout(5_000)));
       } catch (error) {
-        if (performance.now() > deadline) throw error;
+        if (performance.now() > deadline || isOver()) throw error;
         await wait(50);
       }
     }

@@ -41,12 +41,20 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
   const pids = new Map<string, number>();
   const window = new UseWindow(pids);
   let reported: () => void = () => undefined;
-  const allReported = new Promise<void>((resolve) => {
+  let fellShort: (error: Error) => void = () => undefined;
+  const allReported = new Promise<void>((resolve, reject) => {
     reported = resolve;
+    fellShort = reject;
   });
+  // Nobody waits for it before everything has started.
+  allReported.catch(() => undefined);
   const parts = await startParts(programs, options, pids, (instance, component, message, value) => {
     if (message === "BEGUN") window.open();
     if (message === "USED") used[instance] = value as Used;
+    if (message === "SHORT") {
+      const { seen } = value as { readonly seen: number };
+      fellShort(new Error(`${instance} ended after ${seen} of ${options.count} events`));
+    }
     if (message !== "RESULT") return;
     sinks[component] = value as AtSink;
     if (Object.keys(sinks).length < wanted) return;

@@ -122,7 +122,7 @@ function startInstance(
   if (pid !== undefined) pids.set(instance, pid);
   return new Promise((resolve) => {
     crew.add(instance, child, (line) => {
-      const said = /^(UP|BEGUN|RESULT|USED) (\{.*\})$/.exec(line);
+      const said = /^(UP|BEGUN|RESULT|SHORT|USED) (\{.*\})$/.exec(line);
       if (said === null) return;
       if (said[1] === "UP") resolve();
       else onSaid(instance, part.id, said[1] as Message, JSON.parse(said[2]!));

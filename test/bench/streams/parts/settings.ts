@@ -51,7 +51,7 @@ export function hostOf(address: string): string {
 }
 
 /** What a program says on its standard output, a line each, for who started it. */
-export type Message = "UP" | "BEGUN" | "RESULT" | "USED";
+export type Message = "UP" | "BEGUN" | "RESULT" | "SHORT" | "USED";
 
 export function tell(message: Message, value: object = {}): void {
   process.stdout.write(`${message} ${JSON.stringify(value)}\n`);
@@ -65,8 +65,12 @@ export class Meter {
   private beginning = 0;
   private readonly latencies: number[] = [];
 
+  /** @param count of events; a program that ends before it has seen so many says so. */
   constructor(count: number) {
     this.count = count;
+    process.on("exit", () => {
+      if (this.seen < count) tell("SHORT", { seen: this.seen });
+    });
   }
 
   add(events: number): void {
