@@ -1,5 +1,7 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { FlowctlError } from "../foundation/errors.ts";
+import { fileFailure } from "../foundation/file-failure.ts";
 
 export interface StateLogOptions {
   /** Folder; made when missing. */
@@ -37,6 +39,15 @@ export class StateLog<Entry> {
     options: StateLogOptions,
     weigh: (entry: Entry) => number,
   ): Promise<{ log: StateLog<Entry>; entries: readonly Entry[] }> {
+    return await StateLog.#open<Entry>(options, weigh).catch((error: unknown) => {
+      throw unwritable(options, error);
+    });
+  }
+
+  static async #open<Entry>(
+    options: StateLogOptions,
+    weigh: (entry: Entry) => number,
+  ): Promise<{ log: StateLog<Entry>; entries: readonly Entry[] }> {
     await mkdir(options.directory, { recursive: true });
     const numbers = await numbersOf(options);
     const entries: Entry[] = [];
@@ -56,14 +67,18 @@ export class StateLog<Entry> {
    * is there when this rejects.
    */
   async append(entry: Entry, weight: number): Promise<void> {
-    if (this.#weight >= this.#options.capacity) await this.#beginNext();
+    if (this.#weight >= this.#options.capacity) {
+      await this.#beginNext().catch((error: unknown) => {
+        throw unwritable(this.#options, error);
+      });
+    }
     const line = Buffer.from(`${JSON.stringify(entry)}\n`);
     try {
       await this.#file.appendFile(line);
     } catch (error) {
       // What a full disk took of it would hide every later record.
       await this.#file.truncate(this.#size);
-      throw error;
+      throw unwritable(this.#options, error);
     }
     this.#previousSize = this.#size;
     this.#size += line.length;
@@ -78,7 +93,9 @@ export class StateLog<Entry> {
 
   /** When it resolves, what was appended survives a power cut. */
   async sync(): Promise<void> {
-    await this.#file.datasync();
+    await this.#file.datasync().catch((error: unknown) => {
+      throw unwritable(this.#options, error);
+    });
   }
 
   async close(): Promise<void> {
@@ -95,6 +112,10 @@ export class StateLog<Entry> {
     this.#size = 0;
     this.#weight = 0;
   }
+}
+
+function unwritable({ directory }: StateLogOptions, error: unknown): FlowctlError {
+  return fileFailure(error, { code: "sdk/state-unwritable", doing: "write", path: directory });
 }
 
 function fileOf(options: StateLogOptions, number: number): string {

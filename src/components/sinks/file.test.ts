@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { appendFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -37,6 +38,43 @@ class Bench {
 }
 
 describe("the file sink", () => {
+  it("names the path and what to do when the file system refuses", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    await writeFile(join(directory.path, "taken"), "a file");
+    const below = join(directory.path, "taken", "out.jsonl");
+    await expect(bench.write([events(1, 1)], { path: below })).rejects.toMatchObject({
+      code: "components/file-unwritable",
+      message: expect.stringContaining(below),
+      fix: expect.stringContaining("name another path"),
+    });
+    await expect(bench.write([events(1, 1)], { path: directory.path })).rejects.toMatchObject({
+      code: "components/file-unwritable",
+      message: expect.stringContaining(directory.path),
+      fix: "name a file, not a folder",
+    });
+  });
+
+  it.runIf(existsSync("/dev/full"))("names the path and what to do on a full disk", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    await expect(bench.write([events(1, 1)], { path: "/dev/full" })).rejects.toMatchObject({
+      code: "components/file-unwritable",
+      message: expect.stringContaining("cannot write /dev/full: ENOSPC"),
+      fix: expect.stringContaining("free space where /dev/full is"),
+    });
+  });
+
+  it("names the folder of its record when that cannot be written", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    await writeFile(bench.stateDirectory, "a file");
+    await expect(bench.write([events(1, 1)])).rejects.toMatchObject({
+      code: "sdk/state-unwritable",
+      message: expect.stringContaining(bench.stateDirectory),
+    });
+  });
+
   it("writes payloads, one a line, and makes the folders", async () => {
     await using directory = await temporaryDirectory();
     const bench = new Bench(directory.path);

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
-import { type Event, openWrittenIds, type WrittenIds } from "../../sdk/index.ts";
+import { fileFailure } from "../../foundation/file-failure.ts";
+import { type Event, type FlowctlError, openWrittenIds, type WrittenIds } from "../../sdk/index.ts";
 import { syncDirectory } from "../../sdk/state-log.ts";
 
 /** Recorded before the bytes are written to the file, so that a restart can tell what became of them. */
@@ -41,11 +42,18 @@ export interface Recovery {
  */
 export class OnceFile {
   readonly recovery: Recovery;
+  readonly #path: string;
   readonly #durable: boolean;
   readonly #file: FileHandle;
   readonly #written: WrittenIds<Place>;
 
-  private constructor(durable: boolean, file: FileHandle, written: WrittenIds<Place>, recovery: Recovery) {
+  private constructor(
+    { path, durable }: OnceFileOptions,
+    file: FileHandle,
+    written: WrittenIds<Place>,
+    recovery: Recovery,
+  ) {
+    this.#path = path;
     this.#durable = durable;
     this.#file = file;
     this.#written = written;
@@ -53,20 +61,18 @@ export class OnceFile {
   }
 
   static async open(options: OnceFileOptions): Promise<OnceFile> {
-    const { path, stateDirectory, remember, durable, replace } = options;
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(path, "a+");
+    const { path, stateDirectory, remember, replace } = options;
+    const file = await openFor(path);
     try {
-      await syncDirectory(dirname(path));
       const written = await openWrittenIds<Place>(stateDirectory, { remember, name: recordName(path) });
       const { remembered, doubtful } = written;
       if (doubtful === undefined) await begin(file, replace);
       const { isWhole, cut } = doubtful === undefined ? { isWhole: true, cut: 0 } : await recover(file, doubtful.note);
       await written.settle(isWhole);
-      return new OnceFile(durable, file, written, { cut, remembered });
+      return new OnceFile(options, file, written, { cut, remembered });
     } catch (error) {
       await file.close();
-      throw error;
+      throw unwritable(path, error);
     }
   }
 
@@ -87,15 +93,37 @@ export class OnceFile {
       await this.#file.appendFile(bytes);
       if (this.#durable) await Promise.all([this.#written.sync(), this.#file.datasync()]);
     } catch (error) {
-      await this.#file.truncate(at);
+      const failure = unwritable(this.#path, error);
+      await this.#file.truncate(at).catch(() => {
+        throw failure;
+      });
       await this.#written.undo();
-      throw error;
+      throw failure;
     }
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#written.close(), this.#file.close()]);
   }
+}
+
+/** Makes the folders and the file, so that they survive a power cut. */
+async function openFor(path: string): Promise<FileHandle> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(path, "a+");
+    await syncDirectory(dirname(path)).catch(async (error: unknown) => {
+      await file.close();
+      throw error;
+    });
+    return file;
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
+function unwritable(path: string, error: unknown): FlowctlError {
+  return fileFailure(error, { code: "components/file-unwritable", doing: "write", path });
 }
 
 function recordName(path: string): string {

@@ -1,10 +1,12 @@
 import { type LetterLine, readDeadLetters } from "../../event-files/read-dead-letters.ts";
 import { appendMarks } from "../../event-files/replay-marks.ts";
 import type { Clock } from "../../foundation/clock.ts";
+import { fileFailure } from "../../foundation/file-failure.ts";
 import type { ComponentDefinition, EventInit } from "../../sdk/index.ts";
 import { defineSource } from "../../sdk/index.ts";
 import { builtInVersion } from "../built-in-version.ts";
 import { type DeadLettersConfig, deadLettersConfig } from "./dead-letters.spec.ts";
+import { fileProblem } from "./file/file-problem.ts";
 import { requireSingleInstance } from "./single-instance.ts";
 
 interface Position {
@@ -27,13 +29,13 @@ export function createDeadLetters(clock: Clock): ComponentDefinition {
       let open: Open[] = [];
       const mark = async (line: number): Promise<void> => {
         const done = open.filter(({ number }) => number <= line);
-        if (marks !== undefined) await appendMarks(marks, done, new Date(clock.now()));
+        if (marks !== undefined) await keepMarks(marks, done, new Date(clock.now()));
         open = open.filter(({ number }) => number > line);
       };
       return {
         async run(emit) {
           let sent = 0;
-          for await (const { letter, number } of readDeadLetters(path)) {
+          for await (const { letter, number } of lettersOf(path)) {
             if (signal.aborted) return;
             open.push({ number, key: letter.key, id: letter.event.id });
             if (number <= (position?.line ?? 0)) continue;
@@ -49,6 +51,22 @@ export function createDeadLetters(clock: Clock): ComponentDefinition {
       };
     },
   });
+}
+
+async function* lettersOf(path: string): AsyncIterable<LetterLine> {
+  try {
+    yield* readDeadLetters(path);
+  } catch (error) {
+    throw fileProblem(path, error);
+  }
+}
+
+async function keepMarks(path: string, letters: readonly Open[], now: Date): Promise<void> {
+  try {
+    await appendMarks(path, letters, now);
+  } catch (error) {
+    throw fileFailure(error, { code: "components/file-unwritable", doing: "write", path });
+  }
 }
 
 function again(event: LetterLine["letter"]["event"]): EventInit {
