@@ -8,6 +8,15 @@ import type { Subscriber } from "./upstream-stream.ts";
 export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
+  /** What may be received from each upstream instance and not done. Default 4096 events and 8 MiB. */
+  readonly window?: Window;
+}
+
+/** Events that arrived together and were not taken yet. */
+interface Arrived {
+  readonly by: Subscription;
+  readonly events: readonly ReceivedEvent[];
+  readonly bytes: number;
 }
 
 interface Source {
@@ -26,26 +35,29 @@ export class Inlet {
   private readonly options: InletOptions;
   private readonly sources = new Map<string, Source>();
   private upstreams: readonly Upstream[] = [];
-  private queue: (readonly ReceivedEvent[])[] = [];
+  private queue: Arrived[] = [];
   private waiter: { promise: Promise<void>; resolve: () => void } | undefined;
   private stopped = false;
   private updated = false;
-  private window: Window = DEFAULT_WINDOW;
+  private readonly usual: Window;
+  private window: Window;
   private eventsIn = 0;
   private bytesIn = 0;
 
   constructor(options: InletOptions) {
     this.options = options;
+    this.usual = options.window ?? DEFAULT_WINDOW;
+    this.window = this.usual;
   }
 
   /**
-   * What may be received and not done, per upstream instance, besides the usual 4096 events and 8 MiB. For streams that are
-   * opened from now on.
+   * What may be received and not done, per upstream instance, besides the usual window. For upstream instances that are
+   * dialled from now on.
    */
   setSlack(slack: Slack): void {
     this.window = {
-      maxEvents: DEFAULT_WINDOW.maxEvents + slack.events,
-      maxBytes: DEFAULT_WINDOW.maxBytes + slack.bytes,
+      maxEvents: this.usual.maxEvents + slack.events,
+      maxBytes: this.usual.maxBytes + slack.bytes,
     };
   }
 
@@ -69,14 +81,15 @@ export class Inlet {
           source.completed = true;
           if (!source.subscription.over) source.subscription.abort();
         } else if (source.completed) {
-          this.sources.delete(key);
+          source.subscription.release();
           this.dial(key, upstream.componentId, instance.instanceId, instance.address);
         } else source.subscription.moveTo(instance.address);
       }
     }
     for (const [key, source] of this.sources) {
-      if (seen.has(key) || source.subscription.over) continue;
+      if (seen.has(key)) continue;
       source.subscription.leave();
+      if (source.subscription.over) source.subscription.release();
       this.sources.delete(key);
     }
     this.wake();
@@ -84,7 +97,11 @@ export class Inlet {
 
   /** Events that arrived together, oldest first; undefined when there are none now. */
   take(): readonly ReceivedEvent[] | undefined {
-    return this.queue.shift();
+    const next = this.queue.shift();
+    if (next === undefined) return undefined;
+    this.eventsIn += next.events.length;
+    this.bytesIn += next.bytes;
+    return next.events;
   }
 
   /** Resolves when `take` has something to give, or `finished` or `stop` changed things. Never rejects. */
@@ -133,6 +150,7 @@ export class Inlet {
     }
   }
 
+  /** Events and bytes that were taken, and how many arrived and are not acknowledged. */
   counters(): { readonly eventsIn: number; readonly bytesIn: number; readonly inFlight: number } {
     let inFlight = 0;
     for (const { subscription } of this.sources.values()) inFlight += subscription.inFlight;
@@ -150,24 +168,32 @@ export class Inlet {
 
   private dial(key: string, upstream: string, instanceId: string, address: string): void {
     const { who, log } = this.options;
-    const subscription = new Subscription(
+    const subscription: Subscription = new Subscription(
       upstream,
       instanceId,
       address,
       who,
       this.window,
-      { events: (events, bytes) => this.received(events, bytes), changed: () => this.wake() },
+      {
+        events: (events, bytes) => this.received({ by: subscription, events, bytes }),
+        retract: () => this.retract(subscription),
+        changed: () => this.wake(),
+      },
       log,
     );
     this.sources.set(key, { subscription, completed: false });
   }
 
-  private received(events: readonly ReceivedEvent[], bytes: number): void {
+  private received(arrived: Arrived): void {
     if (this.stopped) return;
-    this.eventsIn += events.length;
-    this.bytesIn += bytes;
-    this.queue.push(events);
+    this.queue.push(arrived);
     this.wake();
+  }
+
+  private retract(from: Subscription): readonly ReceivedEvent[] {
+    const untaken = this.queue.filter(({ by }) => by === from);
+    if (untaken.length > 0) this.queue = this.queue.filter(({ by }) => by !== from);
+    return untaken.flatMap(({ events }) => events);
   }
 
   private wake(): void {

@@ -10,6 +10,8 @@ import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
 export interface SubscriptionHandlers {
   /** @param bytes Size of all of them together. */
   events(events: readonly ReceivedEvent[], bytes: number): void;
+  /** Whatever `events` has given and nobody has taken is taken back and returned: it will be sent again, or to others. */
+  retract(): readonly ReceivedEvent[];
   /** Something about `phase` changed. */
   changed(): void;
 }
@@ -98,6 +100,7 @@ export class Subscription {
     if (this.phase.name === "open") {
       const { stream } = this.phase;
       this.move({ name: "leaving", stream });
+      this.handlers.retract();
       stream.close();
       // Nothing has come by a stream that is not open, so that there is nothing to say goodbye for.
     } else if (this.phase.name !== "leaving") this.abort();
@@ -105,10 +108,13 @@ export class Subscription {
 
   /** Ends at once. */
   abort(): void {
-    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
-    if (this.phase.name === "open" || this.phase.name === "connecting" || this.phase.name === "leaving")
-      this.phase.stream.abort();
-    if (!this.over) this.finish({ name: "closed" });
+    const { phase } = this;
+    if (this.over) return;
+    if (phase.name === "waiting") clearTimeout(phase.timer);
+    // Out of this phase first: the end of the stream must not be taken for a break, after which it would dial again.
+    this.finish({ name: "closed" });
+    this.handlers.retract();
+    if (phase.name === "open" || phase.name === "connecting" || phase.name === "leaving") phase.stream.abort();
   }
 
   private connect(attempt: number): void {
@@ -178,11 +184,15 @@ export class Subscription {
     this.move({ name: "waiting", attempt: attempt + 1, timer });
   }
 
-  /** Forgets a stream without forgetting its unfinished events. */
+  /**
+   * Forgets a stream without forgetting its unfinished events. What became done since the stream before that broke is kept
+   * until a stream was open that could have brought it again.
+   */
   private breakOff(stream: UpstreamStream): void {
-    for (const [id, event] of this.unfinished) if (event.done) this.unfinished.delete(id);
+    if (stream.opened) for (const [id, event] of this.unfinished) if (event.done) this.unfinished.delete(id);
+    const untaken = new Set(this.handlers.retract());
     for (const event of stream.unacknowledged()) {
-      const id = idOf(event);
+      const id = untaken.has(event) ? "" : idOf(event);
       if (id !== "") this.unfinished.set(id, event);
     }
     stream.abort();

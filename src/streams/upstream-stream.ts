@@ -53,6 +53,7 @@ export class UpstreamStream implements Origin {
   private flushing = false;
   private over = false;
   private end = false;
+  private isOpen = false;
   private creditSequence: number;
   private creditBytes: number;
   private readonly window: Window;
@@ -85,6 +86,11 @@ export class UpstreamStream implements Origin {
         open: { pipeline: who.pipeline, group: who.componentId, instanceId: who.instanceId, types: [], credit },
       }),
     );
+  }
+
+  /** Whether the upstream has answered. */
+  get opened(): boolean {
+    return this.isOpen;
   }
 
   get inFlight(): number {
@@ -144,15 +150,18 @@ export class UpstreamStream implements Origin {
       const response = decodeResponse(message, this.makeView);
       switch (response.kind) {
         case "opened":
+          this.isOpen = true;
           this.handlers.opened();
           return;
         case "batch":
           if (response.events.length === 0) return;
+          if (!this.isOpen) throw broken("a batch came before Opened");
           this.checkSequence(response.firstSequence);
           this.tracker.arrived(response.events);
           this.handlers.events(response.events, response.bytes);
           return;
         case "end":
+          if (this.inFlight > 0) throw broken("the end came before everything was acknowledged");
           this.end = true;
           this.handlers.ended();
           return;

@@ -1,0 +1,162 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { silentLogger } from "../foundation/logger.ts";
+import type { Upstream } from "../protocol/records.ts";
+import { Inlet } from "./inlet.ts";
+import type { ReceivedEvent } from "./received-event.ts";
+import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
+
+/** An inlet and one upstream that says what the test wants. */
+const violations: string[] = [];
+const cleanUps: (() => Promise<void>)[] = [];
+const WINDOW = { maxEvents: 100, maxBytes: 100_000 };
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+  expect(violations.splice(0)).toEqual([]);
+});
+
+async function setUp(): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
+  const upstream = new ScriptedUpstream("up", "up-1", violations);
+  upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
+  await upstream.listen();
+  const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
+  const inlet = new Inlet({ who, log: silentLogger, window: WINDOW });
+  cleanUps.push(
+    () => upstream.close(),
+    () => inlet.close(AbortSignal.abort()),
+  );
+  inlet.update(topology(upstream.address));
+  return { upstream, inlet };
+}
+
+function topology(address: string | undefined): Upstream[] {
+  const instances = address === undefined ? [] : [{ instanceId: "up-1", address, completed: false }];
+  return [{ componentId: "up", types: [], instances, completed: false, deadLetters: false, desiredInstances: 1 }];
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+function takeAll(inlet: Inlet): ReceivedEvent[] {
+  const events: ReceivedEvent[] = [];
+  for (let batch = inlet.take(); batch !== undefined; batch = inlet.take()) events.push(...batch);
+  return events;
+}
+
+const ids = (events: readonly ReceivedEvent[]): string[] => events.map(({ id }) => id);
+
+describe("an inlet whose upstream went away", () => {
+  it("does not work again on what became done meanwhile, however often it dialled in vain", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(3, 0);
+    upstream.send(3);
+    await until(() => inlet.counters().inFlight === 3);
+    const events = takeAll(inlet);
+    upstream.refuse();
+    await until(() => inlet.counters().inFlight === 0);
+    for (const event of events) event.settle();
+    await until(() => upstream.refused >= 4);
+    await upstream.listen();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(1, 0);
+    upstream.send(4);
+    await until(() => upstream.owed.length === 1);
+    expect(ids(takeAll(inlet))).toEqual(["up-1:4"]);
+  });
+
+  it("works on what is sent again, and not also on what nobody had taken when it came first", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(3, 0);
+    upstream.send(3);
+    await until(() => inlet.counters().inFlight === 3);
+    upstream.break("destroy");
+    // Two of the three went to a sibling meanwhile.
+    upstream.log[0]!.gone = true;
+    upstream.log[1]!.gone = true;
+    await until(() => upstream.stream !== undefined);
+    upstream.send(3);
+    await until(() => inlet.counters().inFlight === 1);
+    expect(ids(takeAll(inlet))).toEqual(["up-1:3"]);
+    expect(inlet.counters().eventsIn).toBe(1);
+  });
+});
+
+describe("an inlet whose topology changed", () => {
+  it("never dials again where it was about to connect when the upstream was removed", async () => {
+    const { upstream, inlet } = await setUp();
+    inlet.update(topology(undefined));
+    // Whoever came back in spite of that would take the stream from the one that belongs there, again and again.
+    inlet.update(topology(upstream.address));
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(5, 0);
+    for (let sent = 0; sent < 5; sent += upstream.send(1)) {
+      await until(() => upstream.stream !== undefined);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+    await until(() => inlet.counters().inFlight === 5);
+    expect(upstream.stream?.ordinal).toBeLessThanOrEqual(2);
+  });
+
+  it("takes nothing any more of an upstream that is gone", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(3, 0);
+    upstream.send(3);
+    await until(() => inlet.counters().inFlight === 3);
+    inlet.update(topology(undefined));
+    expect(inlet.take()).toBeUndefined();
+    await until(() => upstream.stream === undefined);
+    expect(upstream.owed.length).toBe(3);
+  });
+
+  it("dials an upstream that ended, was removed, and is there again", async () => {
+    const { upstream, inlet } = await setUp();
+    upstream.end();
+    await until(() => inlet.finished);
+    inlet.update(topology(undefined));
+    upstream.resume();
+    inlet.update(topology(upstream.address));
+    expect(inlet.finished).toBe(false);
+    await until(() => upstream.stream !== undefined);
+  });
+});
+
+describe("an inlet whose upstream lies", () => {
+  it.each(["garbage", "gap", "repetition", "torn batch", "early end"] as const)(
+    "ends the stream at a %s, and takes the same events once they come rightly",
+    async (lie) => {
+      const { upstream, inlet } = await setUp();
+      await until(() => upstream.stream !== undefined);
+      upstream.produce(5, 0);
+      upstream.send(2);
+      await until(() => inlet.counters().inFlight === 2);
+      const taken = takeAll(inlet);
+      let settled = false;
+      upstream.isDone = () => settled;
+      upstream.lie(lie);
+      await until(() => upstream.stream !== undefined);
+      expect(upstream.stream?.ordinal).toBe(2);
+      upstream.send(5);
+      await until(() => inlet.counters().inFlight === 5);
+      taken.push(...takeAll(inlet));
+      expect(ids(taken)).toEqual([1, 2, 3, 4, 5].map((n) => `up-1:${n}`));
+      settled = true;
+      for (const event of taken) event.settle();
+      await until(() => upstream.owed.length === 0);
+    },
+  );
+
+  it("ends the stream at a batch before Opened, and takes the same events once they come rightly", async () => {
+    const { upstream, inlet } = await setUp();
+    upstream.produce(2, 0);
+    upstream.lie("batch before opened");
+    await until(() => upstream.stream !== undefined);
+    expect(upstream.stream?.ordinal).toBe(2);
+    upstream.send(2);
+    await until(() => inlet.counters().inFlight === 2);
+    expect(ids(takeAll(inlet))).toEqual(["up-1:1", "up-1:2"]);
+  });
+});
