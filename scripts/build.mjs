@@ -1,4 +1,4 @@
-// Builds dist/: one ESM bundle an entry with shared chunks, the SDK's declarations, the protocol files of bundled packages.
+// Builds dist/: ESM bundles of the programs, the SDK's declarations, the protocol files of bundled packages.
 //
 //   node scripts/build.mjs [--no-types] [--clean] [--out DIR]
 //
@@ -23,16 +23,21 @@ const { values: options } = parseArgs({
 });
 const out = resolve(options.out);
 
-const entries = {
+/** Programs that share chunks, and load what they need only at times when they need it. */
+const sharing = {
   flowctl: "src/main/flowctl.ts",
-  component: "src/main/component.ts",
   "control-plane": "src/main/control-plane.ts",
   supervisor: "src/main/supervisor.ts",
-  sdk: "src/sdk/index.ts",
 };
 
-/** What stays an import of an installed package: native addons, and zod, whose instances component authors share. */
-const external = ["classic-level", "cpu-features", "*.node", "zod"];
+/**
+ * What runs as a component, each in one file without white space: many run side by side, finding a file costs more than
+ * skipping functions that are never called, and Node.js keeps the text in memory. Names stay, for stack traces.
+ */
+const alone = { component: "src/main/component.ts", sdk: "src/sdk/index.ts" };
+
+/** What stays an import of an installed package: native addons. */
+const external = ["classic-level", "cpu-features", "*.node"];
 
 /** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
 const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check": ["proto"], dockerode: ["lib/proto"] };
@@ -59,6 +64,21 @@ const vendorPaths = {
   },
 };
 
+/**
+ * grpc-js loads proto-loader only for its admin services, which flowctl does not serve: left out, so that components do not
+ * carry it.
+ */
+const noAdminServices = {
+  name: "no-admin-services",
+  setup(builder) {
+    builder.onResolve({ filter: /^@grpc\/proto-loader$/ }, ({ importer }) =>
+      /grpc-js\/build\/src\/(channelz|orca)\.js$/.test(importer)
+        ? { path: "@grpc/proto-loader", external: true }
+        : undefined,
+    );
+  },
+};
+
 async function exists(path) {
   return stat(path).then(
     () => true,
@@ -81,47 +101,55 @@ async function put(path, contents, mode) {
 }
 
 async function bundle() {
+  const results = await Promise.all([
+    bundleOf(sharing, { splitting: true, chunkNames: "chunk-[hash]" }),
+    bundleOf(alone, { minifyWhitespace: true, lineLimit: 200 }),
+  ]);
+  const isEntry = (path) => Object.hasOwn({ ...sharing, ...alone }, basename(path, ".js"));
+  const files = results
+    .flatMap((result) => result.outputFiles)
+    .toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
+  for (const file of files) {
+    const program = isEntry(file.path) && basename(file.path) !== "sdk.js";
+    const text = program && !file.text.startsWith("#!") ? `#!/usr/bin/env node\n${file.text}` : file.text;
+    await put(file.path, text, program ? 0o755 : undefined);
+  }
+  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));
+  // What an image has to bring along beside the bundles: zod is for components that are written on top of it.
+  await put(join(out, "externals.json"), JSON.stringify(["classic-level", "zod"]));
+}
+
+async function bundleOf(entries, settings) {
   const present = {};
   for (const [name, source] of Object.entries(entries)) {
     if (await exists(join(root, source))) present[name] = join(root, source);
     else console.error(`build: ${source} does not exist yet, dist/${name}.js is left out`);
   }
-  const result = await build({
+  return build({
     entryPoints: present,
     outdir: out,
     absWorkingDir: root,
     bundle: true,
-    splitting: true,
     format: "esm",
     platform: "node",
     target: "node20",
     external,
-    plugins: [vendorPaths],
+    plugins: [vendorPaths, noAdminServices],
     banner: { js: banner },
-    chunkNames: "chunk-[hash]",
     legalComments: "none",
     // protobufjs hides an optional require() behind eval on purpose.
     logOverride: { "direct-eval": "silent" },
     metafile: true,
     write: false,
     logLevel: "warning",
+    ...settings,
   });
-  const isEntry = (path) => Object.hasOwn(present, basename(path, ".js"));
-  const files = result.outputFiles.toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
-  for (const file of files) {
-    const program = isEntry(file.path) && basename(file.path) !== "sdk.js";
-    const text = program && !file.text.startsWith("#!") ? `#!/usr/bin/env node\n${file.text}` : file.text;
-    await put(file.path, text, program ? 0o755 : undefined);
-  }
-  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(result.metafile));
-  // What an image has to bring along beside the bundles.
-  await put(join(out, "externals.json"), JSON.stringify(["classic-level", "zod"]));
 }
 
 /** The licences of every package whose code is in the bundles, as their authors ask for. */
-async function notices(metafile) {
+async function notices(metafiles) {
   const packages = new Set();
-  for (const output of Object.values(metafile.outputs)) {
+  for (const output of metafiles.flatMap((metafile) => Object.values(metafile.outputs))) {
     for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
       const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
       if (found && bytesInOutput > 0) packages.add(found[1]);

@@ -1,5 +1,5 @@
 import { parse } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { FlowctlError } from "../foundation/errors.ts";
 import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
 

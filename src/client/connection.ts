@@ -1,27 +1,24 @@
-import {
-  Client,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServiceDefinition,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { ended, fromServiceError } from "../protocol/grpc-errors.ts";
-import { loadService, type ServiceName } from "../protocol/service-definitions.ts";
+import type { Method } from "../protocol/service-methods.ts";
 
-/** One channel to one service of a peer. It connects at the first call, and by itself again whenever it broke. */
+/** One channel to a peer. It connects at the first call, and by itself again whenever it broke. */
 export interface Connection {
   /** Rejects with what the server threw, with `client/unreachable`, or as cancelled once the signal fires. */
-  call<Request, Response>(method: string, request: Request, signal: AbortSignal): Promise<Response>;
+  call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Partial<Request>,
+    signal: AbortSignal,
+  ): Promise<Response>;
   /**
    * Ends when the signal fires or when the server ends a `finite` stream; throws otherwise, also when the server ends
    * a stream that should go on.
    */
   stream<Request, Response>(
-    method: string,
-    request: Request,
+    method: Method<Request, Response>,
+    request: Partial<Request>,
     options: { readonly finite: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<Response>;
@@ -30,44 +27,28 @@ export interface Connection {
 }
 
 /** `address` is `host:port`, as anything that gRPC resolves. */
-export function connect(address: string, service: ServiceName): Connection {
-  const definition = loadService(service);
+export function connect(address: string): Connection {
   const client = new Client(address, credentials.createInsecure(), clientChannelOptions());
   return {
-    call: (method, request, signal) => unary(client, address, methodOf(definition, method), request, signal),
-    stream: (method, request, options, signal) =>
-      serverStream(client, address, methodOf(definition, method), request, options, signal),
+    call: (method, request, signal) => unary(client, address, method, request, signal),
+    stream: (method, request, options, signal) => serverStream(client, address, method, request, options, signal),
     close: () => client.close(),
   };
-}
-
-type Method = ServiceDefinition[string];
-
-function methodOf(definition: ServiceDefinition, name: string): Method {
-  const method = definition[name];
-  if (method === undefined) {
-    throw new FlowctlError({
-      code: "client/no-method",
-      kind: "internal",
-      message: `the service has no method ${name}`,
-    });
-  }
-  return method;
 }
 
 function unary<Request, Response>(
   client: Client,
   address: string,
-  method: Method,
-  request: Request,
+  method: Method<Request, Response>,
+  request: Partial<Request>,
   signal: AbortSignal,
 ): Promise<Response> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(ended(signal, address));
-    const call = client.makeUnaryRequest<Request, Response>(
+    const call = client.makeUnaryRequest<Partial<Request>, Response>(
       method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
+      method.request.encode,
+      method.response.decode,
       request,
       new Metadata(),
       (error, response) => {
@@ -84,16 +65,16 @@ function unary<Request, Response>(
 async function* serverStream<Request, Response>(
   client: Client,
   address: string,
-  method: Method,
-  request: Request,
+  method: Method<Request, Response>,
+  request: Partial<Request>,
   options: { readonly finite: boolean },
   signal: AbortSignal,
 ): AsyncGenerator<Response> {
   if (signal.aborted) return;
-  const call: ClientReadableStream<Response> = client.makeServerStreamRequest<Request, Response>(
+  const call: ClientReadableStream<Response> = client.makeServerStreamRequest<Partial<Request>, Response>(
     method.path,
-    method.requestSerialize,
-    method.responseDeserialize,
+    method.request.encode,
+    method.response.decode,
     request,
     new Metadata(),
   );

@@ -1,18 +1,14 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { InstanceMetrics } from "../protocol/records.ts";
 import {
-  type DeregisterMessage,
   decodeRegistrationAnswer,
   encodeDeregistration,
   encodeRegistration,
-  type HeartbeatMessage,
   type IncarnationReference,
   type InstanceReference,
-  type RegisterMessage,
-  type RegisterResponseMessage,
-  type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
-import { decodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
+import { componentRegistry } from "../protocol/registry-messages.ts";
+import { decodeTopology } from "../protocol/topology-codec.ts";
 import type { ComponentIdentity, RegistryClient } from "./client.ts";
 import { connect } from "./connection.ts";
 
@@ -21,7 +17,7 @@ import { connect } from "./connection.ts";
  * break the connection comes back by itself, and calls made meanwhile reject with `client/unreachable`.
  */
 export function connectRegistry(address: string, identity: ComponentIdentity): RegistryClient {
-  const connection = connect(address, "flowctl.registry.v1.ComponentRegistry");
+  const connection = connect(address);
   const instance: InstanceReference = {
     pipeline: identity.pipeline,
     componentId: identity.componentId,
@@ -31,16 +27,11 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
   return {
     async register(registration, signal) {
       const request = encodeRegistration({ ...caller, ...registration, type: identity.type });
-      const answer = await connection.call<RegisterMessage, RegisterResponseMessage>(
-        "RegisterComponent",
-        request,
-        signal,
-      );
-      return decodeRegistrationAnswer(answer);
+      return decodeRegistrationAnswer(await connection.call(componentRegistry.registerComponent, request, signal));
     },
     async heartbeat(beat, signal) {
       try {
-        await connection.call<HeartbeatMessage, object>("Heartbeat", { ...caller, ...beat }, signal);
+        await connection.call(componentRegistry.heartbeat, { ...caller, ...beat }, signal);
       } catch (error) {
         throw unknownInstance(error, identity.instanceId);
       }
@@ -48,22 +39,17 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
     async deregister(reason, message, metrics: InstanceMetrics, signal) {
       const request = encodeDeregistration({ ...caller, reason, message, metrics });
       try {
-        await connection.call<DeregisterMessage, object>("DeregisterComponent", request, signal);
+        await connection.call(componentRegistry.deregisterComponent, request, signal);
       } catch (error) {
         throw unknownInstance(error, identity.instanceId);
       }
     },
     async *watchTopology(signal) {
-      const messages = connection.stream<InstanceReference, { readonly topology: TopologyMessage | null }>(
-        "WatchTopology",
-        instance,
-        { finite: false },
-        signal,
-      );
+      const messages = connection.stream(componentRegistry.watchTopology, instance, { finite: false }, signal);
       for await (const message of messages) yield decodeTopology(message.topology);
     },
     async saveCheckpoint(position, signal) {
-      await connection.call<SaveCheckpointMessage, object>("SaveCheckpoint", { ...caller, position }, signal);
+      await connection.call(componentRegistry.saveCheckpoint, { ...caller, position }, signal);
     },
     close: () => connection.close(),
   };

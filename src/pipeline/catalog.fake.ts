@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type BuiltinCatalog, type BuiltinSpec, builtinKey } from "./catalog.ts";
 
 type Described = Omit<BuiltinSpec, "consumes" | "produces" | "paths" | "summary"> & Partial<BuiltinSpec>;

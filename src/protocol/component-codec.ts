@@ -12,7 +12,7 @@ export interface ComponentMessage {
   readonly instances: readonly InstanceMessage[];
 }
 
-interface InstanceMessage {
+export interface InstanceMessage {
   readonly instanceId: string;
   readonly state: string;
   readonly reason: string;

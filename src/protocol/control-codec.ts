@@ -31,7 +31,7 @@ export interface PipelineSpecMessage {
   readonly components: readonly ComponentSpecMessage[];
 }
 
-interface ComponentSpecMessage {
+export interface ComponentSpecMessage {
   readonly componentId: string;
   readonly type: string;
   readonly replicas: number;
@@ -44,7 +44,7 @@ interface ComponentSpecMessage {
   readonly startDeadlineMs: number;
 }
 
-interface InputSpecMessage {
+export interface InputSpecMessage {
   readonly from: string;
   readonly types: readonly string[];
   readonly buffer: BufferMessage | null;

@@ -47,8 +47,3 @@ export function serviceOf(protocol: PackageDefinition, name: ServiceName): Servi
   }
   return definition as ServiceDefinition;
 }
-
-/** `serviceOf(loadProtocol([name]), name)`. */
-export function loadService(name: ServiceName): ServiceDefinition {
-  return serviceOf(loadProtocol([name]), name);
-}

@@ -9,7 +9,7 @@ export interface TopologyMessage {
   readonly slack: { readonly events: number; readonly bytes: number } | null;
 }
 
-interface UpstreamMessage {
+export interface UpstreamMessage {
   readonly componentId: string;
   readonly types: readonly string[];
   readonly instances: readonly { readonly instanceId: string; readonly address: string; readonly completed: boolean }[];
@@ -18,7 +18,7 @@ interface UpstreamMessage {
   readonly desiredInstances: number;
 }
 
-interface DownstreamMessage {
+export interface DownstreamMessage {
   readonly componentId: string;
   readonly types: readonly string[];
   readonly partitionBy: string;

@@ -3,6 +3,7 @@
 import { cpus, release } from "node:os";
 import { parseArgs } from "node:util";
 import { runProgram } from "../e2e/run-program.ts";
+import { measureComponentStart } from "./component-start.ts";
 import { measureControlPlane } from "./control-plane-memory.ts";
 import { type Row, renderResults } from "./results-table.ts";
 import { measureStartup } from "./startup.ts";
@@ -33,6 +34,7 @@ const benches: Record<string, (rounds: number | undefined) => Promise<readonly R
   replicas: (rounds = 5) => measureReplicas({ rounds, scale }),
   chains: (rounds = 3) => measureChains({ rounds, scale }),
   "fan-outs": (rounds = 3) => measureFanOuts({ rounds, scale }),
+  "component-start": (rounds = 7) => measureComponentStart(rounds),
   "control-plane": (rounds = 3) => measureControlPlane(rounds),
 };
 const needDocker = ["startup-docker", "docker-bridge"];

@@ -68,6 +68,16 @@ describe("the tarball", () => {
     expect(files.filter((name) => /\.(map|tgz)$/.test(name))).toEqual([]);
   });
 
+  it.each(["component.js", "sdk.js"])(
+    "has %s in one file, without what no component needs: proto-loader, and zod in other languages",
+    (name) => {
+      const text = readFileSync(join(installed, "dist", name), "utf8");
+      expect(text).not.toMatch(/["']\.\/[\w-]+\.js["']/);
+      expect(text).not.toContain("loadFileDescriptorSetFromBuffer");
+      expect(text).not.toContain("Ongeldige invoer");
+    },
+  );
+
   it("installs no development package", () => {
     const read = (file: string) =>
       JSON.parse(readFileSync(file, "utf8")).packages as Record<string, { version: string; dev?: boolean }>;

@@ -49,11 +49,14 @@ function list(cli: Cli): Command {
     const { deps, output } = context;
     const specs = [...(await deps.catalog()).values()];
     if (output.json) {
-      const { z } = await import("zod");
-      const schemaOf = ({ schema }: BuiltinSpec): unknown =>
-        z.toJSONSchema(schema, { unrepresentable: "any", io: "input" });
+      const { settingsJsonSchema } = await import("../../pipeline/schema/settings-json-schema.ts");
       output.printJson(
-        specs.map((spec) => ({ name: spec.name, type: spec.type, summary: spec.summary, schema: schemaOf(spec) })),
+        specs.map((spec) => ({
+          name: spec.name,
+          type: spec.type,
+          summary: spec.summary,
+          schema: settingsJsonSchema(spec),
+        })),
       );
       return ExitCode.ok;
     }

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { SettingProblem } from "../../pipeline/catalog.ts";
 import { checkExpression } from "./check-expression.ts";
 import type { Expression, ExpressionCompiler, ExpressionScope } from "./expression.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltinSpec, SettingProblem } from "../../pipeline/catalog.ts";
 import { checkExpression } from "../expression/check-expression.ts";
 import { eventExpressions } from "../expression/event-scope.ts";

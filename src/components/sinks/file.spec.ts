@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltinSpec } from "../../pipeline/catalog.ts";
 
 export const fileSinkConfig = z.strictObject({

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltinSpec } from "../../pipeline/catalog.ts";
 import { checkTemplate, type Template, templateSchema } from "../expression/template.ts";
 import { generatorExpressions } from "./generator-expressions.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltinSpec, SettingProblem } from "../../pipeline/catalog.ts";
 import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";

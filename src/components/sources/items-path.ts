@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A path into a JSON value: names and numbers joined by dots, such as `data.items` or `results.0.rows`. */
 export const itemsPathSchema = z

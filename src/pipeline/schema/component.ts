@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { containerShape } from "./container.ts";
 import { block, byteSize, choice, duration, mapping, text, wholeNumber } from "./scalars.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltinCatalog, BuiltinSpec } from "../catalog.ts";
 import type { ComponentType } from "../pipeline.ts";
 import { sectionOf } from "../resolve/resolved.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { KeyPath } from "../problem.ts";
 
 /** The keys that the mapping at `path` can have by `schema`; none where it takes any. */

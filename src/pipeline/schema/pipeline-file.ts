@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { componentSchema, serviceSchema } from "./component.ts";
 import { anyText, assignments, block, choice, flag, mapping, text, textLike } from "./scalars.ts";
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * The building blocks of the schema. The `error` of each is not a sentence but says what is expected there, to follow

@@ -1,0 +1,116 @@
+import type {
+  ComponentSpecMessage,
+  EventMessage,
+  InputSpecMessage,
+  PipelineMessage,
+  PipelineSpecMessage,
+  ReportMessage,
+} from "./control-codec.ts";
+import { bool, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
+import { buffer, component, componentType, connections, onError, timestamp } from "./registry-messages.ts";
+import { method } from "./service-methods.ts";
+
+/** What `flowctl/control/v1/control.proto` says, as tables. A test compares them with the file. */
+
+const pipelineState = enumType("flowctl.control.v1.PipelineState", [
+  "PIPELINE_STATE_UNSPECIFIED",
+  "PIPELINE_STATE_STARTING",
+  "PIPELINE_STATE_RUNNING",
+  "PIPELINE_STATE_DEGRADED",
+  "PIPELINE_STATE_STOPPING",
+  "PIPELINE_STATE_COMPLETED",
+  "PIPELINE_STATE_FAILED",
+]);
+
+const observation = enumType("flowctl.control.v1.ReportInstanceRequest.Observation", [
+  "OBSERVATION_UNSPECIFIED",
+  "OBSERVATION_STARTED",
+  "OBSERVATION_EXITED",
+  "OBSERVATION_STOPPING",
+  "OBSERVATION_REMOVED",
+]);
+
+const inputSpec = messageType<InputSpecMessage>("flowctl.control.v1.InputSpec", {
+  from: one(1, string),
+  types: list(2, string),
+  buffer: one(3, buffer),
+});
+
+const componentSpec = messageType<ComponentSpecMessage>("flowctl.control.v1.ComponentSpec", {
+  componentId: one(1, string),
+  type: one(2, componentType),
+  replicas: one(3, uint32),
+  inputs: list(4, inputSpec),
+  consumes: list(5, string),
+  produces: list(6, string),
+  onError: one(7, onError),
+  partitionBy: one(8, string),
+  maxRestarts: one(9, uint32),
+  startDeadlineMs: one(10, uint32),
+});
+
+const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.PipelineSpec", {
+  name: one(1, string),
+  components: list(2, componentSpec),
+  driver: one(3, string),
+});
+
+const applyRequest = messageType<{ readonly spec: PipelineSpecMessage | null }>(
+  "flowctl.control.v1.ApplyPipelineRequest",
+  { spec: one(1, pipelineSpec) },
+);
+
+const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
+  changed: one(1, bool),
+});
+
+const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineResponse", {
+  pipelineId: one(1, string),
+  name: one(2, string),
+  state: one(3, pipelineState),
+  reason: one(4, string),
+  startedAt: one(5, timestamp),
+  finishedAt: one(6, timestamp),
+  components: list(7, component),
+  topology: map(8, connections),
+  driver: one(9, string),
+});
+
+const watchEventsRequest = messageType<{ readonly after: number; readonly noFollow: boolean }>(
+  "flowctl.control.v1.WatchEventsRequest",
+  { after: one(1, uint64), noFollow: one(2, bool) },
+);
+
+const event = messageType<EventMessage>("flowctl.control.v1.WatchEventsResponse", {
+  sequence: one(1, uint64),
+  time: one(2, timestamp),
+  type: one(3, string),
+  componentId: one(4, string),
+  instanceId: one(5, string),
+  message: one(6, string),
+  from: one(7, string),
+  to: one(8, string),
+  attributes: map(9, string),
+});
+
+const report = messageType<ReportMessage>("flowctl.control.v1.ReportInstanceRequest", {
+  componentId: one(1, string),
+  instanceId: one(2, string),
+  observation: one(3, observation),
+  exitCode: one(4, int32),
+  oomKilled: one(5, bool),
+  willRestart: one(6, bool),
+  message: one(7, string),
+});
+
+const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
+
+const service = "/flowctl.control.v1.PipelineControl";
+
+/** The methods of flowctl.control.v1.PipelineControl. */
+export const pipelineControl = {
+  applyPipeline: method(`${service}/ApplyPipeline`, applyRequest, applyResponse),
+  getPipeline: method(`${service}/GetPipeline`, nothing("GetPipelineRequest"), pipeline),
+  watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event),
+  reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
+};

@@ -1,0 +1,281 @@
+import type { ComponentMessage, InstanceMessage } from "./component-codec.ts";
+import {
+  bool,
+  bytes,
+  double,
+  enumType,
+  int32,
+  int64,
+  list,
+  map,
+  messageType,
+  one,
+  optional,
+  string,
+  uint32,
+  uint64,
+} from "./message-type.ts";
+import type { Connections, InstanceMetrics } from "./records.ts";
+import type {
+  DeregisterMessage,
+  HeartbeatMessage,
+  InstanceReference,
+  RegisterMessage,
+  RegisterResponseMessage,
+  SaveCheckpointMessage,
+} from "./registry-codec.ts";
+import { method } from "./service-methods.ts";
+import type {
+  BufferMessage,
+  DownstreamMessage,
+  OnErrorMessage,
+  TopologyMessage,
+  UpstreamMessage,
+} from "./topology-codec.ts";
+import type { TimeMessage } from "./wire-values.ts";
+
+/** What `flowctl/registry/v1/registry.proto` says, as tables. A test compares them with the file. */
+
+export const timestamp = messageType<TimeMessage>("google.protobuf.Timestamp", {
+  seconds: one(1, int64),
+  nanos: one(2, int32),
+});
+
+const duration = messageType<TimeMessage>("google.protobuf.Duration", {
+  seconds: one(1, int64),
+  nanos: one(2, int32),
+});
+
+export const componentType = enumType("flowctl.registry.v1.ComponentType", [
+  "COMPONENT_TYPE_UNSPECIFIED",
+  "COMPONENT_TYPE_SOURCE",
+  "COMPONENT_TYPE_PROCESSOR",
+  "COMPONENT_TYPE_SINK",
+]);
+
+const componentState = enumType("flowctl.registry.v1.ComponentState", [
+  "COMPONENT_STATE_UNSPECIFIED",
+  "COMPONENT_STATE_STARTING",
+  "COMPONENT_STATE_HEALTHY",
+  "COMPONENT_STATE_DEGRADED",
+  "COMPONENT_STATE_UNHEALTHY",
+  "COMPONENT_STATE_STOPPING",
+  "COMPONENT_STATE_COMPLETED",
+  "COMPONENT_STATE_FAILED",
+]);
+
+const deregisterReason = enumType("flowctl.registry.v1.DeregisterReason", [
+  "DEREGISTER_REASON_UNSPECIFIED",
+  "DEREGISTER_REASON_STOPPED",
+  "DEREGISTER_REASON_COMPLETED",
+  "DEREGISTER_REASON_FAILED",
+]);
+
+const bufferType = enumType("flowctl.registry.v1.Buffer.Type", ["TYPE_UNSPECIFIED", "TYPE_MEMORY", "TYPE_DISK"]);
+
+const whenFull = enumType("flowctl.registry.v1.Buffer.WhenFull", [
+  "WHEN_FULL_UNSPECIFIED",
+  "WHEN_FULL_BLOCK",
+  "WHEN_FULL_DROP_NEWEST",
+  "WHEN_FULL_DROP_OLDEST",
+]);
+
+const action = enumType("flowctl.registry.v1.OnError.Action", [
+  "ACTION_UNSPECIFIED",
+  "ACTION_FAIL",
+  "ACTION_RETRY",
+  "ACTION_DROP",
+  "ACTION_DEAD_LETTER",
+]);
+
+export const buffer = messageType<BufferMessage>("flowctl.registry.v1.Buffer", {
+  type: one(1, bufferType),
+  maxEvents: one(2, uint64),
+  maxBytes: one(3, uint64),
+  whenFull: one(4, whenFull),
+});
+
+export const onError = messageType<OnErrorMessage>("flowctl.registry.v1.OnError", {
+  action: one(1, action),
+  to: one(2, string),
+  retries: one(3, uint32),
+  backoff: one(4, duration),
+});
+
+const upstreamInstance = messageType<UpstreamMessage["instances"][number]>("flowctl.registry.v1.UpstreamInstance", {
+  instanceId: one(1, string),
+  address: one(2, string),
+  completed: one(3, bool),
+});
+
+const upstream = messageType<UpstreamMessage>("flowctl.registry.v1.Upstream", {
+  componentId: one(1, string),
+  types: list(2, string),
+  instances: list(3, upstreamInstance),
+  completed: one(4, bool),
+  deadLetters: one(5, bool),
+  desiredInstances: one(6, uint32),
+});
+
+const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstream", {
+  componentId: one(1, string),
+  types: list(2, string),
+  partitionBy: one(3, string),
+  buffer: one(4, buffer),
+  desiredInstances: one(5, uint32),
+  deadLetters: one(6, bool),
+});
+
+const slack = messageType<NonNullable<TopologyMessage["slack"]>>("flowctl.registry.v1.Slack", {
+  events: one(1, uint64),
+  bytes: one(2, uint64),
+});
+
+const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
+  upstreams: list(1, upstream),
+  downstreams: list(2, downstream),
+  onError: one(3, onError),
+  slack: one(4, slack),
+});
+
+const metrics = messageType<InstanceMetrics>("flowctl.registry.v1.Metrics", {
+  eventsIn: one(1, uint64),
+  eventsOut: one(2, uint64),
+  bytesIn: one(3, uint64),
+  bytesOut: one(4, uint64),
+  eventsDropped: one(5, uint64),
+  eventsFiltered: one(6, uint64),
+  eventsFailed: one(7, uint64),
+  inFlight: one(8, uint64),
+  deadLetters: one(9, uint64),
+  retries: one(10, uint64),
+  waiting: map(11, uint64),
+  backpressure: one(12, double),
+});
+
+export const connections = messageType<Connections>("flowctl.registry.v1.Connections", {
+  upstream: list(1, string),
+  downstream: list(2, string),
+});
+
+const instance = messageType<InstanceMessage>("flowctl.registry.v1.Instance", {
+  instanceId: one(1, string),
+  state: one(2, componentState),
+  reason: one(3, string),
+  address: one(4, string),
+  healthEndpoint: one(5, string),
+  lastHeartbeat: one(6, timestamp),
+  registeredAt: one(7, timestamp),
+  metadata: map(8, string),
+  metrics: one(9, metrics),
+  restarts: one(10, uint32),
+  consumes: list(11, string),
+  produces: list(12, string),
+});
+
+export const component = messageType<ComponentMessage>("flowctl.registry.v1.Component", {
+  componentId: one(1, string),
+  type: one(2, componentType),
+  state: one(3, componentState),
+  connections: one(4, connections),
+  desiredInstances: one(5, uint32),
+  instances: list(6, instance),
+});
+
+const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.RegisterComponentRequest", {
+  pipeline: one(1, string),
+  componentId: one(2, string),
+  instanceId: one(3, string),
+  type: one(4, componentType),
+  address: one(5, string),
+  healthEndpoint: one(6, string),
+  metadata: map(7, string),
+  consumes: list(8, string),
+  produces: list(9, string),
+  incarnation: one(10, string),
+});
+
+const registerResponse = messageType<RegisterResponseMessage>("flowctl.registry.v1.RegisterComponentResponse", {
+  componentId: one(1, string),
+  instanceId: one(2, string),
+  checkpoint: optional(3, bytes),
+  heartbeatInterval: one(4, duration),
+  topology: one(5, topology),
+});
+
+const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.HeartbeatRequest", {
+  pipeline: one(1, string),
+  componentId: one(2, string),
+  instanceId: one(3, string),
+  incarnation: one(4, string),
+  metrics: one(5, metrics),
+  degradedReason: one(6, string),
+});
+
+const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.DeregisterComponentRequest", {
+  pipeline: one(1, string),
+  componentId: one(2, string),
+  instanceId: one(3, string),
+  incarnation: one(4, string),
+  reason: one(5, deregisterReason),
+  message: one(6, string),
+  metrics: one(7, metrics),
+});
+
+const getComponentsRequest = messageType<{ readonly type: string; readonly state: string }>(
+  "flowctl.registry.v1.GetComponentsRequest",
+  { type: one(1, componentType), state: one(2, componentState) },
+);
+
+const getComponentsResponse = messageType<{ readonly components: readonly ComponentMessage[] }>(
+  "flowctl.registry.v1.GetComponentsResponse",
+  { components: list(1, component) },
+);
+
+const getComponentStatusRequest = messageType<{ readonly componentId: string }>(
+  "flowctl.registry.v1.GetComponentStatusRequest",
+  { componentId: one(1, string) },
+);
+
+const getComponentStatusResponse = messageType<{ readonly component: ComponentMessage | null }>(
+  "flowctl.registry.v1.GetComponentStatusResponse",
+  { component: one(1, component) },
+);
+
+const watchTopologyRequest = messageType<InstanceReference>("flowctl.registry.v1.WatchTopologyRequest", {
+  pipeline: one(1, string),
+  componentId: one(2, string),
+  instanceId: one(3, string),
+});
+
+const watchTopologyResponse = messageType<{ readonly topology: TopologyMessage | null }>(
+  "flowctl.registry.v1.WatchTopologyResponse",
+  { topology: one(1, topology) },
+);
+
+const saveCheckpointRequest = messageType<SaveCheckpointMessage>("flowctl.registry.v1.SaveCheckpointRequest", {
+  pipeline: one(1, string),
+  componentId: one(2, string),
+  instanceId: one(3, string),
+  incarnation: one(4, string),
+  position: one(5, bytes),
+});
+
+const nothing = (name: string) => messageType<object>(`flowctl.registry.v1.${name}`, {});
+
+const service = "/flowctl.registry.v1.ComponentRegistry";
+
+/** The methods of flowctl.registry.v1.ComponentRegistry. */
+export const componentRegistry = {
+  registerComponent: method(`${service}/RegisterComponent`, registerRequest, registerResponse),
+  heartbeat: method(`${service}/Heartbeat`, heartbeatRequest, nothing("HeartbeatResponse")),
+  deregisterComponent: method(
+    `${service}/DeregisterComponent`,
+    deregisterRequest,
+    nothing("DeregisterComponentResponse"),
+  ),
+  getComponents: method(`${service}/GetComponents`, getComponentsRequest, getComponentsResponse),
+  getComponentStatus: method(`${service}/GetComponentStatus`, getComponentStatusRequest, getComponentStatusResponse),
+  watchTopology: method(`${service}/WatchTopology`, watchTopologyRequest, watchTopologyResponse),
+  saveCheckpoint: method(`${service}/SaveCheckpoint`, saveCheckpointRequest, nothing("SaveCheckpointResponse")),
+};
