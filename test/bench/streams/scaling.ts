@@ -39,7 +39,7 @@ const FAN_OUTS: Series = {
   events: 2_000_000,
   divide: true,
 };
-const FEWEST = 40_000;
+const FEWEST = 80_000;
 
 export const measureReplicas = (bench: StreamBench): Promise<readonly Row[]> => measure(REPLICAS, bench);
 export const measureChains = (bench: StreamBench): Promise<readonly Row[]> => measure(CHAINS, bench);

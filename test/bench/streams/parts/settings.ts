@@ -57,9 +57,16 @@ export function tell(message: Message, value: object = {}): void {
   process.stdout.write(`${message} ${JSON.stringify(value)}\n`);
 }
 
-/** Counts at the sink: begins to measure after the first tenth, and reports when the last event is there. */
+/** More events than may be on the way: when so many have come everybody is connected. */
+const ON_THE_WAY = 10_000;
+
+/**
+ * Counts at the sink: begins to measure after the first tenth, and in larger runs not before everybody has something to
+ * do; reports when the last event is there.
+ */
 export class Meter {
   private readonly count: number;
+  private readonly warmUp: number;
   private seen = 0;
   private begun = 0;
   private beginning = 0;
@@ -68,6 +75,7 @@ export class Meter {
   /** @param count of events; a program that ends before it has seen so many says so. */
   constructor(count: number) {
     this.count = count;
+    this.warmUp = Math.max(count / 10, Math.min(ON_THE_WAY, count / 3));
     process.on("exit", () => {
       if (this.seen < count) tell("SHORT", { seen: this.seen });
     });
@@ -75,7 +83,7 @@ export class Meter {
 
   add(events: number): void {
     this.seen += events;
-    if (this.beginning === 0 && this.seen >= this.count / 10) {
+    if (this.beginning === 0 && this.seen >= this.warmUp) {
       this.beginning = this.seen;
       this.begun = performance.now();
       tell("BEGUN");
@@ -85,7 +93,7 @@ export class Meter {
 
   /** @param sentAt `process.hrtime.bigint()` at the source, which is one clock for all processes of a machine. */
   latency(sentAt: bigint): void {
-    if (this.seen >= this.count / 10) this.latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6);
+    if (this.seen >= this.warmUp) this.latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6);
   }
 
   private report(): void {
