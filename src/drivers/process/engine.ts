@@ -20,7 +20,7 @@ import { launchInstance } from "./launch-instance.ts";
 import type { LogCollector } from "./log-collector.ts";
 import { leaderOf } from "./observe.ts";
 import type { PipelinePaths } from "./paths.ts";
-import { allocatePort, isPortFree } from "./port-allocation.ts";
+import { PortReservations } from "./port-allocation.ts";
 import { isAlive, markedProcesses, type ProcessIdentity } from "./process-identity.ts";
 import { endGroup, endRestOfGroup, sweep } from "./termination.ts";
 
@@ -89,6 +89,7 @@ export function createEngine(options: EngineOptions): Engine {
   const slots = new Map<string, Slot>();
   const mutex = createKeyedMutex();
   const writes = createKeyedMutex();
+  const ports = new PortReservations();
   const broadcast: Broadcast<DriverEvent> = createBroadcast(EVENTS_REMEMBERED);
   const never = new AbortController().signal;
 
@@ -112,19 +113,11 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  const portsTaken = (): Set<number> =>
-    new Set([...slots.values()].flatMap(({ record }) => [record.ports.listen, record.ports.health]));
-
   const freshPorts = async (): Promise<InstanceRecord["ports"]> =>
     mutex.run(" ports", async () => {
-      const taken = new Set([...portsTaken(), ...reserved]);
-      const listen = await allocatePort(taken);
-      const health = await allocatePort(taken.add(listen));
-      for (const port of [listen, health]) reserved.add(port);
-      return { listen, health };
+      const taken = new Set([...slots.values()].flatMap(({ record }) => [record.ports.listen, record.ports.health]));
+      return { listen: await ports.allocate(taken), health: await ports.allocate(taken) };
     });
-  /** Given to instances that are being made and not in a slot yet; ports are plenty, so they are never given back. */
-  const reserved = new Set<number>();
 
   /** Ends whatever else carries the name of an instance: a former process of it, or one that left its group. */
   const endStray = (instance: string, context: Pick<EngineContext, "signal">): Promise<void> =>
@@ -180,9 +173,10 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const launch = async (slot: Slot, restarts: number): Promise<void> => {
-    const { ports } = slot.record;
+    const { listen, health } = slot.record.ports;
     const controlPlane = options.controlPlane ?? "";
-    const free = (await isPortFree(ports.listen)) && (await isPortFree(ports.health));
+    const free = (await ports.reserve(listen)) && (await ports.reserve(health));
+    if (!free) await ports.release(listen, health);
     await save(slot, { desired: "running", restarts, ...(free ? {} : { ports: await freshPorts() }) });
     const { child, identity } = await launchInstance(slot.record, {
       paths,
@@ -270,6 +264,7 @@ export function createEngine(options: EngineOptions): Engine {
     await removeInstanceFiles(paths, instance);
     if (slot === undefined) return;
     slots.delete(instance);
+    await ports.release(slot.record.ports.listen, slot.record.ports.health);
     options.logs.forget(instance);
     await writes.run(instance, () => removeInstanceRecord(paths, instance));
     broadcast.emit({ type: "removed", key: observed.key, time: clock.now() });
@@ -378,6 +373,7 @@ export function createEngine(options: EngineOptions): Engine {
     async close() {
       for (const slot of slots.values()) slot.stopWatching();
       await Promise.all([...slots.keys()].map((instance) => writes.run(instance, async () => undefined)));
+      await ports.releaseAll();
     },
   };
 }

@@ -8,7 +8,7 @@ import { startHealthchecks } from "./healthcheck.ts";
 import { inheritedEnvironment } from "./inherited-environment.ts";
 import { startLogCollector } from "./log-collector.ts";
 import { type PipelinePaths, pipelinePaths } from "./paths.ts";
-import { allocatePort, isPortFree } from "./port-allocation.ts";
+import { PortReservations } from "./port-allocation.ts";
 import { identify } from "./process-identity.ts";
 import { acquireLock } from "./single-instance-lock.ts";
 import { LOCKED_EXIT_CODE, type SupervisorLaunch } from "./supervisor-launch.ts";
@@ -147,11 +147,14 @@ async function openControlPlane(
   options: SupervisorOptions,
 ): Promise<{ readonly controlPlane: HostedControlPlane; readonly ports: SupervisorRecord["ports"] }> {
   const { launch, log } = options;
+  const reservations = new PortReservations();
+  const reserve = async ({ grpc, http }: SupervisorRecord["ports"]): Promise<boolean> =>
+    (await reservations.reserve(grpc)) && (await reservations.reserve(http));
   let ports = (await readSupervisorRecord(paths))?.ports;
   for (let attempt = 1; ; attempt++) {
-    if (ports === undefined || !(await isPortFree(ports.grpc)) || !(await isPortFree(ports.http))) {
-      const grpc = await allocatePort(new Set());
-      ports = { grpc, http: await allocatePort(new Set([grpc])) };
+    if (ports === undefined || !(await reserve(ports))) {
+      await reservations.releaseAll();
+      ports = { grpc: await reservations.allocate(new Set()), http: await reservations.allocate(new Set()) };
     }
     try {
       const controlPlane = await options.startControlPlane({
@@ -160,9 +163,11 @@ async function openControlPlane(
         httpListen: `127.0.0.1:${ports.http}`,
         dataFolder: launch.spec.persistence ? paths.controlPlane : undefined,
       });
+      // From here on whoever looks sees that somebody listens.
+      await reservations.releaseAll();
       return { controlPlane, ports };
     } catch (error) {
-      const taken = !(await isPortFree(ports.grpc)) || !(await isPortFree(ports.http));
+      const taken = !(await reserve(ports));
       if (!taken || attempt === PORT_ATTEMPTS) throw error;
       log.warn("a port was taken in the meantime", { ...ports, reason: messageOf(error) });
     }
