@@ -61,8 +61,13 @@ export class EventView {
   }
 
   get type(): string {
-    const fields = this.index();
-    return this.buffer.toString("utf8", fields.typeStart, fields.typeEnd);
+    if (this.fields === undefined) {
+      const at = locateShort(this.buffer, EventTag.type, this.body, this.end);
+      if (at === ABSENT) return "";
+      if (at !== UNUSUAL) return this.shared(at + 1, at + 1 + this.buffer[at]!);
+    }
+    const { typeStart, typeEnd } = this.index();
+    return this.shared(typeStart, typeEnd);
   }
 
   get payload(): Uint8Array {
@@ -71,13 +76,13 @@ export class EventView {
   }
 
   get sourceComponentId(): string {
-    const fields = this.index();
-    return this.buffer.toString("utf8", fields.sourceStart, fields.sourceEnd);
+    const { sourceStart, sourceEnd } = this.index();
+    return this.shared(sourceStart, sourceEnd);
   }
 
   get contentType(): string {
-    const fields = this.index();
-    return this.buffer.toString("utf8", fields.contentTypeStart, fields.contentTypeEnd);
+    const { contentTypeStart, contentTypeEnd } = this.index();
+    return this.shared(contentTypeStart, contentTypeEnd);
   }
 
   text(): string {
@@ -138,8 +143,13 @@ export class EventView {
     return found ? new Date(seconds * 1000 + Math.floor(nanos / 1e6)) : undefined;
   }
 
+  /** Decodes a text that many events have in common. */
+  protected shared(start: number, end: number): string {
+    return this.buffer.toString("utf8", start, end);
+  }
+
   /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
-  protected index(): FieldOffsets {
+  private index(): FieldOffsets {
     if (this.fields !== undefined) return this.fields;
     const fields = new FieldOffsets();
     if (!fields.readShort(this.buffer, this.body, this.end)) this.visitFields(fields);
@@ -180,8 +190,35 @@ export class EventView {
   }
 }
 
+/** There is no such field. */
+const ABSENT = -1;
+/** Something that takes more than a glance. */
+const UNUSUAL = -2;
+
+/**
+ * Where the length of the last field with this tag stands, when it is of one byte, and every field is one of bytes with a tag
+ * of one byte and a length of one or two; else one of the above.
+ */
+function locateShort(buffer: Buffer, wanted: number, from: number, end: number): number {
+  let found = ABSENT;
+  let at = from;
+  while (at + 1 < end) {
+    const tag = buffer[at]!;
+    const length = buffer[at + 1]!;
+    if (tag > 0x7f || tag < 8 || (tag & 7) !== WireType.bytes) return UNUSUAL;
+    if (length < 0x80) {
+      if (tag === wanted) found = at + 1;
+      at += 2 + length;
+    } else {
+      if (tag === wanted || at + 2 >= end || buffer[at + 2]! > 0x7f) return UNUSUAL;
+      at += 3 + ((length & 0x7f) | (buffer[at + 2]! << 7));
+    }
+  }
+  return at === end ? found : UNUSUAL;
+}
+
 /** Where the content of each single-valued field lies. */
-export class FieldOffsets implements FieldVisitor {
+class FieldOffsets implements FieldVisitor {
   idStart = 0;
   idEnd = 0;
   typeStart = 0;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
@@ -32,6 +33,7 @@ export class Group {
   private readonly key: KeyReader | undefined;
   private readonly slots: KeySlots | undefined;
   private readonly members = new Map<string, Member>();
+  private definitions: readonly Downstream[];
   private edges: readonly Edge[];
   /** Some edge takes every event that is no dead letter. */
   private isOpen: boolean;
@@ -55,6 +57,7 @@ export class Group {
     key: KeyReader | undefined,
   ) {
     this.id = id;
+    this.definitions = definitions;
     this.edges = definitions.map(edgeOf);
     this.isOpen = this.edges.some(takesEverything);
     this.budget = new GroupBudget(bufferOf(definitions), environment.limits);
@@ -163,6 +166,8 @@ export class Group {
 
   /** The topology now says something else of this group. What it was owed before, it still gets. */
   redefine(definitions: readonly Downstream[]): void {
+    if (isDeepStrictEqual(definitions, this.definitions)) return;
+    this.definitions = definitions;
     this.claimRest();
     this.edges = definitions.map(edgeOf);
     this.isOpen = this.edges.some(takesEverything);

@@ -26,21 +26,6 @@ export class ReceivedEvent extends EventView implements Receipt {
     this.origin = origin;
   }
 
-  override get type(): string {
-    const { typeStart, typeEnd } = this.index();
-    return this.origin.texts.read(this.buffer, typeStart, typeEnd);
-  }
-
-  override get contentType(): string {
-    const { contentTypeStart, contentTypeEnd } = this.index();
-    return this.origin.texts.read(this.buffer, contentTypeStart, contentTypeEnd);
-  }
-
-  override get sourceComponentId(): string {
-    const { sourceStart, sourceEnd } = this.index();
-    return this.origin.texts.read(this.buffer, sourceStart, sourceEnd);
-  }
-
   /** Component id of the upstream that sent it. */
   get upstream(): string {
     return this.origin.upstream;
@@ -48,6 +33,10 @@ export class ReceivedEvent extends EventView implements Receipt {
 
   get done(): boolean {
     return this.open === 0;
+  }
+
+  protected override shared(start: number, end: number): string {
+    return this.origin.texts.read(this.buffer, start, end);
   }
 
   hold(): void {
