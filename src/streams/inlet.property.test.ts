@@ -9,7 +9,7 @@ const RUNS = Number(process.env.FLOWCTL_PROPERTY_RUNS ?? 60);
 const u = fc.nat(2);
 const some = fc.integer({ min: 1, max: 9 });
 const breaks = fc.constantFrom<Break>("error", "end", "destroy");
-const lies = fc.constantFrom<Lie>("garbage", "gap", "repetition", "torn batch", "batch before opened", "early end");
+const lies = fc.constantFrom<Lie>("garbage", "gap", "repetition", "torn batch", "batch before opened");
 
 const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("send" as const), u, count: some, filling: fc.nat(300) }) },

@@ -342,6 +342,7 @@ export class ScriptedUpstream {
   }
 
   private destroySockets(): void {
+    if (this.stream !== undefined) this.over(this.stream);
     for (const socket of this.sockets) socket.destroy();
     this.sockets.clear();
   }
