@@ -63,6 +63,10 @@ export async function runParts(programs: Programs, options: RunOptions): Promise
   });
   try {
     const finish = async (): Promise<void> => {
+      const allEnded = parts.crew.ended("control-plane").then(() => {
+        fellShort(new Error(`all ended, and ${wanted - Object.keys(sinks).length} sinks have not reported`));
+      });
+      await Promise.race([allReported, allEnded]);
       await allReported;
       // Finite pipelines end by themselves; the baselines do not know when to.
       if (options.program !== "flowctl") parts.crew.signal("SIGTERM");
