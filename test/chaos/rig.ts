@@ -14,12 +14,17 @@ export interface Part {
   /** Name of a built-in, or argv. */
   readonly run: string | readonly string[];
   readonly config: Record<string, unknown>;
+  /** What of the config is an instance's own. */
+  readonly configOf?: (instance: string) => Record<string, unknown>;
   /** The largest file that it may write, in KiB, asked at each start; undefined for any. What goes beyond fails. */
   readonly largestFile?: () => number | undefined;
 }
 
 interface Running {
   readonly start: () => ChildProcess;
+  /** Starts it again; while it is held down there is nothing to do. */
+  launch: () => void;
+  held: boolean;
   child: ChildProcess | undefined;
   exit: number | undefined;
   restarts: number;
@@ -40,6 +45,9 @@ export class Rig {
   private readonly log: WriteStream;
   /** Programs that ended by themselves in failure. */
   readonly crashes: string[] = [];
+  private readonly replicas = new Map<string, number>();
+  /** Instances that were scaled away. */
+  private readonly leaving: Running[] = [];
   private client: ControlPlaneClient | undefined;
   private grpcPort = 0;
   private closed = false;
@@ -74,6 +82,41 @@ export class Rig {
     if (running?.exit === undefined && running?.child?.killed === false) running.child.kill(signal);
   }
 
+  /** Sends a signal that does not end it, such as SIGSTOP. */
+  signal(name: string, signal: NodeJS.Signals): void {
+    const pid = this.running.get(name)?.child?.pid;
+    if (pid !== undefined) process.kill(pid, signal);
+  }
+
+  /** Kills it, and starts it again only at `release`. */
+  hold(name: string): void {
+    const running = this.running.get(name)!;
+    running.held = true;
+    running.child?.kill("SIGKILL");
+  }
+
+  release(name: string): void {
+    const running = this.running.get(name)!;
+    running.held = false;
+    if (running.child?.exitCode !== null || running.child.signalCode !== null) running.launch();
+  }
+
+  /** Makes it so many instances of a component: starts what is missing, asks to stop what is too many. */
+  async scale(id: string, replicas: number): Promise<void> {
+    const part = this.parts.find(({ spec }) => spec.id === id)!;
+    const before = this.replicas.get(id) ?? part.spec.replicas ?? 1;
+    this.replicas.set(id, replicas);
+    await this.apply();
+    for (let index = before + 1; index <= replicas; index++) await this.startInstance(part, index);
+    for (let index = before; index > replicas; index--) {
+      const running = this.running.get(`${id}-${index}`)!;
+      this.running.delete(`${id}-${index}`);
+      running.held = true;
+      running.child?.kill("SIGTERM");
+      this.leaving.push(running);
+    }
+  }
+
   get finished(): boolean {
     return [...this.running].every(([name, running]) => name === "control-plane" || running.exit === 0);
   }
@@ -85,10 +128,9 @@ export class Rig {
   async close(options: { readonly keep: boolean }): Promise<void> {
     this.closed = true;
     this.client?.close();
-    for (const running of this.running.values()) running.child?.kill("SIGKILL");
-    await poll(() =>
-      [...this.running.values()].every(({ child }) => child?.exitCode !== null || child.signalCode !== null),
-    );
+    const all = [...this.running.values(), ...this.leaving];
+    for (const running of all) running.child?.kill("SIGKILL");
+    await poll(() => all.every(({ child }) => child?.exitCode !== null || child.signalCode !== null));
     await new Promise((done) => this.log.end(done));
     if (options.keep) console.error(`what happened is in ${this.folder}`);
     else await rm(this.folder, { recursive: true, force: true });
@@ -106,10 +148,20 @@ export class Rig {
       }),
     );
     this.client = connectControlPlane(`127.0.0.1:${this.grpcPort}`);
+    await this.apply();
+    for (const part of this.parts) {
+      for (let index = 1; index <= (part.spec.replicas ?? 1); index++) await this.startInstance(part, index);
+    }
+  }
+
+  private async apply(): Promise<void> {
     const spec = {
       name: this.name,
       driver: "process",
-      components: this.parts.map(({ spec: part }) => ({ ...DEFAULTS, ...part })),
+      components: this.parts.map(({ spec: part }) => {
+        const replicas = this.replicas.get(part.id) ?? part.replicas ?? 1;
+        return { ...DEFAULTS, ...part, replicas };
+      }),
     };
     await poll(async () => {
       try {
@@ -119,13 +171,11 @@ export class Rig {
         return false;
       }
     });
-    for (const part of this.parts) {
-      for (let index = 1; index <= (part.spec.replicas ?? 1); index++) await this.startInstance(part, index);
-    }
   }
 
   private async startInstance(part: Part, index: number): Promise<void> {
-    const { id, type, replicas = 1 } = part.spec;
+    const { id, type } = part.spec;
+    const replicas = this.replicas.get(id) ?? part.spec.replicas ?? 1;
     const instance = `${id}-${index}`;
     const port = await freePort();
     const healthPort = await freePort();
@@ -145,7 +195,7 @@ export class Rig {
           FLOWCTL_LISTEN: `127.0.0.1:${port}`,
           FLOWCTL_ADVERTISE: `127.0.0.1:${port}`,
           FLOWCTL_HEALTH_PORT: String(healthPort),
-          FLOWCTL_CONFIG: JSON.stringify(part.config),
+          FLOWCTL_CONFIG: JSON.stringify({ ...part.config, ...part.configOf?.(instance) }),
           FLOWCTL_STATE_DIR: join(this.folder, "state", instance),
         },
         part.largestFile?.(),
@@ -176,10 +226,8 @@ export class Rig {
   }
 
   private supervise(name: string, start: () => ChildProcess): void {
-    const running: Running = { start, child: undefined, exit: undefined, restarts: 0 };
-    this.running.set(name, running);
     const launch = (): void => {
-      if (this.closed) return;
+      if (this.closed || running.held) return;
       const child = start();
       running.child = child;
       child.on("exit", (code, signal) => {
@@ -192,6 +240,8 @@ export class Rig {
         }
       });
     };
+    const running: Running = { start, launch, held: false, child: undefined, exit: undefined, restarts: 0 };
+    this.running.set(name, running);
     launch();
   }
 }
