@@ -26,6 +26,8 @@ export class InvalidPipeline extends FlowctlError {
   }
 }
 
+type ValidPipeline = Extract<LoadResult, { ok: true }>;
+
 /** Loads the pipeline that arguments, flags and environment name, or the one found from the working directory up. */
 export async function load(context: CommandContext, files: readonly string[] = []): Promise<LoadResult> {
   const { deps, settings, signal } = context;
@@ -48,12 +50,25 @@ export async function load(context: CommandContext, files: readonly string[] = [
 
 /** The same, for commands that need a valid one: shows warnings, rejects with InvalidPipeline. */
 export async function loadValid(context: CommandContext, files: readonly string[] = []): Promise<Pipeline> {
+  return (await loadWithPlaces(context, files)).pipeline;
+}
+
+/** The same, with where in the files everything is written. */
+export async function loadWithPlaces(context: CommandContext, files: readonly string[] = []): Promise<ValidPipeline> {
   const loaded = await load(context, files);
   if (!loaded.ok) throw new InvalidPipeline(loaded.problems, loaded.texts);
   if (loaded.warnings.length > 0) {
     context.output.say(problemReport(loaded.warnings, loaded.texts, context.errorView));
   }
-  return loaded.pipeline;
+  return loaded;
+}
+
+/** An error that says which value of the pipeline file it is about, with where that is written. */
+export function withPlace(error: unknown, positionOf: ValidPipeline["positionOf"]): unknown {
+  if (!(error instanceof FlowctlError) || error.path === undefined || error.position !== undefined) return error;
+  const { code, kind, message, path, fix, cause } = error;
+  const position = positionOf(path);
+  return new FlowctlError({ code, kind, message, path, position, ...(fix === undefined ? {} : { fix }), cause });
 }
 
 /** The pipeline file in `directory` or the nearest folder above it that has one. */

@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import type { SourcePosition } from "../foundation/errors.ts";
 import type { BuiltinCatalog } from "./catalog.ts";
 import { lint } from "./lint/lint.ts";
 import type { DriverName, Pipeline } from "./pipeline.ts";
@@ -15,7 +16,7 @@ import { readEnvironment } from "./source/read-environment.ts";
 import { readFiles } from "./source/read-files.ts";
 import { readSource } from "./source/read-source.ts";
 import type { Reading } from "./source/reading.ts";
-import { sourceFile, startOf } from "./source/source-file.ts";
+import { positionOf, sourceFile, startOf } from "./source/source-file.ts";
 import type { MapNode } from "./source/source-node.ts";
 import { valuePlace } from "./source/source-node.ts";
 
@@ -49,6 +50,8 @@ export type LoadResult =
       readonly warnings: readonly Problem[];
       /** Text of every file that was read, by path: what `renderProblems` quotes from. */
       readonly texts: ReadonlyMap<string, string>;
+      /** Where the value is written that a path such as `sinks.archive.command` names, or the nearest around it. */
+      positionOf(path: string): SourcePosition;
     }
   | {
       readonly ok: false;
@@ -68,12 +71,19 @@ export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
   const first = paths[0];
   const directory = resolve(options.directory ?? (first === undefined || first === "-" ? "." : dirname(first)));
   for (const path of paths) problems.order(path === "-" ? "<stdin>" : path);
-  const pipeline = await load(options, paths, directory, reading);
+  const loaded = await load(options, paths, directory, reading);
   options.signal?.throwIfAborted();
   const texts = new Map([...reading.files.values()].map((file) => [file.path, file.text]));
   const found = problems.sorted();
-  if (pipeline === undefined || problems.hasErrors) return { ok: false, problems: found, texts };
-  return { ok: true, pipeline, warnings: found, texts };
+  if (loaded === undefined || problems.hasErrors) return { ok: false, problems: found, texts };
+  const { pipeline, root } = loaded;
+  return {
+    ok: true,
+    pipeline,
+    warnings: found,
+    texts,
+    positionOf: (path) => positionOf(valuePlace(root, path.split("."))),
+  };
 }
 
 /** The pipeline file in a folder: flowctl.yaml, flowctl.yml, pipeline.yaml or pipeline.yml, the first there is. */
@@ -94,7 +104,7 @@ async function load(
   paths: readonly string[],
   directory: string,
   reading: Reading,
-): Promise<Pipeline | undefined> {
+): Promise<{ readonly pipeline: Pipeline; readonly root: MapNode } | undefined> {
   const { problems } = reading;
   if (paths.length === 0) {
     problems.add(startOf(sourceFile(join(directory, "flowctl.yaml"), directory, "")), {
@@ -129,7 +139,7 @@ async function load(
     name: options.name,
   });
   await lint(scope, resolved, { catalog: options.catalog, name: options.name });
-  return resolved.pipeline;
+  return { pipeline: resolved.pipeline, root };
 }
 
 async function readEnvFiles(

@@ -10,7 +10,7 @@ import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { resolveDeployment } from "../deployment.ts";
-import { loadValid, withEnvFile } from "../load.ts";
+import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import { availableDrivers } from "../target.ts";
 import { announceEnd, announceStarts } from "./announce.ts";
@@ -50,8 +50,8 @@ export async function prepareUp(
   options: BringUpOptions,
 ): Promise<PreparedUp> {
   const { deps, settings, output, signal } = context;
-  const loaded = await loadValid(context, files);
-  const pipeline = scaled(loaded, options.scale);
+  const loaded = await loadWithPlaces(context, files);
+  const pipeline = scaled(loaded.pipeline, options.scale);
   const homes = await driversThatHave(context, pipeline.name);
   const [home] = homes;
   // What runs stays where it runs, as long as nobody says otherwise.
@@ -105,6 +105,8 @@ export async function prepareUp(
         if (resourceOf(change).kind === "component" && change.action !== "remove") await tellTopology();
         await announceEnd(step, access);
       },
+    }).catch((error: unknown) => {
+      throw withPlace(error, loaded.positionOf);
     });
     await tellTopology();
   };

@@ -18,6 +18,7 @@ import type { Engine } from "./engine.ts";
 import { readLabels, writeLabels } from "./labels.ts";
 import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
 import { containerState } from "./observe.ts";
+import { NO_SUCH_PROGRAM, requireProgram } from "./program-check.ts";
 import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./volumes.ts";
 
 /** What `DesiredResource.spec` holds on Docker. */
@@ -168,7 +169,7 @@ async function makeContainer(
   const id = await createOrFind(engine, spec, body, resource, context);
   if (id === undefined) return;
   try {
-    await deliverFiles(engine, id, spec, context);
+    await Promise.all([requireProgram(engine, id, spec, resource, context), deliverFiles(engine, id, spec, context)]);
     await startContainer(engine, id, signal);
   } catch (error) {
     // What never ran is of no use to anyone; when the clean-up fails too, the next plan sees it.
@@ -289,6 +290,7 @@ function refusedPart(error: unknown, spec: ContainerSpec): unknown {
 /** The engine says 400 or 404 for a command that is not in the image, and 500 for a port that is in use. */
 function startFailure(error: unknown, spec: ContainerSpec): unknown {
   if (!(error instanceof FlowctlError) || error.kind === "cancelled" || error.kind === "unavailable") return error;
+  if (error.code === NO_SUCH_PROGRAM) return error;
   const ports = Object.values((spec.body.HostConfig.PortBindings ?? {}) as Record<string, { HostPort: string }[]>)
     .flat()
     .map(({ HostPort }) => HostPort)

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import type Dockerode from "dockerode";
 import type { Pack } from "tar-stream";
@@ -87,6 +88,39 @@ export async function getArchive(
     docker.getContainer(id).getArchive({ path }),
   );
   return (await unlessCode(request, "docker/not-found")) as Readable | undefined;
+}
+
+/** What a file in a container is. */
+export interface FileFacts {
+  /** Permission bits. */
+  readonly mode: number;
+  readonly folder: boolean;
+  /** A symbolic link, which is not followed. */
+  readonly link: boolean;
+}
+
+/** The bits of the engine's file modes that say what a file is. */
+const FOLDER_BIT = 2 ** 31;
+const LINK_BIT = 2 ** 27;
+
+/** What is at a path in a container, started or not; undefined when nothing is. */
+export async function statInContainer(
+  engine: Engine,
+  id: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<FileFacts | undefined> {
+  const request = engine.call(`look at ${path} of container ${id}`, signal, (docker) =>
+    docker.getContainer(id).infoArchive({ path }),
+  );
+  const answer = (await unlessCode(request, "docker/not-found")) as IncomingMessage | undefined;
+  // Its connection stays open until the answer, which has no body, is read.
+  answer?.resume();
+  const header = answer?.headers["x-docker-container-path-stat"];
+  if (typeof header !== "string") return undefined;
+  const { mode } = JSON.parse(Buffer.from(header, "base64").toString("utf8")) as { readonly mode: number };
+  const has = (bit: number): boolean => Math.floor(mode / bit) % 2 === 1;
+  return { mode: mode % 0o1000, folder: has(FOLDER_BIT), link: has(LINK_BIT) };
 }
 
 /** Starts it; one that runs is success. */
