@@ -3,7 +3,7 @@
 #
 # Needs Node.js and npm; on Debian, as root, what else is missing is installed, and a Docker engine is started when none
 # answers. What this script started it ends, whatever happens. FLOWCTL_TEST_SKIP=docker leaves out the tests that need
-# an engine: only on request, because a run without them proves half.
+# an engine, and zsh or fish beside it those that need that shell: only on request, because a run without them proves half.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -78,8 +78,8 @@ else
   echo "or leave out the tests that need it with FLOWCTL_TEST_SKIP=docker." >&2
   exit 1
 fi
+bash scripts/install-test-servers.sh
 if ! skips docker; then
-  bash scripts/install-test-servers.sh
   bash scripts/python-base-image.sh >/dev/null
 fi
 
