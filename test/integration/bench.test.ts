@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { measureComponentStart } from "../bench/component-start.ts";
 import { renderResults } from "../bench/results-table.ts";
 import { measureDockerBridge } from "../bench/streams/docker-bridge.ts";
 import { measureMtls } from "../bench/streams/mtls.ts";
@@ -82,6 +83,13 @@ describe("a benchmark of streams", () => {
     const [growth, size] = await measureStalledSink(1, 2);
     expect(growth!.measured.samples).toHaveLength(1);
     expect(size!.measured.samples[0]).toBeGreaterThan(20);
+  });
+
+  it("measures how long components take to be registered, and what memory they need when they have nothing to do", async () => {
+    const rows = await measureComponentStart(1);
+    for (const { measured } of rows) expect(measured.samples).toHaveLength(1);
+    expect(renderResults(rows)).toMatch(/from spawn to registered: slowest .* ≤ 200 +(met|MISSED)$/m);
+    expect(renderResults(rows)).toMatch(/resident memory: largest .* ≤ 60 +(met|MISSED)$/m);
   });
 
   it("fails with what a program said when that program fails, and leaves nothing behind", async () => {
