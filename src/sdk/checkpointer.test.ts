@@ -71,7 +71,7 @@ describe("a checkpointer", () => {
     checkpointer.settle(checkpointer.track(1));
     const flushed = checkpointer.flush(new AbortController().signal);
     await clock.advance(500);
-    await flushed;
+    expect(await flushed).toBe(true);
     expect(stored).toEqual([1]);
     away = true;
     checkpointer.settle(checkpointer.track(2));
@@ -80,7 +80,7 @@ describe("a checkpointer", () => {
     await clock.advance(500);
     stop.abort();
     await clock.advance(5_000);
-    await givenUp;
+    expect(await givenUp).toBe(false);
     expect(stored).toEqual([1]);
   });
 
@@ -93,5 +93,6 @@ describe("a checkpointer", () => {
     checkpointer.settle(checkpointer.track(1));
     await clock.advance(500);
     expect(failures).toHaveLength(1);
+    expect(await checkpointer.flush(new AbortController().signal)).toBe(false);
   });
 });
