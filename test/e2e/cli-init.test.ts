@@ -101,11 +101,15 @@ describe.runIf(driversUnderTest().includes("docker"))("init component in Python,
   });
 });
 
-/** What `npm install` would put there, from this repository. */
+/** What `npm install` would put there: flowctl from where package.json says, the rest from this repository. */
 async function installed(folder: string): Promise<void> {
   const modules = join(folder, "node_modules");
   await mkdir(join(modules, "@types"), { recursive: true });
-  await symlink(repository, join(modules, "flowctl"));
+  const { dependencies } = JSON.parse(await readFile(join(folder, "package.json"), "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  expect(dependencies.flowctl).toMatch(/^file:/);
+  await symlink(resolve(folder, dependencies.flowctl?.slice("file:".length) ?? ""), join(modules, "flowctl"));
   for (const name of ["zod", "@types/node", "undici-types"]) {
     await symlink(join(repository, "node_modules", name), join(modules, name)).catch(() => undefined);
   }

@@ -75,7 +75,8 @@ function initComponent(cli: Cli): Command {
       copies: lang === "python" ? pythonRuntime(deps) : {},
       cwd: deps.cwd,
       directory,
-      values: { version: deps.version, type },
+      // The flowctl that writes this is there; whether a registry has it, nobody knows.
+      values: { type, flowctl: `file:${deps.packageRoot}` },
       force: flags.force ?? false,
     });
     if (output.json) output.printJson(written);
