@@ -1,13 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
-import {
-  componentContainer,
-  controlPlaneContainer,
-  type ImageFacts,
-  serviceContainer,
-  unnamedVolumeName,
-  unnamedVolumes,
-} from "./container-spec.ts";
+import { componentContainer } from "./component-container.ts";
+import { unnamedVolumeName, unnamedVolumes } from "./container-settings.ts";
+import type { ImageFacts } from "./container-spec.ts";
+import { controlPlaneContainer } from "./control-plane-container.ts";
+import { serviceContainer } from "./service-container.ts";
 
 const settings = {
   environment: {},

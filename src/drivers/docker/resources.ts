@@ -4,19 +4,12 @@ import { instanceId } from "../component-environment.ts";
 import type { Deployment, DesiredResource, Prerequisite, ResourceKey } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
 import type { ResourceSpec } from "./apply.ts";
-import {
-  type ContainerSpec,
-  componentContainer,
-  controlPlaneContainer,
-  controlPlaneVolume,
-  type HostFolder,
-  type ImageFacts,
-  type SpecContext,
-  serviceContainer,
-  unnamedVolumeName,
-  unnamedVolumes,
-} from "./container-spec.ts";
+import { componentContainer } from "./component-container.ts";
+import { unnamedVolumeName, unnamedVolumes } from "./container-settings.ts";
+import type { ContainerSpec, HostFolder, ImageFacts, SpecContext } from "./container-spec.ts";
+import { controlPlaneContainer, controlPlaneVolume } from "./control-plane-container.ts";
 import { networkName, stateVolumeName, volumeName } from "./names.ts";
+import { serviceContainer } from "./service-container.ts";
 
 /** What `prepare` found out about the world before the resources are worked out. */
 export interface PreparedFacts {
