@@ -86,6 +86,38 @@ describe.each(driversUnderTest())("dead letters on %s", (driver) => {
     scenario.passed();
   });
 
+  it("are replayed though flowctl is killed meanwhile, and the next replay takes away what it left", async () => {
+    await using scenario = await Scenario.on(driver, broken);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    await eventually("dead letters", async () => (await letters(scenario)).length >= 2);
+    await scenario.pipeline(mended);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const before = await scenario.refs();
+    await scenario.succeed("stop", "archive");
+    const replay = scenario.start("dead-letters", "replay", "--all", "--progress", "plain");
+    await replay.until(/Taking dead letters/);
+    replay.child.kill("SIGKILL");
+    await replay.ended;
+    await scenario.succeed("start", "archive");
+    await eventually("all replayed", async () =>
+      (await letters(scenario)).every(({ replayedAt }) => replayedAt !== null),
+    );
+    await eventually("the end of its source", async () =>
+      (await scenario.instances()).some(({ instance, state }) => /-replay-/.test(instance) && state === "completed"),
+    );
+
+    expect((await scenario.flowctl("dead-letters", "replay", "--all")).stderr).toContain("No dead letters to replay");
+    expect(Object.keys(await scenario.refs())).toEqual(Object.keys(before));
+    expect((await readdir(join(scenario.folder, "rejected"))).sort()).toEqual([
+      "letters.jsonl",
+      "letters.jsonl.replayed",
+    ]);
+    await scenario.succeed("wait", "--state", "healthy", "--timeout", "60");
+    await scenario.succeed("down", "-v");
+    expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+
   it("stay where they are when a replay is interrupted, which leaves nothing of it behind", async () => {
     await using scenario = await Scenario.on(driver, broken);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

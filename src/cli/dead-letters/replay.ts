@@ -15,7 +15,7 @@ import { pipelineSpec } from "../pipeline-spec.ts";
 import { watchPipeline } from "../up/watch-pipeline.ts";
 import { type LetterSink, storedLetters } from "./letter-files.ts";
 import { isReplayId, onlyReplay, replayId, replaySource, withReplay } from "./replay-source.ts";
-import { runningPipeline, targetOf } from "./running-pipeline.ts";
+import { isUp, runningPipeline, targetOf } from "./running-pipeline.ts";
 
 /** Letters of one sink that go to one component. */
 export interface ReplayBatch {
@@ -76,6 +76,17 @@ export async function replay(world: World, file: Pipeline, batch: ReplayBatch): 
   const marked = await readMarks(marks);
   const replayed = [...batch.keys].filter((key) => marked.has(key)).length;
   return { component: target.id, sink: batch.sink.id, source: id, replayed };
+}
+
+/** Takes away what a flowctl that was killed in the middle of a replay left, once that has ended. */
+export async function removeLeftReplays(world: World, file: Pipeline, sinks: readonly LetterSink[]): Promise<void> {
+  const { context, driver, access } = world;
+  const observed = await driver.observe(file.name, context.signal);
+  const left = observed.filter(({ kind, owner }) => kind === "component" && isReplayId(owner));
+  if (left.length === 0 || left.some(({ state }) => isUp(state))) return;
+  const pipeline = await runningPipeline(context, file, driver, access);
+  for (const { owner } of left) await restore(world, pipeline, owner);
+  for (const sink of sinks) await removeSelections(sink);
 }
 
 async function send(world: World, pipeline: Pipeline, source: Component, target: Component): Promise<void> {

@@ -51,7 +51,7 @@ export function targetOf(pipeline: Pipeline, id: string, observed: readonly Obse
 }
 
 /** One that is just being started again after a crash takes the events later. */
-function isUp({ status }: ObservedResource["state"]): boolean {
+export function isUp({ status }: ObservedResource["state"]): boolean {
   return status === "running" || status === "restarting";
 }
 
