@@ -5,27 +5,49 @@ const MAX_CACHED_STRINGS = 256;
 /** Up to here a loop is faster than a call into the runtime. */
 const SHORT_TEXT = 24;
 
+/** Whole encoded fields, ready to be copied: four bytes at a time, which for so few bytes beats every other way. */
+export class Encoded {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  private readonly words: Uint32Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.length = bytes.length;
+    this.words = new Uint32Array(Math.floor(bytes.length / 4));
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let i = 0; i < this.words.length; i++) this.words[i] = view.getUint32(i * 4, true);
+  }
+
+  /** Writes the fields from `offset` on and returns where they end. */
+  copy(target: DataView, offset: number): number {
+    const { words, bytes, length } = this;
+    let at = offset;
+    for (let i = 0; i < words.length; i++, at += 4) target.setUint32(at, words[i]!, true);
+    for (let i = words.length * 4; i < length; i++) target.setUint8(at++, bytes[i]!);
+    return at;
+  }
+}
+
 /** The encoding of a field that is not there. */
-export const NOTHING: Buffer = Buffer.alloc(0);
+export const NOTHING: Encoded = new Encoded(new Uint8Array(0));
 
 /** Whole fields for strings that come again and again. */
 export class FieldCache {
   private readonly tag: number;
-  private readonly fields = new Map<string, Buffer>();
+  private readonly fields = new Map<string, Encoded>();
   private lastValue = "";
-  private lastField: Buffer = NOTHING;
+  private lastField = NOTHING;
 
   constructor(tag: number) {
     this.tag = tag;
   }
 
-  get(value: string): Buffer {
+  get(value: string): Encoded {
     if (value === this.lastValue) return this.lastField;
     let field = this.fields.get(value);
     if (field === undefined) {
-      const bytes = utf8Size(value);
-      field = Buffer.allocUnsafeSlow(fieldSize(bytes));
-      if (bytes > 0) writeString(field, 0, this.tag, value, bytes);
+      field = encodeString(this.tag, value);
       if (this.fields.size >= MAX_CACHED_STRINGS) this.fields.clear();
       this.fields.set(value, field);
     }
@@ -42,9 +64,9 @@ export class FieldCache {
 export class MetadataCache {
   private readonly keys: string[] = [];
   private readonly values: string[] = [];
-  private encoded: Buffer = NOTHING;
+  private encoded = NOTHING;
 
-  get(metadata: Readonly<Record<string, string>> | undefined): Buffer {
+  get(metadata: Readonly<Record<string, string>> | undefined): Encoded {
     if (metadata === undefined) return NOTHING;
     return this.holds(metadata) ? this.encoded : this.encode(metadata);
   }
@@ -58,7 +80,7 @@ export class MetadataCache {
     return index === this.keys.length;
   }
 
-  private encode(metadata: Readonly<Record<string, string>>): Buffer {
+  private encode(metadata: Readonly<Record<string, string>>): Encoded {
     const entries = Object.entries(metadata);
     this.keys.length = 0;
     this.values.length = 0;
@@ -66,7 +88,7 @@ export class MetadataCache {
       this.keys.push(key);
       this.values.push(value);
     }
-    this.encoded = encodeMetadata(entries);
+    this.encoded = new Encoded(encodeMetadata(entries));
     return this.encoded;
   }
 }
@@ -74,13 +96,13 @@ export class MetadataCache {
 /** The encoded timestamp of the last event: many events share their millisecond. */
 export class TimestampCache {
   private time: number | undefined;
-  private encoded: Buffer = NOTHING;
+  private encoded = NOTHING;
 
   /** @param time Unix milliseconds, whole. */
-  get(time: number | undefined): Buffer {
+  get(time: number | undefined): Encoded {
     if (time === undefined) return NOTHING;
     if (time !== this.time) {
-      this.encoded = encodeTimestamp(time);
+      this.encoded = new Encoded(encodeTimestamp(time));
       this.time = time;
     }
     return this.encoded;
@@ -89,11 +111,11 @@ export class TimestampCache {
 
 /** What follows the payload, put together: mostly the same for many events in a row. */
 export class TailCache {
-  private readonly parts: [Buffer, Buffer, Buffer, Buffer] = [NOTHING, NOTHING, NOTHING, NOTHING];
-  private whole: Buffer = NOTHING;
+  private readonly parts: [Encoded, Encoded, Encoded, Encoded] = [NOTHING, NOTHING, NOTHING, NOTHING];
+  private whole = NOTHING;
 
   /** The four fields in a row. They have to be of the caches, which give the same object for the same content. */
-  get(metadata: Buffer, timestamp: Buffer, source: Buffer, contentType: Buffer): Buffer {
+  get(metadata: Encoded, timestamp: Encoded, source: Encoded, contentType: Encoded): Encoded {
     const { parts } = this;
     if (parts[0] === metadata && parts[1] === timestamp && parts[2] === source && parts[3] === contentType)
       return this.whole;
@@ -101,7 +123,7 @@ export class TailCache {
     parts[1] = timestamp;
     parts[2] = source;
     parts[3] = contentType;
-    this.whole = Buffer.concat(parts);
+    this.whole = new Encoded(Buffer.concat(parts.map((part) => part.bytes)));
     return this.whole;
   }
 }
@@ -117,8 +139,22 @@ export function utf8Size(text: string): number {
   return text.length;
 }
 
+/** A text that begins the ids of a component. */
+export class TextCache {
+  private text = "";
+  private encoded = NOTHING;
+
+  get(text: string): Encoded {
+    if (text !== this.text) {
+      this.text = text;
+      this.encoded = new Encoded(Buffer.from(text));
+    }
+    return this.encoded;
+  }
+}
+
 /** Writes a field; `bytes` is the size of the text. Returns where it ends. */
-export function writeString(buffer: Buffer, offset: number, tag: number, text: string, bytes: number): number {
+function writeString(buffer: Buffer, offset: number, tag: number, text: string, bytes: number): number {
   buffer[offset] = tag;
   return writeText(buffer, writeVarint(buffer, offset + 1, bytes), text, bytes);
 }
@@ -158,12 +194,11 @@ export function writeDigits(buffer: Buffer, offset: number, value: number, digit
   return offset + digits;
 }
 
-/** Copies a whole field or more. */
-export function copyField(target: Buffer, offset: number, field: Buffer): number {
-  const { length } = field;
-  if (length > SHORT_TEXT) target.set(field, offset);
-  else for (let i = 0; i < length; i++) target[offset + i] = field[i]!;
-  return offset + length;
+function encodeString(tag: number, text: string): Encoded {
+  const bytes = utf8Size(text);
+  const buffer = Buffer.allocUnsafeSlow(fieldSize(bytes));
+  if (bytes > 0) writeString(buffer, 0, tag, text, bytes);
+  return new Encoded(buffer);
 }
 
 export function encodeMetadata(entries: readonly (readonly [key: string, value: string])[]): Buffer {

@@ -1,5 +1,4 @@
 import {
-  copyField,
   digitsOf,
   encodeMetadata,
   FieldCache,
@@ -7,6 +6,7 @@ import {
   MetadataCache,
   NOTHING,
   TailCache,
+  TextCache,
   TimestampCache,
   utf8Size,
   writeDigits,
@@ -55,6 +55,7 @@ const OVERHEAD = 3 * 6;
  */
 export class EventEncoder {
   private slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  private slabView = viewOf(this.slab);
   private used = 0;
   private readonly kept = new KeptFields();
   private readonly types = new FieldCache(EventTag.type);
@@ -63,6 +64,7 @@ export class EventEncoder {
   private readonly metadata = new MetadataCache();
   private readonly timestamps = new TimestampCache();
   private readonly tails = new TailCache();
+  private readonly idPrefixes = new TextCache();
 
   encode(fields: EventFields): EventView {
     const { id, idNumber, payload } = fields;
@@ -73,7 +75,9 @@ export class EventEncoder {
       this.sources.get(fields.sourceComponentId),
       this.contentTypes.get(fields.contentType),
     );
-    const textBytes = utf8Size(id);
+    // One that a number follows is the same for all events of a component.
+    const prefix = idNumber === undefined ? undefined : this.idPrefixes.get(id);
+    const textBytes = prefix === undefined ? utf8Size(id) : prefix.length;
     const digits = idNumber === undefined ? 0 : digitsOf(idNumber);
     const idBytes = textBytes + digits;
     const before = fieldSize(idBytes) + type.length;
@@ -86,12 +90,13 @@ export class EventEncoder {
     let at = body;
     if (idBytes > 0) {
       slab[at] = EventTag.id;
-      at = writeText(slab, writeVarint(slab, at + 1, idBytes), id, textBytes);
+      at = writeVarint(slab, at + 1, idBytes);
+      at = prefix === undefined ? writeText(slab, at, id, textBytes) : prefix.copy(this.slabView, at);
       if (idNumber !== undefined) at = writeDigits(slab, at, idNumber, digits);
     }
-    at = copyField(slab, at, type);
+    at = type.copy(this.slabView, at);
     at = passPayload(slab, at, payloadBytes);
-    return this.finish(start, body, copyField(slab, at, tail));
+    return this.finish(start, body, tail.copy(this.slabView, at));
   }
 
   /**
@@ -130,10 +135,10 @@ export class EventEncoder {
       from.buffer.copy(slab, at, kept.idStart, kept.idStart + copied);
       at = writeText(slab, at + copied, text, textBytes);
     }
-    at = copyField(slab, at, type);
+    at = type.copy(this.slabView, at);
     at = passPayload(slab, at, payloadBytes);
     at = kept.copy(from.buffer, slab, at);
-    return this.finish(start, body, copyField(slab, at, tail));
+    return this.finish(start, body, tail.copy(this.slabView, at));
   }
 
   /**
@@ -148,7 +153,8 @@ export class EventEncoder {
     slab[start] = EVENT_IN_BATCH_TAG;
     const body = writeVarint(slab, start + 1, size);
     event.buffer.copy(slab, body, event.body, event.end);
-    return this.finish(start, body, copyField(slab, body + event.size, added));
+    slab.set(added, body + event.size);
+    return this.finish(start, body, body + size);
   }
 
   /** Room for an event of at most so many bytes, tags and lengths of itself, its id and its payload not counted. */
@@ -156,6 +162,7 @@ export class EventEncoder {
     const needed = bytes + OVERHEAD;
     if (this.used + needed > this.slab.length) {
       this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, needed));
+      this.slabView = viewOf(this.slab);
       this.used = 0;
     }
     return this.used;
@@ -206,6 +213,10 @@ class KeptFields implements FieldVisitor {
     }
     return at;
   }
+}
+
+function viewOf(slab: Buffer): DataView {
+  return new DataView(slab.buffer, slab.byteOffset, slab.length);
 }
 
 /** The most bytes that a payload can take. */
