@@ -245,6 +245,7 @@ export class ScriptedUpstream {
         // The length of its last event says that there is more of it than there is.
         const length = whole.length - this.encodedLength(next.at(-1)!, stream) + 1;
         if (whole[length]! < 0x7f) whole[length] = 0x7f;
+        else if (whole[length] === 0x7f) whole[length] = 0xff;
         else whole[length + 1]!++;
         return whole;
       }
