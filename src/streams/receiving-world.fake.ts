@@ -111,6 +111,7 @@ export class ReceivingWorld {
   async back(u: number): Promise<void> {
     const { upstream } = this.peers[u]!;
     if (!upstream.listening) await upstream.listen();
+    this.tell();
   }
 
   async move(u: number): Promise<void> {

@@ -114,7 +114,7 @@ export class ScriptedUpstream {
     return this.log.filter((entry) => !entry.acked && !entry.gone);
   }
 
-  /** Takes connections, at the same port as before unless `elsewhere`. */
+  /** Takes connections, at the same port as before where it is free, unless `elsewhere`. */
   async listen(elsewhere = false): Promise<void> {
     await this.away(false);
     this.refusing = false;
@@ -130,7 +130,11 @@ export class ScriptedUpstream {
       this.injector.injectConnection(socket);
     });
     await new Promise<void>((resolve, reject) => {
-      listener.once("error", reject);
+      listener.once("error", (error: NodeJS.ErrnoException) => {
+        // Somebody on this machine has got the port meanwhile.
+        if (error.code !== "EADDRINUSE") reject(error);
+        else listener.listen(0, "127.0.0.1", resolve);
+      });
       listener.listen(elsewhere ? 0 : this.port, "127.0.0.1", resolve);
     });
     const address = listener.address();
