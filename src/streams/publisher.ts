@@ -9,7 +9,7 @@ import type { Member, MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
-  /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 16 MiB. */
+  /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 8 MiB. */
   readonly maxEvents?: number;
   readonly maxBytes?: number;
   /** Runs `action` soon, after what is being done now. Default `setImmediate`. */
@@ -63,7 +63,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
-    this.usual = { maxEvents: options.maxEvents ?? 16_384, maxBytes: options.maxBytes ?? 16 * 1024 * 1024 };
+    this.usual = { maxEvents: options.maxEvents ?? 16_384, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
     this.limits = { ...this.usual };
     this.environment = {
       log: this.log,
