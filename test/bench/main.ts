@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { runProgram } from "../e2e/run-program.ts";
 import { measureComponentStart } from "./component-start.ts";
 import { measureControlPlane } from "./control-plane-memory.ts";
+import { removeNodeSettings } from "./node-settings.ts";
 import { type Row, renderResults } from "./results-table.ts";
 import { measureStartup } from "./startup.ts";
 import { measureDockerBridge } from "./streams/docker-bridge.ts";
@@ -38,6 +39,9 @@ const benches: Record<string, (rounds: number | undefined) => Promise<readonly R
   "control-plane": (rounds = 3) => measureControlPlane(rounds),
 };
 const needDocker = ["startup-docker", "docker-bridge"];
+
+// Every program that is measured inherits this environment, flowctl's and the baselines' alike.
+const removed = removeNodeSettings(process.env);
 
 // Ending by `exit` lets everybody undo what would be left behind.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
@@ -73,6 +77,7 @@ console.log(
   `\nNode.js ${process.versions.node}, Linux ${release()}, ${cpus().length} × ${cpus()[0]?.model ?? "?"}, ` +
     `${answers ? `Docker ${docker.stdout.trim()}` : "no Docker"}, ${new Date().toISOString()}`,
 );
+if (removed.length > 0) console.log(`Without ${removed.join(", ")}, which the environment had set.`);
 console.log(
   "Medians and ranges; contender and baseline alternate within the same run, and are compared round by round.\n",
 );
