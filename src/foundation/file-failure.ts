@@ -30,7 +30,9 @@ function explain(errno: string, doing: "read" | "write", path: string): readonly
     case "ENOENT":
       return [
         "not-found",
-        doing === "read" ? "check `path`: it is relative to the pipeline file" : `make the folder that ${path} is in`,
+        doing === "read"
+          ? "check `path`: it is relative to the pipeline file"
+          : `make the folder that ${path} is in, or name another path`,
       ];
     case "EACCES":
     case "EPERM":

@@ -55,6 +55,17 @@ describe("the file sink", () => {
     });
   });
 
+  it.runIf(existsSync("/proc/self"))("says so where its folder cannot be made", async () => {
+    await using directory = await temporaryDirectory();
+    const bench = new Bench(directory.path);
+    const path = "/proc/none/out/events.jsonl";
+    await expect(bench.write([events(1, 1)], { path })).rejects.toMatchObject({
+      code: "components/file-unwritable",
+      message: expect.stringContaining(`cannot write ${path}: ENOENT`),
+      fix: expect.stringContaining("name another path"),
+    });
+  });
+
   it.runIf(existsSync("/dev/full"))("names the path and what to do on a full disk", async () => {
     await using directory = await temporaryDirectory();
     const bench = new Bench(directory.path);

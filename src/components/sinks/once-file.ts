@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { fileFailure } from "../../foundation/file-failure.ts";
+import { makeFolder } from "../../foundation/make-folder.ts";
 import { type Event, type FlowctlError, openWrittenIds, type WrittenIds } from "../../sdk/index.ts";
 import { syncDirectory } from "../../sdk/state-log.ts";
 
@@ -110,7 +111,7 @@ export class OnceFile {
 /** Makes the folders and the file, so that they survive a power cut. */
 async function openFor(path: string): Promise<FileHandle> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(path, "a+");
     await syncDirectory(dirname(path)).catch(async (error: unknown) => {
       await file.close();
