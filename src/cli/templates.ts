@@ -1,6 +1,8 @@
-import { access, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
+import { fileFailure } from "../foundation/file-failure.ts";
+import { makeFolder } from "../foundation/make-folder.ts";
 
 export const COMPONENT_LANGUAGES = ["ts", "python"] as const;
 export type ComponentLanguage = (typeof COMPONENT_LANGUAGES)[number];
@@ -31,7 +33,7 @@ export interface WrittenTemplate {
 
 /**
  * Writes a starter. A leading `_` of a file name stands for a dot. Rejects with `cli/file-exists` (kind conflict),
- * having written nothing, when a file is there already and `force` is not given.
+ * having written nothing, when a file is there already and `force` is not given, and with `cli/cannot-write`.
  */
 export async function writeTemplate(request: TemplateRequest): Promise<WrittenTemplate> {
   const directory = resolve(request.cwd, request.directory);
@@ -47,13 +49,20 @@ export async function writeTemplate(request: TemplateRequest): Promise<WrittenTe
   const targets = [...sources.keys()].sort();
   if (!request.force) await refuseExisting(directory, targets);
   for (const target of targets) {
-    const path = join(directory, target);
-    await mkdir(dirname(path), { recursive: true });
     const source = sources.get(target) as string;
     const content = await readFile(source, "utf8");
-    await writeFile(path, verbatim.has(target) ? content : fill(content, { ...request.values, name }));
+    await put(join(directory, target), verbatim.has(target) ? content : fill(content, { ...request.values, name }));
   }
   return { directory, files: targets.map((target) => join(request.directory, target)) };
+}
+
+async function put(path: string, content: string): Promise<void> {
+  try {
+    await makeFolder(dirname(path));
+    await writeFile(path, content);
+  } catch (error) {
+    throw fileFailure(error, { code: "cli/cannot-write", doing: "write", path });
+  }
 }
 
 async function copiesOf(copies: Readonly<Record<string, string>>): Promise<ReadonlyMap<string, string>> {

@@ -35,6 +35,16 @@ describe("init", () => {
     expect(await scenario.lines("readings.csv")).toHaveLength(73);
     scenario.passed();
   });
+
+  it("says so where nothing can be written", async () => {
+    await using scenario = await Scenario.on("process", "");
+    const refused = await scenario.flowctl("init", "flowctl.yaml/below");
+    expect(refused.code).toBe(3);
+    expect(refused.stderr).toMatch(/^error: cannot write .*flowctl\.yaml\/below\/.*: /m);
+    expect(refused.stderr).toContain("name another path");
+    expect(refused.stderr).toContain("code cli/cannot-write");
+    scenario.passed();
+  });
 });
 
 describe("init component", () => {
