@@ -13,6 +13,7 @@ import {
   writeText,
 } from "./encoded-fields.ts";
 import { EVENT_IN_BATCH_TAG, EventTag, EventView, type FieldVisitor } from "./event-view.ts";
+import { SLAB_BYTES, type SlabPool } from "./slab-pool.ts";
 import { varintSize, writeVarint } from "./wire.ts";
 
 /** The fields of a new event. Empty strings and `undefined` are left out on the wire, as proto3 does. */
@@ -43,18 +44,18 @@ export interface EventChanges {
   readonly contentType?: string | undefined;
 }
 
-const SLAB_BYTES = 128 * 1024;
 /** Up to here room is made for the largest that a text can become, instead of measuring it first. */
 const MEASURED_TEXT = 4096;
 /** Tags and lengths around an event, an id and a payload. */
 const OVERHEAD = 3 * 6;
 
 /**
- * Encodes events, each once, into shared slabs of memory: one allocation for hundreds of events. An event keeps its
- * slab alive as long as it is held. Not for use by two writers at once (JavaScript gives that for free).
+ * Encodes events, each once, into shared slabs of memory: one allocation for hundreds of events. Without a pool an event
+ * keeps its slab alive as long as it is held; with one, it has to be retained there before the next event is encoded.
  */
 export class EventEncoder {
-  private slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  private readonly pool: SlabPool | undefined;
+  private slab: Buffer = Buffer.alloc(0);
   private slabView = viewOf(this.slab);
   private used = 0;
   private readonly kept = new KeptFields();
@@ -66,7 +67,11 @@ export class EventEncoder {
   private readonly tails = new TailCache();
   private readonly idPrefixes = new TextCache();
 
-  encode(fields: EventFields): EventView {
+  constructor(pool?: SlabPool) {
+    this.pool = pool;
+  }
+
+  encode(fields: EventFields): EventView<undefined> {
     const { id, idNumber, payload } = fields;
     const type = this.types.get(fields.type);
     const tail = this.tails.get(
@@ -103,7 +108,7 @@ export class EventEncoder {
    * An event made from another one: what `changes` gives is new, everything else is copied as it is, without being decoded.
    * Fields that this version does not know are kept.
    */
-  derive(from: EventView, changes: EventChanges): EventView {
+  derive(from: EventView, changes: EventChanges): EventView<undefined> {
     const { payload } = changes;
     const type = changes.type === undefined ? NOTHING : this.types.get(changes.type);
     const tail = this.tails.get(
@@ -145,7 +150,7 @@ export class EventEncoder {
    * The event with further metadata: its own bytes unchanged, then the entries, which is how protobuf merges. A key that
    * it has already gets the new value.
    */
-  withMetadata(event: EventView, metadata: Readonly<Record<string, string>>): EventView {
+  withMetadata(event: EventView, metadata: Readonly<Record<string, string>>): EventView<undefined> {
     const added = encodeMetadata(Object.entries(metadata));
     const size = event.size + added.length;
     const start = this.reserve(size);
@@ -160,17 +165,21 @@ export class EventEncoder {
   /** Room for an event of at most so many bytes, tags and lengths of itself, its id and its payload not counted. */
   private reserve(bytes: number): number {
     const needed = bytes + OVERHEAD;
-    if (this.used + needed > this.slab.length) {
-      this.slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, needed));
-      this.slabView = viewOf(this.slab);
-      this.used = 0;
-    }
+    if (this.used + needed > this.slab.length) this.begin(needed);
     return this.used;
   }
 
-  private finish(start: number, body: number, end: number): EventView {
+  /** Goes on in other memory. */
+  private begin(bytes: number): void {
+    this.pool?.written(this.slab);
+    this.slab = this.pool?.take(bytes) ?? Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    this.slabView = viewOf(this.slab);
+    this.used = 0;
+  }
+
+  private finish(start: number, body: number, end: number): EventView<undefined> {
     this.used = end;
-    return new EventView(this.slab, start, body, end);
+    return new EventView(this.slab, start, body, end, undefined, 0);
   }
 }
 

@@ -1,4 +1,5 @@
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import type { TextMemo } from "./text-memo.ts";
 import { malformed, WireReader, WireType } from "./wire.ts";
 
 /** Field numbers of `flowctl.event.v1.Event`, as tags (number << 3 | wire type). */
@@ -25,6 +26,14 @@ export interface FieldVisitor {
   field(tag: number, from: number, start: number, end: number): void;
 }
 
+/** The stream that an event came by, as far as the event itself has to know. */
+export interface EventOrigin {
+  /** Component id of the upstream that it connects to. */
+  readonly upstream: string;
+  /** Decodes what the events of one stream have in common. */
+  readonly texts: TextMemo;
+}
+
 const decoder = new TextDecoder();
 
 /**
@@ -32,22 +41,35 @@ const decoder = new TextDecoder();
  * never decoded at all. The bytes from `start` to `end` are a field of an EventBatch: tag, length, event. Damaged bytes
  * throw `protocol/malformed` when a field is asked for.
  *
- * The memory belongs to whoever received or encoded the event and is never changed afterwards.
+ * The memory belongs to whoever received or encoded the event and is never changed afterwards. Nothing else holds on to
+ * a view: it lives as long as somebody looks at it, which is mostly less than it takes to look at the next. One class for
+ * all events, and no subclass, as constructing one of a subclass takes three times as long.
  */
-export class EventView {
+export class EventView<Origin extends EventOrigin | undefined = EventOrigin | undefined> {
   readonly buffer: Buffer;
   readonly start: number;
   /** Where the event itself begins, after tag and length. */
   readonly body: number;
   readonly end: number;
+  /** Undefined for an event that was made here. */
+  readonly origin: Origin;
+  /** Its number on the stream that it came by, from 1; 0 for an event that was made here. */
+  readonly sequence: number;
   /** Made when the first field is asked for: an event that is only handed on has none. */
   private fields: FieldOffsets | undefined;
 
-  constructor(buffer: Buffer, start: number, body: number, end: number) {
+  constructor(buffer: Buffer, start: number, body: number, end: number, origin: Origin, sequence: number) {
     this.buffer = buffer;
     this.start = start;
     this.body = body;
     this.end = end;
+    this.origin = origin;
+    this.sequence = sequence;
+  }
+
+  /** Component id of the upstream that sent it; empty for an event that was made here. */
+  get upstream(): string {
+    return this.origin?.upstream ?? "";
   }
 
   /** Size of the event in bytes, without tag and length. */
@@ -144,8 +166,8 @@ export class EventView {
   }
 
   /** Decodes a text that many events have in common. */
-  protected shared(start: number, end: number): string {
-    return this.buffer.toString("utf8", start, end);
+  private shared(start: number, end: number): string {
+    return this.origin?.texts.read(this.buffer, start, end) ?? this.buffer.toString("utf8", start, end);
   }
 
   /** Finds the single-valued fields; the last occurrence of each counts, as the specification says. */
@@ -299,14 +321,11 @@ function readEntry(reader: WireReader): [key: string, value: string] {
   return [key, value];
 }
 
-/** Makes views of what comes out of a batch; a subclass of EventView where the receiver keeps more with each event. */
-export type ViewFactory<View extends EventView> = (buffer: Buffer, start: number, body: number, end: number) => View;
-
 /**
  * Reads one encoded `flowctl.event.v1.Event`, such as one from a file or another library. Copies nothing when `bytes`
  * is the body of a frame already; else once.
  */
-export function viewOfEvent(bytes: Uint8Array): EventView {
+export function viewOfEvent(bytes: Uint8Array): EventView<undefined> {
   if (bytes.length > 0x7fff_ffff) throw malformed("an event of more than 2 GiB");
   const header: number[] = [EVENT_IN_BATCH_TAG];
   let rest = bytes.length;
@@ -318,5 +337,5 @@ export function viewOfEvent(bytes: Uint8Array): EventView {
   const buffer = Buffer.allocUnsafe(header.length + bytes.length);
   buffer.set(header);
   buffer.set(bytes, header.length);
-  return new EventView(buffer, 0, header.length, buffer.length);
+  return new EventView(buffer, 0, header.length, buffer.length, undefined, 0);
 }

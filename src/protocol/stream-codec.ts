@@ -1,4 +1,5 @@
-import { EVENT_IN_BATCH_TAG, type EventView, type ViewFactory } from "./event-view.ts";
+import { EVENT_IN_BATCH_TAG, type EventOrigin, EventView } from "./event-view.ts";
+import type { SharedMemory } from "./slab-pool.ts";
 import { malformed, varintSize, WireReader, writeVarint } from "./wire.ts";
 
 /** Totals since the stream was opened: what the server may send. */
@@ -25,12 +26,12 @@ export type SubscribeRequest =
   | { readonly kind: "unknown" };
 
 /** `flowctl.stream.v1.SubscribeResponse`. */
-export type SubscribeResponse<View extends EventView> =
+export type SubscribeResponse<Origin extends EventOrigin | undefined> =
   | { readonly kind: "opened"; readonly componentId: string; readonly instanceId: string }
   | {
       readonly kind: "batch";
       readonly firstSequence: number;
-      readonly events: readonly View[];
+      readonly events: readonly EventView<Origin>[];
       /** Size of all events together, without tags and lengths. */
       readonly bytes: number;
     }
@@ -42,41 +43,74 @@ const VARINT = { one: 0x08, two: 0x10 } as const;
 
 /**
  * A batch of events on its way out, as a `SubscribeResponse`. Nothing is encoded again: the events are copied as they are,
- * once, into the memory that the transport gives, when it gives it. Until then the events must not change.
+ * once, into the memory that the transport gives, when it gives it. Until then the events must not change. Events that lie
+ * side by side in memory, as forwarded ones do, are one piece.
  */
 export class OutgoingBatch {
   /** Sequence number of the first event on its stream. */
   readonly firstSequence: number;
-  readonly events: readonly EventView[];
-  /** Size of the encoded message. */
-  readonly byteLength: number;
-  private readonly inner: number;
+  private readonly memory: SharedMemory | undefined;
+  private pieces: Buffer[] = [];
+  /** Where each piece begins and ends in its buffer. */
+  private readonly bounds: number[] = [];
+  private last: Buffer | undefined;
+  private lastEnd = 0;
+  private events = 0;
+  private bytes = 0;
 
-  /** @param bytes Size of all events with their tags and lengths. */
-  constructor(firstSequence: number, events: readonly EventView[], bytes: number) {
+  /** @param memory in which the events lie: retained for each until the batch is written or dropped. */
+  constructor(firstSequence: number, memory?: SharedMemory) {
     this.firstSequence = firstSequence;
-    this.events = events;
-    this.inner = 1 + varintSize(firstSequence) + bytes;
-    this.byteLength = 1 + varintSize(this.inner) + this.inner;
+    this.memory = memory;
   }
 
-  /** Writes the message to `target` from `offset` on, where there has to be room for all of it. Returns its size. */
+  /** How many events there are. */
+  get count(): number {
+    return this.events;
+  }
+
+  /** Size of all events with their tags and lengths. */
+  get size(): number {
+    return this.bytes;
+  }
+
+  /** Adds the event that lies in the buffer from `start` to `end`, with its tag and length. */
+  add(buffer: Buffer, start: number, end: number): void {
+    this.events++;
+    this.bytes += end - start;
+    if (buffer === this.last && start === this.lastEnd) this.bounds[this.bounds.length - 1] = end;
+    else {
+      this.pieces.push(buffer);
+      this.bounds.push(start, end);
+      this.memory?.retain(buffer);
+      this.last = buffer;
+    }
+    this.lastEnd = end;
+  }
+
+  /** Size of the encoded message. */
+  get byteLength(): number {
+    const { inner } = this;
+    return 1 + varintSize(inner) + inner;
+  }
+
+  /**
+   * Writes the message to `target` from `offset` on, where there has to be room for all of it, and lets go of the events: it
+   * can be done once. Returns its size.
+   */
   copy(target: Buffer, offset = 0): number {
-    const { events } = this;
-    const count = events.length;
+    const { pieces, bounds } = this;
     target[offset] = LENGTH_DELIMITED.two;
     let at = writeVarint(target, offset + 1, this.inner);
     target[at++] = VARINT.one;
     at = writeVarint(target, at, this.firstSequence);
-    for (let i = 0; i < count; ) {
-      // Events that lie side by side in memory, as forwarded ones do, are copied in one go.
-      const first = events[i]!;
-      let end = first.end;
-      i++;
-      while (i < count && events[i]!.buffer === first.buffer && events[i]!.start === end) end = events[i++]!.end;
-      first.buffer.copy(target, at, first.start, end);
-      at += end - first.start;
+    for (let i = 0; i < pieces.length; i++) {
+      const start = bounds[2 * i]!;
+      const end = bounds[2 * i + 1]!;
+      pieces[i]!.copy(target, at, start, end);
+      at += end - start;
     }
+    this.drop();
     return at - offset;
   }
 
@@ -85,11 +119,24 @@ export class OutgoingBatch {
     this.copy(buffer);
     return buffer;
   }
+
+  /** Lets go of the events. The batch cannot be written any more. */
+  drop(): void {
+    for (const piece of this.pieces) this.memory?.release(piece);
+    this.pieces = [];
+    this.last = undefined;
+  }
+
+  private get inner(): number {
+    return 1 + varintSize(this.firstSequence) + this.bytes;
+  }
 }
 
-/** The first `count` events as one message; `bytes` is their size with tags and lengths. */
-export function encodeBatch(firstSequence: number, events: readonly EventView[], count: number, bytes: number): Buffer {
-  return new OutgoingBatch(firstSequence, events.slice(0, count), bytes).toBuffer();
+/** The events as one message. */
+export function encodeBatch(firstSequence: number, events: readonly EventView[]): Buffer {
+  const batch = new OutgoingBatch(firstSequence);
+  for (const { buffer, start, end } of events) batch.add(buffer, start, end);
+  return batch.toBuffer();
 }
 
 export function encodeOpened(componentId: string, instanceId: string): Buffer {
@@ -145,16 +192,20 @@ export function decodeRequest(buffer: Buffer): SubscribeRequest {
   return request;
 }
 
-/** Reads a response in place: the views of a batch share its memory. Throws `protocol/malformed`. */
-export function decodeResponse<View extends EventView>(
+/**
+ * Reads a response in place: the events of a batch share its memory. They are numbered from `sequence` on; whether the
+ * other side has numbered them alike is for the caller to check. Throws `protocol/malformed`.
+ */
+export function decodeResponse<Origin extends EventOrigin | undefined>(
   buffer: Buffer,
-  view: ViewFactory<View>,
-): SubscribeResponse<View> {
+  origin: Origin,
+  sequence: number,
+): SubscribeResponse<Origin> {
   const reader = new WireReader(buffer);
-  let response: SubscribeResponse<View> = { kind: "unknown" };
+  let response: SubscribeResponse<Origin> = { kind: "unknown" };
   while (!reader.done) {
     const tag = reader.tag();
-    if (tag === LENGTH_DELIMITED.two) response = decodeBatch(section(reader), buffer, view);
+    if (tag === LENGTH_DELIMITED.two) response = decodeBatch(section(reader), buffer, origin, sequence);
     else if (tag === LENGTH_DELIMITED.one) response = decodeOpened(section(reader));
     else if (tag === LENGTH_DELIMITED.three) response = { kind: "end", lastSequence: decodeNumber(section(reader)) };
     else reader.skip(tag);
@@ -162,13 +213,15 @@ export function decodeResponse<View extends EventView>(
   return response;
 }
 
-function decodeBatch<View extends EventView>(
+function decodeBatch<Origin extends EventOrigin | undefined>(
   reader: WireReader,
   buffer: Buffer,
-  view: ViewFactory<View>,
-): SubscribeResponse<View> {
+  origin: Origin,
+  sequence: number,
+): SubscribeResponse<Origin> {
   const { end } = reader;
-  const events: View[] = [];
+  const events: EventView<Origin>[] = [];
+  let next = sequence;
   let firstSequence = 0;
   let bytes = 0;
   let at = reader.position;
@@ -194,7 +247,7 @@ function decodeBatch<View extends EventView>(
       stop = reader.lengthEnd();
       body = reader.position;
     }
-    events.push(view(buffer, start, body, stop));
+    events.push(new EventView(buffer, start, body, stop, origin, next++));
     bytes += stop - body;
     at = stop;
   }
@@ -243,7 +296,7 @@ function decodeAnswer(reader: WireReader, isAck: boolean): SubscribeRequest {
   return isAck ? { kind: "ack", sequence } : { kind: "nack", sequence, reason };
 }
 
-function decodeOpened<View extends EventView>(reader: WireReader): SubscribeResponse<View> {
+function decodeOpened(reader: WireReader): SubscribeResponse<never> {
   let componentId = "";
   let instanceId = "";
   while (!reader.done) {

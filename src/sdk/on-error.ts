@@ -1,10 +1,11 @@
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { isDiskFailure } from "../foundation/file-failure.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import type { Outlet } from "../streams/outlet.ts";
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import { hold, type ReceivedEvent } from "../streams/received-event.ts";
 import type { Counters } from "./counters.ts";
 import type { OutputEncoder } from "./output.ts";
 
@@ -30,7 +31,8 @@ export class OnError {
   /**
    * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
    * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
-   * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail.
+   * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with the last error
+   * itself, whatever the policy, when a disk is what is wrong: no event is to blame for that, and the next would be refused too.
    */
   async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
@@ -46,6 +48,7 @@ export class OnError {
         last = again;
       }
     }
+    if (isDiskFailure(last)) throw last;
     counters.failed++;
     if (action === "drop") this.drop(event, last);
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
@@ -64,8 +67,8 @@ export class OnError {
   private async deadLetter(event: ReceivedEvent, error: unknown, attempts: number): Promise<void> {
     const { publisher, encoder, counters, log, clock } = this.options;
     const letter = encoder.deadLetter(event, messageOf(error), attempts, new Date(clock.now()));
-    event.hold();
-    publisher.publish(letter, event, 0, true);
+    hold(event);
+    publisher.publish(letter, event.origin, event.sequence, true);
     counters.deadLetters++;
     log.warn("handed an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
     await publisher.room();

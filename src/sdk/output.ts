@@ -1,6 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { EventView } from "../protocol/event-view.ts";
+import type { SlabPool } from "../protocol/slab-pool.ts";
 import type { ReceivedEvent } from "../streams/received-event.ts";
 import type { Event, EventInit } from "./event.ts";
 
@@ -11,12 +12,17 @@ const JSON_TYPE = "application/json";
 
 /** Turns what authors emit into encoded events. */
 export class OutputEncoder {
-  private readonly encoder = new EventEncoder();
+  private readonly encoder: EventEncoder;
   private readonly componentId: string;
   private readonly idPrefix: string;
   private readonly idSuffix: string;
 
-  constructor(componentId: string, instanceId: string) {
+  /**
+   * @param memory for what is encoded: whatever comes of this encoder has to be published, or otherwise retained there, before
+   * the next event is made.
+   */
+  constructor(componentId: string, instanceId: string, memory: SlabPool) {
+    this.encoder = new EventEncoder(memory);
     this.componentId = componentId;
     this.idPrefix = `${instanceId}:`;
     this.idSuffix = `/${componentId}`;

@@ -7,6 +7,7 @@ import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
+import { SlabPool } from "../protocol/slab-pool.ts";
 import { type EventStreamServer, serveEventStream } from "../streams/event-stream-server.ts";
 import { Inlet } from "../streams/inlet.ts";
 import { Outlet } from "../streams/outlet.ts";
@@ -59,7 +60,8 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     failed.abort();
   };
 
-  const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail });
+  const memory = new SlabPool();
+  const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail, memory });
   const inlet =
     component.type === "source"
       ? undefined
@@ -149,7 +151,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       registered,
       publisher,
       inlet,
-      encoder: new OutputEncoder(instance.componentId, instance.instanceId),
+      encoder: new OutputEncoder(instance.componentId, instance.instanceId, memory),
       counters,
       onError: () => onError,
       stopping,

@@ -1,4 +1,4 @@
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import { hold, type ReceivedEvent, settle } from "../streams/received-event.ts";
 import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./component.ts";
 import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";
@@ -33,8 +33,8 @@ class Outputs {
       const view = isForwarded(event) ? event : encoder.derived(event, input, this.count);
       this.count++;
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
-      input.hold();
-      publisher.publish(view, input);
+      hold(input);
+      publisher.publish(view, input.origin, input.sequence);
       return publisher.room() ?? READY;
     } catch (error) {
       return Promise.reject(error);
@@ -92,7 +92,7 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
         });
       }
       if (processed && outputs.count === 0) counters.filtered++;
-      event.settle();
+      settle(event);
       const room = publisher.room();
       if (room !== undefined) await room;
       if (slice.over()) await slice.pause();
@@ -119,7 +119,7 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
         (error: unknown) => onError.handle(event, error, attempt),
       );
       if (processed && outputs.count === 0) counters.filtered++;
-      event.settle();
+      settle(event);
     } catch (error) {
       failure ??= { error };
     }

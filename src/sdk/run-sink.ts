@@ -1,4 +1,4 @@
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import { type ReceivedEvent, settle } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
@@ -42,7 +42,7 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
     } catch (error) {
       await oneByOne(batch, error, handlers, onError, runtime);
     }
-    for (const event of batch) event.settle();
+    for (const event of batch) settle(event);
   }
 }
 

@@ -7,35 +7,38 @@ export interface Window {
   readonly maxBytes: number;
 }
 
-/** What the tracker needs of an event. */
-export interface Tracked {
-  readonly size: number;
-  readonly done: boolean;
-}
-
-interface Batch<Event> {
-  readonly events: readonly Event[];
-  /** How many of them, from the first on, are acknowledged. */
-  acknowledged: number;
+/** A message that brought events. */
+export interface Arrival {
+  readonly message: Buffer;
+  /** Sequence number of its first event. */
+  readonly first: number;
+  readonly count: number;
 }
 
 /**
- * The receiving side's book of one stream: which events have arrived, up to where all are done, and therefore what may
- * be acknowledged and how much credit that makes.
+ * The receiving side's book of one stream: what each event waits for, up to where all are done, and therefore what may be
+ * acknowledged and how much credit that makes. Kept as columns, by sequence number, and the messages as they came: an
+ * event that somebody works on is not kept alive, and collecting garbage is not made any dearer, by its bookkeeping.
  */
-export class AckTracker<Event extends Tracked> {
+export class AckTracker {
   private readonly window: Window;
-  private readonly batches = new Ring<Batch<Event>>();
+  /** How much each event waits for. */
+  private open: Uint32Array;
+  private sizes: Uint32Array;
+  private readonly arrivals = new Ring<Arrival>();
   private arrivedCount = 0;
   private acked = 0;
   private ackedBytes = 0;
   private reported = 0;
 
-  constructor(window: Window) {
+  /** @param capacity Initial capacity; a power of two. */
+  constructor(window: Window, capacity = 1024) {
     this.window = window;
+    this.open = new Uint32Array(capacity);
+    this.sizes = new Uint32Array(capacity);
   }
 
-  /** Arrived and not done, counting what waits behind something older. */
+  /** Arrived and not acknowledged, counting what waits behind something older. */
   get inFlight(): number {
     return this.arrivedCount - this.acked;
   }
@@ -45,33 +48,48 @@ export class AckTracker<Event extends Tracked> {
     return this.arrivedCount;
   }
 
-  /** Takes note of events that arrived together, at least one. */
-  arrived(events: readonly Event[]): void {
-    this.arrivedCount += events.length;
-    this.batches.push({ events, acknowledged: 0 });
-  }
-
-  /** Moves over everything that is done. Returns whether there is something new to acknowledge. */
-  advance(): boolean {
-    while (this.batches.length > 0) {
-      const batch = this.batches.at(0);
-      const { events } = batch;
-      const before = batch.acknowledged;
-      let index = before;
-      while (index < events.length && events[index]!.done) this.ackedBytes += events[index++]!.size;
-      batch.acknowledged = index;
-      this.acked += index - before;
-      if (index < events.length) break;
-      this.batches.shift();
+  /** Takes note of events that arrived together, at least one; each waits for one thing. */
+  arrived(message: Buffer, events: readonly { readonly size: number }[]): void {
+    const count = events.length;
+    while (this.inFlight + count > this.open.length) this.grow();
+    this.arrivals.push({ message, first: this.arrivedCount + 1, count });
+    const mask = this.open.length - 1;
+    for (let i = 0; i < count; i++) {
+      const index = ++this.arrivedCount & mask;
+      this.open[index] = 1;
+      this.sizes[index] = events[i]!.size;
     }
-    return this.acked > this.reported;
   }
 
-  /** The acknowledgement to send, if there is a new one. */
+  /** The event waits for one thing more. Without effect once it is acknowledged. */
+  hold(sequence: number): void {
+    if (sequence > this.acked) this.open[sequence & (this.open.length - 1)]!++;
+  }
+
+  /** One of the things that the event waits for is over. Returns whether that was the last. */
+  settle(sequence: number): boolean {
+    if (sequence <= this.acked) return false;
+    const index = sequence & (this.open.length - 1);
+    const left = this.open[index]! - 1;
+    this.open[index] = left;
+    return left === 0;
+  }
+
+  isDone(sequence: number): boolean {
+    return sequence <= this.acked || this.open[sequence & (this.open.length - 1)] === 0;
+  }
+
+  /** Moves over everything that is done, and returns the acknowledgement to send, if there is a new one. */
   takeAck(): number | undefined {
-    if (this.acked === this.reported) return undefined;
-    this.reported = this.acked;
-    return this.acked;
+    const { open, sizes, arrivedCount } = this;
+    const mask = open.length - 1;
+    let acked = this.acked;
+    while (acked < arrivedCount && open[(acked + 1) & mask] === 0) this.ackedBytes += sizes[++acked & mask]!;
+    this.acked = acked;
+    while (this.arrivals.length > 0 && isOver(this.arrivals.at(0), acked)) this.arrivals.shift();
+    if (acked === this.reported) return undefined;
+    this.reported = acked;
+    return acked;
   }
 
   /** What the other side may send in total. */
@@ -79,11 +97,29 @@ export class AckTracker<Event extends Tracked> {
     return { maxSequence: this.acked + this.window.maxEvents, maxBytes: this.ackedBytes + this.window.maxBytes };
   }
 
-  /** What has arrived and could not be acknowledged yet, oldest first. */
-  *unacknowledged(): Iterable<Event> {
-    for (let i = 0; i < this.batches.length; i++) {
-      const { events, acknowledged } = this.batches.at(i);
-      for (let index = acknowledged; index < events.length; index++) yield events[index]!;
+  /** The sequence number up to which everything is acknowledged. */
+  get acknowledged(): number {
+    return this.acked;
+  }
+
+  /** The messages of which something could not be acknowledged yet, oldest first. */
+  *unacknowledged(): Iterable<Arrival> {
+    for (let i = 0; i < this.arrivals.length; i++) yield this.arrivals.at(i);
+  }
+
+  private grow(): void {
+    const { open, sizes } = this;
+    this.open = new Uint32Array(open.length * 2);
+    this.sizes = new Uint32Array(open.length * 2);
+    for (let sequence = this.acked + 1; sequence <= this.arrivedCount; sequence++) {
+      const from = sequence & (open.length - 1);
+      const to = sequence & (this.open.length - 1);
+      this.open[to] = open[from]!;
+      this.sizes[to] = sizes[from]!;
     }
   }
+}
+
+function isOver({ first, count }: Arrival, acked: number): boolean {
+  return first + count - 1 <= acked;
 }

@@ -1,4 +1,6 @@
-import type { EventView } from "../protocol/event-view.ts";
+import { EventView } from "../protocol/event-view.ts";
+import type { SharedMemory } from "../protocol/slab-pool.ts";
+import type { OutgoingBatch } from "../protocol/stream-codec.ts";
 
 /** Told when every group that wants an event has acknowledged it. */
 export interface Receipt {
@@ -8,16 +10,20 @@ export interface Receipt {
 
 /**
  * What was published and is not yet acknowledged by everyone who wants it, in order. Positions count from 0 and are
- * never reused. Memory is bounded by whoever appends: this only counts. Kept as columns, so that a run of events is
- * acknowledged without a look at each of them.
+ * never reused. Memory is bounded by whoever appends: this only counts.
+ *
+ * Kept as columns: of an event only where its bytes lie, and once for all neighbours in which memory, and whom to tell.
+ * So a run of events is acknowledged without a look at each of them, and the thousands that are under way at any time are
+ * no objects that the garbage collector has to follow.
  */
 export class EventLog {
-  private events: (EventView | undefined)[];
-  private receipts: (Receipt | undefined)[];
-  private tags: Float64Array;
-  private sizes: Uint32Array;
-  private pending: Uint32Array;
-  private dead: Uint8Array;
+  private readonly memory: SharedMemory | undefined;
+  private columns: Columns;
+  private mask: number;
+  /** By their number; never more than there are positions. */
+  private blocks: (Block | undefined)[];
+  private nextBlock = 0;
+  private last: Block | undefined;
   /** The oldest position that is not settled; equal to `next` when everything is. */
   base = 0;
   /** The position that the next event gets. */
@@ -27,39 +33,74 @@ export class EventLog {
   /** Number of dead letters among them. */
   unsettledDeadLetters = 0;
 
-  /** @param capacity Initial capacity; a power of two. */
-  constructor(capacity = 1024) {
-    this.events = new Array<EventView | undefined>(capacity).fill(undefined);
-    this.receipts = new Array<Receipt | undefined>(capacity).fill(undefined);
-    this.tags = new Float64Array(capacity);
-    this.sizes = new Uint32Array(capacity);
-    this.pending = new Uint32Array(capacity);
-    this.dead = new Uint8Array(capacity);
+  /**
+   * @param memory in which events may lie: retained as long as they are not settled.
+   * @param capacity Initial capacity; a power of two.
+   */
+  constructor(memory?: SharedMemory, capacity = 1024) {
+    this.memory = memory;
+    this.columns = makeColumns(capacity);
+    this.blocks = new Array<Block | undefined>(capacity).fill(undefined);
+    this.mask = capacity - 1;
   }
 
   /** @param pending How many groups have to acknowledge it, at least 1. */
   append(event: EventView, receipt: Receipt, tag: number, pending: number, deadLetter: boolean): number {
-    if (this.next - this.base === this.events.length) this.grow();
+    if (this.next - this.base > this.mask) this.grow();
+    const block = this.blockFor(event.buffer, receipt);
+    block.unsettled++;
     const position = this.next++;
-    const index = position & (this.events.length - 1);
-    this.events[index] = event;
-    this.receipts[index] = receipt;
-    this.tags[index] = tag;
-    this.sizes[index] = event.size;
-    this.pending[index] = pending;
-    this.dead[index] = deadLetter ? 1 : 0;
+    const index = position & this.mask;
+    const { columns } = this;
+    columns.blocks[index] = block.number;
+    columns.starts[index] = event.start;
+    columns.bodies[index] = event.body;
+    columns.ends[index] = event.end;
+    columns.tags[index] = tag;
+    columns.pending[index] = pending;
+    columns.dead[index] = deadLetter ? 1 : 0;
     this.unsettled++;
     if (deadLetter) this.unsettledDeadLetters++;
     return position;
   }
 
   /** The event at a position that is not settled; undefined for a settled one. */
-  get(position: number): EventView | undefined {
-    return this.events[position & (this.events.length - 1)];
+  get(position: number): EventView<undefined> | undefined {
+    const index = position & this.mask;
+    const { pending, starts, bodies, ends } = this.columns;
+    if (pending[index] === 0) return undefined;
+    return new EventView(this.blockAt(index).buffer, starts[index]!, bodies[index]!, ends[index]!, undefined, 0);
+  }
+
+  /** Size in bytes of the event at a position. */
+  sizeOf(position: number): number {
+    const index = position & this.mask;
+    return this.columns.ends[index]! - this.columns.bodies[index]!;
+  }
+
+  /**
+   * Puts events from `position` on into the batch: the first in any case, then up to `limit` while they have at most `room`
+   * bytes together and the batch less than `maxSize`; all have to be in the log, and not settled. Returns how many, and
+   * how many bytes they have together.
+   */
+  fill(batch: OutgoingBatch, position: number, limit: number, room: number, maxSize: number): Filled {
+    const { starts, bodies, ends } = this.columns;
+    let taken = 0;
+    let bytes = 0;
+    do {
+      const index = (position + taken) & this.mask;
+      const end = ends[index]!;
+      const size = end - bodies[index]!;
+      if (taken > 0 && bytes + size > room) break;
+      batch.add(this.blockAt(index).buffer, starts[index]!, end);
+      bytes += size;
+      taken++;
+    } while (taken < limit && batch.size < maxSize);
+    return { taken, bytes };
   }
 
   isDeadLetter(position: number): boolean {
-    return this.dead[position & (this.events.length - 1)] === 1;
+    return this.columns.dead[position & this.mask] === 1;
   }
 
   /**
@@ -67,53 +108,114 @@ export class EventLog {
    * bytes they have together.
    */
   acknowledge(first: number, count: number): number {
-    const mask = this.events.length - 1;
     let bytes = 0;
-    for (let position = first; position < first + count; position++) bytes += this.sizes[position & mask]!;
+    for (let position = first; position < first + count; position++) bytes += this.sizeOf(position);
     // What is settled may publish more and let the log grow: nothing of it is kept across.
     for (let position = first; position < first + count; position++) this.acknowledgeOne(position);
     return bytes;
   }
 
   private acknowledgeOne(position: number): void {
-    const index = position & (this.events.length - 1);
-    const left = this.pending[index]! - 1;
-    this.pending[index] = left;
+    const index = position & this.mask;
+    const { columns } = this;
+    const left = columns.pending[index]! - 1;
+    columns.pending[index] = left;
     if (left > 0) return;
-    const receipt = this.receipts[index]!;
-    this.events[index] = undefined;
-    this.receipts[index] = undefined;
+    const block = this.blockAt(index);
     this.unsettled--;
-    if (this.dead[index] === 1) this.unsettledDeadLetters--;
+    if (columns.dead[index] === 1) this.unsettledDeadLetters--;
+    if (--block.unsettled === 0) this.finish(block);
     if (position === this.base) this.advance();
-    receipt.settle(this.tags[index]!);
+    block.receipt.settle(columns.tags[index]!);
   }
 
   private advance(): void {
-    const mask = this.events.length - 1;
+    const { pending } = this.columns;
     let base = this.base + 1;
-    while (base < this.next && this.events[base & mask] === undefined) base++;
+    while (base < this.next && pending[base & this.mask] === 0) base++;
     this.base = base;
   }
 
-  private grow(): void {
-    const { events, receipts, tags, sizes, pending, dead } = this;
-    const capacity = events.length * 2;
-    this.events = new Array<EventView | undefined>(capacity).fill(undefined);
-    this.receipts = new Array<Receipt | undefined>(capacity).fill(undefined);
-    this.tags = new Float64Array(capacity);
-    this.sizes = new Uint32Array(capacity);
-    this.pending = new Uint32Array(capacity);
-    this.dead = new Uint8Array(capacity);
-    for (let position = this.base; position < this.next; position++) {
-      const from = position & (events.length - 1);
-      const to = position & (capacity - 1);
-      this.events[to] = events[from];
-      this.receipts[to] = receipts[from];
-      this.tags[to] = tags[from]!;
-      this.sizes[to] = sizes[from]!;
-      this.pending[to] = pending[from]!;
-      this.dead[to] = dead[from]!;
-    }
+  private blockAt(index: number): Block {
+    return this.blocks[this.columns.blocks[index]! & this.mask]!;
   }
+
+  private blockFor(buffer: Buffer, receipt: Receipt): Block {
+    const { last } = this;
+    if (last !== undefined && last.buffer === buffer && last.receipt === receipt) return last;
+    const block = { number: this.nextBlock, buffer, receipt, unsettled: 0 };
+    this.nextBlock = (this.nextBlock + 1) >>> 0;
+    this.blocks[block.number & this.mask] = block;
+    this.last = block;
+    this.memory?.retain(buffer);
+    return block;
+  }
+
+  /** All that the block has so far is settled. */
+  private finish(block: Block): void {
+    this.blocks[block.number & this.mask] = undefined;
+    if (this.last === block) this.last = undefined;
+    this.memory?.release(block.buffer);
+  }
+
+  private grow(): void {
+    const before = this.columns;
+    const oldMask = this.mask;
+    this.columns = makeColumns((oldMask + 1) * 2);
+    this.mask = oldMask * 2 + 1;
+    for (let position = this.base; position < this.next; position++)
+      copyRow(before, position & oldMask, this.columns, position & this.mask);
+    const blocks = this.blocks;
+    this.blocks = new Array<Block | undefined>(this.mask + 1).fill(undefined);
+    for (const block of blocks) if (block !== undefined) this.blocks[block.number & this.mask] = block;
+  }
+}
+
+/** What was put into a batch. */
+export interface Filled {
+  readonly taken: number;
+  readonly bytes: number;
+}
+
+/** What neighbours have in common. */
+interface Block {
+  readonly number: number;
+  readonly buffer: Buffer;
+  readonly receipt: Receipt;
+  unsettled: number;
+}
+
+interface Columns {
+  /** Number of the block of each event. */
+  readonly blocks: Uint32Array;
+  /** Where each event lies in its buffer: with tag and length, without, and its end. */
+  readonly starts: Uint32Array;
+  readonly bodies: Uint32Array;
+  readonly ends: Uint32Array;
+  readonly tags: Float64Array;
+  /** How many groups have to acknowledge it; 0: it is settled. */
+  readonly pending: Uint32Array;
+  readonly dead: Uint8Array;
+}
+
+function makeColumns(capacity: number): Columns {
+  return {
+    blocks: new Uint32Array(capacity),
+    starts: new Uint32Array(capacity),
+    bodies: new Uint32Array(capacity),
+    ends: new Uint32Array(capacity),
+    tags: new Float64Array(capacity),
+    pending: new Uint32Array(capacity),
+    dead: new Uint8Array(capacity),
+  };
+}
+
+function copyRow(from: Columns, index: number, to: Columns, target: number): void {
+  to.blocks[target] = from.blocks[index]!;
+  to.starts[target] = from.starts[index]!;
+  to.bodies[target] = from.bodies[index]!;
+  to.ends[target] = from.ends[index]!;
+  to.tags[target] = from.tags[index]!;
+  to.pending[target] = from.pending[index]!;
+  to.dead[target] = from.dead[index]!;
 }

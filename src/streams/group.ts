@@ -3,6 +3,7 @@ import { backoffDelay } from "../foundation/backoff.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec, Downstream } from "../protocol/records.ts";
+import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
 import { GroupBudget, type Limits } from "./group-budget.ts";
@@ -15,6 +16,7 @@ const MAX_SHARE = 64;
 
 export interface GroupEnvironment {
   readonly log: EventLog;
+  readonly memory: SharedMemory | undefined;
   /** What a group without a buffer of its own may be behind. */
   readonly limits: Limits;
   /** Runs `action` after `ms`; returns how to call it off. */
@@ -122,6 +124,7 @@ export class Group {
       this.detach(previous);
     }
     const member = new Member(instanceId, transport, {
+      memory: this.environment.memory,
       acknowledged: this.acknowledged,
       returned: (slot) => this.slots?.returned(slot),
       refused: (position) => this.refused(position),
@@ -217,7 +220,7 @@ export class Group {
   private distributeRun(): boolean {
     const { log } = this.environment;
     const waiting = log.next - this.cursor;
-    const member = this.leastLoaded(log.get(this.cursor)!.size);
+    const member = this.leastLoaded(log.sizeOf(this.cursor));
     if (member === undefined) return false;
     // A member of several gets little at a time, so that all have work.
     const share = this.members.size === 1 ? waiting : Math.min(MAX_SHARE, Math.ceil(waiting / this.members.size));

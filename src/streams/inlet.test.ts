@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Upstream } from "../protocol/records.ts";
 import { Inlet } from "./inlet.ts";
-import type { ReceivedEvent } from "./received-event.ts";
+import { type ReceivedEvent, settle } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 
 /** An inlet and one upstream that says what the test wants. */
@@ -56,7 +56,7 @@ describe("an inlet whose upstream went away", () => {
     const events = takeAll(inlet);
     upstream.refuse();
     await until(() => inlet.counters().inFlight === 0);
-    for (const event of events) event.settle();
+    for (const event of events) settle(event);
     await until(() => upstream.refused >= 4);
     await upstream.listen();
     await until(() => upstream.stream !== undefined);
@@ -144,7 +144,7 @@ describe("an inlet whose upstream lies", () => {
       taken.push(...takeAll(inlet));
       expect(ids(taken)).toEqual([1, 2, 3, 4, 5].map((n) => `up-1:${n}`));
       settled = true;
-      for (const event of taken) event.settle();
+      for (const event of taken) settle(event);
       await until(() => upstream.owed.length === 0);
     },
   );

@@ -1,5 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
+import type { SharedMemory } from "../protocol/slab-pool.ts";
 import { type Credit, encodeEnd, OutgoingBatch } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
 import { Ring } from "./ring.ts";
@@ -17,6 +18,8 @@ export interface MemberTransport {
 
 /** What a member tells the group it belongs to. */
 export interface MemberOwner {
+  /** In which events may lie. */
+  readonly memory: SharedMemory | undefined;
   /** The events at `count` log positions from `first` on are done by this member. */
   acknowledged(first: number, count: number): void;
   /** An event of this slot is done, or has to be sent again. */
@@ -27,8 +30,8 @@ export interface MemberOwner {
   ready(): void;
 }
 
-const MAX_BATCH_EVENTS = 256;
-const MAX_BATCH_BYTES = 64 * 1024;
+const MAX_BATCH_EVENTS = 1024;
+const MAX_BATCH_BYTES = 256 * 1024;
 /** The slot of an event in a group that is not shared by key. */
 export const NO_SLOT = -1;
 
@@ -52,13 +55,14 @@ export class Member {
   private maxBytes = 0;
   private writable = true;
   private open = true;
-  private batch: EventView[] = [];
-  private batchBytes = 0;
+  /** Being filled, and not sent. */
+  private batch: OutgoingBatch;
 
   constructor(instanceId: string, transport: MemberTransport, owner: MemberOwner) {
     this.instanceId = instanceId;
     this.transport = transport;
     this.owner = owner;
+    this.batch = this.nextBatch();
   }
 
   /** Sent or about to be, and not acknowledged. */
@@ -80,7 +84,10 @@ export class Member {
   add(event: EventView, position: number, slot: number): void {
     this.positions.push(position, 1);
     if (slot >= 0) this.slots.push(slot);
-    this.put(event);
+    this.sent++;
+    this.sentBytes += event.size;
+    this.batch.add(event.buffer, event.start, event.end);
+    if (this.isFull) this.flush();
   }
 
   /**
@@ -89,33 +96,30 @@ export class Member {
    */
   addRun(log: EventLog, position: number, limit: number): number {
     let count = 0;
-    while (count < limit) {
-      const event = log.get(position + count)!;
-      if (!this.canTake(event.size)) break;
-      // One by one, since what is in flight decides whether the next may go.
-      this.positions.push(position + count, 1);
-      this.put(event);
-      count++;
+    while (count < limit && this.canTake(log.sizeOf(position + count))) {
+      const events = Math.min(limit - count, this.maxSequence - this.sent, MAX_BATCH_EVENTS - this.batch.count);
+      const room = this.maxBytes - this.sentBytes;
+      const first = position + count;
+      const { taken, bytes } = log.fill(this.batch, first, events, room, MAX_BATCH_BYTES);
+      this.positions.push(first, taken);
+      this.sent += taken;
+      this.sentBytes += bytes;
+      count += taken;
+      if (this.isFull) this.flush();
     }
     return count;
   }
 
-  private put(event: EventView): void {
-    this.sent++;
-    this.sentBytes += event.size;
-    this.batch.push(event);
-    this.batchBytes += event.end - event.start;
-    if (this.batch.length >= MAX_BATCH_EVENTS || this.batchBytes >= MAX_BATCH_BYTES) this.flush();
+  private get isFull(): boolean {
+    return this.batch.count >= MAX_BATCH_EVENTS || this.batch.size >= MAX_BATCH_BYTES;
   }
 
   /** Sends what is in the batch. */
   flush(): void {
     const { batch } = this;
-    if (batch.length === 0 || !this.open) return;
-    const message = new OutgoingBatch(this.sent - batch.length + 1, batch, this.batchBytes);
-    this.batch = [];
-    this.batchBytes = 0;
-    if (!this.transport.send(message)) this.writable = false;
+    if (batch.count === 0 || !this.open) return;
+    this.batch = this.nextBatch();
+    if (!this.transport.send(batch)) this.writable = false;
   }
 
   /** The transport can take more. */
@@ -127,10 +131,10 @@ export class Member {
   /** Everything up to `sequence` is done. An acknowledgement of what was not sent, or backwards, ends the stream. */
   ack(sequence: number): void {
     if (!this.open) return;
-    if (sequence > this.sent - this.batch.length) {
+    if (sequence > this.sent - this.batch.count) {
       this.violate(
         "stream/ack-of-unsent",
-        `acknowledged ${sequence}, but only ${this.sent - this.batch.length} were sent`,
+        `acknowledged ${sequence}, but only ${this.sent - this.batch.count} were sent`,
       );
       return;
     }
@@ -158,7 +162,7 @@ export class Member {
   /** One event is to be sent again. Refusing what is acknowledged already, or was never sent, ends the stream. */
   nack(sequence: number, reason: string): void {
     if (!this.open) return;
-    if (sequence <= this.acked || sequence > this.sent - this.batch.length) {
+    if (sequence <= this.acked || sequence > this.sent - this.batch.count) {
       this.violate("stream/nack-of-unsent", `refused ${sequence}, which is not in flight`);
       return;
     }
@@ -197,14 +201,18 @@ export class Member {
         if (!this.refused.delete(position)) positions.push(position);
       }
     });
-    this.batch = [];
-    this.batchBytes = 0;
+    this.batch.drop();
+    this.batch = this.nextBatch();
     return positions;
   }
 
   /** Ends the stream with an error. The owner learns it by the transport's end. */
   fail(error: FlowctlError): void {
     if (this.open) this.transport.fail(error);
+  }
+
+  private nextBatch(): OutgoingBatch {
+    return new OutgoingBatch(this.sent + 1, this.owner.memory);
   }
 
   private returnSlots(count: number): void {

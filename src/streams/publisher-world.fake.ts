@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { FlowctlError } from "../foundation/errors.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
-import { EventView } from "../protocol/event-view.ts";
+import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream } from "../protocol/records.ts";
 import { decodeResponse, type OutgoingBatch } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
@@ -36,7 +36,7 @@ export class Peer implements MemberTransport {
   member: Member | undefined;
 
   send(batch: OutgoingBatch): boolean {
-    const response = decodeResponse(batch.toBuffer(), (b, s, body, e) => new EventView(b, s, body, e));
+    const response = decodeResponse(batch.toBuffer(), undefined, 1);
     if (response.kind !== "batch") throw new Error(`unexpected ${response.kind}`);
     response.events.forEach((view, i) => {
       expect(response.firstSequence + i).toBe(this.got.length + 1);
@@ -47,7 +47,7 @@ export class Peer implements MemberTransport {
   }
 
   finish(message: Buffer): void {
-    const response = decodeResponse(message, (b, s, body, e) => new EventView(b, s, body, e));
+    const response = decodeResponse(message, undefined, 1);
     if (response.kind !== "end") throw new Error(`unexpected ${response.kind}`);
     this.ended = response.lastSequence;
   }

@@ -1,6 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream, Slack } from "../protocol/records.ts";
+import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import { EventLog, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
@@ -12,6 +13,8 @@ export interface PublisherOptions {
   /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 8 MiB. */
   readonly maxEvents?: number;
   readonly maxBytes?: number;
+  /** In which events that are published may lie: retained as long as they are needed. */
+  readonly memory?: SharedMemory;
   /** Runs `action` soon, after what is being done now. Default `setImmediate`. */
   readonly defer?: (action: () => void) => void;
   /** Runs `action` after `ms`; returns how to call it off. Default `setTimeout`. */
@@ -30,7 +33,8 @@ export interface PublisherCounters {
   readonly blocked: boolean;
 }
 
-const EAGER_EVENTS = 256;
+/** After so many events the groups are given what there is, without waiting for the end of this turn of the event loop. */
+const EAGER_EVENTS = 1024;
 
 /**
  * The sending side of a component: takes events in order, keeps each until every group that wants it has acknowledged
@@ -40,7 +44,7 @@ const EAGER_EVENTS = 256;
  * its events up like a slow one, so that nothing is lost before the first instance has connected.
  */
 export class Publisher {
-  private readonly log = new EventLog();
+  private readonly log: EventLog;
   private readonly groups = new Map<string, Group>();
   private list: Group[] = [];
   private readonly defer: (action: () => void) => void;
@@ -65,8 +69,10 @@ export class Publisher {
     this.defer = options.defer ?? setImmediate;
     this.usual = { maxEvents: options.maxEvents ?? 16_384, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
     this.limits = { ...this.usual };
+    this.log = new EventLog(options.memory);
     this.environment = {
       log: this.log,
+      memory: options.memory,
       limits: this.limits,
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),

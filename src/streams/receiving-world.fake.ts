@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Upstream } from "../protocol/records.ts";
 import { Inlet } from "./inlet.ts";
-import type { ReceivedEvent } from "./received-event.ts";
+import { hold, type ReceivedEvent, settle } from "./received-event.ts";
 import { type Break, type Entry, type Lie, ScriptedUpstream, type Told } from "./scripted-upstream.fake.ts";
 
 const WINDOW = { maxEvents: 12, maxBytes: 3_000 };
@@ -82,7 +82,7 @@ export class ReceivingWorld {
       if (--taken.receipts === 0) this.open.splice(index, 1);
       const peer = this.peers.find(({ upstream }) => upstream.instanceId === taken.told.upstream)!;
       taken.late = taken.told.stream < peer.newest;
-      taken.event.settle();
+      settle(taken.event);
     }
   }
 
@@ -90,7 +90,7 @@ export class ReceivingWorld {
     const taken = this.open[pick % Math.max(1, this.open.length)];
     if (taken === undefined) return;
     taken.receipts++;
-    taken.event.hold();
+    hold(taken.event);
   }
 
   break(u: number, how: Break, toSibling: number): void {

@@ -354,8 +354,7 @@ export class ScriptedUpstream {
 
   private batch(stream: Stream, firstSequence: number, entries: readonly Entry[]): Buffer {
     const views = entries.map((entry) => this.encodedFor(entry, stream));
-    const bytes = views.reduce((sum, view) => sum + view.end - view.start, 0);
-    return encodeBatch(firstSequence, views, views.length, bytes);
+    return encodeBatch(firstSequence, views);
   }
 
   private encodedLength(entry: Entry, stream: Stream): number {

@@ -7,7 +7,7 @@ import { encodeRequest } from "../protocol/stream-codec.ts";
 import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
 import { Inlet } from "./inlet.ts";
 import { Outlet } from "./outlet.ts";
-import type { ReceivedEvent } from "./received-event.ts";
+import { type ReceivedEvent, settle } from "./received-event.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 /** Both sides over real gRPC on the loopback interface. */
@@ -113,7 +113,7 @@ describe("an inlet and an outlet", () => {
       if (batch === undefined) await down.ready();
       for (const event of batch ?? []) {
         expect(event.id).toBe(`n-${next++}`);
-        event.settle();
+        settle(event);
       }
     }
     await publishing;
@@ -128,10 +128,10 @@ describe("an inlet and an outlet", () => {
     const events = await take(down, 4096);
     await new Promise((resolve) => setImmediate(resolve));
     expect(down.take()).toBeUndefined();
-    for (const event of events) event.settle();
+    for (const event of events) settle(event);
     const more = await take(down, 4096);
-    for (const event of more) event.settle();
-    for (const event of await take(down, 12_000 - 8192)) event.settle();
+    for (const event of more) settle(event);
+    for (const event of await take(down, 12_000 - 8192)) settle(event);
     await publishing;
   });
 
@@ -141,9 +141,9 @@ describe("an inlet and an outlet", () => {
     down.update(at(up.address));
     await up.publish(1, 10);
     const events = await take(down, 10);
-    for (const index of [0, 1, 3, 4, 9]) events[index]!.settle();
+    for (const index of [0, 1, 3, 4, 9]) settle(events[index]!);
     await until(() => up.settled.size === 2);
-    events[2]!.settle();
+    settle(events[2]!);
     await until(() => up.settled.size === 5);
   });
 
@@ -155,7 +155,7 @@ describe("an inlet and an outlet", () => {
     for (let n = 1; n <= 3; n++) {
       const [event] = await take(down, 1);
       expect(event?.payload.length).toBe(16 * 1024 * 1024 - 100);
-      event?.settle();
+      settle(event!);
     }
     await publishing;
     await until(() => up.settled.size === 3);
@@ -167,7 +167,7 @@ describe("an inlet and an outlet", () => {
     first.update(at(up.address));
     await up.publish(1, 10);
     const events = await take(first, 10);
-    for (const event of events.slice(0, 4)) event.settle();
+    for (const event of events.slice(0, 4)) settle(event);
     await first.close(AbortSignal.timeout(5_000));
     expect(up.settled.size).toBe(4);
     const second = inlet();
@@ -186,7 +186,7 @@ describe("an inlet and an outlet", () => {
     const successor = await upstream(["down"], Number(up.address.split(":")[1]));
     await successor.publish(1, 7);
     expect((await take(down, 2)).map((event) => event.id)).toEqual(["n-6", "n-7"]);
-    for (const event of events) event.settle();
+    for (const event of events) settle(event);
     await until(() => successor.settled.size === 5);
   });
 
@@ -195,7 +195,7 @@ describe("an inlet and an outlet", () => {
     const down = inlet();
     down.update(at(old.address));
     await old.publish(1, 1);
-    (await take(down, 1))[0]!.settle();
+    settle((await take(down, 1))[0]!);
     await old.crash();
     const moved = await upstream(["down"]);
     down.update(at(moved.address));
@@ -208,7 +208,7 @@ describe("an inlet and an outlet", () => {
     const down = inlet();
     down.update(at(up.address));
     await up.publish(1, 1);
-    (await take(down, 1))[0]!.settle();
+    settle((await take(down, 1))[0]!);
     await up.crash();
     down.update(at(""));
     const successor = await upstream(["down"]);
@@ -225,7 +225,7 @@ describe("an inlet and an outlet", () => {
     up.outlet.end();
     const events = await take(down, 3);
     expect(down.finished).toBe(false);
-    for (const event of events) event.settle();
+    for (const event of events) settle(event);
     await up.outlet.drained();
     await until(() => down.finished);
     await down.close(AbortSignal.timeout(5_000));
@@ -246,7 +246,7 @@ describe("an inlet and an outlet", () => {
     down.update(at(up.address, { desiredInstances: 2 }));
     await up.publish(1, 1);
     up.outlet.end();
-    (await take(down, 1))[0]!.settle();
+    settle((await take(down, 1))[0]!);
     await until(() => up.settled.size === 1 && up.outlet.connected === 0);
     expect(down.finished).toBe(false);
     down.update(at(up.address, { desiredInstances: 1 }));
@@ -309,8 +309,8 @@ describe("an event stream server", () => {
     const honest = inlet("honest");
     honest.update(at(up.address));
     await up.publish(1, 4000);
-    for (const event of await take(honest, 4000)) event.settle();
-    for (const event of await take(stalled, 4000)) event.settle();
+    for (const event of await take(honest, 4000)) settle(event);
+    for (const event of await take(stalled, 4000)) settle(event);
     await until(() => up.settled.size === 4000);
   });
 });

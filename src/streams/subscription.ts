@@ -154,7 +154,7 @@ export class Subscription {
         freshBytes += event.size;
       } else {
         this.unfinished.delete(known.id);
-        known.standInFor(event);
+        known.origin.inherit(known.sequence, event);
       }
     }
     if (fresh.length > 0) this.handlers.events(fresh, freshBytes);
@@ -189,10 +189,12 @@ export class Subscription {
    * until a stream was open that could have brought it again.
    */
   private breakOff(stream: UpstreamStream): void {
-    if (stream.opened) for (const [id, event] of this.unfinished) if (event.done) this.unfinished.delete(id);
-    const untaken = new Set(this.handlers.retract());
+    if (stream.opened) {
+      for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
+    }
+    const untaken = new Set(this.handlers.retract().map(({ sequence }) => sequence));
     for (const event of stream.unacknowledged()) {
-      const id = untaken.has(event) ? "" : idOf(event);
+      const id = untaken.has(event.sequence) ? "" : idOf(event);
       if (id !== "") this.unfinished.set(id, event);
     }
     stream.abort();

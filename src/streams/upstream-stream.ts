@@ -5,7 +5,7 @@ import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
 import { TextMemo } from "../protocol/text-memo.ts";
 import { AckTracker, type Window } from "./ack-tracker.ts";
-import { type Origin, ReceivedEvent } from "./received-event.ts";
+import { type Origin, type ReceivedEvent, settle } from "./received-event.ts";
 import { channelCredentials, type TlsIdentity } from "./tls-identity.ts";
 
 export const SUBSCRIBE_PATH = "/flowctl.stream.v1.EventStream/Subscribe";
@@ -45,11 +45,13 @@ export function dial(address: string, tls?: TlsIdentity): Client {
  */
 export class UpstreamStream implements Origin {
   private readonly call: ClientDuplexStream<Buffer, Buffer>;
-  private readonly tracker: AckTracker<ReceivedEvent>;
+  private readonly tracker: AckTracker;
   private readonly handlers: StreamHandlers;
   private readonly address: string;
   readonly upstream: string;
   readonly texts = new TextMemo();
+  /** What arrived again on a newer stream, by the sequence number that it has on this one. */
+  private readonly heirs = new Map<number, ReceivedEvent>();
   private flushing = false;
   private over = false;
   private end = false;
@@ -98,14 +100,34 @@ export class UpstreamStream implements Origin {
   }
 
   /** Received and not acknowledged, oldest first. */
-  unacknowledged(): Iterable<ReceivedEvent> {
-    return this.tracker.unacknowledged();
+  *unacknowledged(): Iterable<ReceivedEvent> {
+    const { acknowledged } = this.tracker;
+    for (const { message, first } of this.tracker.unacknowledged()) {
+      const response = decodeResponse<Origin>(message, this, first);
+      if (response.kind !== "batch") continue;
+      for (const event of response.events) if (event.sequence > acknowledged) yield event;
+    }
   }
 
-  completed(): void {
+  hold(sequence: number): void {
+    this.tracker.hold(sequence);
+  }
+
+  settle(sequence: number): void {
+    if (!this.tracker.settle(sequence)) return;
+    if (this.heirs.size > 0) this.passOn(sequence);
     if (this.over || this.flushing) return;
     this.flushing = true;
     setImmediate(this.flush);
+  }
+
+  isDone(sequence: number): boolean {
+    return this.tracker.isDone(sequence);
+  }
+
+  inherit(sequence: number, again: ReceivedEvent): void {
+    if (this.isDone(sequence)) settle(again);
+    else this.heirs.set(sequence, again);
   }
 
   /**
@@ -129,7 +151,6 @@ export class UpstreamStream implements Origin {
   private readonly flush = (): void => {
     this.flushing = false;
     if (this.over) return;
-    this.tracker.advance();
     const sequence = this.tracker.takeAck();
     if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence }));
     const credit = this.tracker.credit();
@@ -147,7 +168,7 @@ export class UpstreamStream implements Origin {
   private receive(message: Buffer): void {
     if (this.over) return;
     try {
-      const response = decodeResponse(message, this.makeView);
+      const response = decodeResponse<Origin>(message, this, this.tracker.received + 1);
       switch (response.kind) {
         case "opened":
           this.isOpen = true;
@@ -157,7 +178,7 @@ export class UpstreamStream implements Origin {
           if (response.events.length === 0) return;
           if (!this.isOpen) throw broken("a batch came before Opened");
           this.checkSequence(response.firstSequence);
-          this.tracker.arrived(response.events);
+          this.tracker.arrived(message, response.events);
           this.handlers.events(response.events, response.bytes);
           return;
         case "end":
@@ -174,9 +195,13 @@ export class UpstreamStream implements Origin {
     }
   }
 
-  private readonly makeView = (buffer: Buffer, start: number, body: number, end: number): ReceivedEvent => {
-    return new ReceivedEvent(buffer, start, body, end, this);
-  };
+  /** The event is done, and with it what has come again in its place. */
+  private passOn(sequence: number): void {
+    const heir = this.heirs.get(sequence);
+    if (heir === undefined) return;
+    this.heirs.delete(sequence);
+    settle(heir);
+  }
 
   private checkSequence(first: number): void {
     const expected = this.tracker.received + 1;

@@ -7,6 +7,7 @@ import { encodeRequest } from "../../src/protocol/stream-codec.ts";
 import { type EventStreamServer, serveEventStream } from "../../src/streams/event-stream-server.ts";
 import { Inlet } from "../../src/streams/inlet.ts";
 import { Outlet } from "../../src/streams/outlet.ts";
+import { settle } from "../../src/streams/received-event.ts";
 import { SUBSCRIBE_PATH } from "../../src/streams/upstream-stream.ts";
 
 /**
@@ -61,7 +62,7 @@ function honest(group: string, port = server.port): Set<string> {
       if (events === undefined) await inlet.ready();
       for (const event of events ?? []) {
         seen.add(event.id);
-        event.settle();
+        settle(event);
       }
     }
   };

@@ -1,6 +1,6 @@
 import { EventEncoder } from "../../../../src/protocol/event-encoder.ts";
-import { EventView } from "../../../../src/protocol/event-view.ts";
-import { decodeResponse, encodeBatch } from "../../../../src/protocol/stream-codec.ts";
+import type { EventView } from "../../../../src/protocol/event-view.ts";
+import { decodeResponse, OutgoingBatch } from "../../../../src/protocol/stream-codec.ts";
 import { EVENT_TYPE, METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /** The way out of a program: what the one below takes. */
@@ -18,26 +18,30 @@ export interface Transport {
   receive(onMessage: (message: Buffer) => Promise<void> | undefined): Promise<void>;
 }
 
-const BATCH = 256;
+/** As many as flowctl puts into one. */
+const BATCH_EVENTS = 1024;
+const BATCH_BYTES = 256 * 1024;
+const READY = Promise.resolve();
 
 /**
  * The three programs in the encoding of flowctl, and none of its guarantees: no acknowledgements, no credit, no log of
- * what is unacknowledged, no checkpoints, no metrics. What is left is the codec and the transport.
+ * what is unacknowledged, no checkpoints, no metrics. What is left is the codec and the transport, and, where `awaited` says
+ * so, the calls for each event that the author of a component finds in the SDK: what is compared then is the guarantees.
  */
 export async function runBare(transport: Transport): Promise<void> {
-  const { role } = readSettings();
+  const { role, awaited } = readSettings();
   process.on("SIGTERM", () => process.exit(0));
   reportUse();
   if (role === "source") await source(transport);
   else if (role === "sink") await sink(transport);
+  else if (awaited) await filterByCalls(transport);
   else await filter(transport);
 }
 
 class Batches {
   private readonly out: Outgoing;
-  private pending: EventView[] = [];
-  private bytes = 0;
-  private sequence = 1;
+  private pending = new OutgoingBatch(1);
+  private pause: Promise<void> | undefined;
 
   constructor(out: Outgoing) {
     this.out = out;
@@ -45,19 +49,24 @@ class Batches {
 
   /** False when the transport wants a pause. */
   add(event: EventView): boolean {
-    this.pending.push(event);
-    this.bytes += event.end - event.start;
-    return this.pending.length < BATCH || this.flush();
+    this.pending.add(event.buffer, event.start, event.end);
+    return (this.pending.count < BATCH_EVENTS && this.pending.size < BATCH_BYTES) || this.flush();
   }
 
   flush(): boolean {
-    const { length } = this.pending;
-    if (length === 0) return true;
-    const message = encodeBatch(this.sequence, this.pending, length, this.bytes);
-    this.sequence += length;
-    this.pending = [];
-    this.bytes = 0;
-    return this.out.send(message);
+    const { pending } = this;
+    if (pending.count === 0) return true;
+    this.pending = new OutgoingBatch(pending.firstSequence + pending.count);
+    return this.out.send(pending.toBuffer());
+  }
+
+  /** Resolves when more may be added, as what an author awaits. */
+  emit(event: EventView): Promise<void> {
+    if (this.add(event)) return this.pause ?? READY;
+    this.pause ??= this.out.drained().then(() => {
+      this.pause = undefined;
+    });
+    return this.pause;
   }
 }
 
@@ -67,12 +76,10 @@ async function source(transport: Transport): Promise<void> {
   const batches = new Batches(out);
   const encoder = new EventEncoder();
   const payload = makePayload(size);
-  const emit = async (event: EventView): Promise<void> => {
-    if (!batches.add(event)) await out.drained();
-  };
-  for (let n = 1; n <= count; n++) {
-    const event = encoder.encode({
-      id: `source-1:${n}`,
+  const encode = (n: number): EventView =>
+    encoder.encode({
+      id: "source-1:",
+      idNumber: n,
       type: EVENT_TYPE,
       payload,
       metadata: METADATA,
@@ -80,8 +87,9 @@ async function source(transport: Transport): Promise<void> {
       sourceComponentId: "source",
       contentType: "application/json",
     });
-    if (awaited) await emit(event);
-    else if (!batches.add(event)) await out.drained();
+  for (let n = 1; n <= count; n++) {
+    if (awaited) await batches.emit(encode(n));
+    else if (!batches.add(encode(n))) await out.drained();
   }
   batches.flush();
 }
@@ -97,6 +105,21 @@ async function filter(transport: Transport): Promise<void> {
   });
 }
 
+/** A handler that is called for each event, and whose promise is awaited where it is not there already. */
+async function filterByCalls(transport: Transport): Promise<void> {
+  const batches = new Batches(await transport.serve());
+  const emit = (event: EventView): Promise<void> => batches.emit(event);
+  const process = (event: EventView, send: typeof emit): Promise<void> | undefined =>
+    event.type === EVENT_TYPE ? send(event) : undefined;
+  await transport.receive(async (message) => {
+    for (const event of eventsOf(message)) {
+      const pending = process(event, emit);
+      if (pending !== undefined && pending !== READY) await pending;
+    }
+    batches.flush();
+  });
+}
+
 async function sink(transport: Transport): Promise<void> {
   const meter = new Meter(readSettings().count);
   await transport.receive((message) => {
@@ -106,6 +129,6 @@ async function sink(transport: Transport): Promise<void> {
 }
 
 function eventsOf(message: Buffer): readonly EventView[] {
-  const response = decodeResponse(message, (buffer, start, body, end) => new EventView(buffer, start, body, end));
+  const response = decodeResponse(message, undefined, 1);
   return response.kind === "batch" ? response.events : [];
 }

@@ -1,0 +1,74 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EventEncoder } from "./event-encoder.ts";
+import type { EventView } from "./event-view.ts";
+import { SLAB_BYTES, SlabPool } from "./slab-pool.ts";
+import { OutgoingBatch } from "./stream-codec.ts";
+
+function encode(encoder: EventEncoder, n: number, bytes: number): EventView {
+  return encoder.encode({
+    id: `n-${n}`,
+    type: "t",
+    payload: String(n % 10).repeat(bytes),
+    metadata: undefined,
+    timestamp: undefined,
+    sourceComponentId: "s",
+    contentType: "",
+  });
+}
+
+describe("a slab pool", () => {
+  it("never gives away memory of which something is needed, whatever is retained and released in which order", () => {
+    const step = fc.record({
+      bytes: fc.oneof(fc.integer({ min: 1, max: 40_000 }), fc.integer({ min: SLAB_BYTES, max: 2 * SLAB_BYTES })),
+      keep: fc.boolean(),
+      inBatch: fc.boolean(),
+      release: fc.nat(30),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {
+        const pool = new SlabPool();
+        const encoder = new EventEncoder(pool);
+        const needed: { view: EventView; bytes: number; n: number; letGo: () => void }[] = [];
+        steps.forEach(({ bytes, keep, inBatch, release }, n) => {
+          const view = encode(encoder, n, bytes);
+          if (keep) pool.retain(view.buffer);
+          const batch = new OutgoingBatch(1, pool);
+          if (inBatch) batch.add(view.buffer, view.start, view.end);
+          if (keep) needed.push({ view, bytes, n, letGo: () => pool.release(view.buffer) });
+          if (inBatch) needed.push({ view, bytes, n, letGo: () => (n % 2 === 0 ? batch.drop() : batch.toBuffer()) });
+          for (const { view: kept, bytes: size, n: number } of needed) {
+            expect(kept.id).toBe(`n-${number}`);
+            expect(kept.text()).toBe(String(number % 10).repeat(size));
+          }
+          for (const { letGo } of needed.splice(release % (needed.length + 1), 1)) letGo();
+        });
+      }),
+    );
+  });
+
+  it("uses memory again once everything in it is released, and not while it is written", () => {
+    const pool = new SlabPool();
+    const slab = pool.take(10);
+    pool.retain(slab);
+    pool.release(slab);
+    expect(pool.take(10)).not.toBe(slab);
+    pool.retain(slab);
+    pool.written(slab);
+    expect(pool.take(10)).not.toBe(slab);
+    pool.release(slab);
+    expect(pool.take(10)).toBe(slab);
+  });
+
+  it("keeps nothing that is larger than a slab, and leaves memory alone that is not its own", () => {
+    const pool = new SlabPool();
+    const large = pool.take(SLAB_BYTES + 1);
+    expect(large.length).toBeGreaterThan(SLAB_BYTES);
+    pool.written(large);
+    expect(pool.take(SLAB_BYTES + 1)).not.toBe(large);
+    const other = Buffer.alloc(SLAB_BYTES);
+    pool.retain(other);
+    pool.release(other);
+    expect(pool.take(1)).not.toBe(other);
+  });
+});
