@@ -1,4 +1,4 @@
-import { EVENT_IN_BATCH_TAG, type EventOrigin, EventView } from "./event-view.ts";
+import { EVENT_IN_BATCH_TAG, EventView } from "./event-view.ts";
 import type { SharedMemory } from "./slab-pool.ts";
 import { malformed, varintSize, WireReader, writeVarint } from "./wire.ts";
 
@@ -26,17 +26,22 @@ export type SubscribeRequest =
   | { readonly kind: "unknown" };
 
 /** `flowctl.stream.v1.SubscribeResponse`. */
-export type SubscribeResponse<Origin extends EventOrigin | undefined> =
+export type SubscribeResponse =
   | { readonly kind: "opened"; readonly componentId: string; readonly instanceId: string }
   | {
       readonly kind: "batch";
       readonly firstSequence: number;
-      readonly events: readonly EventView<Origin>[];
       /** Size of all events together, without tags and lengths. */
       readonly bytes: number;
     }
   | { readonly kind: "end"; readonly lastSequence: number }
   | { readonly kind: "unknown" };
+
+/** Told where the events of a batch lie. */
+export interface EventPlaces {
+  /** The next one lies from `start` to `end`; the event itself begins at `body`, after tag and length. */
+  add(start: number, body: number, end: number): void;
+}
 
 const LENGTH_DELIMITED = { one: 0x0a, two: 0x12, three: 0x1a, four: 0x22, five: 0x2a } as const;
 const VARINT = { one: 0x08, two: 0x10 } as const;
@@ -193,19 +198,15 @@ export function decodeRequest(buffer: Buffer): SubscribeRequest {
 }
 
 /**
- * Reads a response in place: the events of a batch share its memory. They are numbered from `sequence` on; whether the
- * other side has numbered them alike is for the caller to check. Throws `protocol/malformed`.
+ * Reads a response, and tells where the events of a batch lie in it: they are not decoded. Throws `protocol/malformed`;
+ * what was told until then does not count.
  */
-export function decodeResponse<Origin extends EventOrigin | undefined>(
-  buffer: Buffer,
-  origin: Origin,
-  sequence: number,
-): SubscribeResponse<Origin> {
+export function decodeResponse(buffer: Buffer, places: EventPlaces): SubscribeResponse {
   const reader = new WireReader(buffer);
-  let response: SubscribeResponse<Origin> = { kind: "unknown" };
+  let response: SubscribeResponse = { kind: "unknown" };
   while (!reader.done) {
     const tag = reader.tag();
-    if (tag === LENGTH_DELIMITED.two) response = decodeBatch(section(reader), buffer, origin, sequence);
+    if (tag === LENGTH_DELIMITED.two) response = decodeBatch(section(reader), buffer, places);
     else if (tag === LENGTH_DELIMITED.one) response = decodeOpened(section(reader));
     else if (tag === LENGTH_DELIMITED.three) response = { kind: "end", lastSequence: decodeNumber(section(reader)) };
     else reader.skip(tag);
@@ -213,15 +214,17 @@ export function decodeResponse<Origin extends EventOrigin | undefined>(
   return response;
 }
 
-function decodeBatch<Origin extends EventOrigin | undefined>(
-  reader: WireReader,
-  buffer: Buffer,
-  origin: Origin,
-  sequence: number,
-): SubscribeResponse<Origin> {
+/** The events of a batch that `OutgoingBatch` has written, as views of it. Throws `protocol/malformed`. */
+export function eventsOf(batch: Buffer): EventView<undefined>[] {
+  const events: EventView<undefined>[] = [];
+  decodeResponse(batch, {
+    add: (start, body, end) => void events.push(new EventView(batch, start, body, end, undefined, 0)),
+  });
+  return events;
+}
+
+function decodeBatch(reader: WireReader, buffer: Buffer, places: EventPlaces): SubscribeResponse {
   const { end } = reader;
-  const events: EventView<Origin>[] = [];
-  let next = sequence;
   let firstSequence = 0;
   let bytes = 0;
   let at = reader.position;
@@ -247,11 +250,11 @@ function decodeBatch<Origin extends EventOrigin | undefined>(
       stop = reader.lengthEnd();
       body = reader.position;
     }
-    events.push(new EventView(buffer, start, body, stop, origin, next++));
+    places.add(start, body, stop);
     bytes += stop - body;
     at = stop;
   }
-  return { kind: "batch", firstSequence, events, bytes };
+  return { kind: "batch", firstSequence, bytes };
 }
 
 function decodeOpen(reader: WireReader): Open {
@@ -296,7 +299,7 @@ function decodeAnswer(reader: WireReader, isAck: boolean): SubscribeRequest {
   return isAck ? { kind: "ack", sequence } : { kind: "nack", sequence, reason };
 }
 
-function decodeOpened(reader: WireReader): SubscribeResponse<never> {
+function decodeOpened(reader: WireReader): SubscribeResponse {
   let componentId = "";
   let instanceId = "";
   while (!reader.done) {

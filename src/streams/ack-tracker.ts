@@ -1,4 +1,6 @@
-import type { Credit } from "../protocol/stream-codec.ts";
+import { EventView } from "../protocol/event-view.ts";
+import type { Credit, EventPlaces } from "../protocol/stream-codec.ts";
+import type { Origin, ReceivedEvent } from "./received-event.ts";
 import { Ring } from "./ring.ts";
 
 export interface Window {
@@ -7,25 +9,34 @@ export interface Window {
   readonly maxBytes: number;
 }
 
-/** A message that brought events. */
+/** Events that one message brought, by sequence number. */
 export interface Arrival {
   readonly message: Buffer;
-  /** Sequence number of its first event. */
+  /** Sequence number of the first. */
   readonly first: number;
   readonly count: number;
 }
 
+/** The sequence number of the last of them. */
+export function lastOf({ first, count }: Arrival): number {
+  return first + count - 1;
+}
+
 /**
- * The receiving side's book of one stream: what each event waits for, up to where all are done, and therefore what may be
- * acknowledged and how much credit that makes. Kept as columns, by sequence number, and the messages as they came: an
- * event that somebody works on is not kept alive, and collecting garbage is not made any dearer, by its bookkeeping.
+ * The receiving side's book of one stream: where each event lies, what it waits for, up to where all are done, and
+ * therefore what may be acknowledged and how much credit that makes. Kept as columns, by sequence number, with the messages
+ * as they came: views are made of an event when somebody wants to look at it, and nobody keeps them.
  */
-export class AckTracker {
+export class AckTracker implements EventPlaces {
   private readonly window: Window;
   /** How much each event waits for. */
   private open: Uint32Array;
-  private sizes: Uint32Array;
+  private starts: Uint32Array;
+  private bodies: Uint32Array;
+  private ends: Uint32Array;
   private readonly arrivals = new Ring<Arrival>();
+  /** Of the message that is being read. */
+  private added = 0;
   private arrivedCount = 0;
   private acked = 0;
   private ackedBytes = 0;
@@ -35,7 +46,9 @@ export class AckTracker {
   constructor(window: Window, capacity = 1024) {
     this.window = window;
     this.open = new Uint32Array(capacity);
-    this.sizes = new Uint32Array(capacity);
+    this.starts = new Uint32Array(capacity);
+    this.bodies = new Uint32Array(capacity);
+    this.ends = new Uint32Array(capacity);
   }
 
   /** Arrived and not acknowledged, counting what waits behind something older. */
@@ -48,17 +61,46 @@ export class AckTracker {
     return this.arrivedCount;
   }
 
-  /** Takes note of events that arrived together, at least one; each waits for one thing. */
-  arrived(message: Buffer, events: readonly { readonly size: number }[]): void {
-    const count = events.length;
-    while (this.inFlight + count > this.open.length) this.grow();
-    this.arrivals.push({ message, first: this.arrivedCount + 1, count });
-    const mask = this.open.length - 1;
-    for (let i = 0; i < count; i++) {
-      const index = ++this.arrivedCount & mask;
-      this.open[index] = 1;
-      this.sizes[index] = events[i]!.size;
+  /** The next event of the message that is being read; counts when `arrived` is called, unless `restart` was before. */
+  add(start: number, body: number, end: number): void {
+    this.added++;
+    if (this.inFlight + this.added > this.open.length) this.grow();
+    const index = (this.arrivedCount + this.added) & (this.open.length - 1);
+    this.open[index] = 1;
+    this.starts[index] = start;
+    this.bodies[index] = body;
+    this.ends[index] = end;
+  }
+
+  /** A message begins: forgets what was added of one that could not be read to its end. */
+  restart(): void {
+    this.added = 0;
+  }
+
+  /** Whether the message that was read has no events. */
+  get isEmptyMessage(): boolean {
+    return this.added === 0;
+  }
+
+  /** The events that were added have arrived with this message, at least one, and each waits for one thing. */
+  arrived(message: Buffer): Arrival {
+    const arrival = { message, first: this.arrivedCount + 1, count: this.added };
+    this.arrivals.push(arrival);
+    this.arrivedCount += this.added;
+    this.added = 0;
+    return arrival;
+  }
+
+  /** Views of events that are not acknowledged. */
+  views({ message, first, count }: Arrival, origin: Origin): ReceivedEvent[] {
+    const { starts, bodies, ends } = this;
+    const mask = starts.length - 1;
+    const events: ReceivedEvent[] = [];
+    for (let sequence = first; sequence < first + count; sequence++) {
+      const index = sequence & mask;
+      events.push(new EventView(message, starts[index]!, bodies[index]!, ends[index]!, origin, sequence));
     }
+    return events;
   }
 
   /** The event waits for one thing more. Without effect once it is acknowledged. */
@@ -81,12 +123,15 @@ export class AckTracker {
 
   /** Moves over everything that is done, and returns the acknowledgement to send, if there is a new one. */
   takeAck(): number | undefined {
-    const { open, sizes, arrivedCount } = this;
+    const { open, bodies, ends, arrivedCount } = this;
     const mask = open.length - 1;
     let acked = this.acked;
-    while (acked < arrivedCount && open[(acked + 1) & mask] === 0) this.ackedBytes += sizes[++acked & mask]!;
+    while (acked < arrivedCount && open[(acked + 1) & mask] === 0) {
+      const index = ++acked & mask;
+      this.ackedBytes += ends[index]! - bodies[index]!;
+    }
     this.acked = acked;
-    while (this.arrivals.length > 0 && isOver(this.arrivals.at(0), acked)) this.arrivals.shift();
+    while (this.arrivals.length > 0 && lastOf(this.arrivals.at(0)) <= acked) this.arrivals.shift();
     if (acked === this.reported) return undefined;
     this.reported = acked;
     return acked;
@@ -97,29 +142,29 @@ export class AckTracker {
     return { maxSequence: this.acked + this.window.maxEvents, maxBytes: this.ackedBytes + this.window.maxBytes };
   }
 
-  /** The sequence number up to which everything is acknowledged. */
-  get acknowledged(): number {
-    return this.acked;
-  }
-
-  /** The messages of which something could not be acknowledged yet, oldest first. */
+  /** What has arrived and could not be acknowledged yet, oldest first. */
   *unacknowledged(): Iterable<Arrival> {
-    for (let i = 0; i < this.arrivals.length; i++) yield this.arrivals.at(i);
+    for (let i = 0; i < this.arrivals.length; i++) {
+      const arrival = this.arrivals.at(i);
+      const first = Math.max(arrival.first, this.acked + 1);
+      yield { message: arrival.message, first, count: lastOf(arrival) - first + 1 };
+    }
   }
 
   private grow(): void {
-    const { open, sizes } = this;
-    this.open = new Uint32Array(open.length * 2);
-    this.sizes = new Uint32Array(open.length * 2);
-    for (let sequence = this.acked + 1; sequence <= this.arrivedCount; sequence++) {
+    const { open, starts, bodies, ends } = this;
+    const capacity = open.length * 2;
+    this.open = new Uint32Array(capacity);
+    this.starts = new Uint32Array(capacity);
+    this.bodies = new Uint32Array(capacity);
+    this.ends = new Uint32Array(capacity);
+    for (let sequence = this.acked + 1; sequence < this.arrivedCount + this.added; sequence++) {
       const from = sequence & (open.length - 1);
-      const to = sequence & (this.open.length - 1);
+      const to = sequence & (capacity - 1);
       this.open[to] = open[from]!;
-      this.sizes[to] = sizes[from]!;
+      this.starts[to] = starts[from]!;
+      this.bodies[to] = bodies[from]!;
+      this.ends[to] = ends[from]!;
     }
   }
-}
-
-function isOver({ first, count }: Arrival, acked: number): boolean {
-  return first + count - 1 <= acked;
 }

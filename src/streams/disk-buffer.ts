@@ -1,7 +1,7 @@
 import type { FlowctlError } from "../foundation/errors.ts";
 import { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec, Downstream } from "../protocol/records.ts";
-import { type Credit, decodeResponse, type OutgoingBatch } from "../protocol/stream-codec.ts";
+import { type Credit, eventsOf } from "../protocol/stream-codec.ts";
 import { WireReader } from "../protocol/wire.ts";
 import type { Receipt } from "./event-log.ts";
 import type { Member, MemberTransport } from "./member.ts";
@@ -111,7 +111,8 @@ export class DiskBuffer {
     const { folder, definition, upstream } = this.options;
     this.log = await SegmentLog.open(folder);
     const transport: MemberTransport = {
-      send: (batch) => this.receive(eventsOf(batch)),
+      // In memory of their own, as they stay until they are on the disk.
+      send: (batch) => this.receive(eventsOf(batch.toBuffer())),
       finish: () => {
         this.ending = true;
         this.settle();
@@ -257,12 +258,6 @@ class Mark implements Receipt {
     this.done = true;
     this.onDone();
   }
-}
-
-/** The events in memory of their own, as they stay until they are on the disk. */
-function eventsOf(batch: OutgoingBatch): readonly EventView[] {
-  const response = decodeResponse(batch.toBuffer(), undefined, 1);
-  return response.kind === "batch" ? response.events : [];
 }
 
 function viewOf(content: Buffer): EventView {

@@ -1,9 +1,9 @@
 import type { Logger } from "../foundation/logger.ts";
 import type { Slack, Upstream } from "../protocol/records.ts";
-import type { Window } from "./ack-tracker.ts";
+import type { Arrival, Window } from "./ack-tracker.ts";
 import type { ReceivedEvent } from "./received-event.ts";
 import { Subscription } from "./subscription.ts";
-import type { Subscriber } from "./upstream-stream.ts";
+import type { Subscriber, UpstreamStream } from "./upstream-stream.ts";
 
 export interface InletOptions {
   readonly who: Subscriber;
@@ -12,10 +12,11 @@ export interface InletOptions {
   readonly window?: Window;
 }
 
-/** Events that arrived together and were not taken yet. */
+/** Events that arrived together and were not taken yet: nobody has looked at them. */
 interface Arrived {
   readonly by: Subscription;
-  readonly events: readonly ReceivedEvent[];
+  readonly stream: UpstreamStream;
+  readonly arrival: Arrival;
   readonly bytes: number;
 }
 
@@ -99,9 +100,9 @@ export class Inlet {
   take(): readonly ReceivedEvent[] | undefined {
     const next = this.queue.shift();
     if (next === undefined) return undefined;
-    this.eventsIn += next.events.length;
+    this.eventsIn += next.arrival.count;
     this.bytesIn += next.bytes;
-    return next.events;
+    return next.stream.views(next.arrival);
   }
 
   /** Resolves when `take` has something to give, or `finished` or `stop` changed things. Never rejects. */
@@ -175,7 +176,7 @@ export class Inlet {
       who,
       this.window,
       {
-        events: (events, bytes) => this.received({ by: subscription, events, bytes }),
+        events: (stream, arrival, bytes) => this.received({ by: subscription, stream, arrival, bytes }),
         retract: () => this.retract(subscription),
         changed: () => this.wake(),
       },
@@ -190,10 +191,10 @@ export class Inlet {
     this.wake();
   }
 
-  private retract(from: Subscription): readonly ReceivedEvent[] {
+  private retract(from: Subscription): readonly Arrival[] {
     const untaken = this.queue.filter(({ by }) => by === from);
     if (untaken.length > 0) this.queue = this.queue.filter(({ by }) => by !== from);
-    return untaken.flatMap(({ events }) => events);
+    return untaken.map(({ arrival }) => arrival);
   }
 
   private wake(): void {

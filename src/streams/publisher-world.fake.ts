@@ -3,11 +3,12 @@ import type { FlowctlError } from "../foundation/errors.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream } from "../protocol/records.ts";
-import { decodeResponse, type OutgoingBatch } from "../protocol/stream-codec.ts";
+import { decodeResponse, eventsOf, type OutgoingBatch } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { Publisher } from "./publisher.ts";
 
 const encoder = new EventEncoder();
+const NOWHERE = { add: () => undefined };
 
 export function event(n: number, key = "", type = "t"): EventView {
   return encoder.encode({
@@ -36,9 +37,10 @@ export class Peer implements MemberTransport {
   member: Member | undefined;
 
   send(batch: OutgoingBatch): boolean {
-    const response = decodeResponse(batch.toBuffer(), undefined, 1);
+    const message = batch.toBuffer();
+    const response = decodeResponse(message, NOWHERE);
     if (response.kind !== "batch") throw new Error(`unexpected ${response.kind}`);
-    response.events.forEach((view, i) => {
+    eventsOf(message).forEach((view, i) => {
       expect(response.firstSequence + i).toBe(this.got.length + 1);
       this.got.push({ sequence: response.firstSequence + i, event: view });
     });
@@ -47,7 +49,7 @@ export class Peer implements MemberTransport {
   }
 
   finish(message: Buffer): void {
-    const response = decodeResponse(message, undefined, 1);
+    const response = decodeResponse(message, NOWHERE);
     if (response.kind !== "end") throw new Error(`unexpected ${response.kind}`);
     this.ended = response.lastSequence;
   }

@@ -2,16 +2,20 @@ import type { Client } from "@grpc/grpc-js";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
-import type { Window } from "./ack-tracker.ts";
+import { type Arrival, lastOf, type Window } from "./ack-tracker.ts";
 import type { ReceivedEvent } from "./received-event.ts";
 import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
 
 /** What one subscription reports. */
 export interface SubscriptionHandlers {
-  /** @param bytes Size of all of them together. */
-  events(events: readonly ReceivedEvent[], bytes: number): void;
+  /**
+   * At least one event came. The stream shows them, until they are taken back by `retract`, or acknowledged.
+   *
+   * @param bytes Size of all of them together.
+   */
+  events(stream: UpstreamStream, arrival: Arrival, bytes: number): void;
   /** Whatever `events` has given and nobody has taken is taken back and returned: it will be sent again, or to others. */
-  retract(): readonly ReceivedEvent[];
+  retract(): readonly Arrival[];
   /** Something about `phase` changed. */
   changed(): void;
 }
@@ -128,7 +132,7 @@ export class Subscription {
           this.move({ name: "open", stream });
         }
       },
-      events: (events, bytes) => this.received(stream, events, bytes),
+      events: (arrival, bytes) => this.received(stream, arrival, bytes),
       ended: () => {
         this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
         this.finish({ name: "ended" });
@@ -139,25 +143,30 @@ export class Subscription {
     this.move({ name: "connecting", stream, attempt });
   }
 
-  private received(stream: UpstreamStream, events: readonly ReceivedEvent[], bytes: number): void {
+  private received(stream: UpstreamStream, arrival: Arrival, bytes: number): void {
     if (this.phase.name !== "open" || this.phase.stream !== stream) return;
-    if (this.unfinished.size === 0) {
-      this.handlers.events(events, bytes);
-      return;
-    }
-    const fresh: ReceivedEvent[] = [];
-    let freshBytes = 0;
-    for (const event of events) {
+    if (this.unfinished.size === 0) this.handlers.events(stream, arrival, bytes);
+    else for (const [fresh, size] of this.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
+  }
+
+  /** What of it has not come before: what is still worked on stands for what has come again. With its size in bytes. */
+  private *freshOf(stream: UpstreamStream, arrival: Arrival): Iterable<[Arrival, number]> {
+    const { message } = arrival;
+    let { first } = arrival;
+    let bytes = 0;
+    for (const event of stream.views(arrival)) {
       const known = this.unfinished.get(idOf(event));
       if (known === undefined) {
-        fresh.push(event);
-        freshBytes += event.size;
-      } else {
-        this.unfinished.delete(known.id);
-        known.origin.inherit(known.sequence, event);
+        bytes += event.size;
+        continue;
       }
+      this.unfinished.delete(known.id);
+      known.origin.inherit(known.sequence, event);
+      if (event.sequence > first) yield [{ message, first, count: event.sequence - first }, bytes];
+      first = event.sequence + 1;
+      bytes = 0;
     }
-    if (fresh.length > 0) this.handlers.events(fresh, freshBytes);
+    if (first <= lastOf(arrival)) yield [{ message, first, count: lastOf(arrival) - first + 1 }, bytes];
   }
 
   private streamClosed(stream: UpstreamStream, error: FlowctlError | undefined): void {
@@ -192,7 +201,7 @@ export class Subscription {
     if (stream.opened) {
       for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
     }
-    const untaken = new Set(this.handlers.retract().map(({ sequence }) => sequence));
+    const untaken = sequencesOf(this.handlers.retract());
     for (const event of stream.unacknowledged()) {
       const id = untaken.has(event.sequence) ? "" : idOf(event);
       if (id !== "") this.unfinished.set(id, event);
@@ -230,4 +239,11 @@ function idOf(event: ReceivedEvent): string {
   } catch {
     return "";
   }
+}
+
+function sequencesOf(arrivals: readonly Arrival[]): ReadonlySet<number> {
+  const sequences = new Set<number>();
+  for (const arrival of arrivals)
+    for (let sequence = arrival.first; sequence <= lastOf(arrival); sequence++) sequences.add(sequence);
+  return sequences;
 }

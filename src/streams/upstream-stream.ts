@@ -4,7 +4,7 @@ import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
 import { TextMemo } from "../protocol/text-memo.ts";
-import { AckTracker, type Window } from "./ack-tracker.ts";
+import { AckTracker, type Arrival, type Window } from "./ack-tracker.ts";
 import { type Origin, type ReceivedEvent, settle } from "./received-event.ts";
 import { channelCredentials, type TlsIdentity } from "./tls-identity.ts";
 
@@ -23,8 +23,8 @@ export interface Subscriber {
 
 export interface StreamHandlers {
   opened(): void;
-  /** @param bytes Size of all of them together. */
-  events(events: readonly ReceivedEvent[], bytes: number): void;
+  /** At least one event came. `views` shows them, until they are acknowledged. */
+  events(arrival: Arrival, bytes: number): void;
   /** The upstream instance has ended for good and everything is acknowledged. */
   ended(): void;
   /** The stream is over: by an error, or (undefined) after `close`. Nothing follows. */
@@ -101,12 +101,12 @@ export class UpstreamStream implements Origin {
 
   /** Received and not acknowledged, oldest first. */
   *unacknowledged(): Iterable<ReceivedEvent> {
-    const { acknowledged } = this.tracker;
-    for (const { message, first } of this.tracker.unacknowledged()) {
-      const response = decodeResponse<Origin>(message, this, first);
-      if (response.kind !== "batch") continue;
-      for (const event of response.events) if (event.sequence > acknowledged) yield event;
-    }
+    for (const arrival of this.tracker.unacknowledged()) yield* this.views(arrival);
+  }
+
+  /** The events of an arrival, which must not be acknowledged yet. */
+  views(arrival: Arrival): readonly ReceivedEvent[] {
+    return this.tracker.views(arrival, this);
   }
 
   hold(sequence: number): void {
@@ -168,18 +168,15 @@ export class UpstreamStream implements Origin {
   private receive(message: Buffer): void {
     if (this.over) return;
     try {
-      const response = decodeResponse<Origin>(message, this, this.tracker.received + 1);
+      this.tracker.restart();
+      const response = decodeResponse(message, this.tracker);
       switch (response.kind) {
         case "opened":
           this.isOpen = true;
           this.handlers.opened();
           return;
         case "batch":
-          if (response.events.length === 0) return;
-          if (!this.isOpen) throw broken("a batch came before Opened");
-          this.checkSequence(response.firstSequence);
-          this.tracker.arrived(message, response.events);
-          this.handlers.events(response.events, response.bytes);
+          this.received(message, response.firstSequence, response.bytes);
           return;
         case "end":
           if (this.inFlight > 0) throw broken("the end came before everything was acknowledged");
@@ -203,9 +200,13 @@ export class UpstreamStream implements Origin {
     settle(heir);
   }
 
-  private checkSequence(first: number): void {
-    const expected = this.tracker.received + 1;
-    if (first !== expected) throw broken(`expected event ${expected}, got ${first}`);
+  private received(message: Buffer, firstSequence: number, bytes: number): void {
+    const { tracker } = this;
+    if (tracker.isEmptyMessage) return;
+    if (!this.isOpen) throw broken("a batch came before Opened");
+    const expected = tracker.received + 1;
+    if (firstSequence !== expected) throw broken(`expected event ${expected}, got ${firstSequence}`);
+    this.handlers.events(tracker.arrived(message), bytes);
   }
 
   private failed(error: ServiceError): void {

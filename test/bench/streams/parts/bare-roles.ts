@@ -1,6 +1,6 @@
 import { EventEncoder } from "../../../../src/protocol/event-encoder.ts";
 import type { EventView } from "../../../../src/protocol/event-view.ts";
-import { decodeResponse, OutgoingBatch } from "../../../../src/protocol/stream-codec.ts";
+import { eventsOf, OutgoingBatch } from "../../../../src/protocol/stream-codec.ts";
 import { EVENT_TYPE, METADATA, Meter, makePayload, readSettings, reportUse } from "./settings.ts";
 
 /** The way out of a program: what the one below takes. */
@@ -126,9 +126,4 @@ async function sink(transport: Transport): Promise<void> {
     meter.add(eventsOf(message).length);
     return undefined;
   });
-}
-
-function eventsOf(message: Buffer): readonly EventView[] {
-  const response = decodeResponse(message, undefined, 1);
-  return response.kind === "batch" ? response.events : [];
 }
