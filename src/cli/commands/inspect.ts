@@ -3,6 +3,7 @@ import { selectInstances } from "../../planner/plan-lifecycle.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { viewInstances } from "../instances.ts";
+import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 
@@ -19,10 +20,12 @@ export function inspectCommand(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   jsonOption(pipelineOptions(command));
-  return handle<[string], Flags>(cli, command, inspect);
+  return handle<[string], Flags>(cli, command, (context, [id]) =>
+    withIds(context, command, [id], () => inspect(context, id)),
+  );
 }
 
-async function inspect(context: CommandContext, [id]: [string]): Promise<ExitCode> {
+async function inspect(context: CommandContext, id: string): Promise<ExitCode> {
   const { deps, output, signal } = context;
   const { name, driver, file } = await findTarget(context);
   const [observed, { instances, record }] = await Promise.all([

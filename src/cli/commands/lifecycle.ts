@@ -18,6 +18,7 @@ import {
 } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 import { announceEnd, announceStarts } from "../up/announce.ts";
@@ -112,11 +113,13 @@ type Action = (context: CommandContext, target: Target, ids: readonly string[], 
 function lifecycle(cli: Cli, command: Command, action: Action): Command {
   jsonOption(quietOption(progressOption(pipelineOptions(command))));
   return handle<[readonly string[]], LifecycleFlags>(cli, command, async (context, [ids], flags) => {
-    const target = await findTarget(context);
-    const plan = await action(context, target, ids, flags);
-    if (context.output.json) context.output.printJson({ driver: target.driver.name, ...planDocument(plan) });
-    else if (isEmpty(plan)) context.output.say(`${target.name}: nothing to do`);
-    return ExitCode.ok;
+    return await withIds(context, command, ids, async () => {
+      const target = await findTarget(context);
+      const plan = await action(context, target, ids, flags);
+      if (context.output.json) context.output.printJson({ driver: target.driver.name, ...planDocument(plan) });
+      else if (isEmpty(plan)) context.output.say(`${target.name}: nothing to do`);
+      return ExitCode.ok;
+    });
   });
 }
 

@@ -5,6 +5,7 @@ import { LogPrinter } from "../display/log-printer.ts";
 import { parseSpan } from "../display/quantities.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { checkLogSelection } from "../log-selection.ts";
+import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 import { LogFollower } from "../up/follow-logs.ts";
@@ -44,10 +45,12 @@ export function logsCommand(cli: Cli): Command {
     .option("-t, --timestamps", "show the time of each line")
     .option("--no-prefix", "do not show which instance logged a line");
   jsonOption(command);
-  return handle<[readonly string[]], LogsFlags>(cli, command, logs);
+  return handle<[readonly string[]], LogsFlags>(cli, command, (context, [ids], flags) =>
+    withIds(context, command, ids, () => logs(context, ids, flags)),
+  );
 }
 
-async function logs(context: CommandContext, [ids]: [readonly string[]], flags: LogsFlags): Promise<ExitCode> {
+async function logs(context: CommandContext, ids: readonly string[], flags: LogsFlags): Promise<ExitCode> {
   const { deps, output, signal } = context;
   const { name, driver } = await findTarget(context);
   const observed = await driver.observe(name, signal);
