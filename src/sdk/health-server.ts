@@ -52,13 +52,9 @@ function health(response: ServerResponse, subject: HealthSubject): void {
 }
 
 function metrics(response: ServerResponse, subject: HealthSubject): void {
-  exposeMetrics(subject.instance, subject.metrics()).then(
-    ({ contentType, text }) => {
-      response.writeHead(200, { "content-type": contentType });
-      response.end(text);
-    },
-    (error: unknown) => answer(response, 500, { error: messageOf(error) }),
-  );
+  const { contentType, text } = exposeMetrics(subject.instance, subject.metrics());
+  response.writeHead(200, { "content-type": contentType });
+  response.end(text);
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
