@@ -30,11 +30,17 @@ const sharing = {
   supervisor: "src/main/supervisor.ts",
 };
 
-/**
- * What runs as a component, each in one file without white space: many run side by side, finding a file costs more than
- * skipping functions that are never called, and Node.js keeps the text in memory. Names stay, for stack traces.
- */
-const alone = { component: "src/main/component.ts", sdk: "src/sdk/index.ts" };
+/** The built-ins, of which each process runs one: it loads that one, and what all of them have in common. */
+const builtins = { component: "src/main/component.ts" };
+
+/** What other components are written with, in one file: finding another one would cost them more than it saves. */
+const sdk = { sdk: "src/sdk/index.ts" };
+
+/** Many components run side by side, and Node.js keeps the text of each in memory. Names stay, for stack traces. */
+const compact = { minifyWhitespace: true, lineLimit: 200 };
+
+/** Files of their own for what several programs, or only some runs of one, need. */
+const chunks = { splitting: true, chunkNames: "chunk-[hash]" };
 
 /** What stays an import of an installed package: native addons. */
 const external = ["classic-level", "cpu-features", "*.node"];
@@ -102,10 +108,11 @@ async function put(path, contents, mode) {
 
 async function bundle() {
   const results = await Promise.all([
-    bundleOf(sharing, { splitting: true, chunkNames: "chunk-[hash]" }),
-    bundleOf(alone, { minifyWhitespace: true, lineLimit: 200 }),
+    bundleOf(sharing, chunks),
+    bundleOf(builtins, { ...chunks, ...compact }),
+    bundleOf(sdk, compact),
   ]);
-  const isEntry = (path) => Object.hasOwn({ ...sharing, ...alone }, basename(path, ".js"));
+  const isEntry = (path) => Object.hasOwn({ ...sharing, ...builtins, ...sdk }, basename(path, ".js"));
   const files = results
     .flatMap((result) => result.outputFiles)
     .toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
