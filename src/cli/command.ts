@@ -42,6 +42,8 @@ export interface CommandText {
   readonly description?: string;
   /** Commands with what they do; at least one. */
   readonly examples: readonly (readonly [command: string, what: string])[];
+  /** Set where its arguments are ids of what runs, which completion then offers. */
+  readonly takes?: "ids" | "ids-and-control-plane";
   /** Those worth listing in its help. */
   readonly exitCodes?: readonly ExitCode[];
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { CliHarness } from "./cli-harness.fake.ts";
+import { cliReference } from "./reference.ts";
 
 const run = promisify(execFile);
 
@@ -21,7 +22,8 @@ async function complete(...words: string[]): Promise<readonly string[]> {
   try {
     await writeFile(join(folder, "completion.bash"), await script("bash"));
     const quoted = ["flowctl", ...words].map((word) => `'${word}'`).join(" ");
-    const program = `source completion.bash; COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _flowctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const asked = `flowctl() { printf '%s\\n' enrich enrich-1 enrich-2 out; }`;
+    const program = `source completion.bash; ${asked}; COMP_WORDS=(${quoted}); COMP_CWORD=${words.length}; _flowctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout } = await run("bash", ["-c", program], { cwd: folder });
     return stdout.split("\n").filter((line) => line !== "");
   } finally {
@@ -36,6 +38,15 @@ describe("bash completion", () => {
     expect(await complete("up", "--driver", "p")).toEqual(["process"]);
     expect(await complete("component", "te")).toEqual(["test"]);
     expect(await complete("component", "test", "--im")).toEqual(["--image"]);
+  });
+
+  it("offers the ids that flowctl says, where a command takes them and no value is due", async () => {
+    expect(await complete("logs", "")).toEqual(["enrich", "enrich-1", "enrich-2", "out"]);
+    expect(await complete("logs", "-f", "o")).toEqual(["out"]);
+    expect(await complete("restart", "enrich", "enrich-2")).toEqual(["enrich-2"]);
+    expect(await complete("stop", "--time")).toEqual(["--timeout"]);
+    expect(await complete("stop", "-f", "comp")).toEqual(["completion.bash"]);
+    expect(await complete("down", "o")).toEqual([]);
   });
 
   it("offers files where nothing else fits", async () => {
@@ -54,5 +65,58 @@ describe("completion", () => {
   it("refuses another shell with 2", async () => {
     await using cli = await CliHarness.create({});
     expect((await cli.run("completion", "tcsh")).code).toBe(2);
+  });
+});
+
+describe("the ids that a script asks for", () => {
+  const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers], deploy: { replicas: 2 } } }
+`;
+
+  it("are those of what exists, of instances where there are several, and the control plane where it can be named", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    expect((await cli.run("__ids", "--", "restart")).stdout.split("\n").sort()).toEqual([
+      "",
+      "numbers",
+      "out",
+      "out-1",
+      "out-2",
+    ]);
+    expect((await cli.run("__ids", "--", "logs", "-f")).stdout).toContain("control-plane\n");
+  });
+
+  it("are of the pipeline that the typed options mean", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE, "other.yaml": FILE.replace("demo", "other") });
+    await cli.run("up", "-d");
+    await cli.run("up", "-d", "-f", "other.yaml");
+    cli.drivers[0]?.state.get("other")?.delete("component/numbers-1");
+    for (const typed of [
+      ["-p", "other"],
+      ["-f", "other.yaml"],
+    ]) {
+      const { code, stdout } = await cli.run("__ids", "--", "stop", ...typed, "out");
+      expect(code).toBe(0);
+      expect(stdout.split("\n").sort()).toEqual(["", "out", "out-1", "out-2"]);
+    }
+  });
+
+  it("are none where nothing runs, the file is wrong, or the command takes none", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    expect(await cli.run("__ids", "--", "logs")).toMatchObject({ code: 5, stdout: "" });
+    expect(await cli.run("__ids", "--", "logs", "-p")).toMatchObject({ code: 2, stdout: "" });
+    expect(await cli.run("__ids", "--", "down")).toMatchObject({ code: 2, stdout: "" });
+    expect(await cli.run("__ids")).toMatchObject({ code: 2, stdout: "" });
+    await cli.write("flowctl.yaml", "name: [");
+    expect(await cli.run("__ids", "--", "logs")).toMatchObject({ code: 3, stdout: "" });
+  });
+
+  it("are asked for by a command that help, completion and the reference leave out", async () => {
+    await using cli = await CliHarness.create({});
+    expect((await cli.run("--help")).stdout).not.toContain("__ids");
+    expect(cliReference()).not.toContain("__ids");
+    expect(await complete("__")).toEqual([]);
   });
 });

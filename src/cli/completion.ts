@@ -1,14 +1,19 @@
 import type { Command, Option } from "commander";
+import { DescribedCommand } from "./command.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** What can be typed after one command path: its subcommands and options. */
+/** What completion scripts ask for ids, with the words that were typed so far after `--`. */
+export const IDS_COMMAND = "__ids";
+
+/** What can be typed after one command path: its subcommands and options, and ids of what runs. */
 interface Entry {
   /** Without the program's name; empty for the program itself. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly summary: string }[];
   readonly options: readonly OptionEntry[];
+  readonly takesIds: boolean;
 }
 
 interface OptionEntry {
@@ -20,7 +25,7 @@ interface OptionEntry {
 
 /**
  * A completion script made from the commands themselves: subcommands, options, the values an option can have, file
- * names elsewhere. It works by itself: nothing is asked of flowctl while completing.
+ * names elsewhere. While completing, flowctl is asked for nothing but the ids of what runs, where a command takes them.
  */
 export function completionScript(shell: Shell, program: Command): string {
   const entries = entriesOf(program, "");
@@ -42,6 +47,7 @@ function entriesOf(command: Command, path: string): readonly Entry[] {
     path,
     commands: commands.map((child) => ({ name: child.name(), summary: child.summary() || child.description() })),
     options: help.visibleOptions(command).map(optionEntry),
+    takesIds: command instanceof DescribedCommand && command.text.takes !== undefined,
   };
   const inner = commands
     .filter((child) => child.name() !== "help")
@@ -58,6 +64,20 @@ function optionEntry(option: Option): OptionEntry {
   };
 }
 
+/**
+ * Patterns of bash and zsh for a command path with the word after it that comes before the one being typed: where that word
+ * is an option which takes a value, and all others where an id can follow.
+ */
+function idPatterns(entries: readonly Entry[], quote: (text: string) => string): { values: string; ids: string } {
+  const takingIds = entries.filter(({ takesIds }) => takesIds);
+  const values = takingIds.flatMap(({ path, options }) =>
+    options
+      .filter(({ takesValue }) => takesValue)
+      .flatMap(({ flags }) => flags.map((flag) => quote(`${path} ${flag}`))),
+  );
+  return { values: values.join("|"), ids: takingIds.map(({ path }) => `${quote(`${path} `)}*`).join("|") };
+}
+
 function bash(name: string, entries: readonly Entry[]): string {
   const words = ({ commands, options }: Entry): string =>
     [...commands.map((command) => command.name), ...options.flatMap(({ flags }) => flags)].join(" ");
@@ -72,7 +92,11 @@ function bash(name: string, entries: readonly Entry[]): string {
     ([flag, list]) => `    ${flag}) COMPREPLY=($(compgen -W "${list}" -- "$current")); return ;;`,
   );
   const known = entries.filter(({ path }) => path !== "").map(({ path }) => `"${path}"`);
+  const { values: idless, ids } = idPatterns(entries, (text) => `"${text}"`);
   return `# bash completion for ${name}
+_${name}_ids() {
+  "\${COMP_WORDS[0]}" ${IDS_COMMAND} -- "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null
+}
 _${name}() {
   local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
   local path="" word candidate words
@@ -87,6 +111,16 @@ ${values.join("\n")}
   done
   case "$path" in
 ${paths.join("\n")}
+  esac
+  case "$path $previous" in
+    ${idless}) ;;
+    ${ids})
+      if [[ "$current" != -* ]]; then
+        # An id is no file: a folder of the same name would have a slash added to it.
+        compopt +o filenames 2>/dev/null
+        COMPREPLY=($(compgen -W "$(_${name}_ids)" -- "$current"))
+        return
+      fi ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   if [ \${#COMPREPLY[@]} -eq 0 ]; then
@@ -118,6 +152,7 @@ function zsh(name: string, entries: readonly Entry[]): string {
     ([flag, list]) => `    ${flag}) compadd -- ${list.map(quote).join(" ")}; return ;;`,
   );
   const known = entries.filter(({ path }) => path !== "").map(({ path }) => quote(path));
+  const { values: idless, ids } = idPatterns(entries, quote);
   return `#compdef ${name}
 # zsh completion for ${name}
 _${name}() {
@@ -135,6 +170,14 @@ ${valueCases.join("\n")}
   case "$path_" in
 ${cases.join("\n")}
   esac
+  case "$path_ \${words[CURRENT-1]}" in
+    ${idless}) ;;
+    ${ids})
+      if [[ "\${words[CURRENT]}" != -* ]]; then
+        compadd -- \${(f)"$(${name} ${IDS_COMMAND} -- "\${(@Q)words[2,CURRENT-1]}" 2>/dev/null)"}
+        return
+      fi ;;
+  esac
   _describe '${name}' candidates || _files
   [[ "\${words[CURRENT]}" == -* ]] || _files
 }
@@ -149,8 +192,12 @@ fi
 function fish(name: string, entries: readonly Entry[]): string {
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
   const lines = [`# fish completion for ${name}`];
-  for (const { path, commands, options } of entries) {
+  for (const { path, commands, options, takesIds } of entries) {
     const condition = conditionOf(path, commands);
+    if (takesIds) {
+      const ids = `(${name} ${IDS_COMMAND} -- (commandline -opc)[2..] 2>/dev/null)`;
+      lines.push(`complete -c ${name} -n ${quote(condition)} -f -a ${quote(ids)}`);
+    }
     for (const command of commands) {
       lines.push(`complete -c ${name} -n ${quote(condition)} -a ${command.name} -d ${quote(command.summary)}`);
     }

@@ -7,6 +7,7 @@ import { deadLettersCommand } from "./commands/dead-letters.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { graphCommand } from "./commands/graph.ts";
+import { idsCommand } from "./commands/ids.ts";
 import { initCommand } from "./commands/init.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { restartCommand, startCommand, stopCommand } from "./commands/lifecycle.ts";
@@ -56,6 +57,7 @@ export function buildProgram(cli: Cli): Command {
   for (const [title, commands] of groups) {
     for (const command of commands) program.addCommand(command.helpGroup(title));
   }
+  program.addCommand(idsCommand(cli), { hidden: true });
   return inherit(program, cli);
 }
 

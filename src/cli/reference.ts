@@ -6,7 +6,10 @@ import { buildProgram } from "./program.ts";
 /** The reference of the command line as Markdown, made from the commands themselves. Runs nothing. */
 export function cliReference(): string {
   const program = buildProgram({ deps: nowhere(), finish: () => undefined });
-  const commands = program.commands.filter((command) => command.name() !== "help");
+  const commands = program
+    .createHelp()
+    .visibleCommands(program)
+    .filter((command) => command.name() !== "help");
   const parts = [
     "# Command line",
     "<!-- Made by scripts/generate-cli-docs.ts from the commands; do not edit. -->",

@@ -17,6 +17,7 @@ export function inspectCommand(cli: Cli): Command {
       ["flowctl inspect enrich", "a component with all its instances"],
       ["flowctl inspect enrich-2 --json", "one instance, for machines"],
     ],
+    takes: "ids-and-control-plane",
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   jsonOption(pipelineOptions(command));

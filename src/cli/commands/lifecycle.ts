@@ -41,6 +41,7 @@ export function stopCommand(cli: Cli): Command {
       ["flowctl stop", "the whole pipeline"],
       ["flowctl stop enrich-2", "one instance"],
     ],
+    takes: "ids",
     exitCodes: EXIT_CODES,
   });
   timeoutOption(command, "end whatever has not stopped after this long");
@@ -83,6 +84,7 @@ export function startCommand(cli: Cli): Command {
       ["flowctl start", "the whole pipeline"],
       ["flowctl start enrich", "all instances of a component"],
     ],
+    takes: "ids",
     exitCodes: EXIT_CODES,
   });
   return lifecycle(cli, command, (context, target, ids) =>
@@ -100,6 +102,7 @@ export function restartCommand(cli: Cli): Command {
       ["flowctl restart enrich", "all instances of a component"],
       ["flowctl restart enrich-1", "one instance"],
     ],
+    takes: "ids",
     exitCodes: EXIT_CODES,
   });
   return lifecycle(cli, command, (context, target, ids) =>

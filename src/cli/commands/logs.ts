@@ -33,6 +33,7 @@ export function logsCommand(cli: Cli): Command {
       ["flowctl logs enrich --tail 20", "the last 20 lines of each instance of enrich"],
       ["flowctl logs --since 5m --level warn", "what went wrong of late"],
     ],
+    takes: "ids-and-control-plane",
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   pipelineOptions(command, false)
