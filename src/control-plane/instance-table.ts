@@ -38,6 +38,9 @@ export class InstanceTable {
   }
 }
 
+/** The same, for whoever only looks. */
+export type KnownInstances = Omit<InstanceTable, "set" | "delete">;
+
 /** The number at the end of an instance id such as `enrich-2`; 0 when there is none. */
 export function instanceNumber(instanceId: string): number {
   return Number(/-(\d+)$/.exec(instanceId)?.[1] ?? 0);

@@ -1,11 +1,11 @@
 import type { ComponentRecord, PipelineRecord, PipelineSpec, Topology } from "../protocol/records.ts";
 import { type InstanceEntry, recordOf } from "./instance.ts";
-import type { InstanceTable } from "./instance-table.ts";
+import type { KnownInstances } from "./instance-table.ts";
 import { componentStateOf, type PipelineData } from "./pipeline-state.ts";
 import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
 
 /** The public record of a pipeline. */
-export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: InstanceTable): PipelineRecord {
+export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: KnownInstances): PipelineRecord {
   const { spec, ...same } = pipeline;
   return {
     ...same,
@@ -20,7 +20,7 @@ export function pipelineRecordOf(name: string, pipeline: PipelineData, instances
 /** The public records of all components, in the order of the file; empty without a spec. */
 export function componentRecordsOf(
   spec: PipelineSpec | undefined,
-  instances: InstanceTable,
+  instances: KnownInstances,
 ): readonly ComponentRecord[] {
   if (spec === undefined) return [];
   const connections = connectionsOf(spec);
@@ -35,7 +35,7 @@ export function componentRecordsOf(
 }
 
 /** The topology of one component's instances as of now. */
-export function topologyRecordOf(surroundings: Surroundings, instances: InstanceTable): Topology {
+export function topologyRecordOf(surroundings: Surroundings, instances: KnownInstances): Topology {
   return topologyOf(surroundings, (componentId) => instances.of(componentId).map(topologyInstance));
 }
 

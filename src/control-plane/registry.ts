@@ -14,11 +14,9 @@ import type {
   InstanceReference,
   RegistrationRequest,
 } from "../protocol/registry-codec.ts";
-import { ChangeNotifier } from "./change-notifier.ts";
-import type { EventInit } from "./event-log.ts";
+import type { ChangeNotifier } from "./change-notifier.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import {
-  assess,
   describeReport,
   type InstanceData,
   type InstanceEntry,
@@ -26,11 +24,8 @@ import {
   newVitals,
   type ProbeState,
   registeredInstance,
-  restoredInstance,
 } from "./instance.ts";
-import { InstanceTable, instanceNumber } from "./instance-table.ts";
-import { advancePipeline, isOver, type PipelineData } from "./pipeline-state.ts";
-import { componentRecordsOf, looksDifferent, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
+import { componentRecordsOf, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
   noAddress,
   noPipeline,
@@ -40,25 +35,11 @@ import {
   wrongPipeline,
   wrongType,
 } from "./registry-errors.ts";
+import { Roster, type RosterOptions } from "./roster.ts";
 import { checkSpec } from "./spec-check.ts";
-import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
-import { type Surroundings, surroundingsOf } from "./topology.ts";
 
-/** Where the registry tells what has changed. Called synchronously, in order; must not throw. */
-export interface RegistryJournal {
-  event(event: EventInit): void;
-  pipelineChanged(pipeline: PipelineData): void;
-  instanceChanged(instance: InstanceData): void;
-  instanceRemoved(componentId: string, instanceId: string): void;
-}
-
-export interface RegistryOptions {
+export interface RegistryOptions extends RosterOptions {
   readonly pipeline: string;
-  readonly clock: Pick<Clock, "now">;
-  readonly unhealthyAfterMs: number;
-  readonly journal: RegistryJournal;
-  /** What an earlier control plane left. */
-  readonly restored: { readonly pipeline: PipelineData | undefined; readonly instances: readonly InstanceData[] };
 }
 
 /**
@@ -68,37 +49,23 @@ export interface RegistryOptions {
  */
 export class Registry {
   /** Tells that anything of the records has changed; heartbeats and metrics alone do not count. */
-  readonly changes = new ChangeNotifier();
-  readonly #options: RegistryOptions;
-  readonly #instances = new InstanceTable();
-  /** By component id: that its topology has changed. */
-  readonly #topologyChanges = new Map<string, ChangeNotifier>();
-  #surroundings: ReadonlyMap<string, Surroundings>;
-  #pipeline: PipelineData;
+  readonly changes: ChangeNotifier;
+  readonly #name: string;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #roster: Roster;
 
   constructor(options: RegistryOptions) {
-    this.#options = options;
-    const now = options.clock.now();
-    const kept = options.restored.pipeline ?? { state: "starting", reason: "", startedAt: now };
-    this.#pipeline = isOver(kept) ? kept : { ...kept, state: "starting" };
-    this.#surroundings = kept.spec === undefined ? new Map() : surroundingsOf(kept.spec);
-    for (const data of options.restored.instances) this.#instances.set(restoredInstance(data, now));
-    this.#refreshPipeline();
+    this.#name = options.pipeline;
+    this.#clock = options.clock;
+    this.#roster = new Roster(options);
+    this.changes = this.#roster.changes;
   }
 
   /** Makes `spec` the pipeline. Returns whether it differs from what was known. */
   apply(spec: PipelineSpec): boolean {
-    checkSpec(spec, this.#options.pipeline);
-    const before = this.#pipeline.spec;
-    if (before !== undefined && JSON.stringify(before) === JSON.stringify(spec)) return false;
-    const startedAt = before === undefined ? this.#now() : this.#pipeline.startedAt;
-    this.#pipeline = { ...this.#pipeline, spec, startedAt };
-    this.#surroundings = surroundingsOf(spec);
-    for (const changes of this.#topologyChanges.values()) changes.notify();
-    this.#options.journal.pipelineChanged(this.#pipeline);
-    this.#event({ type: "pipeline.applied", message: `${spec.name} with ${spec.components.length} components` });
-    for (const { data } of this.#instances.all()) this.#removeIfSurplus(data);
-    this.#changed();
+    checkSpec(spec, this.#name);
+    if (this.spec !== undefined && JSON.stringify(this.spec) === JSON.stringify(spec)) return false;
+    this.#roster.apply(spec);
     return true;
   }
 
@@ -107,15 +74,15 @@ export class Registry {
     const spec = this.#componentSpec(request);
     if (spec.type !== request.type) throw wrongType(spec.id, request.type, spec.type);
     if (request.address === "" && spec.type !== "sink") throw noAddress(request, spec.type);
-    const before = this.#instances.get(spec.id, request.instanceId);
+    const before = this.#roster.instances.get(spec.id, request.instanceId);
     if (before?.data.superseded.includes(request.incarnation)) throw superseded(request);
     checkEventTypes(this.#spec(), spec.id, (component) =>
-      declaredTypes(component, component.id === spec.id ? [request] : this.#instances.dataOf(component.id)),
+      declaredTypes(component, component.id === spec.id ? [request] : this.#roster.instances.dataOf(component.id)),
     );
     const now = this.#now();
     const entry = registeredInstance(before ?? newInstance(spec.id, request.instanceId, now), request, now);
-    this.#put(entry);
-    this.#event({
+    this.#roster.put(entry);
+    this.#roster.event({
       type: "instance.registered",
       componentId: spec.id,
       instanceId: entry.data.id,
@@ -123,30 +90,30 @@ export class Registry {
       attributes: request.metadata,
     });
     const known = before?.data.live === true && before.data.incarnation === request.incarnation;
-    if (!known) this.#move(entry.data, { name: "starting", since: now, reason: "" });
-    this.#assess(entry.data);
-    this.#changed();
+    if (!known) this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
+    this.#roster.assess(entry.data);
+    this.#roster.changed();
   }
 
   /** Throws `registry/unknown-instance` for whoever is not the registered incarnation. */
   heartbeat(request: HeartbeatMessage): void {
     const { data, vitals } = this.current(request);
     const now = this.#now();
-    this.#instances.set({
+    this.#roster.note({
       data: { ...data, lastHeartbeat: now, metrics: request.metrics ?? data.metrics },
       vitals: { ...vitals, heardAt: now, confirmed: true, degradedReason: request.degradedReason, exit: "" },
     });
-    this.#assess(data);
+    this.#roster.assess(data);
   }
 
   /** The last word of an incarnation; said twice it does no harm. Throws like `heartbeat` for any other. */
   deregister(request: DeregistrationRequest): void {
-    const entry = this.#instances.get(request.componentId, request.instanceId);
+    const entry = this.#roster.instances.get(request.componentId, request.instanceId);
     if (entry === undefined || entry.data.incarnation !== request.incarnation) throw unknownInstance(request);
     if (!entry.data.live) return;
     const data: InstanceData = { ...entry.data, live: false, metrics: request.metrics ?? entry.data.metrics };
-    this.#put({ ...entry, data });
-    this.#event({
+    this.#roster.put({ ...entry, data });
+    this.#roster.event({
       type: "instance.deregistered",
       componentId: data.componentId,
       instanceId: data.id,
@@ -154,18 +121,19 @@ export class Registry {
       attributes: { reason: request.reason },
     });
     const since = this.#now();
-    if (request.reason === "completed") this.#move(data, { name: "completed", since });
+    if (request.reason === "completed") this.#roster.move(data, { name: "completed", since });
     else if (request.reason === "stopped" || data.state.name === "stopping") this.#stop(data, request.message);
     // Whether that is the end of it is the supervisor's to say: it may be started again.
-    else this.#move(data, { name: "unhealthy", since, reason: request.message || "it said that it cannot go on" });
-    this.#removeIfSurplus(data);
-    this.#changed();
+    else
+      this.#roster.move(data, { name: "unhealthy", since, reason: request.message || "it said that it cannot go on" });
+    this.#roster.removeIfSurplus(data);
+    this.#roster.changed();
   }
 
   /** The registered incarnation that `reference` names; throws `registry/unknown-instance` when it is another. */
   current(reference: IncarnationReference): InstanceEntry {
-    if (reference.pipeline !== this.#options.pipeline) throw wrongPipeline(reference.pipeline, this.#options.pipeline);
-    const entry = this.#instances.get(reference.componentId, reference.instanceId);
+    if (reference.pipeline !== this.#name) throw wrongPipeline(reference.pipeline, this.#name);
+    const entry = this.#roster.instances.get(reference.componentId, reference.instanceId);
     if (entry === undefined || !entry.data.live || entry.data.incarnation !== reference.incarnation) {
       throw unknownInstance(reference);
     }
@@ -174,10 +142,10 @@ export class Registry {
 
   /** What a poll of an instance's /health gave. Ignored when another incarnation has registered meanwhile. */
   probed(componentId: string, instanceId: string, incarnation: string, probe: ProbeState): void {
-    const entry = this.#instances.get(componentId, instanceId);
+    const entry = this.#roster.instances.get(componentId, instanceId);
     if (entry === undefined || !entry.data.live || entry.data.incarnation !== incarnation) return;
-    this.#instances.set({ ...entry, vitals: { ...entry.vitals, probe } });
-    this.#assess(entry.data);
+    this.#roster.note({ ...entry, vitals: { ...entry.vitals, probe } });
+    this.#roster.assess(entry.data);
   }
 
   /**
@@ -186,10 +154,10 @@ export class Registry {
    */
   report(report: InstanceReport, at: number): void {
     const { componentId, instanceId } = report;
-    const spec = this.#pipeline.spec?.components.find((component) => component.id === componentId);
-    const known = this.#instances.get(componentId, instanceId);
+    const spec = this.spec?.components.find((component) => component.id === componentId);
+    const known = this.#roster.instances.get(componentId, instanceId);
     if (spec === undefined && known === undefined) return;
-    this.#event({
+    this.#roster.event({
       type: `instance.${report.observation}`,
       componentId,
       instanceId,
@@ -202,60 +170,60 @@ export class Registry {
     else if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report));
     else if (report.observation === "stopping" && isCurrent && known) this.#stop(entry.data, report.message ?? "");
     else if (report.observation === "removed" && isCurrent && entry.data.state.name !== "completed") {
-      this.#remove(entry.data);
+      this.#roster.remove(entry.data);
     }
-    this.#assess(entry.data);
-    this.#changed();
+    this.#roster.assess(entry.data);
+    this.#roster.changed();
   }
 
   /** The supervisor gives an instance up; so fails the pipeline. What has completed cannot fail any more. */
   fail(componentId: string, instanceId: string, reason: string): void {
     const now = this.#now();
-    const entry = this.#instances.get(componentId, instanceId) ?? newInstance(componentId, instanceId, now);
+    const entry = this.#roster.instances.get(componentId, instanceId) ?? newInstance(componentId, instanceId, now);
     if (entry.data.state.name === "completed") return;
-    this.#put({ ...entry, data: { ...entry.data, live: false } });
-    this.#move(entry.data, { name: "failed", since: now, reason });
-    this.#changed();
+    this.#roster.put({ ...entry, data: { ...entry.data, live: false } });
+    this.#roster.move(entry.data, { name: "failed", since: now, reason });
+    this.#roster.changed();
   }
 
   /** Marks those unhealthy of whom nothing was heard for too long. To be called about once a second. */
   assessAll(): void {
-    for (const { data } of this.#instances.all()) this.#assess(data);
+    for (const { data } of this.#roster.instances.all()) this.#roster.assess(data);
   }
 
   /** This process itself slept for `ms`: nobody is to blame for not having been heard. */
   excuse(ms: number): void {
-    for (const entry of this.#instances.all()) {
-      this.#instances.set({ ...entry, vitals: { ...entry.vitals, heardAt: entry.vitals.heardAt + ms } });
+    for (const entry of this.#roster.instances.all()) {
+      this.#roster.note({ ...entry, vitals: { ...entry.vitals, heardAt: entry.vitals.heardAt + ms } });
     }
   }
 
   entry(componentId: string, instanceId: string): InstanceEntry | undefined {
-    return this.#instances.get(componentId, instanceId);
+    return this.#roster.instances.get(componentId, instanceId);
   }
 
   /** Every instance, component by component, in the order of their numbers. */
   entries(): readonly InstanceEntry[] {
-    return this.#instances.all();
+    return this.#roster.instances.all();
   }
 
   /** The pipeline's spec; undefined before it was applied. */
   get spec(): PipelineSpec | undefined {
-    return this.#pipeline.spec;
+    return this.#roster.pipeline.spec;
   }
 
   pipeline(): PipelineRecord {
-    return pipelineRecordOf(this.#options.pipeline, this.#pipeline, this.#instances);
+    return pipelineRecordOf(this.#name, this.#roster.pipeline, this.#roster.instances);
   }
 
   components(): readonly ComponentRecord[] {
-    return componentRecordsOf(this.#pipeline.spec, this.#instances);
+    return componentRecordsOf(this.spec, this.#roster.instances);
   }
 
   /** Throws `registry/unknown-component`. */
   component(componentId: string): ComponentRecord {
     const component = this.components().find(({ id }) => id === componentId);
-    if (component === undefined) throw unknownComponent(componentId, this.#options.pipeline);
+    if (component === undefined) throw unknownComponent(componentId, this.#name);
     return component;
   }
 
@@ -264,69 +232,37 @@ export class Registry {
    * has not been heard of since.
    */
   requireHeard({ componentId, instanceId, pipeline }: InstanceReference): void {
-    const entry = this.#instances.get(componentId, instanceId);
+    const entry = this.#roster.instances.get(componentId, instanceId);
     if (!entry?.data.live || !entry.vitals.confirmed) throw unknownInstance({ componentId, instanceId, pipeline });
   }
 
   /** The surroundings of a component's instances. Throws when the pipeline has no such component. */
   topology(reference: InstanceReference): Topology {
     this.#componentSpec(reference);
-    const surroundings = this.#surroundings.get(reference.componentId);
-    if (surroundings === undefined) throw unknownComponent(reference.componentId, this.#options.pipeline);
-    return topologyRecordOf(surroundings, this.#instances);
+    const surroundings = this.#roster.surroundings(reference.componentId);
+    if (surroundings === undefined) throw unknownComponent(reference.componentId, this.#name);
+    return topologyRecordOf(surroundings, this.#roster.instances);
   }
 
   /** Tells that a component's topology may have changed. */
   topologyChanges(componentId: string): ChangeNotifier {
-    const known = this.#topologyChanges.get(componentId);
-    if (known !== undefined) return known;
-    const changes = new ChangeNotifier();
-    this.#topologyChanges.set(componentId, changes);
-    return changes;
+    return this.#roster.topologyChanges(componentId);
   }
 
   #now(): number {
-    return this.#options.clock.now();
-  }
-
-  #event(event: EventInit): void {
-    this.#options.journal.event(event);
+    return this.#clock.now();
   }
 
   #spec(): PipelineSpec {
-    if (this.#pipeline.spec === undefined) throw noPipeline(this.#options.pipeline);
-    return this.#pipeline.spec;
+    if (this.spec === undefined) throw noPipeline(this.#name);
+    return this.spec;
   }
 
   #componentSpec(reference: InstanceReference): ComponentSpec {
-    if (reference.pipeline !== this.#options.pipeline) throw wrongPipeline(reference.pipeline, this.#options.pipeline);
+    if (reference.pipeline !== this.#name) throw wrongPipeline(reference.pipeline, this.#name);
     const component = this.#spec().components.find(({ id }) => id === reference.componentId);
-    if (component === undefined) throw unknownComponent(reference.componentId, this.#options.pipeline);
+    if (component === undefined) throw unknownComponent(reference.componentId, this.#name);
     return component;
-  }
-
-  #put(entry: InstanceEntry): void {
-    const { componentId, id } = entry.data;
-    const before = this.#instances.get(componentId, id);
-    this.#instances.set(entry);
-    this.#options.journal.instanceChanged(entry.data);
-    if (looksDifferent(before, entry)) this.#tellBelow(componentId);
-  }
-
-  #remove({ componentId, id }: InstanceData): void {
-    if (!this.#instances.delete(componentId, id)) return;
-    this.#options.journal.instanceRemoved(componentId, id);
-    this.#tellBelow(componentId);
-  }
-
-  #tellBelow(componentId: string): void {
-    for (const { to } of this.#surroundings.get(componentId)?.below ?? []) this.#topologyChanges.get(to.id)?.notify();
-  }
-
-  /** Instances that the pipeline does not ask for any more go once they have stopped. */
-  #removeIfSurplus(data: InstanceData): void {
-    const component = this.#pipeline.spec?.components.find(({ id }) => id === data.componentId);
-    if (component === undefined || (!data.live && instanceNumber(data.id) > component.replicas)) this.#remove(data);
   }
 
   #started(entry: InstanceEntry, at: number): void {
@@ -337,67 +273,19 @@ export class Registry {
     // What is known of how the program did is about the one before.
     // Said beforehand and seen afterwards, it is one start.
     const starts = begins || data.starts === 0 ? data.starts + 1 : data.starts;
-    this.#put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
-    if (begins) this.#move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
+    this.#roster.put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
+    if (begins)
+      this.#roster.move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
   }
 
   #exited(entry: InstanceEntry, how: string): void {
-    this.#put({ ...entry, vitals: { ...entry.vitals, exit: how } });
-    this.#removeIfSurplus({ ...entry.data, live: false });
+    this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how } });
+    this.#roster.removeIfSurplus({ ...entry.data, live: false });
   }
 
   #stop(data: InstanceData, reason: string): void {
-    const name = this.#instances.get(data.componentId, data.id)?.data.state.name;
+    const name = this.#roster.instances.get(data.componentId, data.id)?.data.state.name;
     if (name === "completed" || name === "failed") return;
-    this.#move(data, { name: "stopping", since: this.#now(), reason });
-  }
-
-  #assess({ componentId, id }: InstanceData): void {
-    const entry = this.#instances.get(componentId, id);
-    if (entry === undefined) return;
-    const next = assess(entry, this.#now(), this.#options.unhealthyAfterMs);
-    const current = entry.data.state;
-    if (next.name === current.name && reasonOf(next) === reasonOf(current)) return;
-    this.#move(entry.data, next);
-    this.#changed();
-  }
-
-  #move({ componentId, id }: InstanceData, to: InstanceState): void {
-    const entry = this.#instances.get(componentId, id);
-    if (entry === undefined) return;
-    const from = entry.data.state;
-    const state = moveInstance(`instance ${id}`, from, to);
-    const wasHealthy = entry.data.wasHealthy || state.name === "healthy";
-    this.#put({ ...entry, data: { ...entry.data, state, wasHealthy } });
-    if (from.name === state.name) return;
-    this.#event({
-      type: "component.state",
-      componentId,
-      instanceId: id,
-      message: reasonOf(state),
-      from: from.name,
-      to: state.name,
-    });
-  }
-
-  #changed(): void {
-    this.#refreshPipeline();
-    this.changes.notify();
-  }
-
-  #refreshPipeline(): void {
-    const before = this.#pipeline;
-    const { spec } = before;
-    if (spec === undefined) return;
-    const views = spec.components.map((component) => ({
-      spec: component,
-      instances: this.#instances.dataOf(component.id),
-    }));
-    const next = advancePipeline({ ...before, spec }, views, this.#now());
-    if (next === undefined) return;
-    this.#pipeline = next;
-    this.#options.journal.pipelineChanged(next);
-    if (next.state === before.state) return;
-    this.#event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
+    this.#roster.move(data, { name: "stopping", since: this.#now(), reason });
   }
 }

@@ -1,0 +1,172 @@
+import type { Clock } from "../foundation/clock.ts";
+import type { PipelineSpec } from "../protocol/records.ts";
+import { ChangeNotifier } from "./change-notifier.ts";
+import type { EventInit } from "./event-log.ts";
+import { assess, type InstanceData, type InstanceEntry, restoredInstance } from "./instance.ts";
+import { InstanceTable, instanceNumber, type KnownInstances } from "./instance-table.ts";
+import { advancePipeline, isOver, type PipelineData } from "./pipeline-state.ts";
+import { looksDifferent } from "./records-view.ts";
+import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
+import { type Surroundings, surroundingsOf } from "./topology.ts";
+
+/** Where the roster tells what has changed. Called synchronously, in order; must not throw. */
+export interface RosterJournal {
+  event(event: EventInit): void;
+  pipelineChanged(pipeline: PipelineData): void;
+  instanceChanged(instance: InstanceData): void;
+  instanceRemoved(componentId: string, instanceId: string): void;
+}
+
+export interface RosterOptions {
+  readonly clock: Pick<Clock, "now">;
+  readonly unhealthyAfterMs: number;
+  readonly journal: RosterJournal;
+  /** What an earlier control plane left. */
+  readonly restored: { readonly pipeline: PipelineData | undefined; readonly instances: readonly InstanceData[] };
+}
+
+/**
+ * The pipeline and its instances with the states that they are in, and what follows from a change of one: the journal is
+ * told, those below are, and the pipeline's own state moves along. Who may change what, and when, is the registry's to say.
+ */
+export class Roster {
+  /** Tells that anything of the records has changed; heartbeats and metrics alone do not count. */
+  readonly changes = new ChangeNotifier();
+  readonly #options: RosterOptions;
+  readonly #instances = new InstanceTable();
+  /** By component id: that its topology has changed. */
+  readonly #topologyChanges = new Map<string, ChangeNotifier>();
+  #surroundings: ReadonlyMap<string, Surroundings>;
+  #pipeline: PipelineData;
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+    const now = options.clock.now();
+    const kept = options.restored.pipeline ?? { state: "starting", reason: "", startedAt: now };
+    this.#pipeline = isOver(kept) ? kept : { ...kept, state: "starting" };
+    this.#surroundings = kept.spec === undefined ? new Map() : surroundingsOf(kept.spec);
+    for (const data of options.restored.instances) this.#instances.set(restoredInstance(data, now));
+    this.#refreshPipeline();
+  }
+
+  get pipeline(): PipelineData {
+    return this.#pipeline;
+  }
+
+  get instances(): KnownInstances {
+    return this.#instances;
+  }
+
+  /** What is above and below a component; undefined when the pipeline has no such component. */
+  surroundings(componentId: string): Surroundings | undefined {
+    return this.#surroundings.get(componentId);
+  }
+
+  /** Tells that a component's topology may have changed. */
+  topologyChanges(componentId: string): ChangeNotifier {
+    const known = this.#topologyChanges.get(componentId);
+    if (known !== undefined) return known;
+    const changes = new ChangeNotifier();
+    this.#topologyChanges.set(componentId, changes);
+    return changes;
+  }
+
+  /** Makes a checked `spec` the pipeline. What it does not ask for any more is removed, or is once it has stopped. */
+  apply(spec: PipelineSpec): void {
+    const before = this.#pipeline;
+    const startedAt = before.spec === undefined ? this.#options.clock.now() : before.startedAt;
+    this.#pipeline = { ...before, spec, startedAt };
+    this.#surroundings = surroundingsOf(spec);
+    for (const changes of this.#topologyChanges.values()) changes.notify();
+    this.#options.journal.pipelineChanged(this.#pipeline);
+    this.event({ type: "pipeline.applied", message: `${spec.name} with ${spec.components.length} components` });
+    for (const { data } of this.#instances.all()) this.removeIfSurplus(data);
+    this.changed();
+  }
+
+  event(event: EventInit): void {
+    this.#options.journal.event(event);
+  }
+
+  /** Keeps what outlives nothing and concerns nobody: heartbeats, probes. */
+  note(entry: InstanceEntry): void {
+    this.#instances.set(entry);
+  }
+
+  /** Keeps an entry, in the journal as well, and tells those below when they see a difference. */
+  put(entry: InstanceEntry): void {
+    const { componentId, id } = entry.data;
+    const before = this.#instances.get(componentId, id);
+    this.#instances.set(entry);
+    this.#options.journal.instanceChanged(entry.data);
+    if (looksDifferent(before, entry)) this.#tellBelow(componentId);
+  }
+
+  remove({ componentId, id }: InstanceData): void {
+    if (!this.#instances.delete(componentId, id)) return;
+    this.#options.journal.instanceRemoved(componentId, id);
+    this.#tellBelow(componentId);
+  }
+
+  /** Instances that the pipeline does not ask for any more go once they have stopped. */
+  removeIfSurplus(data: InstanceData): void {
+    const component = this.#pipeline.spec?.components.find(({ id }) => id === data.componentId);
+    if (component === undefined || (!data.live && instanceNumber(data.id) > component.replicas)) this.remove(data);
+  }
+
+  /** Moves an instance to another state; throws when there is no such way. Nothing happens to one that is gone. */
+  move({ componentId, id }: InstanceData, to: InstanceState): void {
+    const entry = this.#instances.get(componentId, id);
+    if (entry === undefined) return;
+    const from = entry.data.state;
+    const state = moveInstance(`instance ${id}`, from, to);
+    const wasHealthy = entry.data.wasHealthy || state.name === "healthy";
+    this.put({ ...entry, data: { ...entry.data, state, wasHealthy } });
+    if (from.name === state.name) return;
+    this.event({
+      type: "component.state",
+      componentId,
+      instanceId: id,
+      message: reasonOf(state),
+      from: from.name,
+      to: state.name,
+    });
+  }
+
+  /** Moves an instance to where all that is known of it now puts it. */
+  assess({ componentId, id }: InstanceData): void {
+    const entry = this.#instances.get(componentId, id);
+    if (entry === undefined) return;
+    const next = assess(entry, this.#options.clock.now(), this.#options.unhealthyAfterMs);
+    const current = entry.data.state;
+    if (next.name === current.name && reasonOf(next) === reasonOf(current)) return;
+    this.move(entry.data, next);
+    this.changed();
+  }
+
+  /** To be called after one or several changes that belong together. */
+  changed(): void {
+    this.#refreshPipeline();
+    this.changes.notify();
+  }
+
+  #tellBelow(componentId: string): void {
+    for (const { to } of this.#surroundings.get(componentId)?.below ?? []) this.#topologyChanges.get(to.id)?.notify();
+  }
+
+  #refreshPipeline(): void {
+    const before = this.#pipeline;
+    const { spec } = before;
+    if (spec === undefined) return;
+    const views = spec.components.map((component) => ({
+      spec: component,
+      instances: this.#instances.dataOf(component.id),
+    }));
+    const next = advancePipeline({ ...before, spec }, views, this.#options.clock.now());
+    if (next === undefined) return;
+    this.#pipeline = next;
+    this.#options.journal.pipelineChanged(next);
+    if (next.state === before.state) return;
+    this.event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
+  }
+}
