@@ -51,7 +51,11 @@ export async function startGrpcServer(
     async close() {
       for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
       await new Promise<void>((resolve) => {
-        const force = setTimeout(() => server.forceShutdown(), closeGraceMs);
+        // A connection in which an answer is stuck is closed by Node.js only once TCP gives it up: nobody waits for that.
+        const force = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, closeGraceMs);
         server.tryShutdown(() => {
           clearTimeout(force);
           resolve();
