@@ -18,7 +18,7 @@ export interface Settings {
   readonly groups: number;
   /** The source encodes every event anew for each group, which asks for a type of its own: `typeOfGroup`. */
   readonly anew: boolean;
-  /** A bare source awaits a promise for each event, as what a component author writes does. */
+  /** The bare programs make the calls for each event that components make, and await what they return. */
   readonly awaited: boolean;
   /** Folder of the certificates that `makeCertificates` made; empty: in the clear. */
   readonly certificates: string;
