@@ -21,13 +21,17 @@ export class TestControlPlane {
   readonly registrations: RegisterMessage[] = [];
   readonly heartbeats: HeartbeatMessage[] = [];
   readonly deregistrations: DeregisterMessage[] = [];
+  /** Positions that are stored, oldest first. */
   readonly checkpoints: Buffer[] = [];
+  /** Leave SaveCheckpoint without an answer, until `storeWithheld` or `refuseWithheld`. */
+  withholdCheckpoints = false;
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
   readonly #pipeline: string;
   readonly #protocol: Protocol;
   readonly #notice: Notice;
   readonly #heartbeatMs: number;
+  readonly #withheld: { readonly position: Buffer; readonly reply: Reply }[] = [];
   readonly #watchers = new Set<ServerWritableStream<object, object>>();
   #topology: TopologyMessage = { upstreams: [], downstreams: [] };
   #known = false;
@@ -74,10 +78,13 @@ export class TestControlPlane {
         this.deregistrations.push(request);
         return {};
       }),
-      SaveCheckpoint: this.#recorded((request: CheckpointMessage) => {
-        this.checkpoints.push(Buffer.from(request.position));
-        return {};
-      }),
+      SaveCheckpoint: (call: ServerUnaryCall<CheckpointMessage, object>, reply: Reply) => {
+        if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
+        const position = Buffer.from(call.request.position);
+        if (this.withholdCheckpoints) this.#withheld.push({ position, reply });
+        else this.#store(position, reply);
+        this.#notice.changed();
+      },
       WatchTopology: (call: ServerWritableStream<IdentityMessage, object>) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
         this.#watchers.add(call);
@@ -108,10 +115,31 @@ export class TestControlPlane {
     this.#known = false;
   }
 
+  /** How many calls of SaveCheckpoint wait for an answer. */
+  get withheld(): number {
+    return this.#withheld.length;
+  }
+
+  /** Answers what waits as a control plane does that goes away before the position is on its disk. */
+  refuseWithheld(): void {
+    for (const { reply } of this.#withheld.splice(0)) reply({ code: status.UNAVAILABLE, details: "not stored" });
+  }
+
+  /** Stores and answers what waits, and whatever comes from now on. */
+  storeWithheld(): void {
+    this.withholdCheckpoints = false;
+    for (const { position, reply } of this.#withheld.splice(0)) this.#store(position, reply);
+  }
+
   /** Tells the component, now or when it registers, what surrounds it. */
   announce(topology: TopologyMessage): void {
     this.#topology = topology;
     for (const watcher of this.#watchers) watcher.write({ topology });
+  }
+
+  #store(position: Buffer, reply: Reply): void {
+    this.checkpoints.push(position);
+    reply(null, {});
   }
 
   #forgetWatcher(call: ServerWritableStream<object, object>): void {

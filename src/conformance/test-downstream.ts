@@ -25,6 +25,8 @@ export interface DownstreamOptions {
   readonly credit?: CreditMessage;
   /** Acknowledge each batch as it comes. */
   readonly acknowledge?: boolean;
+  /** How many of its newest events it holds back when it acknowledges; 0 when left out. */
+  readonly hold?: number;
   /** Sent instead of Open. */
   readonly instead?: SubscribeRequest | Buffer;
 }
@@ -33,27 +35,28 @@ type SubscribeClient = Client & { Subscribe(): ClientDuplexStream<SubscribeReque
 
 /**
  * An instance of a downstream component, played by the test: one subscription at the component. It watches the
- * standing obligations of whoever sends (numbering, credit, size of messages) and reports what breaks them.
+ * standing obligations of whoever sends (numbering, credit, size of messages, the end) and reports what breaks them.
  */
 export class TestDownstream {
+  readonly instanceId: string;
   readonly events: EventMessage[] = [];
   /** Sizes of the events as they were encoded, in bytes; same order as `events`. */
   readonly sizes: number[] = [];
   opened: { componentId: string; instanceId: string } | undefined;
   /** Last sequence number as EndOfStream gave it; undefined before. */
   endOfStream: number | undefined;
-  /** Highest sequence number that was acknowledged when EndOfStream came. */
-  ackedAtEnd: number | undefined;
   /** How the stream ended; undefined while it is open. */
   ended: { readonly code: number; readonly details: string } | undefined;
   acked = 0;
   acknowledge: boolean;
+  hold: number;
   readonly #client: SubscribeClient;
   readonly #call: ClientDuplexStream<SubscribeRequest | Buffer, ReceivedResponse>;
   readonly #notice: Notice;
   readonly #violation: ReportViolation;
   #credit: CreditMessage;
   #bytes = 0;
+  #left = false;
 
   constructor(
     address: string,
@@ -66,6 +69,9 @@ export class TestDownstream {
     this.#violation = violation;
     this.#credit = options.credit ?? plenty;
     this.acknowledge = options.acknowledge ?? false;
+    this.hold = options.hold ?? 0;
+    const group = options.group ?? "below";
+    this.instanceId = options.instanceId ?? `${group}-1`;
     const Subscriber = makeClientConstructor(protocol.eventStream, "EventStream");
     this.#client = new Subscriber(address, credentials.createInsecure(), channelOptions) as unknown as SubscribeClient;
     this.#call = this.#client.Subscribe();
@@ -76,6 +82,9 @@ export class TestDownstream {
     this.#call.on("error", () => {});
     this.#call.on("status", (ended: { code: number; details: string }) => {
       this.ended ??= { code: ended.code, details: ended.details };
+      if (ended.code === status.OK && this.endOfStream === undefined && !this.#left) {
+        this.#violation("end/before-ok", `it ended the stream of ${this.instanceId} with OK and without EndOfStream`);
+      }
       this.#notice.changed();
     });
     this.#call.on("error", (error: ServiceError) => {
@@ -86,8 +95,8 @@ export class TestDownstream {
       options.instead ?? {
         open: {
           pipeline: options.pipeline,
-          group: options.group ?? "below",
-          instanceId: options.instanceId ?? `${options.group ?? "below"}-1`,
+          group,
+          instanceId: this.instanceId,
           types: [],
           credit: this.#credit,
         },
@@ -110,8 +119,10 @@ export class TestDownstream {
     this.#call.write({ ack: { sequence } });
   }
 
+  /** Acknowledges what was received, save what it holds back. */
   ackAll(): void {
-    if (this.events.length > this.acked) this.ack(this.events.length);
+    const done = this.events.length - this.hold;
+    if (done > this.acked) this.ack(done);
   }
 
   nack(sequence: number): void {
@@ -127,8 +138,15 @@ export class TestDownstream {
     this.#call.write(bytes);
   }
 
+  /** Says goodbye: closes this side of the stream, after which it acknowledges nothing more. */
+  leave(): void {
+    this.#left = true;
+    this.#call.end();
+  }
+
   /** Breaks the stream from below. */
   close(): void {
+    this.#left = true;
     this.#call.cancel();
     this.#client.close();
   }
@@ -138,16 +156,26 @@ export class TestDownstream {
     if (!this.opened) {
       this.#violation("publish/opened", "the first response to a subscription is not Opened");
     }
-    if (message.end) {
-      this.endOfStream = message.end.lastSequence;
-      this.ackedAtEnd = this.acked;
+    if (this.endOfStream !== undefined) {
+      this.#violation("end/nothing-after", message.end ? "EndOfStream came twice" : "something followed EndOfStream");
     }
+    if (message.end) this.#receiveEnd(message.end.lastSequence);
     if (message.batch) this.#receiveBatch(message.batch.firstSequence, message.batch.events, eventSizes, size);
+  }
+
+  #receiveEnd(lastSequence: number): void {
+    const { length } = this.events;
+    if (lastSequence !== length) {
+      this.#violation("end/nothing-after", `EndOfStream has last_sequence ${lastSequence} after ${length} events`);
+    }
+    if (this.acked < length) {
+      this.#violation("end/after-acks", `EndOfStream came when ${this.acked} of ${length} events were acknowledged`);
+    }
+    this.endOfStream = lastSequence;
   }
 
   #receiveBatch(first: number, events: readonly EventMessage[], sizes: readonly number[], size: number): void {
     const before = this.events.length;
-    if (this.endOfStream !== undefined) this.#violation("end/stream", "events followed EndOfStream");
     if (first !== before + 1) {
       this.#violation("publish/sequences", `a batch begins with ${first} where ${before + 1} comes next`);
     }

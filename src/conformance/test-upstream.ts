@@ -48,6 +48,11 @@ export class UpstreamStream {
   /** Ends the data for good. */
   end(): void {
     this.#call.write({ end: { lastSequence: this.sent } });
+    this.finish();
+  }
+
+  /** Ends the stream with OK. */
+  finish(): void {
     this.#call.end();
   }
 

@@ -53,7 +53,7 @@ describe("every built-in component keeps the component contract", () => {
       signal: AbortSignal.timeout(170_000),
     });
     expect(report.conforms, renderReport(report)).toBe(true);
-    expect(report.passed, renderReport(report)).toBeGreaterThan(type === "sink" ? 25 : 30);
+    expect(report.passed, renderReport(report)).toBeGreaterThan(type === "sink" ? 28 : 40);
   });
 });
 

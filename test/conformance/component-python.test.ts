@@ -5,7 +5,10 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Bench } from "../../src/conformance/bench.ts";
 import { launchImage, renderReport, testComponent } from "../../src/conformance/index.ts";
+import { loadProtocol } from "../../src/conformance/protocol.ts";
+import { defaultTiming } from "../../src/conformance/subject.ts";
 import { driversUnderTest } from "../e2e/drivers-under-test.ts";
 
 const execute = promisify(execFile);
@@ -89,10 +92,11 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
     });
 
     it.each<["source" | "processor" | "sink", unknown, number]>([
-      ["processor", { field: "digest" }, 50],
-      ["source", {}, 38],
-      ["sink", {}, 25],
-    ])("keeps the whole contract as a %s", async (type, config, checks) => {
+      ["processor", { field: "digest" }, 60],
+      ["source", {}, 44],
+      ["source", { count: 12 }, 48],
+      ["sink", {}, 28],
+    ])("keeps the whole contract as a %s with %j", async (type, config, checks) => {
       const report = await testComponent({
         launch: launchImage(image, [], {
           environment,
@@ -107,6 +111,26 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
       expect(report.passed, renderReport(report)).toBeGreaterThan(checks);
       const left = await execute("docker", ["ps", "--all", "--quiet", "--filter", `name=python-${unique}`]);
       expect(left.stdout).toBe("");
+    });
+
+    it("goes on as a source, far beyond what it has ahead, while the control plane is away", async () => {
+      const launch = launchImage(image, [], { environment, namePrefix: `python-${unique}` });
+      const bench = new Bench(
+        { launch, config: "{}", samples: [], timing: defaultTiming },
+        { type: "source", productive: [], produced: 0, finite: false },
+        loadProtocol(),
+        (check, explanation) => expect.unreachable(`${check}: ${explanation}`),
+        AbortSignal.timeout(60_000),
+      );
+      try {
+        await bench.launch();
+        const below = bench.below({ acknowledge: true });
+        await bench.arrived(below, 1);
+        bench.controlPlane.stop();
+        await bench.arrived(below, below.events.length + 5_000);
+      } finally {
+        await bench.dispose();
+      }
     });
 
     it("processes every event of a pipeline between built-ins, once", async () => {

@@ -1,12 +1,15 @@
 import type { Check } from "./check.ts";
 import { configuringChecks } from "./configuring.ts";
 import { endingChecks } from "./ending.ts";
+import { finishingChecks } from "./finishing.ts";
 import { healthChecks } from "./health.ts";
 import { publishingChecks } from "./publishing.ts";
 import { refusingChecks } from "./refusing.ts";
 import { registeringChecks } from "./registering.ts";
 import { reportingChecks } from "./reporting.ts";
+import { sharingChecks } from "./sharing.ts";
 import { sourcingChecks } from "./sourcing.ts";
+import { stoppingChecks } from "./stopping.ts";
 import { subscribingChecks } from "./subscribing.ts";
 import { watchingChecks } from "./watching.ts";
 
@@ -18,8 +21,11 @@ export const catalog: readonly Check[] = [
   ...watchingChecks,
   ...subscribingChecks,
   ...publishingChecks,
+  ...sharingChecks,
   ...refusingChecks,
   ...sourcingChecks,
   ...endingChecks,
+  ...finishingChecks,
+  ...stoppingChecks,
   ...configuringChecks,
 ];

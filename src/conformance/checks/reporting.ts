@@ -30,7 +30,7 @@ export const reportingChecks: readonly Check[] = [
   {
     id: "heartbeat/metrics",
     title: "reports totals in its heartbeats that count every event and never fall",
-    fix: "Send in Heartbeat.metrics how many events came in and went out since the program started.",
+    fix: "Send in Heartbeat.metrics, as events_in and events_out, how many events came in and went out since the program started.",
     types: everyType,
     needs: ["heartbeat/interval", "ack/all"],
     async run(bench) {
@@ -84,8 +84,8 @@ export const reportingChecks: readonly Check[] = [
   },
   {
     id: "control-plane/away",
-    title: "goes on while the control plane is away",
-    fix: "Treat a control plane that does not answer as away for a while: keep the streams, try again with a backoff.",
+    title: "keeps its streams and goes on with events while the control plane is away",
+    fix: "Take every error but NOT_FOUND of a call to the control plane for its absence: keep the streams, and try again after a growing pause.",
     types: everyType,
     needs: ["heartbeat/interval", "ack/all"],
     async run(bench) {
@@ -109,7 +109,7 @@ export const reportingChecks: readonly Check[] = [
   {
     id: "control-plane/return",
     title: "registers again, as the same incarnation, when the control plane is back with nothing remembered",
-    fix: "Keep sending heartbeats with a backoff while the control plane is away; its NOT_FOUND then says to register again.",
+    fix: "Go on sending heartbeats while the control plane is away; its NOT_FOUND then says to register again.",
     types: everyType,
     needs: ["control-plane/away", "heartbeat/not-found"],
     async run(bench) {

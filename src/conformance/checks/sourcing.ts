@@ -47,6 +47,26 @@ export const sourcingChecks: readonly Check[] = [
     },
   },
   {
+    id: "checkpoint/every-group",
+    title: "saves a checkpoint only after every group below has acknowledged, one that is not there yet included",
+    fix: "Take the groups from Topology.downstreams: an event counts as acknowledged when each of them has acknowledged it.",
+    types: sources,
+    needs: ["checkpoint/after-ack", "publish/every-group"],
+    async run(bench) {
+      bench.needsOutput(2);
+      await bench.launch({ groups: [{ id: "below" }, { id: "beside" }] });
+      await bench.arrived(bench.below({ acknowledge: true }), 2);
+      const saved = () => bench.controlPlane.checkpoints.length > 0;
+      await bench.quiet(() => saved() && 'it saved a checkpoint before the group "beside" came');
+      const beside = bench.below({ group: "beside" });
+      await bench.arrived(beside, 2);
+      await bench.quiet(() => saved() && 'it saved a checkpoint before the group "beside" had acknowledged');
+      beside.acknowledge = true;
+      beside.ackAll();
+      await bench.until(saved, "it saved no checkpoint after every group had acknowledged", { mayExit: true });
+    },
+  },
+  {
     id: "checkpoint/resume",
     title: "goes on from the checkpoint that the registration hands back, losing nothing and with the same ids",
     fix: "Begin at RegisterComponentResponse.checkpoint, and make each event's id from its position.",

@@ -30,7 +30,7 @@ export const subscribingChecks: readonly Check[] = [
   {
     id: "subscribe/credit",
     title: "gives more credit as events are done with, as totals that never fall",
-    fix: "Send Credit with max_sequence = acknowledged + what you can hold, and the like in bytes, as events are acknowledged.",
+    fix: "As you acknowledge, send Credit: max_sequence is the last sequence number acknowledged plus how many events you can hold, max_bytes the encoded size of all events acknowledged plus how many bytes you can hold.",
     types: takers,
     needs: ["subscribe/open", "ack/all"],
     async run(bench) {
@@ -52,7 +52,7 @@ export const subscribingChecks: readonly Check[] = [
   {
     id: "subscribe/backpressure",
     title: "gives no more credit when what is below it does not take its events",
-    fix: "Count everything that is not acknowledged yet, waiting outputs included, against the credit that you give.",
+    fix: "Let credit grow only as you acknowledge: an event whose outputs wait for those below takes up room as long as they do.",
     types: processors,
     needs: ["subscribe/open", "ack/after-below"],
     async run(bench) {
@@ -80,7 +80,7 @@ export const subscribingChecks: readonly Check[] = [
   {
     id: "ack/all",
     title: "acknowledges every event in the end",
-    fix: "Send Ack with the highest sequence number up to which everything is done.",
+    fix: "Send Ack with the highest sequence number up to which everything is done: a sink has written it durably; a processor has made nothing of it, or the outputs are acknowledged below.",
     types: takers,
     needs: ["watch/subscribes"],
     async run(bench) {
@@ -168,7 +168,7 @@ export const subscribingChecks: readonly Check[] = [
   {
     id: "subscribe/again",
     title: "subscribes again when its stream breaks, and takes what is sent again",
-    fix: "When Subscribe ends by an error, open another one after a short, growing pause; its sequence numbers begin at 1.",
+    fix: "When a stream breaks, open another one after a short, growing pause; its sequence numbers begin at 1.",
     types: takers,
     needs: ["ack/all"],
     async run(bench) {
@@ -184,6 +184,21 @@ export const subscribingChecks: readonly Check[] = [
         below.ackAll();
       }
       await acknowledgedUpTo(bench, stream, events.length);
+    },
+  },
+  {
+    id: "subscribe/after-ok",
+    title: "takes a stream that ends without EndOfStream for broken, whatever its status, and subscribes again",
+    fix: "Let only EndOfStream say that the data has ended: the end of the stream itself, with OK too, says nothing about the data.",
+    types: takers,
+    needs: ["subscribe/again"],
+    async run(bench) {
+      await bench.launch();
+      acknowledgingDownstream(bench);
+      const stream = await acknowledgesAll(bench, bench.fresh(2));
+      stream.finish();
+      await bench.until(() => stream.ended, "it has not closed its side of a stream that ended with OK");
+      await acknowledgesAll(bench, bench.fresh(2));
     },
   },
   {

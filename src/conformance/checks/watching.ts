@@ -56,7 +56,7 @@ export const watchingChecks: readonly Check[] = [
   {
     id: "watch/completed",
     title: "completes at once when all its upstreams have completed before it started",
-    fix: "When every Upstream in the topology says completed, there will never be data: finish as after EndOfStream.",
+    fix: "When every Upstream in the topology says completed, nothing will ever come: end as after the EndOfStream of them all, and wait for no stream.",
     types: takers,
     needs: ["watch/subscribes"],
     async run(bench) {
