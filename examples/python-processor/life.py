@@ -11,6 +11,29 @@ from flowctl.registry.v1 import registry_pb2_grpc
 CHANNEL = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)]
 
 
+class Positions:
+    """Stores a source's newest position, one call after the other, while the source goes on."""
+
+    def __init__(self, life):
+        self.life, self.newest, self.storing = life, None, None
+
+    def reached(self, position):
+        """Everything up to `position` is acknowledged."""
+        self.newest = position
+        if self.storing is None or self.storing.done():
+            self.storing = asyncio.create_task(self._store())
+
+    async def stored(self):
+        """Waits until the newest position is durable."""
+        if self.storing is not None:
+            await self.storing
+
+    async def _store(self):
+        while self.newest is not None:
+            position, self.newest = self.newest, None
+            await self.life.save(position)
+
+
 class Life:
     """`metrics` gives the totals so far; `follow` is called with each topology, the first one before `register` returns."""
 
@@ -64,12 +87,20 @@ class Life:
             except grpc.aio.AioRpcError:
                 await asyncio.sleep(0.5)
 
+    async def complete(self):
+        """Says that the data has ended, however long it takes until the control plane has heard it."""
+        while not await self.leave(pb.DEREGISTER_REASON_COMPLETED):
+            await asyncio.sleep(0.5)
+
     async def leave(self, reason):
+        """The last word, said once. Returns whether the control plane has heard it."""
         request = pb.DeregisterComponentRequest(**self.me, reason=reason, metrics=self.metrics())
         try:
             await self.stub.DeregisterComponent(request, timeout=2)
+            return True
         except grpc.aio.AioRpcError as error:
-            print(f"the control plane did not hear of our end: {error.details()}", flush=True)
+            print(f"the control plane has not heard of our end: {error.details()}", flush=True)
+            return False
 
     def serve_health(self, port):
         life = self

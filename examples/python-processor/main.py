@@ -20,7 +20,7 @@ from flowctl.event.v1 import event_pb2
 from flowctl.registry.v1 import registry_pb2
 from flowctl.stream.v1 import stream_pb2_grpc
 from inlet import Inlet
-from life import Life
+from life import Life, Positions
 from outlet import Outlet
 
 env = os.environ
@@ -46,10 +46,22 @@ def digest(event, field):
     return output
 
 
-async def produce(config, start, outlet, life, stopping):
-    """The source's work: numbers from `start`, a few ahead of what is acknowledged. Returns when they have ended."""
-    pending, saved, woken = deque(), start, asyncio.Event()  # pending: [position, acknowledged], in order
+async def produce(config, start, outlet, positions, stopping):
+    """
+    The source's work: numbers from `start`, a few ahead of what is acknowledged. Returns when there are no more, or when
+    told to stop, with everything acknowledged and the last position stored.
+    """
+    pending, woken = deque(), asyncio.Event()  # pending: [position, acknowledged], in order
     number = start
+
+    def acknowledged(entry):
+        entry[1], position = True, None
+        while pending and pending[0][1]:  # only over what is acknowledged without a gap
+            position = pending.popleft()[0]
+        if position is not None:
+            positions.reached(str(position).encode())
+        woken.set()
+
     while not stopping.is_set():
         while len(pending) < 256 and number < config.get("count", float("inf")):
             number += 1
@@ -63,21 +75,23 @@ async def produce(config, start, outlet, life, stopping):
                     content_type="application/json",
                     source_component_id=ME["component_id"],
                 ),
-                lambda entry=entry: (entry.__setitem__(1, True), woken.set()),
+                lambda entry=entry: acknowledged(entry),
             )
         if not pending:
-            return
+            break
         waiting = [asyncio.create_task(event.wait()) for event in (woken, stopping)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
         woken.clear()
-        position = saved
-        while pending and pending[0][1]:
-            position = pending.popleft()[0]
-        if position > saved:  # only over what is acknowledged without a gap
-            await life.save(str(position).encode())
-            saved = position
+    await outlet.drained()
+    await positions.stored()
+
+
+async def consume(inlet, outlet):
+    """The work of the others: returns when nothing comes any more and everything made of it is acknowledged."""
+    await inlet.until(inlet.completed)
+    await outlet.drained()
 
 
 async def main():
@@ -132,9 +146,9 @@ async def main():
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     if TYPE == "source":
-        work = asyncio.create_task(produce(config, int(answer.checkpoint or 0), outlet, life, stopping))
+        work = asyncio.create_task(produce(config, int(answer.checkpoint or 0), outlet, Positions(life), stopping))
     else:
-        work = asyncio.create_task(inlet.until(inlet.completed))
+        work = asyncio.create_task(consume(inlet, outlet))
     background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait([work, stop, failed], return_when=asyncio.FIRST_COMPLETED)
@@ -149,10 +163,10 @@ async def main():
         await asyncio.wait([rest], timeout=max(0.1, grace))
         await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
     else:
-        await outlet.drained()
         outlet.end()
         await asyncio.sleep(0.1)  # the ends of the streams go out
-        await life.leave(registry_pb2.DEREGISTER_REASON_COMPLETED)
+        goodbye = asyncio.create_task(life.complete())
+        await asyncio.wait([goodbye, stop], return_when=asyncio.FIRST_COMPLETED)
     for task in background:
         task.cancel()
     sys.stdout.flush()

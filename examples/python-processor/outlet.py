@@ -36,6 +36,7 @@ class Stream:
         self.credit, self.sent, self.bytes = credit, 0, 0
         self.unacknowledged = deque()  # (sequence, Item)
         self.woken = asyncio.Event()
+        self.left = False  # the subscriber has closed its side: it acknowledges nothing more
         self.error = None  # (status code, text): why the stream has to end
 
     def take(self, waiting):
@@ -63,6 +64,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
     def follow(self, topology):
         """Takes the groups that exist from the topology, so that one that is not connected yet is waited for."""
         self.downstreams = list(topology.downstreams)
+        for name in self.groups.keys() - {downstream.component_id for downstream in self.downstreams}:
+            self._forget(self.groups.pop(name))
 
     def give(self, event, done):
         """Hands one event to every group below that wants its type."""
@@ -84,7 +87,10 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
             await self.progress.wait()
 
     def end(self):
-        """Tells everybody that nothing follows; called after `drained`."""
+        """
+        Tells everybody that nothing follows: only after `drained`, and after a source's last position is stored. Whoever is
+        told may exit, and would be missing if something had to be sent again.
+        """
         self.ended = True
         for group in self.groups.values():
             group.wake()
@@ -106,7 +112,7 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         try:
             opened = pb.Opened(component_id=self.me["component_id"], instance_id=self.me["instance_id"])
             await context.write(pb.SubscribeResponse(opened=opened))
-            while stream.error is None:
+            while stream.error is None and not stream.left:
                 stream.woken.clear()
                 before = stream.sent
                 if batch := stream.take(group.waiting):
@@ -116,7 +122,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
                     return await context.write(pb.SubscribeResponse(end=pb.EndOfStream(last_sequence=stream.sent)))
                 else:
                     await stream.woken.wait()
-            await context.abort(*stream.error)
+            if stream.error is not None:
+                await context.abort(*stream.error)
         finally:
             reader.cancel()
             if group.streams.get(first.open.instance_id) is stream:
@@ -140,6 +147,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
                         group.waiting.appendleft(entry[1])
                         group.wake()
                 stream.woken.set()
+            stream.left = True
+            stream.woken.set()
         except Exception as error:  # whatever a peer sends costs its own stream only
             stream.error = (grpc.StatusCode.INVALID_ARGUMENT, str(error))
             stream.woken.set()
@@ -149,6 +158,14 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         stream.unacknowledged.clear()
         stream.woken.set()
         group.wake()
+
+    def _forget(self, group):
+        """A group that is gone has nothing to acknowledge any more."""
+        for stream in list(group.streams.values()):
+            stream.error = (grpc.StatusCode.NOT_FOUND, "this group takes no input from here any more")
+            self._leave(group, stream)
+        while group.waiting:
+            self._acknowledged(group.waiting.popleft())
 
     def _acknowledged(self, item):
         item.open -= 1

@@ -14,7 +14,7 @@ from flowctl.event.v1 import event_pb2
 from flowctl.registry.v1 import registry_pb2
 from flowctl.stream.v1 import stream_pb2_grpc
 from inlet import Inlet
-from life import Life
+from life import Life, Positions
 from outlet import Outlet
 
 env = os.environ
@@ -52,10 +52,22 @@ def made(fields, event_id):
     )
 
 
-async def produce(config, start, outlet, life, stopping):
-    """Gives what the source makes, a few events ahead of what is acknowledged. Returns when it has ended."""
-    pending, saved, woken, exhausted = deque(), None, asyncio.Event(), False
+async def produce(config, start, outlet, positions, stopping):
+    """
+    Gives what the source makes, a few events ahead of what is acknowledged. Returns when it has ended, or when told to
+    stop, with everything acknowledged and the last position stored.
+    """
+    pending, woken, exhausted = deque(), asyncio.Event(), False  # pending: [position, acknowledged], in order
     events = component.produce(config, json.loads(start) if start else None)
+
+    def acknowledged(entry):
+        entry[1], reached = True, None
+        while pending and pending[0][1]:  # only over what is acknowledged without a gap
+            reached = pending.popleft()
+        if reached is not None:
+            positions.reached(json.dumps(reached[0]).encode())
+        woken.set()
+
     while not stopping.is_set():
         while len(pending) < AHEAD and not exhausted:
             fields, position = next(events, (None, None))
@@ -65,20 +77,22 @@ async def produce(config, start, outlet, life, stopping):
             entry = [position, False]
             pending.append(entry)
             event = made(fields, f"{ME['component_id']}:{json.dumps(position)}")
-            outlet.give(event, lambda entry=entry: (entry.__setitem__(1, True), woken.set()))
+            outlet.give(event, lambda entry=entry: acknowledged(entry))
         if not pending:
-            return
+            break
         waiting = [asyncio.create_task(event.wait()) for event in (woken, stopping)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
         woken.clear()
-        position = saved
-        while pending and pending[0][1]:
-            position = pending.popleft()[0]
-        if position != saved:  # only over what is acknowledged without a gap
-            await life.save(json.dumps(position).encode())
-            saved = position
+    await outlet.drained()
+    await positions.stored()
+
+
+async def consume(inlet, outlet):
+    """The work of the others: returns when nothing comes any more and everything made of it is acknowledged."""
+    await inlet.until(inlet.completed)
+    await outlet.drained()
 
 
 async def main():
@@ -133,9 +147,9 @@ async def main():
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     if TYPE == "source":
-        work = asyncio.create_task(produce(config, answer.checkpoint, outlet, life, stopping))
+        work = asyncio.create_task(produce(config, answer.checkpoint, outlet, Positions(life), stopping))
     else:
-        work = asyncio.create_task(inlet.until(inlet.completed))
+        work = asyncio.create_task(consume(inlet, outlet))
     interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
     background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
     stop = asyncio.create_task(stopping.wait())
@@ -155,10 +169,10 @@ async def main():
         await asyncio.wait([asyncio.gather(*rest)], timeout=max(0.1, grace))
         await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
     else:
-        await outlet.drained()
         outlet.end()
         await asyncio.sleep(0.1)  # the ends of the streams go out
-        await life.leave(registry_pb2.DEREGISTER_REASON_COMPLETED)
+        goodbye = asyncio.create_task(life.complete())
+        await asyncio.wait([goodbye, stop], return_when=asyncio.FIRST_COMPLETED)
     for task in background:
         task.cancel()
     sys.stdout.flush()
