@@ -3,6 +3,7 @@ import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceErr
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/foundation/logger.ts";
 import { EventEncoder } from "../../src/protocol/event-encoder.ts";
+import { SlabPool } from "../../src/protocol/slab-pool.ts";
 import { encodeRequest } from "../../src/protocol/stream-codec.ts";
 import { type EventStreamServer, serveEventStream } from "../../src/streams/event-stream-server.ts";
 import { Inlet } from "../../src/streams/inlet.ts";
@@ -15,18 +16,24 @@ import { SUBSCRIBE_PATH } from "../../src/streams/upstream-stream.ts";
  * both honest ones get all that is theirs.
  */
 const COUNT = 20_000;
-const encoder = new EventEncoder();
 const cleanUps: (() => Promise<void> | void)[] = [];
 let outlet: Outlet;
 let server: EventStreamServer;
 let settled: number;
+/** As in components: what nobody needs any more is written over. */
+let encoder: EventEncoder;
+/** Ids of events that came with another content than they were sent with. */
+let damaged: string[];
 /** Numbers of the events that are not settled, the oldest first. */
 let unsettled: Set<number>;
 
 beforeEach(async () => {
   settled = 0;
   unsettled = new Set();
-  outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+  damaged = [];
+  const memory = new SlabPool();
+  encoder = new EventEncoder(memory);
+  outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined, memory });
   outlet.setGroups(
     ["lied-to", "beside"].map((componentId) => ({
       componentId,
@@ -65,6 +72,7 @@ function honest(group: string, port = server.port): Set<string> {
       if (events === undefined) await inlet.ready();
       for (const event of events ?? []) {
         seen.add(event.id);
+        if (event.text() !== contentOf(event.id)) damaged.push(event.id);
         settle(event);
       }
     }
@@ -82,6 +90,11 @@ function honest(group: string, port = server.port): Set<string> {
   return seen;
 }
 
+/** What an event of this id contains: some 500 bytes. */
+function contentOf(id: string): string {
+  return `${id} `.repeat(Math.ceil(500 / id.length));
+}
+
 /** Publishes so many, and, a few at a time, as long as `more` says so. Resolves with how many it were. */
 async function publish(count: number, more: () => boolean = () => false): Promise<number> {
   let n = 0;
@@ -90,7 +103,7 @@ async function publish(count: number, more: () => boolean = () => false): Promis
     const view = encoder.encode({
       id: `n-${n}`,
       type: "t",
-      payload: "x".repeat(500),
+      payload: contentOf(`n-${n}`),
       metadata: undefined,
       timestamp: undefined,
       sourceComponentId: "up",
@@ -202,6 +215,7 @@ async function survive(lie: () => Promise<void>): Promise<void> {
   await until(() => settled === count);
   expect(beside.size).toBe(count);
   expect(sibling.size).toBe(count);
+  expect(damaged).toEqual([]);
 }
 
 describe("a peer that lies costs its own stream and nothing else, when it", () => {
@@ -313,5 +327,6 @@ describe("a connection that falls silent without being closed", () => {
     await until(() => settled === COUNT);
     expect(seen.size).toBe(COUNT);
     expect(sibling.size).toBe(COUNT);
+    expect(damaged).toEqual([]);
   });
 });
