@@ -13,46 +13,33 @@ const COUNTERS = [
   ["retries", "flowctl_retries_total", "Attempts after the first"],
 ] as const;
 
-const GAUGES = [
-  ["inFlight", "flowctl_in_flight", "Events received or produced and not acknowledged"],
-  ["backpressure", "flowctl_backpressure_ratio", "Share of time that output waited for credit"],
-] as const;
-
-type Labels = Readonly<Record<string, string>>;
-
-/** The counters of one instance in Prometheus' text format, version 0.0.4. */
-export function exposeMetrics(
+/** The counters of one instance in Prometheus' text format. The library is loaded at the first call. */
+export async function exposeMetrics(
   instance: InstanceInfo,
   metrics: InstanceMetrics,
-): { readonly contentType: string; readonly text: string } {
-  const labels: Labels = {
+): Promise<{ readonly contentType: string; readonly text: string }> {
+  // By the default export: a bundler that wraps CommonJS gives no other.
+  const { Counter, Gauge, Registry } = (await import("prom-client")).default;
+  const registry = new Registry();
+  registry.setDefaultLabels({
     pipeline: instance.pipeline,
     component: instance.componentId,
     instance: instance.instanceId,
-  };
-  const waiting = Object.entries(metrics.waiting).map(([group, count]) => [{ group, ...labels }, count] as const);
-  const families = [
-    ...COUNTERS.map(([key, name, help]) => family(name, "counter", help, [[labels, metrics[key]]])),
-    ...GAUGES.map(([key, name, help]) => family(name, "gauge", help, [[labels, metrics[key]]])),
-    family("flowctl_waiting", "gauge", "Events waiting for a group below", waiting),
-  ];
-  return { contentType: "text/plain; version=0.0.4; charset=utf-8", text: families.join("\n") };
-}
-
-/** One metric with its samples, each on a line. */
-function family(
-  name: string,
-  type: "counter" | "gauge",
-  help: string,
-  samples: readonly (readonly [labels: Labels, value: number])[],
-): string {
-  const lines = samples.map(([labels, value]) => {
-    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escapeLabel(text)}"`);
-    return `${name}{${pairs.join(",")}} ${value}\n`;
   });
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
-}
-
-function escapeLabel(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"');
+  const registers = [registry];
+  for (const [key, name, help] of COUNTERS) new Counter({ name, help, registers }).inc(metrics[key]);
+  new Gauge({ name: "flowctl_in_flight", help: "Events received or produced and not acknowledged", registers }).set(
+    metrics.inFlight,
+  );
+  new Gauge({ name: "flowctl_backpressure_ratio", help: "Share of time that output waited for credit", registers }).set(
+    metrics.backpressure,
+  );
+  const waiting = new Gauge({
+    name: "flowctl_waiting",
+    help: "Events waiting for a group below",
+    labelNames: ["group"],
+    registers,
+  });
+  for (const [group, count] of Object.entries(metrics.waiting)) waiting.set({ group }, count);
+  return { contentType: registry.contentType, text: await registry.metrics() };
 }

@@ -52,9 +52,13 @@ function health(response: ServerResponse, subject: HealthSubject): void {
 }
 
 function metrics(response: ServerResponse, subject: HealthSubject): void {
-  const { contentType, text } = exposeMetrics(subject.instance, subject.metrics());
-  response.writeHead(200, { "content-type": contentType });
-  response.end(text);
+  exposeMetrics(subject.instance, subject.metrics()).then(
+    ({ contentType, text }) => {
+      response.writeHead(200, { "content-type": contentType });
+      response.end(text);
+    },
+    (error: unknown) => answer(response, 500, { error: messageOf(error) }),
+  );
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
