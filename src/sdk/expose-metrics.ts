@@ -1,3 +1,4 @@
+import prometheus from "prom-client";
 import type { InstanceMetrics } from "../protocol/records.ts";
 import type { InstanceInfo } from "./component.ts";
 
@@ -13,13 +14,12 @@ const COUNTERS = [
   ["retries", "flowctl_retries_total", "Attempts after the first"],
 ] as const;
 
-/** The counters of one instance in Prometheus' text format. The library is loaded at the first call. */
+/** The counters of one instance in Prometheus' text format. */
 export async function exposeMetrics(
   instance: InstanceInfo,
   metrics: InstanceMetrics,
 ): Promise<{ readonly contentType: string; readonly text: string }> {
-  // By the default export: a bundler that wraps CommonJS gives no other.
-  const { Counter, Gauge, Registry } = (await import("prom-client")).default;
+  const { Counter, Gauge, Registry } = prometheus;
   const registry = new Registry();
   registry.setDefaultLabels({
     pipeline: instance.pipeline,
