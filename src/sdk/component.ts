@@ -79,7 +79,8 @@ export type SourceEmit<Position> = (event: EventInit, position: Position) => Pro
  *
  * Call order: `open` once; `process` for each event, one after the other unless `concurrency` says otherwise; `close`
  * once. An input is acknowledged when `process` has resolved and all it emitted is acknowledged by everything below;
- * emitting nothing drops it. A rejection is a bad event: the component's `on_error` decides.
+ * emitting nothing drops it. A rejection is a bad event: the component's `on_error` decides; unless a full or broken disk
+ * is its cause, which is no event's fault: the component then ends, and is started again.
  */
 export interface ProcessorDefinition<Config> extends Definition<Config> {
   /** Events processed at once, from 1 (the default, which keeps their order). */
@@ -105,7 +106,8 @@ export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
  *
  * Call order: `open` once; `write` with one batch at a time; `close` once, after the last `write`. When `write`
  * resolves its events count as durable and are acknowledged. A rejection: `on_error` decides, for each event by
- * itself (the batch is tried again event by event, so that one bad event costs one event).
+ * itself (the batch is tried again event by event, so that one bad event costs one event); unless a full or broken disk is
+ * its cause, which is no event's fault: the component then ends, and is started again.
  */
 export interface SinkDefinition<Config> extends Definition<Config> {
   /** Limits of one batch; a batch is never held back to fill it. Default 1,000 events, 4 MiB. */

@@ -52,10 +52,16 @@ const SERVICE = {
  */
 export async function serveEventStream(options: EventStreamServerOptions): Promise<EventStreamServer> {
   const server = new Server(serverChannelOptions());
-  const implementation: UntypedServiceImplementation = { Subscribe: (call: Call) => subscribe(call, options) };
+  const open = new OpenCalls();
+  const implementation: UntypedServiceImplementation = {
+    Subscribe: (call: Call) => {
+      open.add(call);
+      subscribe(call, options);
+    },
+  };
   server.addService(SERVICE, implementation);
   const port = await bind(server, options.listen, serverCredentials(options.tls));
-  return { port, close: (signal) => shutDown(server, signal) };
+  return { port, close: (signal) => shutDown(server, open, signal) };
 }
 
 /** One subscription: waits for Open, then feeds the member with what the peer says. */
@@ -171,19 +177,54 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
   });
 }
 
-async function shutDown(server: Server, signal: AbortSignal): Promise<void> {
+/** How long connections may take to close once no stream is open on them, in milliseconds. */
+const GOODBYE_MS = 1_000;
+
+/**
+ * A connection that keepalive has given up while a write was stuck in it is not closed by Node.js before TCP gives up as
+ * well, after a quarter of an hour: once no stream is open, connections are not waited for much longer.
+ */
+async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
+    let goodbye: NodeJS.Timeout | undefined;
     const force = (): void => {
+      clearTimeout(goodbye);
+      signal.removeEventListener("abort", force);
       server.forceShutdown();
       resolve();
     };
     if (signal.aborted) return force();
     signal.addEventListener("abort", force, { once: true });
     server.tryShutdown(() => {
+      clearTimeout(goodbye);
       signal.removeEventListener("abort", force);
       resolve();
     });
+    open.onNone(() => {
+      goodbye = setTimeout(force, GOODBYE_MS);
+    });
   });
+}
+
+/** The calls that have not closed yet. */
+class OpenCalls {
+  private readonly calls = new Set<Call>();
+  private none: (() => void) | undefined;
+
+  add(call: Call): void {
+    this.calls.add(call);
+    const closed = (): void => {
+      this.calls.delete(call);
+      if (this.calls.size === 0) this.none?.();
+    };
+    for (const event of ["cancelled", "close", "error"]) call.once(event, closed);
+  }
+
+  /** Calls back as soon as no call is open: at once when none is. */
+  onNone(callback: () => void): void {
+    this.none = callback;
+    if (this.calls.size === 0) callback();
+  }
 }
 
 /**

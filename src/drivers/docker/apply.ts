@@ -1,7 +1,8 @@
-import { chown, mkdir } from "node:fs/promises";
+import { chown } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import { makeFolder } from "../../foundation/make-folder.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
 import type { ContainerSpec } from "./container-spec.ts";
 import {
@@ -240,7 +241,7 @@ function age(created: string): number {
 
 async function makeHostFolder(engine: Engine, folder: ContainerSpec["hostFolders"][number]): Promise<void> {
   if (!engine.local) return;
-  const first = await mkdir(folder.path, { recursive: true });
+  const first = await makeFolder(folder.path);
   if (first !== undefined && folder.uid !== undefined) await chown(folder.path, folder.uid, folder.gid ?? folder.uid);
 }
 

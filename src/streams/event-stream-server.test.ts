@@ -1,0 +1,93 @@
+import { connect, createServer, type Socket } from "node:net";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { describe, expect, it } from "vitest";
+import { silentLogger } from "../foundation/logger.ts";
+import { EventEncoder } from "../protocol/event-encoder.ts";
+import { encodeRequest } from "../protocol/stream-codec.ts";
+import { serveEventStream } from "./event-stream-server.ts";
+import { Outlet } from "./outlet.ts";
+import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
+
+/** A way to a server on which, from its first large write on, nothing is read any more: as a peer that has vanished. */
+async function deadEnd(port: number) {
+  const sockets: Socket[] = [];
+  let stuck = (): void => undefined;
+  const full = new Promise<void>((resolve) => {
+    stuck = resolve;
+  });
+  const server = createServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    sockets.push(near, far);
+    for (const socket of [near, far]) socket.on("error", () => undefined);
+    near.pipe(far);
+    far.on("data", (data) => {
+      if (data.length < 10_000) return void near.write(data);
+      far.pause();
+      near.unpipe(far);
+      near.pause();
+      stuck();
+    });
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const address = server.address();
+  const own = typeof address === "object" && address !== null ? address.port : 0;
+  return {
+    address: `127.0.0.1:${own}`,
+    full,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+describe("the server of event streams", () => {
+  it("closes by itself after a peer has vanished with events stuck on the way", async () => {
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
+    const server = await serveEventStream({
+      listen: "127.0.0.1:0",
+      pipeline: "p",
+      componentId: "up",
+      instanceId: "up-1",
+      publisher: outlet,
+      log: silentLogger,
+    });
+    const way = await deadEnd(server.port);
+    const client = new Client(way.address, credentials.createInsecure(), {
+      "grpc-node.flow_control_window": 64 * 1024 * 1024,
+      "grpc.max_receive_message_length": -1,
+      "grpc.use_local_subchannel_pool": 1,
+    });
+    const same = (buffer: Buffer): Buffer => buffer;
+    const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+    call.on("error", () => undefined);
+    const credit = { maxSequence: 1_000_000, maxBytes: 1e12 };
+    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [], credit };
+    call.write(encodeRequest({ kind: "open", open }));
+    const encoder = new EventEncoder();
+    for (let n = 1; n <= 3; n++) {
+      const view = encoder.encode({
+        id: `n-${n}`,
+        type: "t",
+        payload: "x".repeat(15 * 1024 * 1024),
+        metadata: undefined,
+        timestamp: undefined,
+        sourceComponentId: "up",
+        contentType: "",
+      });
+      outlet.publish(view, { settle: () => undefined });
+    }
+    try {
+      await way.full;
+      // Keepalive finds out, after 10 s and 5 s.
+      while (outlet.connected > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      await expect(server.close(new AbortController().signal)).resolves.toBeUndefined();
+    } finally {
+      client.close();
+      way.close();
+      await server.close(AbortSignal.abort());
+      await outlet.close();
+    }
+  }, 30_000);
+});
