@@ -111,9 +111,13 @@ class Inlet:
                 acknowledged_bytes, count = acknowledged_bytes + size, count + 1
             if last is None:
                 continue
-            await call.write(pb.SubscribeRequest(ack=pb.Ack(sequence=last)))
             credit = pb.Credit(max_sequence=last + WINDOW_EVENTS, max_bytes=acknowledged_bytes + WINDOW_BYTES)
-            if not self.stopping:
-                await call.write(pb.SubscribeRequest(credit=credit))
-            self.in_flight -= count
-            self.progress.set()
+            try:
+                await call.write(pb.SubscribeRequest(ack=pb.Ack(sequence=last)))
+                if not self.stopping:
+                    await call.write(pb.SubscribeRequest(credit=credit))
+            except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                return  # the stream is over, perhaps because that was the last ack; whoever reads it sees why
+            finally:
+                self.in_flight -= count
+                self.progress.set()

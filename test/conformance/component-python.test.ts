@@ -17,6 +17,27 @@ const unique = randomUUID().slice(0, 8);
 const image = `flowctl-python-processor:test-${unique}`;
 const environment = process.env;
 
+/** An upstream that ends its stream as soon as everything is acknowledged, as all do; a real one is seldom quick enough. */
+const endsWithTheLastAck = `
+import asyncio
+from collections import deque
+from inlet import Inlet
+
+class Call:
+    async def write(self, request):
+        if request.WhichOneof("request") == "credit":
+            raise asyncio.InvalidStateError("RPC already finished.")
+
+async def main():
+    inlet, woken = Inlet({}, None), asyncio.Event()
+    inlet.in_flight = 1
+    woken.set()
+    await inlet._acknowledge(Call(), deque([[1, 10, True]]), woken)
+    print("in flight:", inlet.in_flight)
+
+asyncio.run(main())
+`;
+
 describe.skipIf(!driversUnderTest().includes("docker"))(
   "a component in plain Python and grpcio, in a container",
   () => {
@@ -131,6 +152,11 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
       } finally {
         await bench.dispose();
       }
+    });
+
+    it("is through with what it has acknowledged, also when the stream ends before it gives more credit", async () => {
+      const run = ["run", "--rm", "--entrypoint", "python3", image, "-c", endsWithTheLastAck];
+      expect((await execute("docker", run)).stdout).toBe("in flight: 0\n");
     });
 
     it("processes every event of a pipeline between built-ins, once", async () => {
