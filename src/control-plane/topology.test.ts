@@ -29,12 +29,26 @@ describe("the slack of a component", () => {
   };
   const slackOf = (id: string) => surroundingsOf(spec).get(id)?.slack;
 
-  it("is what the buffers in memory below it hold, along the path that holds the most", () => {
-    expect(slackOf("source")?.events).toBe(1010);
+  it("is what the buffers in memory below it hold, along the path that holds the most, and something for a further hop", () => {
+    expect(slackOf("source")?.events).toBe(1010 + 2048);
     expect(slackOf("processor")).toEqual({ events: 1000, bytes: 1000 * 1024 });
   });
 
   it("is nothing where nothing below buffers in memory", () => {
     expect(slackOf("slow")).toEqual({ events: 0, bytes: 0 });
+  });
+
+  it("grows with every hop beyond the next, up to six, and not past a buffer on disk", () => {
+    const chain = Array.from({ length: 12 }, (_, n): ComponentSpec => {
+      const buffer =
+        n === 3 ? { type: "disk" as const, maxEvents: 10, maxBytes: 0, whenFull: "block" as const } : undefined;
+      return n === 0
+        ? component("c0", "source")
+        : component(`c${n}`, "processor", [{ from: `c${n - 1}`, types: [], ...(buffer && { buffer }) }]);
+    });
+    const surroundings = surroundingsOf({ name: "p", driver: "process", components: chain });
+    const hops = chain.map(({ id }) => surroundings.get(id)!.slack.events / 2048);
+    expect(hops).toEqual([1, 0, 0, 6, 6, 5, 4, 3, 2, 1, 0, 0]);
+    expect(surroundings.get("c5")!.slack.bytes).toBe(5 * 1024 * 1024);
   });
 });

@@ -58,7 +58,7 @@ export function surroundingsOf(spec: PipelineSpec): ReadonlyMap<string, Surround
   const edges = edgesOf(spec);
   const above = groupBy(edges, (edge) => edge.to.id);
   const below = groupBy(edges, (edge) => edge.from.id);
-  const slacks = new Map<string, Slack>();
+  const known = new Map<string, Below>();
   return new Map(
     spec.components.map((component) => [
       component.id,
@@ -66,7 +66,7 @@ export function surroundingsOf(spec: PipelineSpec): ReadonlyMap<string, Surround
         component,
         above: above.get(component.id) ?? [],
         below: below.get(component.id) ?? [],
-        slack: slackBelow(component.id, below, slacks),
+        slack: slackOf(component.id, below, known),
       },
     ]),
   );
@@ -86,24 +86,46 @@ export function topologyOf(surroundings: Surroundings, instancesOf: InstancesOf)
 const usualEventBytes = 1024;
 
 /**
- * What buffers in memory below a component may hold, along the path that holds the most: so much more may be in flight at
- * the component, since nothing that is in them is acknowledged. A buffer on disk acknowledges, and adds nothing.
+ * What a component allows covers itself and the next below. Each further one has some in hand, or on the way, while a
+ * program of the path waits for a processor: without more, long pipelines would wait for acknowledgements.
  */
-function slackBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Slack>): Slack {
+const hopSlack: Slack = { events: 2048, bytes: 1024 * 1024 };
+/** So many count: what is in flight may be sent again after a crash, so that there is an end to it. */
+const maxHops = 6;
+
+interface Below extends Slack {
+  /** Components below each other, until the next buffer on disk. */
+  readonly hops: number;
+}
+
+const NOTHING_BELOW: Below = { events: 0, bytes: 0, hops: 0 };
+
+/**
+ * How much more than usual may be in flight at a component, since nothing that is further down is acknowledged: what
+ * buffers in memory below it may hold, along the path that holds the most, and something for every hop beyond the next. A
+ * buffer on disk acknowledges: nothing below it counts.
+ */
+function slackOf(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Below>): Slack {
+  const { events, bytes, hops } = whatIsBelow(id, below, known);
+  const further = Math.min(maxHops, Math.max(0, hops - 1));
+  return { events: events + further * hopSlack.events, bytes: bytes + further * hopSlack.bytes };
+}
+
+function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Below>): Below {
   const before = known.get(id);
   if (before !== undefined) return before;
-  let events = 0;
-  let bytes = 0;
+  let { events, bytes, hops } = NOTHING_BELOW;
   for (const edge of below.get(id) ?? []) {
     if (edge.buffer?.type === "disk") continue;
-    const further = slackBelow(edge.to.id, below, known);
+    const further = whatIsBelow(edge.to.id, below, known);
     const { maxEvents = 0, maxBytes = 0 } = edge.buffer ?? {};
     events = Math.max(events, further.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));
     bytes = Math.max(bytes, further.bytes + (maxBytes > 0 ? maxBytes : maxEvents * usualEventBytes));
+    hops = Math.max(hops, further.hops + 1);
   }
-  const slack = { events, bytes };
-  known.set(id, slack);
-  return slack;
+  const found = { events, bytes, hops };
+  known.set(id, found);
+  return found;
 }
 
 /** Component id → the ids above and below it, dead-letter edges included. */

@@ -8,7 +8,7 @@ import type { Subscriber, UpstreamStream } from "./upstream-stream.ts";
 export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
-  /** What may be received from each upstream instance and not done. Default 16,384 events and 4 MiB. */
+  /** What may be received from each upstream instance and not done. Default 4,096 events and 2 MiB. */
   readonly window?: Window;
 }
 
@@ -26,7 +26,7 @@ interface Source {
   completed: boolean;
 }
 
-const DEFAULT_WINDOW: Window = { maxEvents: 16_384, maxBytes: 4 * 1024 * 1024 };
+const DEFAULT_WINDOW: Window = { maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 };
 
 /**
  * The receiving side of a component: one subscription per upstream instance, following the topology, and one queue of
