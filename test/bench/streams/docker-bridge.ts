@@ -15,7 +15,7 @@ export async function measureDockerBridge({ rounds, scale }: StreamBench): Promi
       program: "flowctl",
       plan: linear("filter"),
       size: 180,
-      count: scaled(800_000, scale),
+      count: scaled(3_000_000, scale),
     } as const;
     const [docker, local] = await interleave(
       [

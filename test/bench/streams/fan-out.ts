@@ -13,7 +13,7 @@ const SINKS = 3;
  */
 export async function measureFanOut({ rounds, scale }: StreamBench): Promise<readonly Row[]> {
   return await Programs.with(async (programs) => {
-    const options = { size: 180, count: scaled(300_000, scale) };
+    const options = { size: 180, count: scaled(600_000, scale) };
     const plan = fanOut(SINKS);
     const anew = fanOut(SINKS, (sink) => [typeOfGroup(sink)]);
     const [once, thrice, loader] = await interleave(
