@@ -23,7 +23,11 @@ export interface LaunchOptions {
   /** Position that the control plane hands back at registration. */
   readonly checkpoint?: Buffer;
   /** Groups below; `below` when left out. */
-  readonly groups?: readonly { readonly id: string; readonly types?: readonly string[] }[];
+  readonly groups?: readonly {
+    readonly id: string;
+    readonly types?: readonly string[];
+    readonly deadLetters?: boolean;
+  }[];
   /** How many instances the upstream is said to have when all are up; 1 when left out. */
   readonly upstreamInstances?: number;
   /** Say at once that every upstream has completed. */
@@ -129,7 +133,12 @@ export class Bench {
       downstreams:
         this.facts.type === "sink"
           ? []
-          : groups.map((group) => ({ componentId: group.id, types: [...(group.types ?? [])], desiredInstances: 1 })),
+          : groups.map((group) => ({
+              componentId: group.id,
+              types: [...(group.types ?? [])],
+              desiredInstances: 1,
+              deadLetters: group.deadLetters ?? false,
+            })),
     };
   }
 

@@ -104,4 +104,5 @@ export interface DownstreamMessage {
   componentId: string;
   types: string[];
   desiredInstances: number;
+  deadLetters: boolean;
 }

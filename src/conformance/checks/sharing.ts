@@ -163,6 +163,22 @@ export const sharingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/dead-letters",
+    title: "sends a group for dead letters nothing else, and does not wait for it",
+    fix: "Where Downstream.dead_letters is set, give that group only the events that could not be processed; without support for on_error, nothing.",
+    types: givers,
+    needs: ["publish/every-group"],
+    async run(bench) {
+      await bench.launch({ groups: [{ id: "below" }, { id: "rejected", deadLetters: true }] });
+      const below = bench.below({ acknowledge: true });
+      const rejected = bench.below({ group: "rejected" });
+      const events = await bench.produce(3);
+      await bench.arrived(below, 3);
+      await bench.quiet(() => rejected.events.length > 0 && `it sent "${rejected.ids[0]}" to a group for dead letters`);
+      if (bench.facts.type === "processor") await acknowledgedUpTo(bench, await bench.subscribed(), events.length);
+    },
+  },
+  {
     id: "publish/types",
     title: "sends a group only the types that the topology gives it",
     fix: "When Downstream.types is not empty, skip events of other types for that group, and count them as acknowledged.",

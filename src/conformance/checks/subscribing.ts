@@ -78,6 +78,21 @@ export const subscribingChecks: readonly Check[] = [
     },
   },
   {
+    id: "subscribe/large-event",
+    title: "takes a single event of more than 4 MiB, gRPC's default limit",
+    fix: "Raise the limit of your gRPC client on received messages to 20 MiB: one event may have 16 MiB. For a processor, leave what its server may send without a limit.",
+    types: takers,
+    needs: ["ack/all"],
+    async run(bench) {
+      await bench.launch();
+      acknowledgingDownstream(bench);
+      const pad = "x".repeat(6 * 1024 * 1024);
+      const [event] = bench.fresh(1);
+      // Beyond its credit in bytes, if need be, as a single event may go when nothing is unacknowledged.
+      await acknowledgesAll(bench, [{ ...event!, metadata: { ...event!.metadata, "conformance.pad": pad } }]);
+    },
+  },
+  {
     id: "ack/all",
     title: "acknowledges every event in the end",
     fix: "Send Ack with the highest sequence number up to which everything is done: a sink has written it durably; a processor has made nothing of it, or the outputs are acknowledged below.",
