@@ -21,6 +21,7 @@ describe("an event log", () => {
             sizes.push(view.size);
           }
           const count = Math.min(acknowledge, sizes.length - next);
+          for (let at = 0; at < next; at++) expect(log.get(at)).toBeUndefined();
           for (let at = next; at < sizes.length; at++) {
             expect(log.get(at)?.id).toBe(`n-${at}`);
             expect(log.isDeadLetter(at)).toBe(at % 5 === 0);

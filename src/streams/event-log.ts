@@ -30,8 +30,8 @@ export class EventLog {
   next = 0;
   /** Number of unsettled events. */
   unsettled = 0;
-  /** Number of dead letters among them. */
-  unsettledDeadLetters = 0;
+  /** The position behind the newest dead letter, settled or not; 0 when there never was one. */
+  afterDeadLetters = 0;
 
   /**
    * @param memory in which events may lie: retained as long as they are not settled.
@@ -60,7 +60,7 @@ export class EventLog {
     columns.pending[index] = pending;
     columns.dead[index] = deadLetter ? 1 : 0;
     this.unsettled++;
-    if (deadLetter) this.unsettledDeadLetters++;
+    if (deadLetter) this.afterDeadLetters = this.next;
     return position;
   }
 
@@ -68,7 +68,7 @@ export class EventLog {
   get(position: number): EventView<undefined> | undefined {
     const index = position & this.mask;
     const { pending, starts, bodies, ends } = this.columns;
-    if (pending[index] === 0) return undefined;
+    if (position < this.base || pending[index] === 0) return undefined;
     return new EventView(this.blockAt(index).buffer, starts[index]!, bodies[index]!, ends[index]!, undefined, 0);
   }
 
@@ -123,7 +123,6 @@ export class EventLog {
     if (left > 0) return;
     const block = this.blockAt(index);
     this.unsettled--;
-    if (columns.dead[index] === 1) this.unsettledDeadLetters--;
     if (--block.unsettled === 0) this.finish(block);
     if (position === this.base) this.advance();
     block.receipt.settle(columns.tags[index]!);

@@ -205,14 +205,17 @@ export class Group {
     return true;
   }
 
-  /** Whether each event from the cursor on is owed to the group, and any member may have it. */
+  /**
+   * Whether each event from the cursor on is owed to the group, and any member may have it. Then none of them is settled: dead
+   * letters are others' and may be, so that the cursor passes them one by one.
+   */
   private get takesAll(): boolean {
     return (
       this.again.length === 0 &&
       this.slots === undefined &&
       this.passed.size === 0 &&
       this.isOpen &&
-      this.environment.log.unsettledDeadLetters === 0
+      this.cursor >= this.environment.log.afterDeadLetters
     );
   }
 

@@ -47,6 +47,29 @@ describe("a publisher", () => {
     expect(dead.ids()).toEqual(["n-2"]);
   });
 
+  it("passes over dead letters that were acknowledged before a slow group came to them", () => {
+    const { publisher, publish, settled, turn, connect } = setUp([group("a"), group("dead", { deadLetters: true })]);
+    const a = connect("a", "a-1", 1);
+    const dead = connect("dead", "dead-1");
+    const receipt = { settle: (tag: number) => settled.push(tag) };
+    publish(1);
+    publish(2);
+    // In the same memory, and with the same receipt, as what is made from one input.
+    publisher.publish(event(3), receipt, 3, true);
+    publisher.publish(event(4), receipt, 4);
+    publish(5);
+    turn();
+    expect(dead.ids()).toEqual(["n-3"]);
+    dead.member?.ack(1);
+    expect(settled).toEqual([3]);
+    a.creditSequence = 100;
+    a.member?.grant({ maxSequence: 100, maxBytes: 1e9 });
+    expect(a.ids()).toEqual(["n-1", "n-2", "n-4", "n-5"]);
+    a.member?.ack(4);
+    expect(settled).toEqual([3, 1, 2, 4, 5]);
+    expect(publisher.counters().inFlight).toBe(0);
+  });
+
   it("never sends more than the credit in events, and goes on when it grows", () => {
     const { publish, turn, connect } = setUp([group("a")]);
     const a = connect("a", "a-1", 2);
