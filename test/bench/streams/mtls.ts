@@ -10,7 +10,12 @@ export async function measureMtls({ rounds, scale }: StreamBench): Promise<reado
   const certificates = await makeCertificates();
   try {
     return await Programs.with(async (programs) => {
-      const options = { program: "flowctl", plan: linear("filter"), size: 180, count: scaled(2_000_000, scale) } as const;
+      const options = {
+        program: "flowctl",
+        plan: linear("filter"),
+        size: 180,
+        count: scaled(2_000_000, scale),
+      } as const;
       const [mutual, clear] = await interleave(
         [
           streaming(programs, "mutual TLS", { ...options, certificates: certificates.folder }),
