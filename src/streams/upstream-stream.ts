@@ -136,8 +136,8 @@ export class UpstreamStream implements Origin {
    */
   close(): void {
     if (this.over) return;
-    this.end = true;
     this.flush();
+    this.end = true;
     this.call.end();
   }
 
@@ -150,7 +150,8 @@ export class UpstreamStream implements Origin {
 
   private readonly flush = (): void => {
     this.flushing = false;
-    if (this.over) return;
+    // Nothing can be written after the goodbye: what became done since then is sent to others.
+    if (this.over || this.end) return;
     const sequence = this.tracker.takeAck();
     if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence }));
     const credit = this.tracker.credit();
