@@ -19,6 +19,7 @@ const BARE: readonly Subject[] = [
   },
   { name: "same codec, gRPC, nothing else", options: { program: "grpc" } },
   { name: "same codec, HTTP/2, nothing else", options: { program: "http2" } },
+  { name: "same codec and calls, TCP, no guarantees", options: { program: "tcp", awaited: true } },
   { name: "same codec, TCP, nothing else", options: { program: "tcp" } },
 ];
 
