@@ -171,8 +171,10 @@ export class EventEncoder {
 
   /** Goes on in other memory. */
   private begin(bytes: number): void {
+    // In this order: where there is no memory for a large event, this is gone on with.
+    const next = this.pool?.take(bytes) ?? Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
     this.pool?.written(this.slab);
-    this.slab = this.pool?.take(bytes) ?? Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    this.slab = next;
     this.slabView = viewOf(this.slab);
     this.used = 0;
   }

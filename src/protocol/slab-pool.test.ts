@@ -71,4 +71,18 @@ describe("a slab pool", () => {
     pool.release(other);
     expect(pool.take(1)).not.toBe(other);
   });
+
+  it("keeps what is being written to itself when there is no memory for an event", () => {
+    const pool = new SlabPool();
+    const encoder = new EventEncoder(pool);
+    encode(encoder, 1, 10);
+    const huge = Object.defineProperty(new Uint8Array(0), "length", { value: Number.MAX_SAFE_INTEGER });
+    const fields = { id: "n-2", type: "t", payload: huge, metadata: undefined, timestamp: undefined };
+    expect(() => encoder.encode({ ...fields, sourceComponentId: "s", contentType: "" })).toThrowError(RangeError);
+    const view = encode(encoder, 3, 10);
+    pool.retain(view.buffer);
+    encode(encoder, 4, SLAB_BYTES - 100);
+    encode(encoder, 5, SLAB_BYTES - 100);
+    expect(view.id).toBe("n-3");
+  });
 });
