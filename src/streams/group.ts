@@ -235,12 +235,12 @@ export class Group {
     const { log } = this.environment;
     const again = this.again[0];
     const position = again ?? this.cursor;
-    const event = log.get(position);
-    if (again === undefined && (event === undefined || !this.isOwed(event, position))) {
+    const event = again === undefined ? this.owed(position) : log.get(position);
+    if (event === undefined) {
+      if (again !== undefined) throw new Error("an event that was acknowledged by nobody is gone");
       this.cursor++;
       return true;
     }
-    if (event === undefined) throw new Error("an event that was acknowledged by nobody is gone");
     const slot = this.slots === undefined ? NO_SLOT : this.slots.slotOf(this.key!(event));
     const member = this.choose(slot, event.size);
     if (member === undefined) return false;
@@ -278,10 +278,12 @@ export class Group {
     this.budget.release(count, this.environment.log.acknowledge(first, count));
   }
 
-  /** Whether the event at the cursor has to reach this group. */
-  private isOwed(event: EventView, position: number): boolean {
-    if (this.passed.size > 0 && this.passed.delete(position)) return false;
-    return this.wants(event, this.environment.log.isDeadLetter(position));
+  /** The event at the cursor, if it has to reach this group. One that was dropped is forgotten: the cursor passes it now. */
+  private owed(position: number): EventView | undefined {
+    if (this.passed.size > 0 && this.passed.delete(position)) return undefined;
+    const { log } = this.environment;
+    const event = log.get(position);
+    return event !== undefined && this.wants(event, log.isDeadLetter(position)) ? event : undefined;
   }
 
   /** Moves everything from the cursor on to what is sent again, so that the cursor is at the end. */
@@ -289,8 +291,7 @@ export class Group {
     const { log } = this.environment;
     const owed: number[] = [];
     for (; this.cursor < log.next; this.cursor++) {
-      const event = log.get(this.cursor);
-      if (event !== undefined && this.isOwed(event, this.cursor)) owed.push(this.cursor);
+      if (this.owed(this.cursor) !== undefined) owed.push(this.cursor);
     }
     if (owed.length > 0) this.again = merge(this.again, owed);
   }
@@ -300,8 +301,7 @@ export class Group {
     const { log } = this.environment;
     while (this.cursor < log.next) {
       const position = this.cursor++;
-      const event = log.get(position);
-      if (event === undefined || !this.isOwed(event, position)) continue;
+      if (this.owed(position) === undefined) continue;
       this.budget.dropped++;
       this.finish(position, 1);
       return;

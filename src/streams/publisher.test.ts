@@ -1,4 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { OutgoingBatch } from "../protocol/stream-codec.ts";
+import { EventLog } from "./event-log.ts";
 import type { Member } from "./member.ts";
 import { Publisher } from "./publisher.ts";
 import { event, group, setUp } from "./publisher-world.fake.ts";
@@ -93,6 +95,30 @@ describe("a publisher", () => {
     expect(a.ids()).toEqual(["n-1"]);
     a.member?.ack(1);
     expect(a.ids()).toEqual(["n-1", "n-2"]);
+  });
+
+  it.each([
+    ["in runs", ""],
+    ["by key", "payload.key"],
+  ])("sends no more than 1,024 events, or one event beyond 256 KiB, in one batch: %s", (_title, partitionBy) => {
+    const { publisher, publish, turn } = setUp([group("a", { partitionBy })]);
+    for (let n = 0; n < 5_000; n++) publish(n);
+    for (let n = 5_000; n < 5_100; n++) publish(n, "x".repeat(20_000));
+    turn();
+    const counts: number[] = [];
+    const sizes: number[] = [];
+    const send = (batch: OutgoingBatch): boolean => {
+      counts.push(batch.count);
+      sizes.push(batch.size);
+      batch.drop();
+      return true;
+    };
+    const transport = { send, finish: () => undefined, fail: () => undefined };
+    publisher.attach("a", "a-1", transport, { maxSequence: 1e6, maxBytes: 1e9 });
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(5_100);
+    expect(Math.max(...counts)).toBe(1_024);
+    expect(Math.max(...sizes)).toBeGreaterThan(256 * 1_024 - 20_100);
+    expect(Math.max(...sizes)).toBeLessThan(256 * 1_024 + 20_100);
   });
 
   it("stops while the transport is full, and goes on when it has drained", () => {
@@ -285,6 +311,27 @@ describe("a publisher", () => {
       world.publish(6);
       world.turn();
       expect(slow.ids().at(-1)).toBe("n-6");
+    });
+
+    it("remembers what it dropped only until it has passed it, also when the siblings were faster", () => {
+      const looks = vi.spyOn(EventLog.prototype, "get");
+      try {
+        const world = setUp([group("slow", { buffer: { ...buffer, whenFull: "drop_newest" } }), group("fast")]);
+        const fast = world.connect("fast", "fast-1");
+        for (let n = 1; n <= 5; n++) world.publish(n);
+        world.turn();
+        fast.member?.ack(5);
+        const slow = world.connect("slow", "slow-1");
+        expect(slow.ids()).toEqual(["n-1", "n-2", "n-3"]);
+        slow.member?.ack(3);
+        looks.mockClear();
+        world.publish(6);
+        world.turn();
+        expect(slow.ids().at(-1)).toBe("n-6");
+        expect(looks).not.toHaveBeenCalled();
+      } finally {
+        looks.mockRestore();
+      }
     });
 
     it("drops the oldest that was not sent when full, and counts it", () => {
