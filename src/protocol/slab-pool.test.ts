@@ -72,6 +72,14 @@ describe("a slab pool", () => {
     expect(pool.take(1)).not.toBe(other);
   });
 
+  it("keeps no more than 8 MiB for what is yet to come", () => {
+    const pool = new SlabPool();
+    const slabs = Array.from({ length: 100 }, () => pool.take(1));
+    for (const slab of slabs) pool.written(slab);
+    const again = slabs.filter(() => slabs.includes(pool.take(1)));
+    expect(again.length * SLAB_BYTES).toBe(8 * 1024 * 1024);
+  });
+
   it("keeps what is being written to itself when there is no memory for an event", () => {
     const pool = new SlabPool();
     const encoder = new EventEncoder(pool);

@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from "vitest";
+import { EventEncoder } from "../protocol/event-encoder.ts";
+import { SlabPool } from "../protocol/slab-pool.ts";
 import type { OutgoingBatch } from "../protocol/stream-codec.ts";
 import { EventLog } from "./event-log.ts";
 import type { Member } from "./member.ts";
 import { Publisher } from "./publisher.ts";
-import { event, group, setUp } from "./publisher-world.fake.ts";
+import { event, group, Peer, setUp } from "./publisher-world.fake.ts";
 
 describe("a publisher", () => {
   it("keeps events until the first instance of every group has connected and acknowledged", () => {
@@ -347,6 +349,44 @@ describe("a publisher", () => {
       slow.member?.grant({ maxSequence: 10, maxBytes: 1e9 });
       expect(slow.ids()).toEqual(["n-1", "n-4", "n-5"]);
     });
+  });
+
+  it("lets go of the memory of events that are acknowledged, sent again ones included", () => {
+    const memory = new SlabPool();
+    const encoder = new EventEncoder(memory);
+    const deferred: (() => void)[] = [];
+    const publisher = new Publisher({ memory, defer: (action) => deferred.push(action) });
+    publisher.setGroups([group("a"), group("b")]);
+    const connect = (groupId: string): Peer => {
+      const peer = new Peer();
+      peer.creditSequence = 1e6;
+      peer.member = publisher.attach(groupId, `${groupId}-1`, peer, { maxSequence: 1e6, maxBytes: 1e9 });
+      return peer;
+    };
+    const a = connect("a");
+    let b = connect("b");
+    const slabs = new Set<Buffer>();
+    for (let round = 0; round < 50; round++) {
+      for (let n = 0; n < 40; n++) {
+        const view = encoder.encode({
+          id: `n-${n}`,
+          type: "t",
+          payload: "x".repeat(4_000),
+          metadata: undefined,
+          timestamp: undefined,
+          sourceComponentId: "s",
+          contentType: "",
+        });
+        slabs.add(view.buffer);
+        publisher.publish(view, { settle: () => undefined });
+      }
+      for (const action of deferred.splice(0)) action();
+      b = connect("b");
+      a.member!.ack(a.got.length);
+      b.member!.ack(b.got.length);
+    }
+    expect(publisher.counters().inFlight).toBe(0);
+    expect(slabs.size).toBeLessThanOrEqual(5);
   });
 
   it("asks for patience while it does not know its topology", () => {

@@ -1,33 +1,56 @@
-import { expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { FlowctlError } from "../foundation/errors.ts";
-import { type ReceivedEvent, settle } from "./received-event.ts";
+import { EventEncoder } from "../protocol/event-encoder.ts";
+import { encodeBatch, encodeOpened } from "../protocol/stream-codec.ts";
+import { hold, type ReceivedEvent, settle } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 import { dial, UpstreamStream } from "./upstream-stream.ts";
 
 const WINDOW = { maxEvents: 100, maxBytes: 100_000 };
+const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
+const encoder = new EventEncoder();
+const violations: string[] = [];
+const cleanUps: (() => Promise<void> | void)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+  expect(violations.splice(0)).toEqual([]);
+});
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
-it("says nothing after its goodbye, whatever becomes done then, and ends when the other side has confirmed", async () => {
-  const violations: string[] = [];
+async function setUp() {
   const upstream = new ScriptedUpstream("up", "up-1", violations);
   upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
   await upstream.listen();
-  const client = dial(upstream.address);
-  try {
+  cleanUps.push(() => upstream.close());
+  const open = async () => {
+    const client = dial(upstream.address);
     const events: ReceivedEvent[] = [];
     const ends: (FlowctlError | undefined)[] = [];
-    const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
+    const before = upstream.stream;
     const stream: UpstreamStream = new UpstreamStream(client, upstream.address, "up", who, WINDOW, {
       opened: () => undefined,
       events: (arrival) => void events.push(...stream.views(arrival)),
       ended: () => undefined,
       closed: (error) => void ends.push(error),
     });
-    await until(() => upstream.stream !== undefined);
-    const seen = upstream.stream!;
+    cleanUps.push(() => {
+      stream.abort();
+      client.close();
+    });
+    await until(() => upstream.stream !== undefined && upstream.stream !== before);
+    return { stream, events, ends, seen: upstream.stream! };
+  };
+  return { upstream, open };
+}
+
+describe("a stream from an upstream instance", () => {
+  it("says nothing after its goodbye, whatever becomes done then, and ends when the other side has confirmed", async () => {
+    const { upstream, open } = await setUp();
+    const { stream, events, ends, seen } = await open();
     upstream.produce(3, 0);
     upstream.send(3);
     await until(() => events.length === 3);
@@ -40,9 +63,47 @@ it("says nothing after its goodbye, whatever becomes done then, and ends when th
     await until(() => ends.length > 0);
     expect(ends).toEqual([undefined]);
     expect(seen.acked).toBe(1);
-    expect(violations).toEqual([]);
-  } finally {
-    client.close();
-    await upstream.close();
-  }
+  });
+
+  it("takes nothing for received that came in a message which says something else in the end", async () => {
+    const { open } = await setUp();
+    const { stream, events, ends, seen } = await open();
+    const views = [1, 2, 3].map((n) =>
+      encoder.encode({
+        id: `n-${n}`,
+        type: "t",
+        payload: "",
+        metadata: undefined,
+        timestamp: undefined,
+        sourceComponentId: "up",
+        contentType: "",
+      }),
+    );
+    seen.call.write(Buffer.concat([encodeBatch(1, views.slice(0, 2)), encodeOpened("up", "up-1")]));
+    seen.call.write(encodeBatch(1, views));
+    await until(() => events.length > 0 || ends.length > 0);
+    expect(ends).toEqual([]);
+    expect(events.map(({ id }) => id)).toEqual(["n-1", "n-2", "n-3"]);
+    expect(stream.inFlight).toBe(3);
+  });
+
+  it("acknowledges what came again once, though more is made of what came first after it was done", async () => {
+    const { upstream, open } = await setUp();
+    const first = await open();
+    upstream.produce(2, 0);
+    upstream.send(2);
+    await until(() => first.events.length === 2);
+    const second = await open();
+    upstream.send(2);
+    await until(() => second.events.length === 2);
+    const [a, b] = first.events;
+    a!.origin.inherit(a!.sequence, second.events[0]!);
+    b!.origin.inherit(b!.sequence, second.events[1]!);
+    settle(a!);
+    hold(a!);
+    settle(a!);
+    settle(b!);
+    await until(() => upstream.owed.length === 0);
+    expect(second.seen.acked).toBe(2);
+  });
 });
