@@ -8,6 +8,9 @@ import type { Event, EventInit } from "./event.ts";
 /** The largest event that flowctl carries, encoded, in bytes. */
 export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 
+/** Of what an error says, so many characters go with a dead letter: some errors quote the whole event. */
+const MAX_REASON = 16_384;
+
 const JSON_TYPE = "application/json";
 
 /** Turns what authors emit into encoded events. */
@@ -63,10 +66,10 @@ export class OutputEncoder {
     return checkSize(view);
   }
 
-  /** The event as a dead letter: byte for byte as it came, with further metadata behind. */
+  /** The event as a dead letter: byte for byte as it came, with further metadata behind. A very long reason is cut. */
   deadLetter(event: ReceivedEvent, reason: string, attempts: number, now: Date): EventView {
     return this.encoder.withMetadata(event, {
-      "flowctl.dead_letter.reason": reason,
+      "flowctl.dead_letter.reason": reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason,
       "flowctl.dead_letter.component": this.componentId,
       "flowctl.dead_letter.upstream": event.upstream,
       "flowctl.dead_letter.attempts": String(attempts),
