@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { describe, expect, it } from "vitest";
+import { encodeBatch, viewOfEvent } from "./encoded-events.fake.ts";
 import { EventEncoder, type EventFields } from "./event-encoder.ts";
-import { type EventView, viewOfEvent } from "./event-view.ts";
+import type { EventView } from "./event-view.ts";
 import {
   decodeRequest,
   decodeResponse,
-  encodeBatch,
   encodeEnd,
   encodeOpened,
   encodeRequest,

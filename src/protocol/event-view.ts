@@ -320,22 +320,3 @@ function readEntry(reader: WireReader): [key: string, value: string] {
   reader.position = inner.end;
   return [key, value];
 }
-
-/**
- * Reads one encoded `flowctl.event.v1.Event`, such as one from a file or another library. Copies nothing when `bytes`
- * is the body of a frame already; else once.
- */
-export function viewOfEvent(bytes: Uint8Array): EventView<undefined> {
-  if (bytes.length > 0x7fff_ffff) throw malformed("an event of more than 2 GiB");
-  const header: number[] = [EVENT_IN_BATCH_TAG];
-  let rest = bytes.length;
-  while (rest > 0x7f) {
-    header.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  header.push(rest);
-  const buffer = Buffer.allocUnsafe(header.length + bytes.length);
-  buffer.set(header);
-  buffer.set(bytes, header.length);
-  return new EventView(buffer, 0, header.length, buffer.length, undefined, 0);
-}

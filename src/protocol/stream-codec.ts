@@ -137,13 +137,6 @@ export class OutgoingBatch {
   }
 }
 
-/** The events as one message. */
-export function encodeBatch(firstSequence: number, events: readonly EventView[]): Buffer {
-  const batch = new OutgoingBatch(firstSequence);
-  for (const { buffer, start, end } of events) batch.add(buffer, start, end);
-  return batch.toBuffer();
-}
-
 export function encodeOpened(componentId: string, instanceId: string): Buffer {
   return message(LENGTH_DELIMITED.one, [
     text(LENGTH_DELIMITED.one, componentId),

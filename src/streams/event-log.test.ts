@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type EventView, viewOfEvent } from "../protocol/event-view.ts";
+import { viewOfEvent } from "../protocol/encoded-events.fake.ts";
+import type { EventView } from "../protocol/event-view.ts";
 import { EventLog } from "./event-log.ts";
 import { event } from "./publisher-world.fake.ts";
 

@@ -7,9 +7,10 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { encodeBatch } from "../protocol/encoded-events.fake.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import type { EventView } from "../protocol/event-view.ts";
-import { type Credit, decodeRequest, encodeBatch, encodeEnd, encodeOpened } from "../protocol/stream-codec.ts";
+import { type Credit, decodeRequest, encodeEnd, encodeOpened } from "../protocol/stream-codec.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 type Call = ServerDuplexStream<Buffer, Buffer>;

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { FlowctlError } from "../foundation/errors.ts";
+import { encodeBatch } from "../protocol/encoded-events.fake.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
-import { encodeBatch, encodeOpened } from "../protocol/stream-codec.ts";
+import { encodeOpened } from "../protocol/stream-codec.ts";
 import { hold, type ReceivedEvent, settle } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 import { dial, UpstreamStream } from "./upstream-stream.ts";
