@@ -41,9 +41,10 @@ const decoder = new TextDecoder();
  * never decoded at all. The bytes from `start` to `end` are a field of an EventBatch: tag, length, event. Damaged bytes
  * throw `protocol/malformed` when a field is asked for.
  *
- * The memory belongs to whoever received or encoded the event and is never changed afterwards. Nothing else holds on to
- * a view: it lives as long as somebody looks at it, which is mostly less than it takes to look at the next. One class for
- * all events, and no subclass, as constructing one of a subclass takes three times as long.
+ * The memory of a received event is never changed; that of one that was encoded into a `SlabPool` is used again once nobody
+ * retains it there. Nothing else holds on to a view: it lives as long as somebody looks at it, which is mostly less than it
+ * takes to look at the next. One class for all events, and no subclass, as constructing one of a subclass takes three
+ * times as long.
  */
 export class EventView<Origin extends EventOrigin | undefined = EventOrigin | undefined> {
   readonly buffer: Buffer;
