@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { viewOfEvent } from "../protocol/encoded-events.fake.ts";
-import type { EventView } from "../protocol/event-view.ts";
+import { EventView } from "../protocol/event-view.ts";
+import { eventsOf, OutgoingBatch } from "../protocol/stream-codec.ts";
 import { EventLog } from "./event-log.ts";
 import { event } from "./publisher-world.fake.ts";
 
@@ -81,6 +82,65 @@ describe("an event log", () => {
           }
         });
         for (const { position } of open) log.acknowledge(position, 1);
+        expect([...uses.values()].every((n) => n === 0)).toBe(true);
+      }),
+    );
+  });
+
+  it("keeps little more memory than what is not settled needs, however few of the events that lie together that are", () => {
+    const compactAt = 64 * 1024;
+    const step = fc.record({
+      append: fc.integer({ min: 1, max: 400 }),
+      keepEvery: fc.integer({ min: 1, max: 200 }),
+      settle: fc.constantFrom(0, 0, 30, 3_000),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: "max" }), fc.nat(1), (steps, alternate) => {
+        const uses = new Map<Buffer, number>();
+        const count = (buffer: Buffer, by: number): void => void uses.set(buffer, (uses.get(buffer) ?? 0) + by);
+        const memory = { retain: (buffer: Buffer) => count(buffer, 1), release: (buffer: Buffer) => count(buffer, -1) };
+        const log = new EventLog(memory, 4, compactAt);
+        const told: string[] = [];
+        const receipts = [0, 1].map((r) => ({ settle: (tag: number) => void told.push(`${r}:${tag}`) }));
+        const kept: number[] = [];
+        let bytes = 0;
+        for (const { append, keepEvery, settle } of steps) {
+          const slab = Buffer.alloc(24_000);
+          let at = 0;
+          for (let i = 0; i < append; i++) {
+            const n = log.next;
+            const original = viewOfEvent(
+              Buffer.from(`\n\u0005${String(n).padStart(5, "0")}\u001a\u0028${"x".repeat(40)}`),
+            );
+            original.buffer.copy(slab, at);
+            const end = at + original.buffer.length;
+            const view = new EventView(slab, at, at + original.body, end, undefined, 0);
+            at = end;
+            log.append(view, receipts[(n % 2) * alternate]!, n, 1, false);
+            if (n % keepEvery === 0) {
+              kept.push(n);
+              expect(original.buffer.length).toBe(51);
+              bytes += 51;
+            } else log.acknowledge(n, 1);
+          }
+          for (const n of kept.splice(0, settle)) {
+            log.acknowledge(n, 1);
+            bytes -= 51;
+          }
+          for (const [buffer, used] of uses) if (used === 0) buffer.fill(0);
+          const held = [...uses].reduce((sum, [buffer, used]) => sum + (used > 0 ? buffer.length : 0), 0);
+          expect(held).toBeLessThanOrEqual(Math.max(compactAt, 10 * bytes) + 2 * slab.length);
+        }
+        for (const n of kept) expect(log.get(n)?.id).toBe(String(n).padStart(5, "0"));
+        for (const n of kept) {
+          const batch = new OutgoingBatch(1);
+          log.fill(batch, n, 1, 1e6, 1e6);
+          expect(eventsOf(batch.toBuffer()).map(({ id }) => id)).toEqual([String(n).padStart(5, "0")]);
+          const size = log.sizeOf(n);
+          expect(log.acknowledge(n, 1)).toBe(size);
+        }
+        expect(told.length).toBe(log.next);
+        expect(told.every((who) => who === `${(Number(who.slice(2)) % 2) * alternate}:${who.slice(2)}`)).toBe(true);
         expect([...uses.values()].every((n) => n === 0)).toBe(true);
       }),
     );

@@ -8,6 +8,9 @@ export interface Receipt {
   settle(tag: number): void;
 }
 
+/** So many bytes of memory may be held before somebody looks how much of it is needed. */
+const COMPACT_AT = 32 * 1024 * 1024;
+
 /**
  * What was published and is not yet acknowledged by everyone who wants it, in order. Positions count from 0 and are
  * never reused. Memory is bounded by whoever appends: this only counts.
@@ -24,6 +27,10 @@ export class EventLog {
   private blocks: (Block | undefined)[];
   private nextBlock = 0;
   private last: Block | undefined;
+  /** Size of the memory that is held, what is settled in it included. */
+  private held = 0;
+  private readonly leastCompactAt: number;
+  private compactAt: number;
   /** The oldest position that is not settled; equal to `next` when everything is. */
   base = 0;
   /** The position that the next event gets. */
@@ -36,9 +43,12 @@ export class EventLog {
   /**
    * @param memory in which events may lie: retained as long as they are not settled.
    * @param capacity Initial capacity; a power of two.
+   * @param compactAt How many bytes of memory may be held before what is not settled of them is copied out.
    */
-  constructor(memory?: SharedMemory, capacity = 1024) {
+  constructor(memory?: SharedMemory, capacity = 1024, compactAt = COMPACT_AT) {
     this.memory = memory;
+    this.leastCompactAt = compactAt;
+    this.compactAt = compactAt;
     this.columns = makeColumns(capacity);
     this.blocks = new Array<Block | undefined>(capacity).fill(undefined);
     this.mask = capacity - 1;
@@ -142,7 +152,11 @@ export class EventLog {
   private blockFor(buffer: Buffer, receipt: Receipt): Block {
     const { last } = this;
     if (last !== undefined && last.buffer === buffer && last.receipt === receipt) return last;
-    const block = { number: this.nextBlock, buffer, receipt, unsettled: 0 };
+    if (this.held > this.compactAt) this.compact();
+    // Neighbours with other receipts may lie in the same memory.
+    const held = last?.buffer === buffer ? 0 : buffer.length;
+    const block = { number: this.nextBlock, buffer, receipt, unsettled: 0, held };
+    this.held += held;
     this.nextBlock = (this.nextBlock + 1) >>> 0;
     this.blocks[block.number & this.mask] = block;
     this.last = block;
@@ -154,7 +168,48 @@ export class EventLog {
   private finish(block: Block): void {
     this.blocks[block.number & this.mask] = undefined;
     if (this.last === block) this.last = undefined;
+    this.held -= block.held;
     this.memory?.release(block.buffer);
+  }
+
+  /**
+   * Copies what is not settled out of memory that is mostly needed for nothing else: some events that a group does not
+   * acknowledge for long would otherwise keep all their neighbours. Looks at all events, and not again before twice as much
+   * is held.
+   */
+  private compact(): void {
+    const { pending, starts, bodies, ends } = this.columns;
+    const needed = new Map<Block, number>();
+    for (let position = this.base; position < this.next; position++) {
+      const index = position & this.mask;
+      if (pending[index] === 0) continue;
+      const block = this.blockAt(index);
+      needed.set(block, (needed.get(block) ?? 0) + ends[index]! - starts[index]!);
+    }
+    const copies = new Map<Block, { readonly buffer: Buffer; used: number }>();
+    for (const [block, bytes] of needed) {
+      if (bytes <= block.buffer.length / 4) copies.set(block, { buffer: Buffer.allocUnsafeSlow(bytes), used: 0 });
+    }
+    for (let position = this.base; position < this.next; position++) {
+      const index = position & this.mask;
+      if (pending[index] === 0) continue;
+      const block = this.blockAt(index);
+      const copy = copies.get(block);
+      if (copy === undefined) continue;
+      const moved = copy.used - starts[index]!;
+      copy.used += block.buffer.copy(copy.buffer, copy.used, starts[index], ends[index]);
+      starts[index]! += moved;
+      bodies[index]! += moved;
+      ends[index]! += moved;
+    }
+    for (const [block, { buffer }] of copies) {
+      this.memory?.retain(buffer);
+      this.memory?.release(block.buffer);
+      this.held += buffer.length - block.held;
+      block.buffer = buffer;
+      block.held = buffer.length;
+    }
+    this.compactAt = Math.max(this.leastCompactAt, this.held * 2);
   }
 
   private grow(): void {
@@ -179,9 +234,11 @@ export interface Filled {
 /** What neighbours have in common. */
 interface Block {
   readonly number: number;
-  readonly buffer: Buffer;
+  buffer: Buffer;
   readonly receipt: Receipt;
   unsettled: number;
+  /** What it adds to the memory that is held. */
+  held: number;
 }
 
 interface Columns {
