@@ -3,9 +3,14 @@ import { fakeClock } from "../foundation/clock.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { fileFailure } from "../foundation/file-failure.ts";
 import { silentLogger } from "../foundation/logger.ts";
+import { viewOfEvent } from "../protocol/encoded-events.fake.ts";
+import type { EventView } from "../protocol/event-view.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
+import { SlabPool } from "../protocol/slab-pool.ts";
+import type { Receipt } from "../streams/event-log.ts";
 import type { ReceivedEvent } from "../streams/received-event.ts";
 import { OnError, type OnErrorOptions } from "./on-error.ts";
+import { OutputEncoder } from "./output.ts";
 
 const event = { id: "order-17" } as ReceivedEvent;
 
@@ -45,6 +50,40 @@ describe("an event that cannot be processed", () => {
     const { onError, counters } = policy("drop");
     await expect(onError.handle(event, new Error("no amount"), never)).resolves.toBe(false);
     expect(counters).toMatchObject({ failed: 1, dropped: 1 });
+  });
+});
+
+describe("a dead letter", () => {
+  it("keeps its event from being done until the dead-letter sink has it", async () => {
+    const waits = new Map([[7, 1]]);
+    const change = (sequence: number, by: number): void => void waits.set(sequence, (waits.get(sequence) ?? 0) + by);
+    const origin = { upstream: "orders", hold: (n: number) => change(n, 1), settle: (n: number) => change(n, -1) };
+    const rejected = Object.assign(viewOfEvent(Buffer.from("\n\u0001a")), { origin, sequence: 7 });
+    const published: { letter: EventView; receipt: Receipt; tag: number; deadLetter: boolean }[] = [];
+    const counters = { retries: 0, failed: 0, deadLetters: 0 };
+    const onError = new OnError({
+      policy: () => ({ action: "dead_letter", to: "rejected", retries: 0, backoffMs: 10 }),
+      publisher: {
+        publish: (letter: EventView, receipt: Receipt, tag: number, deadLetter: boolean) =>
+          published.push({ letter, receipt, tag, deadLetter }),
+        room: () => undefined,
+      },
+      encoder: new OutputEncoder("map", "map-1", new SlabPool()),
+      counters,
+      clock: fakeClock(),
+      log: silentLogger,
+    } as unknown as OnErrorOptions);
+    await expect(onError.handle(rejected as unknown as ReceivedEvent, new Error("no"), never)).resolves.toBe(false);
+    const [{ letter, receipt, tag, deadLetter }] = published as [(typeof published)[0]];
+    expect(letter.id).toBe("a");
+    expect(letter.metadata).toMatchObject({ "flowctl.dead_letter.reason": "no" });
+    expect(deadLetter).toBe(true);
+    expect(counters.deadLetters).toBe(1);
+    // The one who processed it is done with it, and then the sink.
+    origin.settle(7);
+    expect([...waits]).toEqual([[7, 1]]);
+    receipt.settle(tag);
+    expect([...waits]).toEqual([[7, 0]]);
   });
 });
 
