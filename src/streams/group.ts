@@ -92,6 +92,14 @@ export class Group {
     return this.budget.hasRoom;
   }
 
+  /** Whether it owes an acknowledgement of an event that `span` newer ones have followed. A group that drops never is. */
+  isBehind(span: number): boolean {
+    if (this.budget.whenFull !== "block") return false;
+    let oldest = Math.min(this.cursor, this.again[0] ?? this.cursor, ...this.delayed.keys());
+    for (const member of this.members.values()) oldest = Math.min(oldest, member.oldest ?? oldest);
+    return this.environment.log.next - oldest >= span;
+  }
+
   /** Whether an event that is published now has to reach this group. */
   wants(event: EventView, deadLetter: boolean): boolean {
     const { edges } = this;

@@ -70,6 +70,11 @@ export class Member {
     return this.positions.length;
   }
 
+  /** The log position that it has had for longest without acknowledging it; undefined when there is none. */
+  get oldest(): number | undefined {
+    return this.positions.length === 0 ? undefined : this.positions.at(0);
+  }
+
   get closed(): boolean {
     return !this.open;
   }

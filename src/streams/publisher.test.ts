@@ -21,6 +21,28 @@ describe("a publisher", () => {
     expect(settled).toEqual([1]);
   });
 
+  it("waits for an instance that is stuck on one event while its sibling goes on, before it keeps too much in mind", () => {
+    const { publisher, settled, turn, connect } = setUp([group("a"), group("fast")]);
+    const stuck = connect("a", "a-1", 1);
+    const sibling = connect("a", "a-2", 1e9, 1e12);
+    const fast = connect("fast", "fast-1", 1e9, 1e12);
+    const view = event(1);
+    let published = 0;
+    const step = (): void => {
+      for (let i = 0; i < 1000; i++) publisher.publish(view, { settle: (tag) => settled.push(tag) }, published++);
+      turn();
+      for (const peer of [sibling, fast]) peer.member?.ack(peer.got.length);
+    };
+    while (publisher.hasRoom && published < 1_000_000) step();
+    expect(stuck.got.length).toBe(1);
+    expect(published).toBeGreaterThanOrEqual(256 * 1024);
+    expect(published).toBeLessThan(256 * 1024 + 1000);
+    expect(settled.length).toBe(published - 1);
+    stuck.member?.ack(1);
+    expect(publisher.hasRoom).toBe(true);
+    expect(settled.length).toBe(published);
+  });
+
   it("settles an event at once when no group wants it", () => {
     const { publish, settled } = setUp([group("a", { types: ["x"] })]);
     publish(1, "", "y");

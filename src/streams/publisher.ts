@@ -33,6 +33,11 @@ export interface PublisherCounters {
   readonly blocked: boolean;
 }
 
+/**
+ * So far may what was published last be ahead of what somebody has not acknowledged, in events. An instance that is stuck on
+ * a few while its siblings go on fills no window, but whatever is newer than these is kept in mind, here and by sources.
+ */
+const MAX_SPAN = 256 * 1024;
 /** After so many events the groups are given what there is, without waiting for the end of this turn of the event loop. */
 const EAGER_EVENTS = 1024;
 
@@ -173,7 +178,7 @@ export class Publisher {
     if (this.relaxed) return true;
     const groups = this.list;
     for (let i = 0; i < groups.length; i++) if (!groups[i]!.hasRoom) return false;
-    return true;
+    return this.log.next - this.log.base < MAX_SPAN || !groups.some((group) => group.isBehind(MAX_SPAN));
   }
 
   /**
