@@ -1,43 +1,12 @@
-import { connect, createServer, type Socket } from "node:net";
 import { Client, credentials } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { startDeadEnd } from "../foundation/dead-end.fake.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { startGrpcServer } from "./grpc-server.ts";
 
 /** Far more than the operating system takes for a peer that does not read, and what a client may ask for at once. */
 const WINDOW = 64 * 1024 * 1024;
 const LARGE = "x".repeat(15 * 1024 * 1024);
-
-/** A way to a server on which, from its first large answer on, nothing is read any more: as a peer that has vanished. */
-async function deadEnd(port: number) {
-  const sockets: Socket[] = [];
-  let stuck = (): void => undefined;
-  const full = new Promise<void>((resolve) => {
-    stuck = resolve;
-  });
-  const server = createServer((near) => {
-    const far = connect(port, "127.0.0.1");
-    sockets.push(near, far);
-    for (const socket of [near, far]) socket.on("error", () => undefined);
-    near.pipe(far);
-    far.on("data", (data) => {
-      if (data.length < 10_000) return void near.write(data);
-      far.pause();
-      stuck();
-    });
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const address = server.address();
-  const own = typeof address === "object" && address !== null ? address.port : 0;
-  return {
-    address: `127.0.0.1:${own}`,
-    full,
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
-}
 
 describe("the gRPC server of the control plane", () => {
   it("closes although a peer has vanished with an answer stuck on the way", async () => {
@@ -46,7 +15,7 @@ describe("the gRPC server of the control plane", () => {
         GetPipeline: (_call: unknown, answer: (error: null, message: unknown) => void) => answer(null, { name: LARGE }),
       },
     });
-    const way = await deadEnd(Number(server.address.split(":")[1]));
+    const way = await startDeadEnd(Number(server.address.split(":")[1]));
     const client = new Client(way.address, credentials.createInsecure(), {
       ...clientChannelOptions(),
       "grpc-node.flow_control_window": WINDOW,

@@ -1,45 +1,12 @@
-import { connect, createServer, type Socket } from "node:net";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
+import { startDeadEnd } from "../foundation/dead-end.fake.ts";
 import { silentLogger } from "../foundation/logger.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { encodeRequest } from "../protocol/stream-codec.ts";
 import { serveEventStream } from "./event-stream-server.ts";
 import { Outlet } from "./outlet.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
-
-/** A way to a server on which, from its first large write on, nothing is read any more: as a peer that has vanished. */
-async function deadEnd(port: number) {
-  const sockets: Socket[] = [];
-  let stuck = (): void => undefined;
-  const full = new Promise<void>((resolve) => {
-    stuck = resolve;
-  });
-  const server = createServer((near) => {
-    const far = connect(port, "127.0.0.1");
-    sockets.push(near, far);
-    for (const socket of [near, far]) socket.on("error", () => undefined);
-    near.pipe(far);
-    far.on("data", (data) => {
-      if (data.length < 10_000) return void near.write(data);
-      far.pause();
-      near.unpipe(far);
-      near.pause();
-      stuck();
-    });
-  });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
-  const address = server.address();
-  const own = typeof address === "object" && address !== null ? address.port : 0;
-  return {
-    address: `127.0.0.1:${own}`,
-    full,
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
-}
 
 describe("the server of event streams", () => {
   it("closes by itself after a peer has vanished with events stuck on the way", async () => {
@@ -53,7 +20,7 @@ describe("the server of event streams", () => {
       publisher: outlet,
       log: silentLogger,
     });
-    const way = await deadEnd(server.port);
+    const way = await startDeadEnd(server.port);
     const client = new Client(way.address, credentials.createInsecure(), {
       "grpc-node.flow_control_window": 64 * 1024 * 1024,
       "grpc.max_receive_message_length": -1,

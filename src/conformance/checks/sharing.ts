@@ -12,12 +12,7 @@ export const sharingChecks: readonly Check[] = [
     types: givers,
     needs: ["publish/event"],
     async run(bench) {
-      await bench.launch();
-      const first = bench.below();
-      await bench.produce(4);
-      await bench.arrived(first, 4);
-      first.ack(1);
-      await bench.quiet(() => undefined);
+      const first = await oneOfFourAcknowledged(bench);
       first.close();
       await sendsAgain(bench, first, { instanceId: "below-1" });
     },
@@ -29,12 +24,7 @@ export const sharingChecks: readonly Check[] = [
     types: givers,
     needs: ["publish/resend"],
     async run(bench) {
-      await bench.launch();
-      const first = bench.below();
-      await bench.produce(4);
-      await bench.arrived(first, 4);
-      first.ack(1);
-      await bench.quiet(() => undefined);
+      const first = await oneOfFourAcknowledged(bench);
       first.close();
       await sendsAgain(bench, first, { instanceId: "below-2" });
     },
@@ -46,12 +36,7 @@ export const sharingChecks: readonly Check[] = [
     types: givers,
     needs: ["publish/resend"],
     async run(bench) {
-      await bench.launch();
-      const first = bench.below();
-      await bench.produce(4);
-      await bench.arrived(first, 4);
-      first.ack(1);
-      await bench.quiet(() => undefined);
+      const first = await oneOfFourAcknowledged(bench);
       await sendsAgain(bench, first, { instanceId: "below-1" });
       await bench.until(() => first.ended, "the first stream of the instance is still open");
     },
@@ -195,6 +180,19 @@ export const sharingChecks: readonly Check[] = [
     },
   },
 ];
+
+/** Starts it, and subscribes: four events came, and the first of them is acknowledged. */
+async function oneOfFourAcknowledged(
+  bench: Parameters<NonNullable<Check["run"]>>[0],
+): Promise<ReturnType<typeof bench.below>> {
+  await bench.launch();
+  const first = bench.below();
+  await bench.produce(4);
+  await bench.arrived(first, 4);
+  first.ack(1);
+  await bench.quiet(() => undefined);
+  return first;
+}
 
 /** Subscribes and expects everything after the first event that `first` received, and nothing before it. */
 async function sendsAgain(
