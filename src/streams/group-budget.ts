@@ -36,6 +36,11 @@ export class GroupBudget {
     return this.events >= this.limits.maxEvents || this.bytes >= this.limits.maxBytes;
   }
 
+  /** Events that the group was given and has not acknowledged. */
+  get outstanding(): number {
+    return this.events;
+  }
+
   /** A group that drops never holds anybody up. */
   get hasRoom(): boolean {
     return this.policy !== "block" || !this.isFull;

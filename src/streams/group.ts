@@ -92,12 +92,15 @@ export class Group {
     return this.budget.hasRoom;
   }
 
-  /** Whether it owes an acknowledgement of an event that `span` newer ones have followed. A group that drops never is. */
+  /**
+   * Whether it owes an acknowledgement of an event although it has acknowledged `span` newer ones. A group that drops never
+   * is, nor one that wants only some events: what it may fall behind is for its buffer to say.
+   */
   isBehind(span: number): boolean {
-    if (this.budget.whenFull !== "block") return false;
+    if (this.budget.whenFull !== "block" || !this.isOpen) return false;
     let oldest = Math.min(this.cursor, this.again[0] ?? this.cursor, ...this.delayed.keys());
     for (const member of this.members.values()) oldest = Math.min(oldest, member.oldest ?? oldest);
-    return this.environment.log.next - oldest >= span;
+    return this.environment.log.next - oldest - this.budget.outstanding >= span;
   }
 
   /** Whether an event that is published now has to reach this group. */

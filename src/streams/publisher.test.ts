@@ -43,6 +43,29 @@ describe("a publisher", () => {
     expect(settled.length).toBe(published);
   });
 
+  it("lets a buffer fill however large it is, and a group that wants few events fall as far behind as it may", () => {
+    const buffer = { type: "memory", maxEvents: 300_000, maxBytes: 0, whenFull: "block" } as const;
+    const { publisher, turn, connect } = setUp([
+      group("slow", { buffer }),
+      group("rare", { types: ["x"] }),
+      group("fast"),
+    ]);
+    connect("slow", "slow-1", 1);
+    connect("rare", "rare-1", 1);
+    const fast = connect("fast", "fast-1", 1e9, 1e12);
+    publisher.publish(event(0, "", "x"), { settle: () => undefined });
+    const view = event(1);
+    let published = 1;
+    while (publisher.hasRoom && published < 1_000_000) {
+      publisher.publish(view, { settle: () => undefined });
+      if (++published % 1000 === 0) {
+        turn();
+        fast.member?.ack(fast.got.length);
+      }
+    }
+    expect(published).toBe(300_000);
+  });
+
   it("settles an event at once when no group wants it", () => {
     const { publish, settled } = setUp([group("a", { types: ["x"] })]);
     publish(1, "", "y");
