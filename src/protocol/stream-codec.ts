@@ -79,9 +79,9 @@ export class OutgoingBatch {
     return this.bytes;
   }
 
-  /** Adds the event that lies in the buffer from `start` to `end`, with its tag and length. */
-  add(buffer: Buffer, start: number, end: number): void {
-    this.events++;
+  /** Adds the events, one unless it says otherwise, that lie in the buffer from `start` to `end`, with tags and lengths. */
+  add(buffer: Buffer, start: number, end: number, count = 1): void {
+    this.events += count;
     this.bytes += end - start;
     if (buffer === this.last && start === this.lastEnd) this.bounds[this.bounds.length - 1] = end;
     else {

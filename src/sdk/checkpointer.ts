@@ -48,12 +48,16 @@ export class Checkpointer<Position> implements Receipt {
 
   /** The event with this tag is acknowledged by everything below. */
   settle(tag: number): void {
-    if (tag !== this.acknowledged) {
-      this.early.add(tag);
+    this.settleRun(tag, 1);
+  }
+
+  settleRun(first: number, count: number): void {
+    if (first !== this.acknowledged) {
+      for (let tag = first; tag < first + count; tag++) this.early.add(tag);
       return;
     }
-    let reached = this.positions.shift();
-    this.acknowledged++;
+    let reached = this.positions.drop(count);
+    this.acknowledged += count;
     while (this.early.size > 0 && this.early.delete(this.acknowledged)) {
       reached = this.positions.shift();
       this.acknowledged++;

@@ -110,7 +110,7 @@ export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
  * its cause, which is no event's fault: the component then ends, and is started again.
  */
 export interface SinkDefinition<Config> extends Definition<Config> {
-  /** Limits of one batch; a batch is never held back to fill it. Default 1,000 events, 4 MiB. */
+  /** Limits of one batch; a batch is never held back to fill it. Default 1,024 events, 4 MiB. */
   readonly batch?: { readonly maxEvents?: number; readonly maxBytes?: number };
   open(context: ComponentContext<Config>): Promise<SinkHandlers> | SinkHandlers;
 }

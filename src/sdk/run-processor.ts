@@ -97,6 +97,8 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       if (room !== undefined) await room;
       if (slice.over()) await slice.pause();
     }
+    // Not in the middle of a batch, whose views would outlive the young generation.
+    if (slice.full) await slice.pause();
   }
 }
 

@@ -1,9 +1,10 @@
-import { type ReceivedEvent, settle } from "../streams/received-event.ts";
+import { type ReceivedEvent, settleAll } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 
-const DEFAULT_MAX_EVENTS = 1000;
+/** As many as come in one message. */
+const DEFAULT_MAX_EVENTS = 1024;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Runs a sink until every upstream has ended, or until it is told to stop. */
@@ -42,7 +43,7 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
     } catch (error) {
       await oneByOne(batch, error, handlers, onError, runtime);
     }
-    for (const event of batch) settle(event);
+    settleAll(batch);
   }
 }
 
@@ -52,10 +53,13 @@ function gather(
   take: () => readonly ReceivedEvent[] | undefined,
   maxEvents: number,
   maxBytes: number,
-): { batch: ReceivedEvent[]; remaining: readonly ReceivedEvent[] } {
+): { batch: readonly ReceivedEvent[]; remaining: readonly ReceivedEvent[] } {
+  let chunk: readonly ReceivedEvent[] | undefined = rest.length > 0 ? rest : take();
+  // What came together and nearly fills a batch is one: putting it together anew with others would gain nothing.
+  if (chunk !== undefined && chunk.length > maxEvents / 2 && chunk.length <= maxEvents && sizeOf(chunk) <= maxBytes)
+    return { batch: chunk, remaining: [] };
   const batch: ReceivedEvent[] = [];
   let bytes = 0;
-  let chunk: readonly ReceivedEvent[] | undefined = rest.length > 0 ? rest : take();
   while (chunk !== undefined) {
     for (let i = 0; i < chunk.length; i++) {
       const event = chunk[i]!;
@@ -68,6 +72,12 @@ function gather(
     chunk = batch.length < maxEvents ? take() : undefined;
   }
   return { batch, remaining: [] };
+}
+
+function sizeOf(events: readonly ReceivedEvent[]): number {
+  let bytes = 0;
+  for (let i = 0; i < events.length; i++) bytes += events[i]!.size;
+  return bytes;
 }
 
 /** A batch failed: finds the events that are to blame, so that one bad event costs one event. */

@@ -3,6 +3,7 @@ import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit } from "./component.ts";
 import type { EventInit } from "./event.ts";
 import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
+import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
 
@@ -36,13 +37,16 @@ export async function runSource(definition: SourceDefinition<unknown, unknown>, 
 function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): SourceEmit<unknown> {
   const { publisher, encoder, stopping, log } = runtime;
   const stop = flagOf(stopping);
+  const slice = new TimeSlice();
   return (event: EventInit, position: unknown): Promise<void> => {
     if (stop.raised) return Promise.reject(stoppedError());
     try {
       const view = encoder.original(event, position);
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
       publisher.publish(view, checkpointer, checkpointer.track(position));
-      return publisher.room() ?? READY;
+      const room = publisher.room();
+      if (room !== undefined) return room.then(() => slice.restart());
+      return slice.over() || slice.full ? slice.pause() : READY;
     } catch (error) {
       return Promise.reject(error);
     }

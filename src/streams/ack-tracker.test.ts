@@ -9,23 +9,26 @@ const origin: Origin = {
   texts: new TextMemo(),
   hold: () => undefined,
   settle: () => undefined,
+  settleRun: () => undefined,
   isDone: () => false,
   inherit: () => undefined,
 };
 
 describe("an acknowledgement tracker", () => {
-  it("acknowledges what is done up to the first that is not, and grants as much again, like a list of counts", () => {
+  it("acknowledges what is done up to the first that is not, and grants what the window and the queue allow, like a list of counts", () => {
     const step = fc.oneof(
       fc.record({ what: fc.constant("arrive" as const), n: fc.integer({ min: 1, max: 9 }) }),
       fc.record({ what: fc.constantFrom("hold" as const, "settle" as const), n: fc.nat(60) }),
-      fc.record({ what: fc.constant("ack" as const), n: fc.constant(0) }),
+      fc.record({ what: fc.constantFrom("ack" as const, "settle run" as const), n: fc.nat(12) }),
+      fc.record({ what: fc.constant("take" as const), n: fc.nat(20) }),
     );
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 150 }), (steps) => {
-        const window = { maxEvents: 100, maxBytes: 1_000 };
+        const window = { maxEvents: 100, maxBytes: 300, queue: { maxEvents: 30, maxBytes: 100 } };
         const tracker = new AckTracker(window, 4);
         const open: number[] = [];
         let acked = 0;
+        let taken = 0;
         for (const { what, n } of steps) {
           const unfinished = open.flatMap((count, index) => (index >= acked && count > 0 ? [index] : []));
           const index = unfinished[n % Math.max(1, unfinished.length)];
@@ -43,12 +46,25 @@ describe("an acknowledgement tracker", () => {
             const before = acked;
             while (acked < open.length && open[acked] === 0) acked++;
             expect(tracker.takeAck()).toBe(acked === before ? undefined : acked);
+          } else if (what === "take") {
+            const count = Math.min(n, open.length - taken);
+            tracker.took(count, bytesOf(taken, taken + count));
+            taken += count;
+          } else if (what === "settle run") {
+            const first = index ?? open.length;
+            let last = first;
+            while (last - first < n && last < open.length && open[last]! > 0) last++;
+            const run = open.slice(first, last).map((count) => count - 1);
+            expect(tracker.settleRun(first + 1, run.length)).toBe(run.includes(0));
+            open.splice(first, run.length, ...run);
           } else if (index !== undefined && what === "hold") {
             tracker.hold(index + 1);
             open[index]!++;
           } else if (index !== undefined) expect(tracker.settle(index + 1)).toBe(--open[index]! === 0);
-          const bytes = open.slice(0, acked).reduce((sum, _, i) => sum + sizeOf(i), 0);
-          expect(tracker.credit()).toEqual({ maxSequence: acked + 100, maxBytes: bytes + 1_000 });
+          expect(tracker.credit()).toEqual({
+            maxSequence: Math.min(acked + 100, taken + 30),
+            maxBytes: Math.min(bytesOf(0, acked) + 300, bytesOf(0, taken) + 100),
+          });
           expect(tracker.inFlight).toBe(open.length - acked);
           expect(open.every((count, i) => tracker.isDone(i + 1) === (i < acked || count === 0))).toBe(true);
           const arrivals = [...tracker.unacknowledged()];
@@ -71,6 +87,7 @@ describe("an acknowledgement tracker", () => {
       if (sequence > 2) {
         tracker.hold(sequence - 2);
         expect(tracker.settle(sequence - 2)).toBe(false);
+        tracker.settleRun(1, sequence - 2);
         expect(tracker.isDone(sequence - 2)).toBe(true);
       }
       expect(tracker.isDone(sequence)).toBe(false);
@@ -79,6 +96,12 @@ describe("an acknowledgement tracker", () => {
     }
   });
 });
+
+function bytesOf(from: number, to: number): number {
+  let bytes = 0;
+  for (let index = from; index < to; index++) bytes += sizeOf(index);
+  return bytes;
+}
 
 function sizeOf(index: number): number {
   return 1 + (index % 5);

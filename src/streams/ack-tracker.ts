@@ -1,12 +1,13 @@
 import { EventView } from "../protocol/event-view.ts";
 import type { Credit, EventPlaces } from "../protocol/stream-codec.ts";
+import { type Limits, UNLIMITED } from "./group-budget.ts";
 import type { Origin, ReceivedEvent } from "./received-event.ts";
 import { Ring } from "./ring.ts";
 
-export interface Window {
-  /** Events and bytes that may be received and not done. */
-  readonly maxEvents: number;
-  readonly maxBytes: number;
+/** Events and bytes that may be received and not done. */
+export interface Window extends Limits {
+  /** Of these, what may wait for somebody to take it. Left out: all. */
+  readonly queue?: Limits;
 }
 
 /** Events that one message brought, by sequence number. */
@@ -29,6 +30,7 @@ export function lastOf({ first, count }: Arrival): number {
  */
 export class AckTracker implements EventPlaces {
   private readonly window: Window;
+  private readonly queue: Limits;
   /** How much each event waits for. */
   private open: Uint32Array;
   private starts: Uint32Array;
@@ -41,10 +43,13 @@ export class AckTracker implements EventPlaces {
   private acked = 0;
   private ackedBytes = 0;
   private reported = 0;
+  private taken = 0;
+  private takenBytes = 0;
 
   /** @param capacity Initial capacity; a power of two. */
   constructor(window: Window, capacity = 1024) {
     this.window = window;
+    this.queue = window.queue ?? UNLIMITED;
     this.open = new Uint32Array(capacity);
     this.starts = new Uint32Array(capacity);
     this.bodies = new Uint32Array(capacity);
@@ -91,6 +96,12 @@ export class AckTracker implements EventPlaces {
     return arrival;
   }
 
+  /** So many events, of so many bytes together, wait in no queue any more: somebody works on them, or has done so before. */
+  took(events: number, bytes: number): void {
+    this.taken += events;
+    this.takenBytes += bytes;
+  }
+
   /** Views of events that are not acknowledged. */
   views({ message, first, count }: Arrival, origin: Origin): ReceivedEvent[] {
     const { starts, bodies, ends } = this;
@@ -117,6 +128,20 @@ export class AckTracker implements EventPlaces {
     return left === 0;
   }
 
+  /** One of the things that each of `count` events in a row waits for is over. Returns whether that was the last of any. */
+  settleRun(first: number, count: number): boolean {
+    const { open } = this;
+    const mask = open.length - 1;
+    let isAnyDone = false;
+    for (let sequence = Math.max(first, this.acked + 1); sequence < first + count; sequence++) {
+      const index = sequence & mask;
+      const left = open[index]! - 1;
+      open[index] = left;
+      if (left === 0) isAnyDone = true;
+    }
+    return isAnyDone;
+  }
+
   isDone(sequence: number): boolean {
     return sequence <= this.acked || this.open[sequence & (this.open.length - 1)] === 0;
   }
@@ -139,7 +164,11 @@ export class AckTracker implements EventPlaces {
 
   /** What the other side may send in total. */
   credit(): Credit {
-    return { maxSequence: this.acked + this.window.maxEvents, maxBytes: this.ackedBytes + this.window.maxBytes };
+    const { window, queue } = this;
+    return {
+      maxSequence: Math.min(this.acked + window.maxEvents, this.taken + queue.maxEvents),
+      maxBytes: Math.min(this.ackedBytes + window.maxBytes, this.takenBytes + queue.maxBytes),
+    };
   }
 
   /** What has arrived and could not be acknowledged yet, oldest first. */

@@ -4,7 +4,13 @@ import { viewOfEvent } from "../protocol/encoded-events.fake.ts";
 import { EventView } from "../protocol/event-view.ts";
 import { eventsOf, OutgoingBatch } from "../protocol/stream-codec.ts";
 import { EventLog } from "./event-log.ts";
-import { event } from "./publisher-world.fake.ts";
+import { event, inRuns } from "./publisher-world.fake.ts";
+
+interface Step {
+  readonly append: number;
+  readonly keepEvery: number;
+  readonly settle: number;
+}
 
 describe("an event log", () => {
   it("keeps what belongs to each event while it grows and its ring turns, and gives sizes and tags back", () => {
@@ -13,13 +19,14 @@ describe("an event log", () => {
       fc.property(fc.array(step, { minLength: 1, maxLength: 20 }), (steps) => {
         const log = new EventLog(undefined, 4);
         const settled: number[] = [];
-        const receipt = { settle: (tag: number) => settled.push(tag) };
+        const tagOf = (n: number): number => n + 10 * Math.floor(n / 7);
+        const receipt = inRuns((tag) => settled.push(tag));
         const sizes: number[] = [];
         let next = 0;
         for (const { append, acknowledge } of steps) {
           for (let i = 0; i < append; i++) {
             const view = event(sizes.length, "x".repeat(sizes.length % 7));
-            expect(log.append(view, receipt, sizes.length * 3, 1, sizes.length % 5 === 0)).toBe(sizes.length);
+            expect(log.append(view, receipt, tagOf(sizes.length), 1, sizes.length % 5 === 0)).toBe(sizes.length);
             sizes.push(view.size);
           }
           const count = Math.min(acknowledge, sizes.length - next);
@@ -31,7 +38,7 @@ describe("an event log", () => {
           const expected = sizes.slice(next, next + count).reduce((sum, size) => sum + size, 0);
           expect(log.acknowledge(next, count)).toBe(expected);
           next += count;
-          expect(settled).toEqual(Array.from({ length: next }, (_, i) => i * 3));
+          expect(settled).toEqual(Array.from({ length: next }, (_, i) => tagOf(i)));
           expect(log.base).toBe(next);
           expect(log.unsettled).toBe(sizes.length - next);
         }
@@ -62,7 +69,10 @@ describe("an event log", () => {
         const log = new EventLog({ retain: (buffer) => count(buffer, 1), release: (buffer) => count(buffer, -1) }, 2);
         const buffers = Array.from({ length: 4 }, (_, i) => viewOfEvent(Buffer.from([0x0a, 1, 0x61 + i])));
         const settled: string[] = [];
-        const receipts = [0, 1].map((r) => ({ settle: (tag: number) => settled.push(`${r}:${tag}`) }));
+        const receipts = [
+          { settle: (tag: number) => settled.push(`0:${tag}`) },
+          inRuns((tag) => settled.push(`1:${tag}`)),
+        ];
         const open: { position: number; event: EventView; told: string }[] = [];
         const expected: string[] = [];
         steps.forEach(({ buffer, receipt, acknowledge }, tag) => {
@@ -94,6 +104,9 @@ describe("an event log", () => {
       keepEvery: fc.integer({ min: 1, max: 200 }),
       settle: fc.constantFrom(0, 0, 30, 3_000),
     });
+    // Much is needed at first, and next to nothing later.
+    const [whole, single] = [118, 1].map((append) => ({ append, keepEvery: 1, settle: 0 })) as [Step, Step];
+    const heldForLong = [whole, whole, single, { ...single, settle: 3_000 }, ...Array<Step>(5).fill(single)];
     fc.assert(
       fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: "max" }), fc.nat(1), (steps, alternate) => {
         const uses = new Map<Buffer, number>();
@@ -101,7 +114,7 @@ describe("an event log", () => {
         const memory = { retain: (buffer: Buffer) => count(buffer, 1), release: (buffer: Buffer) => count(buffer, -1) };
         const log = new EventLog(memory, 4, compactAt);
         const told: string[] = [];
-        const receipts = [0, 1].map((r) => ({ settle: (tag: number) => void told.push(`${r}:${tag}`) }));
+        const receipts = [0, 1].map((r) => inRuns((tag) => void told.push(`${r}:${tag}`)));
         const kept: number[] = [];
         let bytes = 0;
         for (const { append, keepEvery, settle } of steps) {
@@ -143,6 +156,7 @@ describe("an event log", () => {
         expect(told.every((who) => who === `${(Number(who.slice(2)) % 2) * alternate}:${who.slice(2)}`)).toBe(true);
         expect([...uses.values()].every((n) => n === 0)).toBe(true);
       }),
+      { examples: [[heldForLong, 0]] },
     );
   });
 });

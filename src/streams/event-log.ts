@@ -6,10 +6,17 @@ import type { OutgoingBatch } from "../protocol/stream-codec.ts";
 export interface Receipt {
   /** Called once for each event that was published with this receipt, with the tag that it was published with. */
   settle(tag: number): void;
+  /**
+   * Called instead for `count` events in a row whose tags follow each other. Must not publish anything. Left out: `settle` is
+   * called for each.
+   */
+  settleRun?(first: number, count: number): void;
 }
 
 /** So many bytes of memory may be held before somebody looks how much of it is needed. */
 const COMPACT_AT = 32 * 1024 * 1024;
+/** And so many times what is needed: compacting leaves at most half of that. */
+const WORTH_COMPACTING = 8;
 
 /**
  * What was published and is not yet acknowledged by everyone who wants it, in order. Positions count from 0 and are
@@ -29,8 +36,9 @@ export class EventLog {
   private last: Block | undefined;
   /** Size of the memory that is held, what is settled in it included. */
   private held = 0;
-  private readonly leastCompactAt: number;
-  private compactAt: number;
+  /** Size of what is not settled, with tags and lengths. */
+  private needed = 0;
+  private readonly compactAt: number;
   /** The oldest position that is not settled; equal to `next` when everything is. */
   base = 0;
   /** The position that the next event gets. */
@@ -39,15 +47,17 @@ export class EventLog {
   unsettled = 0;
   /** The position behind the newest dead letter, settled or not; 0 when there never was one. */
   afterDeadLetters = 0;
+  /** The position behind the newest event that more than one group has to acknowledge, settled or not. */
+  private afterShared = 0;
 
   /**
    * @param memory in which events may lie: retained as long as they are not settled.
    * @param capacity Initial capacity; a power of two.
-   * @param compactAt How many bytes of memory may be held before what is not settled of them is copied out.
+   * @param compactAt How many bytes of memory may be held, if that is more than eight times what is needed, before what is not
+   *   settled is copied out.
    */
   constructor(memory?: SharedMemory, capacity = 1024, compactAt = COMPACT_AT) {
     this.memory = memory;
-    this.leastCompactAt = compactAt;
     this.compactAt = compactAt;
     this.columns = makeColumns(capacity);
     this.blocks = new Array<Block | undefined>(capacity).fill(undefined);
@@ -59,6 +69,7 @@ export class EventLog {
     if (this.next - this.base > this.mask) this.grow();
     const block = this.blockFor(event.buffer, receipt);
     block.unsettled++;
+    block.count++;
     const position = this.next++;
     const index = position & this.mask;
     const { columns } = this;
@@ -70,7 +81,9 @@ export class EventLog {
     columns.pending[index] = pending;
     columns.dead[index] = deadLetter ? 1 : 0;
     this.unsettled++;
+    this.needed += event.end - event.start;
     if (deadLetter) this.afterDeadLetters = this.next;
+    if (pending > 1) this.afterShared = this.next;
     return position;
   }
 
@@ -94,18 +107,30 @@ export class EventLog {
    * how many bytes they have together.
    */
   fill(batch: OutgoingBatch, position: number, limit: number, room: number, maxSize: number): Filled {
+    const { mask } = this;
     const { starts, bodies, ends } = this.columns;
     let taken = 0;
     let bytes = 0;
-    do {
-      const index = (position + taken) & this.mask;
-      const end = ends[index]!;
-      const size = end - bodies[index]!;
-      if (taken > 0 && bytes + size > room) break;
-      batch.add(this.blockAt(index).buffer, starts[index]!, end);
-      bytes += size;
-      taken++;
-    } while (taken < limit && batch.size < maxSize);
+    while (taken < limit && batch.size < maxSize) {
+      // As many as lie side by side in memory are added at once.
+      const first = position + taken;
+      const block = this.blockAt(first & mask);
+      const most = Math.min(limit - taken, block.first + block.count - first);
+      const start = starts[first & mask]!;
+      let end = start;
+      let count = 0;
+      while (count < most && batch.size + (end - start) < maxSize) {
+        const index = (first + count) & mask;
+        const size = ends[index]! - bodies[index]!;
+        if (starts[index] !== end || (taken + count > 0 && bytes + size > room)) break;
+        bytes += size;
+        end = ends[index]!;
+        count++;
+      }
+      if (count === 0) break;
+      batch.add(block.buffer, start, end, count);
+      taken += count;
+    }
     return { taken, bytes };
   }
 
@@ -118,11 +143,45 @@ export class EventLog {
    * bytes they have together.
    */
   acknowledge(first: number, count: number): number {
+    const { mask } = this;
+    const { bodies, ends } = this.columns;
+    const end = first + count;
     let bytes = 0;
-    for (let position = first; position < first + count; position++) bytes += this.sizeOf(position);
+    for (let position = first; position < end; position++) bytes += ends[position & mask]! - bodies[position & mask]!;
     // What is settled may publish more and let the log grow: nothing of it is kept across.
-    for (let position = first; position < first + count; position++) this.acknowledgeOne(position);
+    for (let position = first; position < end; ) {
+      const taken = position >= this.afterShared ? this.acknowledgeRun(position, end) : 0;
+      if (taken === 0) this.acknowledgeOne(position);
+      position += Math.max(1, taken);
+    }
     return bytes;
+  }
+
+  /**
+   * The last group has acknowledged the event, and those after it up to `end`: settles at once as many as have the same
+   * receipt and tags that follow each other. Returns how many; none when the receipt wants to be told of each.
+   */
+  private acknowledgeRun(first: number, end: number): number {
+    const { mask } = this;
+    const { tags, pending, starts, ends } = this.columns;
+    const block = this.blockAt(first & mask);
+    const { receipt } = block;
+    if (receipt.settleRun === undefined) return 0;
+    const tag = tags[first & mask]!;
+    const most = Math.min(end, block.first + block.count) - first;
+    let count = 0;
+    while (count < most && tags[(first + count) & mask] === tag + count) {
+      const index = (first + count) & mask;
+      pending[index] = 0;
+      this.needed -= ends[index]! - starts[index]!;
+      count++;
+    }
+    this.unsettled -= count;
+    block.unsettled -= count;
+    if (block.unsettled === 0) this.finish(block);
+    if (first === this.base) this.advance(first + count);
+    receipt.settleRun(tag, count);
+    return count;
   }
 
   private acknowledgeOne(position: number): void {
@@ -132,15 +191,17 @@ export class EventLog {
     columns.pending[index] = left;
     if (left > 0) return;
     const block = this.blockAt(index);
+    this.needed -= columns.ends[index]! - columns.starts[index]!;
     this.unsettled--;
     if (--block.unsettled === 0) this.finish(block);
-    if (position === this.base) this.advance();
+    if (position === this.base) this.advance(position + 1);
     block.receipt.settle(columns.tags[index]!);
   }
 
-  private advance(): void {
+  /** Everything before `position` is settled. */
+  private advance(position: number): void {
     const { pending } = this.columns;
-    let base = this.base + 1;
+    let base = position;
     while (base < this.next && pending[base & this.mask] === 0) base++;
     this.base = base;
   }
@@ -152,10 +213,10 @@ export class EventLog {
   private blockFor(buffer: Buffer, receipt: Receipt): Block {
     const { last } = this;
     if (last !== undefined && last.buffer === buffer && last.receipt === receipt) return last;
-    if (this.held > this.compactAt) this.compact();
+    if (this.held > this.compactAt && this.held > WORTH_COMPACTING * this.needed) this.compact();
     // Neighbours with other receipts may lie in the same memory.
     const held = last?.buffer === buffer ? 0 : buffer.length;
-    const block = { number: this.nextBlock, buffer, receipt, unsettled: 0, held };
+    const block: Block = { number: this.nextBlock, buffer, receipt, first: this.next, count: 0, unsettled: 0, held };
     this.held += held;
     this.nextBlock = (this.nextBlock + 1) >>> 0;
     this.blocks[block.number & this.mask] = block;
@@ -175,7 +236,7 @@ export class EventLog {
   /**
    * Copies what is not settled out of memory that is mostly needed for nothing else: some events that a group does not
    * acknowledge for long would otherwise keep all their neighbours. Looks at all events, and not again before twice as much
-   * is held.
+   * is held, or half as much is needed.
    */
   private compact(): void {
     const { pending, starts, bodies, ends } = this.columns;
@@ -209,7 +270,6 @@ export class EventLog {
       block.buffer = buffer;
       block.held = buffer.length;
     }
-    this.compactAt = Math.max(this.leastCompactAt, this.held * 2);
   }
 
   private grow(): void {
@@ -236,6 +296,9 @@ interface Block {
   readonly number: number;
   buffer: Buffer;
   readonly receipt: Receipt;
+  /** Position of the first, and how many there are, settled or not: they follow each other. */
+  readonly first: number;
+  count: number;
   unsettled: number;
   /** What it adds to the memory that is held. */
   held: number;

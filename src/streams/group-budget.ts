@@ -5,6 +5,8 @@ export interface Limits {
   readonly maxBytes: number;
 }
 
+export const UNLIMITED: Limits = { maxEvents: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY };
+
 /**
  * How far one group may fall behind: by the component's own limits, or by the buffer that its input asks for. Counts what
  * the group was given and has not acknowledged, and what was dropped instead.
@@ -41,9 +43,17 @@ export class GroupBudget {
     return this.events;
   }
 
-  /** A group that drops never holds anybody up. */
-  get hasRoom(): boolean {
-    return this.policy !== "block" || !this.isFull;
+  /** What may be published before the group holds everybody up. One that drops never does. */
+  get room(): Limits {
+    if (this.policy !== "block") return UNLIMITED;
+    const { maxEvents, maxBytes } = this.limits;
+    return { maxEvents: maxEvents - this.events, maxBytes: maxBytes - this.bytes };
+  }
+
+  /** Counts in what a group that blocks was given meanwhile. */
+  take(events: number, bytes: number): void {
+    this.events += events;
+    this.bytes += bytes;
   }
 
   /** Counts an event in, or counts it as dropped: false. A group that blocks takes everything: the caller waits for room. */

@@ -87,9 +87,22 @@ export class Group {
     return this.budget.dropped;
   }
 
-  /** Whether more may be published as far as this group is concerned. */
-  get hasRoom(): boolean {
-    return this.budget.hasRoom;
+  /** What may be published as far as this group is concerned; nothing once it is zero or less. */
+  get room(): Limits {
+    return this.budget.room;
+  }
+
+  /**
+   * Whether every event that is no dead letter has to reach this group, whatever waits for it already. It is then told of them
+   * by `take`, sooner or later, instead of being asked about each.
+   */
+  get takesEverything(): boolean {
+    return this.isOpen && this.budget.whenFull === "block";
+  }
+
+  /** So many events, of so many bytes together, are in the log for it since it was told last. */
+  take(events: number, bytes: number): void {
+    this.budget.take(events, bytes);
   }
 
   /**

@@ -15,6 +15,7 @@ const step = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("send" as const), u, count: some, filling: fc.nat(300) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("take" as const), batches: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant("settle" as const), pick: fc.nat(), count: some }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("settle all" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("hold" as const), pick: fc.nat() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("break" as const), u, how: breaks, toSibling: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("lie" as const), u, what: lies }) },
@@ -99,6 +100,8 @@ async function carryOut(world: ReceivingWorld, action: Step): Promise<void> {
       return world.take(action.batches);
     case "settle":
       return world.settle(action.pick, action.count);
+    case "settle all":
+      return world.settleAll();
     case "hold":
       return world.hold(action.pick);
     case "break":

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Upstream } from "../protocol/records.ts";
+import type { Window } from "./ack-tracker.ts";
 import { Inlet } from "./inlet.ts";
 import { type ReceivedEvent, settle } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
@@ -15,12 +16,12 @@ afterEach(async () => {
   expect(violations.splice(0)).toEqual([]);
 });
 
-async function setUp(): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
+async function setUp(window: Window = WINDOW): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
   const upstream = new ScriptedUpstream("up", "up-1", violations);
   upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
   await upstream.listen();
   const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
-  const inlet = new Inlet({ who, log: silentLogger, window: WINDOW });
+  const inlet = new Inlet({ who, log: silentLogger, window });
   cleanUps.push(
     () => upstream.close(),
     () => inlet.close(AbortSignal.abort()),
@@ -158,5 +159,41 @@ describe("an inlet whose upstream lies", () => {
     upstream.send(2);
     await until(() => inlet.counters().inFlight === 2);
     expect(ids(takeAll(inlet))).toEqual(["up-1:1", "up-1:2"]);
+  });
+});
+
+describe("an inlet whose events nobody takes", () => {
+  const window = { ...WINDOW, queue: { maxEvents: 40, maxBytes: 100_000 } };
+
+  it("asks for no more than its queue may hold, and for more as they are taken, up to its window", async () => {
+    const { upstream, inlet } = await setUp(window);
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(200, 0);
+    const events: ReceivedEvent[] = [];
+    for (const expected of [40, 40, 20, 0]) {
+      await until(() => upstream.stream!.credit.maxSequence === upstream.stream!.sent.length + expected);
+      expect(upstream.send(200)).toBe(expected);
+      await until(() => inlet.counters().inFlight === upstream.stream!.sent.length);
+      events.push(...takeAll(inlet));
+    }
+    for (const event of events) settle(event);
+    await until(() => upstream.stream!.credit.maxSequence === 140);
+  });
+
+  it("does not count what stands for an event that somebody still works on", async () => {
+    const { upstream, inlet } = await setUp(window);
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(100, 0);
+    upstream.send(30);
+    await until(() => inlet.counters().inFlight === 30);
+    const events = takeAll(inlet);
+    upstream.break("destroy");
+    await until(() => upstream.stream !== undefined);
+    upstream.send(30);
+    await until(() => upstream.stream!.credit.maxSequence === 70);
+    expect(upstream.send(100)).toBe(40);
+    await until(() => inlet.counters().inFlight === 70);
+    for (const event of [...events, ...takeAll(inlet)]) settle(event);
+    await until(() => upstream.stream!.credit.maxSequence === 110);
   });
 });

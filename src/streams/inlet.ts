@@ -8,7 +8,10 @@ import type { Subscriber, UpstreamStream } from "./upstream-stream.ts";
 export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
-  /** What may be received from each upstream instance and not done. Default 4,096 events and 2 MiB. */
+  /**
+   * What may be received from each upstream instance and not done. Default 8,192 events and 4 MiB, of which half may wait to
+   * be taken.
+   */
   readonly window?: Window;
 }
 
@@ -26,7 +29,12 @@ interface Source {
   completed: boolean;
 }
 
-const DEFAULT_WINDOW: Window = { maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 };
+const DEFAULT_WINDOW: Window = {
+  maxEvents: 8_192,
+  maxBytes: 4 * 1024 * 1024,
+  // What waits for long outlives the young generation, and costs far more memory than its size.
+  queue: { maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 },
+};
 
 /**
  * The receiving side of a component: one subscription per upstream instance, following the topology, and one queue of
@@ -57,6 +65,7 @@ export class Inlet {
    */
   setSlack(slack: Slack): void {
     this.window = {
+      ...this.usual,
       maxEvents: this.usual.maxEvents + slack.events,
       maxBytes: this.usual.maxBytes + slack.bytes,
     };
@@ -102,6 +111,7 @@ export class Inlet {
     if (next === undefined) return undefined;
     this.eventsIn += next.arrival.count;
     this.bytesIn += next.bytes;
+    next.stream.took(next.arrival.count, next.bytes);
     return next.stream.views(next.arrival);
   }
 

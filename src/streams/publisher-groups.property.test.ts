@@ -6,7 +6,7 @@ import { SlabPool } from "../protocol/slab-pool.ts";
 import { decodeResponse, eventsOf, type OutgoingBatch } from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { Publisher } from "./publisher.ts";
-import { group } from "./publisher-world.fake.ts";
+import { group, inRuns } from "./publisher-world.fake.ts";
 
 const RUNS = Number(process.env.FLOWCTL_PROPERTY_RUNS ?? 150);
 
@@ -103,7 +103,8 @@ describe("a publisher with groups of every kind", () => {
         publisher.setGroups(GROUPS);
         const notes: Note[] = [];
         const settled: number[] = [];
-        const receipts = [0, 1].map(() => ({ settle: (tag: number) => settled.push(tag) }));
+        const settle = (tag: number): void => void settled.push(tag);
+        const receipts = [{ settle }, inRuns(settle)];
         const peers = new Map<string, SlowPeer>();
         const done = new Map<string, number[]>(NAMES.map((name) => [groupOf(name), []]));
         const turn = (): void => {

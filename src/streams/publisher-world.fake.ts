@@ -4,6 +4,7 @@ import { EventEncoder } from "../protocol/event-encoder.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream } from "../protocol/records.ts";
 import { decodeResponse, eventsOf, type OutgoingBatch } from "../protocol/stream-codec.ts";
+import type { Receipt } from "./event-log.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -24,6 +25,16 @@ export function event(n: number, key = "", type = "t"): EventView {
 
 export function group(id: string, more: Partial<Downstream> = {}): Downstream {
   return { componentId: id, types: [], partitionBy: "", desiredInstances: 1, deadLetters: false, ...more };
+}
+
+/** A receipt that is told of events whose tags follow each other at once, as those of components are. */
+export function inRuns(settle: (tag: number) => void): Receipt {
+  return {
+    settle,
+    settleRun: (first, count) => {
+      for (let tag = first; tag < first + count; tag++) settle(tag);
+    },
+  };
 }
 
 /** A downstream instance: keeps what it was sent, in order, with its sequence numbers. */

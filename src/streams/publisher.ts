@@ -5,12 +5,12 @@ import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import { EventLog, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
-import type { Limits } from "./group-budget.ts";
+import { type Limits, UNLIMITED } from "./group-budget.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
-  /** How far a group without a buffer may be behind before there is no room. Defaults: 4,096 events, 4 MiB. */
+  /** How far a group without a buffer may be behind before there is no room. Defaults: 8,192 events, 8 MiB. */
   readonly maxEvents?: number;
   readonly maxBytes?: number;
   /** In which events that are published may lie: retained as long as they are needed. */
@@ -52,6 +52,15 @@ export class Publisher {
   private readonly log: EventLog;
   private readonly groups = new Map<string, Group>();
   private list: Group[] = [];
+  /** Of these, those that take everything, and those that have to be asked about each event. */
+  private open: Group[] = [];
+  private choosing: Group[] = [];
+  /** What was published since the open groups were told. */
+  private untoldEvents = 0;
+  private untoldBytes = 0;
+  /** There certainly is room until so much has been published: what has become free meanwhile is not counted in. */
+  private roomEvents = 0;
+  private roomBytes = 0;
   private readonly defer: (action: () => void) => void;
   private readonly environment: GroupEnvironment;
   private readonly usual: Limits;
@@ -72,7 +81,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
-    this.usual = { maxEvents: options.maxEvents ?? 4_096, maxBytes: options.maxBytes ?? 4 * 1024 * 1024 };
+    this.usual = { maxEvents: options.maxEvents ?? 8_192, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
     this.limits = { ...this.usual };
     this.log = new EventLog(options.memory);
     this.environment = {
@@ -90,6 +99,7 @@ export class Publisher {
    */
   setGroups(downstreams: readonly Downstream[]): void {
     this.informed = true;
+    this.tellGroups();
     const wanted = byGroup(downstreams);
     for (const [id, group] of this.groups) {
       if (wanted.has(id)) continue;
@@ -114,6 +124,9 @@ export class Publisher {
       this.groups.set(id, new Group(id, definitions, this.environment, key));
     }
     this.list = [...this.groups.values()];
+    this.open = this.list.filter((group) => group.takesEverything);
+    this.choosing = this.list.filter((group) => !group.takesEverything);
+    this.lookForRoom();
     if (this.ended) for (const group of this.list) group.end();
   }
 
@@ -121,6 +134,7 @@ export class Publisher {
   setSlack(slack: Slack): void {
     this.limits.maxEvents = this.usual.maxEvents + slack.events;
     this.limits.maxBytes = this.usual.maxBytes + slack.bytes;
+    this.lookForRoom();
     this.progressed();
   }
 
@@ -131,17 +145,24 @@ export class Publisher {
   publish(event: EventView, receipt: Receipt, tag = 0, deadLetter = false): void {
     if (this.ended)
       throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
+    const { size } = event;
+    this.eventsOut++;
+    this.bytesOut += size;
     let pending = 0;
+    let groups = this.list;
+    if (!deadLetter) {
+      groups = this.choosing;
+      pending = this.open.length;
+      this.untoldEvents++;
+      this.untoldBytes += size;
+    }
     let refusing: Group[] | undefined;
-    const groups = this.list;
     for (let i = 0; i < groups.length; i++) {
       const group = groups[i]!;
       if (!group.wants(event, deadLetter)) continue;
       if (group.admit(event)) pending++;
       else refusing = [...(refusing ?? []), group];
     }
-    this.eventsOut++;
-    this.bytesOut += event.size;
     if (pending === 0) {
       receipt.settle(tag);
       return;
@@ -175,10 +196,37 @@ export class Publisher {
   }
 
   get hasRoom(): boolean {
-    if (this.relaxed) return true;
-    const groups = this.list;
-    for (let i = 0; i < groups.length; i++) if (!groups[i]!.hasRoom) return false;
-    return this.log.next - this.log.base < MAX_SPAN || !groups.some((group) => group.isBehind(MAX_SPAN));
+    return (this.eventsOut < this.roomEvents && this.bytesOut < this.roomBytes) || this.lookForRoom();
+  }
+
+  /** Asks every group how much may be published before any of them is full. Returns whether anything may. */
+  private lookForRoom(): boolean {
+    this.tellGroups();
+    let { maxEvents, maxBytes } = UNLIMITED;
+    if (!this.relaxed) {
+      maxEvents = this.spanLeft();
+      for (const { room } of this.list) {
+        maxEvents = Math.min(maxEvents, room.maxEvents);
+        maxBytes = Math.min(maxBytes, room.maxBytes);
+      }
+    }
+    this.roomEvents = this.eventsOut + maxEvents;
+    this.roomBytes = this.bytesOut + maxBytes;
+    return maxEvents > 0 && maxBytes > 0;
+  }
+
+  /** How many events may be published before somebody has to look again whether any group is behind by `MAX_SPAN`. */
+  private spanLeft(): number {
+    const left = MAX_SPAN - (this.log.next - this.log.base);
+    if (left > 0) return left;
+    return this.list.some((group) => group.isBehind(MAX_SPAN)) ? 0 : EAGER_EVENTS;
+  }
+
+  /** Open groups learn how much was published, before anybody asks them what they have. */
+  private tellGroups(): void {
+    for (const group of this.open) group.take(this.untoldEvents, this.untoldBytes);
+    this.untoldEvents = 0;
+    this.untoldBytes = 0;
   }
 
   /**

@@ -11,6 +11,8 @@ export interface Origin extends EventOrigin, Receipt {
   hold(sequence: number): void;
   /** One of the things to wait for is over. */
   settle(sequence: number): void;
+  /** The same for `count` events in a row. */
+  settleRun(first: number, count: number): void;
   /** Whether there is nothing more to wait for. */
   isDone(sequence: number): boolean;
   /**
@@ -31,4 +33,19 @@ export function hold(event: ReceivedEvent): void {
 /** One of the things to wait for is over. */
 export function settle(event: ReceivedEvent): void {
   event.origin.settle(event.sequence);
+}
+
+/** The same for each of them. */
+export function settleAll(events: readonly ReceivedEvent[]): void {
+  for (let i = 0; i < events.length; ) {
+    const { origin, sequence } = events[i]!;
+    let count = 1;
+    while (i + count < events.length && follows(events[i + count]!, origin, sequence + count)) count++;
+    origin.settleRun(sequence, count);
+    i += count;
+  }
+}
+
+function follows(event: ReceivedEvent, origin: Origin, sequence: number): boolean {
+  return event.sequence === sequence && event.origin === origin;
 }

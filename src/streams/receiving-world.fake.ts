@@ -2,10 +2,11 @@ import { expect } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Upstream } from "../protocol/records.ts";
 import { Inlet } from "./inlet.ts";
-import { hold, type ReceivedEvent, settle } from "./received-event.ts";
+import { hold, type ReceivedEvent, settle, settleAll } from "./received-event.ts";
 import { type Break, type Entry, type Lie, ScriptedUpstream, type Told } from "./scripted-upstream.fake.ts";
 
-const WINDOW = { maxEvents: 12, maxBytes: 3_000 };
+const QUEUE = { maxEvents: 6, maxBytes: 2_000 };
+const WINDOW = { maxEvents: 12, maxBytes: 3_000, queue: QUEUE };
 const PATIENCE_MS = 10_000;
 
 /** One event that was taken, in the hands of whoever works on it. */
@@ -83,6 +84,19 @@ export class ReceivingWorld {
       const peer = this.peers.find(({ upstream }) => upstream.instanceId === taken.told.upstream)!;
       taken.late = taken.told.stream < peer.newest;
       settle(taken.event);
+    }
+  }
+
+  /** Somebody is through with all that is in hand, as sinks are with a batch. */
+  settleAll(): void {
+    for (const taken of this.open) {
+      taken.receipts--;
+      const peer = this.peers.find(({ upstream }) => upstream.instanceId === taken.told.upstream)!;
+      taken.late = taken.told.stream < peer.newest;
+    }
+    settleAll(this.open.map(({ event }) => event));
+    for (const [index, { receipts }] of [...this.open.entries()].reverse()) {
+      if (receipts === 0) this.open.splice(index, 1);
     }
   }
 
@@ -171,7 +185,7 @@ export class ReceivingWorld {
     await this.until("credit has grown by what was acknowledged", () =>
       this.peers.every(({ upstream }) => {
         const { acked, credit } = upstream.stream!;
-        return credit.maxSequence > acked + (WINDOW.maxEvents * 3) / 4 - 1;
+        return credit.maxSequence > acked + (QUEUE.maxEvents * 3) / 4 - 1;
       }),
     );
     expect(this.inlet.finished).toBe(false);

@@ -29,6 +29,18 @@ export class Ring<T> {
     return value;
   }
 
+  /** Removes `count` elements, at least one, and returns the last of them; throws RangeError when there are not so many. */
+  drop(count: number): T {
+    if (count < 1 || count > this.count) throw new RangeError(`the ring has no ${count} elements`);
+    const { items } = this;
+    const mask = items.length - 1;
+    const last = items[(this.head + count - 1) & mask] as T;
+    for (let i = 0; i < count; i++) items[(this.head + i) & mask] = undefined;
+    this.head = (this.head + count) & mask;
+    this.count -= count;
+    return last;
+  }
+
   /** The element at `index` from the front, 0 to length - 1. */
   at(index: number): T {
     return this.items[(this.head + index) & (this.items.length - 1)] as T;

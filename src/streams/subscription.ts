@@ -161,6 +161,7 @@ export class Subscription {
         continue;
       }
       this.unfinished.delete(known.id);
+      stream.took(1, event.size);
       known.origin.inherit(known.sequence, event);
       if (event.sequence > first) yield [{ message, first, count: event.sequence - first }, bytes];
       first = event.sequence + 1;

@@ -2,9 +2,10 @@ import { Client, type ClientDuplexStream, Metadata, type ServiceError, status } 
 import { FlowctlError } from "../foundation/errors.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { fromServiceError } from "../protocol/grpc-errors.ts";
-import { decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
+import { type Credit, decodeResponse, encodeRequest } from "../protocol/stream-codec.ts";
 import { TextMemo } from "../protocol/text-memo.ts";
 import { AckTracker, type Arrival, type Window } from "./ack-tracker.ts";
+import type { Limits } from "./group-budget.ts";
 import { type Origin, type ReceivedEvent, settle } from "./received-event.ts";
 import { channelCredentials, type TlsIdentity } from "./tls-identity.ts";
 
@@ -58,7 +59,8 @@ export class UpstreamStream implements Origin {
   private isOpen = false;
   private creditSequence: number;
   private creditBytes: number;
-  private readonly window: Window;
+  /** So much more credit than was given is worth a message. */
+  private readonly step: Limits;
 
   constructor(
     client: Client,
@@ -71,7 +73,11 @@ export class UpstreamStream implements Origin {
     this.address = address;
     this.upstream = upstream;
     this.handlers = handlers;
-    this.window = window;
+    const { maxEvents, maxBytes } = window.queue ?? window;
+    this.step = {
+      maxEvents: Math.min(maxEvents, window.maxEvents) / 4,
+      maxBytes: Math.min(maxBytes, window.maxBytes) / 4,
+    };
     this.tracker = new AckTracker(window);
     this.call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
     this.call.on("data", (message: Buffer) => this.receive(message));
@@ -116,9 +122,18 @@ export class UpstreamStream implements Origin {
   settle(sequence: number): void {
     if (!this.tracker.settle(sequence)) return;
     if (this.heirs.size > 0) this.passOn(sequence);
-    if (this.over || this.flushing) return;
-    this.flushing = true;
-    setImmediate(this.flush);
+    this.flushSoon();
+  }
+
+  settleRun(first: number, count: number): void {
+    if (this.heirs.size > 0) for (let i = 0; i < count; i++) this.settle(first + i);
+    else if (this.tracker.settleRun(first, count)) this.flushSoon();
+  }
+
+  /** Events, of so many bytes together, wait in no queue any more. */
+  took(events: number, bytes: number): void {
+    this.tracker.took(events, bytes);
+    if (this.isCreditDue(this.tracker.credit())) this.flushSoon();
   }
 
   isDone(sequence: number): boolean {
@@ -155,16 +170,23 @@ export class UpstreamStream implements Origin {
     const sequence = this.tracker.takeAck();
     if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence }));
     const credit = this.tracker.credit();
-    const { maxEvents, maxBytes } = this.window;
-    if (
-      credit.maxSequence - this.creditSequence >= maxEvents / 4 ||
-      credit.maxBytes - this.creditBytes >= maxBytes / 4
-    ) {
-      this.creditSequence = credit.maxSequence;
-      this.creditBytes = credit.maxBytes;
-      this.call.write(encodeRequest({ kind: "credit", credit }));
-    }
+    if (!this.isCreditDue(credit)) return;
+    this.creditSequence = credit.maxSequence;
+    this.creditBytes = credit.maxBytes;
+    this.call.write(encodeRequest({ kind: "credit", credit }));
   };
+
+  private isCreditDue({ maxSequence, maxBytes }: Credit): boolean {
+    return (
+      maxSequence - this.creditSequence >= this.step.maxEvents || maxBytes - this.creditBytes >= this.step.maxBytes
+    );
+  }
+
+  private flushSoon(): void {
+    if (this.over || this.flushing) return;
+    this.flushing = true;
+    setImmediate(this.flush);
+  }
 
   private receive(message: Buffer): void {
     if (this.over) return;
