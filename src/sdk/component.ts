@@ -97,7 +97,8 @@ export interface ProcessorHandlers {
  * Hands one event on: the received event itself (forwarded as the bytes it came in, with its id), or a new one. A new
  * event inherits type, timestamp, metadata and content type from the input unless it says otherwise. Its id, unless
  * given, is `<input id>/<component id>`, with `.1`, `.2` … for the second and later outputs of one input: the same on
- * every replay, and another one on every path through the pipeline. Resolves when there is room: await it.
+ * every replay, and another one on every path through the pipeline. Resolves when there is room: await it. Rejects with
+ * `sdk/emit-too-late` when `process` is over: what it made could be lost.
  */
 export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
 

@@ -1,3 +1,4 @@
+import { FlowctlError } from "../foundation/errors.ts";
 import { hold, type ReceivedEvent, settle } from "../streams/received-event.ts";
 import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./component.ts";
 import type { Event, EventInit } from "./event.ts";
@@ -26,9 +27,15 @@ class Outputs {
     this.count = 0;
   }
 
+  /** The input is settled: nothing more can be made from it. */
+  end(): void {
+    this.input = undefined;
+  }
+
   private send(event: Event | EventInit): Promise<void> {
     const { publisher, encoder, log } = this.runtime;
-    const input = this.input!;
+    const { input } = this;
+    if (input === undefined) return Promise.reject(tooLate());
     try {
       const view = isForwarded(event) ? event : encoder.derived(event, input, this.count);
       this.count++;
@@ -40,6 +47,16 @@ class Outputs {
       return Promise.reject(error);
     }
   }
+}
+
+function tooLate(): FlowctlError {
+  return new FlowctlError({
+    code: "sdk/emit-too-late",
+    kind: "invalid",
+    message:
+      "the processor emitted after process had returned: the input may be acknowledged already, and the output be lost",
+    fix: "await what emits, or return its promise from process",
+  });
 }
 
 /** Runs a processor until every upstream has ended, or until it is told to stop. */
@@ -93,6 +110,7 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       }
       if (processed && outputs.count === 0) counters.filtered++;
       settle(event);
+      outputs.end();
       const room = publisher.room();
       if (room !== undefined) await room;
       if (slice.over()) await slice.pause();
@@ -125,6 +143,7 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
     } catch (error) {
       failure ??= { error };
     }
+    outputs.end();
   };
   while (!stopping.aborted && failure === undefined && !inlet.finished) {
     const batch = inlet.take();

@@ -7,6 +7,7 @@ import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { type ControlPlane, startControlPlane } from "../../src/control-plane/control-plane.ts";
 import { createMemoryStore } from "../../src/control-plane/store/memory-store.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
+import type { FlowctlError } from "../../src/foundation/errors.ts";
 import { silentLogger } from "../../src/foundation/logger.ts";
 import type { ComponentSpec, InputSpec, OnErrorSpec } from "../../src/protocol/records.ts";
 import type { ComponentDefinition } from "../../src/sdk/component.ts";
@@ -207,6 +208,30 @@ describe("a pipeline of SDK components", () => {
     expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s-1:1 number", "s-1:1/p1.1 copy", "s-1:1/p1.2 copy"]);
     expect(got[1]?.json()).toEqual({ n: 1 });
   });
+
+  it.each([1, 4])(
+    "refuses what a processor emits after it is through with the input, %i at a time",
+    async (concurrency) => {
+      await apply(spec("s", "source"), spec("p1", "processor", ["s"]), spec("k", "sink", ["p1"]));
+      const got: Event[] = [];
+      const refused: unknown[] = [];
+      const forgetful = defineProcessor({
+        name: "forgetful",
+        version: "1",
+        config: anything,
+        concurrency,
+        open: () => ({
+          process(event, emit) {
+            setImmediate(() => emit(event).catch((error: unknown) => refused.push(error)));
+          },
+        }),
+      });
+      const parts = [start("s", numbers(3)), start("p1", forgetful), start("k", collect(got))];
+      await Promise.all(parts.map((part) => part.outcome));
+      expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(3).fill("sdk/emit-too-late"));
+      expect(got).toEqual([]);
+    },
+  );
 
   it("goes on after a stop where the last acknowledged event was, without a gap and without a repetition", async () => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
