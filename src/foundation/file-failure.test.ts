@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FlowctlError } from "./errors.ts";
-import { fileFailure, isDiskFailure } from "./file-failure.ts";
+import { fileFailure } from "./file-failure.ts";
 
 function failure(errno: string): FlowctlError {
   const said = Object.assign(new Error(`${errno}: said the kernel`), { code: errno });
@@ -27,20 +27,5 @@ describe("what the file system refused", () => {
     expect(failure("EIO")).toMatchObject({ kind: "unavailable", fix: undefined });
     const precise = new FlowctlError({ code: "a/b", kind: "invalid", message: "m" });
     expect(fileFailure(precise, { code: "c/d", doing: "read", path: "/x" })).toBe(precise);
-  });
-
-  it.each(["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EMFILE", "ENFILE"])("is the disk's failure at %s", (errno) => {
-    const thrown = failure(errno).cause;
-    expect(isDiskFailure(thrown)).toBe(true);
-    expect(isDiskFailure(failure(errno))).toBe(true);
-    expect(isDiskFailure(new Error("of an author", { cause: failure(errno) }))).toBe(true);
-  });
-
-  it("is not the disk's failure where another path, or other content, might have been taken", () => {
-    for (const errno of ["EACCES", "ENOENT", "EISDIR", "ENAMETOOLONG"])
-      expect(isDiskFailure(failure(errno))).toBe(false);
-    expect(isDiskFailure(new Error("ENOSPC"))).toBe(false);
-    expect(isDiskFailure("ENOSPC")).toBe(false);
-    expect(isDiskFailure(undefined)).toBe(false);
   });
 });

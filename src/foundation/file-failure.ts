@@ -25,20 +25,6 @@ export function fileFailure(error: unknown, { code, doing, path }: FileFailureOp
   });
 }
 
-/** What every write would be refused with, whatever it is of. */
-const REFUSED_TO_ALL: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EMFILE", "ENFILE"]);
-
-/**
- * Whether `error`, or what caused it, says that a disk or what holds files open is what is wrong (full, broken, read-only),
- * and nothing that was to be read or written.
- */
-export function isDiskFailure(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && REFUSED_TO_ALL.has(cause.code)) return true;
-  }
-  return false;
-}
-
 function explain(errno: string, doing: "read" | "write", path: string): readonly [ErrorKind, string | undefined] {
   switch (errno) {
     case "ENOENT":

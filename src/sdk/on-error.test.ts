@@ -121,3 +121,40 @@ describe("a disk that refuses", () => {
     expect(counters).toMatchObject({ failed: 1, dropped: 1 });
   });
 });
+
+describe("a service that is away", () => {
+  /** As `pg` says what the database said, or what became of the connection. */
+  const said = (code: string): Error => Object.assign(new Error("said by the database"), { code });
+  const refused = new TypeError("fetch failed", { cause: said("ECONNREFUSED") });
+  const notNow = new FlowctlError({ code: "ledger/not-now", kind: "unavailable", message: "the ledger answered 503" });
+
+  it.each(["fail", "retry", "drop", "dead_letter"] as const)("is no event's fault under %s", async (action) => {
+    const { onError, counters } = policy(action);
+    for (const error of [said("57P01"), said("ECONNRESET"), refused, notNow])
+      await expect(onError.handle(event, error, never)).rejects.toBe(error);
+    expect(counters).toEqual({ retries: 0, failed: 0, dropped: 0, deadLetters: 0 });
+  });
+
+  it("is waited for as long as the retries of the policy last", async () => {
+    const { onError, counters, clock } = policy("drop", 2);
+    const answers = [Promise.reject(said("57P03")), Promise.resolve()];
+    answers[0]?.catch(() => undefined);
+    const handled = onError.handle(event, said("57P01"), () => answers.shift()!);
+    await clock.advance(10);
+    await clock.advance(20);
+    await expect(handled).resolves.toBe(true);
+    expect(counters).toEqual({ retries: 2, failed: 0, dropped: 0, deadLetters: 0 });
+  });
+
+  it("does not excuse an event that is refused for its content, then or once the service is back", async () => {
+    const { onError, counters, clock } = policy("drop", 1);
+    const handled = onError.handle(event, said("57P01"), () => Promise.reject(said("23505")));
+    await clock.advance(10);
+    await expect(handled).resolves.toBe(false);
+    const patient = policy("drop");
+    const noSuchHost = said("ENOTFOUND");
+    const told = new FlowctlError({ code: "a/b", kind: "invalid", message: "no such host", cause: noSuchHost });
+    await expect(patient.onError.handle(event, told, never)).resolves.toBe(false);
+    expect([counters.dropped, patient.counters.dropped]).toEqual([1, 1]);
+  });
+});

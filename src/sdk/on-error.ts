@@ -1,8 +1,8 @@
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
-import { isDiskFailure } from "../foundation/file-failure.ts";
 import type { Logger } from "../foundation/logger.ts";
+import { isOutage } from "../foundation/outage.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import type { Outlet } from "../streams/outlet.ts";
 import { hold, type ReceivedEvent } from "../streams/received-event.ts";
@@ -32,7 +32,7 @@ export class OnError {
    * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
    * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
    * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with the last error
-   * itself, whatever the policy, when a disk is what is wrong: no event is to blame for that, and the next would be refused too.
+   * itself, whatever the policy, when that tells of an outage: no event is to blame for it, and the next would be refused too.
    */
   async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
@@ -48,7 +48,7 @@ export class OnError {
         last = again;
       }
     }
-    if (isDiskFailure(last)) throw last;
+    if (isOutage(last)) throw last;
     counters.failed++;
     if (action === "drop") this.drop(event, last);
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
