@@ -2,8 +2,9 @@
 # Installs the programs that tests run beside flowctl, on Debian, as root. Starts nothing.
 #   docker-registry, apache2-utils   an image registry with a password (the Docker driver's pulls)
 #   debootstrap, busybox-static      base images without any registry
+#   postgresql                       a database that goes away and comes back
 #   zsh, fish                        shells that completion scripts are for
-# FLOWCTL_TEST_SKIP leaves out what its names (docker, zsh, fish) are about.
+# FLOWCTL_TEST_SKIP leaves out what its names (docker, postgres, zsh, fish) are about.
 set -euo pipefail
 
 skips() { [[ ",${FLOWCTL_TEST_SKIP:-}," == *",$1,"* ]]; }
@@ -24,12 +25,20 @@ missing=()
 for program in "${!programs[@]}"; do
   command -v "$program" >/dev/null || missing+=("${programs[$program]}")
 done
+# Debian keeps the server's programs off the path, in a folder for each version.
+if ! skips postgres && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+  missing+=(postgresql)
+fi
 [ "${#missing[@]}" -gt 0 ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  # A test that lacks a shell says so itself.
-  case " ${missing[*]} " in " zsh " | " fish " | " zsh fish " | " fish zsh ") exit 0 ;; esac
-  echo "These tests need packages that only root on Debian gets installed by this script: ${missing[*]}" >&2
+  # A test that lacks a shell or a database says so itself.
+  needed=()
+  for package in "${missing[@]}"; do
+    case $package in zsh | fish | postgresql) ;; *) needed+=("$package") ;; esac
+  done
+  [ "${#needed[@]}" -gt 0 ] || exit 0
+  echo "These tests need packages that only root on Debian gets installed by this script: ${needed[*]}" >&2
   exit 1
 fi
 echo "Installing what the tests need: ${missing[*]}"

@@ -3,7 +3,8 @@
 #
 # Needs Node.js and npm; on Debian, as root, what else is missing is installed, and a Docker engine is started when none
 # answers. What this script started it ends, whatever happens. FLOWCTL_TEST_SKIP=docker leaves out the tests that need
-# an engine, and zsh or fish beside it those that need that shell: only on request, because a run without them proves half.
+# an engine, and postgres, zsh or fish beside it those that need that program: only on request, because a run without them
+# proves half.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

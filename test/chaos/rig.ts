@@ -261,7 +261,8 @@ export async function poll(condition: () => boolean | Promise<boolean>): Promise
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-async function freePort(): Promise<number> {
+/** A port of this machine that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   return await new Promise((resolve, reject) => {
     server.once("error", reject);

@@ -1,0 +1,112 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
+import { chown, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freePort, poll } from "./rig.ts";
+
+/** How a PostgreSQL is stopped: `fast` tells its clients, `immediate` breaks their connections. */
+export type Stop = "fast" | "immediate";
+
+const signals = { fast: "SIGINT", immediate: "SIGQUIT" } as const;
+
+/** PostgreSQL does not run as root: then it is nobody's. */
+const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+/** A real PostgreSQL with a database of its own, which can be stopped and started again on its port. */
+export class Postgres implements AsyncDisposable {
+  readonly port: number;
+  private readonly folder: string;
+  private readonly programs: string;
+  private server: ChildProcess | undefined;
+
+  private constructor(folder: string, port: number, programs: string) {
+    this.folder = folder;
+    this.port = port;
+    this.programs = programs;
+  }
+
+  static async create(): Promise<Postgres> {
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-postgres-"));
+    if (user.uid !== undefined) await chown(folder, user.uid, user.gid);
+    const postgres = new Postgres(folder, await freePort(), programsFolder());
+    try {
+      await postgres.run("initdb", "--pgdata=data", "--username=flow", "--auth=trust", "--no-sync");
+      await postgres.start();
+      return postgres;
+    } catch (error) {
+      await postgres[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Resolves when it takes connections. */
+  async start(): Promise<void> {
+    const settings = ["listen_addresses=127.0.0.1", `unix_socket_directories=${this.folder}`, "fsync=off"];
+    const args = ["-D", "data", "-p", String(this.port), ...settings.flatMap((setting) => ["-c", setting])];
+    const server = spawn(join(this.programs, "postgres"), args, { ...this.place, stdio: "ignore" });
+    this.server = server;
+    await poll(async () => {
+      if (server.exitCode !== null) throw new Error(`PostgreSQL exited with ${server.exitCode}`);
+      return await this.query("select 1").then(
+        () => true,
+        () => false,
+      );
+    });
+  }
+
+  /** Resolves when it has ended. */
+  async stop(how: Stop): Promise<void> {
+    const server = this.server;
+    this.server = undefined;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const ended = once(server, "exit");
+    server.kill(signals[how]);
+    await ended;
+  }
+
+  /** What the statements give, a line a row. */
+  async query(...statements: readonly string[]): Promise<string[]> {
+    const commands = statements.flatMap((statement) => ["-c", statement]);
+    const said = await this.run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", ...this.address, ...commands);
+    return said.split("\n").filter((line) => line !== "");
+  }
+
+  /** Holds the table so that nobody else writes, until the server stops. Resolves once a writer waits, or `given up`. */
+  async block(table: string, givenUp: () => boolean): Promise<void> {
+    const lock = `begin; lock table ${table}; select pg_sleep(86400)`;
+    const args = ["-XAtq", ...this.address, "-c", lock];
+    spawn(join(this.programs, "psql"), args, { ...this.place, stdio: "ignore" });
+    const waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'insert%'";
+    await poll(async () => givenUp() || (await this.query(waiting)).length > 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("immediate");
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private get address(): string[] {
+    return ["-h", "127.0.0.1", "-p", String(this.port), "-U", "flow", "-d", "postgres"];
+  }
+
+  private get place() {
+    return { ...user, cwd: this.folder, env: { PATH: process.env.PATH, LC_ALL: "C" } };
+  }
+
+  private async run(program: string, ...args: readonly string[]): Promise<string> {
+    return (await promisify(execFile)(join(this.programs, program), args, this.place)).stdout;
+  }
+}
+
+/** Where its programs are: on the path, or where Debian has those of each version. */
+function programsFolder(): string {
+  const debian = "/usr/lib/postgresql";
+  const versions = existsSync(debian) ? readdirSync(debian).map((version) => join(debian, version, "bin")) : [];
+  const folders = [...versions.toReversed(), ...(process.env.PATH ?? "").split(":")];
+  const found = folders.find((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "psql")));
+  if (found !== undefined) return found;
+  throw new Error("PostgreSQL is not installed: apt-get install postgresql, or FLOWCTL_TEST_SKIP=postgres");
+}
