@@ -31,13 +31,14 @@ export class OnError {
   /**
    * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
    * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
-   * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with the last error
-   * itself, whatever the policy, when that tells of an outage: no event is to blame for it, and the next would be refused too.
+   * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with what told of an
+   * outage itself, whatever the policy, when an attempt met one: no event is to blame for it, and the next would be refused too.
    */
   async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
     const { action, retries, backoffMs } = policy();
     let last = error;
+    let outage = isOutage(error) ? error : undefined;
     for (let retry = 1; retry <= retries; retry++) {
       await clock.sleep(backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 }), signal);
       counters.retries++;
@@ -46,9 +47,11 @@ export class OnError {
         return true;
       } catch (again) {
         last = again;
+        if (isOutage(again)) outage = again;
       }
     }
-    if (isOutage(last)) throw last;
+    // A connection that broke may say anything afterwards: only who names the content is believed.
+    if (outage !== undefined && !(last instanceof FlowctlError && last.kind === "invalid")) throw outage;
     counters.failed++;
     if (action === "drop") this.drop(event, last);
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
