@@ -77,8 +77,13 @@ export class FlowctlError extends Error {
   }
 }
 
-/** The message of anything that was thrown. Never throws. */
+/**
+ * The message of anything that was thrown; of several errors in one without a text of its own, such as of a host that refuses
+ * on each of its addresses, those of all. Never throws.
+ */
 export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && !error.message && error.errors.length > 0)
+    return error.errors.map(messageOf).join("; ");
   if (error instanceof Error) return error.message || error.name;
   return String(error);
 }

@@ -1,0 +1,30 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, expect, it } from "vitest";
+import { messageOf } from "./errors.ts";
+
+describe("the message of what was thrown", () => {
+  it("is its text, else its name, else itself", () => {
+    expect(messageOf(new Error("no amount"))).toBe("no amount");
+    expect(messageOf(new TypeError())).toBe("TypeError");
+    expect(messageOf("no amount")).toBe("no amount");
+    expect(messageOf(undefined)).toBe("undefined");
+  });
+
+  it("is that of every attempt where a host with several addresses refuses on each", async () => {
+    const socket = connect({
+      host: "database.invalid",
+      port: 1,
+      autoSelectFamily: true,
+      lookup: (_host, _options, done) =>
+        done(null, [
+          { address: "127.0.0.2", family: 4 },
+          { address: "127.0.0.1", family: 4 },
+        ]),
+    });
+    const error = await once(socket, "connect").catch((refused: unknown) => refused);
+    expect(messageOf(error)).toBe("connect ECONNREFUSED 127.0.0.2:1; connect ECONNREFUSED 127.0.0.1:1");
+    expect(messageOf(new AggregateError([], ""))).toBe("AggregateError");
+    expect(messageOf(new AggregateError([new Error("a")], "nobody answered"))).toBe("nobody answered");
+  });
+});
