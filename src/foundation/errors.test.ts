@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
-import { messageOf } from "./errors.ts";
+import { causesOf, messageOf } from "./errors.ts";
 
 describe("the message of what was thrown", () => {
   it("is its text, else its name, else itself", () => {
@@ -26,5 +26,17 @@ describe("the message of what was thrown", () => {
     expect(messageOf(error)).toBe("connect ECONNREFUSED 127.0.0.2:1; connect ECONNREFUSED 127.0.0.1:1");
     expect(messageOf(new AggregateError([], ""))).toBe("AggregateError");
     expect(messageOf(new AggregateError([new Error("a")], "nobody answered"))).toBe("nobody answered");
+  });
+});
+
+describe("the causes of what was thrown", () => {
+  it("are each there once, outermost first, also where they go round in a circle", () => {
+    const first = new Error("first");
+    const second = new Error("second", { cause: first });
+    expect(causesOf(second)).toEqual([second, first]);
+    expect(causesOf(new Error("third", { cause: "a text" }))).toHaveLength(2);
+    expect(causesOf(undefined)).toEqual([undefined]);
+    first.cause = second;
+    expect(causesOf(second).length).toBe(2);
   });
 });

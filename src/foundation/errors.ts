@@ -88,6 +88,16 @@ export function messageOf(error: unknown): string {
   return String(error);
 }
 
+/** `error`, what caused it, what caused that, and so on; each once, however they are tied. */
+export function causesOf(error: unknown): unknown[] {
+  const causes = [error];
+  for (let last = error; last instanceof Error && last.cause !== undefined && !causes.includes(last.cause); ) {
+    last = last.cause;
+    causes.push(last);
+  }
+  return causes;
+}
+
 /** Whether `error` has the given FlowctlError code. */
 export function hasCode(error: unknown, code: string): error is FlowctlError {
   return error instanceof FlowctlError && error.code === code;

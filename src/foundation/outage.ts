@@ -1,4 +1,4 @@
-import { FlowctlError } from "./errors.ts";
+import { causesOf, FlowctlError } from "./errors.ts";
 
 const CODES: ReadonlySet<unknown> = new Set([
   // A disk, or what holds files open, refuses: whatever is written.
@@ -27,11 +27,11 @@ const GRPC_UNAVAILABLE = 14;
  * blame, whatever the cause; with any other its cause decides.
  */
 export function isOutage(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+  for (const cause of causesOf(error)) {
     if (cause instanceof FlowctlError) {
       if (cause.kind === "unavailable") return true;
       if (cause.kind === "invalid") return false;
-    } else if (saysAway(cause)) return true;
+    } else if (cause instanceof Error && saysAway(cause)) return true;
   }
   return false;
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "../foundation/clock.ts";
-import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { causesOf, FlowctlError, messageOf } from "../foundation/errors.ts";
 import { createLogger } from "../foundation/logger.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
@@ -95,5 +95,14 @@ function lastLine(error: unknown): [string, Record<string, unknown>] {
     return [error.message, { code: error.code, ...(error.fix === undefined ? {} : { fix: error.fix }) }];
   }
   const stack = error instanceof Error ? error.stack : undefined;
-  return [messageOf(error), { code: "sdk/component-failed", ...(stack === undefined ? {} : { stack }) }];
+  return [withCauses(error), { code: "sdk/component-failed", ...(stack === undefined ? {} : { stack }) }];
+}
+
+/** What was thrown says, and what caused it: `fetch failed` alone tells nobody what to do. */
+function withCauses(error: unknown): string {
+  const texts: string[] = [];
+  for (const text of causesOf(error).map(messageOf)) {
+    if (!texts.some((said) => said.includes(text))) texts.push(text);
+  }
+  return texts.join(": ");
 }

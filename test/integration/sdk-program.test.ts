@@ -110,6 +110,7 @@ describe("a component's program", () => {
 
   it.each([
     ["throws", "the sensor is gone"],
+    ["throws-for-a-reason", "fetch failed: connect ECONNREFUSED 127.0.0.1:2"],
     ["throws-later", "the timer failed"],
   ])("that %s ends with the reason as its last line, and exits 1", async (how, reason) => {
     const { code, lines } = await start({ how }).ended;
