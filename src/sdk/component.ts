@@ -79,8 +79,11 @@ export type SourceEmit<Position> = (event: EventInit, position: Position) => Pro
  *
  * Call order: `open` once; `process` for each event, one after the other unless `concurrency` says otherwise; `close`
  * once. An input is acknowledged when `process` has resolved and all it emitted is acknowledged by everything below;
- * emitting nothing drops it. A rejection is a bad event: the component's `on_error` decides; unless a full or broken disk
- * is its cause, which is no event's fault: the component then ends, and is started again.
+ * emitting nothing drops it. A rejection is a bad event: the component's `on_error` decides; unless an outage is its cause
+ * (a disk that is full, a service that cannot be reached), which is no event's fault: after the `retries` of `on_error` the
+ * component then ends, and is started again. Node.js, PostgreSQL and gRPC say that by their codes; what they do not know of,
+ * say with a FlowctlError of kind `unavailable`. One of kind `invalid` says that the event is to blame, whatever its cause:
+ * for an address that was taken out of the event.
  */
 export interface ProcessorDefinition<Config> extends Definition<Config> {
   /** Events processed at once, from 1 (the default, which keeps their order). */
@@ -107,8 +110,10 @@ export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
  *
  * Call order: `open` once; `write` with one batch at a time; `close` once, after the last `write`. When `write`
  * resolves its events count as durable and are acknowledged. A rejection: `on_error` decides, for each event by
- * itself (the batch is tried again event by event, so that one bad event costs one event); unless a full or broken disk is
- * its cause, which is no event's fault: the component then ends, and is started again.
+ * itself (the batch is tried again event by event, so that one bad event costs one event); unless an outage is its cause (a
+ * disk that is full, a database that cannot be reached), which is no event's fault: after the `retries` of `on_error` the
+ * component then ends, and is started again. Node.js, PostgreSQL and gRPC say that by their codes; what they do not know of
+ * (an HTTP server that answers 503), say with a FlowctlError of kind `unavailable`.
  */
 export interface SinkDefinition<Config> extends Definition<Config> {
   /** Limits of one batch; a batch is never held back to fill it. Default 1,024 events, 4 MiB. */
