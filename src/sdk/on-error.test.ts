@@ -156,6 +156,25 @@ describe("a service that is away", () => {
     expect(counters).toEqual({ retries: 1, failed: 0, dropped: 0, deadLetters: 0 });
   });
 
+  it("is not blamed on other events under way, until the one that met it has succeeded", async () => {
+    const { onError, counters, clock } = policy("drop", 1);
+    const bad = new Error("the client is not queryable");
+    const fails = (): Promise<void> => Promise.reject(bad);
+    const stopped = said("57P01");
+    let answer = (): void => undefined;
+    const first = onError.handle(event, stopped, () => new Promise((resolve) => (answer = resolve)));
+    const second = onError.handle({ id: "order-18" } as ReceivedEvent, bad, fails);
+    second.catch(() => undefined);
+    await clock.advance(10);
+    await expect(second).rejects.toBe(stopped);
+    answer();
+    await expect(first).resolves.toBe(true);
+    const third = onError.handle({ id: "order-19" } as ReceivedEvent, bad, fails);
+    await clock.advance(10);
+    await expect(third).resolves.toBe(false);
+    expect(counters).toEqual({ retries: 3, failed: 1, dropped: 1, deadLetters: 0 });
+  });
+
   it("does not excuse an event that is refused for its content", async () => {
     const { onError, counters } = policy("drop");
     const noSuchHost = said("ENOTFOUND");

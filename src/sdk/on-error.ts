@@ -23,6 +23,8 @@ export interface OnErrorOptions {
 /** Decides about single events that cannot be processed, as the pipeline file's `on_error` says. */
 export class OnError {
   private readonly options: OnErrorOptions;
+  /** What told of an outage, for each event under way that has met one. */
+  private readonly outages = new Map<ReceivedEvent, unknown>();
 
   constructor(options: OnErrorOptions) {
     this.options = options;
@@ -32,26 +34,32 @@ export class OnError {
    * `error` came of the first attempt at `event`. Tries again as often as the policy says, and then drops the event or
    * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
    * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with what told of an
-   * outage itself, whatever the policy, when an attempt met one: no event is to blame for it, and the next would be refused too.
+   * outage itself, whatever the policy, when an attempt at this event, or at another one under way, met one: no event is to
+   * blame for that, and the next would be refused too.
    */
   async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
     const { action, retries, backoffMs } = policy();
     let last = error;
-    let outage = isOutage(error) ? error : undefined;
+    if (isOutage(error)) this.outages.set(event, error);
     for (let retry = 1; retry <= retries; retry++) {
       await clock.sleep(backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 }), signal);
       counters.retries++;
       try {
         await attempt();
+        this.outages.delete(event);
         return true;
       } catch (again) {
         last = again;
-        if (isOutage(again)) outage = again;
+        if (isOutage(again)) this.outages.set(event, again);
       }
     }
-    // A connection that broke may say anything afterwards: only who names the content is believed.
-    if (outage !== undefined && !(last instanceof FlowctlError && last.kind === "invalid")) throw outage;
+    // A connection that broke may say anything afterwards, to any event: only who names the content is believed.
+    if (last instanceof FlowctlError && last.kind === "invalid") this.outages.delete(event);
+    else {
+      const [outage] = this.outages.values();
+      if (outage !== undefined) throw outage;
+    }
     counters.failed++;
     if (action === "drop") this.drop(event, last);
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
