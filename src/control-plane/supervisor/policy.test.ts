@@ -81,6 +81,24 @@ describe("an instance that ends unexpectedly", () => {
     expect(it.crash()).toMatchObject({ type: "give-up" });
   });
 
+  it("begins a new row after ten seconds of health also when it was seen to be ill before it ended", () => {
+    const it = life({ maxRestarts: 1 });
+    for (let round = 0; round < 10; round++) {
+      expect(it.crash()).toBeUndefined();
+      it.untilActs();
+      it.started();
+      it.acted();
+      it.healthy();
+      it.pass(10_000);
+      it.healthy();
+      // Its last word, that it has failed, is heard before it has exited.
+      it.ill(it.now);
+      it.pass(10);
+      it.look();
+    }
+    expect(it.crash()).toBeUndefined();
+  });
+
   it("is given up at once when it must not be restarted", () => {
     expect(life({ maxRestarts: 0 }).crash()).toEqual({ type: "give-up", reason: "exited with code 1" });
   });

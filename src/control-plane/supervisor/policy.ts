@@ -153,11 +153,13 @@ function judged(
   if (watched.phase !== "running") return { next: watched };
   const { healthySince, ...rest } = watched;
   if (state === "healthy") return { next: { ...rest, healthySince: healthySince ?? Math.max(since, watched.since) } };
-  if (state !== "ill") return { next: rest };
+  // Whoever fails says so before it exits: the health that went before still ends the row.
+  const before = healthySince !== undefined && now - healthySince >= goodForMs ? 0 : watched.crashes;
+  if (state !== "ill") return { next: { ...rest, crashes: before } };
   // An illness from before this run gives the run its time to show itself.
   const patience = hung && since >= watched.since ? 0 : limits.illForMs;
-  if (now - Math.max(since, watched.since) < patience) return { next: rest };
-  const crashes = healthySince !== undefined && now - healthySince >= goodForMs ? 1 : watched.crashes + 1;
+  if (now - Math.max(since, watched.since) < patience) return { next: { ...rest, crashes: before } };
+  const crashes = before + 1;
   const cause = hung ? `hung: ${reason}` : reason;
   if (crashes > limits.maxRestarts) return giveUp(cause, crashes);
   return { next: wait(crashes, "restart", cause, limits, now) };
