@@ -1,3 +1,4 @@
+import { isOutage } from "../foundation/outage.ts";
 import { type ReceivedEvent, settleAll } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
@@ -95,8 +96,11 @@ async function oneByOne(
     return;
   }
   if (action === "fail" && retries === 0) throw error;
-  for (const event of batch) {
+  const outage = isOutage(error);
+  for (const [index, event] of batch.entries()) {
     const attempt = (): Promise<void> => handlers.write([event]);
-    await attempt().catch((own: unknown) => onError.handle(event, own, attempt));
+    // An outage met the batch as a whole: nobody looks for events to blame before it is over, which the first waits for.
+    if (outage && index === 0) await onError.handle(event, error, attempt);
+    else await attempt().catch((own: unknown) => onError.handle(event, own, attempt));
   }
 }

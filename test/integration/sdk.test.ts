@@ -379,6 +379,31 @@ describe("on_error", () => {
     },
   );
 
+  it.each([0, 1])(
+    "drops nothing of a batch that met an outage, whatever its broken connection says of each event (%i retries)",
+    async (retries) => {
+      const onError: OnErrorSpec = { action: "drop", to: "", retries, backoffMs: 1 };
+      await apply(spec("s", "source"), spec("k", "sink", ["s"], { onError }));
+      const stopped = Object.assign(new Error("the database shuts down"), { code: "57P01" });
+      let broken = false;
+      const sink = defineSink({
+        name: "broken",
+        version: "1",
+        config: anything,
+        open: () => ({
+          async write(events) {
+            if (broken) throw new Error("the client is not queryable");
+            if (events.length === 1) return;
+            broken = true;
+            throw stopped;
+          },
+        }),
+      });
+      start("s", numbers(30_000));
+      await expect(start("k", sink).outcome).rejects.toBe(stopped);
+    },
+  );
+
   it("decides about an event that is too large to be carried", async () => {
     const onError: OnErrorSpec = { ...FAIL, action: "drop" };
     await apply(spec("s", "source"), spec("p1", "processor", ["s"], { onError }), spec("k", "sink", ["p1"]));
