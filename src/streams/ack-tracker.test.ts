@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TextMemo } from "../protocol/text-memo.ts";
-import { AckTracker } from "./ack-tracker.ts";
+import { AckTracker, QUEUE_MS } from "./ack-tracker.ts";
 import type { Origin } from "./received-event.ts";
 
 const origin: Origin = {
@@ -24,7 +24,7 @@ describe("an acknowledgement tracker", () => {
     );
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 150 }), (steps) => {
-        const window = { maxEvents: 100, maxBytes: 300, queue: { maxEvents: 30, maxBytes: 100 } };
+        const window = { maxEvents: 100, maxBytes: 300, queue: { minEvents: 30, maxEvents: 30, maxBytes: 100 } };
         const tracker = new AckTracker(window, 4);
         const open: number[] = [];
         let acked = 0;
@@ -77,6 +77,24 @@ describe("an acknowledgement tracker", () => {
         }
       }),
     );
+  });
+
+  it("lets as many wait as are taken within some milliseconds, within limits, and takes no credit back", () => {
+    let now = 1_000;
+    const queue = { minEvents: 10, maxEvents: 50, maxBytes: 1_000 };
+    const tracker = new AckTracker({ maxEvents: 1_000, maxBytes: 1_000, queue }, 4, () => now);
+    const creditAfter = (ms: number, events: number): number => {
+      now += ms;
+      tracker.took(events, 0);
+      return tracker.credit().maxSequence;
+    };
+    expect(tracker.credit().maxSequence).toBe(10);
+    expect(creditAfter(QUEUE_MS / 2, 20)).toBe(20 + 10);
+    expect(creditAfter(QUEUE_MS / 2, 20)).toBe(40 + 40);
+    expect(creditAfter(QUEUE_MS, 100)).toBe(140 + 50);
+    expect(creditAfter(QUEUE_MS * 2, 40)).toBe(180 + 20);
+    expect(creditAfter(QUEUE_MS * 10, 5)).toBe(200);
+    expect(creditAfter(1, 30)).toBe(215 + 10);
   });
 
   it("is not moved by who settles or holds what is acknowledged already, though its place is somebody else's by now", () => {

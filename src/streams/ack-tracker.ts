@@ -1,14 +1,25 @@
 import { EventView } from "../protocol/event-view.ts";
 import type { Credit, EventPlaces } from "../protocol/stream-codec.ts";
-import { type Limits, UNLIMITED } from "./group-budget.ts";
+import type { Limits } from "./group-budget.ts";
 import type { Origin, ReceivedEvent } from "./received-event.ts";
 import { Ring } from "./ring.ts";
 
 /** Events and bytes that may be received and not done. */
 export interface Window extends Limits {
   /** Of these, what may wait for somebody to take it. Left out: all. */
-  readonly queue?: Limits;
+  readonly queue?: QueueLimits;
 }
+
+export interface QueueLimits extends Limits {
+  /**
+   * So many events in any case, and more, up to `maxEvents`, for who takes more within `QUEUE_MS`. Others would gain nothing
+   * of a longer queue, but what waits for long outlives the young generation, and costs far more memory than its size.
+   */
+  readonly minEvents: number;
+}
+
+/** What is taken within so many milliseconds may wait. */
+export const QUEUE_MS = 6;
 
 /** Events that one message brought, by sequence number. */
 export interface Arrival {
@@ -30,7 +41,8 @@ export function lastOf({ first, count }: Arrival): number {
  */
 export class AckTracker implements EventPlaces {
   private readonly window: Window;
-  private readonly queue: Limits;
+  private readonly queue: QueueLimits;
+  private readonly now: () => number;
   /** How much each event waits for. */
   private open: Uint32Array;
   private starts: Uint32Array;
@@ -45,11 +57,24 @@ export class AckTracker implements EventPlaces {
   private reported = 0;
   private taken = 0;
   private takenBytes = 0;
+  /** What may have been sent so that no more wait than may; never less than it was. */
+  private queueEnd: number;
+  /** What may wait, as found at `pacedAt`, when `takenThen` were taken. */
+  private pace: number;
+  private pacedAt: number;
+  private takenThen = 0;
 
-  /** @param capacity Initial capacity; a power of two. */
-  constructor(window: Window, capacity = 1024) {
+  /**
+   * @param capacity Initial capacity; a power of two.
+   * @param now Milliseconds of a clock that never goes back.
+   */
+  constructor(window: Window, capacity = 1024, now: () => number = () => performance.now()) {
     this.window = window;
-    this.queue = window.queue ?? UNLIMITED;
+    this.queue = window.queue ?? { ...window, minEvents: window.maxEvents };
+    this.now = now;
+    this.pacedAt = now();
+    this.pace = this.queue.minEvents;
+    this.queueEnd = this.pace;
     this.open = new Uint32Array(capacity);
     this.starts = new Uint32Array(capacity);
     this.bodies = new Uint32Array(capacity);
@@ -100,16 +125,25 @@ export class AckTracker implements EventPlaces {
   took(events: number, bytes: number): void {
     this.taken += events;
     this.takenBytes += bytes;
+    const elapsed = this.now() - this.pacedAt;
+    if (elapsed >= QUEUE_MS) {
+      const { minEvents, maxEvents } = this.queue;
+      const pace = Math.floor(((this.taken - this.takenThen) * QUEUE_MS) / elapsed);
+      this.pace = Math.min(maxEvents, Math.max(minEvents, pace));
+      this.pacedAt += elapsed;
+      this.takenThen = this.taken;
+    }
+    this.queueEnd = Math.max(this.queueEnd, this.taken + this.pace);
   }
 
   /** Views of events that are not acknowledged. */
   views({ message, first, count }: Arrival, origin: Origin): ReceivedEvent[] {
     const { starts, bodies, ends } = this;
     const mask = starts.length - 1;
-    const events: ReceivedEvent[] = [];
-    for (let sequence = first; sequence < first + count; sequence++) {
-      const index = sequence & mask;
-      events.push(new EventView(message, starts[index]!, bodies[index]!, ends[index]!, origin, sequence));
+    const events = new Array<ReceivedEvent>(count);
+    for (let i = 0; i < count; i++) {
+      const index = (first + i) & mask;
+      events[i] = new EventView(message, starts[index]!, bodies[index]!, ends[index]!, origin, first + i);
     }
     return events;
   }
@@ -166,7 +200,7 @@ export class AckTracker implements EventPlaces {
   credit(): Credit {
     const { window, queue } = this;
     return {
-      maxSequence: Math.min(this.acked + window.maxEvents, this.taken + queue.maxEvents),
+      maxSequence: Math.min(this.acked + window.maxEvents, this.queueEnd),
       maxBytes: Math.min(this.ackedBytes + window.maxBytes, this.takenBytes + queue.maxBytes),
     };
   }

@@ -163,7 +163,7 @@ describe("an inlet whose upstream lies", () => {
 });
 
 describe("an inlet whose events nobody takes", () => {
-  const window = { ...WINDOW, queue: { maxEvents: 40, maxBytes: 100_000 } };
+  const window = { ...WINDOW, queue: { minEvents: 40, maxEvents: 40, maxBytes: 100_000 } };
 
   it("asks for no more than its queue may hold, and for more as they are taken, up to its window", async () => {
     const { upstream, inlet } = await setUp(window);

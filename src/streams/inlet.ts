@@ -9,8 +9,8 @@ export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
   /**
-   * What may be received from each upstream instance and not done. Default 8,192 events and 4 MiB, of which half may wait to
-   * be taken.
+   * What may be received from each upstream instance and not done. Default 8,192 events and 4 MiB, of which 2 MiB and
+   * 1,024 events may wait to be taken, or up to 4,096 where as many are taken within some milliseconds.
    */
   readonly window?: Window;
 }
@@ -32,8 +32,7 @@ interface Source {
 const DEFAULT_WINDOW: Window = {
   maxEvents: 8_192,
   maxBytes: 4 * 1024 * 1024,
-  // What waits for long outlives the young generation, and costs far more memory than its size.
-  queue: { maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 },
+  queue: { minEvents: 1_024, maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 },
 };
 
 /**

@@ -5,7 +5,7 @@ import { Inlet } from "./inlet.ts";
 import { hold, type ReceivedEvent, settle, settleAll } from "./received-event.ts";
 import { type Break, type Entry, type Lie, ScriptedUpstream, type Told } from "./scripted-upstream.fake.ts";
 
-const QUEUE = { maxEvents: 6, maxBytes: 2_000 };
+const QUEUE = { minEvents: 6, maxEvents: 6, maxBytes: 2_000 };
 const WINDOW = { maxEvents: 12, maxBytes: 3_000, queue: QUEUE };
 const PATIENCE_MS = 10_000;
 

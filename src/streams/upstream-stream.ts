@@ -73,7 +73,7 @@ export class UpstreamStream implements Origin {
     this.address = address;
     this.upstream = upstream;
     this.handlers = handlers;
-    const { maxEvents, maxBytes } = window.queue ?? window;
+    const { minEvents: maxEvents, maxBytes } = window.queue ?? { ...window, minEvents: window.maxEvents };
     this.step = {
       maxEvents: Math.min(maxEvents, window.maxEvents) / 4,
       maxBytes: Math.min(maxBytes, window.maxBytes) / 4,

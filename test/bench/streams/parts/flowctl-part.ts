@@ -17,11 +17,11 @@ reportUse();
 
 const source = defineSource<unknown, number>({
   ...common,
-  open: ({ position = 0, signal }) => ({
+  open: ({ position = 0 }) => ({
     async run(emit) {
       const payload = makePayload(size);
       const started = performance.now();
-      for (let n = position + 1; n <= count * types.length && !signal.aborted; n++) {
+      for (let n = position + 1; n <= count * types.length; n++) {
         if (rate > 0) {
           const due = started + (n * 1000) / rate;
           while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
