@@ -85,6 +85,34 @@ describe("an inlet whose upstream went away", () => {
   });
 });
 
+describe("an inlet whose events went to a sibling when its stream broke", () => {
+  it("remembers those that became done until what it was owed has come, and those that are worked on as long as they are", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(2, 0);
+    upstream.send(2);
+    await until(() => inlet.counters().inFlight === 2);
+    const [done, busy] = takeAll(inlet);
+    upstream.break("destroy");
+    for (const entry of upstream.log) entry.gone = true;
+    await until(() => upstream.stream !== undefined);
+    settle(done!);
+    upstream.produce(WINDOW.maxEvents, 0);
+    upstream.send(WINDOW.maxEvents);
+    await until(() => inlet.counters().inFlight === WINDOW.maxEvents);
+    for (const event of takeAll(inlet)) settle(event);
+    await until(() => upstream.owed.length === 0);
+    // The sibling has died.
+    for (const entry of upstream.log.slice(0, 2)) entry.gone = false;
+    upstream.send(2);
+    await until(() => inlet.counters().inFlight === 2);
+    const again = takeAll(inlet);
+    expect(ids(again)).toEqual([done!.id]);
+    for (const event of [busy!, ...again]) settle(event);
+    await until(() => upstream.owed.length === 0);
+  });
+});
+
 describe("an inlet whose topology changed", () => {
   it("never dials again where it was about to connect when the upstream was removed", async () => {
     const { upstream, inlet } = await setUp();

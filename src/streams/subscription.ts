@@ -47,7 +47,10 @@ export class Subscription {
   private address: string;
   private client: Client | undefined;
   private phase: SubscriptionPhase = { name: "closed" };
+  /** What was worked on when a stream broke, by its id: it may come again. */
   private readonly unfinished = new Map<string, ReceivedEvent>();
+  /** When so many events have come on this stream, what is done by then does not come again. */
+  private forgetAt = 0;
   private lastError = "";
 
   constructor(
@@ -140,13 +143,25 @@ export class Subscription {
       },
       closed: (error) => this.streamClosed(stream, error),
     });
+    this.forgetAt = this.window.maxEvents;
     this.move({ name: "connecting", stream, attempt });
   }
 
   private received(stream: UpstreamStream, arrival: Arrival, bytes: number): void {
     if (this.phase.name !== "open" || this.phase.stream !== stream) return;
-    if (this.unfinished.size === 0) this.handlers.events(stream, arrival, bytes);
-    else for (const [fresh, size] of this.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
+    if (this.unfinished.size === 0) {
+      this.handlers.events(stream, arrival, bytes);
+      return;
+    }
+    for (const [fresh, size] of this.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
+    // What an upstream was owed an acknowledgement of it sends before anything newer. What has not come by now went to others.
+    if (lastOf(arrival) < this.forgetAt) return;
+    this.forgetAt += this.window.maxEvents;
+    this.forgetDone();
+  }
+
+  private forgetDone(): void {
+    for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
   }
 
   /** What of it has not come before: what is still worked on stands for what has come again. With its size in bytes. */
@@ -199,9 +214,7 @@ export class Subscription {
    * until a stream was open that could have brought it again.
    */
   private breakOff(stream: UpstreamStream): void {
-    if (stream.opened) {
-      for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
-    }
+    if (stream.opened) this.forgetDone();
     const untaken = sequencesOf(this.handlers.retract());
     for (const event of stream.unacknowledged()) {
       const id = untaken.has(event.sequence) ? "" : idOf(event);
