@@ -10,7 +10,7 @@ import type { Member, MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
-  /** How far a group without a buffer may be behind before there is no room. Defaults: 8,192 events, 8 MiB. */
+  /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 8 MiB. */
   readonly maxEvents?: number;
   readonly maxBytes?: number;
   /** In which events that are published may lie: retained as long as they are needed. */
@@ -81,7 +81,7 @@ export class Publisher {
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
-    this.usual = { maxEvents: options.maxEvents ?? 8_192, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
+    this.usual = { maxEvents: options.maxEvents ?? 16_384, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
     this.limits = { ...this.usual };
     this.log = new EventLog(options.memory);
     this.environment = {

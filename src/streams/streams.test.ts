@@ -124,12 +124,12 @@ describe("an inlet and an outlet", () => {
     const up = await upstream(["down"]);
     const down = inlet();
     down.update(at(up.address));
-    const publishing = up.publish(1, 12_000);
-    const events = await take(down, 8192);
+    const publishing = up.publish(1, 20_000);
+    const events = await take(down, 16_384);
     await new Promise((resolve) => setImmediate(resolve));
     expect(down.take()).toBeUndefined();
     for (const event of events) settle(event);
-    for (const event of await take(down, 12_000 - 8192)) settle(event);
+    for (const event of await take(down, 20_000 - 16_384)) settle(event);
     await publishing;
   });
 
