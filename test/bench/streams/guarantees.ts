@@ -30,7 +30,7 @@ const BARE: readonly Subject[] = [
  */
 export async function measureGuarantees({ rounds, scale }: StreamBench): Promise<readonly Row[]> {
   return await Programs.with(async (programs) => {
-    const common = { plan: linear("filter"), size: 180, count: scaled(3_000_000, scale) };
+    const common = { plan: linear("filter"), size: 180, count: scaled(6_000_000, scale) };
     const subjects: readonly Subject[] = [{ name: "flowctl", options: { program: "flowctl" } }, ...BARE];
     const spent = subjects.map(({ name }): Measured & { readonly samples: number[] } => ({ name, samples: [] }));
     const measured = await interleave(

@@ -9,6 +9,7 @@ interface Case {
   readonly what: string;
   readonly plan: Plan;
   readonly size: number;
+  /** Events of the contender: what takes some seconds, as it is two or three before everything is compiled. */
   readonly count: number;
   /** How many times each baseline flowctl has to be; a baseline that is not named is not run. */
   readonly goals: Readonly<Record<"one" | "many" | "tcp", Goal | undefined>>;
@@ -19,21 +20,21 @@ const CASES: readonly Case[] = [
     what: "filter, 180 B",
     plan: linear("filter"),
     size: 180,
-    count: 3_000_000,
+    count: 6_000_000,
     goals: { one: { atLeast: 15 }, many: { atLeast: 3.5 }, tcp: { atLeast: 0.85 } },
   },
   {
     what: "filter, 1 KB",
     plan: linear("filter"),
     size: 1024,
-    count: 1_200_000,
+    count: 2_400_000,
     goals: { one: { atLeast: 5 }, many: undefined, tcp: { atLeast: 0.85 } },
   },
   {
     what: "map with JSON, 180 B",
     plan: linear("map"),
     size: 180,
-    count: 1_200_000,
+    count: 2_400_000,
     goals: { one: { atLeast: 3 }, many: undefined, tcp: undefined },
   },
 ];
@@ -55,7 +56,7 @@ async function compare(programs: Programs, rounds: number, scale: number, each: 
   const { what, plan, size, goals } = each;
   const count = scaled(each.count, scale);
   const memory: number[] = [];
-  // The baselines that map do it on their objects; plain TCP has none.
+  // Slower baselines get less, so that all run for about as long. Those that map do it on their objects; plain TCP has none.
   const isMap = plan.some(({ role }) => role === "map");
   const [own, again, one, many, tcp] = await interleave(
     [
@@ -65,11 +66,11 @@ async function compare(programs: Programs, rounds: number, scale: number, each: 
       streaming(programs, "flowctl again", { program: "flowctl", plan, size, count }),
       streaming(programs, "proto-loader, 1 a message", {
         ...{ program: "loader", plan, size, batch: 1 },
-        count: Math.ceil(count / 8),
+        count: Math.ceil(count / 16),
       }),
       streaming(programs, "proto-loader, 256 a message", {
         ...{ program: "loader", plan, size, batch: 256 },
-        count: Math.ceil(count / 2),
+        count: Math.ceil(count / 4),
       }),
       ...(isMap ? [] : [streaming(programs, "plain TCP", { program: "tcp", plan, size, count })]),
     ],
