@@ -42,8 +42,8 @@ export interface CommandText {
   readonly description?: string;
   /** Commands with what they do; at least one. */
   readonly examples: readonly (readonly [command: string, what: string])[];
-  /** Set where its arguments are ids of what runs, which completion then offers. */
-  readonly takes?: "ids" | "ids-and-control-plane";
+  /** Set where its arguments are ids of what runs, or `id=n` of components, which completion then offers. */
+  readonly takes?: "ids" | "ids-and-control-plane" | "numbers-of-components";
   /** Those worth listing in its help. */
   readonly exitCodes?: readonly ExitCode[];
 }
@@ -57,6 +57,9 @@ export class DescribedCommand extends Command {
     this.text = text;
   }
 }
+
+/** An option whose value is the name of a pipeline: completion offers those that run. */
+export class PipelineNameOption extends Option {}
 
 /** A command without options, with its help. */
 export function describe(text: CommandText): Command {
@@ -120,7 +123,7 @@ export function pipelineOptions(command: Command, shortFile = true): Command {
   const file = shortFile ? "-f, --file <path>" : "--file <path>";
   return command
     .addOption(new Option(file, "pipeline file; given several times, later ones win").argParser(collect))
-    .addOption(new Option("-p, --project-name <name>", "name of the pipeline; beats `name:` in the file"))
+    .addOption(new PipelineNameOption("-p, --project-name <name>", "name of the pipeline; beats `name:` in the file"))
     .addOption(new Option("--env-file <path>", "file with variables for interpolation, instead of .env"))
     .addOption(new Option("--profile <name>", "activate a profile; may be repeated").argParser(collect))
     .addOption(new Option("--driver <name>", "run on this driver").choices([...DRIVERS]));

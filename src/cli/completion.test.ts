@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 import { cliReference } from "./reference.ts";
 
@@ -47,6 +48,16 @@ describe("bash completion", () => {
     expect(await complete("stop", "--time")).toEqual(["--timeout"]);
     expect(await complete("stop", "-f", "comp")).toEqual(["completion.bash"]);
     expect(await complete("down", "o")).toEqual([]);
+  });
+
+  it("takes a word for one that bash took apart at `=`", async () => {
+    expect(await complete("up", "--driver", "=", "p")).toEqual(["process"]);
+    expect(await complete("up", "--driver", "=")).toEqual(["docker", "process", "kubernetes"]);
+    expect(await complete("logs", "--project-name", "=", "o")).toEqual(["out"]);
+    expect(await complete("logs", "--project-name", "=", "x", "en")).toEqual(["enrich", "enrich-1", "enrich-2"]);
+    expect(await complete("scale", "enrich", "=")).toEqual([]);
+    expect(await complete("scale", "enrich", "=", "3")).toEqual([]);
+    expect(await complete("scale", "enrich", "=", "3", "o")).toEqual(["out"]);
   });
 
   it("offers files where nothing else fits", async () => {
@@ -103,10 +114,33 @@ sinks: { out: { uses: discard, inputs: [numbers], deploy: { replicas: 2 } } }
     }
   });
 
+  it("are components with `=`, without instances, services and the control plane, where a number has to follow", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const { stdout } = await cli.run("__ids", "--", "scale", "out=2");
+    expect(stdout.split("\n").sort()).toEqual(["", "numbers=", "out="]);
+  });
+
+  it("are names of pipelines after the option that takes one, on the driver that another one names", async () => {
+    const drivers = [new MemoryDriver({ name: "process" }), new MemoryDriver({ name: "docker" })];
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, drivers);
+    await cli.run("up", "-d");
+    await cli.run("up", "-d", "-p", "other", "--driver", "docker");
+    for (const typed of [
+      ["logs", "-f", "-p"],
+      ["up", "--project-name"],
+      ["dead-letters", "list", "-p"],
+    ]) {
+      expect(await cli.run("__ids", "--", ...typed)).toMatchObject({ code: 0, stdout: "demo\nother\n" });
+    }
+    expect((await cli.run("__ids", "--", "logs", "--driver", "docker", "-p")).stdout).toBe("other\n");
+  });
+
   it("are none where nothing runs, the file is wrong, or the command takes none", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     expect(await cli.run("__ids", "--", "logs")).toMatchObject({ code: 5, stdout: "" });
-    expect(await cli.run("__ids", "--", "logs", "-p")).toMatchObject({ code: 2, stdout: "" });
+    expect(await cli.run("__ids", "--", "logs", "-p")).toMatchObject({ code: 0, stdout: "" });
+    expect(await cli.run("__ids", "--", "logs", "--tail")).toMatchObject({ code: 2, stdout: "" });
     expect(await cli.run("__ids", "--", "down")).toMatchObject({ code: 2, stdout: "" });
     expect(await cli.run("__ids")).toMatchObject({ code: 2, stdout: "" });
     await cli.write("flowctl.yaml", "name: [");

@@ -1,10 +1,10 @@
 import type { Command, Option } from "commander";
-import { DescribedCommand } from "./command.ts";
+import { DescribedCommand, PipelineNameOption } from "./command.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** What completion scripts ask for ids, with the words that were typed so far after `--`. */
+/** What completion scripts ask for ids and names of pipelines, with the words that were typed so far after `--`. */
 export const IDS_COMMAND = "__ids";
 
 /** What can be typed after one command path: its subcommands and options, and ids of what runs. */
@@ -21,11 +21,14 @@ interface OptionEntry {
   readonly summary: string;
   readonly takesValue: boolean;
   readonly choices: readonly string[];
+  /** Its value is the name of a pipeline. */
+  readonly takesPipeline: boolean;
 }
 
 /**
  * A completion script made from the commands themselves: subcommands, options, the values an option can have, file
- * names elsewhere. While completing, flowctl is asked for nothing but the ids of what runs, where a command takes them.
+ * names elsewhere. While completing, flowctl is asked for nothing but ids of what runs and names of pipelines, where they
+ * are taken.
  */
 export function completionScript(shell: Shell, program: Command): string {
   const entries = entriesOf(program, "");
@@ -57,11 +60,23 @@ function entriesOf(command: Command, path: string): readonly Entry[] {
 
 function optionEntry(option: Option): OptionEntry {
   return {
-    flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null),
+    flags: flagsOf(option),
     summary: option.description,
     takesValue: option.required || option.optional,
     choices: option.argChoices ?? [],
+    takesPipeline: option instanceof PipelineNameOption,
   };
+}
+
+/** The words that an option can be typed as. */
+export function flagsOf({ short, long }: Option): readonly string[] {
+  return [short, long].filter((flag) => flag !== undefined && flag !== null);
+}
+
+/** The flags whose value is the name of a pipeline. */
+function pipelineFlags(entries: readonly Entry[]): readonly string[] {
+  const options = entries.flatMap((entry) => entry.options).filter(({ takesPipeline }) => takesPipeline);
+  return [...new Set(options.flatMap(({ flags }) => flags))];
 }
 
 /**
@@ -95,15 +110,40 @@ function bash(name: string, entries: readonly Entry[]): string {
   const { values: idless, ids } = idPatterns(entries, (text) => `"${text}"`);
   return `# bash completion for ${name}
 _${name}_ids() {
-  "\${COMP_WORDS[0]}" ${IDS_COMMAND} -- "\${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null
+  "\${COMP_WORDS[0]}" ${IDS_COMMAND} -- "\${typed[@]}" 2>/dev/null
+}
+# Offers what flowctl says. None of it is a file: a folder of the same name would have a slash added to it.
+_${name}_offer_ids() {
+  compopt +o filenames 2>/dev/null
+  COMPREPLY=($(compgen -W "$(_${name}_ids)" -- "$current"))
+  # The number of instances follows at once.
+  [[ "\${COMPREPLY[0]}" != *= ]] || compopt -o nospace 2>/dev/null
 }
 _${name}() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}"
-  local path="" word candidate words
+  local current="" previous="" path="" word last candidate words
+  local -a typed=()
+  # Bash takes a word apart at each "=", and completes what is after it.
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    last=$((\${#typed[@]} - 1))
+    if [[ $last -ge 0 && ( "$word" == = || "\${typed[last]}" == *= ) ]]; then
+      typed[last]+="$word"
+    else
+      typed+=("$word")
+    fi
+  done
+  last=$((\${#typed[@]} - 1))
+  current="\${typed[last]}"
+  unset "typed[last]"
+  if [[ "$current" == --*=* && "$COMP_WORDBREAKS" == *=* ]]; then
+    typed+=("\${current%%=*}")
+    current="\${current#*=}"
+  fi
+  [[ \${#typed[@]} -eq 0 ]] || previous="\${typed[\${#typed[@]} - 1]}"
   case "$previous" in
 ${values.join("\n")}
+    ${pipelineFlags(entries).join("|")}) _${name}_offer_ids; return ;;
   esac
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "\${typed[@]}"; do
     candidate="\${path:+$path }$word"
     case "$candidate" in
     ${known.join("|")}) path="$candidate" ;;
@@ -115,12 +155,8 @@ ${paths.join("\n")}
   case "$path $previous" in
     ${idless}) ;;
     ${ids})
-      if [[ "$current" != -* ]]; then
-        # An id is no file: a folder of the same name would have a slash added to it.
-        compopt +o filenames 2>/dev/null
-        COMPREPLY=($(compgen -W "$(_${name}_ids)" -- "$current"))
-        return
-      fi ;;
+      if [[ "$current" == *=* ]]; then return; fi
+      if [[ "$current" != -* ]]; then _${name}_offer_ids; return; fi ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   if [ \${#COMPREPLY[@]} -eq 0 ]; then
@@ -155,13 +191,27 @@ function zsh(name: string, entries: readonly Entry[]): string {
   const { values: idless, ids } = idPatterns(entries, quote);
   return `#compdef ${name}
 # zsh completion for ${name}
+_${name}_offer_ids() {
+  local -a ids
+  ids=(\${(f)"$(${name} ${IDS_COMMAND} -- "\${(@Q)typed}" 2>/dev/null)"})
+  # The number of instances follows "=" at once.
+  if [[ "\${ids[1]}" == *= ]]; then compadd -S '' -- "\${ids[@]}"; else compadd -- "\${ids[@]}"; fi
+}
 _${name}() {
-  local path_="" word candidate
-  local -a candidates
-  case "\${words[CURRENT-1]}" in
+  local path_="" word candidate current="\${words[CURRENT]}"
+  local -a candidates typed
+  typed=("\${(@)words[2,CURRENT-1]}")
+  if [[ "$current" == --*=* ]]; then
+    typed+=("\${current%%=*}")
+    current="\${current#*=}"
+    compset -P 1 '*='
+  fi
+  local previous="\${typed[-1]}"
+  case "$previous" in
 ${valueCases.join("\n")}
+    ${pipelineFlags(entries).join("|")}) _${name}_offer_ids; return ;;
   esac
-  for word in "\${words[@]:1:$((CURRENT-2))}"; do
+  for word in "\${typed[@]}"; do
     candidate="\${path_:+$path_ }$word"
     case "$candidate" in
     ${known.join("|")}) path_="$candidate" ;;
@@ -170,16 +220,13 @@ ${valueCases.join("\n")}
   case "$path_" in
 ${cases.join("\n")}
   esac
-  case "$path_ \${words[CURRENT-1]}" in
+  case "$path_ $previous" in
     ${idless}) ;;
     ${ids})
-      if [[ "\${words[CURRENT]}" != -* ]]; then
-        compadd -- \${(f)"$(${name} ${IDS_COMMAND} -- "\${(@Q)words[2,CURRENT-1]}" 2>/dev/null)"}
-        return
-      fi ;;
+      if [[ "$current" != -* ]]; then _${name}_offer_ids; return; fi ;;
   esac
   _describe '${name}' candidates || _files
-  [[ "\${words[CURRENT]}" == -* ]] || _files
+  [[ "$current" == -* ]] || _files
 }
 if [ "\${funcstack[1]}" = "_${name}" ]; then
   _${name} "$@"
@@ -191,19 +238,21 @@ fi
 
 function fish(name: string, entries: readonly Entry[]): string {
   const quote = (text: string): string => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+  const asked = `${name} ${IDS_COMMAND} -- (commandline -opc)[2..]`;
+  // In `enrich=` the number is due, and fish would add a space to what is complete.
+  const ids = `(string match -q -- "*=*" (commandline -ct); or ${asked} 2>/dev/null)`;
+  const pipelines = `(${asked} (string match -r -- "^--[^=]+(?==)" (commandline -ct)) 2>/dev/null)`;
   const lines = [`# fish completion for ${name}`];
   for (const { path, commands, options, takesIds } of entries) {
     const condition = conditionOf(path, commands);
-    if (takesIds) {
-      const ids = `(${name} ${IDS_COMMAND} -- (commandline -opc)[2..] 2>/dev/null)`;
-      lines.push(`complete -c ${name} -n ${quote(condition)} -f -a ${quote(ids)}`);
-    }
+    if (takesIds) lines.push(`complete -c ${name} -n ${quote(condition)} -f -a ${quote(ids)}`);
     for (const command of commands) {
       lines.push(`complete -c ${name} -n ${quote(condition)} -a ${command.name} -d ${quote(command.summary)}`);
     }
-    for (const { flags, summary, takesValue, choices } of options) {
+    for (const { flags, summary, takesValue, takesPipeline, choices } of options) {
       const parts = flags.map((flag) => (flag.startsWith("--") ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`));
       if (choices.length > 0) parts.push("-x", "-a", quote(choices.join(" ")));
+      else if (takesPipeline) parts.push("-x", "-a", quote(pipelines));
       else if (takesValue) parts.push("-r");
       const where = path === "" ? "__fish_use_subcommand" : `__fish_seen_subcommand_from ${path.split(" ").at(-1)}`;
       lines.push(`complete -c ${name} -n ${quote(where)} ${parts.join(" ")} -d ${quote(summary)}`);

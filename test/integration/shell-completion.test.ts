@@ -1,63 +1,119 @@
-import { spawnSync } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { CliHarness } from "../../src/cli/cli-harness.fake.ts";
+import type { Shell } from "../../src/cli/completion.ts";
 import { buildProgram, Scenario } from "../e2e/checks.ts";
+
+const run = promisify(execFile);
 
 /** FLOWCTL_TEST_SKIP=zsh,fish leaves them out where they cannot be installed. */
 const skipped = new Set((process.env.FLOWCTL_TEST_SKIP ?? "").split(","));
 
+const shells = (["bash", "zsh", "fish"] as const).filter((shell) => !skipped.has(shell));
+
 const flowctl = resolve(import.meta.dirname, "../../dist/flowctl.js");
 
-/** Runs a program of a shell in a folder with its completion script; fails with what to install when it is not there. */
-async function inShell(
-  shell: "bash" | "zsh" | "fish",
-  args: (program: string) => readonly string[],
-  program: string,
-  scenarioEnv: NodeJS.ProcessEnv = process.env,
-): Promise<string> {
+/** Calls with a folder that has a shell's completion script; fails with what to install when the shell is not there. */
+async function withScript<T>(
+  shell: Shell,
+  scenarioEnv: NodeJS.ProcessEnv,
+  use: (folder: string, env: NodeJS.ProcessEnv) => Promise<T>,
+): Promise<T> {
+  const there = spawnSync(shell, ["-c", "exit 0"]);
+  if (there.error !== undefined) {
+    throw new Error(`${shell} is not installed: apt-get install ${shell}, or FLOWCTL_TEST_SKIP=${shell}`);
+  }
   await using cli = await CliHarness.create({});
   const { stdout: script } = await cli.run("completion", shell);
   const folder = await mkdtemp(join(tmpdir(), "flowctl-completion-"));
   try {
     await writeFile(join(folder, `completion.${shell}`), script);
-    const env = { ...scenarioEnv, HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, TERM: "dumb" };
-    const ended = spawnSync(shell, args(program), { cwd: folder, env, encoding: "utf8", timeout: 60_000 });
-    if (ended.error !== undefined && "code" in ended.error && ended.error.code === "ENOENT") {
-      throw new Error(`${shell} is not installed: apt-get install ${shell}, or FLOWCTL_TEST_SKIP=${shell}`);
-    }
-    expect(ended.stderr).toBe("");
-    return ended.stdout;
+    const home = { HOME: folder, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, XDG_CACHE_HOME: folder };
+    return await use(folder, { ...scenarioEnv, ...home, TERM: "dumb" });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** What fish offers for a line. */
-async function fishOffers(line: string, env?: NodeJS.ProcessEnv): Promise<readonly string[]> {
-  const ask = `function flowctl; ${process.execPath} ${flowctl} $argv; end`;
-  const program = `source completion.fish; ${ask}; complete -C '${line}'`;
-  const said = await inShell("fish", (text) => ["--no-config", "-c", text], program, env);
-  return said.split("\n").flatMap((offer) => (offer === "" ? [] : [offer.split("\t")[0] ?? ""]));
+async function fishOffers(line: string, scenarioEnv: NodeJS.ProcessEnv = process.env): Promise<readonly string[]> {
+  return withScript("fish", scenarioEnv, async (folder, env) => {
+    const ask = `function flowctl; ${process.execPath} ${flowctl} $argv; end`;
+    const program = `source completion.fish; ${ask}; complete -C '${line}'`;
+    const { stdout, stderr } = await run("fish", ["--no-config", "-c", program], { cwd: folder, env });
+    expect(stderr).toBe("");
+    return stdout.split("\n").flatMap((offer) => (offer === "" ? [] : [offer.split("\t")[0] ?? ""]));
+  });
 }
 
-/** The line that zsh runs when Tab and Enter are pressed after what is typed, in a terminal. */
-async function zshCompletes(typed: string, env?: NodeJS.ProcessEnv): Promise<string> {
-  const program = `
-zmodload zsh/zpty
-zpty shell 'zsh -f -i'
-zpty -w shell 'unsetopt beep; PROMPT=; autoload -Uz compinit; compinit -u -D; source ./completion.zsh'
-zpty -w shell 'flowctl() { if [[ $1 = __ids ]]; then ${process.execPath} ${flowctl} "$@"; else print -r -- "ran: $* :end"; fi }; print -r -- rea""dy'
-zpty -r -m shell said '*ready*' || exit 1
-zpty -w shell $'${typed}\\t'
-zpty -r -m shell said '*ran: * :end*' || exit 1
-print -r -- "$said"
-zpty -d shell
-`;
-  const said = await inShell("zsh", (text) => ["-f", "-c", text], program, env);
-  return /ran: (.*) :end/.exec(said)?.[1]?.trim() ?? said;
+/** What bash offers for the last of these words. */
+async function bashOffers(words: readonly string[], scenarioEnv: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  return withScript("bash", scenarioEnv, async (folder, env) => {
+    const program = `
+source completion.bash; flowctl() { ${process.execPath} ${flowctl} "$@"; }
+COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
+_flowctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr } = await run("bash", ["--norc", "-c", program], { cwd: folder, env });
+    expect(stderr).toBe("");
+    return stdout.split("\n").filter((offer) => offer !== "");
+  });
+}
+
+/** How each shell is started without anybody's settings, and made to show what `flowctl` is run with. */
+const interactive = {
+  bash: {
+    start: "bash --norc --noprofile -i",
+    ready: (ids: string) =>
+      `source ./completion.bash; flowctl() { if [[ $1 = __ids ]]; then ${ids} "$@"; else echo "ran: $* :end"; fi; }; echo rea""dy`,
+  },
+  zsh: {
+    start: "zsh -f -i",
+    ready: (ids: string) =>
+      `unsetopt beep; autoload -Uz compinit; compinit -u -D; source ./completion.zsh; flowctl() { if [[ $1 = __ids ]]; then ${ids} "$@"; else print -r -- "ran: $* :end"; fi }; print -r -- rea""dy`,
+  },
+  fish: {
+    start: "fish --no-config -i",
+    ready: (ids: string) =>
+      `source completion.fish; function flowctl; if test "$argv[1]" = __ids; ${ids} $argv; else; echo "ran: $argv :end"; end; end; echo rea""dy`,
+  },
+} as const;
+
+/** What flowctl is run with when these keys and Enter are pressed at the prompt of a shell, in a terminal. */
+async function runsWith(shell: Shell, keys: string, scenarioEnv: NodeJS.ProcessEnv = process.env): Promise<string> {
+  return withScript(shell, scenarioEnv, async (folder, env) => {
+    const { start, ready } = interactive[shell];
+    const terminal = spawn("script", ["--quiet", "--command", start, "/dev/null"], { cwd: folder, env });
+    const closed = once(terminal, "close");
+    const patience = setTimeout(() => terminal.kill("SIGKILL"), 60_000);
+    let seen = "";
+    terminal.stdout.setEncoding("utf8");
+    const shown = async (pattern: RegExp): Promise<RegExpExecArray> => {
+      for (;;) {
+        const found = pattern.exec(seen);
+        if (found !== null) return found;
+        const [more] = await Promise.race([once(terminal.stdout, "data"), closed]);
+        if (typeof more !== "string") throw new Error(`${shell} never showed ${pattern}:\n${seen}`);
+        seen += more;
+      }
+    };
+    try {
+      terminal.stdin.write(`${ready(`${process.execPath} ${flowctl}`)}\n`);
+      await shown(/ready\r?\n/);
+      seen = "";
+      terminal.stdin.write(`${keys}\n`);
+      const [, words = ""] = await shown(/^.*ran: (.*) :end\r?$/m);
+      return words.trimEnd();
+    } finally {
+      terminal.stdin.end("exit\n");
+      await closed;
+      clearTimeout(patience);
+    }
+  });
 }
 
 describe.skipIf(skipped.has("fish"))("fish completion", () => {
@@ -71,10 +127,10 @@ describe.skipIf(skipped.has("fish"))("fish completion", () => {
 
 describe.skipIf(skipped.has("zsh"))("zsh completion", () => {
   it("loads, and completes commands, those below them, options and their values", async () => {
-    expect(await zshCompletes("flowctl valid")).toBe("validate");
-    expect(await zshCompletes("flowctl component te")).toBe("component test");
-    expect(await zshCompletes("flowctl up --deta")).toBe("up --detach");
-    expect(await zshCompletes("flowctl up --driver p")).toBe("up --driver process");
+    expect(await runsWith("zsh", "flowctl valid\t")).toBe("validate");
+    expect(await runsWith("zsh", "flowctl component te\t")).toBe("component test");
+    expect(await runsWith("zsh", "flowctl up --deta\t")).toBe("up --detach");
+    expect(await runsWith("zsh", "flowctl up --driver p\t")).toBe("up --driver process");
   });
 });
 
@@ -91,22 +147,53 @@ sinks: { archive: { uses: discard, inputs: [numbers], deploy: { replicas: 2 } } 
     await scenario.succeed("up", "-d");
     const { env, name } = scenario;
     const typed = `flowctl logs -f -p ${name} `;
-    const words = [...typed.trimEnd().split(" "), ""];
-    const program = `
-source completion.bash; flowctl() { ${process.execPath} ${flowctl} "$@"; }
-COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
-_flowctl; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const ids = ["archive", "archive-1", "archive-2", "control-plane", "numbers"];
-    const bash = await inShell("bash", (text) => ["--norc", "-c", text], program, env);
-    expect(bash.trimEnd().split("\n").sort()).toEqual(ids);
-    if (!skipped.has("fish")) {
-      expect([...(await fishOffers(typed, env))].sort()).toEqual(ids);
-      expect(await fishOffers("flowctl stop -f comp", env)).toEqual(["completion.fish"]);
+    expect([...(await bashOffers(typed.split(" "), env))].sort()).toEqual(ids);
+    expect(await bashOffers(["flowctl", "stop", "-f", "comp"], env)).toEqual(["completion.bash"]);
+    if (!skipped.has("fish")) expect([...(await fishOffers(typed, env))].sort()).toEqual(ids);
+    for (const shell of shells) {
+      expect(await runsWith(shell, `${typed}num\t`, env), shell).toBe(`logs -f -p ${name} numbers`);
+      expect(await runsWith(shell, "flowctl stop -f comp\t", env), shell).toBe(`stop -f completion.${shell}`);
     }
-    if (!skipped.has("zsh")) {
-      expect(await zshCompletes(`${typed}num`, env)).toBe(`logs -f -p ${name} numbers`);
-      expect(await zshCompletes("flowctl stop -f comp", env)).toBe("stop -f completion.zsh");
+    await scenario.succeed("down", "-v");
+    expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+
+  it("offers components with `=`, and no space after it, to scale", async () => {
+    await using scenario = await Scenario.on("process", pipeline);
+    await scenario.succeed("up", "-d");
+    const { env, name } = scenario;
+    const typed = `flowctl scale -p ${name} `;
+    expect([...(await bashOffers(typed.split(" "), env))].sort()).toEqual(["archive=", "numbers="]);
+    if (!skipped.has("fish")) expect([...(await fishOffers(typed, env))].sort()).toEqual(["archive=", "numbers="]);
+    for (const shell of shells) {
+      expect(await runsWith(shell, `${typed}arch\t3`, env), shell).toBe(`scale -p ${name} archive=3`);
+      expect(await runsWith(shell, `${typed}archive=2 num\t4`, env), shell).toBe(
+        `scale -p ${name} archive=2 numbers=4`,
+      );
+      expect(await runsWith(shell, `${typed}archive=\t5`, env), shell).toBe(`scale -p ${name} archive=5`);
     }
+    await scenario.succeed("down", "-v");
+    scenario.passed();
+  });
+
+  it("offers the names of pipelines that run where one is to be named", async () => {
+    await using scenario = await Scenario.on("process", pipeline);
+    await scenario.succeed("up", "-d");
+    await scenario.succeed("up", "-d", "-p", "second");
+    const { env, name } = scenario;
+    for (const line of ["flowctl ps -p ", "flowctl up --project-name ", "flowctl dead-letters list -p "]) {
+      expect(await bashOffers(line.split(" "), env)).toEqual([name, "second"]);
+      if (!skipped.has("fish")) expect([...(await fishOffers(line, env))].sort()).toEqual([name, "second"]);
+    }
+    for (const shell of shells) {
+      expect(await runsWith(shell, "flowctl down -p sec\t-v", env), shell).toBe("down -p second -v");
+      expect(await runsWith(shell, "flowctl logs --project-name=sec\tnum\t", env), shell).toBe(
+        "logs --project-name=second numbers",
+      );
+    }
+    await scenario.succeed("down", "second", "-v");
     await scenario.succeed("down", "-v");
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();

@@ -23,6 +23,7 @@ export function scaleCommand(cli: Cli): Command {
     description:
       "Starts or gracefully stops instances; the others go on. Needs the pipeline file. The next `up` goes back to the numbers of the file unless it gets --scale, too.",
     examples: [["flowctl scale enrich=3 publish=2", "three instances of enrich, two of publish"]],
+    takes: "numbers-of-components",
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound],
   });
   command.argument("<id=n...>", "components and their numbers of instances", parsePairs);
