@@ -154,7 +154,12 @@ export class CliHarness implements AsyncDisposable {
       stdout,
       stderr,
       clock: systemClock,
-      interrupts: { first: this.first.signal, second: this.second.signal, answerSecond: () => () => undefined },
+      interrupts: {
+        first: this.first.signal,
+        second: this.second.signal,
+        answerSecond: () => () => undefined,
+        ignoreOutput: () => undefined,
+      },
       driverNames: this.drivers.map(({ name }) => name),
       driver: async (name) => {
         const found = this.drivers.find((driver) => driver.name === name);

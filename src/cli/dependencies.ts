@@ -35,7 +35,10 @@ export interface OutputStream extends NodeJS.WritableStream {
   readonly columns?: number;
 }
 
-/** Ctrl-C and its kin. The first asks to stop, the second to stop at once; a third ends the process. */
+/**
+ * Ctrl-C and its kin. The first asks to stop, the second to stop at once; a third ends the process. Output that nobody reads
+ * any more, or that cannot be written, is a first interrupt, too.
+ */
 export interface Interrupts {
   readonly first: AbortSignal;
   readonly second: AbortSignal;
@@ -44,4 +47,9 @@ export interface Interrupts {
    * otherwise the second interrupt ends the process.
    */
   answerSecond(): () => void;
+  /**
+   * Says that the running command is there for what it changes, and not for what it prints: whatever becomes of its output,
+   * it goes on. Output that cannot be written still makes it fail at its end.
+   */
+  ignoreOutput(): void;
 }

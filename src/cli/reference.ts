@@ -102,7 +102,7 @@ function nowhere(): Cli["deps"] {
     stdout,
     stderr,
     clock: { now: () => 0, sleep: refuse },
-    interrupts: { first: never, second: never, answerSecond: refuse },
+    interrupts: { first: never, second: never, answerSecond: refuse, ignoreOutput: refuse },
     driverNames: [],
     driver: refuse,
     connect: refuse,

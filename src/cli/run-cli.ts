@@ -42,19 +42,18 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
 }
 
 async function report(error: unknown, deps: CliDependencies, json: boolean): Promise<void> {
-  const { stdout, stderr, env, cwd } = deps;
   if (error instanceof FlowctlError && error.code === OUTPUT_CLOSED) return;
   if (error instanceof InvalidPipeline) return reportInvalid(error, deps, json);
-  if (json) {
-    stderr.write(`${JSON.stringify(errorDocument(error))}\n`);
-    return;
-  }
+  deps.stderr.write(failureText(error, deps, json));
+}
+
+/** What is written on standard error about a failed command: one JSON object with `json`, else for people. */
+export function failureText(error: unknown, deps: CliDependencies, json: boolean): string {
+  const { stdout, stderr, env, cwd } = deps;
+  if (json) return `${JSON.stringify(errorDocument(error))}\n`;
   const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
-  if (error instanceof FlowctlError && error.kind === "cancelled") {
-    stderr.write(`${paintError.yellow("interrupted")}\n`);
-    return;
-  }
-  stderr.write(`${renderError(error, { paint: paintError, cwd, debug: isDebugging(env) })}\n`);
+  if (error instanceof FlowctlError && error.kind === "cancelled") return `${paintError.yellow("interrupted")}\n`;
+  return `${renderError(error, { paint: paintError, cwd, debug: isDebugging(env) })}\n`;
 }
 
 async function reportInvalid(error: InvalidPipeline, deps: CliDependencies, json: boolean): Promise<void> {
@@ -84,7 +83,8 @@ function silence(command: ReturnType<typeof buildProgram>): void {
   for (const child of command.commands) silence(child);
 }
 
-function asksForJson(args: readonly string[], env: CliDependencies["env"]): boolean {
+/** Whether a command line asks for errors as JSON objects. */
+export function asksForJson(args: readonly string[], env: CliDependencies["env"]): boolean {
   const end = args.indexOf("--");
   const own = end === -1 ? args : args.slice(0, end);
   return own.includes("--json") || /^(1|true|yes|on)$/i.test(env.FLOWCTL_JSON ?? "");

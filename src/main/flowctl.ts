@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { CliDependencies, Interrupts } from "../cli/dependencies.ts";
 import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "../cli/exit-codes.ts";
-import { runCli } from "../cli/run-cli.ts";
+import { asksForJson, failureText, runCli } from "../cli/run-cli.ts";
 import type { Driver } from "../drivers/driver.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
 import type { DriverName } from "../pipeline/pipeline.ts";
 
+const args = process.argv.slice(2);
 const root = packageRoot();
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
 
@@ -18,6 +19,7 @@ function listenForInterrupts(): Interrupts {
   const first = new AbortController();
   const second = new AbortController();
   let answering = 0;
+  let isOutputIgnored = false;
   const interrupt = (): void => {
     if (!first.signal.aborted) {
       first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
@@ -29,14 +31,15 @@ function listenForInterrupts(): Interrupts {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       // EIO: the terminal has gone.
-      if (error.code === "EPIPE" || error.code === "EIO") return first.abort(closed);
-      const failure = unwritable(error);
-      first.abort(failure);
-      // A command that was done before the failure was noticed has not said so.
+      const hasGone = error.code === "EPIPE" || error.code === "EIO";
+      const failure = hasGone ? closed : unwritable(error);
+      if (!isOutputIgnored) first.abort(failure);
+      if (hasGone) return;
+      // A command that was done before the failure was noticed, or that ignores it, has not said so.
       process.once("exit", (code) => {
         if (code !== ExitCode.ok) return;
         process.exitCode = exitCodeOf(failure);
-        if (stream === process.stdout) process.stderr.write(`error: ${failure.message}\n`);
+        if (stream === process.stdout) process.stderr.write(failureText(failure, deps, asksForJson(args, deps.env)));
       });
     });
   }
@@ -49,6 +52,9 @@ function listenForInterrupts(): Interrupts {
         answering--;
       };
     },
+    ignoreOutput: () => {
+      isOutputIgnored = true;
+    },
   };
 }
 
@@ -58,6 +64,7 @@ function unwritable(cause: NodeJS.ErrnoException): FlowctlError {
     code: "cli/output-unwritable",
     kind: "failed",
     message: `Cannot write the output: ${cause.message}`,
+    fix: "Free space on its disk, or send it elsewhere",
     cause,
   });
 }
@@ -117,7 +124,7 @@ let hungUp = false;
 process.on("SIGHUP", () => {
   hungUp = true;
 });
-process.exitCode = await runCli(process.argv.slice(2), deps);
+process.exitCode = await runCli(args, deps);
 if (hungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
   // Node.js aborts at its exit when it cannot restore a terminal that has gone.
   process.removeAllListeners("SIGHUP");

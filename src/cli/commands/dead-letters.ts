@@ -158,6 +158,7 @@ async function replayLetters(
       fix: "Give their ids, or --all; `flowctl dead-letters list` shows them",
     });
   }
+  if (!flags.dryRun) deps.interrupts.ignoreOutput();
   const target = flags.dryRun ? undefined : await findTarget(context);
   const pipeline = target?.file ?? (await loadValid(context));
   const sinks = letterSinks(pipeline, flags);

@@ -44,6 +44,7 @@ export function downCommand(cli: Cli): Command {
 
 async function down(context: CommandContext, [argument]: [string | undefined], flags: DownFlags): Promise<ExitCode> {
   const { deps, output, signal } = context;
+  deps.interrupts.ignoreOutput();
   const { name, driver, file } = await findTarget(context, argument);
   const access = new ControlPlaneAccess(deps, driver, name);
   const record = await access.record(signal);

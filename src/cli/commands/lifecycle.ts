@@ -116,6 +116,7 @@ type Action = (context: CommandContext, target: Target, ids: readonly string[], 
 function lifecycle(cli: Cli, command: Command, action: Action): Command {
   jsonOption(quietOption(progressOption(pipelineOptions(command))));
   return handle<[readonly string[]], LifecycleFlags>(cli, command, async (context, [ids], flags) => {
+    context.deps.interrupts.ignoreOutput();
     return await withIds(context, command, ids, async () => {
       const target = await findTarget(context);
       const plan = await action(context, target, ids, flags);

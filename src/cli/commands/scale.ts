@@ -37,7 +37,8 @@ function parsePairs(text: string, previous: Readonly<Record<string, number>> | u
 }
 
 async function scale(context: CommandContext, [numbers]: [Readonly<Record<string, number>>]): Promise<ExitCode> {
-  const { output } = context;
+  const { deps, output } = context;
+  deps.interrupts.ignoreOutput();
   const prepared = await prepareUp(context, [], {
     build: false,
     dryRun: false,

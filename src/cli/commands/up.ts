@@ -73,7 +73,8 @@ async function up(
   [files]: [readonly string[]],
   flags: UpFlags,
 ): Promise<ExitCode | undefined> {
-  const { output } = context;
+  const { deps, output } = context;
+  if (flags.detach || flags.wait) deps.interrupts.ignoreOutput();
   const prepared = await prepareUp(context, files, {
     build: flags.build ?? false,
     dryRun: flags.dryRun ?? false,
