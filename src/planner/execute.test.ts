@@ -7,7 +7,7 @@ import type {
   ProgressEvent,
   ResourceKey,
 } from "../drivers/driver.ts";
-import { systemClock } from "../foundation/clock.ts";
+import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { executePlan } from "./execute.ts";
 import { MemoryDriver } from "./memory-driver.fake.ts";
@@ -58,6 +58,35 @@ describe("executePlan", () => {
     );
     expect(driver.applied).toEqual(["create service/db-1", "create component/a-1"]);
     expect(seen).toContain("service/db-1 Healthy");
+  });
+
+  it("fails when a prerequisite that was there has been taken away, and waits for one that is made anew", async () => {
+    const driver = new MemoryDriver({});
+    const database = want("service/db-1");
+    const api = want("component/a-1", [{ key: "service/db-1", condition: "started" }]);
+    await executePlan(planUp("p", [database], []), options(driver));
+    const plan = planUp("p", [database, api], await driver.observe("p"));
+    const made = driver.state.get("p")?.get("service/db-1");
+    if (made === undefined) throw new Error("no service/db-1");
+    let now = 0;
+    let returnsAt = Number.POSITIVE_INFINITY;
+    const clock: Clock = {
+      now: () => now,
+      sleep: async () => {
+        await new Promise((wake) => setImmediate(wake));
+        now += 1_000;
+        if (now >= returnsAt) driver.state.get("p")?.set("service/db-1", made);
+      },
+    };
+    driver.state.get("p")?.delete("service/db-1");
+    await expect(executePlan(plan, { ...options(driver), clock })).rejects.toMatchObject({
+      code: "planner/prerequisite-gone",
+      kind: "conflict",
+    });
+    expect(driver.applied).toEqual(["create service/db-1"]);
+    returnsAt = now + 3_000;
+    await executePlan(plan, { ...options(driver), clock });
+    expect(driver.applied).toEqual(["create service/db-1", "create component/a-1"]);
   });
 
   it("fails at once when a prerequisite can no longer be met", async () => {

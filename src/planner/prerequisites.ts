@@ -47,6 +47,12 @@ export interface PrerequisiteWatchOptions {
   readonly pollIntervalMs?: number;
 }
 
+/**
+ * How long a prerequisite may be missing, in milliseconds: whoever replaces it at the same moment takes it away and makes it
+ * anew. Steps of the same plan that make it are done before it is looked for.
+ */
+const MISSING_AT_MOST = 10_000;
+
 type Observation = ReadonlyMap<ResourceKey, ObservedResource>;
 
 /** Waits for prerequisites by observing the pipeline again and again: one observation for all that wait. */
@@ -66,12 +72,18 @@ export class PrerequisiteWatch {
 
   /**
    * Resolves when every prerequisite holds. Rejects with `planner/prerequisite-failed` as soon as one cannot hold any
-   * more, and with kind `cancelled` when the signal fires.
+   * more, with `planner/prerequisite-gone` (kind conflict) when one is not there for 10 s, and with kind `cancelled` when
+   * the signal fires.
    */
   async met(prerequisites: readonly Prerequisite[], subject: ResourceKey): Promise<void> {
+    const { clock } = this.#options;
     let open = prerequisites;
+    let thereAt = clock.now();
     for (let first = true; open.length > 0; first = false) {
       const observed = await this.#observe(first);
+      const missing = open.find(({ key }) => !observed.has(key));
+      if (missing === undefined) thereAt = clock.now();
+      else if (clock.now() - thereAt >= MISSING_AT_MOST) throw this.#gone(missing.key, subject);
       const still: Prerequisite[] = [];
       for (const prerequisite of open) {
         const now = standing(prerequisite.condition, observed.get(prerequisite.key));
@@ -91,6 +103,17 @@ export class PrerequisiteWatch {
       }
       open = still;
     }
+  }
+
+  #gone(key: ResourceKey, subject: ResourceKey): FlowctlError {
+    this.#report(key, "failed", "Gone");
+    const { pipeline } = this.#plan;
+    return new FlowctlError({
+      code: "planner/prerequisite-gone",
+      kind: "conflict",
+      message: `${subject} cannot start: ${key} is not there, or was taken away meanwhile`,
+      fix: `Run \`flowctl up\` for all of ${pipeline}, once no other command changes it`,
+    });
   }
 
   #say(prerequisite: Prerequisite, observed: Observation): void {
