@@ -28,8 +28,15 @@ export class InvalidPipeline extends FlowctlError {
 
 type ValidPipeline = Extract<LoadResult, { ok: true }>;
 
-/** Loads the pipeline that arguments, flags and environment name, or the one found from the working directory up. */
-export async function load(context: CommandContext, files: readonly string[] = []): Promise<LoadResult> {
+/**
+ * Loads the pipeline that arguments, flags and environment name, or the one found from the working directory up, with other
+ * numbers of instances than the file says where `replicas` has them.
+ */
+export async function load(
+  context: CommandContext,
+  files: readonly string[] = [],
+  replicas: Readonly<Record<string, number>> = {},
+): Promise<LoadResult> {
   const { deps, settings, signal } = context;
   const { loadPipeline } = await import("../pipeline/load-pipeline.ts");
   const named = files.length > 0 ? files : settings.files;
@@ -43,6 +50,7 @@ export async function load(context: CommandContext, files: readonly string[] = [
     catalog: await deps.catalog(),
     driver: settings.driver,
     name: settings.name,
+    replicas,
     stdin: paths.includes("-") ? await deps.readStdin() : undefined,
     signal,
   });
@@ -54,8 +62,12 @@ export async function loadValid(context: CommandContext, files: readonly string[
 }
 
 /** The same, with where in the files everything is written. */
-export async function loadWithPlaces(context: CommandContext, files: readonly string[] = []): Promise<ValidPipeline> {
-  const loaded = await load(context, files);
+export async function loadWithPlaces(
+  context: CommandContext,
+  files: readonly string[] = [],
+  replicas: Readonly<Record<string, number>> = {},
+): Promise<ValidPipeline> {
+  const loaded = await load(context, files, replicas);
   if (!loaded.ok) throw new InvalidPipeline(loaded.problems, loaded.texts);
   if (loaded.warnings.length > 0) {
     context.output.say(problemReport(loaded.warnings, loaded.texts, context.errorView));

@@ -222,6 +222,29 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     expect(stderr).toContain("demo was not healthy within 300ms; it is starting");
   });
 
+  it("refuses a number of instances that the file would be refused with, before anything starts", async () => {
+    await using cli = await CliHarness.create({
+      "flowctl.yaml": `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks:
+  out: { uses: file, inputs: [numbers], with: { path: out.jsonl } }
+  shop: { uses: discard, inputs: [numbers], ports: ["8081:8088"] }
+`,
+    });
+    await cli.run("up", "-d");
+    const before = cli.drivers[0]?.applied.length;
+    for (const [command, code] of [
+      [["scale", "out=2"], "pipeline/shared-output"],
+      [["scale", "shop=2"], "pipeline/port-with-replicas"],
+      [["up", "-d", "--scale", "out=2"], "pipeline/shared-output"],
+    ] as const) {
+      expect(await cli.run(...command)).toMatchObject({ code: 3, stderr: expect.stringContaining(code) });
+    }
+    expect(cli.drivers[0]?.applied.length).toBe(before);
+    expect((await cli.run("scale", "numbers=2")).code).toBe(0);
+  });
+
   it("scales as told, and knows the components", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d", "--scale", "even=2");

@@ -36,6 +36,8 @@ export interface LoadOptions {
   readonly driver?: DriverName | undefined;
   /** Wins over `name` in the file. */
   readonly name?: string | undefined;
+  /** Numbers of instances by component id; they win over `deploy.replicas` in the file. */
+  readonly replicas?: Readonly<Record<string, number>> | undefined;
   /** Content of the file `-`. */
   readonly stdin?: string | Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -137,6 +139,7 @@ async function load(
     catalog: options.catalog,
     driver: options.driver,
     name: options.name,
+    replicas: options.replicas ?? {},
   });
   await lint(scope, resolved, { catalog: options.catalog, name: options.name });
   return { pipeline: resolved.pipeline, root };

@@ -50,8 +50,9 @@ export async function prepareUp(
   options: BringUpOptions,
 ): Promise<PreparedUp> {
   const { deps, settings, output, signal } = context;
-  const loaded = await loadWithPlaces(context, files);
-  const pipeline = scaled(loaded.pipeline, options.scale);
+  const loaded = await loadWithPlaces(context, files, options.scale);
+  const { pipeline } = loaded;
+  refuseUnknown(pipeline, Object.keys(options.scale));
   const homes = await driversThatHave(context, pipeline.name);
   const [home] = homes;
   // What runs stays where it runs, as long as nobody says otherwise.
@@ -119,25 +120,18 @@ function asHanging(resource: ObservedResource): ObservedResource {
   return { ...resource, state: { ...resource.state, health: "unhealthy" } };
 }
 
-/** The pipeline with other numbers of instances. Throws `cli/unknown-component` for an id that it does not have. */
-export function scaled(pipeline: Pipeline, scale: Readonly<Record<string, number>>): Pipeline {
-  for (const id of Object.keys(scale)) {
-    const ids = pipeline.components.map((component) => component.id);
-    if (ids.includes(id)) continue;
-    const near = closest(id, ids);
-    throw new FlowctlError({
-      code: "cli/unknown-component",
-      kind: "not-found",
-      message: `${pipeline.name} has no component ${JSON.stringify(id)}`,
-      fix: near === undefined ? `Use one of ${ids.join(", ")}` : `Did you mean ${near}?`,
-    });
-  }
-  if (Object.keys(scale).length === 0) return pipeline;
-  const components = pipeline.components.map((component) => ({
-    ...component,
-    replicas: scale[component.id] ?? component.replicas,
-  }));
-  return { ...pipeline, components };
+/** Throws `cli/unknown-component` for an id that the pipeline does not have. */
+function refuseUnknown(pipeline: Pipeline, wanted: readonly string[]): void {
+  const ids = pipeline.components.map(({ id }) => id);
+  const unknown = wanted.find((id) => !ids.includes(id));
+  if (unknown === undefined) return;
+  const near = closest(unknown, ids);
+  throw new FlowctlError({
+    code: "cli/unknown-component",
+    kind: "not-found",
+    message: `${pipeline.name} has no component ${JSON.stringify(unknown)}`,
+    fix: near === undefined ? `Use one of ${ids.join(", ")}` : `Did you mean ${near}?`,
+  });
 }
 
 /** Who is to be restarted together with whom, as `depends_on.restart` says. */

@@ -28,6 +28,7 @@ export interface ResolveOptions {
   readonly catalog: BuiltinCatalog;
   readonly driver?: DriverName | undefined;
   readonly name?: string | undefined;
+  readonly replicas: Readonly<Record<string, number>>;
 }
 
 const types: readonly ComponentType[] = ["source", "processor", "sink"];
@@ -40,7 +41,8 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
     const section = sectionOf(type);
     for (const [id, componentFile] of Object.entries(file[section] ?? {})) {
       const path = [section, id];
-      const component = resolveComponent(scope, path, id, type, componentFile);
+      const asWritten = resolveComponent(scope, path, id, type, componentFile);
+      const component = { ...asWritten, replicas: options.replicas[id] ?? asWritten.replicas };
       components.push({
         path,
         file: componentFile,
