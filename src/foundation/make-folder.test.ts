@@ -21,6 +21,11 @@ describe("making a folder", () => {
     expect(await makeFolder(join(base, "a/b/d"))).toBe(join(base, "a/b/d"));
   });
 
+  it("gives all that it makes the mode", async () => {
+    await makeFolder(join(base, "secret/deep"), 0o700);
+    for (const path of ["secret", "secret/deep"]) expect((await stat(join(base, path))).mode & 0o777).toBe(0o700);
+  });
+
   it("may be asked for by several at the same moment, and for what is there by another name", async () => {
     await Promise.all(["x", "x", "x/y", "x/z"].map((name) => makeFolder(join(base, "deep", name))));
     await symlink(join(base, "deep"), join(base, "link"));

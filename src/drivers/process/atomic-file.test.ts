@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFileOnce, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
+import { createFileOnce, notWritten, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -44,4 +44,17 @@ test("a folder that cannot be made is an error that says what to do", async () =
     code: "process/state-not-written",
     fix: expect.stringContaining("FLOWCTL_HOME"),
   });
+});
+
+test.runIf(existsSync("/proc/self"))("a folder that can be made nowhere is an error, and no wait", async () => {
+  await expect(writeFileAtomically("/proc/none/deeper/x", "")).rejects.toMatchObject({
+    code: "process/state-not-written",
+  });
+});
+
+test("a full disk is told from a folder that may not be written", async () => {
+  const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+  expect(notWritten(full, "Cannot write it").fix).toBe(
+    "Free space on its disk, or choose another folder with FLOWCTL_HOME",
+  );
 });

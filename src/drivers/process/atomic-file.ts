@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { makeFolder } from "../../foundation/make-folder.ts";
 
 /**
  * Replaces a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut.
@@ -31,7 +32,7 @@ async function place(
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(path), 0o700);
     const file = await open(temporary, "wx", mode);
     try {
       await file.writeFile(content);
@@ -42,12 +43,32 @@ async function place(
     await into(temporary);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw FlowctlError.wrap(error, {
-      code: "process/state-not-written",
-      kind: "unavailable",
-      message: `Cannot write ${path}`,
-      fix: "Make the folder writable, or choose another one with FLOWCTL_HOME",
-    });
+    throw notWritten(error, `Cannot write ${path}`);
+  }
+}
+
+/** The error for what the file system refuses to keep in FLOWCTL_HOME. */
+export function notWritten(error: unknown, message: string): FlowctlError {
+  return FlowctlError.wrap(error, {
+    code: "process/state-not-written",
+    kind: "unavailable",
+    message,
+    fix: `${remedy((error as NodeJS.ErrnoException).code)}, or choose another folder with FLOWCTL_HOME`,
+  });
+}
+
+function remedy(code: string | undefined): string {
+  switch (code) {
+    case "ENOSPC":
+    case "EDQUOT":
+      return "Free space on its disk";
+    case "EROFS":
+      return "Mount its file system writable";
+    case "ENOTDIR":
+    case "EEXIST":
+      return "Move away the file that is in the place of a folder";
+    default:
+      return "Make the folder writable";
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Dirent } from "node:fs";
-import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { readdir, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { FlowctlError } from "../../foundation/errors.ts";
-import { isMissing } from "./atomic-file.ts";
+import { makeFolder } from "../../foundation/make-folder.ts";
+import { isMissing, notWritten } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeSupervisorRecord } from "./supervisor-record.ts";
 
@@ -16,14 +16,9 @@ export async function pipelineNames(home: string): Promise<readonly string[]> {
 /** Makes room for what outlives instances. */
 export async function createState(paths: PipelinePaths): Promise<void> {
   try {
-    await mkdir(paths.state, { recursive: true, mode: 0o700 });
+    await makeFolder(paths.state, 0o700);
   } catch (error) {
-    throw FlowctlError.wrap(error, {
-      code: "process/state-not-written",
-      kind: "unavailable",
-      message: `Cannot make ${paths.state}`,
-      fix: "Make the folder above it writable, or choose another one with FLOWCTL_HOME",
-    });
+    throw notWritten(error, `Cannot make ${paths.state}`);
   }
 }
 

@@ -136,7 +136,7 @@ async function startSupervisor(
       code: "process/supervisor-not-started",
       kind: "unavailable",
       message: `Cannot start the supervisor (${program.join(" ")})`,
-      fix: "Check the installation of flowctl with flowctl doctor",
+      fix: "Install flowctl again, or look at what the system says: its limits of processes and memory, for one",
     });
   } finally {
     closeSync(stdout);
@@ -162,7 +162,7 @@ async function startFailure(options: LaunchOptions, exitCode: number | undefined
     code: "process/supervisor-failed",
     kind: "unavailable",
     message: `The supervisor of ${options.paths.pipeline} ${what}${await lastWords(options)}`,
-    fix: "flowctl logs control-plane shows all that it said",
+    fix: `\`flowctl logs -p ${options.paths.pipeline} control-plane\` shows all that it said`,
   });
 }
 
