@@ -54,6 +54,16 @@ export async function chooseDriver(
   });
 }
 
+/** The error for a driver that was asked for and that this flowctl does not have. */
+export function noDriver(name: DriverName, names: readonly DriverName[]): FlowctlError {
+  return new FlowctlError({
+    code: "cli/driver-unavailable",
+    kind: "unavailable",
+    message: `This flowctl has no ${name} driver`,
+    fix: `Use one of ${names.join(", ")}`,
+  });
+}
+
 async function asSaid(
   name: DriverName,
   from: string,
@@ -61,14 +71,7 @@ async function asSaid(
   deps: Pick<CliDependencies, "driver" | "driverNames">,
   signal: AbortSignal,
 ): Promise<ChosenDriver> {
-  if (!deps.driverNames.includes(name)) {
-    throw new FlowctlError({
-      code: "cli/driver-unavailable",
-      kind: "unavailable",
-      message: `This flowctl has no ${name} driver`,
-      fix: `Use one of ${deps.driverNames.join(", ")}`,
-    });
-  }
+  if (!deps.driverNames.includes(name)) throw noDriver(name, deps.driverNames);
   if (lacking.length > 0) {
     throw new FlowctlError({
       code: "cli/driver-lacks",

@@ -73,7 +73,7 @@ export function describe(text: CommandText): Command {
   if (text.exitCodes !== undefined) {
     help += `\nExit codes:\n${describeExitCodes(text.exitCodes).join("\n")}\n`;
   }
-  return command.addHelpText("after", help).showHelpAfterError("(see --help)");
+  return command.addHelpText("after", help);
 }
 
 /** Makes `handler` what the command does. Flags that no option declares are undefined. */

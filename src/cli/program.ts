@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, type CommanderError } from "commander";
 import type { Cli } from "./command.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { componentCommand } from "./commands/component.ts";
@@ -22,6 +22,7 @@ import { validateCommand } from "./commands/validate.ts";
 import { versionCommand } from "./commands/version.ts";
 import { waitCommand } from "./commands/wait.ts";
 import { describeExitCodes } from "./exit-codes.ts";
+import { wrongCommand } from "./wrong-command.ts";
 
 /** The whole command line. Parsing it runs the command; it throws CommanderError instead of ending the process. */
 export function buildProgram(cli: Cli): Command {
@@ -32,7 +33,6 @@ export function buildProgram(cli: Cli): Command {
     .version(`flowctl ${cli.deps.version}`, "-V, --version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
     .showSuggestionAfterError(true)
-    .showHelpAfterError("(see flowctl --help)")
     .addHelpText(
       "after",
       `\nExamples:\n  flowctl init demo && cd demo && flowctl run  a first pipeline, from nothing to its summary\n  flowctl up pipeline.yaml                     start it and follow it; Ctrl-C stops it gracefully\n\nExit codes:\n${describeExitCodes().join("\n")}\n`,
@@ -61,10 +61,14 @@ export function buildProgram(cli: Cli): Command {
   return inherit(program, cli);
 }
 
-/** Every command throws instead of ending the process, and writes to the injected streams. */
+/** Every command throws instead of ending the process or saying what is wrong, and writes to the injected streams. */
 function inherit(command: Command, cli: Cli): Command {
   const { stdout, stderr } = cli.deps;
-  command.exitOverride().configureOutput({
+  const onExit = (error: CommanderError): never => {
+    throw error.exitCode === 0 ? error : wrongCommand(error, command);
+  };
+  command.exitOverride(onExit).configureOutput({
+    outputError: () => undefined,
     writeOut: (text) => void stdout.write(text),
     writeErr: (text) => void stderr.write(text),
     getOutHelpWidth: () => stdout.columns || 100,

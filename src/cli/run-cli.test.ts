@@ -35,6 +35,35 @@ describe("a wrong command", () => {
     expect((await cli.run("scale")).code).toBe(2);
   });
 
+  it.each([
+    [["bogus-command"], "unknown command 'bogus-command'", "`flowctl --help` shows what there is", "unknown-command"],
+    [["help", "bogus"], "unknown command 'bogus'", "`flowctl --help` shows what there is", "unknown-command"],
+    [["ps", "--bogus"], "unknown option '--bogus'", "`flowctl ps --help` shows what there is", "unknown-option"],
+    [["vaildate"], "unknown command 'vaildate'", "Did you mean validate?", "unknown-command"],
+    [
+      ["dead-letters"],
+      "`flowctl dead-letters` alone does nothing",
+      "Name one of list, show, replay",
+      "missing-command",
+    ],
+    [["scale", "--json"], "missing required argument 'id=n'", "`flowctl scale --help` shows", "missing-argument"],
+    [
+      ["logs", "--tail", "x"],
+      "option '--tail <lines>' argument 'x' is invalid",
+      "Give a number of lines, or all.",
+      "invalid-argument",
+    ],
+  ])("is an error as every other: %j", async (args, message, fix, code) => {
+    await using cli = await CliHarness.create({});
+    const { code: exitCode, stderr } = await cli.run(...args);
+    expect(exitCode).toBe(2);
+    if (args.includes("--json")) {
+      expect(JSON.parse(stderr)).toMatchObject({
+        error: { message, fix: expect.stringContaining(fix), code: `cli/${code}` },
+      });
+    } else expect(stderr).toContain(`error: ${message}\n  fix  ${fix}\n  code cli/${code}\n`);
+  });
+
   it("is one JSON object on standard error where JSON is asked for", async () => {
     await using cli = await CliHarness.create({});
     const { code, stdout, stderr } = await cli.run("ps", "--json", "--nonsense");
@@ -409,6 +438,15 @@ describe("a command about what runs", () => {
     const only = await cli.run("ps", "--json");
     expect(JSON.parse(only.stdout)).toMatchObject([{ instance: "numbers-1", state: "healthy" }, {}, {}, {}]);
     expect((await cli.run("ps", "other")).code).toBe(5);
+  });
+
+  it("says so where a driver is asked for that there is not", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    for (const command of ["ps", "down", "logs"]) {
+      const { code, stderr } = await cli.run(command, "--driver", "kubernetes");
+      expect(code).toBe(4);
+      expect(stderr).toContain("This flowctl has no kubernetes driver\n  fix  Use one of process");
+    }
   });
 
   it("asks which one when there are several", async () => {

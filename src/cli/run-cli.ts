@@ -21,7 +21,7 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
     },
   });
   const json = asksForJson(args, deps.env);
-  // What commander says of a wrong command has to be an object, too, where objects are asked for.
+  // The help that commander shows where a command is missing is for people.
   if (json) silence(program);
   try {
     if (args.length === 0) {
@@ -31,11 +31,8 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
     await program.parseAsync([...args], { from: "user" });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) {
-      if (error.exitCode === 0) return ExitCode.ok;
-      if (json) await report(usageError(error), deps, json);
-      return ExitCode.usage;
-    }
+    // Help and version were asked for, and are shown.
+    if (error instanceof CommanderError) return ExitCode.ok;
     await report(error, deps, json);
     return exitCodeOf(error);
   }
@@ -67,15 +64,6 @@ async function reportInvalid(error: InvalidPipeline, deps: CliDependencies, json
   const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
   const view = { paint: paintError, cwd, debug: isDebugging(env) };
   stderr.write(`${problemReport(error.problems, error.texts, view)}\n\n${paintError.red(error.message)}\n`);
-}
-
-function usageError(error: CommanderError): FlowctlError {
-  const message = error.message.replace(/^error: /, "").split("\n")[0] ?? error.message;
-  return new FlowctlError({
-    code: `cli/${error.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`,
-    kind: "usage",
-    message,
-  });
 }
 
 function silence(command: ReturnType<typeof buildProgram>): void {

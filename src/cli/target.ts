@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
+import { noDriver } from "./choose-driver.ts";
 import type { CommandContext } from "./command.ts";
 import { findPipelineFile, loadValid } from "./load.ts";
 
@@ -78,6 +79,7 @@ async function askDrivers(
   const { deps, settings, signal } = context;
   const asked = settings.driver;
   const names = deps.driverNames.filter((name) => asked === undefined || name === asked);
+  if (asked !== undefined && names.length === 0) throw noDriver(asked, deps.driverNames);
   const probed = await Promise.all(
     names.map(async (name) => {
       const driver = await deps.driver(name);
