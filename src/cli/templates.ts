@@ -1,4 +1,4 @@
-import { access, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { access, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
 import { fileFailure } from "../foundation/file-failure.ts";
@@ -33,7 +33,7 @@ export interface WrittenTemplate {
 
 /**
  * Writes a starter. A leading `_` of a file name stands for a dot. Rejects with `cli/file-exists` (kind conflict),
- * having written nothing, when a file is there already and `force` is not given, and with `cli/cannot-write`.
+ * when a file is there already and `force` is not given, and with `cli/cannot-write`; in both cases nothing was written.
  */
 export async function writeTemplate(request: TemplateRequest): Promise<WrittenTemplate> {
   const directory = resolve(request.cwd, request.directory);
@@ -48,19 +48,36 @@ export async function writeTemplate(request: TemplateRequest): Promise<WrittenTe
   for (const [target, source] of verbatim) sources.set(target, source);
   const targets = [...sources.keys()].sort();
   if (!request.force) await refuseExisting(directory, targets);
+  const contents = new Map<string, string>();
   for (const target of targets) {
-    const source = sources.get(target) as string;
-    const content = await readFile(source, "utf8");
-    await put(join(directory, target), verbatim.has(target) ? content : fill(content, { ...request.values, name }));
+    const content = await readFile(sources.get(target) as string, "utf8");
+    contents.set(join(directory, target), verbatim.has(target) ? content : fill(content, { ...request.values, name }));
   }
+  await writeAll(contents);
   return { directory, files: targets.map((target) => join(request.directory, target)) };
 }
 
-async function put(path: string, content: string): Promise<void> {
+/** Writes all files, or, where one cannot be written, none: what was there stays as it was. */
+async function writeAll(contents: ReadonlyMap<string, string>): Promise<void> {
+  const made: string[] = [];
+  const waiting = new Map<string, string>();
+  let path = "";
   try {
-    await makeFolder(dirname(path));
-    await writeFile(path, content);
+    for (const [target, content] of contents) {
+      path = target;
+      const folder = await makeFolder(dirname(path));
+      if (folder !== undefined) made.push(folder);
+      const beside = `${path}.${process.pid}.tmp`;
+      made.push(beside);
+      await writeFile(beside, content);
+      waiting.set(path, beside);
+    }
+    for (const [target, beside] of waiting) {
+      path = target;
+      await rename(beside, path);
+    }
   } catch (error) {
+    for (const one of made.reverse()) await rm(one, { recursive: true, force: true }).catch(() => undefined);
     throw fileFailure(error, { code: "cli/cannot-write", doing: "write", path });
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, symlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Scenario } from "./checks.ts";
@@ -43,6 +43,29 @@ describe("init", () => {
     expect(refused.stderr).toMatch(/^error: cannot write .*flowctl\.yaml\/below\/.*: /m);
     expect(refused.stderr).toContain("name another path");
     expect(refused.stderr).toContain("code cli/cannot-write");
+    scenario.passed();
+  });
+});
+
+describe("init where not all of its files can be written", () => {
+  it("writes none, replaces none, and works once they can be", async () => {
+    await using scenario = await Scenario.on("process", "name: mine");
+    const { folder, env } = scenario;
+    // As a full disk does it: the largest file comes after others that can be written.
+    const limited = (...args: readonly string[]) =>
+      runProgram("bash", ["-c", `trap '' XFSZ; ulimit -f 100; exec "$0" "$@"`, process.execPath, program, ...args], {
+        cwd: folder,
+        env,
+      });
+    const before = await readdir(folder);
+    const own = await readFile(join(folder, "flowctl.yaml"), "utf8");
+    for (const args of [["new"], ["new/deep/demo"], [".", "--force"]]) {
+      const refused = await limited("init", ...args);
+      expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining("code cli/cannot-write") });
+      expect(await readdir(folder)).toEqual(before);
+    }
+    expect(await readFile(join(folder, "flowctl.yaml"), "utf8")).toBe(own);
+    await scenario.succeed("init", "new");
     scenario.passed();
   });
 });

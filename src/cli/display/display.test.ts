@@ -98,7 +98,9 @@ describe("progress", () => {
   });
 
   it("keeps a line of what is done on a terminal", async () => {
-    expect(await shown(output(80, { env: { NO_COLOR: "1" } }), "auto")).toContain("✔ component/a-1 Created\n");
+    const text = await shown(output(80, { env: { NO_COLOR: "1" } }), "auto");
+    expect(text).toContain("✔ component/a-1 Created\n");
+    expect(text.match(/\x1b\[[0-9;]*m/g), "colours").toBeNull();
   });
 
   it("is nothing when quiet or when the result is JSON, and JSON lines when asked for", async () => {

@@ -6,7 +6,12 @@ import type { ProgressRenderer } from "./progress-renderer.ts";
 export function ttyProgress(output: Output): ProgressRenderer {
   const { paintError: paint, stderr } = output;
   // Its keyboard handling would swallow Ctrl-C and keep the process alive.
-  const spinner = ora({ stream: stderr, discardStdin: false, hideCursor: true });
+  const spinner = ora({
+    stream: stderr,
+    discardStdin: false,
+    hideCursor: true,
+    ...(paint.level === 0 ? { color: false } : {}),
+  });
   const working = new Map<string, string>();
   const said = new Map<string, string>();
   let stopped = false;
