@@ -73,6 +73,28 @@ describe.each(driversUnderTest())("on %s", (driver) => {
     scenario.passed();
   });
 
+  it("finishes what it has begun to restart at the first Ctrl-C, instead of leaving it stopped", async () => {
+    // It stops slowly, so that the interrupt comes before it is started again.
+    const slow = `
+sources:
+  numbers: { uses: generator, with: { rate: 50 } }
+sinks:
+  slow: { uses: discard, with: { delay: 1s }, inputs: [numbers] }
+`;
+    await using scenario = await Scenario.on(driver, slow);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const before = await scenario.refs();
+    const restart = scenario.start("restart", "slow");
+    await restart.until(/component\/slow-1 Restarting/);
+    restart.child.kill("SIGINT");
+    const { code, stderr } = await restart.ended;
+    expect(code, stderr).toBe(130);
+    const states = (await scenario.instances()).map(({ instance, state }) => `${instance} ${state}`);
+    expect(states.filter((state) => /stopped|exited|created/.test(state))).toEqual([]);
+    if (driver === "process") expect((await scenario.refs())["slow-1"]).not.toBe(before["slow-1"]);
+    scenario.passed();
+  });
+
   it("ends at once at the second Ctrl-C, however long a component wants to take", async () => {
     const stubborn = `
 sources:

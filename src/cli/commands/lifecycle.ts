@@ -144,6 +144,8 @@ async function execute(
       driver: target.driver,
       clock: deps.clock,
       signal,
+      // What is being restarted has been stopped: it is started again before an interrupt ends the command.
+      hurry: deps.interrupts.second,
       progress: progress.sink,
       beforeStep: (step) => announceEnd(step, access),
     });
