@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
+import type { Pipeline } from "../../pipeline/pipeline.ts";
 import {
   type Cli,
   type CommandContext,
@@ -20,6 +21,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { loadValid } from "../load.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { refuseUnknown } from "../up/bring-up.ts";
 
 interface SelectionFlags extends Flags {
   readonly component?: string;
@@ -68,9 +70,11 @@ function list(cli: Cli): Command {
   jsonOption(selectionOptions(command));
   return handle<[], SelectionFlags>(cli, command, async (context, _args, flags) => {
     const { output, signal } = context;
-    const sinks = letterSinks(await loadValid(context), flags);
+    const pipeline = await loadValid(context);
+    const sinks = letterSinks(pipeline, flags);
     const letters = [];
     for await (const stored of storedLetters(sinks, flags, signal)) letters.push(summaryOf(stored));
+    if (letters.length === 0) refuseUnknownComponent(pipeline, flags);
     if (output.json) output.printJson(letters);
     else if (letters.length === 0) output.say("No dead letters");
     else {
@@ -92,6 +96,11 @@ function list(cli: Cli): Command {
     }
     return ExitCode.ok;
   });
+}
+
+/** One that the file no longer has may have left dead letters; one that has left none was perhaps typed wrongly. */
+function refuseUnknownComponent(pipeline: Pipeline, { component }: SelectionFlags): void {
+  if (component !== undefined) refuseUnknown(pipeline, [component]);
 }
 
 const longestReason = 80;
@@ -167,7 +176,10 @@ async function replayLetters(
     again: flags.again ?? false,
   });
   if (missing.length > 0) throw noSuchLetter(missing);
-  if (batches.length === 0) output.say("No dead letters to replay");
+  if (batches.length === 0) {
+    refuseUnknownComponent(pipeline, flags);
+    output.say("No dead letters to replay");
+  }
   if (target === undefined) {
     const planned = batches.map(({ component, sink, ids: events }) => ({ component, sink: sink.id, events }));
     if (output.json) output.printJson(planned);

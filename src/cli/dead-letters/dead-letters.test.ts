@@ -96,6 +96,19 @@ describe("flowctl dead-letters list", () => {
   });
 });
 
+describe("a component that is typed wrongly", () => {
+  it("is an error, while one that the file no longer has may still have left letters", async () => {
+    await using cli = await harness(FILE.replaceAll("check", "chosen"));
+    expect((await cli.run("dead-letters", "list", "--component", "check")).stdout).toContain("n2");
+    for (const command of [["list"], ["replay", "--all", "--dry-run"]]) {
+      const { code, stderr } = await cli.run("dead-letters", ...command, "--component", "mapp");
+      expect(code).toBe(5);
+      expect(stderr).toContain('demo has no component "mapp"\n  fix  Did you mean map?\n  code cli/unknown-component');
+    }
+    expect((await cli.run("dead-letters", "list", "--component", "numbers")).code).toBe(0);
+  });
+});
+
 describe("flowctl dead-letters show", () => {
   it("shows everything, the payload readable", async () => {
     await using cli = await harness();

@@ -120,8 +120,8 @@ function asHanging(resource: ObservedResource): ObservedResource {
   return { ...resource, state: { ...resource.state, health: "unhealthy" } };
 }
 
-/** Throws `cli/unknown-component` for an id that the pipeline does not have. */
-function refuseUnknown(pipeline: Pipeline, wanted: readonly string[]): void {
+/** Throws `cli/unknown-component` for an id that no component of the pipeline has. */
+export function refuseUnknown(pipeline: Pipeline, wanted: readonly string[]): void {
   const ids = pipeline.components.map(({ id }) => id);
   const unknown = wanted.find((id) => !ids.includes(id));
   if (unknown === undefined) return;
