@@ -21,7 +21,12 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   try {
     document = parse(text) ?? {};
   } catch (error) {
-    throw FlowctlError.wrap(error, { code: "cli/config-file", kind: "invalid", message: `${path} is not YAML` });
+    throw FlowctlError.wrap(error, {
+      code: "cli/config-file",
+      kind: "invalid",
+      message: `${path} is not YAML`,
+      fix: "Correct it, or take it away",
+    });
   }
   const checked = configFile.safeParse(document);
   if (checked.success) return checked.data;

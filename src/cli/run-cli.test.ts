@@ -140,6 +140,13 @@ describe("validate", () => {
     expect(JSON.parse(stdout)).toMatchObject({ valid: false, problems: [{ line: 4, severity: "error" }] });
   });
 
+  it("names a file by its shorter path", async () => {
+    await using cli = await CliHarness.create({ "a/flowctl.yaml": "name: [", "b/keep": "" });
+    cli.cwd = join(cli.folder, "b");
+    expect((await cli.run("validate", "../a/flowctl.yaml")).stderr).toMatch(/^\.\.\/a\/flowctl\.yaml:1:/m);
+    expect((await cli.run("validate", "/dev/null")).stderr).toMatch(/^\/dev\/null:1:1: /m);
+  });
+
   it("finds the file from a folder below", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE, "a/b/x.txt": "" });
     cli.cwd = join(cli.folder, "a", "b");

@@ -54,9 +54,13 @@ describe("settings", () => {
     await expect(readSettings({}, env)).rejects.toMatchObject({ code: "cli/environment", kind: "invalid" });
     const file = await withConfig("drvier: docker\n");
     await expect(readSettings({}, file)).rejects.toMatchObject({ code: "cli/config-file", kind: "invalid" });
-    await expect(readSettings({}, await withConfig("a: [\n"))).rejects.toMatchObject({ code: "cli/config-file" });
+    await expect(readSettings({}, await withConfig("a: [\n"))).rejects.toMatchObject({
+      code: "cli/config-file",
+      fix: "Correct it, or take it away",
+    });
     await expect(readSettings({}, { FLOWCTL_CONFIG_FILE: join(folder, "none") })).rejects.toMatchObject({
       code: "cli/config-file",
+      fix: expect.stringContaining("FLOWCTL_CONFIG_FILE"),
     });
   });
 });

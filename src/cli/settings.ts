@@ -81,7 +81,12 @@ async function readConfigFile(env: Environment): Promise<ConfigFile> {
     text = await readFile(path, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT" && !nonEmpty(env.FLOWCTL_CONFIG_FILE)) return {};
-    throw FlowctlError.wrap(error, { code: "cli/config-file", kind: "invalid", message: `Cannot read ${path}` });
+    throw FlowctlError.wrap(error, {
+      code: "cli/config-file",
+      kind: "invalid",
+      message: `Cannot read ${path}`,
+      fix: "Make it a file that can be read, or name another one with FLOWCTL_CONFIG_FILE",
+    });
   }
   // Most people have none: what reads and checks it is loaded only then.
   const { parseConfigFile } = await import("./config-file.ts");

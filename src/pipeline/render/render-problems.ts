@@ -6,7 +6,7 @@ import { harmless, plainPaint } from "./paint.ts";
 export interface RenderProblemsOptions {
   /** Text of the files, by path, as a load returns them. Without a file's text its lines are not quoted. */
   readonly texts: ReadonlyMap<string, string>;
-  /** Folder that paths are shown relative to. Default: absolute paths. */
+  /** Folder that paths are shown relative to, where that is shorter. Default: absolute paths. */
   readonly relativeTo?: string | undefined;
   readonly paint?: Paint | undefined;
 }
@@ -78,5 +78,7 @@ export function problemRecords(problems: readonly Problem[], relativeTo?: string
 }
 
 function shownPath(file: string, relativeTo: string | undefined): string {
-  return relativeTo === undefined || !file.startsWith("/") ? file : relative(relativeTo, file) || file;
+  if (relativeTo === undefined || !file.startsWith("/")) return file;
+  const near = relative(relativeTo, file);
+  return near !== "" && near.length < file.length ? near : file;
 }
