@@ -141,6 +141,16 @@ sinks:
     scenario.passed();
   });
 
+  it("is followed until nothing of it exists any more, by logs and events", async () => {
+    await using scenario = await Scenario.on(driver, endless());
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const followers = [scenario.start("logs", "-f"), scenario.start("events", "-f")];
+    for (const { until } of followers) await until(/\n/);
+    await scenario.succeed("down", "-v");
+    for (const { ended } of followers) expect(await ended).toMatchObject({ code: 0 });
+    scenario.passed();
+  });
+
   it("ends quietly when nobody reads its output any more", async () => {
     await using scenario = await Scenario.on(driver, endless());
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

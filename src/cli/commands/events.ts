@@ -24,7 +24,7 @@ export function eventsCommand(cli: Cli): Command {
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
-  pipelineOptions(command, false).option("-f, --follow", "go on as more happens");
+  pipelineOptions(command, false).option("-f, --follow", "go on as more happens, until the pipeline is removed");
   jsonOption(command);
   return handle<[string | undefined], EventsFlags>(cli, command, events);
 }

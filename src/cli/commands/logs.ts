@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Driver } from "../../drivers/driver.ts";
 import { LOG_LEVELS } from "../choices.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import { isAway } from "../control-plane-access.ts";
 import { LogPrinter } from "../display/log-printer.ts";
 import { parseSpan } from "../display/quantities.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -37,7 +39,7 @@ export function logsCommand(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   pipelineOptions(command, false)
-    .option("-f, --follow", "go on as more is logged")
+    .option("-f, --follow", "go on as more is logged, until the pipeline is removed")
     .addOption(new Option("--tail <lines>", "lines per instance from the end, or all").argParser(parseTail))
     .addOption(
       new Option("--since <when>", "a moment (2026-01-31T12:00:00Z) or a span before now (5m)").argParser(parseSince),
@@ -86,12 +88,25 @@ async function logs(context: CommandContext, ids: readonly string[], flags: Logs
     onBreak: (error) => output.warn(`the log stream broke and is taken up again: ${error.message}`),
   });
   follower.start();
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  await untilGone(context, driver, name);
   await follower.stop();
   return ExitCode.ok;
+}
+
+/** Between two looks whether there is still something that can log, in milliseconds. */
+const LOOK_INTERVAL = 2_000;
+
+/** Resolves at the interrupt, or when nothing of the pipeline exists any more. */
+async function untilGone({ deps, signal }: CommandContext, driver: Driver, name: string): Promise<void> {
+  while (!signal.aborted) {
+    await deps.clock.sleep(LOOK_INTERVAL, signal).catch(() => undefined);
+    try {
+      if (!(await driver.pipelines(signal)).includes(name)) return;
+    } catch (error) {
+      // An engine that is away may come back, and what it runs with it.
+      if (!signal.aborted && !isAway(error)) throw error;
+    }
+  }
 }
 
 function parseTail(text: string): number | undefined {

@@ -44,7 +44,12 @@ export async function watchPipeline<T>(
       const verdict = record === undefined ? undefined : decide(record);
       if (verdict !== undefined) return verdict;
       if (record === undefined && !(await options.exists())) {
-        throw new FlowctlError({ code: "cli/pipeline-gone", kind: "conflict", message: "The pipeline was taken down" });
+        throw new FlowctlError({
+          code: "cli/pipeline-gone",
+          kind: "conflict",
+          message: "The pipeline was taken down",
+          fix: "Start it again with `flowctl up`, if that was not meant",
+        });
       }
       await pause(clock, record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, rung, inner);
       if (signal.aborted) throw cancelled(signal);
