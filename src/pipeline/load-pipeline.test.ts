@@ -51,6 +51,10 @@ describe("a load", () => {
   test("refuses a name that the caller gives and that is none", async () => {
     const file = await write("flow.yaml", smallest);
     expect(await codes({ files: [file], name: "Not A Name" })).toEqual(["pipeline/invalid-name"]);
+    const result = await load({ files: [file], name: "Not A Name" });
+    expect(result.ok ? [] : result.problems.map(({ message }) => message)).toEqual([
+      '"Not A Name", given in place of the file\'s own, cannot be the name of a pipeline',
+    ]);
   });
 
   test("interpolates from the environment, over the .env file beside the first file", async () => {

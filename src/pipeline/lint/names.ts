@@ -14,9 +14,10 @@ export function lintNames(context: LintContext): void {
   const { scope } = context;
   const name = context.resolved.pipeline.name;
   if (!idPattern.test(name) || name.length > longest) {
-    reportAt(scope, context.nameOverride === undefined ? ["name"] : [], {
+    const isOwn = context.nameOverride === undefined;
+    reportAt(scope, isOwn ? ["name"] : [], {
       code: "pipeline/invalid-name",
-      message: `${JSON.stringify(name)} cannot be the name of a pipeline`,
+      message: `${JSON.stringify(name)}${isOwn ? "" : ", given in place of the file's own,"} cannot be the name of a pipeline`,
       fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit.`,
     });
   }
