@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { addAbortSignal } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { CliDependencies, Interrupts } from "../cli/dependencies.ts";
 import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "../cli/exit-codes.ts";
@@ -99,6 +100,17 @@ async function makeDriver(name: DriverName): Promise<Driver> {
   }
 }
 
+/** Rejects with the reason of `signal` when that fires while nothing comes; what is read then no longer keeps the process. */
+async function readStdin(signal: AbortSignal): Promise<string> {
+  try {
+    return await text(addAbortSignal(signal, process.stdin));
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
+}
+
+const interrupts = listenForInterrupts();
+
 const deps: CliDependencies = {
   version,
   env: process.env,
@@ -106,12 +118,12 @@ const deps: CliDependencies = {
   stdout: process.stdout,
   stderr: process.stderr,
   clock: systemClock,
-  interrupts: listenForInterrupts(),
+  interrupts,
   driverNames: ["docker", "process"],
   driver: lazyDrivers(),
   connect: async ({ grpc }) => (await import("../client/control-plane-client.ts")).connectControlPlane(grpc),
   catalog: async () => (await import("../components/catalog.ts")).builtinCatalog,
-  readStdin: () => text(process.stdin),
+  readStdin: () => readStdin(interrupts.first),
   runBuiltin: async (type, name) => {
     const { loadBuiltin } = await import("../components/load-builtin.ts");
     const { run } = await import("../sdk/index.ts");

@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
@@ -18,7 +21,31 @@ const MOMENTS = [
   ["when it runs", /archive-1 +│ .*started/],
 ] as const;
 
+const program = join(resolve(import.meta.dirname, "../.."), "dist/flowctl.js");
+
 beforeAll(buildProgram);
+
+describe("a command that reads its file from standard input", () => {
+  it("ends at the first Ctrl-C, however long nothing comes", async () => {
+    const child = spawn(process.execPath, [program, "validate", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+    const ended = once(child, "close");
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    const patience = setTimeout(() => child.kill("SIGKILL"), 30_000);
+    try {
+      // More than a pipe holds: once all is written, it is being read.
+      await new Promise((written) => child.stdin.write("# nothing yet\n".repeat(50_000), written));
+      child.kill("SIGINT");
+      expect(await ended).toEqual([130, null]);
+      expect(said).toBe("interrupted\n");
+    } finally {
+      clearTimeout(patience);
+      child.kill("SIGKILL");
+    }
+  });
+});
 
 describe.each(driversUnderTest())("on %s", (driver) => {
   it.each(MOMENTS)("Ctrl-C %s stops it, and down then leaves nothing", async (_moment, said) => {
