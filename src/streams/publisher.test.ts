@@ -199,6 +199,23 @@ describe("a publisher", () => {
     expect(publisher.room()).toBeUndefined();
   });
 
+  it("tells whoever waits for room when a full group is given a larger buffer, or one that drops", async () => {
+    const full = { type: "memory", maxEvents: 2, maxBytes: 0, whenFull: "block" } as const;
+    for (const buffer of [undefined, { ...full, maxEvents: 3 }, { ...full, whenFull: "drop_newest" as const }]) {
+      const { publisher, publish } = setUp([group("a", { buffer: full })]);
+      publish(1);
+      publish(2);
+      let told = false;
+      void publisher.room()!.then(() => (told = true));
+      publisher.setGroups([group("a", { buffer: full })]);
+      await Promise.resolve();
+      expect(told).toBe(false);
+      publisher.setGroups([group("a", buffer === undefined ? {} : { buffer })]);
+      await Promise.resolve();
+      expect(told).toBe(true);
+    }
+  });
+
   it("sends what a lost instance had not acknowledged to another, before anything newer", () => {
     const { publisher, publish, turn, connect } = setUp([group("a")]);
     const first = connect("a", "a-1");

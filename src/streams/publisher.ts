@@ -128,6 +128,8 @@ export class Publisher {
     this.choosing = this.list.filter((group) => !group.takesEverything);
     this.lookForRoom();
     if (this.ended) for (const group of this.list) group.end();
+    // A group that stays may have been given a larger buffer, or one that holds nobody up.
+    this.progressed();
   }
 
   /** What groups without a buffer of their own may be behind, besides the usual. */
