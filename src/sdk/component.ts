@@ -18,7 +18,10 @@ interface Definition<Config> {
 export interface ComponentContext<Config> {
   readonly config: Config;
   readonly log: Logger;
-  /** Fires when the component is told to stop: take nothing new, finish what was begun, return. */
+  /**
+   * Fires when the component is told to stop: take nothing new, finish what was begun, return. What is given up because of
+   * it, with this signal's reason or an AbortError as the cause, is no bad event: it comes again after the restart.
+   */
   readonly signal: AbortSignal;
   readonly instance: InstanceInfo;
   /** Reads a secret that the pipeline file grants. Rejects with `sdk/secret-missing`. */

@@ -72,6 +72,7 @@ describe("a dead letter", () => {
       counters,
       clock: fakeClock(),
       log: silentLogger,
+      signal: new AbortController().signal,
     } as unknown as OnErrorOptions);
     await expect(onError.handle(rejected as unknown as ReceivedEvent, new Error("no"), never)).resolves.toBe(false);
     const [{ letter, receipt, tag, deadLetter }] = published as [(typeof published)[0]];

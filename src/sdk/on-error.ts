@@ -8,6 +8,7 @@ import type { Outlet } from "../streams/outlet.ts";
 import { hold, type ReceivedEvent } from "../streams/received-event.ts";
 import type { Counters } from "./counters.ts";
 import type { OutputEncoder } from "./output.ts";
+import { isStopped, stoppedError } from "./stopped.ts";
 
 export interface OnErrorOptions {
   /** The policy in force; asked at each failure, since the topology may change it. */
@@ -35,15 +36,19 @@ export class OnError {
    * hands it to the dead-letter sink: resolves when the event is dealt with, the caller then settles it; with whether an
    * attempt succeeded in the end. Rejects, with the last error as cause, when the policy is to fail; and with what told of an
    * outage itself, whatever the policy, when an attempt at this event, or at another one under way, met one: no event is to
-   * blame for that, and the next would be refused too.
+   * blame for that, and the next would be refused too. Rejects with `sdk/stopped` when the component is told to stop before
+   * anything is decided, or when an attempt was given up for that: the event comes again.
    */
   async handle(event: ReceivedEvent, error: unknown, attempt: () => Promise<void>): Promise<boolean> {
     const { policy, counters, clock, signal } = this.options;
     const { action, retries, backoffMs } = policy();
     let last = error;
-    if (isOutage(error)) this.outages.set(event, error);
+    this.met(event, error);
     for (let retry = 1; retry <= retries; retry++) {
-      await clock.sleep(backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 }), signal);
+      const pause = backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 });
+      await clock.sleep(pause, signal).catch(() => {
+        throw stoppedError("the component stops before it could try again");
+      });
       counters.retries++;
       try {
         await attempt();
@@ -51,7 +56,7 @@ export class OnError {
         return true;
       } catch (again) {
         last = again;
-        if (isOutage(again)) this.outages.set(event, again);
+        this.met(event, again);
       }
     }
     // A connection that broke may say anything afterwards, to any event: only who names the content is believed.
@@ -65,6 +70,12 @@ export class OnError {
     else if (action === "dead_letter") await this.deadLetter(event, last, retries + 1);
     else throw failure(event, last, retries + 1);
     return false;
+  }
+
+  /** An attempt at the event came to this. Throws when it is only that the component stops. */
+  private met(event: ReceivedEvent, error: unknown): void {
+    if (isStopped(error, this.options.signal)) throw stoppedError("an attempt was given up as the component stops");
+    if (isOutage(error)) this.outages.set(event, error);
   }
 
   private drop(event: ReceivedEvent, error: unknown): void {

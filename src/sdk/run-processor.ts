@@ -5,6 +5,7 @@ import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";
 import { isForwarded } from "./output.ts";
 import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
+import { untilStopped } from "./stopped.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
@@ -69,7 +70,7 @@ export async function runProcessor(definition: ProcessorDefinition<unknown>, run
       (definition.concurrency ?? 1) > 1
         ? parallel(handlers, runtime, definition.concurrency!)
         : oneByOne(handlers, runtime);
-    await Promise.race([work, aborted(runtime.deadline)]);
+    await Promise.race([untilStopped(work), aborted(runtime.deadline)]);
     const ended = !runtime.stopping.aborted;
     return await finish(runtime, ended, () => inlet.close(runtime.deadline));
   } finally {

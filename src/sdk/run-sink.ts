@@ -1,8 +1,9 @@
 import { isOutage } from "../foundation/outage.ts";
-import { type ReceivedEvent, settleAll } from "../streams/received-event.ts";
+import { type ReceivedEvent, settle, settleAll } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
+import { isStopped, stoppedError, untilStopped } from "./stopped.ts";
 
 /** As many as come in one message. */
 const DEFAULT_MAX_EVENTS = 1024;
@@ -13,7 +14,7 @@ export async function runSink(definition: SinkDefinition<unknown>, runtime: Runt
   const handlers = await definition.open(runtime.context);
   try {
     runtime.started();
-    await Promise.race([writeAll(definition, handlers, runtime), aborted(runtime.deadline)]);
+    await Promise.race([untilStopped(writeAll(definition, handlers, runtime)), aborted(runtime.deadline)]);
     const ended = !runtime.stopping.aborted;
     return await finish(runtime, ended, () => runtime.inlet!.close(runtime.deadline));
   } finally {
@@ -43,6 +44,7 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
       await handlers.write(batch);
     } catch (error) {
       await oneByOne(batch, error, handlers, onError, runtime);
+      continue;
     }
     settleAll(batch);
   }
@@ -81,7 +83,10 @@ function sizeOf(events: readonly ReceivedEvent[]): number {
   return bytes;
 }
 
-/** A batch failed: finds the events that are to blame, so that one bad event costs one event. */
+/**
+ * A batch failed: finds the events that are to blame, so that one bad event costs one event. Settles each when it is dealt
+ * with: what is written when the component stops must not come again.
+ */
 async function oneByOne(
   batch: readonly ReceivedEvent[],
   error: unknown,
@@ -89,10 +94,12 @@ async function oneByOne(
   onError: OnError,
   runtime: Runtime,
 ): Promise<void> {
+  if (isStopped(error, runtime.stopping)) throw stoppedError("a batch was given up as the component stops");
   const { action, retries } = runtime.onError();
   const [only] = batch;
   if (batch.length === 1 && only !== undefined) {
     await onError.handle(only, error, () => handlers.write([only]));
+    settle(only);
     return;
   }
   if (action === "fail" && retries === 0) throw error;
@@ -102,5 +109,6 @@ async function oneByOne(
     // An outage met the batch as a whole: nobody looks for events to blame before it is over, which the first waits for.
     if (outage && index === 0) await onError.handle(event, error, attempt);
     else await attempt().catch((own: unknown) => onError.handle(event, own, attempt));
+    settle(event);
   }
 }

@@ -3,6 +3,7 @@ import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit } from "./component.ts";
 import type { EventInit } from "./event.ts";
 import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
+import { stoppedError } from "./stopped.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
@@ -39,7 +40,7 @@ function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): Source
   const stop = flagOf(stopping);
   const slice = new TimeSlice();
   return (event: EventInit, position: unknown): Promise<void> => {
-    if (stop.raised) return Promise.reject(stoppedError());
+    if (stop.raised) return Promise.reject(stoppedError("the component is stopping and takes no new events"));
     try {
       const view = encoder.original(event, position);
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
@@ -51,14 +52,6 @@ function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): Source
       return Promise.reject(error);
     }
   };
-}
-
-function stoppedError(): FlowctlError {
-  return new FlowctlError({
-    code: "sdk/stopped",
-    kind: "cancelled",
-    message: "the component is stopping and takes no new events",
-  });
 }
 
 function storedPosition(bytes: Uint8Array): unknown {
