@@ -10,7 +10,7 @@ import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
 
-/** The outputs of one input: numbers them, and ties their acknowledgement to the input's. */
+/** The outputs of one attempt at an input: numbers them, and ties their acknowledgement to the input's. */
 class Outputs {
   input: ReceivedEvent | undefined;
   count = 0;
@@ -28,9 +28,17 @@ class Outputs {
     this.count = 0;
   }
 
-  /** The input is settled: nothing more can be made from it. */
+  /** The attempt is over: nothing more can be made from the input by it. */
   end(): void {
     this.input = undefined;
+  }
+
+  /** For another attempt: whoever still holds the `emit` of this one can do nothing with it. */
+  again(input: ReceivedEvent): Outputs {
+    this.end();
+    const outputs = new Outputs(this.runtime);
+    outputs.begin(input);
+    return outputs;
   }
 
   private send(event: Event | EventInit): Promise<void> {
@@ -83,7 +91,7 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
   const { stopping, publisher, counters, log } = runtime;
   const inlet = runtime.inlet!;
   const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
-  const outputs = new Outputs(runtime);
+  let outputs = new Outputs(runtime);
   const slice = new TimeSlice();
   const stop = flagOf(stopping);
   while (!stop.raised && !inlet.finished) {
@@ -99,19 +107,27 @@ async function oneByOne(handlers: ProcessorHandlers, runtime: Runtime): Promise<
       if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
       outputs.begin(event);
       let processed = true;
+      let waited = false;
       try {
         const pending = handlers.process(event, outputs.emit);
         // Nothing has to be awaited for an author who returns what `emit` gave and there was room.
-        if (pending !== undefined && pending !== READY) await pending;
+        if (pending !== undefined && pending !== READY) {
+          waited = true;
+          await pending;
+        }
       } catch (error) {
+        waited = true;
+        outputs.end();
         processed = await onError.handle(event, error, async () => {
-          outputs.begin(event);
+          outputs = outputs.again(event);
           await handlers.process(event, outputs.emit);
         });
       }
       if (processed && outputs.count === 0) counters.filtered++;
       settle(event);
       outputs.end();
+      // What the author forgot to wait for may come while the next is worked on, if that waits as well: it is not the next one's.
+      if (waited) outputs = new Outputs(runtime);
       const room = publisher.room();
       if (room !== undefined) await room;
       if (slice.over()) await slice.pause();
@@ -129,15 +145,18 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
   let failure: { readonly error: unknown } | undefined;
   const handle = async (event: ReceivedEvent): Promise<void> => {
     if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
-    const outputs = new Outputs(runtime);
+    let outputs = new Outputs(runtime);
     const attempt = async (): Promise<void> => {
-      outputs.begin(event);
+      outputs = outputs.again(event);
       await handlers.process(event, outputs.emit);
     };
     try {
       const processed = await attempt().then(
         () => true,
-        (error: unknown) => onError.handle(event, error, attempt),
+        (error: unknown) => {
+          outputs.end();
+          return onError.handle(event, error, attempt);
+        },
       );
       if (processed && outputs.count === 0) counters.filtered++;
       settle(event);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FlowctlError } from "../../src/foundation/errors.ts";
+import type { OnErrorSpec } from "../../src/protocol/records.ts";
 import { defineProcessor, defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
 import { anything, apply, collect, numbers, numbersOf, oneTo, pipeline, spec, start, until } from "./sdk-world.ts";
 
@@ -84,6 +85,59 @@ describe("a pipeline of SDK components", () => {
       expect(got).toEqual([]);
     },
   );
+
+  it("refuses what comes late of one input while the processor works on the next, instead of taking it for the next", async () => {
+    await apply(spec("s", "source"), spec("p1", "processor", ["s"]), spec("k", "sink", ["p1"]));
+    const got: Event[] = [];
+    const refused: unknown[] = [];
+    let late: (() => Promise<void>) | undefined;
+    const forgetful = defineProcessor({
+      name: "forgetful",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async process(event, emit) {
+          await late?.().catch((error: unknown) => refused.push(error));
+          late = () => emit({ type: "late" });
+          await new Promise((resolve) => setImmediate(resolve));
+          await emit(event);
+        },
+      }),
+    });
+    const parts = [start("s", numbers(3)), start("p1", forgetful), start("k", collect(got))];
+    await Promise.all(parts.map((part) => part.outcome));
+    expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s-1:1 number", "s-1:2 number", "s-1:3 number"]);
+    expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(2).fill("sdk/emit-too-late"));
+  });
+
+  it.each([1, 4])("refuses what comes late of an attempt that failed, %i at a time", async (concurrency) => {
+    const onError: OnErrorSpec = { action: "retry", to: "", retries: 1, backoffMs: 1 };
+    await apply(spec("s", "source"), spec("p1", "processor", ["s"], { onError }), spec("k", "sink", ["p1"]));
+    const got: Event[] = [];
+    const refused: unknown[] = [];
+    let late: (() => Promise<void>) | undefined;
+    const forgetful = defineProcessor({
+      name: "forgetful",
+      version: "1",
+      config: anything,
+      concurrency,
+      open: () => ({
+        async process(event, emit) {
+          if (late === undefined) {
+            late = () => emit({ type: "late" });
+            setImmediate(() => late!().catch((error: unknown) => refused.push(error)));
+            throw new Error("not yet");
+          }
+          await late().catch((error: unknown) => refused.push(error));
+          await emit(event);
+        },
+      }),
+    });
+    const parts = [start("s", numbers(1)), start("p1", forgetful), start("k", collect(got))];
+    await Promise.all(parts.map((part) => part.outcome));
+    expect(got.map(({ id }) => id)).toEqual(["s-1:1"]);
+    expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(2).fill("sdk/emit-too-late"));
+  });
 
   it("goes on after a stop where the last acknowledged event was, without a gap and without a repetition", async () => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
