@@ -142,6 +142,7 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
   const inlet = runtime.inlet!;
   const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
   const running = new Set<Promise<void>>();
+  const slice = new TimeSlice();
   let failure: { readonly error: unknown } | undefined;
   const handle = async (event: ReceivedEvent): Promise<void> => {
     if (log.debugging) log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
@@ -169,6 +170,7 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
     const batch = inlet.take();
     if (batch === undefined) {
       await inlet.ready();
+      slice.restart();
       continue;
     }
     for (const event of batch) {
@@ -177,6 +179,7 @@ async function parallel(handlers: ProcessorHandlers, runtime: Runtime, concurren
       const task: Promise<void> = handle(event).finally(() => running.delete(task));
       running.add(task);
       if (running.size >= concurrency) await Promise.race(running);
+      if (slice.over()) await slice.pause();
     }
   }
   await Promise.all(running);

@@ -139,6 +139,31 @@ describe("a pipeline of SDK components", () => {
     expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(2).fill("sdk/emit-too-late"));
   });
 
+  it.each([1, 4])(
+    "lets others have a turn while a processor is busy with slow events, %i at a time",
+    async (concurrency) => {
+      await apply(spec("s", "source"), spec("p1", "processor", ["s"]), spec("k", "sink", ["p1"]));
+      let row = 0;
+      let longest = 0;
+      const busy = defineProcessor({
+        name: "busy",
+        version: "1",
+        config: anything,
+        concurrency,
+        open: () => ({
+          process() {
+            for (const end = performance.now() + 10; performance.now() < end; );
+            if (row++ === 0) setImmediate(() => (row = 0));
+            longest = Math.max(longest, row);
+          },
+        }),
+      });
+      const parts = [start("s", numbers(60)), start("p1", busy), start("k", collect([]))];
+      await Promise.all(parts.map((part) => part.outcome));
+      expect(longest).toBeLessThan(10);
+    },
+  );
+
   it("goes on after a stop where the last acknowledged event was, without a gap and without a repetition", async () => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
     const got: Event[] = [];
