@@ -60,6 +60,40 @@ describe("an event log", () => {
     expect(log.base).toBe(5);
   });
 
+  it("puts events of several memories into a batch, each from its own, though one begins where the other ends", () => {
+    const log = new EventLog(undefined, 2);
+    const receipt = { settle: () => undefined };
+    const lines = ["a0a1a2a3", "b0b1b2b3"].map((line) =>
+      Buffer.concat((line.match(/../g) ?? []).map((id) => viewOfEvent(Buffer.from(`\n\u0002${id}`)).buffer)),
+    );
+    const size = lines[0]!.length / 4;
+    [0, 1, 1, 0].forEach((line, i) => {
+      const view = new EventView(lines[line]!, i * size, i * size + 2, (i + 1) * size, undefined, 0);
+      log.append(view, receipt, i, 1, false);
+    });
+    const batch = new OutgoingBatch(1);
+    expect(log.fill(batch, 0, 4, 1e6, 1e6)).toEqual({ taken: 4, bytes: 4 * (size - 2) });
+    expect(eventsOf(batch.toBuffer()).map(({ id }) => id)).toEqual(["a0", "b1", "b2", "a3"]);
+  });
+
+  it("fills a batch until it has the size that it may have, with what lies side by side as well, counting what was in it", () => {
+    const log = new EventLog(undefined, 2);
+    const receipt = { settle: () => undefined };
+    const one = viewOfEvent(Buffer.from("\n\u0002a0"));
+    const size = one.buffer.length;
+    const row = Buffer.concat(Array<Buffer>(9).fill(one.buffer));
+    for (let i = 0; i < 9; i++) {
+      const view = new EventView(row, i * size, i * size + 2, (i + 1) * size, undefined, 0);
+      log.append(view, receipt, i, 1, false);
+    }
+    const batch = new OutgoingBatch(1);
+    expect(log.fill(batch, 0, 9, 1e6, 2 * size + 1).taken).toBe(3);
+    expect(log.fill(batch, 3, 9, 1e6, 5 * size).taken).toBe(2);
+    expect(log.fill(batch, 5, 9, 1e6, 5 * size).taken).toBe(0);
+    expect(log.fill(batch, 5, 3, 1e6, 1e6).taken).toBe(3);
+    expect(batch.size).toBe(8 * size);
+  });
+
   it("retains the memory of events exactly as long as one of them is not settled", () => {
     const step = fc.record({ buffer: fc.nat(3), receipt: fc.nat(1), acknowledge: fc.nat(60) });
     fc.assert(
@@ -108,13 +142,17 @@ describe("an event log", () => {
     const [whole, single] = [118, 1].map((append) => ({ append, keepEvery: 1, settle: 0 })) as [Step, Step];
     const heldForLong = [whole, whole, single, { ...single, settle: 3_000 }, ...Array<Step>(5).fill(single)];
     fc.assert(
-      fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: "max" }), fc.nat(1), (steps, alternate) => {
+      fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: "max" }), fc.nat(2), (steps, alternate) => {
+        const receiptOf = (n: number): number => (alternate < 2 ? (n % 2) * alternate : 1);
         const uses = new Map<Buffer, number>();
         const count = (buffer: Buffer, by: number): void => void uses.set(buffer, (uses.get(buffer) ?? 0) + by);
         const memory = { retain: (buffer: Buffer) => count(buffer, 1), release: (buffer: Buffer) => count(buffer, -1) };
         const log = new EventLog(memory, 4, compactAt);
         const told: string[] = [];
-        const receipts = [0, 1].map((r) => inRuns((tag) => void told.push(`${r}:${tag}`)));
+        const receipts = [
+          inRuns((tag) => void told.push(`0:${tag}`)),
+          { settle: (tag: number) => void told.push(`1:${tag}`) },
+        ];
         const kept: number[] = [];
         let bytes = 0;
         for (const { append, keepEvery, settle } of steps) {
@@ -129,7 +167,7 @@ describe("an event log", () => {
             const end = at + original.buffer.length;
             const view = new EventView(slab, at, at + original.body, end, undefined, 0);
             at = end;
-            log.append(view, receipts[(n % 2) * alternate]!, n, 1, false);
+            log.append(view, receipts[receiptOf(n)]!, n, 1, false);
             if (n % keepEvery === 0) {
               kept.push(n);
               expect(original.buffer.length).toBe(51);
@@ -153,10 +191,15 @@ describe("an event log", () => {
           expect(log.acknowledge(n, 1)).toBe(size);
         }
         expect(told.length).toBe(log.next);
-        expect(told.every((who) => who === `${(Number(who.slice(2)) % 2) * alternate}:${who.slice(2)}`)).toBe(true);
+        expect(told.every((who) => who === `${receiptOf(Number(who.slice(2)))}:${who.slice(2)}`)).toBe(true);
         expect([...uses.values()].every((n) => n === 0)).toBe(true);
       }),
-      { examples: [[heldForLong, 0]] },
+      {
+        examples: [
+          [heldForLong, 0],
+          [heldForLong, 2],
+        ],
+      },
     );
   });
 });

@@ -199,6 +199,23 @@ describe("a publisher", () => {
     expect(publisher.room()).toBeUndefined();
   });
 
+  it("holds nobody up any more once it is told so, whatever the topology says afterwards", async () => {
+    const { publisher, publish } = setUp([group("a")], { maxEvents: 2 });
+    publish(1);
+    publish(2);
+    let told = false;
+    void publisher.room()!.then(() => (told = true));
+    publisher.relax();
+    await Promise.resolve();
+    expect(told).toBe(true);
+    publisher.setGroups([group("a"), group("b")]);
+    publisher.setSlack({ events: 1, bytes: 0 });
+    for (let n = 3; n < 10; n++) {
+      expect(publisher.room()).toBeUndefined();
+      publish(n);
+    }
+  });
+
   it("tells whoever waits for room when a full group is given a larger buffer, or one that drops", async () => {
     const full = { type: "memory", maxEvents: 2, maxBytes: 0, whenFull: "block" } as const;
     for (const buffer of [undefined, { ...full, maxEvents: 3 }, { ...full, whenFull: "drop_newest" as const }]) {
