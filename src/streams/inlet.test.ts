@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
-import type { Upstream } from "../protocol/records.ts";
+import type { Slack, Upstream } from "../protocol/records.ts";
 import type { Window } from "./ack-tracker.ts";
 import { Inlet } from "./inlet.ts";
-import { type ReceivedEvent, settle } from "./received-event.ts";
+import { type ReceivedEvent, settle, settleAll } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 
 /** An inlet and one upstream that says what the test wants. */
@@ -16,12 +16,16 @@ afterEach(async () => {
   expect(violations.splice(0)).toEqual([]);
 });
 
-async function setUp(window: Window = WINDOW): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
+async function setUp(
+  window: Window = WINDOW,
+  slack: Slack = { events: 0, bytes: 0 },
+): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
   const upstream = new ScriptedUpstream("up", "up-1", violations);
   upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
   await upstream.listen();
   const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
   const inlet = new Inlet({ who, log: silentLogger, window });
+  inlet.setSlack(slack);
   cleanUps.push(
     () => upstream.close(),
     () => inlet.close(AbortSignal.abort()),
@@ -221,7 +225,33 @@ describe("an inlet whose events nobody takes", () => {
     await until(() => upstream.stream!.credit.maxSequence === 70);
     expect(upstream.send(100)).toBe(40);
     await until(() => inlet.counters().inFlight === 70);
-    for (const event of [...events, ...takeAll(inlet)]) settle(event);
+    settleAll([...events, ...takeAll(inlet)]);
     await until(() => upstream.stream!.credit.maxSequence === 110);
+  });
+
+  it("keeps to the bytes that its queue may hold, by what was taken and by what stands for what is worked on", async () => {
+    const queue = { minEvents: 1_000, maxEvents: 1_000, maxBytes: 4_000 };
+    const { upstream, inlet } = await setUp({ ...WINDOW, queue });
+    await until(() => upstream.stream !== undefined);
+    expect(upstream.stream!.credit.maxBytes).toBe(4_000);
+    upstream.produce(100, 90);
+    const first = upstream.send(100);
+    expect(first).toBeLessThan(40);
+    await until(() => inlet.counters().inFlight === first);
+    const events = takeAll(inlet);
+    const bytes = events.reduce((sum, { size }) => sum + size, 0);
+    await until(() => upstream.stream!.credit.maxBytes === bytes + 4_000);
+    upstream.break("destroy");
+    await until(() => upstream.stream?.credit.maxBytes === 4_000);
+    expect(upstream.send(first)).toBe(first);
+    await until(() => upstream.stream!.credit.maxBytes === bytes + 4_000);
+    settleAll(events);
+    await until(() => inlet.counters().inFlight === 0);
+  });
+
+  it("holds to its queue also where more may be in flight than usual", async () => {
+    const { upstream } = await setUp(window, { events: 1_000, bytes: 1_000_000 });
+    await until(() => upstream.stream !== undefined);
+    expect(upstream.stream!.credit).toEqual({ maxSequence: 40, maxBytes: 100_000 });
   });
 });
