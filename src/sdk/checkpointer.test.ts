@@ -52,6 +52,35 @@ describe("a checkpointer", () => {
     );
   });
 
+  it("moves over runs of what is acknowledged in whatever order they come, while more is emitted", async () => {
+    const run = fc.record({ length: fc.integer({ min: 1, max: 700 }), rank: fc.nat(1_000), emitBefore: fc.nat(9) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(run, { minLength: 1, maxLength: 12 }), async (runs) => {
+        const { clock, stored, checkpointer } = setUp();
+        let first = 0;
+        const placed = runs.map(({ length, rank, emitBefore }) => {
+          const at = { first, length, rank, emitBefore };
+          first += length;
+          return at;
+        });
+        for (let n = 0; n < first; n++) expect(checkpointer.track(n + 1)).toBe(n);
+        let emitted = first;
+        const done = new Set<number>();
+        for (const { first: from, length, emitBefore } of placed.sort((a, b) => a.rank - b.rank)) {
+          for (let i = 0; i < emitBefore; i++) expect(checkpointer.track(++emitted)).toBe(emitted - 1);
+          checkpointer.settleRun(from, length);
+          for (let tag = from; tag < from + length; tag++) done.add(tag);
+          await clock.advance(200);
+          let prefix = 0;
+          while (done.has(prefix)) prefix++;
+          expect(stored.at(-1) ?? 0).toBe(prefix);
+        }
+        expect(stored.at(-1)).toBe(first);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
   it("keeps the newest position while the control plane is away, and stores it when it is back", async () => {
     let away = true;
     const { clock, stored, told, checkpointer } = setUp({ away: () => away });

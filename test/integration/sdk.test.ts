@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FlowctlError } from "../../src/foundation/errors.ts";
 import type { OnErrorSpec } from "../../src/protocol/records.ts";
 import { defineProcessor, defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
+import type { ReceivedEvent } from "../../src/streams/received-event.ts";
 import { anything, apply, collect, numbers, numbersOf, oneTo, pipeline, spec, start, until } from "./sdk-world.ts";
 
 describe("a pipeline of SDK components", () => {
@@ -163,6 +164,32 @@ describe("a pipeline of SDK components", () => {
       expect(longest).toBeLessThan(10);
     },
   );
+
+  it.each([
+    [1, 1_000_000],
+    [10, 1_000_000],
+    [1_000, 1_000_000],
+    [1_000, 3_000],
+    [1_000, 1],
+  ])("writes batches of at most %i events and %i bytes, each event once and in order", async (maxEvents, maxBytes) => {
+    await apply(spec("s", "source"), spec("k", "sink", ["s"]));
+    const batches: (readonly Event[])[] = [];
+    const sink = defineSink({
+      name: "batches",
+      version: "1",
+      config: anything,
+      batch: { maxEvents, maxBytes },
+      open: () => ({ write: async (events) => void batches.push([...events]) }),
+    });
+    start("s", numbers(2_500));
+    expect(await start("k", sink).outcome).toBe("completed");
+    expect(numbersOf(batches.flat())).toEqual(oneTo(2_500));
+    for (const batch of batches) {
+      expect(batch.length).toBeLessThanOrEqual(maxEvents);
+      const bytes = batch.reduce((sum, event) => sum + (event as ReceivedEvent).size, 0);
+      if (batch.length > 1) expect(bytes).toBeLessThanOrEqual(maxBytes);
+    }
+  });
 
   it("goes on after a stop where the last acknowledged event was, without a gap and without a repetition", async () => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
