@@ -48,8 +48,9 @@ export interface InstanceInfo {
  *
  * Call order: `open` once; `run` once; `committed` any number of times, never two at once; `close` once, whatever
  * happened before. `run` returns when the data has ended (the pipeline then drains and completes) or soon after the
- * signal fires (a successor goes on from the last acknowledged position). A rejection of any of them ends the component
- * with that error as its last line, and it is started again.
+ * signal fires (a successor goes on from the last acknowledged position); it may also reject then, with the signal's reason or
+ * an AbortError. Any other rejection of any of them ends the component with that error as its last line, and it is started
+ * again.
  */
 export interface SourceDefinition<Config, Position> extends Definition<Config> {
   open(context: SourceContext<Config, Position>): Promise<SourceHandlers<Position>> | SourceHandlers<Position>;

@@ -1,9 +1,9 @@
-import { FlowctlError, hasCode, messageOf } from "../foundation/errors.ts";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit } from "./component.ts";
 import type { EventInit } from "./event.ts";
 import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
-import { stoppedError } from "./stopped.ts";
+import { isStopped, stoppedError } from "./stopped.ts";
 import { TimeSlice } from "./time-slice.ts";
 
 const READY = Promise.resolve();
@@ -24,7 +24,7 @@ export async function runSource(definition: SourceDefinition<unknown, unknown>, 
     runtime.started();
     if (position !== undefined) log.info("going on where the last run ended", { position });
     const running = handlers.run(makeEmit(runtime, checkpointer)).catch((error: unknown) => {
-      if (!stopping.aborted || !hasCode(error, "sdk/stopped")) throw error;
+      if (!isStopped(error, stopping)) throw error;
     });
     await Promise.race([running, aborted(deadline)]);
     const ended = !stopping.aborted;

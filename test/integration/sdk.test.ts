@@ -191,6 +191,29 @@ describe("a pipeline of SDK components", () => {
     }
   });
 
+  it("takes a source for stopped, and not for failed, that gives up what it waits for when it is told to", async () => {
+    await apply(spec("s", "source"), spec("k", "sink", ["s"]));
+    const got: Event[] = [];
+    start("k", collect(got));
+    const source = start(
+      "s",
+      defineSource<unknown, number>({
+        name: "waits",
+        version: "1",
+        config: anything,
+        open: ({ signal }) => ({
+          async run(emit) {
+            await emit({ json: { n: 1 } }, 1);
+            await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+          },
+        }),
+      }),
+    );
+    await until(() => got.length === 1);
+    source.stop();
+    expect(await source.outcome).toBe("stopped");
+  });
+
   it("goes on after a stop where the last acknowledged event was, without a gap and without a repetition", async () => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
     const got: Event[] = [];
