@@ -42,6 +42,31 @@ describe("a pipeline of SDK components", () => {
     });
   });
 
+  it("lets what a source has emitted leave after each batch, though there is room for more", async () => {
+    await apply(spec("s", "source"), spec("k", "sink", ["s"]));
+    let turns = 0;
+    const eager = defineSource<unknown, number>({
+      name: "eager",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async run(emit) {
+          let emitting = true;
+          const count = (): void => {
+            turns++;
+            if (emitting) setImmediate(count);
+          };
+          setImmediate(count);
+          for (let n = 1; n <= 8 * 1024; n++) await emit({ payload: "" }, n);
+          emitting = false;
+        },
+      }),
+    });
+    const parts = [start("s", eager), start("k", collect([]))];
+    await Promise.all(parts.map((part) => part.outcome));
+    expect(turns).toBeGreaterThanOrEqual(8);
+  });
+
   it("gives the same ids on a replay, and ids of their own to several outputs of one input", async () => {
     await apply(spec("s", "source"), spec("p1", "processor", ["s"]), spec("k", "sink", ["p1"]));
     const got: Event[] = [];
