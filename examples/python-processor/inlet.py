@@ -111,11 +111,12 @@ class Inlet:
                 acknowledged_bytes, count = acknowledged_bytes + size, count + 1
             if last is None:
                 continue
-            credit = pb.Credit(max_sequence=last + WINDOW_EVENTS, max_bytes=acknowledged_bytes + WINDOW_BYTES)
+            request = pb.SubscribeRequest(ack=pb.Ack(sequence=last))
+            if not self.stopping:
+                more = dict(max_sequence=last + WINDOW_EVENTS, max_bytes=acknowledged_bytes + WINDOW_BYTES)
+                request.credit.CopyFrom(pb.Credit(**more))
             try:
-                await call.write(pb.SubscribeRequest(ack=pb.Ack(sequence=last)))
-                if not self.stopping:
-                    await call.write(pb.SubscribeRequest(credit=credit))
+                await call.write(request)
             except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
                 return  # the stream is over, perhaps because that was the last ack; whoever reads it sees why
             finally:

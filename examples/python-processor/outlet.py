@@ -134,9 +134,9 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         try:
             async for request in requests:
                 kind = request.WhichOneof("request")
-                if kind == "credit":
+                if request.HasField("credit"):  # alone, or together with any of the others
                     stream.credit = request.credit
-                elif kind == "ack":
+                if kind == "ack":
                     if request.ack.sequence > stream.sent:
                         raise ValueError(f"sequence {request.ack.sequence} was never sent")
                     while stream.unacknowledged and stream.unacknowledged[0][0] <= request.ack.sequence:

@@ -125,6 +125,13 @@ export class TestDownstream {
     if (done > this.acked) this.ack(done);
   }
 
+  /** Acknowledges everything up to `sequence`, and gives credit in the same request. */
+  ackAndGrant(sequence: number, credit: CreditMessage): void {
+    this.acked = Math.max(this.acked, sequence);
+    this.#credit = credit;
+    this.#call.write({ ack: { sequence }, credit });
+  }
+
   nack(sequence: number): void {
     this.#call.write({ nack: { sequence, reason: "the conformance test wants it again" } });
   }

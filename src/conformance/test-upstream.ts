@@ -75,9 +75,9 @@ export class UpstreamStream {
     if (request.open) {
       this.open = request.open;
       this.#grant(request.open.credit ?? { maxSequence: 0, maxBytes: 0 });
-    } else if (request.credit) this.#grant(request.credit);
-    else if (request.nack) this.nacks += 1;
+    } else if (request.nack) this.nacks += 1;
     else if (request.ack) this.#acknowledge(request.ack.sequence);
+    if (request.credit) this.#grant(request.credit);
   }
 
   #grant(credit: CreditMessage): void {

@@ -8,6 +8,8 @@ export interface Credit {
   readonly maxBytes: number;
 }
 
+const NO_CREDIT: Credit = { maxSequence: 0, maxBytes: 0 };
+
 export interface Open {
   readonly pipeline: string;
   readonly group: string;
@@ -17,13 +19,13 @@ export interface Open {
 }
 
 /** `flowctl.stream.v1.SubscribeRequest`. */
-export type SubscribeRequest =
+export type SubscribeRequest = (
   | { readonly kind: "open"; readonly open: Open }
   | { readonly kind: "ack"; readonly sequence: number }
   | { readonly kind: "nack"; readonly sequence: number; readonly reason: string }
-  | { readonly kind: "credit"; readonly credit: Credit }
-  /** A request of a later version, or an empty one. */
-  | { readonly kind: "unknown" };
+  /** Nothing but credit, or something of a later version, or nothing at all. */
+  | { readonly kind: "other" }
+) & { readonly credit?: Credit };
 
 /** `flowctl.stream.v1.SubscribeResponse`. */
 export type SubscribeResponse =
@@ -148,7 +150,13 @@ export function encodeEnd(lastSequence: number): Buffer {
   return message(LENGTH_DELIMITED.three, [number(VARINT.one, lastSequence)]);
 }
 
-export function encodeRequest(request: Exclude<SubscribeRequest, { kind: "unknown" }>): Buffer {
+export function encodeRequest(request: SubscribeRequest): Buffer {
+  const { credit } = request;
+  const said = encodeSaid(request);
+  return credit === undefined ? said : Buffer.concat([said, message(LENGTH_DELIMITED.four, creditFields(credit))]);
+}
+
+function encodeSaid(request: SubscribeRequest): Buffer {
   switch (request.kind) {
     case "open": {
       const { pipeline, group, instanceId, types, credit } = request.open;
@@ -167,27 +175,28 @@ export function encodeRequest(request: Exclude<SubscribeRequest, { kind: "unknow
         number(VARINT.one, request.sequence),
         text(LENGTH_DELIMITED.two, request.reason),
       ]);
-    case "credit":
-      return message(LENGTH_DELIMITED.four, creditFields(request.credit));
+    case "other":
+      return Buffer.alloc(0);
   }
 }
 
-/** Throws `protocol/malformed`. When a request holds several of the alternatives the last one counts. */
+/**
+ * Throws `protocol/malformed`. When a request holds several of the alternatives the last one counts; credit is no
+ * alternative, and may come with any of them.
+ */
 export function decodeRequest(buffer: Buffer): SubscribeRequest {
   const reader = new WireReader(buffer);
-  let request: SubscribeRequest = { kind: "unknown" };
+  let request: SubscribeRequest = { kind: "other" };
+  let credit: Credit | undefined;
   while (!reader.done) {
     const tag = reader.tag();
-    if (tag !== 0x0a && tag !== 0x12 && tag !== 0x1a && tag !== 0x22) {
-      reader.skip(tag);
-      continue;
-    }
-    const inner = section(reader);
-    if (tag === LENGTH_DELIMITED.one) request = { kind: "open", open: decodeOpen(inner) };
-    else if (tag === LENGTH_DELIMITED.four) request = { kind: "credit", credit: decodeCredit(inner) };
-    else request = decodeAnswer(inner, tag === LENGTH_DELIMITED.two);
+    if (tag === LENGTH_DELIMITED.one) request = { kind: "open", open: decodeOpen(section(reader)) };
+    else if (tag === LENGTH_DELIMITED.two) request = decodeAnswer(section(reader), true);
+    else if (tag === LENGTH_DELIMITED.three) request = decodeAnswer(section(reader), false);
+    else if (tag === LENGTH_DELIMITED.four) credit = decodeCredit(section(reader), credit);
+    else reader.skip(tag);
   }
-  return request;
+  return credit === undefined ? request : { ...request, credit };
 }
 
 /**
@@ -255,7 +264,7 @@ function decodeOpen(reader: WireReader): Open {
   let pipeline = "";
   let group = "";
   let instanceId = "";
-  let credit: Credit = { maxSequence: 0, maxBytes: 0 };
+  let credit = NO_CREDIT;
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === LENGTH_DELIMITED.one) pipeline = string(reader);
@@ -268,9 +277,9 @@ function decodeOpen(reader: WireReader): Open {
   return { pipeline, group, instanceId, types, credit };
 }
 
-function decodeCredit(reader: WireReader): Credit {
-  let maxSequence = 0;
-  let maxBytes = 0;
+/** What it does not say stays as in `before`. */
+function decodeCredit(reader: WireReader, before: Credit = NO_CREDIT): Credit {
+  let { maxSequence, maxBytes } = before;
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === VARINT.one) maxSequence = reader.safeInteger();

@@ -19,7 +19,7 @@ export interface QueueLimits extends Limits {
 }
 
 /** What is taken within so many milliseconds may wait. */
-export const QUEUE_MS = 4;
+export const QUEUE_MS = 8;
 
 /** Events that one message brought, by sequence number. */
 export interface Arrival {

@@ -8,7 +8,13 @@ import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import { serverChannelOptions } from "../protocol/channel-options.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
-import { decodeRequest, encodeOpened, type Open, type OutgoingBatch } from "../protocol/stream-codec.ts";
+import {
+  decodeRequest,
+  encodeOpened,
+  type Open,
+  type OutgoingBatch,
+  type SubscribeRequest,
+} from "../protocol/stream-codec.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import type { Outlet } from "./outlet.ts";
 import { serverCredentials, type TlsIdentity } from "./tls-identity.ts";
@@ -127,22 +133,20 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
   call.on("error", leave);
 }
 
-function feed(member: Member, request: ReturnType<typeof decodeRequest>): void {
+function feed(member: Member, request: SubscribeRequest): void {
   switch (request.kind) {
     case "ack":
-      member.ack(request.sequence);
+      member.ack(request.sequence, request.credit);
       return;
     case "nack":
       member.nack(request.sequence, request.reason);
-      return;
-    case "credit":
-      member.grant(request.credit);
-      return;
+      break;
     case "open":
       throw violation("a stream is opened only once");
-    case "unknown":
-      return;
+    case "other":
+      break;
   }
+  if (request.credit !== undefined) member.grant(request.credit);
 }
 
 function checkPipeline(request: Open, pipeline: string): void {

@@ -194,6 +194,36 @@ describe("an inlet whose upstream lies", () => {
   });
 });
 
+describe("an inlet at work", () => {
+  it("acknowledges and gives credit in one request", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(80, 0);
+    upstream.send(80);
+    await until(() => inlet.counters().inFlight === 80);
+    settleAll(takeAll(inlet));
+    await until(() => upstream.stream!.acked === 80);
+    expect(upstream.stream!.credit.maxSequence).toBe(180);
+    expect(upstream.said).toEqual(["ack+credit"]);
+  });
+
+  it("gives credit without an acknowledgement when the upstream has less than half of what it may have", async () => {
+    const { upstream, inlet } = await setUp({ ...WINDOW, queue: { minEvents: 40, maxEvents: 40, maxBytes: 100_000 } });
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(25, 0);
+    const events: ReceivedEvent[] = [];
+    for (const count of [10, 15]) {
+      upstream.send(count);
+      await until(() => inlet.counters().inFlight === events.length + count);
+      events.push(...takeAll(inlet));
+    }
+    await until(() => upstream.stream!.credit.maxSequence === 65);
+    settleAll(events);
+    await until(() => upstream.stream!.acked === 25);
+    expect(upstream.said).toEqual(["other+credit", "ack"]);
+  });
+});
+
 describe("an inlet whose events nobody takes", () => {
   const window = { ...WINDOW, queue: { minEvents: 40, maxEvents: 40, maxBytes: 100_000 } };
 

@@ -9,8 +9,8 @@ export interface InletOptions {
   readonly who: Subscriber;
   readonly log: Logger;
   /**
-   * What may be received from each upstream instance and not done. Default 16,384 events and 8 MiB, of which 2 MiB and
-   * 1,024 events may wait to be taken, or up to 4,096 where as many are taken within some milliseconds.
+   * What may be received from each upstream instance and not done. Default 16,384 events and 8 MiB, of which 1,024 events may
+   * wait to be taken, or more, up to all, where as many are taken within some milliseconds.
    */
   readonly window?: Window;
 }
@@ -32,7 +32,7 @@ interface Source {
 const DEFAULT_WINDOW: Window = {
   maxEvents: 16_384,
   maxBytes: 8 * 1024 * 1024,
-  queue: { minEvents: 1_024, maxEvents: 4_096, maxBytes: 2 * 1024 * 1024 },
+  queue: { minEvents: 1_024, maxEvents: 16_384, maxBytes: 8 * 1024 * 1024 },
 };
 
 /**

@@ -133,8 +133,12 @@ export class Member {
     this.owner.ready();
   }
 
-  /** Everything up to `sequence` is done. An acknowledgement of what was not sent, or backwards, ends the stream. */
-  ack(sequence: number): void {
+  /**
+   * Everything up to `sequence` is done. An acknowledgement of what was not sent, or backwards, ends the stream.
+   *
+   * @param credit that came with it; see `grant`.
+   */
+  ack(sequence: number, credit?: Credit): void {
     if (!this.open) return;
     if (sequence > this.sent - this.batch.count) {
       this.violate(
@@ -147,6 +151,7 @@ export class Member {
       this.violate("stream/ack-backwards", `acknowledged ${sequence} after ${this.acked}`);
       return;
     }
+    if (credit !== undefined) this.raise(credit);
     const count = sequence - this.acked;
     this.acked = sequence;
     if (this.slots.length > 0) this.returnSlots(count);
@@ -184,8 +189,7 @@ export class Member {
 
   /** Totals that may be sent. Lower totals than before change nothing. */
   grant(credit: Credit): void {
-    if (credit.maxSequence > this.maxSequence) this.maxSequence = credit.maxSequence;
-    if (credit.maxBytes > this.maxBytes) this.maxBytes = credit.maxBytes;
+    this.raise(credit);
     this.owner.ready();
   }
 
@@ -214,6 +218,11 @@ export class Member {
   /** Ends the stream with an error. The owner learns it by the transport's end. */
   fail(error: FlowctlError): void {
     if (this.open) this.transport.fail(error);
+  }
+
+  private raise({ maxSequence, maxBytes }: Credit): void {
+    if (maxSequence > this.maxSequence) this.maxSequence = maxSequence;
+    if (maxBytes > this.maxBytes) this.maxBytes = maxBytes;
   }
 
   private nextBatch(): OutgoingBatch {

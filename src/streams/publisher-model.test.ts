@@ -28,6 +28,7 @@ describe("a publisher under any interleaving", () => {
         g: fc.nat(1),
         i: fc.nat(2),
         count: fc.integer({ min: 1, max: 4 }),
+        more: fc.nat(3),
       }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const), g: fc.nat(1), i: fc.nat(2) }) },
@@ -65,7 +66,7 @@ describe("a publisher under any interleaving", () => {
           world.publisher.detach(name[0]!, peer.member!);
           for (const key of [...lastOfKey.keys()]) if (key.startsWith(`${name[0]}/`)) lastOfKey.delete(key);
         };
-        const ackSome = (name: string, peer: Peer, count: number): void => {
+        const ackSome = (name: string, peer: Peer, count: number, more = 0): void => {
           const to = Math.min(peer.got.length, peer.acked + count);
           for (let s = peer.acked; s < to; s++) {
             const { event: view, sequence } = peer.got[s]!;
@@ -73,7 +74,10 @@ describe("a publisher under any interleaving", () => {
             acknowledged.get(name[0]!)!.add(view.id);
           }
           peer.acked = to;
-          peer.member?.ack(to);
+          peer.creditSequence += more;
+          // With the acknowledgement, in one request.
+          const credit = more === 0 ? undefined : { maxSequence: peer.creditSequence, maxBytes: 1e9 };
+          peer.member?.ack(to, credit);
         };
         const nacked = new Set<string>();
         const check = (): void => {
@@ -100,7 +104,7 @@ describe("a publisher under any interleaving", () => {
               peers.set(name, world.connect(name[0]!, name, step.credit));
               break;
             case "ack":
-              if (peer !== undefined) ackSome(name, peer, step.count);
+              if (peer !== undefined) ackSome(name, peer, step.count, step.more);
               break;
             case "leave":
               drop(name);

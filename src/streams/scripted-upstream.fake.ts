@@ -80,6 +80,8 @@ export class ScriptedUpstream {
   /** Told of every stream before anything is sent on it. */
   onOpened: (stream: Stream) => void = () => undefined;
   stream: Stream | undefined;
+  /** What each request after Open said, such as "ack+credit". */
+  readonly said: string[] = [];
   /** Connections that were refused. */
   refused = 0;
   /** What the next stream begins with, instead of Opened. */
@@ -285,9 +287,12 @@ export class ScriptedUpstream {
         this.granted(stream, credit);
         this.onOpened(stream);
         this.begin(stream);
-      } else if (request.kind === "ack") this.acknowledged(stream, request.sequence);
-      else if (request.kind === "credit") this.granted(stream, request.credit);
-      else this.violated(`said ${request.kind} on an open stream`);
+        return;
+      }
+      this.said.push([request.kind, ...(request.credit === undefined ? [] : ["credit"])].join("+"));
+      if (request.kind === "ack") this.acknowledged(stream, request.sequence);
+      else if (request.kind !== "other") this.violated(`said ${request.kind} on an open stream`);
+      if (request.credit !== undefined) this.granted(stream, request.credit);
     });
     call.on("end", () => {
       gone();

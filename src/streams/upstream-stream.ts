@@ -59,6 +59,7 @@ export class UpstreamStream implements Origin {
   private isOpen = false;
   private creditSequence: number;
   private creditBytes: number;
+  private receivedBytes = 0;
   /** So much more credit than was given is worth a message. */
   private readonly step: Limits;
 
@@ -133,7 +134,8 @@ export class UpstreamStream implements Origin {
   /** Events, of so many bytes together, wait in no queue any more. */
   took(events: number, bytes: number): void {
     this.tracker.took(events, bytes);
-    if (this.isCreditDue(this.tracker.credit())) this.flushSoon();
+    const credit = this.tracker.credit();
+    if (this.isWorthSaying(credit) && this.isUrgent(credit)) this.flushSoon();
   }
 
   isDone(sequence: number): boolean {
@@ -168,17 +170,31 @@ export class UpstreamStream implements Origin {
     // Nothing can be written after the goodbye: what became done since then is sent to others.
     if (this.over || this.end) return;
     const sequence = this.tracker.takeAck();
-    if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence }));
-    const credit = this.tracker.credit();
-    if (!this.isCreditDue(credit)) return;
-    this.creditSequence = credit.maxSequence;
-    this.creditBytes = credit.maxBytes;
-    this.call.write(encodeRequest({ kind: "credit", credit }));
+    const total = this.tracker.credit();
+    const isDue = this.isWorthSaying(total) && (sequence !== undefined || this.isUrgent(total));
+    const credit = isDue ? { credit: total } : undefined;
+    if (credit !== undefined) {
+      this.creditSequence = total.maxSequence;
+      this.creditBytes = total.maxBytes;
+    }
+    if (sequence !== undefined) this.call.write(encodeRequest({ kind: "ack", sequence, ...credit }));
+    else if (credit !== undefined) this.call.write(encodeRequest({ kind: "other", ...credit }));
   };
 
-  private isCreditDue({ maxSequence, maxBytes }: Credit): boolean {
+  /** Whether it is so much more than what was said that it is worth a message, or a part of one. */
+  private isWorthSaying({ maxSequence, maxBytes }: Credit): boolean {
     return (
       maxSequence - this.creditSequence >= this.step.maxEvents || maxBytes - this.creditBytes >= this.step.maxBytes
+    );
+  }
+
+  /** Whether the upstream may soon have nothing left of what it was given: else this comes with the next acknowledgement. */
+  private isUrgent({ maxSequence, maxBytes }: Credit): boolean {
+    const { received } = this.tracker;
+    const { receivedBytes } = this;
+    return (
+      this.creditSequence - received < (maxSequence - received) / 2 ||
+      this.creditBytes - receivedBytes < (maxBytes - receivedBytes) / 2
     );
   }
 
@@ -229,6 +245,7 @@ export class UpstreamStream implements Origin {
     if (!this.isOpen) throw broken("a batch came before Opened");
     const expected = tracker.received + 1;
     if (firstSequence !== expected) throw broken(`expected event ${expected}, got ${firstSequence}`);
+    this.receivedBytes += bytes;
     this.handlers.events(tracker.arrived(message), bytes);
   }
 

@@ -25,7 +25,7 @@ from inlet import Inlet
 
 class Call:
     async def write(self, request):
-        if request.WhichOneof("request") == "credit":
+        if request.HasField("credit"):
             raise asyncio.InvalidStateError("RPC already finished.")
 
 async def main():

@@ -91,6 +91,26 @@ export const publishingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/credit-with-ack",
+    title: "takes credit that comes beside an acknowledgement, in the same request",
+    fix: "Credit is no alternative of SubscribeRequest.request: look for it in every request, and for the acknowledgement beside it.",
+    types: givers,
+    needs: ["publish/sends", "publish/credit-events"],
+    async run(bench) {
+      await bench.launch();
+      const below = bench.below({ credit: { maxSequence: 1, maxBytes: plenty.maxBytes } });
+      await bench.produce(2);
+      await bench.arrived(below, 1);
+      below.ackAndGrant(1, { maxSequence: 2, maxBytes: plenty.maxBytes });
+      await bench.arrived(below, 2);
+      // That it heard the acknowledgement as well shows when another takes over: it is owed the second event alone.
+      below.leave();
+      const next = bench.below({ instanceId: "below-2" });
+      await bench.arrived(next, 1);
+      if (next.ids[0] !== below.ids[1]) throw new Broken("it sent an event again that was acknowledged beside credit");
+    },
+  },
+  {
     id: "publish/message-size",
     title: "keeps batches of several events below gRPC's default limit of 4 MiB",
     fix: "Begin another batch before the encoded events of one pass about 1 MiB.",
