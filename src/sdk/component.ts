@@ -120,7 +120,7 @@ export type ProcessorEmit = (event: Event | EventInit) => Promise<void>;
  * (an HTTP server that answers 503), say with a FlowctlError of kind `unavailable`.
  */
 export interface SinkDefinition<Config> extends Definition<Config> {
-  /** Limits of one batch; a batch is never held back to fill it. Default 1,024 events, 4 MiB. */
+  /** Limits of one batch; a batch is never held back to fill it. Default 2,048 events, 4 MiB. */
   readonly batch?: { readonly maxEvents?: number; readonly maxBytes?: number };
   open(context: ComponentContext<Config>): Promise<SinkHandlers> | SinkHandlers;
 }

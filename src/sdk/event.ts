@@ -1,6 +1,6 @@
 /**
  * An event as a component receives it. Immutable; the payload is valid as long as the event is held. Holding either keeps
- * the message that it came in, up to a thousand events or 256 KiB: copy what you keep for long.
+ * the message that it came in, up to two thousand events or 1 MiB: copy what you keep for long.
  */
 export interface Event {
   /** Unique within the pipeline, the same on every replay. */

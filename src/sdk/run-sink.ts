@@ -1,12 +1,11 @@
 import { isOutage } from "../foundation/outage.ts";
+import { MAX_BATCH_EVENTS } from "../streams/member.ts";
 import { type ReceivedEvent, settle, settleAll } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 import { isStopped, stoppedError, untilStopped } from "./stopped.ts";
 
-/** As many as come in one message. */
-const DEFAULT_MAX_EVENTS = 1024;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Runs a sink until every upstream has ended, or until it is told to stop. */
@@ -26,7 +25,7 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
   const { stopping, log } = runtime;
   const inlet = runtime.inlet!;
   const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
-  const maxEvents = definition.batch?.maxEvents ?? DEFAULT_MAX_EVENTS;
+  const maxEvents = definition.batch?.maxEvents ?? MAX_BATCH_EVENTS;
   const maxBytes = definition.batch?.maxBytes ?? DEFAULT_MAX_BYTES;
   let rest: readonly ReceivedEvent[] = [];
   while (!stopping.aborted && !(inlet.finished && rest.length === 0)) {

@@ -1,7 +1,7 @@
+import { MAX_BATCH_EVENTS } from "../streams/member.ts";
+
 const SLICE_MS = 8;
 const LOOK_EVERY = 32;
-/** As many as go into one message. */
-const MANY = 1024;
 
 /**
  * Keeps a busy loop from holding the event loop: acknowledgements, heartbeats and health checks get their turn every few
@@ -34,7 +34,7 @@ export class TimeSlice {
 
   /** Whether so much was done since the last turn that a message is waiting to leave. */
   get full(): boolean {
-    return this.count >= MANY;
+    return this.count >= MAX_BATCH_EVENTS;
   }
 
   /** Lets everything else run. */

@@ -91,6 +91,11 @@ export class AckTracker implements EventPlaces {
     return this.arrivedCount;
   }
 
+  /** How many of them wait for somebody to take them. */
+  get waiting(): number {
+    return this.arrivedCount - this.taken;
+  }
+
   /** The next event of the message that is being read; counts when `arrived` is called, unless `restart` was before. */
   add(start: number, body: number, end: number): void {
     this.added++;

@@ -242,6 +242,19 @@ describe("an inlet whose events nobody takes", () => {
     await until(() => upstream.stream!.credit.maxSequence === 140);
   });
 
+  it("gives the last of its window, however little, to an upstream that may send nothing any more", async () => {
+    const { upstream, inlet } = await setUp({ ...window, queue: { ...window.queue, minEvents: 90, maxEvents: 90 } });
+    await until(() => upstream.stream !== undefined);
+    upstream.produce(200, 0);
+    for (const expected of [90, 10]) {
+      await until(() => upstream.stream!.credit.maxSequence === upstream.stream!.sent.length + expected);
+      expect(upstream.send(200)).toBe(expected);
+      await until(() => inlet.counters().inFlight === upstream.stream!.sent.length);
+      takeAll(inlet);
+    }
+    expect(inlet.counters().inFlight).toBe(100);
+  });
+
   it("does not count what stands for an event that somebody still works on", async () => {
     const { upstream, inlet } = await setUp(window);
     await until(() => upstream.stream !== undefined);

@@ -30,8 +30,10 @@ export interface MemberOwner {
   ready(): void;
 }
 
-const MAX_BATCH_EVENTS = 1024;
-const MAX_BATCH_BYTES = 256 * 1024;
+/** So many events go into one message, */
+export const MAX_BATCH_EVENTS = 2048;
+/** as long as those before the last have fewer bytes together than this. */
+const MAX_BATCH_BYTES = 1024 * 1024;
 /** The slot of an event in a group that is not shared by key. */
 export const NO_SLOT = -1;
 

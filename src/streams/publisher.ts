@@ -6,7 +6,7 @@ import type { Credit } from "../protocol/stream-codec.ts";
 import { EventLog, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
 import { type Limits, UNLIMITED } from "./group-budget.ts";
-import type { Member, MemberTransport } from "./member.ts";
+import { MAX_BATCH_EVENTS, type Member, type MemberTransport } from "./member.ts";
 import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
@@ -38,8 +38,6 @@ export interface PublisherCounters {
  * a few while its siblings go on fills no window, but whatever is newer than these is kept in mind, here and by sources.
  */
 const MAX_SPAN = 256 * 1024;
-/** After so many events the groups are given what there is, without waiting for the end of this turn of the event loop. */
-const EAGER_EVENTS = 1024;
 
 /**
  * The sending side of a component: takes events in order, keeps each until every group that wants it has acknowledged
@@ -171,7 +169,8 @@ export class Publisher {
     }
     const position = this.log.append(event, receipt, tag, pending, deadLetter);
     if (refusing !== undefined) for (const group of refusing) group.pass(position);
-    if (++this.sincePump >= EAGER_EVENTS) this.pump();
+    // A whole batch does not wait for the end of this turn of the event loop.
+    if (++this.sincePump >= MAX_BATCH_EVENTS) this.pump();
     else if (!this.deferred) {
       this.deferred = true;
       this.defer(this.onDeferred);
@@ -221,7 +220,7 @@ export class Publisher {
   private spanLeft(): number {
     const left = MAX_SPAN - (this.log.next - this.log.base);
     if (left > 0) return left;
-    return this.list.some((group) => group.isBehind(MAX_SPAN)) ? 0 : EAGER_EVENTS;
+    return this.list.some((group) => group.isBehind(MAX_SPAN)) ? 0 : MAX_BATCH_EVENTS;
   }
 
   /** Open groups learn how much was published, before anybody asks them what they have. */

@@ -181,8 +181,13 @@ export class UpstreamStream implements Origin {
     else if (credit !== undefined) this.call.write(encodeRequest({ kind: "other", ...credit }));
   };
 
-  /** Whether it is so much more than what was said that it is worth a message, or a part of one. */
+  /**
+   * Whether it is so much more than what was said that it is worth a message, or a part of one; or anything, to an upstream
+   * that may send nothing, while there is nothing more to be taken here.
+   */
   private isWorthSaying({ maxSequence, maxBytes }: Credit): boolean {
+    const { received, waiting } = this.tracker;
+    if (waiting === 0 && this.creditSequence === received && maxSequence > received) return true;
     return (
       maxSequence - this.creditSequence >= this.step.maxEvents || maxBytes - this.creditBytes >= this.step.maxBytes
     );

@@ -57,7 +57,7 @@ describe("a pipeline of SDK components", () => {
             if (emitting) setImmediate(count);
           };
           setImmediate(count);
-          for (let n = 1; n <= 8 * 1024; n++) await emit({ payload: "" }, n);
+          for (let n = 1; n <= 8 * 2048; n++) await emit({ payload: "" }, n);
           emitting = false;
         },
       }),
