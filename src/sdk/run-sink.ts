@@ -1,6 +1,6 @@
 import { isOutage } from "../foundation/outage.ts";
 import { MAX_BATCH_EVENTS } from "../streams/member.ts";
-import { type ReceivedEvent, settle, settleAll } from "../streams/received-event.ts";
+import { type ReceivedEvent, settle, settleRun } from "../streams/received-event.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
@@ -29,12 +29,14 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
   const maxBytes = definition.batch?.maxBytes ?? DEFAULT_MAX_BYTES;
   let rest: readonly ReceivedEvent[] = [];
   while (!stopping.aborted && !(inlet.finished && rest.length === 0)) {
-    const { batch, remaining } = gather(rest, () => inlet.take(), maxEvents, maxBytes);
+    const { runs, remaining } = gather(rest, () => inlet.take(), maxEvents, maxBytes);
     rest = remaining;
-    if (batch.length === 0) {
+    if (runs.length === 0) {
       await inlet.ready();
       continue;
     }
+    // Of their own, for an author who takes out of it what is written.
+    const batch = eventsOf(runs);
     if (log.debugging) {
       for (const event of batch)
         log.debug("received event", { id: event.id, type: event.type, upstream: event.upstream });
@@ -42,44 +44,65 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
     try {
       await handlers.write(batch);
     } catch (error) {
-      await oneByOne(batch, error, handlers, onError, runtime);
+      await oneByOne(eventsOf(runs), error, handlers, onError, runtime);
       continue;
     }
-    settleAll(batch);
+    for (const run of runs) settleRun(run);
   }
 }
+
+/** Events that came by one stream, one after the other; at least one. */
+type EventRun = readonly ReceivedEvent[];
 
 /** Takes what is there, up to the limits; at least one event when there is any. */
 function gather(
-  rest: readonly ReceivedEvent[],
-  take: () => readonly ReceivedEvent[] | undefined,
+  rest: EventRun,
+  take: () => EventRun | undefined,
   maxEvents: number,
   maxBytes: number,
-): { batch: readonly ReceivedEvent[]; remaining: readonly ReceivedEvent[] } {
-  let chunk: readonly ReceivedEvent[] | undefined = rest.length > 0 ? rest : take();
-  // What came together and nearly fills a batch is one: putting it together anew with others would gain nothing.
-  if (chunk !== undefined && chunk.length > maxEvents / 2 && chunk.length <= maxEvents && sizeOf(chunk) <= maxBytes)
-    return { batch: chunk, remaining: [] };
-  const batch: ReceivedEvent[] = [];
+): { readonly runs: readonly EventRun[]; readonly remaining: EventRun } {
+  const runs: EventRun[] = [];
+  let events = 0;
   let bytes = 0;
-  while (chunk !== undefined) {
-    for (let i = 0; i < chunk.length; i++) {
-      const event = chunk[i]!;
-      if (batch.length >= maxEvents || (batch.length > 0 && bytes + event.size > maxBytes)) {
-        return { batch, remaining: chunk.slice(i) };
-      }
-      batch.push(event);
-      bytes += event.size;
+  let run: EventRun | undefined = rest.length > 0 ? rest : take();
+  while (run !== undefined) {
+    const size = sizeOf(run, maxEvents - events);
+    if (bytes + size > maxBytes) {
+      const count = countFitting(run, maxEvents - events, maxBytes - bytes, runs.length === 0 ? 1 : 0);
+      if (count > 0) runs.push(run.slice(0, count));
+      return { runs, remaining: run.slice(count) };
     }
-    chunk = batch.length < maxEvents ? take() : undefined;
+    runs.push(run);
+    events += run.length;
+    bytes += size;
+    // What came together and nearly fills a batch is one: putting it together anew with others would gain nothing.
+    const isEnough = events >= maxEvents || (runs.length === 1 && events > maxEvents / 2);
+    run = isEnough ? undefined : take();
   }
-  return { batch, remaining: [] };
+  return { runs, remaining: [] };
 }
 
-function sizeOf(events: readonly ReceivedEvent[]): number {
+function countFitting(run: EventRun, maxEvents: number, maxBytes: number, least: number): number {
+  let count = 0;
   let bytes = 0;
-  for (let i = 0; i < events.length; i++) bytes += events[i]!.size;
+  while (count < maxEvents && count < run.length) {
+    bytes += run[count]!.size;
+    if (bytes > maxBytes) break;
+    count++;
+  }
+  return Math.max(least, count);
+}
+
+/** Size of all of them together; more than anything for more than so many. */
+function sizeOf(run: EventRun, maxEvents: number): number {
+  if (run.length > maxEvents) return Number.POSITIVE_INFINITY;
+  let bytes = 0;
+  for (let i = 0; i < run.length; i++) bytes += run[i]!.size;
   return bytes;
+}
+
+function eventsOf(runs: readonly EventRun[]): ReceivedEvent[] {
+  return runs.length === 1 ? runs[0]!.slice() : runs.flat();
 }
 
 /**

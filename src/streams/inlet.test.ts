@@ -3,7 +3,8 @@ import { silentLogger } from "../foundation/logger.ts";
 import type { Slack, Upstream } from "../protocol/records.ts";
 import type { Window } from "./ack-tracker.ts";
 import { Inlet } from "./inlet.ts";
-import { type ReceivedEvent, settle, settleAll } from "./received-event.ts";
+import { type ReceivedEvent, settle } from "./received-event.ts";
+import { settleAll } from "./receiving-world.fake.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 
 /** An inlet and one upstream that says what the test wants. */

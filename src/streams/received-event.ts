@@ -35,17 +35,8 @@ export function settle(event: ReceivedEvent): void {
   event.origin.settle(event.sequence);
 }
 
-/** The same for each of them. */
-export function settleAll(events: readonly ReceivedEvent[]): void {
-  for (let i = 0; i < events.length; ) {
-    const { origin, sequence } = events[i]!;
-    let count = 1;
-    while (i + count < events.length && follows(events[i + count]!, origin, sequence + count)) count++;
-    origin.settleRun(sequence, count);
-    i += count;
-  }
-}
-
-function follows(event: ReceivedEvent, origin: Origin, sequence: number): boolean {
-  return event.sequence === sequence && event.origin === origin;
+/** The same for each of them, which came by one stream, one after the other. */
+export function settleRun(events: readonly ReceivedEvent[]): void {
+  const [first] = events;
+  if (first !== undefined) first.origin.settleRun(first.sequence, events.length);
 }

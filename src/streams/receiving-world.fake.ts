@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Upstream } from "../protocol/records.ts";
 import { Inlet } from "./inlet.ts";
-import { hold, type ReceivedEvent, settle, settleAll } from "./received-event.ts";
+import { hold, type ReceivedEvent, settle, settleRun } from "./received-event.ts";
 import { type Break, type Entry, type Lie, ScriptedUpstream, type Told } from "./scripted-upstream.fake.ts";
 
 const QUEUE = { minEvents: 6, maxEvents: 6, maxBytes: 2_000 };
@@ -345,6 +345,17 @@ export class ReceivingWorld {
       return `${upstream.instanceId}: ${state}, stream ${open}, owed ${owed}`;
     });
     return [...peers, JSON.stringify(this.inlet.counters())].join("\n");
+  }
+}
+
+/** Settles all of them, those at once that came by one stream, one after the other, as sinks do. */
+export function settleAll(events: readonly ReceivedEvent[]): void {
+  for (let i = 0; i < events.length; ) {
+    const { origin, sequence } = events[i]!;
+    let count = 1;
+    while (events[i + count]?.origin === origin && events[i + count]?.sequence === sequence + count) count++;
+    settleRun(events.slice(i, i + count));
+    i += count;
   }
 }
 

@@ -3,7 +3,19 @@ import type { FlowctlError } from "../../src/foundation/errors.ts";
 import type { OnErrorSpec } from "../../src/protocol/records.ts";
 import { defineProcessor, defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
 import type { ReceivedEvent } from "../../src/streams/received-event.ts";
-import { anything, apply, collect, numbers, numbersOf, oneTo, pipeline, spec, start, until } from "./sdk-world.ts";
+import {
+  anything,
+  apply,
+  collect,
+  FAIL,
+  numbers,
+  numbersOf,
+  oneTo,
+  pipeline,
+  spec,
+  start,
+  until,
+} from "./sdk-world.ts";
 
 describe("a pipeline of SDK components", () => {
   it("completes when its source has ended, with every event delivered in order and the position committed", async () => {
@@ -214,6 +226,28 @@ describe("a pipeline of SDK components", () => {
       const bytes = batch.reduce((sum, event) => sum + (event as ReceivedEvent).size, 0);
       if (batch.length > 1) expect(bytes).toBeLessThanOrEqual(maxBytes);
     }
+  });
+
+  it("acknowledges what a sink has written that takes it out of the batch, also after a failure", async () => {
+    await apply(spec("s", "source"), spec("k", "sink", ["s"], { onError: { ...FAIL, action: "drop" } }));
+    const got: Event[] = [];
+    let failures = 1;
+    const greedy = defineSink({
+      name: "greedy",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async write(events) {
+          const taken = (events as Event[]).splice(0);
+          if (taken.length > 1 && failures-- > 0) throw new Error("the first batch fails");
+          got.push(...taken);
+        },
+      }),
+    });
+    start("s", numbers(2_500));
+    const sink = start("k", greedy);
+    expect(await sink.outcome).toBe("completed");
+    expect(numbersOf(got)).toEqual(oneTo(2_500));
   });
 
   it("takes a source for stopped, and not for failed, that gives up what it waits for when it is told to", async () => {
