@@ -66,8 +66,8 @@ function gather(
   let bytes = 0;
   let run: EventRun | undefined = rest.length > 0 ? rest : take();
   while (run !== undefined) {
-    const size = sizeOf(run, maxEvents - events);
-    if (bytes + size > maxBytes) {
+    const size = sizeOf(run);
+    if (events + run.length > maxEvents || bytes + size > maxBytes) {
       const count = countFitting(run, maxEvents - events, maxBytes - bytes, runs.length === 0 ? 1 : 0);
       if (count > 0) runs.push(run.slice(0, count));
       return { runs, remaining: run.slice(count) };
@@ -82,6 +82,7 @@ function gather(
   return { runs, remaining: [] };
 }
 
+/** How many of the run have room in a batch that has so much left; `least` of them go there in any case. */
 function countFitting(run: EventRun, maxEvents: number, maxBytes: number, least: number): number {
   let count = 0;
   let bytes = 0;
@@ -93,9 +94,7 @@ function countFitting(run: EventRun, maxEvents: number, maxBytes: number, least:
   return Math.max(least, count);
 }
 
-/** Size of all of them together; more than anything for more than so many. */
-function sizeOf(run: EventRun, maxEvents: number): number {
-  if (run.length > maxEvents) return Number.POSITIVE_INFINITY;
+function sizeOf(run: EventRun): number {
   let bytes = 0;
   for (let i = 0; i < run.length; i++) bytes += run[i]!.size;
   return bytes;

@@ -208,6 +208,7 @@ describe("a pipeline of SDK components", () => {
     [1_000, 1_000_000],
     [1_000, 3_000],
     [1_000, 1],
+    [1_000, Number.POSITIVE_INFINITY],
   ])("writes batches of at most %i events and %i bytes, each event once and in order", async (maxEvents, maxBytes) => {
     await apply(spec("s", "source"), spec("k", "sink", ["s"]));
     const batches: (readonly Event[])[] = [];
