@@ -7,7 +7,18 @@ function instance(id: string, given: Partial<InstanceRecord>): InstanceRecord {
   const text = { reason: "", address: "", healthEndpoint: "" };
   const lists = { metadata: {}, consumes: [], produces: [], restarts: 0 };
   const metrics = { ...noMetrics, eventsOut: 2_000 };
-  return { id, state: "healthy", ...text, ...lists, metrics, registeredAt: 1_000, lastHeartbeat: 11_000, ...given };
+  const rest = { totals: metrics, desiredStopped: false };
+  return {
+    id,
+    state: "healthy",
+    ...rest,
+    ...text,
+    ...lists,
+    metrics,
+    registeredAt: 1_000,
+    lastHeartbeat: 11_000,
+    ...given,
+  };
 }
 
 describe("an average rate", () => {

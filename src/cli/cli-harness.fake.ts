@@ -8,7 +8,15 @@ import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
-import type { ComponentState, PipelineRecord, PipelineSpec, PipelineState } from "../protocol/records.ts";
+import { noMetrics } from "../protocol/component-codec.ts";
+import {
+  type ComponentState,
+  instanceIdsOf,
+  type OperationName,
+  type PipelineRecord,
+  type PipelineSpec,
+  type PipelineState,
+} from "../protocol/records.ts";
 import type { CliDependencies, OutputStream } from "./dependencies.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -28,6 +36,12 @@ export class MemoryControlPlane {
   applied = 0;
   /** `instance observation` of everything it was told from outside. */
   readonly reports: string[] = [];
+  /** Every change of the desired state that it was told, such as `running a-1, renewed a-1`. */
+  readonly desired: string[] = [];
+  /** Ids of instances that are to be stopped. */
+  readonly stopped = new Set<string>();
+  /** The command that changes the pipeline now. */
+  operation: string | undefined;
   away = false;
 
   client(): ControlPlaneClient {
@@ -51,6 +65,16 @@ export class MemoryControlPlane {
       async *watchEvents(_options, signal) {
         if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
       },
+      setDesiredState: (change) => {
+        const said = Object.entries(change).map(([key, ids]) => `${key} ${[ids].flat().join(" ")}`);
+        this.desired.push(said.filter((one) => !one.endsWith(" ")).join(", "));
+        for (const id of [...(change.running ?? []), ...(change.started ?? [])]) this.stopped.delete(id);
+        const all = (this.spec?.components ?? []).flatMap((component) => instanceIdsOf(component));
+        const going = (change.stopped === "all" ? all : (change.stopped ?? [])).filter((id) => !this.stopped.has(id));
+        for (const id of going) this.stopped.add(id);
+        return present(going);
+      },
+      holdOperation: (name, { takeOver }, signal) => this.#hold(name, takeOver, signal),
       reportInstance: ({ instanceId, observation }) => {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
@@ -59,11 +83,26 @@ export class MemoryControlPlane {
     };
   }
 
+  async *#hold({ command }: OperationName, takeOver: boolean, signal: AbortSignal): AsyncGenerator<unknown> {
+    if (this.away) throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
+    if (this.operation !== undefined && !takeOver) {
+      const message = `\`${this.operation}\` is changing this pipeline`;
+      throw new FlowctlError({ code: "control/operation-under-way", kind: "conflict", message });
+    }
+    this.operation = command;
+    try {
+      yield {};
+      if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
+    } finally {
+      this.operation = undefined;
+    }
+  }
+
   record(): PipelineRecord {
     const now = Date.now();
     const connections = { upstream: [], downstream: [] };
     const all = this.spec?.components ?? [];
-    const components = all.map(({ id, type, replicas, inputs }) => ({
+    const components = all.map(({ id, type, replicas, inputs, instanceIds, temporary }) => ({
       id,
       type,
       state: this.instanceStates.get(`${id}-1`)?.state ?? ("healthy" as const),
@@ -75,7 +114,13 @@ export class MemoryControlPlane {
         ],
       },
       desiredInstances: replicas,
-      instances: Array.from({ length: replicas }, (_, i) => instanceRecord(`${id}-${i + 1}`, now, this.instanceStates)),
+      temporary: temporary ?? false,
+      instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
+        (instance) => ({
+          ...instanceRecord(instance, now, this.instanceStates),
+          desiredStopped: this.stopped.has(instance),
+        }),
+      ),
     }));
     return {
       id: "1",
@@ -91,6 +136,7 @@ export class MemoryControlPlane {
 }
 
 function instanceRecord(id: string, now: number, states: MemoryControlPlane["instanceStates"]) {
+  const metrics = { ...noMetrics, eventsIn: 10, eventsOut: 10 };
   return {
     id,
     state: states.get(id)?.state ?? ("healthy" as const),
@@ -100,10 +146,8 @@ function instanceRecord(id: string, now: number, states: MemoryControlPlane["ins
     lastHeartbeat: now,
     registeredAt: now,
     metadata: {},
-    metrics: {
-      ...{ eventsIn: 10, eventsOut: 10, bytesIn: 0, bytesOut: 0, eventsDropped: 0, eventsFiltered: 0, eventsFailed: 0 },
-      ...{ inFlight: 0, deadLetters: 0, retries: 0, waiting: {}, backpressure: 0 },
-    },
+    metrics,
+    totals: metrics,
     restarts: 0,
     consumes: [],
     produces: [],

@@ -2,8 +2,10 @@ import type { ComponentType } from "../pipeline/pipeline.ts";
 import type {
   ComponentRecord,
   DeregisterReason,
+  DesiredChange,
   InstanceMetrics,
   InstanceReport,
+  OperationName,
   PipelineEvent,
   PipelineRecord,
   PipelineSpec,
@@ -26,6 +28,20 @@ export interface ControlPlaneClient {
     options: { readonly after: number; readonly follow: boolean },
     signal: AbortSignal,
   ): AsyncIterable<PipelineEvent>;
+  /**
+   * Changes which instances are to run; resolves with the ids for which that made a difference, once it is durable and
+   * nothing that contradicts it is under way. Rejects with `registry/no-pipeline` before a pipeline was applied.
+   */
+  setDesiredState(change: DesiredChange, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Holds the operation on the pipeline. The first item says that it is held; it is let go when the signal fires. Throws
+   * `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away.
+   */
+  holdOperation(
+    name: OperationName,
+    options: { readonly takeOver: boolean },
+    signal: AbortSignal,
+  ): AsyncIterable<unknown>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
   close(): void;
 }

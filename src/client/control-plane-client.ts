@@ -1,5 +1,11 @@
 import { decodeComponent } from "../protocol/component-codec.ts";
-import { decodeEvent, decodePipeline, encodeReport, encodeSpec } from "../protocol/control-codec.ts";
+import {
+  decodeEvent,
+  decodePipeline,
+  encodeDesiredChange,
+  encodeReport,
+  encodeSpec,
+} from "../protocol/control-codec.ts";
 import { pipelineControl } from "../protocol/control-messages.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
 import { invalidMessage } from "../protocol/wire-values.ts";
@@ -30,6 +36,12 @@ export function connectControlPlane(address: string): ControlPlaneClient {
       const request = { after: options.after, noFollow: !options.follow };
       const messages = connection.stream(pipelineControl.watchEvents, request, { finite: !options.follow }, signal);
       for await (const message of messages) yield decodeEvent(message);
+    },
+    async setDesiredState(change, signal) {
+      return (await connection.call(pipelineControl.setDesiredState, encodeDesiredChange(change), signal)).changed;
+    },
+    async *holdOperation(name, { takeOver }, signal) {
+      yield* connection.stream(pipelineControl.holdOperation, { ...name, takeOver }, { finite: false }, signal);
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);

@@ -16,7 +16,7 @@ import { Registry } from "./registry.ts";
 import { registryService } from "./registry-service.ts";
 import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
-import { type SupervisedDriver, supervise } from "./supervisor/supervisor.ts";
+import { type SupervisedDriver, type Supervision, supervise } from "./supervisor/supervisor.ts";
 
 export interface ControlPlaneOptions {
   /** Name of the pipeline; there is one a control plane. */
@@ -44,6 +44,8 @@ export interface ControlPlane {
   report(report: InstanceReport): void;
   /** Keeps the pipeline's instances running by `driver` from now until `close`. At most once. */
   supervise(driver: SupervisedDriver): void;
+  /** Starts and stops nothing any more, and resolves when nothing is under way. Call it before the host ends instances. */
+  halt(): Promise<void>;
   /** Resolves with the error after which state is not kept any more: the process is then to end. */
   readonly failure: Promise<FlowctlError>;
   /** Ends streams and servers, writes what is pending, closes the store. Idempotent. */
@@ -53,6 +55,8 @@ export interface ControlPlane {
 /** Events that are kept for those who ask later. */
 const eventsKept = 2000;
 const probeTimeoutMs = 2000;
+/** So long a start that is under way may delay the answer to whoever wants it stopped; it is stopped afterwards, too. */
+const SETTLE_MS = 3_000;
 
 /**
  * Starts a pipeline's control plane, with the state that the store holds from an earlier one. Resolves when it serves.
@@ -61,6 +65,9 @@ const probeTimeoutMs = 2000;
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { store, clock, log } = options;
   const stopping = new AbortController();
+  const halted = new AbortController();
+  const supervising = AbortSignal.any([stopping.signal, halted.signal]);
+  let supervision: Supervision | undefined;
   let fail: (error: FlowctlError) => void = () => undefined;
   const failure = new Promise<FlowctlError>((resolve) => {
     fail = resolve;
@@ -98,7 +105,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       writer,
       heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
     }),
-    "flowctl.control.v1.PipelineControl": controlService(context, { registry, events, writer, report }),
+    "flowctl.control.v1.PipelineControl": controlService(context, {
+      registry,
+      events,
+      writer,
+      report,
+      settled: async (instanceIds) => {
+        const enough = new AbortController();
+        const late = clock.sleep(SETTLE_MS, enough.signal).catch(() => undefined);
+        await Promise.race([supervision?.settled(instanceIds), late]);
+        enough.abort();
+      },
+    }),
   });
   const http = await startHttpServer(options.httpListen, {
     metrics: createMetrics(() => registry.pipeline()),
@@ -121,7 +139,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
-    stopping.abort(new FlowctlError({ code: "control-plane/closed", kind: "cancelled", message: "closed" }));
+    stopping.abort(closed());
     await Promise.all([grpc.close(), http.close(), ...background]);
     prober.close();
     await writer.flush();
@@ -132,7 +150,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     httpAddress: http.address,
     report,
     supervise: (driver) => {
-      run(supervise({ driver, registry, pipeline: options.pipeline, clock, log, unhealthyAfterMs }, stopping.signal));
+      supervision = supervise(
+        { driver, registry, pipeline: options.pipeline, clock, log, unhealthyAfterMs },
+        supervising,
+      );
+      run(supervision.ended);
+    },
+    halt: async () => {
+      halted.abort(closed());
+      await supervision?.ended;
     },
     failure,
     close: () => {
@@ -140,6 +166,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       return closing;
     },
   };
+}
+
+function closed(): FlowctlError {
+  return new FlowctlError({ code: "control-plane/closed", kind: "cancelled", message: "closed" });
 }
 
 /** An event as a line for people. */

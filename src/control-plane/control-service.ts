@@ -1,16 +1,21 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
+  type DesiredStateMessage,
+  decodeDesiredChange,
   decodeReport,
   decodeSpec,
   type EventMessage,
   encodeEvent,
   encodePipeline,
+  type HoldOperationMessage,
   type PipelineSpecMessage,
   type ReportMessage,
 } from "../protocol/control-codec.ts";
 import type { InstanceReport } from "../protocol/records.ts";
+import { desiredInstances } from "./desired-state.ts";
 import type { EventLog } from "./event-log.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
+import type { Operation } from "./operations.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
 
@@ -19,6 +24,8 @@ export interface ControlServiceParts {
   readonly events: EventLog;
   readonly writer: StateWriter;
   readonly report: (report: InstanceReport) => void;
+  /** Resolves when nothing is still being done to these instances, or when that takes too long to wait for. */
+  readonly settled: (instanceIds: readonly string[]) => Promise<void>;
 }
 
 interface WatchEventsMessage {
@@ -39,11 +46,34 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
     WatchEvents: serverStream(context, ({ after, noFollow }: WatchEventsMessage, signal) =>
       watchEvents(events, after, noFollow, signal),
     ),
+    SetDesiredState: unary(context, async (message: DesiredStateMessage) => {
+      const change = decodeDesiredChange(message);
+      const changed = registry.setDesired(change);
+      await writer.durable();
+      const going =
+        change.stopped === "all" ? desiredInstances({ spec: registry.spec }).map(({ id }) => id) : change.stopped;
+      await parts.settled(going ?? []);
+      return { changed };
+    }),
+    HoldOperation: serverStream(context, ({ command, holder, takeOver }: HoldOperationMessage, signal) =>
+      holdOperation(registry.operations.hold({ command, holder }, takeOver), signal),
+    ),
     ReportInstance: unary(context, (message: ReportMessage) => {
       parts.report(decodeReport(message));
       return {};
     }),
   };
+}
+
+async function* holdOperation(operation: Operation, signal: AbortSignal): AsyncGenerator<object> {
+  const over = AbortSignal.any([signal, operation.takenOver]);
+  try {
+    yield {};
+    if (!over.aborted) await new Promise((resolve) => over.addEventListener("abort", resolve, { once: true }));
+  } finally {
+    operation.release();
+  }
+  if (operation.takenOver.aborted) throw operation.takenOver.reason;
 }
 
 async function* watchEvents(

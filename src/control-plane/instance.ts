@@ -1,5 +1,5 @@
-import { noMetrics } from "../protocol/component-codec.ts";
-import type { InstanceMetrics, InstanceRecord, InstanceReport } from "../protocol/records.ts";
+import { addMetrics, noMetrics } from "../protocol/component-codec.ts";
+import type { ComponentSpec, InstanceMetrics, InstanceRecord, InstanceReport } from "../protocol/records.ts";
 import type { RegistrationRequest } from "../protocol/registry-codec.ts";
 import { type InstanceState, reasonOf } from "./states.ts";
 
@@ -17,7 +17,10 @@ export interface InstanceData {
   readonly address: string;
   readonly healthEndpoint: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Of the program that registered last. */
   readonly metrics: InstanceMetrics;
+  /** Of the programs before it since the pipeline was started, together; absent when there was none. */
+  readonly earlier?: InstanceMetrics;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
   readonly registeredAt: number;
@@ -118,6 +121,8 @@ export function registeredInstance(entry: InstanceEntry, request: RegistrationRe
       registeredAt: sameRun ? data.registeredAt : now,
       lastHeartbeat: now,
       registrations: data.registrations + (again ? 0 : 1),
+      // A program counts from zero.
+      ...(again ? {} : { metrics: noMetrics, earlier: totalsOf(data) }),
     },
     vitals: { ...(sameRun ? entry.vitals : newVitals(now)), heardAt: now, confirmed: true, exit: "" },
   };
@@ -159,7 +164,19 @@ export function restartsOf(data: InstanceData): number {
   return Math.max(0, data.registrations - 1, data.starts - 1);
 }
 
-export function recordOf({ data }: InstanceEntry): InstanceRecord {
+/** Of all its programs since the pipeline was started. */
+export function totalsOf({ earlier, metrics }: Pick<InstanceData, "earlier" | "metrics">): InstanceMetrics {
+  return earlier === undefined ? metrics : addMetrics(earlier, metrics);
+}
+
+/** The same when the pipeline begins anew: what was counted and started before is not of this run. */
+export function inNewRun(data: InstanceData): InstanceData {
+  const { earlier: _, ...rest } = data;
+  const live = data.live ? 1 : 0;
+  return { ...rest, metrics: data.live ? data.metrics : noMetrics, registrations: live, starts: live };
+}
+
+export function recordOf({ data }: InstanceEntry, desiredStopped: boolean): InstanceRecord {
   return {
     id: data.id,
     state: data.state.name,
@@ -173,12 +190,30 @@ export function recordOf({ data }: InstanceEntry): InstanceRecord {
     restarts: restartsOf(data),
     consumes: data.consumes,
     produces: data.produces,
+    totals: totalsOf(data),
+    desiredStopped,
   };
 }
 
 /** What was seen of an instance, for people. */
-export function describeReport(report: InstanceReport): string {
+export function describeReport(report: InstanceReport, spec?: Pick<ComponentSpec, "memoryLimitBytes">): string {
   if (report.message !== undefined && report.message !== "") return report.message;
   if (report.observation !== "exited") return report.observation;
-  return `exited with code ${report.exitCode ?? 0}${report.oomKilled ? " (out of memory)" : ""}`;
+  return describeExit(report, spec);
+}
+
+/** How a program ended, for people. */
+export function describeExit(
+  { exitCode = 0, oomKilled = false }: Pick<InstanceReport, "exitCode" | "oomKilled">,
+  spec?: Pick<ComponentSpec, "memoryLimitBytes">,
+): string {
+  if (!oomKilled) return `exited with code ${exitCode}`;
+  const limit = spec?.memoryLimitBytes;
+  return `exit ${exitCode}: out of memory${limit === undefined ? "" : `, limit ${inBytes(limit)}`}`;
+}
+
+/** As the pipeline file writes it, such as `256M`. */
+function inBytes(bytes: number): string {
+  const unit = ["G", "M", "K"].findIndex((_, index) => bytes % 1024 ** (3 - index) === 0);
+  return unit < 0 ? `${bytes} bytes` : `${bytes / 1024 ** (3 - unit)}${"GMK"[unit]}`;
 }

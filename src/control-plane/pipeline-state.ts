@@ -1,4 +1,11 @@
-import type { ComponentSpec, ComponentState, PipelineSpec, PipelineState } from "../protocol/records.ts";
+import {
+  type ComponentSpec,
+  type ComponentState,
+  instanceIdsOf,
+  type PipelineSpec,
+  type PipelineState,
+} from "../protocol/records.ts";
+import { type DesiredState, desireOf } from "./desired-state.ts";
 import type { InstanceData } from "./instance.ts";
 import { movePipeline, reasonOf } from "./states.ts";
 
@@ -6,6 +13,8 @@ import { movePipeline, reasonOf } from "./states.ts";
 export interface PipelineData {
   /** Absent until somebody applied one. */
   readonly spec?: PipelineSpec;
+  /** Ids of instances that are to be stopped; all others of the spec are to run. */
+  readonly stopped?: readonly string[];
   readonly state: PipelineState;
   readonly reason: string;
   readonly startedAt: number;
@@ -17,6 +26,15 @@ export interface PipelineData {
 export interface ComponentView {
   readonly spec: ComponentSpec;
   readonly instances: readonly InstanceData[];
+  /** Ids of instances that are to run and of which nothing is known yet. */
+  readonly missing: readonly string[];
+}
+
+/** A component of the desired state with what is known of its instances. */
+export function viewOf(spec: ComponentSpec, desired: DesiredState, instances: readonly InstanceData[]): ComponentView {
+  const known = new Set(instances.map(({ id }) => id));
+  const missing = instanceIdsOf(spec).filter((id) => !known.has(id) && desireOf(desired, spec.id, id) === "running");
+  return { spec, instances, missing };
 }
 
 /** From the worst to the best. */
@@ -31,9 +49,9 @@ const severity: readonly ComponentState[] = [
 ];
 
 /** The worst state of a component's instances; `starting` while some are missing and none is worse. */
-export function componentStateOf({ spec, instances }: ComponentView): ComponentState {
+export function componentStateOf({ instances, missing }: Omit<ComponentView, "spec">): ComponentState {
   const states = instances.map((instance) => instance.state.name);
-  if (instances.length < spec.replicas) states.push("starting");
+  if (missing.length > 0) states.push("starting");
   return severity.find((state) => states.includes(state)) ?? "starting";
 }
 
@@ -49,9 +67,10 @@ export function pipelineStateOf(components: readonly ComponentView[]): {
   const instances = components.flatMap((component) => component.instances);
   const failed = instances.find((instance) => instance.state.name === "failed");
   if (failed !== undefined) return { state: "failed", reason: because(failed) };
-  const missing = components.filter(({ spec, instances: present }) => present.length < spec.replicas);
+  const missing = components.filter((component) => component.missing.length > 0);
   if (components.length > 0 && missing.length === 0) {
-    if (instances.every((instance) => instance.state.name === "completed")) return { state: "completed", reason: "" };
+    const done = instances.length > 0 && instances.every(({ state }) => state.name === "completed");
+    if (done) return { state: "completed", reason: "" };
     const ending = instances.every(({ state }) => state.name === "stopping" || state.name === "completed");
     if (ending) return { state: "stopping", reason: "" };
   }
@@ -72,7 +91,7 @@ export function advancePipeline(
   components: readonly ComponentView[],
   now: number,
 ): PipelineData | undefined {
-  const { spec, finishedAt, ...before } = pipeline;
+  const { spec, stopped, finishedAt, ...before } = pipeline;
   const next = pipelineStateOf(components);
   if (next.state === before.state && next.reason === before.reason) return undefined;
   // Out of a final state the way leads over a new start, whatever it is found to be now.
@@ -82,6 +101,7 @@ export function advancePipeline(
   const finished = state === before.state ? finishedAt : now;
   return {
     spec,
+    ...(stopped === undefined ? {} : { stopped }),
     ...next,
     startedAt: before.state === "completed" && state !== "completed" ? now : before.startedAt,
     ...(isOver(next) && finished !== undefined ? { finishedAt: finished } : {}),

@@ -1,36 +1,38 @@
-import type { ComponentRecord, PipelineRecord, PipelineSpec, Topology } from "../protocol/records.ts";
+import type { ComponentRecord, PipelineRecord, Topology } from "../protocol/records.ts";
+import { type DesiredState, desireOf } from "./desired-state.ts";
 import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { KnownInstances } from "./instance-table.ts";
-import { componentStateOf, type PipelineData } from "./pipeline-state.ts";
+import { componentStateOf, type PipelineData, viewOf } from "./pipeline-state.ts";
 import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
 
 /** The public record of a pipeline. */
 export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: KnownInstances): PipelineRecord {
-  const { spec, ...same } = pipeline;
+  const { spec, stopped, ...same } = pipeline;
   return {
     ...same,
     id: name,
     name,
     driver: spec?.driver ?? "",
-    components: componentRecordsOf(spec, instances),
+    components: componentRecordsOf({ spec, stopped }, instances),
     topology: spec === undefined ? {} : connectionsOf(spec),
   };
 }
 
 /** The public records of all components, in the order of the file; empty without a spec. */
-export function componentRecordsOf(
-  spec: PipelineSpec | undefined,
-  instances: KnownInstances,
-): readonly ComponentRecord[] {
+export function componentRecordsOf(desired: DesiredState, instances: KnownInstances): readonly ComponentRecord[] {
+  const { spec } = desired;
   if (spec === undefined) return [];
   const connections = connectionsOf(spec);
   return spec.components.map((component) => ({
     id: component.id,
     type: component.type,
-    state: componentStateOf({ spec: component, instances: instances.dataOf(component.id) }),
+    state: componentStateOf(viewOf(component, desired, instances.dataOf(component.id))),
     connections: connections[component.id] ?? { upstream: [], downstream: [] },
     desiredInstances: component.replicas,
-    instances: instances.of(component.id).map(recordOf),
+    instances: instances
+      .of(component.id)
+      .map((entry) => recordOf(entry, desireOf(desired, component.id, entry.data.id) === "stopped")),
+    temporary: component.temporary ?? false,
   }));
 }
 

@@ -1,4 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
+import type { OperationName } from "../protocol/records.ts";
 import type { IncarnationReference, InstanceReference } from "../protocol/registry-codec.ts";
 
 /** The instance, or this start of it, is not registered here: it is to register (again). */
@@ -67,4 +68,51 @@ export function noAddress(reference: InstanceReference, type: string): FlowctlEr
 
 export function invalidSpec(message: string, path: string): FlowctlError {
   return new FlowctlError({ code: "control/invalid-spec", kind: "invalid", message, path });
+}
+
+/** An id that the pipeline's desired state does not have. */
+export function notAnInstance(reference: InstanceReference, ids: readonly string[]): FlowctlError {
+  return new FlowctlError({
+    code: "registry/not-an-instance",
+    kind: "conflict",
+    message: `${reference.componentId} has no instance ${reference.instanceId}; it has ${ids.join(", ")}`,
+    fix: "Check FLOWCTL_INSTANCE_ID. After a change of the number of instances this one is to end.",
+  });
+}
+
+/** The last word of an incarnation stays its last. */
+export function deregistered(reference: IncarnationReference): FlowctlError {
+  return new FlowctlError({
+    code: "registry/deregistered",
+    kind: "conflict",
+    message: `this start of instance ${reference.instanceId} has deregistered`,
+    fix: "End the program. A new start registers under an incarnation of its own.",
+  });
+}
+
+/** The incarnation that is registered lives; whoever is its successor gets in as soon as it has ended. */
+export function instanceAlive(reference: IncarnationReference): FlowctlError {
+  return new FlowctlError({
+    code: "registry/instance-alive",
+    kind: "unavailable",
+    message: `another program is registered as instance ${reference.instanceId}, and it is alive`,
+    fix: "Try again: it is accepted once the other one has exited or has been silent for 30 s.",
+  });
+}
+
+export function operationUnderWay({ command, holder }: OperationName, sinceMs: number): FlowctlError {
+  return new FlowctlError({
+    code: "control/operation-under-way",
+    kind: "conflict",
+    message: `\`${command}\` (${holder}) has been changing this pipeline for ${Math.round(sinceMs / 1000)} s`,
+    fix: "Wait until it is done, then run this command again.",
+  });
+}
+
+export function operationTakenOver({ command, holder }: OperationName): FlowctlError {
+  return new FlowctlError({
+    code: "control/operation-taken-over",
+    kind: "conflict",
+    message: `\`${command}\` (${holder}) has taken over this pipeline`,
+  });
 }

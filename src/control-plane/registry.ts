@@ -1,11 +1,13 @@
 import type { Clock } from "../foundation/clock.ts";
-import type {
-  ComponentRecord,
-  ComponentSpec,
-  InstanceReport,
-  PipelineRecord,
-  PipelineSpec,
-  Topology,
+import {
+  type ComponentRecord,
+  type ComponentSpec,
+  type DesiredChange,
+  type InstanceReport,
+  instanceIdsOf,
+  type PipelineRecord,
+  type PipelineSpec,
+  type Topology,
 } from "../protocol/records.ts";
 import type {
   DeregistrationRequest,
@@ -15,6 +17,7 @@ import type {
   RegistrationRequest,
 } from "../protocol/registry-codec.ts";
 import type { ChangeNotifier } from "./change-notifier.ts";
+import { type Desire, desiredInstances, stoppedAfter } from "./desired-state.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import {
   describeReport,
@@ -25,10 +28,14 @@ import {
   type ProbeState,
   registeredInstance,
 } from "./instance.ts";
+import { Operations } from "./operations.ts";
 import { componentRecordsOf, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
+  deregistered,
+  instanceAlive,
   noAddress,
   noPipeline,
+  notAnInstance,
   superseded,
   unknownComponent,
   unknownInstance,
@@ -48,15 +55,21 @@ export interface RegistryOptions extends RosterOptions {
  * throws a FlowctlError `registry/…`.
  */
 export class Registry {
+  /** The command that is changing the pipeline. */
+  readonly operations: Operations;
   /** Tells that anything of the records has changed; heartbeats and metrics alone do not count. */
   readonly changes: ChangeNotifier;
   readonly #name: string;
   readonly #clock: Pick<Clock, "now">;
   readonly #roster: Roster;
+  readonly #unhealthyAfterMs: number;
+  #driverWatches = false;
 
   constructor(options: RegistryOptions) {
     this.#name = options.pipeline;
     this.#clock = options.clock;
+    this.#unhealthyAfterMs = options.unhealthyAfterMs;
+    this.operations = new Operations(options.clock, (renewed) => this.#operationOver(renewed));
     this.#roster = new Roster(options);
     this.changes = this.#roster.changes;
   }
@@ -66,16 +79,65 @@ export class Registry {
     checkSpec(spec, this.#name);
     if (this.spec !== undefined && JSON.stringify(this.spec) === JSON.stringify(spec)) return false;
     this.#roster.apply(spec);
+    for (const { data } of this.#roster.instances.all()) {
+      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
+    }
+    this.#roster.changed();
     return true;
+  }
+
+  /**
+   * Changes which instances are to run. What is not to run any more counts as stopping, what is to be started again as
+   * starting, from now on. Returns the ids for which that made a difference. Throws `registry/no-pipeline` before `apply`.
+   */
+  setDesired(change: DesiredChange): readonly string[] {
+    const desired = { spec: this.#spec(), stopped: this.#roster.pipeline.stopped };
+    const before = new Set(desired.stopped);
+    const stopped = stoppedAfter(desired, change);
+    this.#roster.setStopped(stopped);
+    this.operations.renew(change.renewed ?? []);
+    const now = new Set(stopped);
+    const started = new Set(change.started);
+    const changed = desiredInstances(desired).filter(
+      ({ componentId, id }) =>
+        before.has(id) !== now.has(id) ||
+        (started.has(id) && isOver(this.#roster.instances.get(componentId, id)?.data)),
+    );
+    for (const { componentId, id } of changed) {
+      const goes = now.has(id);
+      const message = goes ? "is to be stopped" : "is to run";
+      this.#roster.event({ type: "instance.desired", componentId, instanceId: id, message });
+      const known = this.#roster.instances.get(componentId, id);
+      if (goes) {
+        const entry = known ?? newInstance(componentId, id, this.#now());
+        this.#roster.put(entry);
+        this.#stop(entry.data, "");
+      } else if (known !== undefined && (started.has(id) || !isOver(known.data)))
+        this.#begin(known, "is being started");
+    }
+    this.#roster.changed();
+    return changed.map(({ id }) => id);
+  }
+
+  /** What is wanted of an instance. */
+  desire(componentId: string, instanceId: string): Desire {
+    return this.#roster.desire(componentId, instanceId);
+  }
+
+  /** A driver tells of every end and start from now on. So a second program of an instance is told from a restart. */
+  driverWatches(): void {
+    this.#driverWatches = true;
   }
 
   /** Makes an instance known. Throws when it does not fit the pipeline, or when a later start of it is registered. */
   register(request: RegistrationRequest): void {
     const spec = this.#componentSpec(request);
+    const desire = this.desire(spec.id, request.instanceId);
+    if (desire === "absent") throw notAnInstance(request, instanceIdsOf(spec));
     if (spec.type !== request.type) throw wrongType(spec.id, request.type, spec.type);
     if (request.address === "" && spec.type !== "sink") throw noAddress(request, spec.type);
     const before = this.#roster.instances.get(spec.id, request.instanceId);
-    if (before?.data.superseded.includes(request.incarnation)) throw superseded(request);
+    if (before !== undefined) this.#refuseImpostor(before, request);
     checkEventTypes(this.#spec(), spec.id, (component) =>
       declaredTypes(component, component.id === spec.id ? [request] : this.#roster.instances.dataOf(component.id)),
     );
@@ -90,7 +152,9 @@ export class Registry {
       attributes: request.metadata,
     });
     const known = before?.data.live === true && before.data.incarnation === request.incarnation;
-    if (!known) this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
+    if (!known && (desire !== "stopped" || isOver(entry.data)))
+      this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
+    if (desire === "stopped") this.#stop(entry.data, "it is to be stopped");
     this.#roster.assess(entry.data);
     this.#roster.changed();
   }
@@ -99,7 +163,7 @@ export class Registry {
   heartbeat(request: HeartbeatMessage): void {
     const { data, vitals } = this.current(request);
     const now = this.#now();
-    this.#roster.note({
+    this.#roster.count({
       data: { ...data, lastHeartbeat: now, metrics: request.metrics ?? data.metrics },
       vitals: { ...vitals, heardAt: now, confirmed: true, degradedReason: request.degradedReason, exit: "" },
     });
@@ -122,10 +186,13 @@ export class Registry {
     });
     const since = this.#now();
     if (request.reason === "completed") this.#roster.move(data, { name: "completed", since });
-    else if (request.reason === "stopped" || data.state.name === "stopping") this.#stop(data, request.message);
+    else if (this.isToEnd(data.componentId, data.id)) this.#stop(data, request.message);
     // Whether that is the end of it is the supervisor's to say: it may be started again.
-    else
-      this.#roster.move(data, { name: "unhealthy", since, reason: request.message || "it said that it cannot go on" });
+    else {
+      const how =
+        request.reason === "stopped" ? "stopped by a signal that flowctl did not send" : "it said that it cannot go on";
+      this.#roster.move(data, { name: "unhealthy", since, reason: request.message || how });
+    }
     this.#roster.removeIfSurplus(data);
     this.#roster.changed();
   }
@@ -149,7 +216,7 @@ export class Registry {
   }
 
   /**
-   * What a driver saw, or the command line is about to do. `at` is when: what happened before the current program
+   * What a driver saw. `at` is when: what happened before the current program
    * registered, or before its last change of state, is about an earlier one and changes nothing.
    */
   report(report: InstanceReport, at: number): void {
@@ -161,16 +228,16 @@ export class Registry {
       type: `instance.${report.observation}`,
       componentId,
       instanceId,
-      message: describeReport(report),
+      message: describeReport(report, spec),
       attributes: report.observation === "exited" ? { exit_code: String(report.exitCode ?? 0) } : {},
     });
     const entry = known ?? newInstance(componentId, instanceId, this.#now());
     const isCurrent = at >= entry.data.registeredAt;
     if (report.observation === "started") this.#started(entry, at);
-    else if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report));
-    else if (report.observation === "stopping" && isCurrent && known) this.#stop(entry.data, report.message ?? "");
+    else if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report, spec));
     else if (report.observation === "removed" && isCurrent && entry.data.state.name !== "completed") {
-      this.#roster.remove(entry.data);
+      // Of what is to be stopped it stays known that it is.
+      if (this.desire(componentId, instanceId) !== "stopped") this.#roster.remove(entry.data);
     }
     this.#roster.assess(entry.data);
     this.#roster.changed();
@@ -186,6 +253,11 @@ export class Registry {
     this.#roster.changed();
   }
 
+  /** Something to be seen by `flowctl events` that the supervisor does. */
+  remark(componentId: string, instanceId: string, message: string): void {
+    this.#roster.event({ type: "instance.supervised", componentId, instanceId, message });
+  }
+
   /** Marks those unhealthy of whom nothing was heard for too long. To be called about once a second. */
   assessAll(): void {
     for (const { data } of this.#roster.instances.all()) this.#roster.assess(data);
@@ -196,6 +268,12 @@ export class Registry {
     for (const entry of this.#roster.instances.all()) {
       this.#roster.note({ ...entry, vitals: { ...entry.vitals, heardAt: entry.vitals.heardAt + ms } });
     }
+  }
+
+  /** Whether the end of an instance is meant: it is not to run, or a command is about to start it again. */
+  isToEnd(componentId: string, instanceId: string): boolean {
+    if (this.desire(componentId, instanceId) !== "running") return true;
+    return this.operations.current?.renewed.has(instanceId) ?? false;
   }
 
   entry(componentId: string, instanceId: string): InstanceEntry | undefined {
@@ -217,7 +295,7 @@ export class Registry {
   }
 
   components(): readonly ComponentRecord[] {
-    return componentRecordsOf(this.spec, this.#roster.instances);
+    return componentRecordsOf(this.#roster.pipeline, this.#roster.instances);
   }
 
   /** Throws `registry/unknown-component`. */
@@ -265,21 +343,52 @@ export class Registry {
     return component;
   }
 
+  /** Throws for whoever is not, or not any more, the program of that instance. */
+  #refuseImpostor({ data, vitals }: InstanceEntry, request: RegistrationRequest): void {
+    if (data.superseded.includes(request.incarnation)) throw superseded(request);
+    const same = data.incarnation === request.incarnation;
+    if (same && !data.live) throw deregistered(request);
+    const alive = data.live && vitals.confirmed && vitals.exit === "";
+    const fresh = this.#now() - vitals.heardAt <= this.#unhealthyAfterMs;
+    if (!same && alive && fresh && this.#driverWatches) throw instanceAlive(request);
+  }
+
+  /** A command is done or gone: what it has ended and not started again is the supervisor's business from now on. */
+  #operationOver(renewed: ReadonlySet<string>): void {
+    for (const entry of this.#roster.instances.all()) {
+      const { componentId, id, state } = entry.data;
+      if (!renewed.has(id) || state.name !== "stopping" || this.isToEnd(componentId, id)) continue;
+      this.#begin(entry, "is being started");
+    }
+    this.#roster.changed();
+  }
+
+  /** It is to be started, or goes on although it was to stop. */
+  #begin(entry: InstanceEntry, reason: string): void {
+    const now = this.#now();
+    const ended = !entry.data.live || entry.vitals.exit !== "";
+    if (ended) this.#roster.put({ ...entry, vitals: newVitals(now) });
+    this.#roster.move(entry.data, { name: "starting", since: now, reason });
+    this.#roster.assess(entry.data);
+  }
+
   #started(entry: InstanceEntry, at: number): void {
     const { data, vitals } = entry;
-    const wasOver = data.state.name === "completed" || data.state.name === "failed" || data.state.name === "stopping";
-    const begins = vitals.exit !== "" || (wasOver && at > data.state.since);
+    const isLater = data.live && at > data.registeredAt;
+    const begins = vitals.exit !== "" || isLater || (isSettled(data) && at > data.state.since);
     const now = this.#now();
     // What is known of how the program did is about the one before.
     // Said beforehand and seen afterwards, it is one start.
     const starts = begins || data.starts === 0 ? data.starts + 1 : data.starts;
     this.#roster.put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
-    if (begins)
-      this.#roster.move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
+    if (!begins) return;
+    this.#roster.move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
+    if (this.desire(data.componentId, data.id) === "stopped") this.#stop(data, "it is to be stopped");
   }
 
   #exited(entry: InstanceEntry, how: string): void {
     this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how } });
+    if (this.isToEnd(entry.data.componentId, entry.data.id)) this.#stop(entry.data, "");
     this.#roster.removeIfSurplus({ ...entry.data, live: false });
   }
 
@@ -288,4 +397,13 @@ export class Registry {
     if (name === "completed" || name === "failed") return;
     this.#roster.move(data, { name: "stopping", since: this.#now(), reason });
   }
+}
+
+/** Whether an instance has completed or was given up. */
+function isOver(data: InstanceData | undefined): boolean {
+  return data?.state.name === "completed" || data?.state.name === "failed";
+}
+
+function isSettled(data: InstanceData): boolean {
+  return isOver(data) || data.state.name === "stopping";
 }

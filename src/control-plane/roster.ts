@@ -1,10 +1,11 @@
 import type { Clock } from "../foundation/clock.ts";
 import type { PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
+import { type Desire, desireOf, stoppedAfter } from "./desired-state.ts";
 import type { EventInit } from "./event-log.ts";
-import { assess, type InstanceData, type InstanceEntry, restoredInstance } from "./instance.ts";
-import { InstanceTable, instanceNumber, type KnownInstances } from "./instance-table.ts";
-import { advancePipeline, isOver, type PipelineData } from "./pipeline-state.ts";
+import { assess, type InstanceData, type InstanceEntry, inNewRun, restoredInstance } from "./instance.ts";
+import { InstanceTable, type KnownInstances } from "./instance-table.ts";
+import { advancePipeline, isOver, type PipelineData, viewOf } from "./pipeline-state.ts";
 import { looksDifferent } from "./records-view.ts";
 import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
@@ -75,7 +76,8 @@ export class Roster {
   apply(spec: PipelineSpec): void {
     const before = this.#pipeline;
     const startedAt = before.spec === undefined ? this.#options.clock.now() : before.startedAt;
-    this.#pipeline = { ...before, spec, startedAt };
+    const stopped = stoppedAfter({ spec, stopped: before.stopped }, {});
+    this.#pipeline = { ...before, spec, stopped, startedAt };
     this.#surroundings = surroundingsOf(spec);
     for (const changes of this.#topologyChanges.values()) changes.notify();
     this.#options.journal.pipelineChanged(this.#pipeline);
@@ -84,13 +86,30 @@ export class Roster {
     this.changed();
   }
 
+  /** What is wanted of an instance. */
+  desire(componentId: string, instanceId: string): Desire {
+    return desireOf(this.#pipeline, componentId, instanceId);
+  }
+
+  /** Makes these the instances that are to be stopped. States are the registry's to move. */
+  setStopped(stopped: readonly string[]): void {
+    this.#pipeline = { ...this.#pipeline, stopped };
+    this.#options.journal.pipelineChanged(this.#pipeline);
+  }
+
   event(event: EventInit): void {
     this.#options.journal.event(event);
   }
 
-  /** Keeps what outlives nothing and concerns nobody: heartbeats, probes. */
+  /** Keeps what outlives nothing and concerns nobody: probes. */
   note(entry: InstanceEntry): void {
     this.#instances.set(entry);
+  }
+
+  /** Keeps figures, in the journal as well, which concern nobody. */
+  count(entry: InstanceEntry): void {
+    this.#instances.set(entry);
+    this.#options.journal.instanceChanged(entry.data);
   }
 
   /** Keeps an entry, in the journal as well, and tells those below when they see a difference. */
@@ -110,8 +129,9 @@ export class Roster {
 
   /** Instances that the pipeline does not ask for any more go once they have stopped. */
   removeIfSurplus(data: InstanceData): void {
-    const component = this.#pipeline.spec?.components.find(({ id }) => id === data.componentId);
-    if (component === undefined || (!data.live && instanceNumber(data.id) > component.replicas)) this.remove(data);
+    if (this.desire(data.componentId, data.id) !== "absent") return;
+    const known = this.#pipeline.spec?.components.some(({ id }) => id === data.componentId) ?? false;
+    if (!known || !data.live) this.remove(data);
   }
 
   /** Moves an instance to another state; throws when there is no such way. Nothing happens to one that is gone. */
@@ -158,14 +178,14 @@ export class Roster {
     const before = this.#pipeline;
     const { spec } = before;
     if (spec === undefined) return;
-    const views = spec.components.map((component) => ({
-      spec: component,
-      instances: this.#instances.dataOf(component.id),
-    }));
+    const views = spec.components.map((component) => viewOf(component, before, this.#instances.dataOf(component.id)));
     const next = advancePipeline({ ...before, spec }, views, this.#options.clock.now());
     if (next === undefined) return;
     this.#pipeline = next;
     this.#options.journal.pipelineChanged(next);
+    if (next.startedAt !== before.startedAt) {
+      for (const entry of this.#instances.all()) this.count({ ...entry, data: inNewRun(entry.data) });
+    }
     if (next.state === before.state) return;
     this.event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
   }

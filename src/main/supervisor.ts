@@ -65,7 +65,7 @@ async function hostControlPlane(
   void controlPlane.failure.then(onFailure);
   return {
     supervise: (driver) => controlPlane.supervise(driver),
-    stopping: (componentId, instanceId) => controlPlane.report({ componentId, instanceId, observation: "stopping" }),
+    halt: () => controlPlane.halt(),
     close: () => controlPlane.close(),
   };
 }

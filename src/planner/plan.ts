@@ -1,4 +1,4 @@
-import type { Change, DesiredResource, ObservedResource } from "../drivers/driver.ts";
+import type { Change, DesiredResource, ObservedResource, ResourceKey } from "../drivers/driver.ts";
 
 /** The difference between desired and observed: what would be done, in an order that respects prerequisites. */
 export interface Plan {
@@ -26,4 +26,9 @@ export function resourceOf(change: Change): DesiredResource | ObservedResource {
 /** Whether nothing is to be done. */
 export function isEmpty(plan: Plan): boolean {
   return plan.steps.length === 0;
+}
+
+/** The id of the instance that a resource is, as its key has it: `enrich-2` of `component/enrich-2`. */
+export function instanceIdOf({ key }: { readonly key: ResourceKey }): string {
+  return key.slice(key.indexOf("/") + 1);
 }

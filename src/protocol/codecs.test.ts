@@ -127,20 +127,34 @@ const spec: fc.Arbitrary<PipelineSpec> = fc.record({
   name: id,
   driver: text,
   components: fc.array(
-    fc.record({
-      id,
-      type: componentType,
-      replicas: fc.integer({ min: 1, max: 100 }),
-      inputs: fc.array(
-        fc.tuple(fc.record({ from: id, types: list }), maybeBuffer).map(([input, rest]) => ({ ...input, ...rest })),
-        { maxLength: 3 },
+    fc
+      .record({
+        id,
+        type: componentType,
+        replicas: fc.integer({ min: 1, max: 100 }),
+        inputs: fc.array(
+          fc.tuple(fc.record({ from: id, types: list }), maybeBuffer).map(([input, rest]) => ({ ...input, ...rest })),
+          { maxLength: 3 },
+        ),
+        consumes: list,
+        produces: list,
+        onError,
+        partitionBy: text,
+        maxRestarts: count,
+      })
+      .chain((component) =>
+        fc
+          .record(
+            {
+              startDeadlineMs: fc.integer({ min: 1, max: 100_000 }),
+              instanceIds: fc.array(id, { minLength: 1, maxLength: 3 }),
+              temporary: fc.constant(true as const),
+              memoryLimitBytes: fc.integer({ min: 1 }),
+            },
+            { requiredKeys: [] },
+          )
+          .map((rest) => ({ ...component, ...rest })),
       ),
-      consumes: list,
-      produces: list,
-      onError,
-      partitionBy: text,
-      maxRestarts: count,
-    }),
     { maxLength: 4 },
   ),
 });
@@ -162,6 +176,7 @@ const pipeline = fc
           state: states,
           connections,
           desiredInstances: count,
+          temporary: fc.boolean(),
           instances: fc.array(
             fc.record({
               id,
@@ -176,6 +191,8 @@ const pipeline = fc
               restarts: count,
               consumes: list,
               produces: list,
+              totals: metrics,
+              desiredStopped: fc.boolean(),
             }),
             { maxLength: 3 },
           ),

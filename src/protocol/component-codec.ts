@@ -10,6 +10,7 @@ export interface ComponentMessage {
   readonly connections: Connections | null;
   readonly desiredInstances: number;
   readonly instances: readonly InstanceMessage[];
+  readonly temporary: boolean;
 }
 
 export interface InstanceMessage {
@@ -25,6 +26,8 @@ export interface InstanceMessage {
   readonly restarts: number;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  readonly totals: InstanceMetrics | null;
+  readonly desiredStopped: boolean;
 }
 
 export const componentType = enumCodec<ComponentType>("COMPONENT_TYPE", ["source", "processor", "sink"]);
@@ -54,6 +57,22 @@ export const noMetrics: InstanceMetrics = {
   backpressure: 0,
 };
 
+/** Two spans of time together: what is counted adds up, what is a present value is that of the later. */
+export function addMetrics(earlier: InstanceMetrics, later: InstanceMetrics): InstanceMetrics {
+  return {
+    ...later,
+    eventsIn: earlier.eventsIn + later.eventsIn,
+    eventsOut: earlier.eventsOut + later.eventsOut,
+    bytesIn: earlier.bytesIn + later.bytesIn,
+    bytesOut: earlier.bytesOut + later.bytesOut,
+    eventsDropped: earlier.eventsDropped + later.eventsDropped,
+    eventsFiltered: earlier.eventsFiltered + later.eventsFiltered,
+    eventsFailed: earlier.eventsFailed + later.eventsFailed,
+    deadLetters: earlier.deadLetters + later.deadLetters,
+    retries: earlier.retries + later.retries,
+  };
+}
+
 export function decodeMetrics(message: InstanceMetrics | null): InstanceMetrics {
   return message ?? noMetrics;
 }
@@ -66,6 +85,7 @@ export function encodeComponent(component: ComponentRecord): ComponentMessage {
     connections: component.connections,
     desiredInstances: component.desiredInstances,
     instances: component.instances.map(encodeInstance),
+    temporary: component.temporary,
   };
 }
 
@@ -77,6 +97,7 @@ export function decodeComponent(message: ComponentMessage): ComponentRecord {
     connections: decodeConnections(message.connections),
     desiredInstances: message.desiredInstances,
     instances: message.instances.map(decodeInstance),
+    temporary: message.temporary,
   };
 }
 
@@ -96,7 +117,7 @@ function encodeInstance(instance: InstanceRecord): InstanceMessage {
 }
 
 function decodeInstance(message: InstanceMessage): InstanceRecord {
-  const { instanceId, state, lastHeartbeat, registeredAt, metrics, ...same } = message;
+  const { instanceId, state, lastHeartbeat, registeredAt, metrics, totals, ...same } = message;
   return {
     ...same,
     id: instanceId,
@@ -104,5 +125,6 @@ function decodeInstance(message: InstanceMessage): InstanceRecord {
     lastHeartbeat: fromTime(lastHeartbeat),
     registeredAt: fromTime(registeredAt),
     metrics: decodeMetrics(metrics),
+    totals: decodeMetrics(totals ?? metrics),
   };
 }

@@ -8,6 +8,7 @@ import {
 import type {
   ComponentSpec,
   Connections,
+  DesiredChange,
   InputSpec,
   InstanceReport,
   PipelineEvent,
@@ -42,6 +43,9 @@ export interface ComponentSpecMessage {
   readonly partitionBy: string;
   readonly maxRestarts: number;
   readonly startDeadlineMs: number;
+  readonly instanceIds: readonly string[];
+  readonly temporary: boolean;
+  readonly memoryLimitBytes: number;
 }
 
 export interface InputSpecMessage {
@@ -72,6 +76,20 @@ export interface EventMessage {
   readonly from: string;
   readonly to: string;
   readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface DesiredStateMessage {
+  readonly running: readonly string[];
+  readonly stopped: readonly string[];
+  readonly allStopped: boolean;
+  readonly renewed: readonly string[];
+  readonly started: readonly string[];
+}
+
+export interface HoldOperationMessage {
+  readonly command: string;
+  readonly holder: string;
+  readonly takeOver: boolean;
 }
 
 export interface ReportMessage {
@@ -127,6 +145,9 @@ function encodeComponentSpec(spec: ComponentSpec): ComponentSpecMessage {
     })),
     onError: encodeOnError(spec.onError),
     startDeadlineMs: spec.startDeadlineMs ?? 0,
+    instanceIds: spec.instanceIds ?? [],
+    temporary: spec.temporary ?? false,
+    memoryLimitBytes: spec.memoryLimitBytes ?? 0,
   };
 }
 
@@ -149,6 +170,9 @@ function decodeComponentSpec(message: ComponentSpecMessage, path: string): Compo
     partitionBy: message.partitionBy,
     maxRestarts: message.maxRestarts,
     ...(message.startDeadlineMs === 0 ? {} : { startDeadlineMs: message.startDeadlineMs }),
+    ...(message.instanceIds.length === 0 ? {} : { instanceIds: message.instanceIds }),
+    ...(message.temporary ? { temporary: true } : {}),
+    ...(message.memoryLimitBytes === 0 ? {} : { memoryLimitBytes: message.memoryLimitBytes }),
   };
 }
 
@@ -188,6 +212,25 @@ export function encodeEvent(event: PipelineEvent): EventMessage {
 
 export function decodeEvent(message: EventMessage): PipelineEvent {
   return { ...message, time: fromTime(message.time) };
+}
+
+export function encodeDesiredChange(change: DesiredChange): DesiredStateMessage {
+  return {
+    running: change.running ?? [],
+    stopped: change.stopped === "all" ? [] : (change.stopped ?? []),
+    allStopped: change.stopped === "all",
+    renewed: change.renewed ?? [],
+    started: change.started ?? [],
+  };
+}
+
+export function decodeDesiredChange(message: DesiredStateMessage): DesiredChange {
+  return {
+    running: message.running,
+    stopped: message.allStopped ? "all" : message.stopped,
+    renewed: message.renewed,
+    started: message.started,
+  };
 }
 
 export function encodeReport(report: InstanceReport): ReportMessage {

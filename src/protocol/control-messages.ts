@@ -1,6 +1,8 @@
 import type {
   ComponentSpecMessage,
+  DesiredStateMessage,
   EventMessage,
+  HoldOperationMessage,
   InputSpecMessage,
   PipelineMessage,
   PipelineSpecMessage,
@@ -47,6 +49,9 @@ const componentSpec = messageType<ComponentSpecMessage>("flowctl.control.v1.Comp
   partitionBy: one(8, string),
   maxRestarts: one(9, uint32),
   startDeadlineMs: one(10, uint32),
+  instanceIds: list(11, string),
+  temporary: one(15, bool),
+  memoryLimitBytes: one(16, uint64),
 });
 
 const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.PipelineSpec", {
@@ -103,6 +108,25 @@ const report = messageType<ReportMessage>("flowctl.control.v1.ReportInstanceRequ
   message: one(7, string),
 });
 
+const setDesiredRequest = messageType<DesiredStateMessage>("flowctl.control.v1.SetDesiredStateRequest", {
+  running: list(1, string),
+  stopped: list(2, string),
+  allStopped: one(3, bool),
+  renewed: list(4, string),
+  started: list(5, string),
+});
+
+const setDesiredResponse = messageType<{ readonly changed: readonly string[] }>(
+  "flowctl.control.v1.SetDesiredStateResponse",
+  { changed: list(1, string) },
+);
+
+const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOperationRequest", {
+  command: one(1, string),
+  holder: one(2, string),
+  takeOver: one(3, bool),
+});
+
 const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
@@ -112,5 +136,7 @@ export const pipelineControl = {
   applyPipeline: method(`${service}/ApplyPipeline`, applyRequest, applyResponse),
   getPipeline: method(`${service}/GetPipeline`, nothing("GetPipelineRequest"), pipeline),
   watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event),
+  setDesiredState: method(`${service}/SetDesiredState`, setDesiredRequest, setDesiredResponse),
+  holdOperation: method(`${service}/HoldOperation`, holdRequest, nothing("HoldOperationResponse")),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
 };

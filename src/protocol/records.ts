@@ -31,6 +31,8 @@ export interface ComponentRecord {
   readonly connections: Connections;
   readonly desiredInstances: number;
   readonly instances: readonly InstanceRecord[];
+  /** It is there for one command only, such as a replay of dead letters. */
+  readonly temporary: boolean;
 }
 
 export interface InstanceRecord {
@@ -47,6 +49,10 @@ export interface InstanceRecord {
   readonly restarts: number;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /** `metrics` of this and its earlier incarnations together, since the pipeline was started. */
+  readonly totals: InstanceMetrics;
+  /** It is to be stopped, and stays so until somebody starts it. */
+  readonly desiredStopped: boolean;
 }
 
 /** Totals since the program started, except where the registry's protocol file says otherwise. */
@@ -79,7 +85,7 @@ export interface PipelineEvent {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-/** What a driver or the command line saw of an instance from outside, or is about to do with it. */
+/** What a driver saw of an instance from outside. `stopping` is of earlier versions and changes nothing. */
 export interface InstanceReport {
   readonly componentId: string;
   readonly instanceId: string;
@@ -113,6 +119,41 @@ export interface ComponentSpec {
   readonly maxRestarts: number;
   /** So long an instance may run without registering before it is restarted, in milliseconds; default 60,000. */
   readonly startDeadlineMs?: number;
+  /** The ids of its instances, as the driver names them; `instanceIdsOf` says what they are when left out. */
+  readonly instanceIds?: readonly string[];
+  /** It is there for one command only, such as the source of a replay of dead letters. */
+  readonly temporary?: boolean;
+  /** Memory that one instance may use, in bytes; left out where there is no limit. */
+  readonly memoryLimitBytes?: number;
+}
+
+/** The ids of a component's instances, in the order of their numbers. */
+export function instanceIdsOf(
+  component: Pick<ComponentSpec, "id" | "replicas"> & { readonly instanceIds?: readonly string[] },
+): readonly string[] {
+  return (
+    component.instanceIds ?? Array.from({ length: component.replicas }, (_, index) => `${component.id}-${index + 1}`)
+  );
+}
+
+/** A change of the desired state, by instance id; see SetDesiredState in the protocol file. */
+export interface DesiredChange {
+  /** To run. What has completed stays so. */
+  readonly running?: readonly string[];
+  /** To run, and about to be started (again): what has completed or failed counts as starting from now on. */
+  readonly started?: readonly string[];
+  /** To be stopped, and to stay so. */
+  readonly stopped?: readonly string[] | "all";
+  /** About to be ended and started again by the command that holds the operation. */
+  readonly renewed?: readonly string[];
+}
+
+/** A command that changes the pipeline, for people. */
+export interface OperationName {
+  /** Such as `flowctl up`. */
+  readonly command: string;
+  /** Such as `process 4711 on host-a`. */
+  readonly holder: string;
 }
 
 export interface InputSpec {

@@ -171,6 +171,8 @@ const instance = messageType<InstanceMessage>("flowctl.registry.v1.Instance", {
   restarts: one(10, uint32),
   consumes: list(11, string),
   produces: list(12, string),
+  totals: one(13, metrics),
+  desiredStopped: one(14, bool),
 });
 
 export const component = messageType<ComponentMessage>("flowctl.registry.v1.Component", {
@@ -180,6 +182,7 @@ export const component = messageType<ComponentMessage>("flowctl.registry.v1.Comp
   connections: one(4, connections),
   desiredInstances: one(5, uint32),
   instances: list(6, instance),
+  temporary: one(7, bool),
 });
 
 const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.RegisterComponentRequest", {

@@ -19,7 +19,6 @@ const context = { signal: never, force: true };
 interface EngineBench extends AsyncDisposable {
   readonly engine: Engine;
   readonly paths: PipelinePaths;
-  readonly told: string[];
   create(id: string, script: string): Promise<ObservedResource>;
   observed(key: string): Promise<ObservedResource>;
 }
@@ -27,7 +26,6 @@ interface EngineBench extends AsyncDisposable {
 async function createEngineBench(): Promise<EngineBench> {
   const home = mkdtempSync(join(tmpdir(), "flowctl-engine-"));
   const paths = pipelinePaths(home, "bench");
-  const told: string[] = [];
   const engine = createEngine({
     paths,
     clock: systemClock,
@@ -35,7 +33,6 @@ async function createEngineBench(): Promise<EngineBench> {
     inherited: { PATH: process.env.PATH ?? "" },
     controlPlane: "127.0.0.1:1",
     logs: { flush: () => undefined, forget: () => undefined },
-    onStopping: ({ instance }) => void told.push(instance),
   });
   await engine.recover();
   const observed = async (key: string): Promise<ObservedResource> => {
@@ -46,7 +43,6 @@ async function createEngineBench(): Promise<EngineBench> {
   return {
     engine,
     paths,
-    told,
     observed,
     async create(id, script) {
       const component = scriptedComponent(id, script);
@@ -95,17 +91,6 @@ test("a policy leaves alone what somebody stopped or removed, and starts what en
   await bench.engine.apply(change("remove", a), context);
   await policy.apply(change("start", a), asked);
   await expect(bench.observed("component/a-1")).rejects.toThrow();
-});
-
-test("an instance that somebody asks to stop is told of before it ends, one that a policy restarts is not", async () => {
-  await using bench = await createEngineBench();
-  const a = await bench.create("a", "serve");
-  const policy = engineDriver(bench.engine, bench.paths, systemClock);
-  const asked = { pipeline: "bench", signal: never, progress: () => undefined, force: true };
-  await policy.apply(change("restart", a), asked);
-  expect(bench.told).toEqual([]);
-  await bench.engine.apply(change("stop", a), context);
-  expect(bench.told).toEqual(["a-1"]);
 });
 
 test("a policy that looks, and listens only after something happened, is told of it", async () => {

@@ -52,15 +52,16 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   const progress = await context.progress();
   const release = deps.interrupts.answerSecond();
   try {
-    const plan = await windDown({
+    const { plan } = await windDown({
       driver,
       pipeline: name,
+      command: "flowctl down",
       depths: depthsOf(file, record),
       mode: "remove",
       volumes: flags.volumes ?? false,
       select: [],
-      access,
-      clock: deps.clock,
+      deps,
+      hanging: access.hanging !== undefined,
       progress: progress.sink,
       hurry: hurryAfter(flags.timeout, deps.interrupts.first),
       onHurry: () => undefined,

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { executePlan } from "../../planner/execute.ts";
 import type { Plan } from "../../planner/plan.ts";
-import { isEmpty } from "../../planner/plan.ts";
+import { instanceIdOf, isEmpty } from "../../planner/plan.ts";
 import { planRestart, planStart } from "../../planner/plan-lifecycle.ts";
 import { planDocument } from "../../planner/render-plan.ts";
 import {
@@ -21,7 +21,8 @@ import { ExitCode } from "../exit-codes.ts";
 import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
-import { announceEnd, announceStarts } from "../up/announce.ts";
+import { desiredBy } from "../up/desired-by-plan.ts";
+import { PipelineOperation } from "../up/operation.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 import { hurryAfter } from "./down.ts";
 
@@ -53,19 +54,23 @@ export function stopCommand(cli: Cli): Command {
     const progress = await context.progress();
     const release = deps.interrupts.answerSecond();
     try {
-      return await windDown({
+      const { plan, told } = await windDown({
         driver: target.driver,
         pipeline: target.name,
+        command: "flowctl stop",
         depths: depthsOf(target.file, record),
         mode: "stop",
         volumes: false,
         select: ids,
-        access,
-        clock: deps.clock,
+        deps,
+        hanging: access.hanging !== undefined,
         progress: progress.sink,
         hurry: hurryAfter(flags.timeout, deps.interrupts.first),
         onHurry: () => undefined,
       });
+      const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
+      if (idle.length > 0) context.output.say(`${idle.join(", ")} did not run and will not be restarted`);
+      return { plan, done: idle.length > 0 };
     } finally {
       release();
       access.close();
@@ -88,7 +93,7 @@ export function startCommand(cli: Cli): Command {
     exitCodes: EXIT_CODES,
   });
   return lifecycle(cli, command, (context, target, ids) =>
-    execute(context, target, (observed) => planStart(target.name, observed, ids)),
+    execute(context, target, "flowctl start", (observed) => planStart(target.name, observed, ids)),
   );
 }
 
@@ -106,12 +111,23 @@ export function restartCommand(cli: Cli): Command {
     exitCodes: EXIT_CODES,
   });
   return lifecycle(cli, command, (context, target, ids) =>
-    execute(context, target, (observed) => planRestart(target.name, observed, ids)),
+    execute(context, target, "flowctl restart", (observed) => planRestart(target.name, observed, ids)),
   );
 }
 
 type Target = Awaited<ReturnType<typeof findTarget>>;
-type Action = (context: CommandContext, target: Target, ids: readonly string[], flags: LifecycleFlags) => Promise<Plan>;
+type Action = (
+  context: CommandContext,
+  target: Target,
+  ids: readonly string[],
+  flags: LifecycleFlags,
+) => Promise<Outcome>;
+
+interface Outcome {
+  readonly plan: Plan;
+  /** Something was done besides the plan, and was said. */
+  readonly done: boolean;
+}
 
 function lifecycle(cli: Cli, command: Command, action: Action): Command {
   jsonOption(quietOption(progressOption(pipelineOptions(command))));
@@ -119,9 +135,9 @@ function lifecycle(cli: Cli, command: Command, action: Action): Command {
     context.deps.interrupts.ignoreOutput();
     return await withIds(context, command, ids, async () => {
       const target = await findTarget(context);
-      const plan = await action(context, target, ids, flags);
+      const { plan, done } = await action(context, target, ids, flags);
       if (context.output.json) context.output.printJson({ driver: target.driver.name, ...planDocument(plan) });
-      else if (isEmpty(plan)) context.output.say(`${target.name}: nothing to do`);
+      else if (isEmpty(plan) && !done) context.output.say(`${target.name}: nothing to do`);
       return ExitCode.ok;
     });
   });
@@ -130,28 +146,36 @@ function lifecycle(cli: Cli, command: Command, action: Action): Command {
 async function execute(
   context: CommandContext,
   target: Target,
+  command: string,
   planFor: (observed: readonly ObservedResource[]) => Plan,
-): Promise<Plan> {
+): Promise<Outcome> {
   const { deps, signal } = context;
-  const plan = planFor(await target.driver.observe(target.name, signal));
-  const access = new ControlPlaneAccess(deps, target.driver, target.name);
-  const progress = await context.progress();
+  const { driver, name } = target;
+  const access = new ControlPlaneAccess(deps, driver, name);
+  const operation = new PipelineOperation(deps, driver, name, command);
   try {
-    const record = await access.record(signal);
+    await access.record(signal);
     if (access.hanging !== undefined) context.output.warn(access.hanging.message, access.hanging.fix);
-    await announceStarts(plan, record, access);
-    await executePlan(plan, {
-      driver: target.driver,
-      clock: deps.clock,
-      signal,
-      // What is being restarted has been stopped: it is started again before an interrupt ends the command.
-      hurry: deps.interrupts.second,
-      progress: progress.sink,
-      beforeStep: (step) => announceEnd(step, access),
-    });
+    const held = access.hanging === undefined && (await operation.hold({ takeOver: false }, signal));
+    const plan = planFor(await driver.observe(name, signal));
+    // Nothing is started and no exit is a surprise before the control plane knows what is wanted.
+    if (held) await operation.desire(desiredBy(plan), signal);
+    const progress = await context.progress();
+    try {
+      await executePlan(plan, {
+        driver,
+        clock: deps.clock,
+        signal: AbortSignal.any([signal, operation.takenOver]),
+        // What is being restarted has been stopped: it is started again before an interrupt ends the command.
+        hurry: deps.interrupts.second,
+        progress: progress.sink,
+      });
+    } finally {
+      progress.stop();
+    }
+    return { plan, done: false };
   } finally {
-    progress.stop();
+    operation.release();
     access.close();
   }
-  return plan;
 }

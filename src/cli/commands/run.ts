@@ -41,9 +41,11 @@ async function run(context: CommandContext, [files]: [readonly string[]], flags:
     dryRun: false,
     forceRecreate: false,
     scale: flags.scale ?? {},
+    command: "flowctl run",
   });
   const { pipeline } = prepared;
   if (prepared.observed.length > 0) {
+    prepared.release();
     prepared.access.close();
     throw new FlowctlError({
       code: "cli/exists-already",

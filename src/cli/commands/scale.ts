@@ -45,6 +45,7 @@ async function scale(context: CommandContext, [numbers]: [Readonly<Record<string
     forceRecreate: false,
     scale: numbers,
     only: new Set(Object.keys(numbers)),
+    command: "flowctl scale",
   });
   try {
     await startPrepared(context, prepared);

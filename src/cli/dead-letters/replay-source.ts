@@ -12,9 +12,9 @@ export function replayId(component: string, now: number): string {
   return `${component.slice(0, longestBase)}${infix}${now.toString(36)}`;
 }
 
-/** Whether a component that the file does not have is left from a replay. */
-export function isReplayId(id: string): boolean {
-  return /-replay-[0-9a-z]+$/.test(id);
+/** Whether a file, of which the name says that flowctl wrote it, holds the letters of a replay. */
+export function isSelection(name: string): boolean {
+  return /-replay-[0-9a-z]+$/.test(name);
 }
 
 /** The source that sends the letters in the file `selection`, which lies beside the letters of `sink`. */

@@ -2,20 +2,21 @@ import { appendFile, chown, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Deployment, Driver } from "../../drivers/driver.ts";
 import { marksPathOf, readMarks } from "../../event-files/replay-marks.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { planDown } from "../../planner/plan-lifecycle.ts";
 import { planUp } from "../../planner/plan-up.ts";
-import type { PipelineRecord } from "../../protocol/records.ts";
+import type { PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { ProgressRenderer } from "../display/progress-renderer.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
+import { PipelineOperation } from "../up/operation.ts";
 import { watchPipeline } from "../up/watch-pipeline.ts";
 import { type LetterSink, storedLetters } from "./letter-files.ts";
-import { isReplayId, onlyReplay, replayId, replaySource, withReplay } from "./replay-source.ts";
-import { isUp, runningPipeline, targetOf } from "./running-pipeline.ts";
+import { isSelection, onlyReplay, replayId, replaySource, withReplay } from "./replay-source.ts";
+import { isUp, replaysOf, runningPipeline, targetOf } from "./running-pipeline.ts";
 
 /** Letters of one sink that go to one component. */
 export interface ReplayBatch {
@@ -41,6 +42,8 @@ interface World {
   readonly progress: ProgressRenderer;
 }
 
+const COMMAND = "flowctl dead-letters replay";
+
 /** How long the control plane may be away at the end, until the replay is left to the next `up` to remove. */
 const RESTORE_WITHIN = 30_000;
 
@@ -51,9 +54,26 @@ const RESTORE_WITHIN = 30_000;
 export async function replay(world: World, file: Pipeline, batch: ReplayBatch): Promise<Replayed> {
   const { context, driver, access } = world;
   const { deps, signal } = context;
-  const pipeline = await runningPipeline(context, file, driver, access);
+  const operation = new PipelineOperation(deps, driver, file.name, COMMAND);
+  await operation.hold({ takeOver: false }, signal);
+  try {
+    return await replayHeld(world, file, batch, operation);
+  } finally {
+    operation.release();
+  }
+}
+
+async function replayHeld(
+  world: World,
+  file: Pipeline,
+  batch: ReplayBatch,
+  operation: PipelineOperation,
+): Promise<Replayed> {
+  const { context, driver, access } = world;
+  const { deps, signal } = context;
+  const { pipeline, replays } = await runningPipeline(context, file, driver, access);
   // What a flowctl that was killed in the middle of a replay left behind.
-  await removeReplays(world, pipeline.name, isReplayId);
+  await removeReplays(world, pipeline.name, (owner) => replays.has(owner));
   await removeSelections(batch.sink);
   const target = targetOf(pipeline, batch.component, await driver.observe(pipeline.name, signal));
   const id = replayId(target.id, deps.clock.now());
@@ -64,7 +84,7 @@ export async function replay(world: World, file: Pipeline, batch: ReplayBatch): 
     await writeSelection(selection, batch, signal);
     await appendFile(marks, "");
     await giveToOwner([selection, marks]);
-    await send(world, pipeline, replaySource(id, batch.sink, selection, target), target);
+    await send(world, pipeline, replaySource(id, batch.sink, selection, target), target, operation);
   } finally {
     try {
       await restore(world, pipeline, id);
@@ -82,14 +102,22 @@ export async function replay(world: World, file: Pipeline, batch: ReplayBatch): 
 export async function removeLeftReplays(world: World, file: Pipeline, sinks: readonly LetterSink[]): Promise<void> {
   const { context, driver, access } = world;
   const observed = await driver.observe(file.name, context.signal);
-  const left = observed.filter(({ kind, owner }) => kind === "component" && isReplayId(owner));
-  if (left.length === 0 || left.some(({ state }) => isUp(state))) return;
-  const pipeline = await runningPipeline(context, file, driver, access);
-  for (const { owner } of left) await restore(world, pipeline, owner);
+  const record = await access.record(context.signal);
+  const replays = record === undefined ? new Set<string>() : replaysOf(record);
+  const left = observed.filter(({ kind, owner }) => kind === "component" && replays.has(owner));
+  if (replays.size === 0 || left.some(({ state }) => isUp(state))) return;
+  const { pipeline } = await runningPipeline(context, file, driver, access);
+  for (const owner of replays) await restore(world, pipeline, owner);
   for (const sink of sinks) await removeSelections(sink);
 }
 
-async function send(world: World, pipeline: Pipeline, source: Component, target: Component): Promise<void> {
+async function send(
+  world: World,
+  pipeline: Pipeline,
+  source: Component,
+  target: Component,
+  operation: PipelineOperation,
+): Promise<void> {
   const { context, driver, access, progress } = world;
   const { deps, settings, signal } = context;
   const deployment: Deployment = {
@@ -101,9 +129,18 @@ async function send(world: World, pipeline: Pipeline, source: Component, target:
   const desired = await driver.prepare(deployment, { signal, progress: progress.sink, build: false, dryRun: false });
   const observed = await driver.observe(pipeline.name, signal);
   const plan = planUp(pipeline.name, desired, observed, { only: new Set([source.id]) });
-  const spec = pipelineSpec(withReplay(pipeline, source, target.id), driver.name);
+  const { components, ...rest } = pipelineSpec(withReplay(pipeline, source, target.id), driver.name, [
+    ...observed,
+    ...desired,
+  ]);
+  const spec: PipelineSpec = {
+    ...rest,
+    components: components.map((one) => (one.id === source.id ? { ...one, temporary: true } : one)),
+  };
   await access.call(signal, (client, inner) => client.applyPipeline(spec, inner));
   await executePlan(plan, { driver, deployment, clock: deps.clock, signal, progress: progress.sink });
+  // Others may change the pipeline while the letters are being taken.
+  operation.release();
   progress.sink({ subject: `component/${target.id}`, status: "working", text: "Taking dead letters" });
   await watchPipeline(
     {
@@ -136,13 +173,40 @@ function verdictOf(record: PipelineRecord, source: string, target: string): true
 
 /** The pipeline as it was: without the source, and with the topology of the file. */
 async function restore(world: World, pipeline: Pipeline, id: string): Promise<void> {
-  const { driver, access } = world;
+  const { context, driver, access } = world;
+  const { deps } = context;
   const never = new AbortController().signal;
+  const operation = new PipelineOperation(deps, driver, pipeline.name, COMMAND);
   try {
-    await removeReplays(world, pipeline.name, (owner) => owner === id);
+    await holdPatiently(operation, deps.clock, never);
+    const spec = pipelineSpec(pipeline, driver.name, await driver.observe(pipeline.name, never));
+    // First it is not wanted any more, so that its end is no crash.
+    await access.persistently(RESTORE_WITHIN, never, async (client, inner) => {
+      // Whoever changed the pipeline meanwhile has taken it out.
+      if (replaysOf(await client.getPipeline(inner)).has(id)) await client.applyPipeline(spec, inner);
+    });
   } finally {
-    const spec = pipelineSpec(pipeline, driver.name);
-    await access.persistently(RESTORE_WITHIN, never, (client, inner) => client.applyPipeline(spec, inner));
+    try {
+      await removeReplays(world, pipeline.name, (owner) => owner === id);
+    } finally {
+      operation.release();
+    }
+  }
+}
+
+/** Waits for another command to be done, but not for ever: the source of the replay has to go. */
+async function holdPatiently(
+  operation: PipelineOperation,
+  clock: CommandContext["deps"]["clock"],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const end = clock.now() + RESTORE_WITHIN; ; await clock.sleep(200, signal)) {
+    try {
+      await operation.hold({ takeOver: clock.now() >= end }, signal);
+      return;
+    } catch (error) {
+      if (!hasCode(error, "control/operation-under-way")) throw error;
+    }
   }
 }
 
@@ -180,7 +244,7 @@ function selectionPrefix({ path }: LetterSink): string {
 async function removeSelections(sink: LetterSink): Promise<void> {
   const folder = dirname(sink.path);
   for (const name of await readdir(folder)) {
-    if (name.startsWith(selectionPrefix(sink)) && isReplayId(name)) await rm(join(folder, name), { force: true });
+    if (name.startsWith(selectionPrefix(sink)) && isSelection(name)) await rm(join(folder, name), { force: true });
   }
 }
 

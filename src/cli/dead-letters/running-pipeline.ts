@@ -5,10 +5,9 @@ import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
-import { isReplayId } from "./replay-source.ts";
 
 /**
- * The pipeline of the file with the numbers of instances that it runs with. Rejects when a replay cannot work: the file
+ * The pipeline of the file with the numbers of instances that it runs with, and what earlier replays left in it. Rejects when a replay cannot work: the file
  * says another topology than what runs, or another replay is under way.
  */
 export async function runningPipeline(
@@ -16,14 +15,20 @@ export async function runningPipeline(
   pipeline: Pipeline,
   driver: Driver,
   access: ControlPlaneAccess,
-): Promise<Pipeline> {
+): Promise<{ readonly pipeline: Pipeline; readonly replays: ReadonlySet<string> }> {
   const record = await access.call(context.signal, (client, signal) => client.getPipeline(signal));
   const observed = await driver.observe(pipeline.name, context.signal);
-  refuseOtherReplay(observed);
+  const replays = replaysOf(record);
+  refuseOtherReplay(observed, replays);
   refuseDifference(pipeline, record, driver.name);
   const replicas = new Map(record.components.map(({ id, desiredInstances }) => [id, desiredInstances]));
   const components = pipeline.components.map((one) => ({ ...one, replicas: replicas.get(one.id) ?? one.replicas }));
-  return { ...pipeline, components };
+  return { pipeline: { ...pipeline, components }, replays };
+}
+
+/** The ids of the sources that replays have put into a pipeline, and perhaps left there. */
+export function replaysOf(record: PipelineRecord): ReadonlySet<string> {
+  return new Set(record.components.filter(({ temporary }) => temporary).map(({ id }) => id));
 }
 
 /** The component that letters name, which has to be in the file, to take events, and to run. */
@@ -55,8 +60,8 @@ export function isUp({ status }: ObservedResource["state"]): boolean {
   return status === "running" || status === "restarting";
 }
 
-function refuseOtherReplay(observed: readonly ObservedResource[]): void {
-  const other = observed.find(({ kind, owner, state }) => kind === "component" && isReplayId(owner) && isUp(state));
+function refuseOtherReplay(observed: readonly ObservedResource[], replays: ReadonlySet<string>): void {
+  const other = observed.find(({ kind, owner, state }) => kind === "component" && replays.has(owner) && isUp(state));
   if (other === undefined) return;
   throw new FlowctlError({
     code: "cli/replay-under-way",
@@ -75,10 +80,11 @@ function refuseDifference(pipeline: Pipeline, record: PipelineRecord, driver: st
       return [id, sorted([...inputs.map(({ from }) => from), ...letters])];
     }),
   );
-  const known = Object.entries(record.topology).filter(([id]) => !isReplayId(id));
+  const replays = replaysOf(record);
+  const known = Object.entries(record.topology).filter(([id]) => !replays.has(id));
   const same =
     known.length === wanted.size &&
-    known.every(([id, { upstream }]) => wanted.get(id) === sorted(upstream.filter((from) => !isReplayId(from))));
+    known.every(([id, { upstream }]) => wanted.get(id) === sorted(upstream.filter((from) => !replays.has(from))));
   if (same) return;
   throw new FlowctlError({
     code: "cli/pipeline-differs",

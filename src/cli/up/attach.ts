@@ -1,3 +1,4 @@
+import { hasCode } from "../../foundation/errors.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import { renderPlanText } from "../../planner/render-plan.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
@@ -71,12 +72,13 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
       error = caught;
     }
     endedAt = deps.clock.now();
-    await settle(context, prepared, "stop");
+    // Whoever has taken over the pipeline sees to the rest of it.
+    if (!hasCode(error, "control/operation-taken-over")) await settle(context, prepared, options, "stop");
     await drain(context, logs);
     record = await prepared.access.record(new AbortController().signal);
   } finally {
     await logs.stop();
-    if (options.ephemeral) await settle(context, prepared, "remove");
+    if (options.ephemeral) await settle(context, prepared, options, "remove");
     prepared.access.close();
     release();
   }
@@ -148,7 +150,12 @@ async function untilExited(context: CommandContext, prepared: PreparedUp): Promi
   }
 }
 
-async function settle(context: CommandContext, prepared: PreparedUp, mode: "stop" | "remove"): Promise<void> {
+async function settle(
+  context: CommandContext,
+  prepared: PreparedUp,
+  options: Pick<AttachOptions, "ephemeral">,
+  mode: "stop" | "remove",
+): Promise<void> {
   const { deps, output } = context;
   const { first, second } = deps.interrupts;
   if (first.aborted && mode === "stop") {
@@ -161,12 +168,13 @@ async function settle(context: CommandContext, prepared: PreparedUp, mode: "stop
   await windDown({
     driver: prepared.driver,
     pipeline: prepared.pipeline.name,
+    command: options.ephemeral ? "flowctl run" : "flowctl up",
     depths: depthsOf(prepared.pipeline, undefined),
     mode,
     volumes: true,
     select: [],
-    access: prepared.access,
-    clock: deps.clock,
+    deps,
+    hanging: false,
     progress: progress.sink,
     hurry: second,
     onHurry: () => output.say("Ending it at once"),

@@ -5,13 +5,21 @@ import { awaitedInWords } from "./awaited.ts";
 
 function record(...instances: readonly (readonly [string, ComponentState, string])[]): PipelineRecord {
   const common = { address: "", healthEndpoint: "", lastHeartbeat: 0, registeredAt: 0, metadata: {} };
-  const rest = { metrics: noMetrics, restarts: 0, consumes: [], produces: [] };
+  const rest = {
+    metrics: noMetrics,
+    restarts: 0,
+    consumes: [],
+    produces: [],
+    totals: noMetrics,
+    desiredStopped: false,
+  };
   const components = instances.map(([id, state, reason]) => ({
     id,
     type: "sink" as const,
     state,
     connections: { upstream: [], downstream: [] },
     desiredInstances: 1,
+    temporary: false,
     instances: reason === "missing" ? [] : [{ ...common, ...rest, id: `${id}-1`, state, reason }],
   }));
   return { id: "1", name: "p", state: "starting", reason: "", driver: "", startedAt: 0, components, topology: {} };

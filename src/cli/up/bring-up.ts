@@ -3,7 +3,7 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { executePlan } from "../../planner/execute.ts";
-import { type Plan, resourceOf } from "../../planner/plan.ts";
+import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import { chooseDriver } from "../choose-driver.ts";
@@ -13,7 +13,8 @@ import { resolveDeployment } from "../deployment.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import { availableDrivers } from "../target.ts";
-import { announceEnd, announceStarts } from "./announce.ts";
+import { desiredBy } from "./desired-by-plan.ts";
+import { PipelineOperation } from "./operation.ts";
 
 export interface BringUpOptions {
   readonly build: boolean;
@@ -22,6 +23,8 @@ export interface BringUpOptions {
   readonly scale: Readonly<Record<string, number>>;
   /** Plan for these components alone. */
   readonly only?: ReadonlySet<string>;
+  /** What is being done, for whoever else wants to change the pipeline; default `flowctl up`. */
+  readonly command?: string;
 }
 
 /** What is about to be done to make a pipeline run. */
@@ -32,8 +35,13 @@ export interface PreparedUp {
   readonly observed: readonly ObservedResource[];
   /** As the control plane saw it before; undefined when none answered. */
   readonly before: PipelineRecord | undefined;
-  /** Carries out the plan and tells the control plane the topology. Call it once. */
+  /**
+   * Makes the plan the control plane's desired state and carries it out, then lets other commands change the pipeline.
+   * Rejects with `control/operation-taken-over` when another one has taken over meanwhile. Call it once.
+   */
   execute(progress: ProgressSink, signal: AbortSignal): Promise<void>;
+  /** Lets other commands change the pipeline; for what is not executed. */
+  release(): void;
   readonly access: ControlPlaneAccess;
 }
 
@@ -74,44 +82,79 @@ export async function prepareUp(
   } finally {
     progress.stop();
   }
-  const seen = await driver.observe(pipeline.name, signal);
   const access = new ControlPlaneAccess(deps, driver, pipeline.name);
-  const before = seen.some(({ kind }) => kind === "control-plane") ? await access.record(signal) : undefined;
-  if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
-  const observed = access.hanging === undefined ? seen : seen.map(asHanging);
-  const plan = planUp(pipeline.name, desired, observed, {
-    forceRecreate: options.forceRecreate,
-    stopped: stoppedInstances(observed, before),
-    restartWith: restartsWith(pipeline),
-    ...(options.only === undefined ? {} : { only: options.only }),
-  });
-  const spec = pipelineSpec(pipeline, driver.name);
-  const execute: PreparedUp["execute"] = async (sink, until) => {
-    let applied: Promise<unknown> | undefined;
-    const tellTopology = (): Promise<unknown> => {
-      applied ??= access
-        .persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner))
-        .then(() => announceStarts(plan, before, access));
-      return applied;
-    };
-    await executePlan(plan, {
-      driver,
-      deployment,
-      clock: deps.clock,
-      signal: until,
-      hurry: deps.interrupts.second,
-      progress: sink,
-      beforeStep: async (step) => {
-        const { change } = step;
-        if (resourceOf(change).kind === "component" && change.action !== "remove") await tellTopology();
-        await announceEnd(step, access);
-      },
-    }).catch((error: unknown) => {
-      throw withPlace(error, loaded.positionOf);
+  const operation = new PipelineOperation(deps, driver, pipeline.name, options.command ?? "flowctl up");
+  try {
+    const there = (await driver.observe(pipeline.name, signal)).some(({ kind }) => kind === "control-plane");
+    const before = there ? await access.record(signal) : undefined;
+    if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
+    // From here on nobody else changes what is looked at.
+    if (before !== undefined && !options.dryRun) await operation.hold({ takeOver: false }, signal);
+    const seen = await driver.observe(pipeline.name, signal);
+    const observed = access.hanging === undefined ? seen : seen.map(asHanging);
+    const plan = planUp(pipeline.name, desired, observed, {
+      forceRecreate: options.forceRecreate,
+      stopped: stoppedInstances(observed, before),
+      restartWith: restartsWith(pipeline),
+      ...(options.only === undefined ? {} : { only: options.only }),
     });
-    await tellTopology();
-  };
-  return { pipeline, driver, plan, observed, before, execute, access };
+    const spec = pipelineSpec(pipeline, driver.name, desired);
+    const execute: PreparedUp["execute"] = async (sink, until) => {
+      const tell = async (): Promise<void> => {
+        // One that has just become healthy may not answer yet.
+        await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
+        await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner));
+        await operation.desire(desiredBy(plan), until);
+      };
+      let told: Promise<void> | undefined;
+      let toldBefore: Promise<void> | undefined;
+      const beforeStep = async ({ change }: PlanStep): Promise<void> => {
+        if (resourceOf(change).kind !== "component") return;
+        // What is removed may go before the control plane is there, or there anew.
+        if (change.action === "remove") toldBefore ??= before === undefined ? Promise.resolve() : (told ?? tell());
+        else told ??= tell();
+        await (change.action === "remove" ? toldBefore : told);
+      };
+      try {
+        const signal = AbortSignal.any([until, operation.takenOver]);
+        const hurry = deps.interrupts.second;
+        await executePlan(plan, { driver, deployment, clock: deps.clock, signal, hurry, progress: sink, beforeStep });
+        told ??= tell();
+        await told;
+        // Whoever took the pipeline down meanwhile took its control plane along.
+        await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
+      } catch (error) {
+        throw withPlace(error, loaded.positionOf);
+      } finally {
+        operation.release();
+      }
+    };
+    return { pipeline, driver, plan, observed, before, execute, access, release: () => operation.release() };
+  } catch (error) {
+    operation.release();
+    access.close();
+    throw error;
+  }
+}
+
+/** Asks again while nobody answers, for a while. */
+async function persistently(
+  clock: CommandContext["deps"]["clock"],
+  signal: AbortSignal,
+  hold: () => Promise<boolean>,
+): Promise<void> {
+  const end = clock.now() + CONTROL_PLANE_GRACE;
+  while (!(await hold())) {
+    if (clock.now() >= end) {
+      throw new FlowctlError({
+        code: "cli/no-control-plane",
+        kind: "unavailable",
+        message: "The control plane does not answer, or was taken down meanwhile",
+        fix: "Run `flowctl up` again",
+      });
+    }
+    await clock.sleep(100, signal);
+  }
 }
 
 /** A driver may take a control plane that hangs for healthy for a while. */
@@ -158,7 +201,7 @@ function stoppedInstances(
   return new Set(
     observed
       .filter(({ kind, state }) => kind === "component" && state.status === "exited" && state.exitCode === 0)
-      .filter(({ owner, index }) => !completed.has(`${owner}-${index}`))
+      .filter((resource) => !completed.has(instanceIdOf(resource)))
       .map(({ key }) => key),
   );
 }

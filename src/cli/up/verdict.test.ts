@@ -9,7 +9,7 @@ const record = (state: PipelineState, registeredAt: number, finishedAt?: number)
   ...(finishedAt === undefined ? {} : { finishedAt }),
   components: [
     {
-      ...{ id: "a", type: "source", state: "completed", desiredInstances: 1 },
+      ...{ id: "a", type: "source", state: "completed", desiredInstances: 1, temporary: false },
       connections: { upstream: [], downstream: [] },
       instances: [{ id: "a-1", registeredAt } as PipelineRecord["components"][number]["instances"][number]],
     },

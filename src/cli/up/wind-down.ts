@@ -3,16 +3,18 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
 import { executePlan } from "../../planner/execute.ts";
-import { isEmpty, type Plan, type PlanStep } from "../../planner/plan.ts";
-import { planDown, planStop } from "../../planner/plan-lifecycle.ts";
+import { instanceIdOf, isEmpty, type Plan } from "../../planner/plan.ts";
+import { planDown, planStop, selectInstances } from "../../planner/plan-lifecycle.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
-import type { ControlPlaneAccess } from "../control-plane-access.ts";
+import { isAway } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
-import { announceEnd } from "./announce.ts";
+import { PipelineOperation } from "./operation.ts";
 
 export interface WindDownOptions {
   readonly driver: Driver;
   readonly pipeline: string;
+  /** What is being done, for whoever else wants to change the pipeline, such as `flowctl down`. */
+  readonly command: string;
   /** How far each component is from the sources: those stop first. */
   readonly depths: ReadonlyMap<string, number>;
   /** `remove` takes everything away, `stop` leaves it to be started again. */
@@ -21,8 +23,9 @@ export interface WindDownOptions {
   readonly volumes: boolean;
   /** Only these, with `stop`. */
   readonly select: readonly string[];
-  readonly access: ControlPlaneAccess;
-  readonly clock: CliDependencies["clock"];
+  readonly deps: Pick<CliDependencies, "connect" | "clock">;
+  /** Whether the control plane was found not to answer: it is not asked then. */
+  readonly hanging: boolean;
   readonly progress: ProgressSink;
   /** Fires when it is to end at once; what then still runs is killed. */
   readonly hurry: AbortSignal;
@@ -30,44 +33,80 @@ export interface WindDownOptions {
   readonly onHurry: () => void;
 }
 
+export interface WoundDown {
+  /** The plan that it began with. */
+  readonly plan: Plan;
+  /** Instances that were to run until now, whether or not they did. */
+  readonly told: readonly string[];
+}
+
 /**
  * Stops or removes a pipeline from its sources down, each instance within its grace period; when `hurry` fires, at
- * once. Returns the plan that it began with.
+ * once. First the control plane is told that it is to be stopped: from then on nothing of it is started any more, and
+ * what comes into being late is stopped by the supervisor, whatever becomes of this command. Without a control plane
+ * there is nobody who starts anything.
  */
-export async function windDown(options: WindDownOptions): Promise<Plan> {
-  const { driver, pipeline, hurry } = options;
+export async function windDown(options: WindDownOptions): Promise<WoundDown> {
+  const { driver, pipeline, hurry, deps } = options;
   const never = new AbortController().signal;
-  const plan = planFor(await driver.observe(pipeline, never), options);
-  const base = {
-    driver,
-    clock: options.clock,
-    progress: options.progress,
-    beforeStep: (step: PlanStep) => announceEnd(step, options.access),
-  };
-  let graceful = false;
-  if (!hurry.aborted) {
-    try {
-      await executePlan(plan, { ...base, signal: hurry });
-      graceful = true;
-    } catch (error) {
-      if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
+  const operation = new PipelineOperation(deps, driver, pipeline, options.command);
+  try {
+    const told = await tell(operation, options, never);
+    const plan = planFor(await driver.observe(pipeline, never), options);
+    const base = { driver, clock: deps.clock, progress: options.progress };
+    let graceful = false;
+    if (!hurry.aborted) {
+      const signal = AbortSignal.any([hurry, operation.takenOver]);
+      try {
+        await executePlan(plan, { ...base, signal });
+        graceful = true;
+      } catch (error) {
+        operation.takenOver.throwIfAborted();
+        if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
+      }
     }
+    if (!graceful) options.onHurry();
+    for (let quiet = 0; quiet < looksAfter(options.mode, graceful, told !== undefined); ) {
+      const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
+      await executePlan(rest, { ...base, signal: never, force: true });
+      quiet = isEmpty(rest) ? quiet + 1 : 0;
+      if (quiet < looksAfter(options.mode, graceful, told !== undefined)) await deps.clock.sleep(LATECOMERS);
+    }
+    return { plan, told: told ?? [] };
+  } finally {
+    operation.release();
   }
-  if (!graceful) options.onHurry();
-  // What an interrupted step, or a flowctl that was killed, was just making may come into being a moment later; and what
-  // was killed while it registered looks like a crash to the supervisor, which starts it again after its backoff.
-  const looks = graceful ? (options.mode === "stop" ? 0 : 1) : options.mode === "stop" ? 14 : 2;
-  for (let quiet = 0; quiet < looks; ) {
-    const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
-    await executePlan(rest, { ...base, signal: never, force: true });
-    quiet = isEmpty(rest) ? quiet + 1 : 0;
-    if (quiet < looks) await options.clock.sleep(LATECOMERS);
-  }
-  return plan;
 }
 
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;
+
+/**
+ * How often nothing must be found at the end. What an engine was just making for a flowctl that was cut off may come into
+ * being a moment later. The supervisor stops that; where it is removed itself, or none answers, this command looks.
+ */
+function looksAfter(mode: WindDownOptions["mode"], graceful: boolean, supervised: boolean): number {
+  if (mode === "remove") return graceful ? 1 : 2;
+  return graceful ? 0 : supervised ? 1 : 2;
+}
+
+/** Makes it the desired state. Returns the instances that were to run until now; undefined when no control plane answers. */
+async function tell(
+  operation: PipelineOperation,
+  options: WindDownOptions,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  const { driver, pipeline, select } = options;
+  const chosen = select.length === 0 ? undefined : selectInstances(await driver.observe(pipeline, signal), select);
+  try {
+    if (options.hanging || !(await operation.hold({ takeOver: true }, signal))) return undefined;
+    const ids = chosen?.filter(({ kind }) => kind === "component").map(instanceIdOf);
+    return await operation.desire({ stopped: ids ?? "all" }, signal);
+  } catch (error) {
+    if (isAway(error)) return undefined;
+    throw error;
+  }
+}
 
 function planFor(observed: readonly ObservedResource[], options: WindDownOptions): Plan {
   const { pipeline, depths, volumes, select } = options;

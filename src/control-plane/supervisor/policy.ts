@@ -4,28 +4,30 @@ import { backoffDelay } from "../../foundation/backoff.ts";
 export type Watched =
   /** It runs, or is being started by somebody else. `crashes` in a row so far. */
   | { readonly phase: "running"; readonly since: number; readonly crashes: number; readonly healthySince?: number }
-  /** It is to be started or restarted at `until`. */
+  /** It is to be started, restarted or stopped at `until`. */
   | {
       readonly phase: "waiting";
       readonly until: number;
       readonly crashes: number;
-      readonly action: "start" | "restart";
+      readonly action: Action;
       readonly cause: string;
     }
-  /** The driver was asked to start or restart it and has not answered. What it saw of the new run meanwhile waits. */
+  /** The driver was asked for it and has not answered. What it saw of the new run meanwhile waits. */
   | {
       readonly phase: "acting";
-      readonly action: "start" | "restart";
+      readonly action: Action;
       readonly crashes: number;
       readonly asked: number;
       readonly startedAt?: number;
       readonly exit?: Exit;
     }
-  /** It ended because it was told to or had completed. */
+  /** It ended and that was meant: it was told to, a command renews it, or it had completed. */
   | { readonly phase: "ended"; readonly since: number }
   /** It is being stopped for good, then it is given up. */
   | { readonly phase: "giving-up"; readonly reason: string }
   | { readonly phase: "failed"; readonly since: number };
+
+export type Action = "start" | "restart" | "stop";
 
 export interface Exit {
   readonly type: "exited";
@@ -51,14 +53,16 @@ export type Happening =
       readonly since: number;
       readonly reason: string;
     }
-  /** It has completed, and something above it runs again: what comes of that is for it. */
+  /** It does not run and is to: nobody started it, or something above what had completed runs again. */
   | { readonly type: "needed"; readonly cause: string }
+  /** It is to be stopped. `now`: nobody else sees to it, and nothing above it still runs. */
+  | { readonly type: "unwanted"; readonly now: boolean }
   /** The driver has done, or could not do, what was decided. */
   | { readonly type: "acted"; readonly error?: string };
 
 /** What is to be done about it. */
 export type Decision =
-  | { readonly type: "apply"; readonly action: "start" | "restart"; readonly cause: string }
+  | { readonly type: "apply"; readonly action: Action; readonly cause: string }
   /** Stop it, then give it up. */
   | { readonly type: "give-up"; readonly reason: string };
 
@@ -100,6 +104,8 @@ export function decide(watched: Watched, happening: Happening, limits: PolicyLim
       return judged(watched, happening, limits, now);
     case "needed":
       return needed(watched, happening.cause, now);
+    case "unwanted":
+      return unwanted(watched, happening.now, now);
     case "acted":
       return acted(watched, happening.error, limits, now);
   }
@@ -127,7 +133,7 @@ function started(watched: Watched, at: number): Decided {
 function exited(watched: Watched, exit: Exit, limits: PolicyLimits, now: number): Decided {
   if (watched.phase === "acting") {
     // A restart first ends the run before, which is no crash of the new one.
-    const ofNewRun = watched.action === "start" || watched.startedAt !== undefined;
+    const ofNewRun = watched.action !== "restart" || watched.startedAt !== undefined;
     return { next: ofNewRun ? { ...watched, exit } : watched };
   }
   if (watched.phase !== "running") return { next: watched };
@@ -146,6 +152,9 @@ function judged(
   limits: PolicyLimits,
   now: number,
 ): Decided {
+  if (watched.phase === "waiting" && watched.action === "stop") {
+    return { next: { phase: "running", since: now, crashes: 0 } };
+  }
   if (watched.phase === "waiting" && now >= watched.until) {
     const { action, cause, crashes } = watched;
     return { next: { phase: "acting", action, crashes, asked: now }, decision: { type: "apply", action, cause } };
@@ -167,14 +176,36 @@ function judged(
 
 function needed(watched: Watched, cause: string, now: number): Decided {
   // Only when it is known to have ended: a program that is still on its way out is not started twice.
-  if (watched.phase !== "ended") return { next: watched };
+  if (watched.phase !== "ended" && watched.phase !== "failed") return { next: watched };
   const next: Watched = { phase: "acting", action: "start", crashes: 0, asked: now };
   return { next, decision: { type: "apply", action: "start", cause } };
+}
+
+/** Never starts it, and stops it however often the driver fails at that. */
+function unwanted(watched: Watched, at: boolean, now: number): Decided {
+  const stop = (crashes: number): Decided => ({
+    next: { phase: "acting", action: "stop", crashes, asked: now },
+    decision: { type: "apply", action: "stop", cause: "is to be stopped" },
+  });
+  switch (watched.phase) {
+    case "running":
+      return at ? stop(0) : { next: watched };
+    case "waiting":
+      if (watched.action === "start") return { next: { phase: "ended", since: now } };
+      if (watched.action === "restart") return { next: { phase: "running", since: now, crashes: 0 } };
+      return at && now >= watched.until ? stop(watched.crashes) : { next: watched };
+    default:
+      return { next: watched };
+  }
 }
 
 function acted(watched: Watched, error: string | undefined, limits: PolicyLimits, now: number): Decided {
   if (watched.phase === "giving-up") return { next: { phase: "failed", since: now } };
   if (watched.phase !== "acting") return { next: watched };
+  if (watched.action === "stop") {
+    if (error === undefined) return { next: { phase: "ended", since: watched.exit?.at ?? now } };
+    return { next: wait(watched.crashes + 1, "stop", error, limits, now) };
+  }
   if (error === undefined) {
     const since = watched.startedAt ?? (watched.action === "start" ? watched.asked : now);
     const running: Watched = { phase: "running", since, crashes: watched.crashes };
@@ -185,7 +216,7 @@ function acted(watched: Watched, error: string | undefined, limits: PolicyLimits
   return { next: wait(crashes, "start", error, limits, now) };
 }
 
-function wait(crashes: number, action: "start" | "restart", cause: string, limits: PolicyLimits, now: number): Watched {
+function wait(crashes: number, action: Action, cause: string, limits: PolicyLimits, now: number): Watched {
   const until = now + backoffDelay(crashes, { ...backoff, random: limits.random });
   return { phase: "waiting", until, crashes, action, cause };
 }

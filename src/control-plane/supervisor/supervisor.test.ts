@@ -118,7 +118,7 @@ afterEach(async () => {
 
 function begin(): void {
   const options = { driver, registry, pipeline: "p", clock, log: silentLogger, unhealthyAfterMs: 30_000 };
-  supervising = supervise(options, stop.signal);
+  supervising = supervise(options, stop.signal).ended;
 }
 
 describe("the supervisor", () => {
@@ -146,7 +146,7 @@ describe("the supervisor", () => {
     expect(driver.applied).toEqual([]);
     expect(state()).toBe("completed");
     registry.register(registration(incarnation("source", 1, "2")));
-    registry.report({ componentId: "source", instanceId: "source-1", observation: "stopping" }, clock.now());
+    registry.setDesired({ stopped: ["source-1"] });
     exit(143);
     await clock.advance(60_000);
     expect(driver.applied).toEqual([]);
@@ -185,13 +185,14 @@ describe("the supervisor", () => {
     expect(state()).toBe("completed");
   });
 
-  it("leaves alone what was ended by SIGTERM", async () => {
+  it.each([143, 0])("starts again what somebody outside ended by SIGTERM (exit code %i)", async (code) => {
     registry.register(registration(source));
     begin();
     await clock.advance(1);
-    exit(143);
-    await clock.advance(20_000);
-    expect(driver.applied).toEqual([]);
+    if (code === 0) registry.deregister({ ...source, reason: "stopped", message: "", metrics: noMetrics });
+    exit(code);
+    await clock.advance(1_000);
+    expect(driver.applied).toEqual(["start"]);
   });
 
   it("starts what ended with 0 without having said that it has completed", async () => {

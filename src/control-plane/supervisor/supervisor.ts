@@ -1,17 +1,19 @@
 import type { Change, Driver, DriverEvent, ObservedResource, ResourceKey } from "../../drivers/driver.ts";
 import { backoffDelay } from "../../foundation/backoff.ts";
 import type { Clock } from "../../foundation/clock.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
-import type { ComponentSpec, InstanceReport } from "../../protocol/records.ts";
-import type { InstanceEntry } from "../instance.ts";
+import { type ComponentSpec, type InstanceReport, instanceIdsOf } from "../../protocol/records.ts";
+import { describeExit, type InstanceEntry } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
-import { type Decision, decide, type Happening, type Watched, watch } from "./policy.ts";
+import { type Action, type Decision, decide, type Happening, type Watched, watch } from "./policy.ts";
 
-/** What the supervisor needs of a driver. */
-export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities">;
+/** What the supervisor needs of a driver; its logs only to say what an instance said last. */
+export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities"> &
+  Partial<Pick<Driver, "logs">>;
 
 export interface SupervisorOptions {
   readonly driver: SupervisedDriver;
@@ -38,23 +40,38 @@ const tickMs = 200;
 /** So long a program may take to register, in milliseconds, unless its component says otherwise. */
 const DEFAULT_START_DEADLINE = 60_000;
 
-/** Exit code of a program that was ended by SIGTERM. */
-const terminated = 143;
+/** Time that reading the last log line of an instance may take, and how much of it is kept. */
+const LAST_LINE_MS = 2_000;
+const LAST_LINE_CHARACTERS = 200;
+
+export interface Supervision {
+  /** Resolves when the signal has fired and nothing is done any more. */
+  readonly ended: Promise<void>;
+  /** Resolves when nothing that was begun before is still starting one of these instances. */
+  settled(instanceIds: readonly string[]): Promise<void>;
+}
 
 /**
- * Keeps a pipeline's instances running by its driver until the signal fires: tells the registry what the driver sees,
- * starts what ended unexpectedly and is not started by the driver itself, restarts what hangs, and gives up what crashes
- * again and again. Decides by `policy.ts`. A driver that fails is asked again later. Resolves when the signal fires.
+ * Makes what runs what is desired, by the pipeline's driver, until the signal fires: tells the registry what the driver
+ * sees, starts what is to run and ended, restarts what hangs, gives up what crashes again and again, and stops what is
+ * not to run. While a command holds the operation it only follows crashes: the rest is that command's business until it is
+ * done or gone. Decides by `policy.ts`. A driver that fails is asked again later.
  */
-export async function supervise(options: SupervisorOptions, signal: AbortSignal): Promise<void> {
+export function supervise(options: SupervisorOptions, signal: AbortSignal): Supervision {
+  options.registry.driverWatches();
   const supervisor = new Supervisor(options, signal);
-  await Promise.all([supervisor.followDriver(), supervisor.tick()]);
+  return {
+    ended: Promise.all([supervisor.followDriver(), supervisor.tick()]).then(() => supervisor.settled()),
+    settled: (instanceIds) => supervisor.settled(new Set(instanceIds)),
+  };
 }
 
 class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #signal: AbortSignal;
   readonly #watched = new Map<ResourceKey, Watched>();
+  /** By instance id: what the driver is doing to it. */
+  readonly #underWay = new Map<string, Promise<void>>();
 
   constructor(options: SupervisorOptions, signal: AbortSignal) {
     this.#options = options;
@@ -85,21 +102,71 @@ class Supervisor {
       for (const target of this.#targets()) {
         const entry = entries.get(target.key);
         if (entry === undefined && !this.#watched.has(target.key)) continue;
-        const above = entry?.data.state.name === "completed" ? this.#runsAgainAbove(target, entry) : undefined;
-        if (above !== undefined) this.#handle(target, { type: "needed", cause: `${above} runs again` });
-        else this.#handle(target, this.#stateOf(target, entry));
+        this.#handle(target, this.#look(target, entry));
       }
       await this.#sleep(this.#options.clock, tickMs);
     }
+  }
+
+  /** Resolves when nothing that was begun before is done any more to these instances, or to any. */
+  async settled(instanceIds?: ReadonlySet<string>): Promise<void> {
+    const mine = [...this.#underWay].filter(([id]) => instanceIds?.has(id) ?? true);
+    await Promise.all(mine.map(([, done]) => done));
+  }
+
+  #look(target: Target, entry: InstanceEntry | undefined): Happening {
+    const { registry } = this.#options;
+    const busy = registry.operations.current !== undefined;
+    if (!this.#isToRun(target)) return { type: "unwanted", now: !busy && !this.#stillStopsAbove(target) };
+    if (entry?.data.state.name === "completed") {
+      const above = this.#runsAgainAbove(target, entry);
+      if (above !== undefined) return { type: "needed", cause: `${above} runs again` };
+    } else if (entry?.data.state.name !== "failed" && !busy && this.#rests(target)) {
+      return { type: "needed", cause: "is to run" };
+    }
+    return this.#stateOf(target, entry);
+  }
+
+  #isToRun({ spec, instanceId }: Target): boolean {
+    return this.#options.registry.desire(spec.id, instanceId) === "running";
+  }
+
+  /** It ended as it should, or was given up, and nothing is due. */
+  #rests({ key }: Target): boolean {
+    const phase = this.#watched.get(key)?.phase;
+    return phase === "ended" || phase === "failed";
+  }
+
+  /** Something above, which is to be stopped, too, has not: what it has given still finds somebody to take it. */
+  #stillStopsAbove({ spec }: Target): boolean {
+    const { registry } = this.#options;
+    if (registry.spec === undefined) return false;
+    const above = new Set(edgesOf(registry.spec).flatMap(({ from, to }) => (to.id === spec.id ? [from.id] : [])));
+    return this.#targets().some((target) => {
+      const phase = this.#watched.get(target.key)?.phase;
+      return above.has(target.spec.id) && !this.#isToRun(target) && (phase === "running" || phase === "acting");
+    });
   }
 
   async #catchUp(): Promise<void> {
     const observed = await this.#options.driver.observe(this.#options.pipeline, this.#signal);
     for (const { key, state } of observed) {
       const target = this.#target(key);
-      if (target === undefined || state.status !== "exited") continue;
+      if (target === undefined) continue;
+      if (state.status === "running") this.#foundRunning(target, state.startedAt);
+      if (state.status !== "exited") continue;
       const { exitCode, oomKilled, finishedAt } = state;
       this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
+    }
+  }
+
+  /** Its program may have ended and been started again while nobody looked. */
+  #foundRunning(target: Target, startedAt: number): void {
+    const data = this.#entry(target)?.data;
+    if (data?.live && startedAt > data.registeredAt) {
+      this.#onDriverEvent({ type: "started", key: target.key, time: startedAt });
+    } else if (data === undefined && !this.#isToRun(target)) {
+      this.#watched.set(target.key, watch(startedAt));
     }
   }
 
@@ -113,7 +180,7 @@ class Supervisor {
         return;
       case "exited": {
         const { exitCode, oomKilled, willRestart, time } = event;
-        const unexpected = this.#isWanted(target, exitCode);
+        const unexpected = this.#isWanted(target);
         this.#report(target, { observation: "exited", exitCode, oomKilled, willRestart }, time);
         const how = this.#howItEnded(target, exitCode, oomKilled);
         this.#handle(target, { type: "exited", at: time, how, unexpected, willRestart });
@@ -136,7 +203,12 @@ class Supervisor {
     const limits = { maxRestarts: target.spec.maxRestarts, illForMs: unhealthyAfterMs, random };
     const { next, decision } = decide(before, happening, limits, now);
     this.#watched.set(target.key, next);
-    if (decision !== undefined) void this.#carryOut(target, decision);
+    if (decision === undefined) return;
+    const { instanceId } = target;
+    const done = this.#carryOut(target, decision).finally(() => {
+      if (this.#underWay.get(instanceId) === done) this.#underWay.delete(instanceId);
+    });
+    this.#underWay.set(instanceId, done);
   }
 
   /** Never rejects: what the driver could not do is told to the policy. */
@@ -144,25 +216,49 @@ class Supervisor {
     const { log, registry } = this.#options;
     const { instanceId, spec } = target;
     if (decision.type === "apply") {
-      log.warn(`${decision.action}s ${instanceId}`, { instance: instanceId, cause: decision.cause });
+      const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
+      // What ended by itself has said so; what hangs says nothing.
+      const said = decision.action === "restart" ? await this.#lastLine(target) : "";
+      log.warn(`${verb} ${instanceId}`, { instance: instanceId, cause: decision.cause + said });
+      registry.remark(spec.id, instanceId, `${decision.action}: ${decision.cause}${said}`);
       const error = await this.#apply(target, decision.action, decision.cause);
       if (error !== undefined) log.error(`cannot ${decision.action} ${instanceId}`, { instance: instanceId, error });
       this.#handle(target, { type: "acted", ...(error === undefined ? {} : { error }) });
       return;
     }
+    const said = await this.#lastLine(target);
     // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
     const error = await this.#apply(target, "stop", decision.reason);
     if (error !== undefined) log.error(`cannot stop ${instanceId}`, { instance: instanceId, error });
     this.#handle(target, { type: "acted" });
-    registry.fail(spec.id, instanceId, decision.reason);
+    registry.fail(spec.id, instanceId, `${decision.reason}${said}`);
+  }
+
+  /** What an instance logged last, as the end of a sentence; empty when it cannot be told. Never rejects. */
+  async #lastLine({ instanceId }: Target): Promise<string> {
+    const { driver, pipeline } = this.#options;
+    if (driver.logs === undefined) return "";
+    const limit = withDeadline(this.#signal, LAST_LINE_MS);
+    let last = "";
+    try {
+      for await (const { text } of driver.logs(pipeline, { select: [instanceId], follow: false, tail: 1 }, limit)) {
+        if (text.trim() !== "") last = text.trim();
+      }
+    } catch {
+      // It only illustrates.
+    }
+    return last === "" ? "" : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
   }
 
   /** Returns why it could not be done. What is not there (any more) needs nothing. */
-  async #apply({ key }: Target, action: "start" | "restart" | "stop", cause: string): Promise<string | undefined> {
+  async #apply(target: Target, action: Action, cause: string): Promise<string | undefined> {
+    const { key } = target;
     const { driver, pipeline, log } = this.#options;
     try {
       const observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
       if (observed === undefined || isDone(action, observed)) return undefined;
+      // Somebody may have changed his mind meanwhile.
+      if (action !== "stop" && !this.#isToRun(target)) return undefined;
       const change: Change = { action, observed, cause };
       await driver.apply(change, {
         pipeline,
@@ -200,21 +296,20 @@ class Supervisor {
     return again?.from.id;
   }
 
-  #isWanted(target: Target, exitCode: number): boolean {
+  #isWanted(target: Target): boolean {
+    const { spec, instanceId } = target;
     const name = this.#entry(target)?.data.state.name;
-    // Nobody dies of SIGTERM by itself: it was told to stop, and had no time to say goodbye.
-    return exitCode !== terminated && name !== "completed" && name !== "stopping" && name !== "failed";
+    return name !== "completed" && name !== "failed" && !this.#options.registry.isToEnd(spec.id, instanceId);
   }
 
   #howItEnded(target: Target, exitCode: number, oomKilled: boolean): string {
     const entry = this.#entry(target);
     // What it said itself before it ended tells more.
     const said = entry !== undefined && !entry.data.live ? reasonOf(entry.data.state) : "";
-    const how = oomKilled
-      ? "ran out of memory and was killed"
-      : exitCode === 0
+    const how =
+      exitCode === 0 && !oomKilled
         ? "ended without having completed"
-        : `exited with code ${exitCode}`;
+        : describeExit({ exitCode, oomKilled }, target.spec);
     return said === "" || said.startsWith("exited") ? how : `${how}: ${said}`;
   }
 
@@ -252,10 +347,7 @@ class Supervisor {
 
   #targets(): readonly Target[] {
     return (this.#options.registry.spec?.components ?? []).flatMap((spec) =>
-      Array.from({ length: spec.replicas }, (_, index) => {
-        const instanceId = `${spec.id}-${index + 1}`;
-        return { spec, instanceId, key: componentKey(instanceId) };
-      }),
+      instanceIdsOf(spec).map((instanceId) => ({ spec, instanceId, key: componentKey(instanceId) })),
     );
   }
 
@@ -276,7 +368,7 @@ function componentKey(instanceId: string): ResourceKey {
   return `component/${instanceId}`;
 }
 
-function isDone(action: "start" | "restart" | "stop", { state }: ObservedResource): boolean {
+function isDone(action: Action, { state }: ObservedResource): boolean {
   if (action === "start") return state.status === "running";
   if (action === "stop") return state.status === "exited" || state.status === "created";
   return false;

@@ -34,8 +34,6 @@ export interface EngineOptions {
   readonly controlPlane?: string;
   /** Told when output of an instance is complete, and when it is removed. */
   readonly logs: Pick<LogCollector, "flush" | "forget">;
-  /** Called before an instance that runs is ended because somebody, not a policy, asked for it. */
-  readonly onStopping?: (record: InstanceRecord) => void;
 }
 
 /** What one change of a component instance needs besides the change itself. */
@@ -45,7 +43,7 @@ export interface EngineContext {
   readonly signal: AbortSignal;
   /** End at once instead of within the grace period. */
   readonly force: boolean;
-  /** Not a person but a restart policy asks: what somebody stopped or removed meanwhile is left alone, without error. */
+  /** Not a person but a restart policy asks: what somebody removed meanwhile is left alone, without error. */
   readonly byPolicy?: boolean;
 }
 
@@ -203,7 +201,6 @@ export function createEngine(options: EngineOptions): Engine {
       if (unwritten !== undefined && desired !== "removed") throw unwritten;
       return;
     }
-    if (context.byPolicy !== true) options.onStopping?.(slot.record);
     const graceMs = context.force ? 0 : spec.component.stopGracePeriodMs;
     await endGroup(run.identity, { runId: paths.runId, graceMs, clock, signal: context.signal });
     await slot.ended;
@@ -349,7 +346,7 @@ export function createEngine(options: EngineOptions): Engine {
       const instance = `${owner}-${index}`;
       await mutex.run(instance, async () => {
         if (context.signal.aborted) throw cancelled(context.signal);
-        if (context.byPolicy === true && slots.get(instance)?.record.desired !== "running") return;
+        if (context.byPolicy === true && !slots.has(instance)) return;
         await carryOut(change, context);
       });
     },

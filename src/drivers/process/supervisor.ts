@@ -20,8 +20,8 @@ import { serveSupervisor } from "./supervisor-server.ts";
 export interface HostedControlPlane {
   /** Lets the restart policy listen to, and act on, what runs. */
   supervise(driver: SupervisedEngine): void;
-  /** Somebody asked for this instance to stop: its exit will be no failure. */
-  stopping(owner: string, instance: string): void;
+  /** Leaves what runs to this process, which is ending it. */
+  halt(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -67,7 +67,6 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     inherited,
     controlPlane: `127.0.0.1:${ports.grpc}`,
     logs,
-    onStopping: ({ owner, instance }) => controlPlane.stopping(owner, instance),
   });
   await writeSupervisorRecord(paths, recordOf(launch, ports, clock));
   controlPlane.supervise(engineDriver(engine, paths, clock));
@@ -86,6 +85,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   server.refuse();
   stopLooking();
   stopHealthchecks();
+  await controlPlane.halt();
   if (instances !== "keep") {
     await engine
       .stopAll({ signal: new AbortController().signal, force: instances === "kill" })

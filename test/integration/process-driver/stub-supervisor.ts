@@ -25,7 +25,7 @@ async function startControlPlane(settings: ControlPlaneSettings): Promise<Hosted
   const servers = await Promise.all([settings.grpcListen, settings.httpListen].map(listen));
   return {
     supervise: () => undefined,
-    stopping: () => undefined,
+    halt: async () => undefined,
     close: async () => {
       for (const server of servers) {
         server.closeAllConnections();

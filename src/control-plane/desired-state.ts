@@ -1,0 +1,38 @@
+import { type DesiredChange, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
+
+/** What is wanted of an instance; `absent`: the pipeline does not have it (any more). */
+export type Desire = "running" | "stopped" | "absent";
+
+/** The desired state as it is kept: what the pipeline is to have, and what of it is to be stopped. */
+export interface DesiredState {
+  readonly spec?: PipelineSpec | undefined;
+  /** Ids of instances that are to be stopped; all others of the spec are to run. */
+  readonly stopped?: readonly string[] | undefined;
+}
+
+export function desireOf({ spec, stopped }: DesiredState, componentId: string, instanceId: string): Desire {
+  const component = spec?.components.find(({ id }) => id === componentId);
+  if (component === undefined || !instanceIdsOf(component).includes(instanceId)) return "absent";
+  return stopped?.includes(instanceId) ? "stopped" : "running";
+}
+
+/** Every instance that the pipeline is to have, in the order of the file. */
+export function desiredInstances({
+  spec,
+}: DesiredState): readonly { readonly componentId: string; readonly id: string }[] {
+  return (spec?.components ?? []).flatMap((component) =>
+    instanceIdsOf(component).map((id) => ({ componentId: component.id, id })),
+  );
+}
+
+/** What is to be stopped after a change, in the order of the file; ids that the pipeline does not have are left out. */
+export function stoppedAfter(
+  state: DesiredState,
+  { running = [], started = [], stopped = [] }: DesiredChange,
+): readonly string[] {
+  const going = new Set(state.stopped);
+  const all = desiredInstances(state).map(({ id }) => id);
+  for (const id of [...running, ...started]) going.delete(id);
+  for (const id of stopped === "all" ? all : stopped) going.add(id);
+  return all.filter((id) => going.has(id));
+}

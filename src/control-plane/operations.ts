@@ -1,0 +1,70 @@
+import type { Clock } from "../foundation/clock.ts";
+import type { OperationName } from "../protocol/records.ts";
+import { operationTakenOver, operationUnderWay } from "./registry-errors.ts";
+
+/** A command that is changing the pipeline. */
+export interface Operation {
+  readonly name: OperationName;
+  /** Unix milliseconds. */
+  readonly since: number;
+  /** Fires, with the error that the command is to end with, when another command has taken over. */
+  readonly takenOver: AbortSignal;
+  /** Instances that it is about to end and start again. */
+  readonly renewed: ReadonlySet<string>;
+  /** To be called once, when the command is done or gone. */
+  release(): void;
+}
+
+/**
+ * At most one command changes a pipeline at a time. It holds the operation as long as its connection lasts, so that one
+ * that was killed holds up nobody.
+ */
+export class Operations {
+  readonly #clock: Pick<Clock, "now">;
+  readonly #onRelease: (renewed: ReadonlySet<string>) => void;
+  #current: { readonly operation: Operation; readonly renewed: Set<string>; readonly end: AbortController } | undefined;
+
+  /** `onRelease` is called, with the instances that were being renewed, whenever an operation is over. */
+  constructor(clock: Pick<Clock, "now">, onRelease: (renewed: ReadonlySet<string>) => void) {
+    this.#clock = clock;
+    this.#onRelease = onRelease;
+  }
+
+  get current(): Operation | undefined {
+    return this.#current?.operation;
+  }
+
+  /** Throws `control/operation-under-way` while another one is, unless it is to be taken over. */
+  hold(name: OperationName, takeOver: boolean): Operation {
+    const before = this.#current;
+    if (before !== undefined) {
+      if (!takeOver) throw operationUnderWay(before.operation.name, this.#clock.now() - before.operation.since);
+      this.#release(before);
+      before.end.abort(operationTakenOver(name));
+    }
+    const renewed = new Set<string>();
+    const end = new AbortController();
+    const operation: Operation = {
+      name,
+      since: this.#clock.now(),
+      takenOver: end.signal,
+      renewed,
+      release: () => {
+        if (this.#current === held) this.#release(held);
+      },
+    };
+    const held = { operation, renewed, end };
+    this.#current = held;
+    return operation;
+  }
+
+  /** Their end is no crash until the operation is over. Does nothing when there is none. */
+  renew(instanceIds: readonly string[]): void {
+    for (const id of instanceIds) this.#current?.renewed.add(id);
+  }
+
+  #release({ renewed }: { readonly renewed: ReadonlySet<string> }): void {
+    this.#current = undefined;
+    this.#onRelease(renewed);
+  }
+}
