@@ -29,8 +29,12 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
       sendJson(response, 405, { error: "only GET and HEAD are allowed" }, { allow: "GET, HEAD" });
       return;
     }
-    const url = new URL(request.url ?? "/", "http://control-plane");
-    answer(parts, url, response).catch((error: unknown) => sendJson(response, 500, { error: messageOf(error) }));
+    const target = targetOf(request.url ?? "/");
+    if (target === undefined) {
+      sendJson(response, 400, { error: "the request target is neither a path nor an http URL" });
+      return;
+    }
+    answer(parts, target, response).catch((error: unknown) => fail(response, error));
   });
   const colon = listen.lastIndexOf(":");
   const host = listen.slice(0, colon);
@@ -47,6 +51,8 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
     server.once("error", onError);
     server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""), () => {
       server.removeListener("error", onError);
+      // Once it listens, a connection that cannot be accepted (no file descriptors left) is that caller's loss alone.
+      server.on("error", () => undefined);
       resolve();
     });
   });
@@ -60,8 +66,28 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
   };
 }
 
-async function answer(parts: HttpParts, url: URL, response: ServerResponse): Promise<void> {
-  switch (url.pathname) {
+interface Target {
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/**
+ * The target of a request in origin form (`/path?query`) or absolute form (`http://host/path?query`); undefined for any
+ * other. Never throws: the bytes are a stranger's. A path is not read as a URL, since `//` begins the host of one.
+ */
+function targetOf(target: string): Target | undefined {
+  if (target.startsWith("/")) {
+    const mark = target.indexOf("?");
+    const path = mark === -1 ? target : target.slice(0, mark);
+    return { path, query: new URLSearchParams(mark === -1 ? "" : target.slice(mark + 1)) };
+  }
+  if (!URL.canParse(target)) return undefined;
+  const { protocol, pathname, searchParams } = new URL(target);
+  return protocol === "http:" ? { path: pathname, query: searchParams } : undefined;
+}
+
+async function answer(parts: HttpParts, { path, query }: Target, response: ServerResponse): Promise<void> {
+  switch (path) {
     case "/health":
       return sendJson(response, 200, { status: "healthy" });
     case "/ready":
@@ -76,10 +102,16 @@ async function answer(parts: HttpParts, url: URL, response: ServerResponse): Pro
     case "/api/pipeline":
       return sendJson(response, 200, parts.pipeline());
     case "/api/events":
-      return sendJson(response, 200, { events: parts.events(Number(url.searchParams.get("after") ?? 0) || 0) });
+      return sendJson(response, 200, { events: parts.events(Number(query.get("after") ?? 0) || 0) });
     default:
-      return sendJson(response, 404, { error: `there is nothing at ${url.pathname}` });
+      return sendJson(response, 404, { error: `there is nothing at ${path}` });
   }
+}
+
+/** What was begun can only be cut off: its status has been sent. */
+function fail(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) response.destroy();
+  else sendJson(response, 500, { error: messageOf(error) });
 }
 
 function sendJson(
