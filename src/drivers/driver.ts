@@ -156,6 +156,7 @@ export type ObservedState =
 /** One step of a plan. `cause` says why, for people. */
 export type Change =
   | { readonly action: "create"; readonly resource: DesiredResource; readonly cause: string }
+  /** A new one in place of the observed one, also when their hashes are equal. Done when another one is there already. */
   | {
       readonly action: "replace";
       readonly resource: DesiredResource;

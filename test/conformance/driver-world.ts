@@ -1,5 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
+import { pipelineSpec } from "../../src/cli/pipeline-spec.ts";
+import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import type {
   Deployment,
   DesiredResource,
@@ -9,6 +11,7 @@ import type {
   ObservedResource,
   ResourceKey,
 } from "../../src/drivers/driver.ts";
+import type { Pipeline } from "../../src/pipeline/pipeline.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 import { uniqueName } from "./driver-pipelines.ts";
 
@@ -48,6 +51,20 @@ export class World implements AsyncDisposable {
       await this.apply({ action: "create", resource, cause: "new" }, deployment);
     }
     return resources;
+  }
+
+  /** Tells the control plane of a pipeline, as `up` does, so that it supervises what was created. */
+  async tellControlPlane(pipeline: Pipeline): Promise<void> {
+    await eventually(async () => {
+      const endpoint = await this.driver.controlPlane(this.name, this.signal);
+      if (endpoint === undefined) throw new Error("no control plane");
+      const client = connectControlPlane(endpoint.grpc);
+      try {
+        await client.applyPipeline(pipelineSpec(pipeline, this.driver.name), AbortSignal.timeout(2_000));
+      } finally {
+        client.close();
+      }
+    });
   }
 
   async observe(): Promise<readonly ObservedResource[]> {

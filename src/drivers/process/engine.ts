@@ -70,6 +70,12 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** Whether what is recorded is still the very run that was observed, and not one that was made in its place. */
+function isRunOf({ process: run }: InstanceRecord, observed: ObservedResource | undefined): boolean {
+  if (observed === undefined) return false;
+  return run.status === "running" ? String(run.identity.pid) === observed.ref : observed.ref === "";
+}
+
 /** One instance as the engine knows it. The record is what is on disk, or will be as soon as it is written. */
 interface Slot {
   record: InstanceRecord;
@@ -220,10 +226,14 @@ export function createEngine(options: EngineOptions): Engine {
     await launch(slot, crashed ? restarts + 1 : restarts);
   };
 
-  const create = async (resource: DesiredResource, context: EngineContext): Promise<void> => {
+  const create = async (
+    resource: DesiredResource,
+    context: EngineContext,
+    replaced?: ObservedResource,
+  ): Promise<void> => {
     const instance = `${resource.owner}-${resource.index}`;
     const existing = slots.get(instance);
-    if (existing?.record.hash === resource.hash) {
+    if (existing?.record.hash === resource.hash && !isRunOf(existing.record, replaced)) {
       if (existing.record.process.status !== "created") return start(existing, context);
     }
     if (existing !== undefined) await end(existing, context);
@@ -281,8 +291,9 @@ export function createEngine(options: EngineOptions): Engine {
   const carryOut = async (change: Change, context: EngineContext): Promise<void> => {
     switch (change.action) {
       case "create":
-      case "replace":
         return create(change.resource, context);
+      case "replace":
+        return create(change.resource, context, change.observed);
       case "start":
         return start(existing(change.observed), context);
       case "stop":

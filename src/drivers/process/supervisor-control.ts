@@ -1,5 +1,5 @@
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import type { Change, DesiredResource } from "../driver.ts";
+import type { Change, DesiredResource, ObservedResource } from "../driver.ts";
 import { removeAllButState } from "./pipeline-folder.ts";
 import { isAlive } from "./process-identity.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
@@ -16,8 +16,9 @@ const BECOME_ATTEMPTS = 3;
 export async function changeSupervisor(change: Change, force: boolean, options: LaunchOptions): Promise<void> {
   switch (change.action) {
     case "create":
-    case "replace":
       return become(change.resource, options);
+    case "replace":
+      return become(change.resource, options, change.observed);
     case "start":
       await ensureSupervisor(undefined, options);
       return;
@@ -33,9 +34,16 @@ export async function changeSupervisor(change: Change, force: boolean, options: 
   }
 }
 
-/** Makes sure that a supervisor runs as desired: an other one's, if it is the same; in place of one that differs. */
-async function become(resource: DesiredResource, options: LaunchOptions): Promise<void> {
+/**
+ * Makes sure that a supervisor runs as desired: an other one's, if it is the same; in place of one that differs, or that
+ * is still the `replaced` one.
+ */
+async function become(resource: DesiredResource, options: LaunchOptions, replaced?: ObservedResource): Promise<void> {
   const { hash, parts, spec } = resource;
+  const there = await readSupervisorRecord(options.paths);
+  if (there !== undefined && replaced !== undefined && String(there.identity.pid) === replaced.ref) {
+    await shutDown("keep", options);
+  }
   for (let attempt = 1; attempt <= BECOME_ATTEMPTS; attempt++) {
     await ensureSupervisor({ hash, parts, spec: spec as SupervisorSpec }, options);
     const record = await readSupervisorRecord(options.paths);
