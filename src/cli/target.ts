@@ -3,9 +3,11 @@ import { resolve } from "node:path";
 import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
+import { projectFolder } from "../pipeline/project-folder.ts";
 import { noDriver } from "./choose-driver.ts";
 import type { CommandContext } from "./command.ts";
 import { findPipelineFile, loadValid } from "./load.ts";
+import { folderOf, homesOf, isWithin, refuseOtherFolder } from "./project.ts";
 
 /** A pipeline that exists on some driver. */
 export interface Target {
@@ -21,13 +23,23 @@ export interface Holding {
   readonly driver: Driver;
 }
 
+export interface FindTargetOptions {
+  /** The command, such as `down`, where it changes what runs: then it needs a file, a folder or a name. */
+  readonly changes?: string;
+}
+
 /**
  * The pipeline that a command about something running means: its argument (a name or a file), `-p`, `-f`, the file
- * found from the working directory up, or the only one there is. Asks every available driver which holds it, so the
- * file may be gone. Rejects with `cli/no-pipeline` (kind not-found) when nothing of it exists, `cli/which-pipeline` or
- * `cli/which-driver` (kind usage) when it could be several.
+ * found from the working directory up, the one that belongs to this folder, or, for a command that changes nothing, the
+ * only one there is. Asks every available driver which holds it, so the file may be gone. Rejects with `cli/no-pipeline`
+ * (kind not-found) when nothing of it exists, `cli/which-pipeline` or `cli/which-driver` (kind usage) when it could be
+ * several, and `cli/other-folder` (kind conflict) when a file led to it and it belongs to another folder.
  */
-export async function findTarget(context: CommandContext, argument?: string): Promise<Target> {
+export async function findTarget(
+  context: CommandContext,
+  argument?: string,
+  options: FindTargetOptions = {},
+): Promise<Target> {
   const { settings } = context;
   const byName = await isName(context, argument);
   const name = byName ? argument : settings.name;
@@ -38,8 +50,23 @@ export async function findTarget(context: CommandContext, argument?: string): Pr
     const file = await loadValid(context, found);
     return held(context, file.name, file);
   }
+  return withoutFile(context, options);
+}
+
+/** The pipeline of this folder, or the only one there is. */
+async function withoutFile(context: CommandContext, { changes }: FindTargetOptions): Promise<Target> {
+  const { deps, signal } = context;
   const holdings = await allPipelines(context);
+  const folders = await Promise.all(
+    holdings.map(async ({ pipeline, driver }) => folderOf(await driver.observe(pipeline, signal))),
+  );
+  const here = holdings.filter((_, at) => folders[at] !== undefined && isWithin(deps.cwd, folders[at]));
+  const names = new Set(here.map(({ pipeline }) => pipeline));
+  const [name] = names;
+  if (name !== undefined && names.size === 1) return held(context, name, undefined);
+  const candidates = here.length > 0 ? here : holdings;
   const [only] = holdings;
+  if (only !== undefined && changes !== undefined) throw whichPipeline(candidates, `flowctl ${changes} -p NAME`);
   if (only !== undefined && holdings.length === 1) return { name: only.pipeline, driver: only.driver, file: undefined };
   if (only === undefined) {
     throw new FlowctlError({
@@ -49,11 +76,20 @@ export async function findTarget(context: CommandContext, argument?: string): Pr
       fix: "Name a file with -f, or start one with `flowctl up FILE`",
     });
   }
-  throw new FlowctlError({
+  throw whichPipeline(candidates, "-p NAME");
+}
+
+function whichPipeline(holdings: readonly Holding[], how: string): FlowctlError {
+  const names = [...new Set(holdings.map(({ pipeline }) => pipeline))];
+  const [only] = names;
+  return new FlowctlError({
     code: "cli/which-pipeline",
     kind: "usage",
-    message: `Several pipelines exist: ${holdings.map(({ pipeline }) => pipeline).join(", ")}`,
-    fix: "Say which one with -p NAME",
+    message:
+      names.length === 1
+        ? `There is no pipeline file here, and the pipeline ${only} belongs to another folder`
+        : `Several pipelines exist: ${names.join(", ")}`,
+    fix: `Say which one with \`${how}\``,
   });
 }
 
@@ -108,9 +144,15 @@ async function unlessUnseen(context: CommandContext): Promise<string> {
 }
 
 async function held(context: CommandContext, name: string, file: Pipeline | undefined): Promise<Target> {
-  const holdings = (await allPipelines(context)).filter(({ pipeline }) => pipeline === name);
-  const [only] = holdings;
-  if (only !== undefined && holdings.length === 1) return { name, driver: only.driver, file };
+  const homes = await homesOf(name, await availableDrivers(context), context.signal);
+  const up = homes.filter(({ isUp }) => isUp);
+  // State that an earlier run left on another driver is not what a command is about while the pipeline is up.
+  const candidates = up.length > 0 ? up : homes;
+  const [only] = candidates;
+  if (only !== undefined && candidates.length === 1) {
+    if (file !== undefined) refuseOtherFolder(name, projectFolder(file), only.observed);
+    return { name, driver: only.driver, file };
+  }
   if (only === undefined) {
     throw new FlowctlError({
       code: "cli/no-pipeline",
@@ -122,7 +164,7 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
   throw new FlowctlError({
     code: "cli/which-driver",
     kind: "usage",
-    message: `${name} exists on ${holdings.map(({ driver }) => driver.name).join(" and on ")}`,
+    message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
     fix: "Say which one with --driver",
   });
 }

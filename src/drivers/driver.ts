@@ -28,7 +28,9 @@ export interface Driver {
 
   /**
    * Carries out one change. Idempotent: a resource that is already as the change wants it is success. Interrupted at
-   * any moment it leaves only what `observe` can see, so that a later plan completes or removes it.
+   * any moment it leaves only what `observe` can see, so that a later plan completes or removes it. Create and replace
+   * record the folder of the deployment's pipeline, and reject with `driver/other-folder` (kind conflict) where what
+   * there is belongs to another.
    */
   apply(change: Change, context: ApplyContext): Promise<void>;
 
@@ -132,6 +134,8 @@ export interface ObservedResource extends ResourceIdentity {
   readonly image?: string;
   /** `host:port->port/proto`, for people. */
   readonly ports: readonly string[];
+  /** Folder that the pipeline belongs to (see projectFolder); absent where it was not recorded. */
+  readonly folder?: string;
 }
 
 /** Existing networks and volumes are `running`. Times are Unix milliseconds. */

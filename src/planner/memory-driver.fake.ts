@@ -19,6 +19,7 @@ import type {
 import { fingerprint } from "../drivers/fingerprint.ts";
 import { cancelled } from "../foundation/clock.ts";
 import type { Component, DriverName, Pipeline } from "../pipeline/pipeline.ts";
+import { projectFolder } from "../pipeline/project-folder.ts";
 
 export interface MemoryDriverOptions {
   readonly name?: DriverName;
@@ -73,7 +74,7 @@ export class MemoryDriver implements Driver {
     const resource = change.action === "create" || change.action === "replace" ? change.resource : change.observed;
     this.applied.push(`${change.action} ${resource.key}`);
     if (change.action === "create" || change.action === "replace") {
-      world.set(resource.key, this.#made(change.resource, context.pipeline));
+      world.set(resource.key, this.#made(change.resource, context));
     } else if (change.action === "remove") {
       world.delete(resource.key);
       if (world.size === 0) this.state.delete(context.pipeline);
@@ -114,7 +115,7 @@ export class MemoryDriver implements Driver {
     return [...this.state.keys()];
   }
 
-  #made(resource: DesiredResource, pipeline: string): ObservedResource {
+  #made(resource: DesiredResource, { pipeline, deployment }: ApplyContext): ObservedResource {
     const { key, kind, owner, index, hash, parts } = resource;
     const name = `${pipeline}-${owner}-${index}`;
     return {
@@ -128,6 +129,7 @@ export class MemoryDriver implements Driver {
       ref: String(++this.#serial),
       ports: [],
       state: this.#started(resource),
+      ...(deployment === undefined ? {} : { folder: projectFolder(deployment.pipeline) }),
     };
   }
 

@@ -3,6 +3,7 @@ import type { LogLine, ObservedResource } from "../../src/drivers/driver.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 import { follow, upUntilKilled, watch } from "./driver-observers.ts";
 import { component, deploymentOf, pipelineOf, STAYS, STUBBORN } from "./driver-pipelines.ts";
+import { describeProject } from "./driver-project.ts";
 import { describeUnchanged } from "./driver-unchanged.ts";
 import { eventually, World } from "./driver-world.ts";
 
@@ -281,6 +282,8 @@ export function describeDriver(name: string, fixture: DriverFixture, fixtureModu
     });
 
     describe("changing what has not changed", () => describeUnchanged(fixture));
+
+    describe("a pipeline and its folder", () => describeProject(fixture));
 
     describe("exits", () => {
       it.each([0, 7])("observes that a program ended with %i", async (code) => {

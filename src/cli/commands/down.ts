@@ -30,7 +30,7 @@ export function downCommand(cli: Cli): Command {
     description:
       "Components stop from the sources down, each within its stop_grace_period, so that what is in flight is finished. Works whatever state the pipeline is in, and without its file. Volumes and the state of components stay unless -v is given.",
     examples: [
-      ["flowctl down", "the pipeline of this folder, or the only one there is"],
+      ["flowctl down", "the pipeline of this folder"],
       ["flowctl down quakes -v", "by name; volumes and state too"],
       ["flowctl down --timeout 0", "at once"],
     ],
@@ -45,7 +45,7 @@ export function downCommand(cli: Cli): Command {
 async function down(context: CommandContext, [argument]: [string | undefined], flags: DownFlags): Promise<ExitCode> {
   const { deps, output, signal } = context;
   deps.interrupts.ignoreOutput();
-  const { name, driver, file } = await findTarget(context, argument);
+  const { name, driver, file } = await findTarget(context, argument, { changes: "down" });
   const access = new ControlPlaneAccess(deps, driver, name);
   const record = await access.record(signal);
   if (access.hanging !== undefined) output.warn(`${access.hanging.message}; all of it is ended now`);

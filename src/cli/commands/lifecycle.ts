@@ -134,7 +134,7 @@ function lifecycle(cli: Cli, command: Command, action: Action): Command {
   return handle<[readonly string[]], LifecycleFlags>(cli, command, async (context, [ids], flags) => {
     context.deps.interrupts.ignoreOutput();
     return await withIds(context, command, ids, async () => {
-      const target = await findTarget(context);
+      const target = await findTarget(context, undefined, { changes: command.name() });
       const { plan, done } = await action(context, target, ids, flags);
       if (context.output.json) context.output.printJson({ driver: target.driver.name, ...planDocument(plan) });
       else if (isEmpty(plan) && !done) context.output.say(`${target.name}: nothing to do`);

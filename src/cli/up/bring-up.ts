@@ -2,6 +2,7 @@ import type { DesiredResource, Driver, ObservedResource, ProgressSink, ResourceK
 import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
+import { projectFolder } from "../../pipeline/project-folder.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
@@ -12,6 +13,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
+import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import { availableDrivers } from "../target.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { PipelineOperation } from "./operation.ts";
@@ -61,13 +63,13 @@ export async function prepareUp(
   const loaded = await loadWithPlaces(context, files, options.scale);
   const { pipeline } = loaded;
   refuseUnknown(pipeline, Object.keys(options.scale));
-  const homes = await driversThatHave(context, pipeline.name);
-  const [home] = homes;
+  const homes = await homesAnywhere(context, pipeline.name);
+  const home = homes[0]?.driver.name;
   // What runs stays where it runs, as long as nobody says otherwise.
   const unsaid = settings.driver === undefined && pipeline.driver === undefined;
   const stay = { ...settings, driver: home, driverFrom: "the running pipeline" };
   const { driver, why } = await chooseDriver(pipeline, unsaid && home !== undefined ? stay : settings, deps, signal);
-  refuseOtherDriver(pipeline.name, driver.name, homes);
+  refuseOtherHome(context, pipeline, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
   const deployment = await resolveDeployment(pipeline, await withEnvFile(context, pipeline), {
     persistence: settings.persistence,
@@ -206,21 +208,35 @@ function stoppedInstances(
   );
 }
 
-/** The drivers on which anything of a pipeline exists. */
-async function driversThatHave(context: CommandContext, name: string): Promise<readonly DriverName[]> {
+/** What there is of a pipeline on every driver that answers, whatever the settings say. */
+async function homesAnywhere(context: CommandContext, name: string): Promise<readonly Home[]> {
   const anyDriver = { ...context, settings: { ...context.settings, driver: undefined } };
-  const drivers = await availableDrivers(anyDriver);
-  const found = await Promise.all(drivers.map((driver) => driver.pipelines(context.signal)));
-  return drivers.filter((_, index) => found[index]?.includes(name)).map((driver) => driver.name);
+  return homesOf(name, await availableDrivers(anyDriver), context.signal);
 }
 
-function refuseOtherDriver(name: string, chosen: DriverName, homes: readonly DriverName[]): void {
-  const other = homes.find((home) => home !== chosen);
-  if (other === undefined) return;
-  throw new FlowctlError({
-    code: "cli/runs-elsewhere",
-    kind: "conflict",
-    message: `${name} exists on ${other} already`,
-    fix: `Take it down first with \`flowctl down -p ${name} --driver ${other}\`, or give this one another name with -p`,
-  });
+/** Throws when the pipeline belongs to another folder, or is up on another driver; says what else there is of it. */
+function refuseOtherHome(
+  { output }: CommandContext,
+  pipeline: Pipeline,
+  chosen: DriverName,
+  homes: readonly Home[],
+): void {
+  const { name } = pipeline;
+  for (const { driver, observed, isUp } of homes) {
+    const isOther = driver.name !== chosen;
+    if (isOther && !isUp) {
+      const remove = `flowctl down -v -p ${name} --driver ${driver.name}`;
+      output.say(`What an earlier run stored on ${driver.name} is not used here; \`${remove}\` removes it`);
+      continue;
+    }
+    const abandoned = refuseOtherFolder(name, projectFolder(pipeline), observed);
+    if (abandoned !== undefined) output.say(`Takes over what was stored from ${abandoned}, which is gone`);
+    if (!isOther) continue;
+    throw new FlowctlError({
+      code: "cli/runs-elsewhere",
+      kind: "conflict",
+      message: `${name} exists on ${driver.name} already`,
+      fix: `Take it down first with \`flowctl down -p ${name} --driver ${driver.name}\`, or give this one another name with -p`,
+    });
+  }
 }

@@ -3,7 +3,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
+import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
+import { otherFolder } from "../other-folder.ts";
 import type { ContainerSpec } from "./container-spec.ts";
 import {
   createContainer,
@@ -16,7 +18,8 @@ import {
 } from "./containers.ts";
 import { deliverFiles } from "./deliver-files.ts";
 import type { Engine } from "./engine.ts";
-import { readLabels, writeLabels } from "./labels.ts";
+import { LABEL, readLabels, writeLabels } from "./labels.ts";
+import { networkName } from "./names.ts";
 import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
 import { containerState } from "./observe.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./program-check.ts";
@@ -111,10 +114,13 @@ async function create(
   context: ApplyContext,
 ): Promise<void> {
   const spec = resource.spec as ResourceSpec;
+  const folder = context.deployment === undefined ? undefined : projectFolder(context.deployment.pipeline);
+  if (folder !== undefined) await refuseOtherFolder(engine, context, folder);
   const labels = writeLabels({
     ...resource,
     pipeline: context.pipeline,
     version,
+    ...(folder === undefined ? {} : { folder }),
     ...(spec.resource === "container"
       ? {
           image: spec.image,
@@ -128,19 +134,34 @@ async function create(
   return makeContainer(engine, spec, resource, labels, context);
 }
 
+/** The network that every pipeline has says whose it is: the engine gives its name away once. */
+async function refuseOtherFolder(
+  engine: Engine,
+  { pipeline, deployment, signal }: ApplyContext,
+  folder: string,
+): Promise<void> {
+  const name = networkName(deployment?.pipeline ?? { name: pipeline, networks: {} }, "default");
+  const owner = readLabels((await inspectNetwork(engine, name, signal))?.Labels);
+  if (owner?.pipeline !== pipeline || owner.folder === undefined || owner.folder === folder) return;
+  throw otherFolder(pipeline, owner.folder, folder);
+}
+
 async function makeNetwork(
   engine: Engine,
   spec: NetworkSpec,
   resource: DesiredResource,
   labels: Readonly<Record<string, string>>,
-  { pipeline, signal }: ApplyContext,
+  context: ApplyContext,
 ): Promise<void> {
+  const { pipeline, signal } = context;
   try {
     await createNetwork(engine, spec, labels, signal);
   } catch (error) {
     if (!hasCode(error, "docker/conflict")) throw error;
     const there = readLabels((await inspectNetwork(engine, spec.name, signal))?.Labels);
     if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("network", spec.name, error);
+    // Somebody may have made it since this change looked.
+    if (labels[LABEL.folder] !== undefined) await refuseOtherFolder(engine, context, labels[LABEL.folder] as string);
   }
 }
 

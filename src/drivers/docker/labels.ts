@@ -8,6 +8,8 @@ export const LABEL = {
   owner: "dev.flowctl.owner",
   index: "dev.flowctl.index",
   hash: "dev.flowctl.hash",
+  /** Folder that the pipeline belongs to; no part of the hash. */
+  folder: "dev.flowctl.folder",
   parts: "dev.flowctl.parts",
   version: "dev.flowctl.version",
   /** Names of the networks that a container has to be in. */
@@ -30,6 +32,7 @@ export interface LabelledResource {
   readonly hash: string;
   readonly parts: Readonly<Record<string, string>>;
   readonly networks: readonly string[];
+  readonly folder?: string;
 }
 
 /** The labels of a resource. */
@@ -50,6 +53,7 @@ export function writeLabels(
     [LABEL.hash]: resource.hash,
     [LABEL.parts]: JSON.stringify(resource.parts),
     [LABEL.version]: resource.version,
+    ...(resource.folder === undefined ? {} : { [LABEL.folder]: resource.folder }),
     ...(resource.networks === undefined ? {} : { [LABEL.networks]: resource.networks.join(",") }),
     ...(resource.image === undefined ? {} : { [LABEL.image]: resource.image }),
     ...(resource.depends === undefined ? {} : { [LABEL.depends]: resource.depends.join(",") }),
@@ -79,6 +83,7 @@ export function readLabels(labels: Readonly<Record<string, string>> | null | und
     hash: labels[LABEL.hash] ?? "",
     parts: readParts(labels[LABEL.parts]),
     networks: (labels[LABEL.networks] ?? "").split(",").filter((name) => name !== ""),
+    ...(labels[LABEL.folder] ? { folder: labels[LABEL.folder] as string } : {}),
   };
 }
 

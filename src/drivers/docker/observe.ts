@@ -67,8 +67,8 @@ export function observedContainer(
 function identity(
   labels: NonNullable<ReturnType<typeof readLabels>>,
 ): Omit<ObservedResource, "state" | "ref" | "name" | "ports"> {
-  const { key, kind, owner, index, hash, parts } = labels;
-  return { key, kind, owner, index, hash, parts };
+  const { key, kind, owner, index, hash, parts, folder } = labels;
+  return { key, kind, owner, index, hash, parts, ...(folder === undefined ? {} : { folder }) };
 }
 
 /** State of a container in the driver's terms. */

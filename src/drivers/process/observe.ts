@@ -7,6 +7,7 @@ import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_E
 import type { PipelinePaths } from "./paths.ts";
 import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
 import { isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
+import { readProjectFolder } from "./project-record.ts";
 import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
 
 const HEALTH_TIMEOUT_MS = 1_000;
@@ -17,12 +18,16 @@ const SETTLE_MS = 1_000;
  * supervisor. Health is asked of the processes themselves, all at once, within about a second.
  */
 export async function observePipeline(paths: PipelinePaths, signal: AbortSignal): Promise<readonly ObservedResource[]> {
-  const [supervisor, records, stateful, begun] = await Promise.all([
+  const [supervisor, records, stateful, made, claimed, folder] = await Promise.all([
     readSupervisorRecord(paths),
     readInstanceRecords(paths),
     anyExists([paths.state, paths.controlPlane]),
     anyExists([paths.logs, paths.instances, paths.secrets, paths.configs]),
+    anyExists([paths.projectFile]),
+    readProjectFolder(paths),
   ]);
+  // State goes on belonging to its folder; a folder that is all there is was left by a crash.
+  const begun = made || (claimed && !stateful);
   const marked = markedProcesses(paths.runId);
   const supervised = supervisor !== undefined && isRunning(supervisor);
   const known = new Set(records.map(({ instance }) => instance));
@@ -32,12 +37,13 @@ export async function observePipeline(paths: PipelinePaths, signal: AbortSignal)
       observeInstance(supervised ? await settled(paths, record, marked) : record, marked, signal),
     ),
   ]);
-  return [
+  const found = [
     ...(stateful ? [observedVolume(paths)] : []),
     ...(controlPlane === undefined ? [] : [controlPlane]),
     ...components,
     ...strays(marked, known),
   ];
+  return folder === undefined ? found : found.map((resource) => ({ ...resource, folder }));
 }
 
 function observedVolume(paths: PipelinePaths): ObservedResource {

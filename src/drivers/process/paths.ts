@@ -1,14 +1,16 @@
 import { createHash } from "node:crypto";
-import { realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { canonicalFolder } from "../../pipeline/project-folder.ts";
 
 /** Where everything of one pipeline lies. All paths are absolute. */
 export interface PipelinePaths {
   readonly pipeline: string;
   readonly folder: string;
   readonly supervisorFile: string;
+  /** Names the folder that the pipeline belongs to. */
+  readonly projectFile: string;
   readonly socket: string;
   /** The control plane's store. */
   readonly controlPlane: string;
@@ -33,6 +35,7 @@ export function flowctlHome(environment: Readonly<Record<string, string | undefi
 
 /** The folder that holds one folder for each pipeline. */
 export function pipelinesFolder(home: string): string {
+  // The same folder must give the same marker by whatever link it was reached.
   return join(canonicalFolder(home), "pipelines");
 }
 
@@ -53,6 +56,7 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
     pipeline,
     folder,
     supervisorFile: join(folder, "supervisor.json"),
+    projectFile: join(folder, "project.json"),
     socket: Buffer.byteLength(socket) <= LONGEST_SOCKET_PATH ? socket : `/tmp/flowctl-${runId}/supervisor.sock`,
     controlPlane: join(folder, "control-plane"),
     logs: join(folder, "logs"),
@@ -62,13 +66,4 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
     configs: join(folder, "configs"),
     runId,
   };
-}
-
-/** The same folder must give the same marker by whatever link it was reached. */
-function canonicalFolder(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return resolve(path);
-  }
 }

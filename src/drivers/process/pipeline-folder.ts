@@ -1,9 +1,10 @@
 import type { Dirent } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { makeFolder } from "../../foundation/make-folder.ts";
 import { isMissing, notWritten } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
+import { removeProject } from "./project-record.ts";
 import { removeSupervisorRecord } from "./supervisor-record.ts";
 
 /** Names of the pipelines that have something in their folder. */
@@ -22,10 +23,14 @@ export async function createState(paths: PipelinePaths): Promise<void> {
   }
 }
 
-/** Removes checkpoints and everything else that instances and the control plane kept. */
+/** Removes checkpoints and everything else that instances and the control plane kept. The caller holds the lock. */
 export async function removeState(paths: PipelinePaths): Promise<void> {
   await rm(paths.state, { recursive: true, force: true });
   await rm(paths.controlPlane, { recursive: true, force: true });
+  // What is there beside it, somebody is just making or has not taken away yet.
+  const rest = (await listFolder(paths.folder)).filter((name) => name !== basename(paths.projectFile));
+  if (rest.length > 0) return;
+  await removeProject(paths);
   await removeFolderIfEmpty(paths.folder);
 }
 

@@ -1,5 +1,6 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { Change, Driver } from "../driver.ts";
 import { applyToInstance } from "./apply-to-instance.ts";
 import { PROCESS_CAPABILITIES } from "./capabilities.ts";
@@ -9,14 +10,13 @@ import { createLocalEngines } from "./local-engine.ts";
 import { readLogs } from "./log-reader.ts";
 import { observePipeline } from "./observe.ts";
 import { flowctlHome, type PipelinePaths, pipelinePaths } from "./paths.ts";
-import { createState, pipelineNames, removeState } from "./pipeline-folder.ts";
+import { pipelineNames } from "./pipeline-folder.ts";
 import { desiredResources } from "./prepare.ts";
-import { isAlive } from "./process-identity.ts";
+import { claimProject } from "./project-record.ts";
 import { secretDigest } from "./secret-digest.ts";
 import { NO_SUPERVISOR, supervisorEvents } from "./supervisor-client.ts";
-import { changeSupervisor } from "./supervisor-control.ts";
+import { changeState, changeSupervisor } from "./supervisor-control.ts";
 import type { LaunchOptions } from "./supervisor-launch.ts";
-import { readSupervisorRecord } from "./supervisor-record.ts";
 
 export interface ProcessDriverOptions {
   /** Folder of flowctl's package.json. */
@@ -77,11 +77,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     async apply(change, context) {
       const paths = pipelinePaths(home, context.pipeline);
       const { kind } = "resource" in change ? change.resource : change.observed;
+      if ("resource" in change && context.deployment !== undefined) {
+        await claimProject(paths, projectFolder(context.deployment.pipeline));
+      }
       switch (kind) {
         case "network":
           return;
         case "volume":
-          return changeState(change, paths);
+          return changeState(change, launchOptions(paths, context.signal));
         case "control-plane":
           return changeSupervisor(change, context.force ?? false, launchOptions(paths, context.signal));
         case "component":
@@ -104,20 +107,6 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     pipelines: () => pipelineNames(home),
   };
-}
-
-async function changeState(change: Change, paths: PipelinePaths): Promise<void> {
-  if (change.action !== "remove") return createState(paths);
-  const supervisor = await readSupervisorRecord(paths);
-  if (supervisor !== undefined && isAlive(supervisor.identity)) {
-    throw new FlowctlError({
-      code: "driver/volume-in-use",
-      kind: "conflict",
-      message: `The state of ${paths.pipeline} is in use`,
-      fix: "Take the pipeline down first",
-    });
-  }
-  await removeState(paths);
 }
 
 function servicesUnsupported(change: Change): FlowctlError {

@@ -1,6 +1,6 @@
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { Change, DesiredResource, ObservedResource } from "../driver.ts";
-import { removeAllButState } from "./pipeline-folder.ts";
+import { createState, removeAllButState, removeState } from "./pipeline-folder.ts";
 import { isAlive } from "./process-identity.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
 import { isUnusable, NO_SUPERVISOR, request } from "./supervisor-client.ts";
@@ -76,6 +76,39 @@ async function clearAway(options: LaunchOptions): Promise<void> {
     await removeAllButState(paths);
   } finally {
     await lock.release();
+  }
+}
+
+/** Makes room for what outlives instances, or removes it where nobody can be using it. */
+export async function changeState(change: Change, options: LaunchOptions): Promise<void> {
+  const { paths } = options;
+  if (change.action !== "remove") return createState(paths);
+  // With the lock in hand no supervisor runs, and none that is started now comes so far as to open anything.
+  const lock = await lockUnlessSupervised(options);
+  if (lock === undefined) {
+    throw new FlowctlError({
+      code: "driver/volume-in-use",
+      kind: "conflict",
+      message: `The state of ${paths.pipeline} is in use`,
+      fix: "Take the pipeline down first",
+    });
+  }
+  try {
+    await removeState(paths);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Waits for another command that holds the lock; undefined when it is a supervisor that does. */
+async function lockUnlessSupervised({ paths, clock, signal }: LaunchOptions): Promise<Lock | undefined> {
+  const deadline = clock.now() + LOCK_DEADLINE_MS;
+  for (;;) {
+    const lock = await acquireLock(paths.runId);
+    if (lock !== undefined) return lock;
+    const supervisor = await readSupervisorRecord(paths);
+    if ((supervisor !== undefined && isAlive(supervisor.identity)) || clock.now() > deadline) return undefined;
+    await clock.sleep(50, signal);
   }
 }
 
