@@ -1,18 +1,21 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import type {
+  Assignment,
   ComponentRecord,
   DeregisterReason,
   DesiredChange,
   InstanceMetrics,
   InstanceReport,
   OperationName,
+  Partition,
   PipelineEvent,
   PipelineRecord,
   PipelineSpec,
   Topology,
 } from "../protocol/records.ts";
+import type { CheckpointSave } from "../protocol/registry-codec.ts";
 
-export type { InstanceReport };
+export type { CheckpointSave, InstanceReport };
 
 /**
  * What the command line and the dashboard ask of a running control plane. Every call rejects with a FlowctlError:
@@ -54,8 +57,11 @@ export interface RegistryClient {
   deregister(reason: DeregisterReason, message: string, metrics: InstanceMetrics, signal: AbortSignal): Promise<void>;
   /** Throws `registry/unknown-instance` like `heartbeat`; so it does after a restart of the control plane. */
   watchTopology(signal: AbortSignal): AsyncIterable<Topology>;
-  /** Resolves only when the position is durable in the control plane. */
-  saveCheckpoint(position: Uint8Array, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves only when what was saved is durable in the control plane. Rejects with `registry/not-owner` when the instance
+   * does not read the partition (any more).
+   */
+  saveCheckpoint(save: CheckpointSave, signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
@@ -75,6 +81,10 @@ export interface Registration {
   readonly metadata: Readonly<Record<string, string>>;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /** A source: what its instances share between them; left out: one partition with an empty id. */
+  readonly partitions?: readonly Partition[];
+  /** A source: what this program reads at this moment. */
+  readonly held?: readonly Assignment[];
 }
 
 export interface Registered {

@@ -4,6 +4,7 @@ import {
   decodeRegistrationAnswer,
   encodeDeregistration,
   encodeRegistration,
+  encodeSave,
   type IncarnationReference,
   type InstanceReference,
 } from "../protocol/registry-codec.ts";
@@ -48,8 +49,8 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
       const messages = connection.stream(componentRegistry.watchTopology, instance, { finite: false }, signal);
       for await (const message of messages) yield decodeTopology(message.topology);
     },
-    async saveCheckpoint(position, signal) {
-      await connection.call(componentRegistry.saveCheckpoint, { ...caller, position }, signal);
+    async saveCheckpoint(save, signal) {
+      await connection.call(componentRegistry.saveCheckpoint, encodeSave(caller, save), signal);
     },
     close: () => connection.close(),
   };

@@ -10,8 +10,10 @@ import type {
   EventInit,
   InstanceInfo,
   Logger,
+  Partition,
   SourceHandlers,
 } from "../sdk/index.ts";
+import { eventIdPrefix } from "../sdk/event-ids.ts";
 
 /** An event as a component would receive it. */
 export function anEvent(init: EventInit & { readonly upstream?: string } = {}): Event {
@@ -94,6 +96,8 @@ export interface Emitted {
 }
 
 export interface SourceOptions extends HarnessOptions {
+  /** Left out: the first that the source names. */
+  readonly partition?: Partition;
   /** As JSON: what a checkpoint gives back. */
   readonly position?: unknown;
   /** Called for each event; what it throws, `emit` rejects with. */
@@ -104,7 +108,11 @@ export interface SourceOptions extends HarnessOptions {
 export async function runSource(definition: ComponentDefinition, options: SourceOptions): Promise<Emitted[]> {
   if (definition.type !== "source") throw new Error("not a source");
   const position = options.position === undefined ? undefined : JSON.parse(JSON.stringify(options.position));
-  const handlers = await definition.definition.open({ ...contextOf(definition, options), position });
+  const context = contextOf(definition, options);
+  const partitions = await definition.definition.partitions?.({ config: context.config });
+  const partition = options.partition ?? partitions?.[0] ?? { id: "", identity: "" };
+  const idPrefix = eventIdPrefix(context.instance.componentId, partition);
+  const handlers = await definition.definition.open({ ...context, position, partition, idPrefix });
   const emitted: Emitted[] = [];
   try {
     await handlers.run(async (event, at) => {

@@ -1,12 +1,12 @@
 import { FlowctlError } from "../foundation/errors.ts";
-import type { InstanceReference } from "../protocol/registry-codec.ts";
-import { checkpointKey } from "./kept-state.ts";
+import type { Partition } from "../protocol/records.ts";
+import { partitionOfKey, positionKey } from "./kept-state.ts";
 import type { StateWriter } from "./state-writer.ts";
 
 /** Largest position that a source may store, in bytes. */
 export const maxCheckpointBytes = 1024 * 1024;
 
-/** The sources' positions, one an instance. */
+/** The sources' positions, one for each partition and identity that was ever read. */
 export class Checkpoints {
   readonly #writer: StateWriter;
   readonly #positions: Map<string, Uint8Array>;
@@ -16,24 +16,28 @@ export class Checkpoints {
     this.#positions = new Map(kept);
   }
 
-  /** The last durable position of an instance. */
-  get(instance: InstanceReference): Uint8Array | undefined {
-    return this.#positions.get(checkpointKey(instance));
+  /** The position that was put last. */
+  get(componentId: string, partition: Partition): Uint8Array | undefined {
+    return this.#positions.get(positionKey(componentId, partition));
   }
 
-  /** Resolves when the position survives a crash of the machine. Positions of one instance are applied in order. */
-  async save(instance: InstanceReference, position: Uint8Array): Promise<void> {
+  /** What of a component was ever read. */
+  of(componentId: string): readonly Partition[] {
+    return [...this.#positions.keys()].map(partitionOfKey).filter((partition) => partition.componentId === componentId);
+  }
+
+  /** Keeps a position; it is durable when the writer says so. Throws `registry/checkpoint-too-large`. */
+  put(componentId: string, partition: Partition, position: Uint8Array): void {
     if (position.byteLength > maxCheckpointBytes) {
       throw new FlowctlError({
         code: "registry/checkpoint-too-large",
         kind: "invalid",
-        message: `the position of ${instance.instanceId} has ${position.byteLength} bytes; ${maxCheckpointBytes} are allowed`,
+        message: `the position of ${componentId} has ${position.byteLength} bytes; ${maxCheckpointBytes} are allowed`,
         fix: "Keep large state in the component's state directory and store a reference to it.",
       });
     }
-    const key = checkpointKey(instance);
-    this.#writer.put(key, () => position);
-    await this.#writer.durable();
+    const key = positionKey(componentId, partition);
     this.#positions.set(key, position);
+    this.#writer.put(key, () => position);
   }
 }

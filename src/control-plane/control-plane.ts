@@ -1,7 +1,7 @@
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
-import type { InstanceReport } from "../protocol/records.ts";
+import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { controlService } from "./control-service.ts";
 import { type EventInit, EventLog } from "./event-log.ts";
@@ -12,6 +12,7 @@ import { createHttpHealthProbe } from "./health-probe.ts";
 import { startHttpServer } from "./http-server.ts";
 import { forgetInstance, keepEvent, keepInstance, keepPipeline, loadKeptState } from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
+import { PartitionTable } from "./partitions/partition-table.ts";
 import { Registry } from "./registry.ts";
 import { registryService } from "./registry-service.ts";
 import { StateWriter } from "./state-writer.ts";
@@ -97,16 +98,25 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   const report = (seen: InstanceReport): void => registry.report(seen, clock.now());
   const context: HandlerContext = { log, stopping: stopping.signal };
-  const checkpoints = new Checkpoints(writer, kept.checkpoints);
+  const partitions = new PartitionTable({
+    registry,
+    checkpoints: new Checkpoints(writer, kept.positions),
+    writer,
+    clock,
+    goneAfterMs: unhealthyAfterMs,
+    kept,
+  });
+  const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());
   const grpc = await startGrpcServer(options.grpcListen, {
     "flowctl.registry.v1.ComponentRegistry": registryService(context, {
       registry,
-      checkpoints,
+      partitions,
       writer,
       heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
     }),
     "flowctl.control.v1.PipelineControl": controlService(context, {
       registry,
+      pipeline,
       events,
       writer,
       report,
@@ -120,7 +130,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   const http = await startHttpServer(options.httpListen, {
     metrics: createMetrics(() => registry.pipeline()),
-    pipeline: () => registry.pipeline(),
+    pipeline,
     events: (after) => events.after(after),
     ready: () => !stopping.signal.aborted,
   }).catch(async (error: unknown) => {
@@ -133,6 +143,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const defect = { code: "control-plane/internal", kind: "internal", message: "the control plane broke" } as const;
     background.push(work.catch((error: unknown) => fail(FlowctlError.wrap(error, defect))));
   };
+  run(followChanges(registry, partitions, stopping.signal));
   const pollIntervalMs = options.pollIntervalMs ?? 5_000;
   run(monitorHealth({ registry, clock, probe: prober.probe, pollIntervalMs }, stopping.signal));
   log.info("control plane serves", { pipeline: options.pipeline, grpc: grpc.address, http: http.address });
@@ -170,6 +181,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 function closed(): FlowctlError {
   return new FlowctlError({ code: "control-plane/closed", kind: "cancelled", message: "closed" });
+}
+
+/** Lets what sources read follow from whatever becomes of their instances. */
+async function followChanges(registry: Registry, partitions: PartitionTable, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const seen = registry.changes.version;
+    partitions.refreshAll();
+    await registry.changes.changed(seen, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
 }
 
 /** An event as a line for people. */

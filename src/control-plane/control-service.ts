@@ -11,7 +11,7 @@ import {
   type PipelineSpecMessage,
   type ReportMessage,
 } from "../protocol/control-codec.ts";
-import type { InstanceReport } from "../protocol/records.ts";
+import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { desiredInstances } from "./desired-state.ts";
 import type { EventLog } from "./event-log.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
@@ -21,6 +21,7 @@ import type { StateWriter } from "./state-writer.ts";
 
 export interface ControlServiceParts {
   readonly registry: Registry;
+  readonly pipeline: () => PipelineRecord;
   readonly events: EventLog;
   readonly writer: StateWriter;
   readonly report: (report: InstanceReport) => void;
@@ -42,7 +43,7 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       await writer.durable();
       return { changed };
     }),
-    GetPipeline: unary(context, () => encodePipeline(registry.pipeline())),
+    GetPipeline: unary(context, () => encodePipeline(parts.pipeline())),
     WatchEvents: serverStream(context, ({ after, noFollow }: WatchEventsMessage, signal) =>
       watchEvents(events, after, noFollow, signal),
     ),

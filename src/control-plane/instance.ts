@@ -42,6 +42,8 @@ export interface Vitals {
   readonly probe: ProbeState;
   /** How its program ended, when a driver saw that and nothing was heard since; else empty. */
   readonly exit: string;
+  /** When it last asked to register and was told to wait; 0: never. */
+  readonly askedAt: number;
 }
 
 export interface ProbeState {
@@ -90,7 +92,7 @@ export function newInstance(componentId: string, id: string, now: number): Insta
 }
 
 export function newVitals(now: number): Vitals {
-  return { heardAt: now, confirmed: false, degradedReason: "", probe: unknownProbe, exit: "" };
+  return { heardAt: now, confirmed: false, degradedReason: "", probe: unknownProbe, exit: "", askedAt: 0 };
 }
 
 /** What an earlier control plane knew: nobody is taken for well before it was heard of again. */

@@ -1,20 +1,34 @@
 import { describe, expect, it } from "vitest";
 import { EventLog } from "./event-log.ts";
 import { newInstance } from "./instance.ts";
-import { checkpointKey, keepEvent, keepInstance, keepPipeline, loadKeptState } from "./kept-state.ts";
+import {
+  keepEvent,
+  keepInstance,
+  keepPartition,
+  keepPipeline,
+  keepSource,
+  loadKeptState,
+  partitionOfKey,
+  positionKey,
+} from "./kept-state.ts";
 import { linearPipeline } from "./pipeline.fake.ts";
 import { StateWriter } from "./state-writer.ts";
 import { createMemoryStore } from "./store/memory-store.ts";
 
 describe("what a control plane keeps", () => {
-  it("is there again: pipeline, instances, checkpoints, and the last events in their order", async () => {
+  it("is there again: pipeline, instances, positions, who reads what, and the last events in their order", async () => {
     const store = createMemoryStore();
     const writer = new StateWriter(store, () => undefined);
     const pipeline = { spec: linearPipeline(), state: "running", reason: "", startedAt: 7 } as const;
     const { data } = newInstance("source", "source-1", 5);
     keepPipeline(writer, pipeline);
     keepInstance(writer, data);
-    writer.put(checkpointKey({ componentId: "source", instanceId: "source-1" }), () => Buffer.from("position"));
+    const part = { id: "/a/b %", identity: "ü/" };
+    writer.put(positionKey("source", part), () => Buffer.from("position"));
+    const partition = { componentId: "source", ...part, owner: "source-1", epoch: 3, finished: false };
+    keepPartition(writer, partition, () => partition);
+    const source = { componentId: "source", declared: [part], over: false };
+    keepSource(writer, source);
     const log = new EventLog({ capacity: 12, kept: [], onAppend: (event, out) => keepEvent(writer, event, out) });
     for (let number = 1; number <= 20; number++) log.append({ type: "t", message: `event ${number}` }, number);
     await writer.durable();
@@ -22,7 +36,10 @@ describe("what a control plane keeps", () => {
     const kept = await loadKeptState(store);
     expect(kept.pipeline).toEqual(pipeline);
     expect(kept.instances).toEqual([data]);
-    expect([...kept.checkpoints.values()].map(String)).toEqual(["position"]);
+    expect([...kept.positions.values()].map(String)).toEqual(["position"]);
+    expect([...kept.positions.keys()].map(partitionOfKey)).toEqual([{ componentId: "source", ...part }]);
+    expect(kept.partitions).toEqual([partition]);
+    expect(kept.sources).toEqual([source]);
     expect(kept.events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 12 }, (_, index) => index + 9));
   });
 

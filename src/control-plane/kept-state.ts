@@ -1,22 +1,26 @@
 import { FlowctlError } from "../foundation/errors.ts";
-import type { PipelineEvent } from "../protocol/records.ts";
-import type { InstanceReference } from "../protocol/registry-codec.ts";
+import type { Partition, PipelineEvent } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
+import type { PartitionData, SourceData } from "./partitions/partition-data.ts";
 import type { PipelineData } from "./pipeline-state.ts";
 import type { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 
 const pipelineKey = "pipeline";
 const instancePrefix = "instance/";
-const checkpointPrefix = "checkpoint/";
+const positionPrefix = "position/";
+const partitionPrefix = "partition/";
+const sourcePrefix = "source/";
 const eventPrefix = "event/";
 
 /** What a control plane finds when it starts. */
 export interface KeptState {
   readonly pipeline: PipelineData | undefined;
   readonly instances: readonly InstanceData[];
-  /** By `checkpointKey`. */
-  readonly checkpoints: ReadonlyMap<string, Uint8Array>;
+  /** By `positionKey`. */
+  readonly positions: ReadonlyMap<string, Uint8Array>;
+  readonly partitions: readonly PartitionData[];
+  readonly sources: readonly SourceData[];
   readonly events: readonly PipelineEvent[];
 }
 
@@ -25,17 +29,43 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
   const [pipeline] = await store.entries(pipelineKey);
   const instances = await store.entries(instancePrefix);
   const events = await store.entries(eventPrefix);
+  const partitions = await store.entries(partitionPrefix);
+  const sources = await store.entries(sourcePrefix);
   return {
     pipeline: pipeline === undefined ? undefined : parse<PipelineData>(pipeline),
     instances: instances.map((entry) => parse<InstanceData>(entry)),
-    checkpoints: new Map(await store.entries(checkpointPrefix)),
+    positions: new Map(await store.entries(positionPrefix)),
+    partitions: partitions.map((entry) => parse<PartitionData>(entry)),
+    sources: sources.map((entry) => parse<SourceData>(entry)),
     events: events.map((entry) => parse<PipelineEvent>(entry)),
   };
 }
 
-/** The key of an instance's checkpoint. It outlives the instance, so that a successor goes on from it. */
-export function checkpointKey({ componentId, instanceId }: Omit<InstanceReference, "pipeline">): string {
-  return `${checkpointPrefix}${componentId}/${instanceId}`;
+/** The key of a position. It outlives everybody who reads the partition. */
+export function positionKey(componentId: string, partition: Partition): string {
+  return positionPrefix + partitionPath(componentId, partition);
+}
+
+export function keepPartition(writer: StateWriter, data: PartitionData, current: () => PartitionData): void {
+  writer.put(partitionPrefix + partitionPath(data.componentId, data), () => encode(current()));
+}
+
+export function forgetPartition(writer: StateWriter, data: PartitionData): void {
+  writer.delete(partitionPrefix + partitionPath(data.componentId, data));
+}
+
+export function keepSource(writer: StateWriter, data: SourceData): void {
+  writer.put(sourcePrefix + data.componentId, () => encode(data));
+}
+
+/** Which partition a key of a position is of. */
+export function partitionOfKey(key: string): Partition & { readonly componentId: string } {
+  const [, componentId = "", id = "", identity = ""] = key.split("/").map(decodeURIComponent);
+  return { componentId, id, identity };
+}
+
+function partitionPath(componentId: string, { id, identity }: Partition): string {
+  return [componentId, id, identity].map(encodeURIComponent).join("/");
 }
 
 export function keepPipeline(writer: StateWriter, pipeline: PipelineData): void {

@@ -1,4 +1,5 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
+import { hasCode } from "../foundation/errors.ts";
 import { type ComponentMessage, componentState, componentType, encodeComponent } from "../protocol/component-codec.ts";
 import {
   type DeregisterMessage,
@@ -8,19 +9,22 @@ import {
   type HeartbeatMessage,
   type InstanceReference,
   type RegisterMessage,
+  type RegistrationRequest,
+  decodeSave,
   requireIncarnation,
   requireInstance,
   type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
+import type { Topology } from "../protocol/records.ts";
 import { encodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
-import type { Checkpoints } from "./checkpoints.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
+import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
 
 export interface RegistryServiceParts {
   readonly registry: Registry;
-  readonly checkpoints: Checkpoints;
+  readonly partitions: PartitionTable;
   readonly writer: StateWriter;
   readonly heartbeatIntervalMs: number;
 }
@@ -32,15 +36,23 @@ interface GetComponentsMessage {
 
 /** flowctl.registry.v1.ComponentRegistry over the registry. */
 export function registryService(context: HandlerContext, parts: RegistryServiceParts): UntypedServiceImplementation {
-  const { registry, checkpoints, writer } = parts;
+  const { registry, partitions, writer } = parts;
   return {
-    RegisterComponent: unary(context, (message: RegisterMessage) => {
+    RegisterComponent: unary(context, async (message: RegisterMessage) => {
       const request = decodeRegistration(message);
+      const { componentId, instanceId } = request;
+      if (request.type === "source") admit(registry, partitions, request);
+      const before = registry.entry(componentId, instanceId)?.data.incarnation;
       registry.register(request);
+      if (request.type === "source") {
+        partitions.registered(request, before !== request.incarnation);
+        // What it reads is on the disk before it is told.
+        await partitions.settled(componentId);
+      }
       return encodeRegistrationAnswer(request, {
-        checkpoint: checkpoints.get(request),
+        checkpoint: request.partitions === undefined ? partitions.wholePosition(componentId) : undefined,
         heartbeatInterval: parts.heartbeatIntervalMs,
-        topology: registry.topology(request),
+        topology: topologyOf(parts, request),
       });
     }),
     Heartbeat: unary(context, (message: HeartbeatMessage) => {
@@ -49,7 +61,10 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
       return {};
     }),
     DeregisterComponent: unary(context, async (message: DeregisterMessage) => {
-      registry.deregister(decodeDeregistration(message));
+      const request = decodeDeregistration(message);
+      registry.deregister(request);
+      if (request.reason === "completed") partitions.completed(request);
+      else partitions.refresh(request.componentId);
       // Nobody will say it again: that a component has completed must not be forgotten.
       await writer.durable();
       return {};
@@ -74,28 +89,43 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
       // After a restart of the control plane this is where components come back first: they are told to register.
       registry.topology(message);
       registry.requireHeard(message);
-      return watchTopology(registry, message, signal);
+      return watchTopology(parts, message, signal);
     }),
     SaveCheckpoint: unary(context, async (message: SaveCheckpointMessage) => {
       requireIncarnation(message);
       registry.current(message);
-      await checkpoints.save(message, message.position);
+      await partitions.save(message, decodeSave(message));
       return {};
     }),
   };
 }
 
+/** Whether a source may register now; one that has to wait is no program that hangs. */
+function admit(registry: Registry, partitions: PartitionTable, request: RegistrationRequest): void {
+  try {
+    partitions.admit(request);
+  } catch (error) {
+    if (hasCode(error, "registry/stands-by")) registry.waits(request);
+    throw error;
+  }
+}
+
+function topologyOf({ registry, partitions }: RegistryServiceParts, reference: InstanceReference): Topology {
+  return { ...registry.topology(reference), ...partitions.viewOf(reference) };
+}
+
 async function* watchTopology(
-  registry: Registry,
+  parts: RegistryServiceParts,
   reference: InstanceReference,
   signal: AbortSignal,
 ): AsyncGenerator<{ readonly topology: TopologyMessage }> {
-  const changes = registry.topologyChanges(reference.componentId);
+  const changes = parts.registry.topologyChanges(reference.componentId);
   let last = "";
   for (;;) {
     const seen = changes.version;
-    const topology = encodeTopology(registry.topology(reference));
-    const text = JSON.stringify(topology);
+    const topology = encodeTopology(topologyOf(parts, reference));
+    // A position is told with its assignment; that it has moved since is no news to its owner.
+    const text = JSON.stringify(topology, (key, value: unknown) => (key === "position" ? undefined : value));
     if (text !== last) yield { topology };
     last = text;
     await changes.changed(seen, signal);

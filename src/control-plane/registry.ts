@@ -159,6 +159,13 @@ export class Registry {
     this.#roster.changed();
   }
 
+  /** An instance that asks to register is told to wait: it is there, and does not hang. */
+  waits({ componentId, instanceId }: InstanceReference): void {
+    const now = this.#now();
+    const entry = this.#roster.instances.get(componentId, instanceId) ?? newInstance(componentId, instanceId, now);
+    this.#roster.note({ ...entry, vitals: { ...entry.vitals, askedAt: now } });
+  }
+
   /** Throws `registry/unknown-instance` for whoever is not the registered incarnation. */
   heartbeat(request: HeartbeatMessage): void {
     const { data, vitals } = this.current(request);

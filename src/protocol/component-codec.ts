@@ -1,5 +1,5 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
-import type { ComponentRecord, ComponentState, Connections, InstanceMetrics, InstanceRecord } from "./records.ts";
+import type { ComponentRecord, ComponentState, Connections, InstanceMetrics, InstanceRecord, PartitionRecord } from "./records.ts";
 import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
 
 /** flowctl.registry.v1.Component as proto-loader takes and gives it. */
@@ -11,6 +11,7 @@ export interface ComponentMessage {
   readonly desiredInstances: number;
   readonly instances: readonly InstanceMessage[];
   readonly temporary: boolean;
+  readonly partitions: readonly PartitionRecord[];
 }
 
 export interface InstanceMessage {
@@ -86,6 +87,7 @@ export function encodeComponent(component: ComponentRecord): ComponentMessage {
     desiredInstances: component.desiredInstances,
     instances: component.instances.map(encodeInstance),
     temporary: component.temporary,
+    partitions: component.partitions ?? [],
   };
 }
 
@@ -98,6 +100,7 @@ export function decodeComponent(message: ComponentMessage): ComponentRecord {
     desiredInstances: message.desiredInstances,
     instances: message.instances.map(decodeInstance),
     temporary: message.temporary,
+    ...(message.partitions.length === 0 ? {} : { partitions: message.partitions }),
   };
 }
 

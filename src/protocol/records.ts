@@ -33,6 +33,38 @@ export interface ComponentRecord {
   readonly instances: readonly InstanceRecord[];
   /** It is there for one command only, such as a replay of dead letters. */
   readonly temporary: boolean;
+  /** A source: what its instances read, and what they have read of earlier; left out when nothing is known. */
+  readonly partitions?: readonly PartitionRecord[];
+}
+
+/** Something that one instance of a source reads at a time: a file, a shard. */
+export interface Partition {
+  /** Unique within the component. */
+  readonly id: string;
+  /** What exactly is read. A position belongs to an id and an identity: another identity is read from its beginning. */
+  readonly identity: string;
+}
+
+export interface PartitionRecord extends Partition {
+  /** Who reads it; empty while nobody does. */
+  readonly instanceId: string;
+  /** A position is stored. */
+  readonly started: boolean;
+  readonly finished: boolean;
+  /** Declared by the program that registered last. */
+  readonly current: boolean;
+}
+
+/** A partition that an instance was given to read. */
+export interface Assignment {
+  readonly partition: string;
+  readonly identity: string;
+  /** Where to go on; left out when nothing of the partition was ever stored. */
+  readonly position?: Uint8Array;
+  /** Grows each time the partition is given to an instance. */
+  readonly epoch: number;
+  /** It is to be given back: another instance is to go on. */
+  readonly revoked: boolean;
 }
 
 export interface InstanceRecord {
@@ -183,6 +215,10 @@ export interface Topology {
   readonly downstreams: readonly Downstream[];
   readonly onError: OnErrorSpec;
   readonly slack: Slack;
+  /** What this instance of a source reads; left out: nothing. */
+  readonly assignments?: readonly Assignment[];
+  /** Every partition of the source is finished, whoever read it. */
+  readonly partitionsFinished?: boolean;
 }
 
 /**

@@ -1,7 +1,14 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import { componentType, decodeMetrics } from "./component-codec.ts";
-import type { DeregisterReason, InstanceMetrics, Topology } from "./records.ts";
-import { decodeTopology, encodeTopology, type TopologyMessage } from "./topology-codec.ts";
+import type { Assignment, DeregisterReason, InstanceMetrics, Partition, Topology } from "./records.ts";
+import {
+  type AssignmentMessage,
+  decodeAssignment,
+  decodeTopology,
+  encodeAssignment,
+  encodeTopology,
+  type TopologyMessage,
+} from "./topology-codec.ts";
 import { enumCodec, fromTime, invalidMessage, type TimeMessage, toTime } from "./wire-values.ts";
 
 /** Who calls: in every request of ComponentRegistry that comes from a component. */
@@ -24,10 +31,16 @@ export interface RegistrationRequest extends IncarnationReference {
   readonly metadata: Readonly<Record<string, string>>;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /** A source: what its instances share between them; left out: one partition with an empty id. */
+  readonly partitions?: readonly Partition[];
+  /** A source: what this program reads at this moment. */
+  readonly held?: readonly Assignment[];
 }
 
-export interface RegisterMessage extends Omit<RegistrationRequest, "type"> {
+export interface RegisterMessage extends Omit<RegistrationRequest, "type" | "partitions" | "held"> {
   readonly type: string;
+  readonly partitions: readonly Partition[];
+  readonly held: readonly AssignmentMessage[];
 }
 
 export interface RegisterResponseMessage {
@@ -53,6 +66,22 @@ export interface DeregisterMessage extends IncarnationReference {
 
 export interface SaveCheckpointMessage extends IncarnationReference {
   readonly position: Uint8Array;
+  readonly partition: string;
+  readonly identity: string;
+  readonly state: string;
+  readonly epoch: number;
+}
+
+/** What an instance says of a partition that it was given. */
+export interface CheckpointSave {
+  readonly partition: string;
+  readonly identity: string;
+  /** 0: from a source without declared partitions. */
+  readonly epoch: number;
+  /** `released`: it is not read any more; `finished`: it has ended. Either way everything that came of it is acknowledged. */
+  readonly state: "reading" | "released" | "finished";
+  /** Left out: the stored position stays. */
+  readonly position?: Uint8Array;
 }
 
 /** What an instance is given when it has registered. */
@@ -65,14 +94,44 @@ export interface RegistrationAnswer {
 
 const deregisterReason = enumCodec<DeregisterReason>("DEREGISTER_REASON", ["stopped", "completed", "failed"]);
 
+const checkpointState = enumCodec<"released" | "finished">("STATE", ["released", "finished"]);
+
 /** Throws `protocol/invalid-message` for a registration without ids or without a type. */
 export function decodeRegistration(message: RegisterMessage): RegistrationRequest {
   requireIncarnation(message);
-  return { ...message, type: componentType.require(message.type, "type") };
+  const { partitions, held, ...same } = message;
+  return {
+    ...same,
+    type: componentType.require(message.type, "type"),
+    ...(partitions.length === 0 ? {} : { partitions }),
+    ...(held.length === 0 ? {} : { held: held.map(decodeAssignment) }),
+  };
 }
 
 export function encodeRegistration(registration: RegistrationRequest): RegisterMessage {
-  return { ...registration, type: componentType.encode(registration.type) };
+  return {
+    ...registration,
+    type: componentType.encode(registration.type),
+    partitions: registration.partitions ?? [],
+    held: (registration.held ?? []).map(encodeAssignment),
+  };
+}
+
+export function decodeSave(message: SaveCheckpointMessage): CheckpointSave {
+  const { partition, identity, epoch, position } = message;
+  const state = checkpointState.decode(message.state) ?? "reading";
+  const isKept = state !== "reading" && position.byteLength === 0;
+  return { partition, identity, epoch, state, ...(isKept ? {} : { position }) };
+}
+
+export function encodeSave(caller: IncarnationReference, save: CheckpointSave): SaveCheckpointMessage {
+  const { state, position, ...same } = save;
+  return {
+    ...caller,
+    ...same,
+    state: state === "reading" ? "STATE_UNSPECIFIED" : checkpointState.encode(state),
+    position: position ?? new Uint8Array(),
+  };
 }
 
 export function encodeRegistrationAnswer(

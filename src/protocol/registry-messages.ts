@@ -15,7 +15,7 @@ import {
   uint32,
   uint64,
 } from "./message-type.ts";
-import type { Connections, InstanceMetrics } from "./records.ts";
+import type { Connections, InstanceMetrics, Partition, PartitionRecord } from "./records.ts";
 import type {
   DeregisterMessage,
   HeartbeatMessage,
@@ -26,6 +26,7 @@ import type {
 } from "./registry-codec.ts";
 import { method } from "./service-methods.ts";
 import type {
+  AssignmentMessage,
   BufferMessage,
   DownstreamMessage,
   OnErrorMessage,
@@ -69,6 +70,12 @@ const deregisterReason = enumType("flowctl.registry.v1.DeregisterReason", [
   "DEREGISTER_REASON_STOPPED",
   "DEREGISTER_REASON_COMPLETED",
   "DEREGISTER_REASON_FAILED",
+]);
+
+const checkpointState = enumType("flowctl.registry.v1.SaveCheckpointRequest.State", [
+  "STATE_UNSPECIFIED",
+  "STATE_RELEASED",
+  "STATE_FINISHED",
 ]);
 
 const bufferType = enumType("flowctl.registry.v1.Buffer.Type", ["TYPE_UNSPECIFIED", "TYPE_MEMORY", "TYPE_DISK"]);
@@ -131,11 +138,26 @@ const slack = messageType<NonNullable<TopologyMessage["slack"]>>("flowctl.regist
   bytes: one(2, uint64),
 });
 
+const partition = messageType<Partition>("flowctl.registry.v1.Partition", {
+  id: one(1, string),
+  identity: one(2, string),
+});
+
+const assignment = messageType<AssignmentMessage>("flowctl.registry.v1.Assignment", {
+  partition: one(1, string),
+  identity: one(2, string),
+  position: optional(3, bytes),
+  epoch: one(4, uint64),
+  revoked: one(5, bool),
+});
+
 const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
   upstreams: list(1, upstream),
   downstreams: list(2, downstream),
   onError: one(3, onError),
   slack: one(4, slack),
+  assignments: list(6, assignment),
+  partitionsFinished: one(8, bool),
 });
 
 const metrics = messageType<InstanceMetrics>("flowctl.registry.v1.Metrics", {
@@ -175,6 +197,15 @@ const instance = messageType<InstanceMessage>("flowctl.registry.v1.Instance", {
   desiredStopped: one(14, bool),
 });
 
+const partitionStatus = messageType<PartitionRecord>("flowctl.registry.v1.PartitionStatus", {
+  id: one(1, string),
+  identity: one(2, string),
+  instanceId: one(3, string),
+  started: one(4, bool),
+  finished: one(5, bool),
+  current: one(6, bool),
+});
+
 export const component = messageType<ComponentMessage>("flowctl.registry.v1.Component", {
   componentId: one(1, string),
   type: one(2, componentType),
@@ -183,6 +214,7 @@ export const component = messageType<ComponentMessage>("flowctl.registry.v1.Comp
   desiredInstances: one(5, uint32),
   instances: list(6, instance),
   temporary: one(7, bool),
+  partitions: list(13, partitionStatus),
 });
 
 const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.RegisterComponentRequest", {
@@ -196,6 +228,8 @@ const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.Regist
   consumes: list(8, string),
   produces: list(9, string),
   incarnation: one(10, string),
+  partitions: list(12, partition),
+  held: list(13, assignment),
 });
 
 const registerResponse = messageType<RegisterResponseMessage>("flowctl.registry.v1.RegisterComponentResponse", {
@@ -262,6 +296,10 @@ const saveCheckpointRequest = messageType<SaveCheckpointMessage>("flowctl.regist
   instanceId: one(3, string),
   incarnation: one(4, string),
   position: one(5, bytes),
+  partition: one(6, string),
+  identity: one(7, string),
+  state: one(8, checkpointState),
+  epoch: one(9, uint64),
 });
 
 const nothing = (name: string) => messageType<object>(`flowctl.registry.v1.${name}`, {});

@@ -1,4 +1,4 @@
-import type { BufferSpec, Downstream, OnErrorSpec, Topology, Upstream } from "./records.ts";
+import type { Assignment, BufferSpec, Downstream, OnErrorSpec, Topology, Upstream } from "./records.ts";
 import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
 
 /** flowctl.registry.v1.Topology as proto-loader takes and gives it. */
@@ -7,6 +7,18 @@ export interface TopologyMessage {
   readonly downstreams: readonly DownstreamMessage[];
   readonly onError: OnErrorMessage | null;
   readonly slack: { readonly events: number; readonly bytes: number } | null;
+  readonly assignments: readonly AssignmentMessage[];
+  readonly partitionsFinished: boolean;
+}
+
+export interface AssignmentMessage {
+  readonly partition: string;
+  readonly identity: string;
+  readonly position?: Uint8Array | undefined;
+  /** Virtual field of the protocol library: present exactly when `position` is. */
+  readonly _position?: "position";
+  readonly epoch: number;
+  readonly revoked: boolean;
 }
 
 export interface UpstreamMessage {
@@ -57,7 +69,19 @@ export function encodeTopology(topology: Topology): TopologyMessage {
     })),
     onError: encodeOnError(topology.onError),
     slack: topology.slack,
+    assignments: (topology.assignments ?? []).map(encodeAssignment),
+    partitionsFinished: topology.partitionsFinished ?? false,
   };
+}
+
+export function encodeAssignment({ position, ...assignment }: Assignment): AssignmentMessage {
+  return { ...assignment, ...(position === undefined ? {} : { position }) };
+}
+
+export function decodeAssignment(message: AssignmentMessage): Assignment {
+  const { partition, identity, epoch, revoked, position } = message;
+  const known = message._position === "position" && position !== undefined;
+  return { partition, identity, epoch, revoked, ...(known ? { position } : {}) };
 }
 
 /** An absent topology reads as one without neighbours. */
@@ -85,6 +109,10 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
     ),
     onError: decodeOnError(message?.onError ?? null),
     slack: { events: message?.slack?.events ?? 0, bytes: message?.slack?.bytes ?? 0 },
+    ...(message === null || message.assignments.length === 0
+      ? {}
+      : { assignments: message.assignments.map(decodeAssignment) }),
+    ...(message?.partitionsFinished ? { partitionsFinished: true } : {}),
   };
 }
 

@@ -5,20 +5,28 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { silentLogger } from "../foundation/logger.ts";
 import { Checkpointer } from "./checkpointer.ts";
 
-function setUp(options: { away?: () => boolean; committed?: (position: number) => Promise<void> } = {}) {
+function setUp(
+  options: {
+    away?: () => boolean;
+    refuse?: () => FlowctlError | undefined;
+    committed?: (position: number) => Promise<void>;
+  } = {},
+) {
   const clock = fakeClock();
   const stored: number[] = [];
+  const states: string[] = [];
   const told: number[] = [];
   const failures: unknown[] = [];
   const checkpointer = new Checkpointer<number>({
     clock,
     log: silentLogger,
-    registry: {
-      async saveCheckpoint(bytes) {
-        if (options.away?.())
-          throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
-        stored.push(JSON.parse(Buffer.from(bytes).toString()) as number);
-      },
+    async store(state, position) {
+      if (options.away?.())
+        throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
+      const refusal = options.refuse?.();
+      if (refusal !== undefined) throw refusal;
+      if (position !== undefined) stored.push(JSON.parse(Buffer.from(position).toString()) as number);
+      else states.push(state);
     },
     committed:
       options.committed ??
@@ -27,7 +35,7 @@ function setUp(options: { away?: () => boolean; committed?: (position: number) =
       }),
     onFailure: (error) => failures.push(error),
   });
-  return { clock, stored, told, failures, checkpointer };
+  return { clock, stored, states, told, failures, checkpointer };
 }
 
 describe("a checkpointer", () => {
@@ -123,5 +131,47 @@ describe("a checkpointer", () => {
     await clock.advance(500);
     expect(failures).toHaveLength(1);
     expect(await checkpointer.flush(new AbortController().signal)).toBe(false);
+  });
+
+  it.each([
+    ["registry/checkpoint-too-large", "invalid"],
+    ["registry/not-owner", "conflict"],
+  ] as const)("ends the component at %s instead of trying for ever", async (code, kind) => {
+    let attempts = 0;
+    const { clock, stored, failures, checkpointer } = setUp({
+      refuse: () => {
+        attempts++;
+        return new FlowctlError({ code, kind, message: "never" });
+      },
+    });
+    checkpointer.settle(checkpointer.track(1));
+    await clock.advance(60_000);
+    checkpointer.settle(checkpointer.track(2));
+    await clock.advance(60_000);
+    expect(attempts).toBe(1);
+    expect(failures).toMatchObject([{ code }]);
+    expect(stored).toEqual([]);
+    expect(await checkpointer.flush(new AbortController().signal)).toBe(false);
+  });
+
+  it("says that a partition has ended after its last position is stored, for as long as that takes", async () => {
+    let away = true;
+    const { clock, stored, states, checkpointer } = setUp({ away: () => away });
+    const tag = checkpointer.track(1);
+    let idle = false;
+    const waiting = checkpointer.idle().then(() => {
+      idle = true;
+    });
+    await clock.advance(100);
+    expect(idle).toBe(false);
+    checkpointer.settle(tag);
+    await waiting;
+    const ended = checkpointer.end("finished", new AbortController().signal);
+    await clock.advance(10_000);
+    expect([stored, states]).toEqual([[], []]);
+    away = false;
+    await clock.advance(5_000);
+    expect(await ended).toBe(true);
+    expect([stored, states]).toEqual([[1], ["finished"]]);
   });
 });

@@ -1,18 +1,22 @@
-import type { RegistryClient } from "../client/client.ts";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
+import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Receipt } from "../streams/event-log.ts";
 import { Ring } from "../streams/ring.ts";
 
+/** What is told of a partition: that it is read on, from where; or that it is given back, or has ended. */
+export type CheckpointState = "reading" | "released" | "finished";
+
 export interface CheckpointerOptions<Position> {
-  readonly registry: Pick<RegistryClient, "saveCheckpoint">;
+  /** Stores in the control plane; without a position the stored one stays. */
+  readonly store: (state: CheckpointState, position: Uint8Array | undefined, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called after a position is durable, never twice at once. A rejection is the component's failure. */
   readonly committed: ((position: Position) => Promise<void>) | undefined;
-  /** `committed` failed. */
+  /** `committed` failed, or the control plane refused a position for good. Called once. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -20,8 +24,11 @@ export interface CheckpointerOptions<Position> {
 const INTERVAL_MS = 100;
 const CALL_TIMEOUT_MS = 5_000;
 
+/** Kinds of refusal that no repetition makes good: a position too large, a partition that another instance reads by now. */
+const PERMANENT: ReadonlySet<FlowctlError["kind"]> = new Set(["invalid", "usage", "conflict", "denied"]);
+
 /**
- * Moves a source's position over the contiguous prefix of what is acknowledged, and stores it in the control plane.
+ * Moves a partition's position over the contiguous prefix of what is acknowledged, and stores it in the control plane.
  * While the control plane is away the newest position waits; streaming goes on.
  */
 export class Checkpointer<Position> implements Receipt {
@@ -35,6 +42,7 @@ export class Checkpointer<Position> implements Receipt {
   private saving: Promise<void> | undefined;
   private failed = false;
   private readonly stop = new AbortController();
+  private onIdle: (() => void)[] = [];
 
   constructor(options: CheckpointerOptions<Position>) {
     this.options = options;
@@ -64,16 +72,40 @@ export class Checkpointer<Position> implements Receipt {
     }
     if (this.newest === undefined) this.newest = { position: reached };
     else this.newest.position = reached;
+    if (this.positions.length === 0 && this.onIdle.length > 0) for (const resolve of this.onIdle.splice(0)) resolve();
     this.saving ??= this.save();
+  }
+
+  /** Resolves as soon as everything that was tracked is acknowledged; at once when it is. */
+  idle(): Promise<void> {
+    if (this.positions.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.onIdle.push(resolve));
   }
 
   /** Resolves with true when the newest position is durable and committed, with false when that failed or the signal fired. */
   async flush(signal: AbortSignal): Promise<boolean> {
+    return await this.until(signal, async () => {
+      while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
+    });
+  }
+
+  /**
+   * Stores the newest position and then, for as long as it takes, that the partition is given back or has ended. To be called when
+   * everything is acknowledged. Resolves like `flush`.
+   */
+  async end(state: "released" | "finished", signal: AbortSignal): Promise<boolean> {
+    if (!(await this.flush(signal))) return false;
+    return await this.until(signal, async () => {
+      await this.store(state, undefined);
+    });
+  }
+
+  private async until(signal: AbortSignal, work: () => Promise<void>): Promise<boolean> {
     const abort = (): void => this.stop.abort();
     signal.addEventListener("abort", abort, { once: true });
     try {
       if (signal.aborted) abort();
-      while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
+      await work();
       return !this.failed && !this.stop.signal.aborted;
     } finally {
       signal.removeEventListener("abort", abort);
@@ -81,20 +113,19 @@ export class Checkpointer<Position> implements Receipt {
   }
 
   private async save(): Promise<void> {
-    const { clock, committed, onFailure } = this.options;
+    const { clock, committed } = this.options;
     // The first turn of the event loop collects what is acknowledged together.
     await clock.sleep(0);
-    while (this.newest !== undefined && !this.stop.signal.aborted) {
+    while (this.newest !== undefined && !this.stop.signal.aborted && !this.failed) {
       const { position } = this.newest;
       this.newest = undefined;
-      const stored = await this.store(position);
+      const stored = await this.store("reading", Buffer.from(JSON.stringify(position)));
       if (!stored) break;
       if (committed !== undefined) {
         try {
           await committed(position);
         } catch (error) {
-          this.failed = true;
-          onFailure(error);
+          this.fail(error);
           break;
         }
       }
@@ -103,14 +134,18 @@ export class Checkpointer<Position> implements Receipt {
     this.saving = undefined;
   }
 
-  private async store(position: Position): Promise<boolean> {
-    const { registry, clock, log } = this.options;
-    const bytes = Buffer.from(JSON.stringify(position));
-    for (let attempt = 1; !this.stop.signal.aborted; attempt++) {
+  /** Tries until it is stored; false when it will not be. */
+  private async store(state: CheckpointState, position: Uint8Array | undefined): Promise<boolean> {
+    const { store, clock, log } = this.options;
+    for (let attempt = 1; !this.stop.signal.aborted && !this.failed; attempt++) {
       try {
-        await registry.saveCheckpoint(bytes, withDeadline(this.stop.signal, CALL_TIMEOUT_MS));
+        await store(state, position, withDeadline(this.stop.signal, CALL_TIMEOUT_MS));
         return true;
       } catch (error) {
+        if (error instanceof FlowctlError && PERMANENT.has(error.kind)) {
+          this.fail(error);
+          return false;
+        }
         if (attempt === 1) log.warn("cannot store the position yet; events keep flowing", { reason: String(error) });
         await clock
           .sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 1_000 }), this.stop.signal)
@@ -118,6 +153,12 @@ export class Checkpointer<Position> implements Receipt {
       }
     }
     return false;
+  }
+
+  private fail(error: unknown): void {
+    if (this.failed) return;
+    this.failed = true;
+    this.options.onFailure(error);
   }
 }
 

@@ -38,7 +38,7 @@ export interface InstanceInfo {
   readonly pipeline: string;
   readonly componentId: string;
   readonly instanceId: string;
-  /** From 1 to `replicas`. */
+  /** From 1 to `replicas`. Says nothing of what to read: that is what partitions are for. */
   readonly index: number;
   readonly replicas: number;
 }
@@ -46,25 +46,55 @@ export interface InstanceInfo {
 /**
  * A source: makes events out of something outside. `Position` is plain JSON that says where to go on.
  *
- * Call order: `open` once; `run` once; `committed` any number of times, never two at once; `close` once, whatever
- * happened before. `run` returns when the data has ended (the pipeline then drains and completes) or soon after the
- * signal fires (a successor goes on from the last acknowledged position); it may also reject then, with the signal's reason or
- * an AbortError. Any other rejection of any of them ends the component with that error as its last line, and it is started
- * again.
+ * A source is read in *partitions*: a file, a shard, a queue. One that names none is one partition, which one of its instances
+ * reads while the others stand by. The control plane gives each partition to one instance at a time and moves some when the
+ * component is scaled; a position belongs to what is read, and to nobody who reads it.
+ *
+ * Call order, for each partition that this instance is given: `open` once; `run` once; `committed` any number of times, never
+ * two at once; `close` once, whatever happened before. Partitions are read side by side; a partition that was moved away may
+ * come back, and is opened anew. `run` returns when the data of its partition has ended (once all have, the pipeline drains and
+ * completes) or soon after the signal fires (a successor goes on from the last acknowledged position); it may also reject then,
+ * with the signal's reason or an AbortError. Any other rejection of any of them ends the component with that error as its last
+ * line, and it is started again.
  */
 export interface SourceDefinition<Config, Position> extends Definition<Config> {
+  /**
+   * What there is to read, as far as the settings say: the same list at every instance. Called before `open`. At least one, at
+   * most 4,096; ids are unique. Left out: one partition, with an empty id and identity.
+   */
+  partitions?(context: { readonly config: Config }): readonly Partition[] | Promise<readonly Partition[]>;
   open(context: SourceContext<Config, Position>): Promise<SourceHandlers<Position>> | SourceHandlers<Position>;
+}
+
+/** Something that one instance of a source reads at a time. */
+export interface Partition {
+  /** Unique within the component, and the same at every start. */
+  readonly id: string;
+  /**
+   * What exactly is read: a path, a URL, a seed. Positions are kept by id and identity: with another identity the partition is
+   * read from its beginning, and its events have other ids; with an earlier one it goes on where it was. No secrets: it is shown.
+   */
+  readonly identity: string;
 }
 
 export interface SourceContext<Config, Position> extends ComponentContext<Config> {
   /** Where to go on: the position given with the last event that everything below acknowledged, in order. */
   readonly position: Position | undefined;
+  /** What is to be read. */
+  readonly partition: Partition;
+  /**
+   * What the ids of this partition's events begin with, for who makes ids: the same wherever and whenever it is read, and another
+   * one for every partition and identity.
+   */
+  readonly idPrefix: string;
+  /** Fires when the component is told to stop, and also when this partition is to be read by another instance. */
+  readonly signal: AbortSignal;
 }
 
 export interface SourceHandlers<Position> {
   run(emit: SourceEmit<Position>): Promise<void>;
   /**
-   * Every event up to this position is acknowledged, and the position is durable: now the outside may be told (commit
+   * Every event of the partition up to this position is acknowledged, and the position is durable: now the outside may be told (commit
    * an offset, answer a request, delete a file). Positions may be skipped, never go back.
    */
   committed?(position: Position): Promise<void>;

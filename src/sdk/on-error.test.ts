@@ -68,7 +68,7 @@ describe("a dead letter", () => {
           published.push({ letter, receipt, tag, deadLetter }),
         room: () => undefined,
       },
-      encoder: new OutputEncoder("map", "map-1", new SlabPool()),
+      encoder: new OutputEncoder("map", new SlabPool()),
       counters,
       clock: fakeClock(),
       log: silentLogger,

@@ -17,28 +17,26 @@ const JSON_TYPE = "application/json";
 export class OutputEncoder {
   private readonly encoder: EventEncoder;
   private readonly componentId: string;
-  private readonly idPrefix: string;
   private readonly idSuffix: string;
 
   /**
    * @param memory for what is encoded: whatever comes of this encoder has to be published, or otherwise retained there, before
    * the next event is made.
    */
-  constructor(componentId: string, instanceId: string, memory: SlabPool) {
+  constructor(componentId: string, memory: SlabPool) {
     this.encoder = new EventEncoder(memory);
     this.componentId = componentId;
-    this.idPrefix = `${instanceId}:`;
     this.idSuffix = `/${componentId}`;
   }
 
   /**
-   * An event of a source. Its time, unless given, is now; its id, unless given, is `<instance id>:<position>`, with a position
+   * An event of a source. Its time, unless given, is now; its id, unless given, is the prefix and the position, with one
    * that is not text or number as JSON.
    */
-  original(init: EventInit, position: unknown): EventView {
+  original(init: EventInit, position: unknown, idPrefix: string): EventView {
     const isCount = init.id === undefined && typeof position === "number" && isCountable(position);
     const view = this.encoder.encode({
-      id: init.id ?? (isCount ? this.idPrefix : `${this.idPrefix}${textOf(position)}`),
+      id: init.id ?? (isCount ? idPrefix : `${idPrefix}${textOf(position)}`),
       idNumber: isCount ? position : undefined,
       type: init.type ?? "",
       payload: payloadOf(init),

@@ -12,6 +12,7 @@ import { type EventStreamServer, serveEventStream } from "../streams/event-strea
 import { Inlet } from "../streams/inlet.ts";
 import { Outlet } from "../streams/outlet.ts";
 import type { TlsIdentity } from "../streams/tls-identity.ts";
+import { AssignmentFeed } from "./assignment-feed.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { Counters } from "./counters.ts";
 import type { Environment } from "./environment.ts";
@@ -19,7 +20,7 @@ import { serveHealth } from "./health-server.ts";
 import { OutputEncoder } from "./output.ts";
 import { runProcessor } from "./run-processor.ts";
 import { runSink } from "./run-sink.ts";
-import { runSource } from "./run-source.ts";
+import { partitionsOf, runSource } from "./run-source.ts";
 import { aborted, type Outcome, type Runtime } from "./runtime.ts";
 import { Session } from "./session.ts";
 
@@ -73,12 +74,14 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let onError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
   let degraded = "";
   let isReady = false;
+  const assignments = new AssignmentFeed();
   const onTopology = (topology: Topology): void => {
     onError = topology.onError;
     publisher.setSlack(topology.slack);
     inlet?.setSlack(topology.slack);
     publisher.setGroups(topology.downstreams);
     inlet?.update(topology.upstreams);
+    assignments.tell(topology);
   };
 
   const registry = connectRegistry(environment.controlPlane, {
@@ -122,7 +125,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
         metadata: { name: definition.name, version: definition.version, sdk: "flowctl-node" },
         consumes: definition.consumes ?? [],
         produces: definition.produces ?? [],
+        ...(component.type === "source" ? { partitions: await partitionsOf(component.definition, options.config) } : {}),
       },
+      held: () => assignments.held(),
     });
     let registered: Registered;
     try {
@@ -151,7 +156,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       registered,
       publisher,
       inlet,
-      encoder: new OutputEncoder(instance.componentId, instance.instanceId, memory),
+      encoder: new OutputEncoder(instance.componentId, memory),
       counters,
       onError: () => onError,
       stopping,
@@ -175,7 +180,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     };
     let outcome: Outcome;
     try {
-      outcome = await runByType(component, runtime);
+      outcome = await runByType(component, runtime, assignments);
       if (failure !== undefined) throw failure.error;
     } catch (error) {
       const cause = failure === undefined ? error : failure.error;
@@ -197,10 +202,14 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   }
 }
 
-async function runByType(component: ComponentDefinition, runtime: Runtime): Promise<Outcome> {
+async function runByType(
+  component: ComponentDefinition,
+  runtime: Runtime,
+  assignments: AssignmentFeed,
+): Promise<Outcome> {
   switch (component.type) {
     case "source":
-      return await runSource(component.definition, runtime);
+      return await runSource(component.definition, runtime, assignments);
     case "processor":
       return await runProcessor(component.definition, runtime);
     case "sink":

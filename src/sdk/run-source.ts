@@ -1,69 +1,141 @@
-import { FlowctlError, messageOf } from "../foundation/errors.ts";
-import { Checkpointer, parsePosition } from "./checkpointer.ts";
-import type { SourceDefinition, SourceEmit } from "./component.ts";
-import type { EventInit } from "./event.ts";
-import { aborted, finish, flagOf, type Outcome, type Runtime } from "./runtime.ts";
-import { isStopped, stoppedError } from "./stopped.ts";
-import { TimeSlice } from "./time-slice.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Assignment, Partition } from "../protocol/records.ts";
+import type { AssignmentFeed, AssignmentNews } from "./assignment-feed.ts";
+import type { SourceDefinition } from "./component.ts";
+import { PartitionReader } from "./partition-reader.ts";
+import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 
-const READY = Promise.resolve();
-
-/** Runs a source to its end, or until it is told to stop. */
-export async function runSource(definition: SourceDefinition<unknown, unknown>, runtime: Runtime): Promise<Outcome> {
-  const { registered, stopping, deadline, log } = runtime;
-  const position = registered.checkpoint === undefined ? undefined : storedPosition(registered.checkpoint);
-  const handlers = await definition.open({ ...runtime.context, position });
-  const checkpointer = new Checkpointer<unknown>({
-    registry: runtime.registry,
-    clock: runtime.clock,
-    log,
-    committed: handlers.committed === undefined ? undefined : (reached) => handlers.committed!(reached),
-    onFailure: (error) => runtime.fail(error),
+/** What a source shares between its instances; one part that is everything, unless it says otherwise. */
+export async function partitionsOf(
+  definition: SourceDefinition<unknown, unknown>,
+  config: unknown,
+): Promise<readonly Partition[]> {
+  const partitions = (await definition.partitions?.({ config })) ?? [{ id: "", identity: "" }];
+  if (partitions.length > 0) return partitions;
+  throw new FlowctlError({
+    code: "sdk/no-partitions",
+    kind: "invalid",
+    message: `${definition.name} has nothing to read: partitions() gave an empty list`,
+    fix: "return at least one partition",
   });
+}
+
+/** Runs a source until all that its instances share has ended, or until it is told to stop. */
+export async function runSource(
+  definition: SourceDefinition<unknown, unknown>,
+  runtime: Runtime,
+  feed: AssignmentFeed,
+): Promise<Outcome> {
+  const { stopping, deadline, log } = runtime;
+  const readers = new Readers(definition, await partitionsOf(definition, runtime.context.config), runtime);
+  feed.held = () => readers.held();
   try {
     runtime.started();
-    if (position !== undefined) log.info("going on where the last run ended", { position });
-    const running = handlers.run(makeEmit(runtime, checkpointer)).catch((error: unknown) => {
-      if (!isStopped(error, stopping)) throw error;
-    });
-    await Promise.race([running, aborted(deadline)]);
+    feed.follow((news) => readers.follow(news));
+    await Promise.race([readers.finished, readers.failed, aborted(stopping)]);
     const ended = !stopping.aborted;
-    if (ended) log.info("the data has ended; waiting for the last acknowledgements");
-    return await finish(runtime, ended, () => checkpointer.flush(deadline));
+    if (ended) log.info("the data has ended");
+    await Promise.race([readers.ended(), readers.failed, aborted(deadline)]);
+    return await finish(runtime, ended, () => readers.flush(deadline));
   } finally {
-    await handlers.close?.();
+    await readers.close();
   }
 }
 
-function makeEmit(runtime: Runtime, checkpointer: Checkpointer<unknown>): SourceEmit<unknown> {
-  const { publisher, encoder, stopping, log } = runtime;
-  const stop = flagOf(stopping);
-  const slice = new TimeSlice();
-  return (event: EventInit, position: unknown): Promise<void> => {
-    if (stop.raised) return Promise.reject(stoppedError("the component is stopping and takes no new events"));
-    try {
-      const view = encoder.original(event, position);
-      if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
-      publisher.publish(view, checkpointer, checkpointer.track(position));
-      const room = publisher.room();
-      if (room !== undefined) return room.then(() => slice.restart());
-      return slice.over() || slice.full ? slice.pause() : READY;
-    } catch (error) {
-      return Promise.reject(error);
+/** The partitions that this instance reads, by what the control plane says. */
+class Readers {
+  private readonly definition: SourceDefinition<unknown, unknown>;
+  private readonly declared: ReadonlySet<string>;
+  private readonly runtime: Runtime;
+  private readonly readers = new Map<string, Reading>();
+  /** By partition: the epoch up to which it is done with. What is said of it under that epoch is old news. */
+  private readonly done = new Map<string, number>();
+  private standsBy = false;
+  private finish: () => void = () => undefined;
+  private fail: (error: unknown) => void = () => undefined;
+  /** Every partition is finished, whoever read it. */
+  readonly finished = new Promise<void>((resolve) => {
+    this.finish = resolve;
+  });
+  /** Rejects with what the author's code rejected with. */
+  readonly failed = new Promise<never>((_, reject) => {
+    this.fail = reject;
+  });
+
+  constructor(definition: SourceDefinition<unknown, unknown>, declared: readonly Partition[], runtime: Runtime) {
+    this.definition = definition;
+    this.declared = new Set(declared.map(({ id, identity }) => keyOf({ partition: id, identity })));
+    this.runtime = runtime;
+    // Looked at by whoever runs; a failure that comes while that ends must not count as unhandled.
+    this.failed.catch(() => undefined);
+  }
+
+  /** Takes part in what is assigned from now on, and gives back what is revoked. */
+  follow({ assignments = [], partitionsFinished = false }: AssignmentNews): void {
+    for (const assignment of assignments) {
+      const key = keyOf(assignment);
+      if (assignment.epoch <= (this.done.get(key) ?? 0)) continue;
+      const known = this.readers.get(key);
+      if (known === undefined) {
+        // One that this program does not know is its successor's, which was started with other settings.
+        if (this.declared.has(key) || assignment.revoked) this.begin(key, assignment);
+      } else if (assignment.revoked && assignment.epoch === known.reader.assignment.epoch) {
+        known.reader.revoke();
+      }
     }
-  };
+    if (partitionsFinished) this.finish();
+    else this.tellStandby(assignments.length === 0);
+  }
+
+  held(): readonly Assignment[] {
+    return [...this.readers.values()].map(({ reader: { assignment } }) => ({
+      partition: assignment.partition,
+      identity: assignment.identity,
+      epoch: assignment.epoch,
+      revoked: false,
+    }));
+  }
+
+  /** Resolves when nothing is read any more. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.readers.values()].map(({ over }) => over));
+  }
+
+  async flush(signal: AbortSignal): Promise<boolean> {
+    const flushed = await Promise.all([...this.readers.values()].map(({ reader }) => reader.flush(signal)));
+    return flushed.every(Boolean);
+  }
+
+  async close(): Promise<void> {
+    for (const { reader } of this.readers.values()) reader.revoke();
+    await Promise.all([...this.readers.values()].map(({ reader }) => reader.close()));
+  }
+
+  private begin(key: string, assignment: Assignment): void {
+    if (this.runtime.stopping.aborted) return;
+    const reader = new PartitionReader(this.definition, assignment, this.runtime);
+    const over = (assignment.revoked ? reader.release() : reader.read())
+      .then(async (outcome) => {
+        if (outcome === "stopped") return;
+        this.done.set(key, assignment.epoch);
+        this.readers.delete(key);
+        await reader.close();
+      })
+      .catch((error: unknown) => this.fail(error));
+    this.readers.set(key, { reader, over });
+  }
+
+  private tellStandby(standsBy: boolean): void {
+    if (standsBy && !this.standsBy) this.runtime.log.info("standing by: other instances read everything");
+    this.standsBy = standsBy;
+  }
 }
 
-function storedPosition(bytes: Uint8Array): unknown {
-  try {
-    return parsePosition(bytes);
-  } catch (error) {
-    throw new FlowctlError({
-      code: "sdk/checkpoint-unreadable",
-      kind: "invalid",
-      message: `the stored position is not JSON: ${messageOf(error)}`,
-      fix: "flowctl down -v forgets all positions; the source then starts from the beginning",
-      cause: error,
-    });
-  }
+interface Reading {
+  readonly reader: PartitionReader;
+  readonly over: Promise<void>;
+}
+
+function keyOf({ partition, identity }: Pick<Assignment, "partition" | "identity">): string {
+  return JSON.stringify([partition, identity]);
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError, hasCode } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
-import type { InstanceMetrics, Topology } from "../protocol/records.ts";
+import type { Assignment, InstanceMetrics, Topology } from "../protocol/records.ts";
 
 export interface SessionOptions {
   readonly registry: RegistryClient;
@@ -13,6 +13,8 @@ export interface SessionOptions {
   readonly log: Logger;
   readonly metrics: () => InstanceMetrics;
   readonly degradedReason: () => string;
+  /** A source: what it reads at this moment. */
+  readonly held: () => readonly Assignment[];
   /** The surroundings changed. */
   readonly onTopology: (topology: Topology) => void;
 }
@@ -45,7 +47,7 @@ export class Session {
     const { registry, clock, log } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await registry.register(this.registration, withTimeout(signal));
+        const answer = await registry.register({ ...this.registration, held: this.options.held() }, withTimeout(signal));
         if (answer.heartbeatInterval > 0) this.heartbeatMs = answer.heartbeatInterval;
         return answer;
       } catch (error) {

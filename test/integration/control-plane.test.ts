@@ -123,7 +123,8 @@ describe("a control plane that is killed", () => {
           try {
             const next = position + 1;
             await source.beatOrRegister();
-            await source.saveCheckpoint(Buffer.from(String(next)), soon());
+            const save = { partition: "", identity: "", epoch: 0, state: "reading", position: Buffer.from(String(next)) };
+            await source.saveCheckpoint({ ...save, state: "reading" }, soon());
             position = next;
             durable.push(next);
           } catch (error) {

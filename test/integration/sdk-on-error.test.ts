@@ -37,7 +37,7 @@ describe("on_error", () => {
     start("k", collect([]));
     await expect(start("p1", failing({ count: 0 })).outcome).rejects.toMatchObject({
       code: "sdk/event-failed",
-      message: expect.stringContaining('event "s-1:3" could not be processed: three is bad'),
+      message: expect.stringContaining('event "s:3" could not be processed: three is bad'),
     });
   });
 
@@ -94,12 +94,12 @@ describe("on_error", () => {
       await until(async () => (await pipeline()).state === "completed");
       expect(numbersOf(got).sort()).toEqual([1, 2, 4, 5]);
       expect(numbersOf(dead)).toEqual([3]);
-      expect(dead[0]).toMatchObject({ id: "s-1:3", type: "number", sourceComponentId: "s" });
+      expect(dead[0]).toMatchObject({ id: "s:3", type: "number", sourceComponentId: "s" });
       expect(dead[0]?.metadata).toMatchObject({
         "flowctl.dead_letter.component": "x",
         "flowctl.dead_letter.attempts": "3",
         "flowctl.dead_letter.reason": expect.stringContaining(
-          type === "processor" ? "three is bad" : "cannot write s-1:3",
+          type === "processor" ? "three is bad" : "cannot write s:3",
         ),
         "flowctl.dead_letter.time": expect.stringMatching(/^\d{4}-/),
       });

@@ -39,7 +39,7 @@ describe("a pipeline of SDK components", () => {
     expect(committed.at(-1)).toBe(5000);
     expect([...committed].sort((a, b) => a - b)).toEqual(committed);
     expect(got[0]).toMatchObject({
-      id: "s-1:2/p1",
+      id: "s:2/p1",
       type: "number",
       sourceComponentId: "p1",
       upstream: "p1",
@@ -96,7 +96,7 @@ describe("a pipeline of SDK components", () => {
     });
     const parts = [start("s", numbers(1)), start("p1", split), start("k", collect(got))];
     await Promise.all(parts.map((part) => part.outcome));
-    expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s-1:1 number", "s-1:1/p1.1 copy", "s-1:1/p1.2 copy"]);
+    expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s:1 number", "s:1/p1.1 copy", "s:1/p1.2 copy"]);
     expect(got[1]?.json()).toEqual({ n: 1 });
   });
 
@@ -144,7 +144,7 @@ describe("a pipeline of SDK components", () => {
     });
     const parts = [start("s", numbers(3)), start("p1", forgetful), start("k", collect(got))];
     await Promise.all(parts.map((part) => part.outcome));
-    expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s-1:1 number", "s-1:2 number", "s-1:3 number"]);
+    expect(got.map(({ id, type }) => `${id} ${type}`)).toEqual(["s:1 number", "s:2 number", "s:3 number"]);
     expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(2).fill("sdk/emit-too-late"));
   });
 
@@ -173,7 +173,7 @@ describe("a pipeline of SDK components", () => {
     });
     const parts = [start("s", numbers(1)), start("p1", forgetful), start("k", collect(got))];
     await Promise.all(parts.map((part) => part.outcome));
-    expect(got.map(({ id }) => id)).toEqual(["s-1:1"]);
+    expect(got.map(({ id }) => id)).toEqual(["s:1"]);
     expect(refused.map((error) => (error as FlowctlError).code)).toEqual(Array(2).fill("sdk/emit-too-late"));
   });
 

@@ -342,7 +342,8 @@ class Supervisor {
       return undefined;
     }
     const limit = target.spec.startDeadlineMs ?? DEFAULT_START_DEADLINE;
-    return this.#options.clock.now() - watched.since > limit ? watched.since : undefined;
+    const since = Math.max(watched.since, entry?.vitals.askedAt ?? 0);
+    return this.#options.clock.now() - since > limit ? watched.since : undefined;
   }
 
   #targets(): readonly Target[] {
