@@ -126,6 +126,50 @@ export async function runSource(definition: ComponentDefinition, options: Source
   return emitted;
 }
 
+/** An event of one of several partitions. */
+export interface PartitionEmitted extends Emitted {
+  readonly partition: string;
+}
+
+export interface PartitionsOptions extends Omit<SourceOptions, "position" | "partition" | "onEmit"> {
+  /** By the id of the partition. */
+  readonly positions?: Readonly<Record<string, unknown>>;
+  /** Those that this instance reads; left out: all. */
+  readonly only?: (id: string) => boolean;
+  readonly onEmit?: (emitted: PartitionEmitted) => Promise<void> | void;
+}
+
+/** Runs the partitions of a source side by side, as one instance would, and returns what they emitted, in order. */
+export async function runPartitions(
+  definition: ComponentDefinition,
+  options: PartitionsOptions,
+): Promise<PartitionEmitted[]> {
+  if (definition.type !== "source") throw new Error("not a source");
+  const config = definition.definition.config.parse(options.config);
+  const { onEmit, only, positions, ...same } = options;
+  const emitted: PartitionEmitted[] = [];
+  const partitions = (await definition.definition.partitions?.({ config })) ?? [];
+  await Promise.all(
+    partitions
+      .filter(({ id }) => only?.(id) ?? true)
+      .map((partition) =>
+        runSource(definition, {
+          ...same,
+          // Each has a signal of its own, as in a program.
+          signal: AbortSignal.any(same.signal === undefined ? [] : [same.signal]),
+          partition,
+          position: positions?.[partition.id],
+          async onEmit(one) {
+            const from = { ...one, partition: partition.id };
+            emitted.push(from);
+            await onEmit?.(from);
+          },
+        }),
+      ),
+  );
+  return emitted;
+}
+
 /** Sends events through a processor, and returns what it emitted. */
 export async function runProcessor(
   definition: ComponentDefinition,

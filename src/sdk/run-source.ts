@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Assignment, Partition } from "../protocol/records.ts";
 import type { AssignmentFeed, AssignmentNews } from "./assignment-feed.ts";
@@ -27,6 +28,8 @@ export async function runSource(
   feed: AssignmentFeed,
 ): Promise<Outcome> {
   const { stopping, deadline, log } = runtime;
+  // Each partition listens.
+  setMaxListeners(0, stopping, deadline);
   const readers = new Readers(definition, await partitionsOf(definition, runtime.context.config), runtime);
   feed.held = () => readers.held();
   try {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
-import type { InstanceInfo } from "../../sdk/index.ts";
-import { type Emitted, payloadJson, payloadText, runSource } from "../component-harness.fake.ts";
+import { type PartitionEmitted, payloadJson, payloadText, runPartitions } from "../component-harness.fake.ts";
+import type { ComponentDefinition } from "../../sdk/index.ts";
 import { createGenerator } from "./generator.ts";
 
 const template = {
@@ -15,19 +15,24 @@ const template = {
 
 function generated(
   config: Record<string, unknown>,
-  position?: unknown,
-  instance?: Partial<InstanceInfo>,
-): Promise<Emitted[]> {
+  positions?: Readonly<Record<string, unknown>>,
+  only?: (shard: string) => boolean,
+): Promise<PartitionEmitted[]> {
   const options = {
     config: { rate: "unlimited", ...config },
-    position,
-    ...(instance === undefined ? {} : { instance }),
+    ...(positions === undefined ? {} : { positions }),
+    ...(only === undefined ? {} : { only }),
   };
-  return runSource(createGenerator(fakeClock(1_000)), options);
+  return runPartitions(createGenerator(fakeClock(1_000)), options);
 }
 
-function values(emitted: readonly Emitted[]): Record<string, unknown>[] {
+function values(emitted: readonly PartitionEmitted[]): Record<string, unknown>[] {
   return emitted.map(({ event }) => payloadJson(event) as Record<string, unknown>);
+}
+
+/** The position of each shard after some events. */
+function positionsAfter(emitted: readonly PartitionEmitted[]): Record<string, unknown> {
+  return Object.fromEntries(emitted.map(({ partition, position }) => [partition, position]));
 }
 
 describe("generator", () => {
@@ -57,22 +62,36 @@ describe("generator", () => {
     expect(await generated({ count: 20, template, seed: 6 })).not.toEqual(first);
   });
 
-  it("resumed at any position, makes exactly the rest", async () => {
-    const whole = await generated({ count: 12, template });
-    for (const [index, { position }] of whole.entries()) {
-      expect(await generated({ count: 12, template }, position)).toEqual(whole.slice(index + 1));
+  it("resumed at any positions, makes exactly the rest", async () => {
+    const whole = await generated({ count: 1_000, template });
+    for (const done of [1, 63, 64, 65, 700, 999, 1_000]) {
+      expect(await generated({ count: 1_000, template }, positionsAfter(whole.slice(0, done)))).toEqual(
+        whole.slice(done),
+      );
     }
   });
 
-  it("shares the numbers between its instances", async () => {
-    const numbers: unknown[] = [];
-    for (const index of [1, 2, 3]) {
-      const instance = { index, replicas: 3 };
-      const whole = await generated({ count: 10 }, undefined, instance);
-      numbers.push(...values(whole).map(({ sequence }) => sequence));
-      expect(await generated({ count: 10 }, whole[1]?.position, instance)).toEqual(whole.slice(2));
+  it("makes every number once, however its shards move between instances", async () => {
+    const count = 2_000;
+    const whole = await generated({ count });
+    const made: PartitionEmitted[] = [];
+    // Each shard is begun by one instance and ended by another.
+    for (const shards of [(id: number) => id < 5, (id: number) => id >= 5]) {
+      const part = await generated({ count }, undefined, (id) => shards(Number(id)));
+      made.push(...part.slice(0, part.length / 3));
     }
-    expect(numbers.sort((a, b) => Number(a) - Number(b))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const positions = positionsAfter(made);
+    for (const rest of [0, 1, 2]) made.push(...(await generated({ count }, positions, (id) => Number(id) % 3 === rest)));
+    const byNumber = (a: PartitionEmitted, b: PartitionEmitted): number => Number(a.position) - Number(b.position);
+    expect(made.sort(byNumber)).toEqual(whole);
+  });
+
+  it("begins anew with another seed, and goes on with another rate, count or template", () => {
+    const { definition } = createGenerator(fakeClock()) as Extract<ComponentDefinition, { type: "source" }>;
+    const identities = (config: object): unknown => definition.partitions?.({ config: definition.config.parse(config) });
+    const before = identities({ seed: 1, count: 5 });
+    expect(identities({ seed: 2, count: 5 })).not.toEqual(before);
+    expect(identities({ seed: 1, count: 9, rate: 7, template, size: 50, type: "other" })).toEqual(before);
   });
 
   it.each([0, 1, 13, 14, 28, 29, 30, 31, 32, 200])("fills payloads up to %i bytes", async (size) => {
@@ -90,15 +109,15 @@ describe("generator", () => {
 class Paced {
   readonly clock: FakeClock = fakeClock();
   readonly stop = new AbortController();
-  readonly done: Promise<Emitted[]>;
+  readonly done: Promise<PartitionEmitted[]>;
   made = 0;
   hold: Promise<void> | undefined;
 
-  constructor(config: Record<string, unknown>, instance?: Partial<InstanceInfo>) {
-    this.done = runSource(createGenerator(this.clock), {
+  constructor(config: Record<string, unknown>, only?: (shard: string) => boolean) {
+    this.done = runPartitions(createGenerator(this.clock), {
       config,
       signal: this.stop.signal,
-      ...(instance === undefined ? {} : { instance }),
+      ...(only === undefined ? {} : { only }),
       onEmit: async () => {
         this.made += 1;
         await this.hold;
@@ -124,7 +143,7 @@ describe("the pace of a generator", () => {
   });
 
   it("is shared between instances", async () => {
-    const paced = new Paced({ rate: 10 }, { index: 2, replicas: 2 });
+    const paced = new Paced({ rate: 10 }, (shard) => Number(shard) % 2 === 1);
     await paced.clock.advance(2_000);
     expect(paced.made).toBe(11);
     paced.stop.abort();
