@@ -111,6 +111,6 @@ export async function withEnvFile(
   );
   if (!there) return deps.env;
   const { parseEnvFile } = await import("../pipeline/source/env-file.ts");
-  const values = parseEnvFile(await readFile(path, "utf8"), (name) => deps.env[name]);
-  return { ...Object.fromEntries(values), ...deps.env };
+  const { variables } = parseEnvFile(await readFile(path, "utf8"), (name) => deps.env[name]);
+  return { ...Object.fromEntries(variables), ...deps.env };
 }

@@ -11,11 +11,11 @@ import { resolvePipeline } from "./resolve/resolve-pipeline.ts";
 import type { Scope } from "./resolve/scope.ts";
 import { checkStructure } from "./schema/check-structure.ts";
 import type { PipelineFile } from "./schema/pipeline-file.ts";
-import { parseEnvFile } from "./source/env-file.ts";
 import { readEnvironment } from "./source/read-environment.ts";
 import { readFiles } from "./source/read-files.ts";
 import { readSource } from "./source/read-source.ts";
 import type { Reading } from "./source/reading.ts";
+import type { SourceFile } from "./source/source-file.ts";
 import { positionOf, sourceFile, startOf } from "./source/source-file.ts";
 import type { MapNode } from "./source/source-node.ts";
 import { valuePlace } from "./source/source-node.ts";
@@ -150,8 +150,8 @@ async function readEnvFiles(
   file: PipelineFile,
   env: ReadonlyMap<string, string>,
   reading: Reading,
-): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
-  const result = new Map<string, ReadonlyMap<string, string>>();
+): Promise<ReadonlyMap<string, SourceFile>> {
+  const result = new Map<string, SourceFile>();
   for (const section of ["sources", "processors", "sinks", "services"] as const) {
     for (const [id, item] of Object.entries(file[section] ?? {})) {
       for (const envFile of envFilesOf({ root, env }, [section, id], item)) {
@@ -161,11 +161,7 @@ async function readEnvFiles(
           mention: valuePlace(root, envFile.at),
           signal: reading.signal,
         });
-        if (source !== undefined)
-          result.set(
-            envFile.path,
-            parseEnvFile(source.text, (name) => env.get(name)),
-          );
+        if (source !== undefined) result.set(envFile.path, source);
       }
     }
   }

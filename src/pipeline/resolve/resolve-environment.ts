@@ -1,5 +1,6 @@
 import type { KeyPath } from "../problem.ts";
 import type { ServiceFile } from "../schema/pipeline-file.ts";
+import { readVariables } from "../source/read-environment.ts";
 import { pairsOf } from "../values/pairs.ts";
 import type { Scope } from "./scope.ts";
 import { absolutePath, reportAt } from "./scope.ts";
@@ -21,11 +22,17 @@ export function envFilesOf(
   });
 }
 
-/** `env_file`, then `environment`, which wins. A name without a value takes that of the host, or is left out. */
+/**
+ * `env_file`, then `environment`, which wins. A name without a value takes that of the host, or is left out. Values in an
+ * `env_file` refer to the environment of the host, and to variables above them and in the files before.
+ */
 export function resolveEnvironment(scope: Scope, path: KeyPath, file: ServiceFile): Readonly<Record<string, string>> {
   const result = new Map<string, string>();
   for (const envFile of envFilesOf(scope, path, file)) {
-    for (const [key, value] of scope.envFiles.get(envFile.path) ?? []) result.set(key, value);
+    const source = scope.envFiles.get(envFile.path);
+    if (source === undefined) continue;
+    const variables = readVariables(source, (name) => scope.env.get(name) ?? result.get(name), scope.problems);
+    for (const [key, value] of variables) result.set(key, value);
   }
   const isList = Array.isArray(file.environment);
   let index = 0;

@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import type { Finding, KeyPath, ProblemList } from "../problem.ts";
 import type { PipelineFile } from "../schema/pipeline-file.ts";
-import type { Place } from "../source/source-file.ts";
+import type { Place, SourceFile } from "../source/source-file.ts";
 import type { MapNode } from "../source/source-node.ts";
 import { keyPlace, valuePlace } from "../source/source-node.ts";
 
@@ -12,8 +12,8 @@ export interface Scope {
   /** The environment with the `.env` file. */
   readonly env: ReadonlyMap<string, string>;
   readonly problems: ProblemList;
-  /** The variables of each env_file that could be read, by absolute path. */
-  readonly envFiles: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Each env_file that could be read, by absolute path. */
+  readonly envFiles: ReadonlyMap<string, SourceFile>;
   tainted(path: KeyPath): boolean;
 }
 

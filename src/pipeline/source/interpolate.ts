@@ -22,8 +22,8 @@ const operator = /:-|:\?|:\+|-|\?|\+/y;
 /**
  * Replaces `$VAR`, `${VAR}`, `${VAR:-default}`, `${VAR-default}`, `${VAR:?error}`, `${VAR?error}`,
  * `${VAR:+replacement}`, `${VAR+replacement}` and `$$`, with the meaning they have in Compose; what follows an operator
- * is interpolated too. A variable that is unset and has no default is empty and found as `pipeline/unset-variable`.
- * Pure; never throws.
+ * is interpolated too. A dollar sign before anything else stays. A variable that is unset and has no default is empty and
+ * found as `pipeline/unset-variable`. Pure; never throws.
  */
 export function interpolate(text: string, lookup: Lookup): Interpolation {
   const reader = new Reader(text, lookup);
@@ -75,7 +75,8 @@ class Reader {
       this.#at = start + 1 + variable.length;
       return this.#plain(variable, start, used);
     }
-    return this.#invalid(start, 1, "`$` is not followed by the name of a variable");
+    this.#at++;
+    return "$";
   }
 
   #braced(start: number, used: boolean, depth: number): string {
@@ -127,7 +128,7 @@ class Reader {
     if (used) {
       this.findings.push({
         code: "pipeline/unset-variable",
-        message: `The variable \`${variable}\` is not set, and an empty text is used`,
+        message: `The variable \`${variable}\` is not set; an empty string is used`,
         fix: `Set it, or write a default: \${${variable}:-…}.`,
         offset: start,
         length: this.#at - start,

@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import type { ProblemList } from "../problem.ts";
 import { parseEnvFile } from "./env-file.ts";
 import { readSource } from "./read-source.ts";
 import type { Reading } from "./reading.ts";
@@ -20,11 +21,24 @@ export async function readEnvironment(
   for (const path of envFiles ?? [resolve(directory, ".env")]) {
     const file = await readOptional(path, envFiles !== undefined, reading, mention);
     if (file === undefined) continue;
-    for (const [key, value] of parseEnvFile(file.text, (name) => env.get(name) ?? variables.get(name))) {
-      variables.set(key, value);
-    }
+    const lookup = (name: string) => env.get(name) ?? variables.get(name);
+    for (const [key, value] of readVariables(file, lookup, reading.problems)) variables.set(key, value);
   }
   for (const [key, value] of env) variables.set(key, value);
+  return variables;
+}
+
+/** The variables of an env file. What is wrong with it is a problem at its place in that file. */
+export function readVariables(
+  file: SourceFile,
+  lookup: (name: string) => string | undefined,
+  problems: ProblemList,
+): ReadonlyMap<string, string> {
+  const { variables, findings } = parseEnvFile(file.text, lookup);
+  for (const { offset, length, ...finding } of findings) {
+    const severity = finding.code === "pipeline/unset-variable" ? "warning" : "error";
+    problems.add({ file, start: offset, end: offset + length }, { ...finding, severity });
+  }
   return variables;
 }
 
