@@ -1,4 +1,5 @@
 import { oneOf, suggestion } from "../did-you-mean.ts";
+import type { ContainerSettings, DependsOn } from "../pipeline.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import { nodeAt } from "../source/source-node.ts";
 import type { LintContext } from "./lint-context.ts";
@@ -37,7 +38,30 @@ export function lintDependsOn(context: LintContext): void {
           message: `\`${id}\` waits for \`${need}\`, whose profile is not active`,
           fix: "Activate it with `--profile`, or write `required: false`.",
         });
+      } else {
+        const hopeless = whyNever(items.find(({ settings }) => settings.id === need)?.settings, dependency.condition);
+        if (hopeless === undefined) return;
+        report(scope, at, {
+          code: "pipeline/unsatisfiable-dependency",
+          message: `\`${id}\` would wait for ever: ${hopeless}`,
+          fix: `Use another \`condition\`, or change \`${need}\`.`,
+        });
       }
     });
   }
+}
+
+/** Why a condition can never come true. */
+function whyNever(
+  target: (ContainerSettings & { readonly id: string }) | undefined,
+  condition: DependsOn["condition"],
+): string | undefined {
+  if (target === undefined) return undefined;
+  if (condition === "service_healthy" && target.healthcheck?.disable === true && !("inputs" in target)) {
+    return `the health check of \`${target.id}\` is disabled, so it never becomes healthy`;
+  }
+  if (condition === "service_completed_successfully" && target.restart.name === "always") {
+    return `\`${target.id}\` is started again whenever it ends (\`restart: always\`)`;
+  }
+  return undefined;
 }

@@ -5,6 +5,7 @@ import type { Scope } from "../resolve/scope.ts";
 import { pipelineFileSchema } from "../schema/pipeline-file.ts";
 import { otherName } from "../schema/unsupported-keys.ts";
 import { nodeAt } from "../source/source-node.ts";
+import { lintContainers } from "./containers.ts";
 import { lintCycles } from "./cycles.ts";
 import { lintDeadLetters } from "./dead-letters.ts";
 import { lintDependsOn } from "./depends-on.ts";
@@ -40,6 +41,7 @@ export async function lint(
   lintDependsOn(context);
   lintWayToRun(context);
   lintReferences(context);
+  lintContainers(context);
   lintPorts(context);
   lintEventTypes(context);
   lintSettings(context);

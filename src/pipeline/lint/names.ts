@@ -1,5 +1,8 @@
+import type { KeyPath } from "../problem.ts";
+import { isTrue } from "../resolve/plain-values.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import { idPattern } from "../schema/scalars.ts";
+import type { SourceNode } from "../source/source-node.ts";
 import { nodeAt } from "../source/source-node.ts";
 import type { LintContext } from "./lint-context.ts";
 
@@ -70,6 +73,49 @@ export function lintNames(context: LintContext): void {
         fix: "Use letters, digits, `.`, `-` and `_`, beginning with a letter or digit.",
       });
     }
+  }
+  lintEngineNames(context);
+  lintNul(scope, [], scope.root);
+}
+
+/** The names of volumes and networks in the engine, and that what exists outside is not configured here. */
+function lintEngineNames({ scope }: LintContext): void {
+  for (const section of ["volumes", "networks"] as const) {
+    for (const [key, resource] of Object.entries(scope.file[section] ?? {})) {
+      const path = [section, key];
+      const name = resource?.name;
+      const pattern = section === "volumes" ? /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/ : /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+      if (name !== undefined && !pattern.test(name)) {
+        reportAt(scope, [...path, "name"], {
+          code: "pipeline/invalid-name",
+          message: `${JSON.stringify(name)} cannot be the name of a ${section.slice(0, -1)} in the engine`,
+          fix: `Use ${section === "volumes" ? "at least two " : ""}letters, digits, \`.\`, \`-\` and \`_\`, beginning with a letter or digit.`,
+        });
+      }
+      if (!isTrue(resource?.external)) continue;
+      for (const other of Object.keys(resource ?? {})) {
+        if (other === "external" || other === "name") continue;
+        reportAtKey(scope, [...path, other], {
+          code: "pipeline/conflicting-keys",
+          message: `\`${path.join(".")}\` is external, so that \`${other}\` has no effect`,
+          fix: `Remove \`${other}\`, or \`external\`.`,
+        });
+      }
+    }
+  }
+}
+
+/** No operating system takes a NUL character in a name, an argument or a variable. Settings may hold one. */
+function lintNul(scope: LintContext["scope"], path: KeyPath, node: SourceNode): void {
+  if (path[2] === "with" || (path[0] === "configs" && path[2] === "content")) return;
+  if (node.kind === "map") for (const [key, entry] of node.entries) lintNul(scope, [...path, key], entry.value);
+  else if (node.kind === "list") node.items.forEach((item, index) => void lintNul(scope, [...path, index], item));
+  else if (typeof node.value === "string" && node.value.includes("\0")) {
+    reportAt(scope, path, {
+      code: "pipeline/invalid-value",
+      message: "The value holds a NUL character, which no program can be given",
+      fix: "Remove it.",
+    });
   }
 }
 

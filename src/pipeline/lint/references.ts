@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { oneOf, suggestion } from "../did-you-mean.ts";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
@@ -104,9 +105,14 @@ function lintTargets(
     ...(settings.mounts.length === (file.volumes ?? []).length
       ? settings.mounts.map((mount, index) => [mount.target, [...path, "volumes", index]] as const)
       : []),
+    ...settings.tmpfs.map((text, index) => {
+      const at = typeof file.tmpfs === "string" ? [...path, "tmpfs"] : [...path, "tmpfs", index];
+      return [text.replace(/:.*/s, ""), at] as const;
+    }),
   ];
   const seen = new Set<string>();
-  for (const [target, at] of places) {
+  for (const [written, at] of places) {
+    const target = posix.resolve("/", written);
     if (seen.has(target)) {
       reportAt(context.scope, at, {
         code: "pipeline/duplicate-target",

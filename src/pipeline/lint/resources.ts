@@ -71,10 +71,13 @@ async function lintBuild(context: LintContext, path: KeyPath, settings: Containe
   if (build.dockerfileInline !== undefined) return;
   const dockerfile = build.dockerfile ?? "Dockerfile";
   const found = await factsOf(dockerfile.startsWith("/") ? dockerfile : `${build.context}/${dockerfile}`);
-  if (found !== undefined) return;
+  if (found !== undefined && !found.isDirectory()) return;
   reportAt(context.scope, build.dockerfile === undefined ? at : [...path, "build", "dockerfile"], {
     code: "pipeline/path-missing",
-    message: `There is no ${dockerfile} in ${build.context}`,
+    message:
+      found === undefined
+        ? `There is no ${dockerfile} in ${build.context}`
+        : `${dockerfile} in ${build.context} is a folder, and a Dockerfile is needed`,
     fix: "Add it, or name another with `build.dockerfile`.",
   });
 }

@@ -51,7 +51,7 @@ export function lintWiring(context: LintContext): void {
       fix: `Add \`${component.id}\` to the \`inputs\` of a processor or sink, or remove it.`,
     });
   }
-  if (active.length === 0 && !context.incomplete && context.declared.size === 0 && resolved.components.length === 0) {
+  if (active.length === 0 && !context.incomplete && declaresNoComponent(context) && resolved.components.length === 0) {
     if (!["sources", "processors", "sinks"].some((section) => scope.tainted([section]))) {
       reportAt(scope, [], {
         code: "pipeline/no-components",
@@ -132,4 +132,9 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
     }
     seen.add(input.from);
   });
+}
+
+/** Services alone are no pipeline: nothing would flow. */
+function declaresNoComponent({ declared }: LintContext): boolean {
+  return [...declared.values()].every(({ section }) => section === "services");
 }

@@ -30,7 +30,7 @@ export async function resolvePaths(
       const absolute = absolutePath(scope, where, item);
       absolutes.push(absolute);
       if (access === "write") lintSharing(scope, where, item, component);
-      const folder = await hostFolder(scope, where, absolute, access, component.with.follow === true);
+      const folder = await hostFolder(scope, where, item, absolute, access, component.with.follow === true);
       if (hostPaths.get(folder)?.access !== "write") hostPaths.set(folder, { path: folder, access });
     }
     if (value !== undefined) result = withValue(result, keys, many ? absolutes : absolutes[0]);
@@ -55,6 +55,7 @@ function lintSharing(scope: Scope, where: KeyPath, path: string, component: Comp
 async function hostFolder(
   scope: Scope,
   where: KeyPath,
+  written: string,
   path: string,
   access: "read" | "write",
   waits: boolean,
@@ -63,12 +64,20 @@ async function hostFolder(
   if (pattern !== -1) return dirname(resolve(`${path.slice(0, pattern)}x`));
   if (path.includes("\0")) return dirname(path);
   const facts = await stat(path).catch(() => undefined);
-  if (facts?.isDirectory()) {
-    if (access === "read") return path;
+  if (facts?.isDirectory() || written.endsWith("/")) {
+    const action = access === "read" ? "read" : "written";
     reportAt(scope, where, {
       code: "pipeline/path-is-folder",
-      message: `${path} is a folder, and a file has to be written there`,
+      message: `${path} is a folder, and a file has to be ${action} there`,
       fix: "Name a file in it.",
+    });
+  }
+  const obstacle = facts === undefined ? await fileAbove(path) : undefined;
+  if (obstacle !== undefined && access === "write") {
+    reportAt(scope, where, {
+      code: "pipeline/path-missing",
+      message: `${path} cannot be written: ${obstacle} is not a folder`,
+      fix: "Correct the path; it is relative to the pipeline file.",
     });
   }
   if (facts === undefined && access === "read") {
@@ -80,6 +89,15 @@ async function hostFolder(
     });
   }
   return dirname(path);
+}
+
+/** The nearest thing above a path that is there, if it is not a folder. Folders that are missing are made. */
+async function fileAbove(path: string): Promise<string | undefined> {
+  const above = dirname(path);
+  if (above === path) return undefined;
+  const facts = await stat(above).catch(() => undefined);
+  if (facts === undefined) return fileAbove(above);
+  return facts.isDirectory() ? undefined : above;
 }
 
 function valueAt(settings: unknown, keys: readonly string[]): unknown {

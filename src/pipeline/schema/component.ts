@@ -9,7 +9,7 @@ const buffer = block(
   {
     type: choice(["memory", "disk"]).optional().describe("Where waiting events are kept. Default: memory."),
     max_events: wholeNumber(1, "a whole number of at least 1").optional().describe("Most events that wait."),
-    max_bytes: byteSize().optional().describe("Most bytes that wait, such as `64M`."),
+    max_bytes: byteSize(1).optional().describe("Most bytes that wait, such as `64M`."),
     when_full: choice(["block", "drop_newest", "drop_oldest"])
       .optional()
       .describe("What happens when it is full. Default: block, which slows the upstream down."),

@@ -67,13 +67,20 @@ const dependsOn = z
 
 const cores = "a number of cores, such as `0.5`";
 const restart = "one of `no`, `always`, `unless-stopped`, `on-failure`, `on-failure:3`";
+const user = "a user, such as `1000:1000` or `node`";
+/** A name or a number, and the same for a group after a colon. */
+const userPattern = /^[A-Za-z0-9_][\w.-]*\$?(?::[A-Za-z0-9_][\w.-]*\$?)?$/;
+const mostUsers = 2_147_483_647;
 const permissions = "file permissions, such as `0440`";
 
 const cpus = (what: string) =>
   z
-    .union([z.number({ error: cores }).positive({ error: cores }), form(/^(?:\d+(?:\.\d*)?|\.\d+)$/, cores)], {
-      error: cores,
-    })
+    .union(
+      [z.number({ error: cores }).positive({ error: cores }), form(/^(?=.*[1-9])(?:\d+(?:\.\d*)?|\.\d+)$/, cores)],
+      {
+        error: cores,
+      },
+    )
     .optional()
     .describe(`Cores ${what}.`);
 const memory = (what: string) => byteSize().optional().describe(`Memory ${what}, such as \`256M\`.`);
@@ -91,7 +98,9 @@ const reservations = block({ cpus: cpus("kept free for it"), memory: memory("kep
 
 const deploy = block(
   {
-    replicas: wholeNumber(1, "a whole number of at least 1").optional().describe("How many instances run. Default: 1."),
+    replicas: wholeNumber(1, "an integer from 1 to 1000", 1000)
+      .optional()
+      .describe("How many instances run. Default: 1."),
     resources: block(
       {
         limits: limits.optional().describe("What an instance can use at most."),
@@ -176,8 +185,8 @@ const grant = (what: string) =>
         {
           source: text(`the name of a ${what}`).describe(`Key of \`${what}s\`.`),
           target: text().optional().describe("Path in the container."),
-          uid: textLike().optional().describe("Owner of the file."),
-          gid: textLike().optional().describe("Group of the file."),
+          uid: wholeNumber(0, "the number of a user").optional().describe("Owner of the file."),
+          gid: wholeNumber(0, "the number of a group").optional().describe("Group of the file."),
           mode: z
             .union(
               [z.int({ error: permissions }).min(0, { error: permissions }), form(/^0?o?[0-7]{3,4}$/, permissions)],
@@ -285,7 +294,7 @@ export const containerShape = {
     .describe("When to pull the image."),
   read_only: flag().optional().describe("Makes the root file system read-only."),
   restart: z
-    .union([z.literal(false), form(/^(?:no|always|unless-stopped|on-failure(?::\d+)?)$/, restart)], {
+    .union([z.literal(false), form(/^(?:no|always|unless-stopped|on-failure(?::\d{1,9})?)$/, restart)], {
       error: restart,
     })
     .optional()
@@ -293,7 +302,7 @@ export const containerShape = {
   stop_grace_period: duration().optional().describe("Time between SIGTERM and SIGKILL. Default: 10s."),
   ulimits: ulimits.optional(),
   user: z
-    .union([text(), z.int().min(0, { error: "a user, such as `1000:1000`" })], { error: "a user, such as `1000:1000`" })
+    .union([form(userPattern, user), z.int().min(0, { error: user }).max(mostUsers, { error: user })], { error: user })
     .optional()
     .describe("User to run as."),
   working_dir: text("a path").optional().describe("Working directory."),

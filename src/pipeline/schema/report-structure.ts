@@ -55,7 +55,7 @@ export function reportStructure(
         : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
     fix:
       guess === undefined
-        ? fixFor(owner, value, issue.sentence ? "another value" : issue.expected)
+        ? fixFor(owner, value, issue.sentence ? "another value" : issue.expected, issue.wrongType)
         : `Did you mean \`${guess}\`?`,
     path: owner,
   });
@@ -120,7 +120,7 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === "";
 }
 
-function fixFor(path: KeyPath, value: unknown, expected: string): string {
+function fixFor(path: KeyPath, value: unknown, expected: string, wrongType: boolean): string {
   const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
   if (isEmpty(value)) return "Give it a value, or remove the key.";
   const scalar = typeof value === "number" || typeof value === "boolean";
@@ -128,7 +128,7 @@ function fixFor(path: KeyPath, value: unknown, expected: string): string {
   if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;
   if (typeof value === "string" && /^\d+$/.test(value) && expected.startsWith("a duration"))
     return `Add a unit: \`${key}: ${value}s\`.`;
-  if (typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) && /^a (?:whole )?number/.test(expected)) {
+  if (wrongType && typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) && /number|integer/.test(expected)) {
     return `Write it without quotes: ${value}.`;
   }
   if (!Array.isArray(value) && typeof value !== "object" && expected.startsWith("a list")) {

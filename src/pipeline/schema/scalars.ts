@@ -1,4 +1,6 @@
 import * as z from "zod";
+import { parseByteSize } from "../values/byte-size.ts";
+import { parseDuration } from "../values/duration.ts";
 
 /**
  * The building blocks of the schema. The `error` of each is not a sentence but says what is expected there, to follow
@@ -30,23 +32,35 @@ export const form = (pattern: RegExp, expected: string) =>
 export const flag = () =>
   z.union([z.boolean(), form(/^(?:true|false)$/, "`true` or `false`")], { error: "`true` or `false`" });
 
-export const wholeNumber = (least: number, expected: string) =>
+/** An integer from `least` to `most`, also as a text, which is what a variable gives. */
+export const wholeNumber = (least: -1 | 0 | 1, expected: string, most = Number.MAX_SAFE_INTEGER) =>
   z.union(
     [
-      z.int({ error: expected }).min(least, { error: expected }),
-      z.string({ error: expected }).regex(/^\d+$/, { error: expected }),
+      z.int({ error: expected }).min(least, { error: expected }).max(most, { error: expected }),
+      z
+        .string({ error: expected })
+        .regex(least === 1 ? /^0*[1-9]\d*$/ : least === 0 ? /^\d+$/ : /^(?:-1|\d+)$/, { error: expected })
+        .refine((text) => Number(text) <= most, { error: `must be ${expected}` }),
     ],
     { error: expected },
   );
 
+/** Node's timers overflow beyond it, and end at once. */
+const longestDurationMs = 24 * 24 * 3_600_000;
+
 export const duration = () =>
   z
     .string({ error: "a duration with a unit, such as `30s` or `1m30s`" })
-    .regex(durationPattern, { error: "a duration with a unit, such as `30s` or `1m30s`" });
+    .regex(durationPattern, { error: "a duration with a unit, such as `30s` or `1m30s`" })
+    .refine((text) => (parseDuration(text) ?? 0) <= longestDurationMs, { error: "must be at most 24 days (`24d`)" });
 
-export const byteSize = () => {
+/** A number of bytes, as a number or with a unit; at least `least`. */
+export const byteSize = (least: 0 | 1 = 0) => {
   const error = "a size, such as `256M` or `1gb`";
-  return z.union([z.int({ error }).min(0, { error }), z.string({ error }).regex(bytesPattern, { error })], { error });
+  const enough = (size: number | string) => (parseByteSize(size) ?? 0) >= least;
+  return z
+    .union([z.int({ error }).min(0, { error }), z.string({ error }).regex(bytesPattern, { error })], { error })
+    .refine(enough, { error: `must be a size of at least ${least} byte` });
 };
 
 export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatByteSize, parseByteSize } from "./byte-size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
+import { imageReferenceMistake } from "./image-reference.ts";
 import { parseMount } from "./mount.ts";
 import { pairsOf } from "./pairs.ts";
 import { parsePort } from "./port.ts";
@@ -134,4 +135,45 @@ test("pairs are read from lists and mappings alike", () => {
     ["B", "true"],
     ["C", null],
   ]);
+});
+
+describe("the name of an image", () => {
+  test.for([
+    "postgres",
+    "postgres:16",
+    "library/postgres:16.2-alpine_1",
+    "localhost/out",
+    "localhost:5000/team/out:v1",
+    "registry.example.com/a__b/c--d.e",
+    "[::1]:5000/x",
+    "EXAMPLE.com/x",
+    `x@sha256:${"a".repeat(64)}`,
+    `host:1/x:tag@sha256:${"0".repeat(64)}`,
+    `sha256:${"f".repeat(64)}`,
+    "flowctl:0.1.0",
+  ])("can be %s", (text) => {
+    expect(imageReferenceMistake(text)).toBeUndefined();
+  });
+
+  test.for([
+    ["post gres", "it contains a space"],
+    ["x:16 ", "it contains a space"],
+    ["http://x/y", "it is a URL"],
+    ["Postgres:16", "the name has capital letters"],
+    ["x:", "the tag is empty"],
+    ["x:.y", "`.y` is not a tag"],
+    ["x:a:b", "`a:b` is not a tag"],
+    [`x:${"t".repeat(129)}`, `\`${"t".repeat(129)}\` is not a tag`],
+    ["x@sha256:12", "`sha256:12` is not a digest"],
+    ["x@a@b", "it has more than one `@`"],
+    ["", "`` is not a name"],
+    ["/x", "`/x` is not a name"],
+    ["x/", "`x/` is not a name"],
+    ["a..b", "`a..b` is not a name"],
+    ["-x", "`-x` is not a name"],
+    ["x;rm", "`x;rm` is not a name"],
+    ["x".repeat(256), "the name is longer than 255 characters"],
+  ] as const)("cannot be %s", ([text, mistake]) => {
+    expect(imageReferenceMistake(text)).toBe(mistake);
+  });
 });
