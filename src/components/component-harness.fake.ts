@@ -68,7 +68,7 @@ export interface HarnessOptions {
 
 function contextOf(definition: ComponentDefinition, options: HarnessOptions): ComponentContext<unknown> {
   return {
-    config: definition.definition.config.parse(options.config),
+    config: definition.definition.config?.parse(options.config) ?? {},
     log: options.log ?? silentLogger,
     signal: options.signal ?? new AbortController().signal,
     instance: {

@@ -7,12 +7,18 @@ interface Definition<Config> {
   /** Shown by `flowctl ps` and `status`. */
   readonly name: string;
   readonly version: string;
-  /** Checks what the pipeline file says under `with:`. A wrong value ends the component with a clear message. */
-  readonly config: z.ZodType<Config>;
+  /**
+   * A zod schema for what the pipeline file says under `with:`. A wrong value ends the component with a clear message. Left
+   * out: there are no settings, and any that are given are wrong.
+   */
+  readonly config?: z.ZodType<Config>;
   /** Event types it takes and gives; left out means any. */
   readonly consumes?: readonly string[];
   readonly produces?: readonly string[];
 }
+
+/** The settings of a component that has none: an empty object. */
+export type NoConfig = Readonly<Record<string, never>>;
 
 /** What a component finds when it opens. */
 export interface ComponentContext<Config> {
@@ -166,14 +172,16 @@ export type ComponentDefinition =
   | { readonly type: "processor"; readonly definition: ProcessorDefinition<unknown> }
   | { readonly type: "sink"; readonly definition: SinkDefinition<unknown> };
 
-export function defineSource<Config, Position>(definition: SourceDefinition<Config, Position>): ComponentDefinition {
+export function defineSource<Config = NoConfig, Position = unknown>(
+  definition: SourceDefinition<Config, Position>,
+): ComponentDefinition {
   return { type: "source", definition: definition as SourceDefinition<unknown, unknown> };
 }
 
-export function defineProcessor<Config>(definition: ProcessorDefinition<Config>): ComponentDefinition {
+export function defineProcessor<Config = NoConfig>(definition: ProcessorDefinition<Config>): ComponentDefinition {
   return { type: "processor", definition: definition as ProcessorDefinition<unknown> };
 }
 
-export function defineSink<Config>(definition: SinkDefinition<Config>): ComponentDefinition {
+export function defineSink<Config = NoConfig>(definition: SinkDefinition<Config>): ComponentDefinition {
   return { type: "sink", definition: definition as SinkDefinition<unknown> };
 }

@@ -56,16 +56,34 @@ export async function run(component: ComponentDefinition): Promise<never> {
   }
 }
 
-/** Checks `with` by the author's schema. Throws `sdk/config` naming every wrong value. */
-function parseConfig(component: ComponentDefinition, config: unknown): unknown {
-  const result = component.definition.config.safeParse(config);
+/** Checks `with` by the author's schema. Throws `sdk/config` naming every wrong value, `sdk/definition` if it is no schema. */
+function parseConfig({ type, definition }: ComponentDefinition, config: unknown): unknown {
+  const schema = definition.config;
+  if (schema === undefined) {
+    const settings = Object.keys(typeof config === "object" && config !== null ? config : {});
+    if (settings.length === 0) return {};
+    throw wrongConfig(settings.map((key) => `with.${key}: this ${type} has no settings`));
+  }
+  // Programs in plain JavaScript are not checked by a compiler.
+  if (typeof schema.safeParse !== "function") {
+    throw new FlowctlError({
+      code: "sdk/definition",
+      kind: "invalid",
+      message: `the config of ${definition.name} is not a schema`,
+      fix: "make it a zod schema, such as z.strictObject({ … }), or leave it out",
+    });
+  }
+  const result = schema.safeParse(config);
   if (result.success) return result.data;
-  const problems = result.error.issues.map((issue) => `${["with", ...issue.path].join(".")}: ${issue.message}`);
-  throw new FlowctlError({
+  throw wrongConfig(result.error.issues.map((issue) => `${["with", ...issue.path].join(".")}: ${issue.message}`));
+}
+
+function wrongConfig(problems: readonly string[]): FlowctlError {
+  return new FlowctlError({
     code: "sdk/config",
     kind: "invalid",
     message: problems.join("; "),
-    fix: `correct the component's with: in the pipeline file`,
+    fix: "correct the component's with: in the pipeline file",
   });
 }
 

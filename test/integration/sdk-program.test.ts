@@ -44,14 +44,15 @@ afterEach(async () => {
 
 interface Ended {
   readonly code: number | null;
-  readonly lines: readonly { readonly level: string; readonly msg: string; readonly code?: string }[];
+  readonly lines: readonly { readonly level: string; readonly msg: string; readonly code?: string; config?: unknown }[];
 }
 
 function start(
   config: unknown,
   more: Record<string, string> = {},
+  file = "sdk-program.ts",
 ): { child: ChildProcess; saw(text: string): Promise<void>; ended: Promise<Ended> } {
-  const program = join(import.meta.dirname, "fixtures/sdk-program.ts");
+  const program = join(import.meta.dirname, "fixtures", file);
   const started = spawn(process.execPath, ["--import", "tsx", program], {
     env: {
       ...process.env,
@@ -94,6 +95,24 @@ describe("a component's program", () => {
     expect(lines.at(-1)).toMatchObject({ level: "error", code: "sdk/config" });
     expect(lines.at(-1)?.msg).toContain("with.how");
     expect(lines.at(-1)?.msg).toContain("what");
+  });
+
+  it("needs no `config` where it has no settings, and says of any that it takes none", async () => {
+    const good = await start({}, {}, "no-config-program.ts").ended;
+    expect(good.code).toBe(0);
+    expect(good.lines).toContainEqual(expect.objectContaining({ msg: "opened", config: {} }));
+    const { code, lines } = await start({ how: 1, what: 2 }, {}, "no-config-program.ts").ended;
+    expect(code).toBe(1);
+    expect(lines.at(-1)).toMatchObject({
+      code: "sdk/config",
+      msg: expect.stringMatching(/^with\.how: .*; with\.what: /),
+    });
+  });
+
+  it("with a `config` that is no schema says so, and exits 1", async () => {
+    const { code, lines } = await start({}, { BAD: "1" }, "no-config-program.ts").ended;
+    expect(code).toBe(1);
+    expect(lines.at(-1)).toMatchObject({ code: "sdk/definition", msg: expect.stringContaining("config") });
   });
 
   it("names the variable of the contract that is missing, and exits 1", async () => {

@@ -11,7 +11,6 @@ import {
   mapping,
   oneOrMany,
   text,
-  textLike,
   textList,
   wholeNumber,
 } from "./scalars.ts";
