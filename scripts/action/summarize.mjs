@@ -27,7 +27,10 @@ if (run === undefined) {
     ];
     console.log(`| ${[cell(id), type, state, ...numbers].join(" | ")} |`);
   }
-  for (const { component, path } of run.results ?? []) console.log(`\n\`${cell(component)}\` wrote \`${cell(path)}\``);
+  for (const { component, path, complete } of run.results ?? []) {
+    const what = complete === false ? "did not finish, and may be incomplete:" : "wrote";
+    console.log(`\n\`${cell(component)}\` ${what} \`${cell(path)}\``);
+  }
 }
 if (error !== undefined) {
   console.log(`\n**${cell(error.code)}**: ${cell(error.message)}`);

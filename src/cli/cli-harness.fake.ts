@@ -34,6 +34,8 @@ export class MemoryControlPlane {
   reason = "";
   readonly instanceStates = new Map<string, { readonly state: ComponentState; readonly reason: string }>();
   applied = 0;
+  /** What every instance has received. */
+  eventsIn = 10;
   /** `instance observation` of everything it was told from outside. */
   readonly reports: string[] = [];
   /** Every change of the desired state that it was told, such as `running a-1, renewed a-1`. */
@@ -62,7 +64,8 @@ export class MemoryControlPlane {
         if (found === undefined) throw new FlowctlError({ code: "registry/unknown", kind: "not-found", message: id });
         return present(found);
       },
-      async *watchEvents(_options, signal) {
+      async *watchEvents({ follow }, signal) {
+        if (!follow) return;
         if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
       },
       setDesiredState: (change) => {
@@ -117,7 +120,7 @@ export class MemoryControlPlane {
       temporary: temporary ?? false,
       instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
         (instance) => ({
-          ...instanceRecord(instance, now, this.instanceStates),
+          ...instanceRecord(instance, now, this.instanceStates, this.eventsIn),
           desiredStopped: this.stopped.has(instance),
         }),
       ),
@@ -135,8 +138,8 @@ export class MemoryControlPlane {
   }
 }
 
-function instanceRecord(id: string, now: number, states: MemoryControlPlane["instanceStates"]) {
-  const metrics = { ...noMetrics, eventsIn: 10, eventsOut: 10 };
+function instanceRecord(id: string, now: number, states: MemoryControlPlane["instanceStates"], eventsIn: number) {
+  const metrics = { ...noMetrics, eventsIn, eventsOut: 10 };
   return {
     id,
     state: states.get(id)?.state ?? ("healthy" as const),

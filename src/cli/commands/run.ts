@@ -62,7 +62,7 @@ async function run(context: CommandContext, [files]: [readonly string[]], flags:
   if (ending.record !== undefined) {
     const summary = summarize(pipeline, ending.record, await deps.catalog(), ending);
     if (output.json) output.stdout.write(`${JSON.stringify({ summary })}\n`);
-    else if (!output.quiet) output.print(renderSummary(summary, output, deps.cwd));
+    else output.print(renderSummary(summary, output, deps.cwd));
   }
   if (ending.error !== undefined) throw ending.error;
   return ExitCode.ok;

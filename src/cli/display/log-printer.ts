@@ -7,12 +7,19 @@ export interface LogPrinterOptions {
   readonly prefix: boolean;
   /** Least severe level of structured lines that is shown. */
   readonly level?: "debug" | "info" | "warn" | "error";
+  /**
+   * Show only what instances print on standard output, which is data, on standard output; and on standard error what they
+   * print there that is not a structured line, or one of an error.
+   */
+  readonly onlyResults?: boolean;
   /** Instance names known beforehand, so that prefixes line up from the first line on. */
   readonly names?: readonly string[];
 }
 
 const COLORS = ["cyan", "yellow", "green", "magenta", "blue", "cyanBright", "yellowBright", "greenBright"] as const;
-const SEVERITY: Readonly<Record<string, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+const SEVERITY = { debug: 0, info: 1, warn: 2, error: 3 } as const;
+const severityOf = (level: string): number =>
+  Object.hasOwn(SEVERITY, level) ? SEVERITY[level as keyof typeof SEVERITY] : SEVERITY.info;
 
 /** Writes log lines for people: who said it, in that instance's colour, and JSON log lines as level, text and fields. */
 export class LogPrinter {
@@ -28,14 +35,17 @@ export class LogPrinter {
   }
 
   print(line: LogLine): void {
-    const { paint, stdout, json } = this.#output;
+    const { stdout, stderr, json } = this.#output;
     if (json) {
       stdout.write(`${JSON.stringify(line)}\n`);
       return;
     }
     const record = line.stream === "stderr" ? parseRecord(line.text) : undefined;
-    const threshold = SEVERITY[this.#options.level ?? "debug"] ?? 0;
-    if (record !== undefined && (SEVERITY[record.level] ?? 1) < threshold) return;
+    const threshold = SEVERITY[this.#options.level ?? "debug"];
+    const { onlyResults = false } = this.#options;
+    if (record !== undefined && severityOf(record.level) < (onlyResults ? SEVERITY.error : threshold)) return;
+    const aside = onlyResults && line.stream === "stderr";
+    const paint = aside ? this.#output.paintError : this.#output.paint;
     const parts: string[] = [];
     if (this.#options.prefix) {
       this.#width = Math.max(this.#width, line.instance.length);
@@ -43,7 +53,7 @@ export class LogPrinter {
     }
     if (this.#options.timestamps) parts.push(paint.dim(new Date(line.time).toISOString()));
     parts.push(record === undefined ? line.text : renderRecord(record, paint));
-    stdout.write(`${parts.join(" ")}\n`);
+    (aside ? stderr : stdout).write(`${parts.join(" ")}\n`);
   }
 
   #colorOf(instance: string): (typeof COLORS)[number] {

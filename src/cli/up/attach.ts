@@ -7,6 +7,7 @@ import { LogPrinter } from "../display/log-printer.ts";
 import { plainProgress } from "../display/progress-plain.ts";
 import { awaitedInWords } from "./awaited.ts";
 import type { PreparedUp } from "./bring-up.ts";
+import { sayCompletedBefore } from "./completed-before.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
 import { FreshVerdict } from "./verdict.ts";
@@ -47,6 +48,10 @@ export async function startPrepared(context: CommandContext, prepared: PreparedU
     progress.stop();
   }
   if (isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
+  const completedAt = prepared.completedBefore();
+  if (completedAt !== undefined) {
+    sayCompletedBefore(output, prepared.pipeline.name, completedAt, context.deps.clock.now());
+  }
 }
 
 /**
@@ -91,6 +96,7 @@ function followLogs(context: CommandContext, prepared: PreparedUp, options: Atta
   const printer = new LogPrinter(output, {
     timestamps: options.timestamps,
     prefix: options.prefix,
+    onlyResults: output.quiet,
     names: pipeline.components.map(({ id, replicas }) => `${id}-${replicas}`),
   });
   return new LogFollower({

@@ -15,6 +15,7 @@ import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import { availableDrivers } from "../target.ts";
+import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { PipelineOperation } from "./operation.ts";
 
@@ -42,6 +43,8 @@ export interface PreparedUp {
    * Rejects with `control/operation-taken-over` when another one has taken over meanwhile. Call it once.
    */
   execute(progress: ProgressSink, signal: AbortSignal): Promise<void>;
+  /** When the run before completed, in Unix milliseconds; known once `execute` has resolved. */
+  completedBefore(): number | undefined;
   /** Lets other commands change the pipeline; for what is not executed. */
   release(): void;
   readonly access: ControlPlaneAccess;
@@ -101,8 +104,10 @@ export async function prepareUp(
       ...(options.only === undefined ? {} : { only: options.only }),
     });
     const spec = pipelineSpec(pipeline, driver.name, desired);
+    let completed: number | undefined;
     const execute: PreparedUp["execute"] = async (sink, until) => {
       const tell = async (): Promise<void> => {
+        completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
         await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
         await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner));
@@ -131,7 +136,8 @@ export async function prepareUp(
         operation.release();
       }
     };
-    return { pipeline, driver, plan, observed, before, execute, access, release: () => operation.release() };
+    const release = (): void => operation.release();
+    return { pipeline, driver, plan, observed, before, execute, completedBefore: () => completed, access, release };
   } catch (error) {
     operation.release();
     access.close();

@@ -13,8 +13,15 @@ export interface RunSummary {
   readonly state: string;
   readonly durationMs: number;
   readonly components: readonly ComponentSummary[];
-  /** Files and folders that sinks wrote to. */
-  readonly results: readonly { readonly component: string; readonly path: string }[];
+  readonly results: readonly SinkResult[];
+}
+
+/** A file or folder that a sink wrote to. */
+export interface SinkResult {
+  readonly component: string;
+  readonly path: string;
+  /** Whether everything is in it: the sink has completed. */
+  readonly complete: boolean;
 }
 
 export interface ComponentSummary {
@@ -36,38 +43,48 @@ export function summarize(
   catalog: BuiltinCatalog,
   span: { readonly startedAt: number; readonly endedAt: number },
 ): RunSummary {
+  const components = inFileOrder(pipeline, record).map((component) => {
+    const metrics = component.instances.map((instance) => instance.metrics);
+    return {
+      id: component.id,
+      type: component.type,
+      state: component.state,
+      instances: component.instances.length,
+      eventsIn: total(metrics, "eventsIn"),
+      eventsOut: total(metrics, "eventsOut"),
+      eventsFiltered: total(metrics, "eventsFiltered"),
+      eventsDropped: total(metrics, "eventsDropped"),
+      eventsFailed: total(metrics, "eventsFailed"),
+      restarts: component.instances.reduce((count, { restarts }) => count + restarts, 0),
+    };
+  });
   return {
     pipeline: pipeline.name,
     driver: record.driver,
     state: record.state,
     durationMs: span.endedAt - span.startedAt,
-    components: inFileOrder(pipeline, record).map((component) => {
-      const metrics = component.instances.map((instance) => instance.metrics);
-      return {
-        id: component.id,
-        type: component.type,
-        state: component.state,
-        instances: component.instances.length,
-        eventsIn: total(metrics, "eventsIn"),
-        eventsOut: total(metrics, "eventsOut"),
-        eventsFiltered: total(metrics, "eventsFiltered"),
-        eventsDropped: total(metrics, "eventsDropped"),
-        eventsFailed: total(metrics, "eventsFailed"),
-        restarts: component.instances.reduce((count, { restarts }) => count + restarts, 0),
-      };
-    }),
-    results: resultsOf(pipeline, catalog),
+    components,
+    results: resultsOf(pipeline, components, catalog),
   };
 }
 
-/** Paths that the sinks' settings say they write to. */
-export function resultsOf(pipeline: Pipeline, catalog: BuiltinCatalog): RunSummary["results"] {
+/** The paths that the settings of sinks say they write to, where they have completed or at least received anything. */
+function resultsOf(
+  pipeline: Pipeline,
+  summaries: readonly ComponentSummary[],
+  catalog: BuiltinCatalog,
+): readonly SinkResult[] {
   return pipeline.components.flatMap((component) => {
     if (component.type !== "sink" || component.uses === undefined) return [];
+    const summary = summaries.find(({ id }) => id === component.id);
+    const complete = summary?.state === "completed";
+    if (!complete && (summary?.eventsIn ?? 0) === 0) return [];
     const paths = catalog.get(builtinKey(component.type, component.uses))?.paths ?? {};
     return Object.entries(paths).flatMap(([key, access]) => {
       const value = key.split(".").reduce<unknown>(property, component.with);
-      return access === "write" && typeof value === "string" ? [{ component: component.id, path: value }] : [];
+      return access === "write" && typeof value === "string"
+        ? [{ component: component.id, path: value, complete }]
+        : [];
     });
   });
 }
@@ -102,9 +119,12 @@ export function renderSummary(summary: RunSummary, output: Output, cwd: string):
   lines.push(
     `${output.paint.bold(summary.pipeline)} ${summary.state} in ${humanDuration(summary.durationMs)} on ${summary.driver}`,
   );
-  for (const { component, path } of summary.results) {
+  for (const { component, path, complete } of summary.results) {
     const near = relative(cwd, path);
-    lines.push(`${component} wrote ${near === "" || near.startsWith("..") ? path : near}`);
+    const shown = near === "" || near.startsWith("..") ? path : near;
+    const failed = summary.components.find(({ id }) => id === component)?.state === "failed";
+    const ended = failed ? "failed" : "did not finish";
+    lines.push(complete ? `${component} wrote ${shown}` : `${component} ${ended}: ${shown} may be incomplete`);
   }
   return lines.join("\n");
 }
