@@ -110,7 +110,7 @@ export class ControlPlaneAccess {
       code: "cli/no-control-plane",
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} does not answer`,
-      fix: `Look at it with \`flowctl -p ${this.#pipeline} logs control-plane\`, or start it with \`flowctl up\``,
+      fix: `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up\``,
     });
   }
 
@@ -119,7 +119,7 @@ export class ControlPlaneAccess {
       code: "cli/control-plane-hangs",
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} hangs or is stopped: it is there and does not answer, and its components go on without it`,
-      fix: `Run \`flowctl up\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl -p ${this.#pipeline} logs control-plane\` shows what it said last`,
+      fix: `Run \`flowctl up\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl logs -p ${this.#pipeline} control-plane\` shows what it said last`,
       cause,
     });
   }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
 import { silentLogger } from "../foundation/logger.ts";
+import { eventIdPrefix } from "../sdk/event-ids.ts";
 import type {
   ComponentContext,
   ComponentDefinition,
@@ -13,7 +14,6 @@ import type {
   Partition,
   SourceHandlers,
 } from "../sdk/index.ts";
-import { eventIdPrefix } from "../sdk/event-ids.ts";
 
 /** An event as a component would receive it. */
 export function anEvent(init: EventInit & { readonly upstream?: string } = {}): Event {
@@ -145,7 +145,7 @@ export async function runPartitions(
   options: PartitionsOptions,
 ): Promise<PartitionEmitted[]> {
   if (definition.type !== "source") throw new Error("not a source");
-  const config = definition.definition.config.parse(options.config);
+  const config = definition.definition.config!.parse(options.config);
   const { onEmit, only, positions, ...same } = options;
   const emitted: PartitionEmitted[] = [];
   const partitions = (await definition.definition.partitions?.({ config })) ?? [];

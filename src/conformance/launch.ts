@@ -40,7 +40,7 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
       code: "conformance/no-command",
       kind: "usage",
       message: "There is no command to test",
-      fix: "Give the command after `--`: flowctl component test -- node dist/main.js",
+      fix: "Give the command after `--`: `flowctl component test -- node dist/main.js`",
     });
   }
   return (environment) => {

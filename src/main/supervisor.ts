@@ -17,7 +17,7 @@ import { packageRoot } from "../foundation/package-root.ts";
 async function main(): Promise<number> {
   const launch = JSON.parse(process.env.FLOWCTL_SUPERVISOR ?? "null") as SupervisorLaunch | null;
   if (launch === null) {
-    process.stderr.write("This program is started by flowctl; run flowctl up instead\n");
+    process.stderr.write("This program is started by flowctl; run `flowctl up` instead\n");
     return 2;
   }
   const log = createLogger({ level: launch.spec.logLevel, name: "supervisor" });

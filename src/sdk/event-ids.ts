@@ -8,6 +8,8 @@ import type { Partition } from "../protocol/records.ts";
  */
 export function eventIdPrefix(componentId: string, { id, identity }: Partition): string {
   if (id === "" && identity === "") return `${componentId}:`;
-  const digest = createHash("sha256").update(JSON.stringify([id, identity])).digest("base64url");
+  const digest = createHash("sha256")
+    .update(JSON.stringify([id, identity]))
+    .digest("base64url");
   return `${componentId}.${digest.slice(0, 8)}:`;
 }

@@ -129,7 +129,7 @@ function storedPosition(bytes: Uint8Array): unknown {
       code: "sdk/checkpoint-unreadable",
       kind: "invalid",
       message: `the stored position is not JSON: ${messageOf(error)}`,
-      fix: "flowctl down -v forgets all positions; the source then starts from the beginning",
+      fix: "Run `flowctl down -v`, which forgets all positions; the source then starts from the beginning",
       cause: error,
     });
   }

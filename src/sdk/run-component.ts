@@ -125,7 +125,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
         metadata: { name: definition.name, version: definition.version, sdk: "flowctl-node" },
         consumes: definition.consumes ?? [],
         produces: definition.produces ?? [],
-        ...(component.type === "source" ? { partitions: await partitionsOf(component.definition, options.config) } : {}),
+        ...(component.type === "source"
+          ? { partitions: await partitionsOf(component.definition, options.config) }
+          : {}),
       },
       held: () => assignments.held(),
     });

@@ -47,7 +47,10 @@ export class Session {
     const { registry, clock, log } = this.options;
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await registry.register({ ...this.registration, held: this.options.held() }, withTimeout(signal));
+        const answer = await registry.register(
+          { ...this.registration, held: this.options.held() },
+          withTimeout(signal),
+        );
         if (answer.heartbeatInterval > 0) this.heartbeatMs = answer.heartbeatInterval;
         return answer;
       } catch (error) {

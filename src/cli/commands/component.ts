@@ -143,7 +143,7 @@ async function testComponent(
       code: "cli/what-to-test",
       kind: "usage",
       message: "Name a command or an image to test",
-      fix: "flowctl component test -- COMMAND, or flowctl component test --image REFERENCE",
+      fix: "Run `flowctl component test -- COMMAND`, or `flowctl component test --image REFERENCE`",
     });
   }
   const {

@@ -52,7 +52,7 @@ const RESTORE_WITHIN = 30_000;
  * acknowledged, and takes the source away again, whatever happens. Everything else of the pipeline goes on.
  */
 export async function replay(world: World, file: Pipeline, batch: ReplayBatch): Promise<Replayed> {
-  const { context, driver, access } = world;
+  const { context, driver } = world;
   const { deps, signal } = context;
   const operation = new PipelineOperation(deps, driver, file.name, COMMAND);
   await operation.hold({ takeOver: false }, signal);

@@ -41,6 +41,6 @@ export function completionIn(events: readonly PipelineEvent[]): number | undefin
 export function sayCompletedBefore(output: Output, pipeline: string, completedAt: number, now: number): void {
   const ago = humanDuration(Math.max(0, now - completedAt));
   output.say(
-    `${pipeline} completed ${ago} ago (${new Date(completedAt).toISOString()}). Its sources resume from their stored positions: only new data is read.\n  To run it from the beginning: flowctl down -v -p ${pipeline}, then flowctl up`,
+    `${pipeline} completed ${ago} ago (${new Date(completedAt).toISOString()}). Its sources resume from their stored positions: only new data is read.\n  To run it from the beginning: \`flowctl down -v -p ${pipeline}\`, then \`flowctl up\``,
   );
 }

@@ -34,7 +34,7 @@ export function failureError(pipeline: string, failure: Failure, gone = false): 
     fix: gone
       ? "See what it logged above; `flowctl up` in place of `run` leaves everything there to be looked at"
       : first === undefined
-        ? `See what happened with \`flowctl -p ${pipeline} events\``
+        ? `See what happened with \`flowctl events -p ${pipeline}\``
         : `See all it said with \`flowctl logs -p ${pipeline} ${first.id}\``,
   });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
-import { type PartitionEmitted, payloadJson, payloadText, runPartitions } from "../component-harness.fake.ts";
 import type { ComponentDefinition } from "../../sdk/index.ts";
+import { type PartitionEmitted, payloadJson, payloadText, runPartitions } from "../component-harness.fake.ts";
 import { createGenerator } from "./generator.ts";
 
 const template = {
@@ -81,14 +81,16 @@ describe("generator", () => {
       made.push(...part.slice(0, part.length / 3));
     }
     const positions = positionsAfter(made);
-    for (const rest of [0, 1, 2]) made.push(...(await generated({ count }, positions, (id) => Number(id) % 3 === rest)));
+    for (const rest of [0, 1, 2])
+      made.push(...(await generated({ count }, positions, (id) => Number(id) % 3 === rest)));
     const byNumber = (a: PartitionEmitted, b: PartitionEmitted): number => Number(a.position) - Number(b.position);
     expect(made.sort(byNumber)).toEqual(whole);
   });
 
   it("begins anew with another seed, and goes on with another rate, count or template", () => {
     const { definition } = createGenerator(fakeClock()) as Extract<ComponentDefinition, { type: "source" }>;
-    const identities = (config: object): unknown => definition.partitions?.({ config: definition.config.parse(config) });
+    const identities = (config: object): unknown =>
+      definition.partitions?.({ config: definition.config!.parse(config) });
     const before = identities({ seed: 1, count: 5 });
     expect(identities({ seed: 2, count: 5 })).not.toEqual(before);
     expect(identities({ seed: 1, count: 9, rate: 7, template, size: 50, type: "other" })).toEqual(before);

@@ -136,7 +136,7 @@ function connected(socket: Socket): Promise<void> {
           code: NO_SUPERVISOR,
           kind: "unavailable",
           message: "No supervisor of the pipeline runs",
-          fix: "Run flowctl up",
+          fix: "Run `flowctl up`",
           cause: error,
         }),
       );
@@ -153,7 +153,7 @@ function lost(body: SupervisorRequest, cause?: unknown): FlowctlError {
     code: SUPERVISOR_LOST,
     kind: "unavailable",
     message: `The supervisor went away, or did not answer in time, on ${JSON.stringify(body.method)}`,
-    fix: "Run the command again; flowctl logs control-plane shows what it said last",
+    fix: "Run the command again; `flowctl logs control-plane` shows what it said last",
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -98,6 +98,6 @@ function checked(frame: unknown): SupervisorRequest {
     code: PROTOCOL_MISMATCH,
     kind: "conflict",
     message: `The supervisor speaks version ${PROTOCOL_VERSION} of its protocol, the command version ${String(v)}`,
-    fix: "Run flowctl down, then flowctl up, with the same version of flowctl",
+    fix: "Run `flowctl down`, then `flowctl up`, with the same version of flowctl",
   });
 }

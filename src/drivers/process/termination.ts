@@ -67,7 +67,7 @@ async function killAll(remaining: () => readonly ProcessIdentity[], options: Kil
     code: "process/cannot-end",
     kind: "unavailable",
     message: `Cannot end the process${pids.length === 1 ? "" : "es"} ${pids.join(", ")}`,
-    fix: "They hang in the kernel, mostly on a disk or network file system; free that, then run flowctl down again",
+    fix: "They hang in the kernel, mostly on a disk or network file system; free that, then run `flowctl down` again",
   });
 }
 
