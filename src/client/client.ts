@@ -81,6 +81,8 @@ export interface Registration {
   readonly metadata: Readonly<Record<string, string>>;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /** What it supports beyond the basics of the contract. */
+  readonly features: readonly string[];
   /** A source: what its instances share between them; left out: one partition with an empty id. */
   readonly partitions?: readonly Partition[];
   /** A source: what this program reads at this moment. */

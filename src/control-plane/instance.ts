@@ -23,6 +23,8 @@ export interface InstanceData {
   readonly earlier?: InstanceMetrics;
   readonly consumes: readonly string[];
   readonly produces: readonly string[];
+  /** What it said that it supports. Left out by a control plane that did not ask yet: nothing is known. */
+  readonly features?: readonly string[];
   readonly registeredAt: number;
   readonly lastHeartbeat: number;
   /** How often a program of it registered, and how often a driver saw one start. */
@@ -120,6 +122,7 @@ export function registeredInstance(entry: InstanceEntry, request: RegistrationRe
       metadata: request.metadata,
       consumes: request.consumes,
       produces: request.produces,
+      features: request.features,
       registeredAt: sameRun ? data.registeredAt : now,
       lastHeartbeat: now,
       registrations: data.registrations + (again ? 0 : 1),

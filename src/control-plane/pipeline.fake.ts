@@ -1,3 +1,4 @@
+import { everyFeature } from "../protocol/features.ts";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
 import type { IncarnationReference, RegistrationRequest } from "../protocol/registry-codec.ts";
 
@@ -46,6 +47,7 @@ export function registration(who: IncarnationReference, given: Partial<Registrat
     metadata: {},
     consumes: [],
     produces: [],
+    features: everyFeature,
     ...given,
   };
 }

@@ -19,6 +19,7 @@ import type {
 import type { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desiredInstances, stoppedAfter } from "./desired-state.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
+import { checkFeatures, checkRunningFeatures } from "./feature-check.ts";
 import {
   describeReport,
   type InstanceData,
@@ -78,6 +79,10 @@ export class Registry {
   apply(spec: PipelineSpec): boolean {
     checkSpec(spec, this.#name);
     if (this.spec !== undefined && JSON.stringify(this.spec) === JSON.stringify(spec)) return false;
+    checkRunningFeatures(
+      spec,
+      this.#roster.instances.all().map(({ data }) => data),
+    );
     this.#roster.apply(spec);
     for (const { data } of this.#roster.instances.all()) {
       if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
@@ -141,6 +146,7 @@ export class Registry {
     checkEventTypes(this.#spec(), spec.id, (component) =>
       declaredTypes(component, component.id === spec.id ? [request] : this.#roster.instances.dataOf(component.id)),
     );
+    checkFeatures(this.#spec(), request);
     const now = this.#now();
     const entry = registeredInstance(before ?? newInstance(spec.id, request.instanceId, now), request, now);
     this.#roster.put(entry);

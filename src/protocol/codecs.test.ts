@@ -271,6 +271,7 @@ describe("what is sent", () => {
       metadata: map,
       consumes: list,
       produces: list,
+      features: list,
     });
     const answer = fc.record({
       checkpoint: fc.option(fc.uint8Array({ maxLength: 8 }), { nil: undefined }),

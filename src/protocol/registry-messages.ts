@@ -228,6 +228,7 @@ const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.Regist
   consumes: list(8, string),
   produces: list(9, string),
   incarnation: one(10, string),
+  features: list(11, string),
   partitions: list(12, partition),
   held: list(13, assignment),
 });

@@ -6,6 +6,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
+import { everyFeature } from "../protocol/features.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
 import { type EventStreamServer, serveEventStream } from "../streams/event-stream-server.ts";
@@ -125,6 +126,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
         metadata: { name: definition.name, version: definition.version, sdk: "flowctl-node" },
         consumes: definition.consumes ?? [],
         produces: definition.produces ?? [],
+        features: everyFeature,
         ...(component.type === "source"
           ? { partitions: await partitionsOf(component.definition, options.config) }
           : {}),

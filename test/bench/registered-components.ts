@@ -45,7 +45,7 @@ export async function registerComponents(pipeline: string, plan: Plan, port: num
     const address = type === "sink" ? "" : `127.0.0.1:${9000 + index}`;
     const metadata = { name: "bench", version: "1.0.0" };
     await client.register(
-      { address, healthEndpoint, metadata, consumes: [], produces: [] },
+      { address, healthEndpoint, metadata, consumes: [], produces: [], features: [] },
       AbortSignal.timeout(PATIENCE_MS),
     );
     void watch(client.watchTopology(stopped.signal)).catch(() => undefined);

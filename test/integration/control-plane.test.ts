@@ -25,7 +25,14 @@ function component(address: string, id: "source" | "processor" | "sink", healthE
   const client: RegistryClient = connectRegistry(address, identity);
   const register = () =>
     client.register(
-      { address: id === "sink" ? "" : `${id}:1`, healthEndpoint, metadata: { name: id }, consumes: [], produces: [] },
+      {
+        address: id === "sink" ? "" : `${id}:1`,
+        healthEndpoint,
+        metadata: { name: id },
+        consumes: [],
+        produces: [],
+        features: [],
+      },
       soon(),
     );
   return {

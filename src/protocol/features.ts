@@ -1,0 +1,21 @@
+/**
+ * What a component may support beyond the basics of the contract, as it says in `RegisterComponentRequest.features`. The
+ * names are on the wire: they are added to, and never change their meaning.
+ *
+ * - `types`: sends a group only the types that the topology gives it
+ * - `partition_by`: sends events with the same key to the same instance of a group
+ * - `memory_buffer`: keeps to `Downstream.buffer` of type memory, `when_full` included
+ * - `disk_buffer`: the same for a buffer on disk
+ * - `on_error`: does with an event that it cannot process what `Topology.on_error` says
+ * - `dead_letters`: sends such events to the group that has `dead_letters`
+ */
+export const everyFeature = [
+  "types",
+  "partition_by",
+  "memory_buffer",
+  "disk_buffer",
+  "on_error",
+  "dead_letters",
+] as const;
+
+export type Feature = (typeof everyFeature)[number];
