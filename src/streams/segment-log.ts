@@ -1,286 +1,228 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { crc32 } from "node:zlib";
-import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { makeLastingFolder, type OpenFile, openFile } from "../foundation/durable-file.ts";
+import { FlowctlError } from "../foundation/errors.ts";
 import { Ring } from "./ring.ts";
+import { SegmentFolder } from "./segment-folder.ts";
+import { SegmentProgress } from "./segment-progress.ts";
+import { SegmentReader } from "./segment-reader.ts";
+import { type Recovered, recoverSegments } from "./segment-recovery.ts";
+import type { Run } from "./segment-run.ts";
+import { SegmentWriter } from "./segment-writer.ts";
 
-const HEADER = 8;
-const SEGMENT_BYTES = 16 * 1024 * 1024;
-const READ_BYTES = 256 * 1024;
-
-interface Segment {
-  readonly number: number;
-  readonly file: FileHandle;
-  /** Bytes of whole records. */
-  size: number;
-  /** Records that were not released yet. */
-  held: number;
+export interface SegmentLogOptions {
+  /** How files are opened. */
+  readonly openFile?: OpenFile;
+  /** Size at which a segment is followed by the next; default 16 MiB. */
+  readonly segmentBytes?: number;
 }
 
+const SEGMENT_BYTES = 16 * 1024 * 1024;
+
 /**
- * A queue of byte records on disk, in segment files of about 16 MiB: appended at the back, read once in order, released at
- * the front. What `flush` has confirmed survives kill -9 and a power cut; a record that was torn is cut off when the log
- * is opened. A record that was released may come again after a crash, never one be lost. One user at a time.
+ * A queue of events on disk, in segment files of about 16 MiB: runs of events are appended at the back, read once in order,
+ * and released at the front. Events have positions that count from 0 and are never used again.
  *
- * Record: length (4 bytes, big-endian), CRC-32 of the content (4), content.
+ * What `flush` has confirmed survives kill -9 and a power cut. A write that a crash tore is cut off when the log is opened; it
+ * was never confirmed. Where something that was confirmed cannot be read, opening or reading fails with
+ * `stream/buffer-damaged`, and nothing is passed over in silence. What was released may come again after a crash; nothing that
+ * was not is lost. Memory does not grow with what is in the log. One user at a time.
+ *
+ * Every method rejects with `stream/buffer-failed` when the file system refuses; after a write that failed nothing more is
+ * confirmed, and the log has to be closed.
  */
 export class SegmentLog {
-  private readonly folder: string;
-  private readonly segments: Segment[];
-  /** Lengths of the records that were not read yet, oldest first. */
-  private readonly unread: Ring<number>;
-  private pending: Buffer[] = [];
-  private pendingBytes = 0;
-  /** Of `unread`, how many are not written yet. */
-  private unwritten = 0;
-  private readSegment: number;
-  private readOffset: number;
-  /** Records of the first segment that were released. */
-  private released: number;
-  records: number;
-  bytes: number;
+  private readonly folder: SegmentFolder;
+  private readonly progress: SegmentProgress;
+  private readonly writer: SegmentWriter;
+  private readonly reader: SegmentReader;
+  private releasedPosition: number;
+  private contentBytes: number;
+  /** Of what was given and not released: where each record ends, and its bytes. */
+  private readonly given = new Ring<{ readonly end: number; readonly bytes: number }>();
+  private loading: Promise<void> | undefined;
+  private retiring: Promise<void> | undefined;
 
-  private constructor(folder: string, found: Recovered) {
+  private constructor(folder: SegmentFolder, progress: SegmentProgress, found: Recovered, segmentBytes: number) {
     this.folder = folder;
-    this.segments = found.segments;
-    this.unread = found.unread;
-    this.readSegment = found.readSegment;
-    this.readOffset = found.readOffset;
-    this.released = found.released;
-    this.records = found.unread.length;
-    this.bytes = found.bytes;
+    this.progress = progress;
+    this.reader = new SegmentReader(folder, found.released, found.next);
+    this.writer = new SegmentWriter(folder, found, segmentBytes, (run, place) => this.reader.confirmed(run, place));
+    this.releasedPosition = found.released;
+    this.contentBytes = found.heldBytes;
   }
 
-  /** Opens or makes the log in its folder. Rejects with `stream/buffer-failed`. */
-  static async open(folder: string): Promise<SegmentLog> {
-    return await guarded(folder, async () => {
-      await mkdir(folder, { recursive: true });
-      return new SegmentLog(folder, await recover(folder));
+  /** Opens or makes the log in its folder. Rejects with `stream/buffer-failed` or `stream/buffer-damaged`. */
+  static async open(path: string, options: SegmentLogOptions = {}): Promise<SegmentLog> {
+    return await guarded(path, async () => {
+      await makeLastingFolder(path);
+      const folder = new SegmentFolder(path, options.openFile ?? openFile);
+      const progress = await SegmentProgress.open(path, folder.openFile);
+      try {
+        const found = await recoverSegments(folder, progress.last);
+        return new SegmentLog(folder, progress, found, options.segmentBytes ?? SEGMENT_BYTES);
+      } catch (error) {
+        await progress.close();
+        throw error;
+      }
     });
   }
 
-  /** Records that `read` can give, written or not. */
+  /** Events that were appended and not released. */
+  get records(): number {
+    return this.writer.next - this.releasedPosition;
+  }
+
+  /** Their size; a run counts until all of it is released. */
+  get bytes(): number {
+    return this.contentBytes;
+  }
+
+  /** Events that can be read: on the disk, and not read yet. */
   get readable(): number {
-    return this.unread.length - this.unwritten;
+    return this.writer.synced - this.reader.next;
   }
 
-  /** Queues a record; the bytes are copied at once. */
-  append(content: Uint8Array): void {
-    const record = Buffer.allocUnsafe(HEADER + content.length);
-    record.writeUInt32BE(content.length, 0);
-    record.writeUInt32BE(crc32(content), 4);
-    record.set(content, HEADER);
-    this.pending.push(record);
-    this.pendingBytes += record.length;
-    this.unread.push(content.length);
-    this.unwritten++;
-    this.records++;
-    this.bytes += content.length;
-  }
-
-  /** When it resolves, everything appended before is on the disk. Not to be called twice at once. */
-  async flush(): Promise<void> {
-    if (this.pending.length === 0) return;
-    const records = this.pending;
-    const size = this.pendingBytes;
-    this.pending = [];
-    this.pendingBytes = 0;
-    await guarded(this.folder, async () => {
-      const segment = await this.writable();
-      const bytes = Buffer.concat(records, size);
-      await segment.file.write(bytes, 0, size, segment.size);
-      await segment.file.datasync();
-      segment.size += size;
-      segment.held += records.length;
-      this.unwritten -= records.length;
-    });
-  }
-
-  /** The next written records, as one piece of memory each; empty when there are none. */
-  async read(): Promise<Buffer[]> {
-    if (this.readable === 0) return [];
-    // What is read is decided before anything is awaited, so that `skip` may be called meanwhile.
-    const segment = this.segmentToRead();
-    const from = this.readOffset;
-    const lengths: number[] = [];
-    let size = 0;
-    while (
-      this.readable > 0 &&
-      from + size < segment.size &&
-      (size === 0 || size + HEADER + this.unread.at(0) <= READ_BYTES)
-    ) {
-      const length = this.unread.shift();
-      lengths.push(length);
-      size += HEADER + length;
-    }
-    this.readOffset += size;
-    return await guarded(this.folder, async () => {
-      const buffer = Buffer.allocUnsafeSlow(size);
-      await segment.file.read(buffer, 0, size, from);
-      let at = 0;
-      return lengths.map((length) => {
-        at += HEADER + length;
-        return buffer.subarray(at - length, at);
-      });
-    });
+  /** The position of the next event that is read. Everything before it was read or skipped. */
+  get readPosition(): number {
+    return this.reader.next;
   }
 
   /**
-   * Passes over the oldest record that was not read, as if it had been read, and returns its length. Undefined when there
-   * is none that is written.
+   * Queues `count` events that lie side by side in the buffer from `start` to `end`, each with tag and length as in an
+   * EventBatch. The bytes are not copied: they must never change.
    */
-  skip(): number | undefined {
-    if (this.readable === 0) return undefined;
-    this.segmentToRead();
-    const length = this.unread.shift();
-    this.readOffset += HEADER + length;
-    return length;
+  appendRun(buffer: Buffer, start: number, end: number, count: number): void {
+    this.writer.append(buffer, start, end, count);
+    this.contentBytes += end - start;
   }
 
-  /** The oldest `count` records that were read are needed no more. Deletes segments that are done with. */
-  async release(count: number, bytes: number): Promise<void> {
-    this.records -= count;
-    this.bytes -= bytes;
-    this.released += count;
-    await guarded(this.folder, async () => {
-      let first = this.segments[0];
-      while (
-        first !== undefined &&
-        this.segments.length > 1 &&
-        this.released >= first.held &&
-        this.readSegment > first.number
-      ) {
-        this.released -= first.held;
-        this.segments.shift();
-        await first.file.close();
-        await rm(segmentPath(this.folder, first.number), { force: true });
-        first = this.segments[0];
-      }
+  /** When it resolves, everything appended before is on the disk. Calls may overlap: they share the wait. */
+  flush(): Promise<void> {
+    return this.writer.flush().catch((error: unknown) => {
+      throw failure(this.folder.path, error);
     });
   }
 
-  /** Remembers how far records were released, so that fewer come again after a restart. */
+  /** The next events, at most one run, if they are in memory; undefined when there are none, or `load` is needed. */
+  takeRun(): Run | undefined {
+    const run = this.reader.take();
+    if (run !== undefined) this.given.push({ end: run.first + run.count, bytes: run.recordBytes });
+    return run;
+  }
+
+  /** When it resolves, `takeRun` gives the next events, if any are readable. */
+  async load(): Promise<void> {
+    this.loading ??= this.loadOnce();
+    await this.loading;
+  }
+
+  /** Passes over the oldest events that were not read, as if they had been read: up to `count` of one run. Returns how many. */
+  async skipSome(count: number): Promise<number> {
+    await this.load();
+    const run = this.reader.peek();
+    if (run === undefined) return 0;
+    const skipped = Math.min(count, run.count);
+    this.reader.pass(skipped);
+    if (skipped === run.count) this.given.push({ end: run.first + run.count, bytes: run.recordBytes });
+    return skipped;
+  }
+
+  /** Everything before this position, all of it read, is needed no more. Deletes segments that are done with. */
+  async releaseTo(position: number): Promise<void> {
+    if (position <= this.releasedPosition) return;
+    this.releasedPosition = position;
+    while (this.given.length > 0 && this.given.at(0).end <= position) this.contentBytes -= this.given.shift().bytes;
+    if (this.canRetire) this.retiring ??= this.retire();
+    await this.retiring;
+  }
+
+  /** Remembers how far events were released, so that fewer come again after a restart. Waits for no disk. */
   async saveProgress(): Promise<void> {
-    const [first] = this.segments;
-    if (first === undefined) return;
-    await guarded(this.folder, async () => {
-      const path = join(this.folder, "released.json");
-      await writeFile(`${path}.new`, JSON.stringify({ segment: first.number, records: this.released }));
-      await rename(`${path}.new`, path);
-    });
+    const progress = { released: this.releasedPosition, confirmed: this.writer.synced };
+    await guarded(this.folder.path, () => this.progress.save(progress));
   }
 
+  /** What was appended and not flushed is gone. */
   async close(): Promise<void> {
-    for (const { file } of this.segments) await file.close();
-  }
-
-  /** The segment in which the next record to read begins. */
-  private segmentToRead(): Segment {
-    const current = this.segments.find(({ number }) => number === this.readSegment)!;
-    if (this.readOffset < current.size) return current;
-    const next = this.segments.find(({ number }) => number > current.number)!;
-    this.readSegment = next.number;
-    this.readOffset = 0;
-    return next;
-  }
-
-  private async writable(): Promise<Segment> {
-    const last = this.segments.at(-1)!;
-    if (last.size < SEGMENT_BYTES) return last;
-    const segment = await openSegment(this.folder, last.number + 1);
-    this.segments.push(segment);
-    return segment;
-  }
-}
-
-interface Recovered {
-  readonly segments: Segment[];
-  readonly unread: Ring<number>;
-  readonly bytes: number;
-  readonly readSegment: number;
-  readonly readOffset: number;
-  readonly released: number;
-}
-
-async function recover(folder: string): Promise<Recovered> {
-  const numbers = (await readdir(folder))
-    .map((name) => /^(\d+)\.segment$/.exec(name)?.[1])
-    .filter((match) => match !== undefined)
-    .map(Number)
-    .sort((a, b) => a - b);
-  const progress = await readProgress(folder);
-  const segments: Segment[] = [];
-  const unread = new Ring<number>(1024);
-  let bytes = 0;
-  let readOffset = 0;
-  for (const number of numbers.length === 0 ? [1] : numbers) {
-    const segment = await openSegment(folder, number);
-    const lengths = await scan(segment);
-    const done = progress.segment === number ? Math.min(progress.records, lengths.length) : 0;
-    lengths.forEach((length, index) => {
-      if (index < done) readOffset += HEADER + length;
-      else {
-        unread.push(length);
-        bytes += length;
-      }
+    await this.loading?.catch(() => undefined);
+    await this.retiring?.catch(() => undefined);
+    await guarded(this.folder.path, async () => {
+      await this.writer.close();
+      await this.reader.close();
+      await this.progress.close();
     });
-    segment.held = lengths.length;
-    segments.push(segment);
   }
-  const first = segments[0]!;
-  const released = progress.segment === first.number ? Math.min(progress.records, first.held) : 0;
-  return { segments, unread, bytes, readSegment: first.number, readOffset, released };
-}
 
-/** The lengths of the whole records; cuts off a torn rest. */
-async function scan(segment: Segment): Promise<number[]> {
-  const bytes = await segment.file.readFile();
-  const lengths: number[] = [];
-  let at = 0;
-  while (at + HEADER <= bytes.length) {
-    const length = bytes.readUInt32BE(at);
-    const end = at + HEADER + length;
-    if (end > bytes.length || crc32(bytes.subarray(at + HEADER, end)) !== bytes.readUInt32BE(at + 4)) break;
-    lengths.push(length);
-    at = end;
+  /** Queues one event with tag and length, which is copied. */
+  append(content: Uint8Array): void {
+    const copy = Buffer.from(content);
+    this.appendRun(copy, 0, copy.length, 1);
   }
-  if (at < bytes.length) await segment.file.truncate(at);
-  segment.size = at;
-  return lengths;
-}
 
-async function readProgress(folder: string): Promise<{ readonly segment: number; readonly records: number }> {
-  try {
-    return JSON.parse(await readFile(join(folder, "released.json"), "utf8")) as { segment: number; records: number };
-  } catch {
-    // Without it records come again, which at least once allows.
-    return { segment: 0, records: 0 };
+  /** The next events as one piece of memory each, where they were appended one by one; empty when there are none. */
+  async read(): Promise<Buffer[]> {
+    await this.load();
+    const contents: Buffer[] = [];
+    for (let run = this.takeRun(); run !== undefined; run = this.takeRun())
+      contents.push(run.buffer.subarray(run.start, run.end));
+    return contents;
+  }
+
+  /** As `skipSome` with one event, which is in memory; undefined when it is not. Returns its length. */
+  skip(): number | undefined {
+    const run = this.reader.peek();
+    if (run === undefined) return undefined;
+    this.reader.pass(1);
+    if (run.count === 1) this.given.push({ end: run.first + 1, bytes: run.recordBytes });
+    return run.recordBytes;
+  }
+
+  /** The oldest `count` events that were read are needed no more; see `releaseTo`. */
+  async release(count: number, _bytes: number): Promise<void> {
+    await this.releaseTo(this.releasedPosition + count);
+  }
+
+  private async loadOnce(): Promise<void> {
+    try {
+      await guarded(this.folder.path, () => this.reader.load(this.writer.synced));
+    } finally {
+      this.loading = undefined;
+    }
+  }
+
+  private get canRetire(): boolean {
+    const [first, second] = this.folder.segments;
+    return (
+      first !== undefined &&
+      second !== undefined &&
+      second.first <= this.releasedPosition &&
+      this.reader.segment > first.number
+    );
+  }
+
+  private async retire(): Promise<void> {
+    try {
+      await guarded(this.folder.path, async () => {
+        while (this.canRetire) await this.folder.retire();
+      });
+    } finally {
+      this.retiring = undefined;
+    }
   }
 }
 
-async function openSegment(folder: string, number: number): Promise<Segment> {
-  const path = segmentPath(folder, number);
-  const file = await open(path, "a+").then(async (made) => {
-    await made.close();
-    return await open(path, "r+");
-  });
-  return { number, file, size: 0, held: 0 };
-}
-
-function segmentPath(folder: string, number: number): string {
-  return join(folder, `${String(number).padStart(10, "0")}.segment`);
-}
-
-async function guarded<T>(folder: string, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw new FlowctlError({
-      code: "stream/buffer-failed",
-      kind: "unavailable",
-      message: `the disk buffer in ${folder} failed: ${messageOf(error)}`,
-      fix: "see that the disk is there, writable and not full",
-      cause: error,
-    });
+    throw failure(path, error);
   }
+}
+
+function failure(path: string, error: unknown): FlowctlError {
+  return FlowctlError.wrap(error, {
+    code: "stream/buffer-failed",
+    kind: "unavailable",
+    message: `the disk buffer in ${path} failed`,
+    fix: "see that the disk is there, writable and not full",
+  });
 }

@@ -84,11 +84,11 @@ function specOf(plan: Plan): PipelineSpec {
   return {
     name: PIPELINE,
     driver: "process",
-    components: plan.map(({ id, role, from, types = [], replicas = 1 }) => ({
+    components: plan.map(({ id, role, from, types = [], replicas = 1, buffer }) => ({
       id,
       type: typeOf(role),
       replicas,
-      inputs: from.map((upstream) => ({ from: upstream, types })),
+      inputs: from.map((upstream) => ({ from: upstream, types, ...(buffer && { buffer }) })),
       consumes: [],
       produces: [],
       partitionBy: "",

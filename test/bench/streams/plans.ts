@@ -1,3 +1,4 @@
+import type { BufferSpec } from "../../../src/protocol/records.ts";
 import type { Role } from "./parts/settings.ts";
 
 /** One component of a run: its role, and whose output it takes. */
@@ -9,6 +10,8 @@ export interface PartPlan {
   readonly types?: readonly string[];
   /** Left out: one. */
   readonly replicas?: number;
+  /** Of each of its inputs. */
+  readonly buffer?: BufferSpec;
 }
 
 export type Plan = readonly PartPlan[];
@@ -18,6 +21,11 @@ const source: PartPlan = { id: "source", role: "source", from: [] };
 /** Source → processor → sink. */
 export function linear(role: "filter" | "map", replicas = 1): Plan {
   return [source, { id: "middle", role, from: ["source"], replicas }, { id: "sink", role: "sink", from: ["middle"] }];
+}
+
+/** The same plan with a buffer on each edge. */
+export function buffered(plan: Plan, buffer: BufferSpec): Plan {
+  return plan.map((part) => (part.from.length === 0 ? part : { ...part, buffer }));
 }
 
 /** Source → so many filters in a row → sink. */

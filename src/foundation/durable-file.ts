@@ -1,0 +1,89 @@
+import { open, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+import { makeFolder } from "./make-folder.ts";
+
+/** What flowctl needs of an open file; a `FileHandle` is one. A call may do less than it was asked for, as in POSIX. */
+export interface FileLike {
+  read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+  write(
+    buffer: Uint8Array,
+    offset: number,
+    length: number,
+    position: number | null,
+  ): Promise<{ readonly bytesWritten: number }>;
+  datasync(): Promise<void>;
+  truncate(length: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a file as `node:fs/promises` does. */
+export type OpenFile = (path: string, flags: string) => Promise<FileLike>;
+
+export const openFile: OpenFile = open;
+
+/**
+ * Writes the whole buffer at `position`, or where the file was opened to append to with null. A file system that takes
+ * only a part is asked for the rest until it says why not. What was written when it rejects is undefined.
+ */
+export async function writeWhole(
+  file: Pick<FileLike, "write">,
+  bytes: Uint8Array,
+  position: number | null,
+): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const at = position === null ? null : position + done;
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at);
+    if (bytesWritten === 0) throw new Error(`the file takes no more than ${done} of ${bytes.length} bytes`);
+    done += bytesWritten;
+  }
+}
+
+/** Fills the buffer from `position` on, or with what there is before the end of the file. Returns how many bytes. */
+export async function readWhole(file: Pick<FileLike, "read">, buffer: Buffer, position: number): Promise<number> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesRead } = await file.read(buffer, done, buffer.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+/** Makes the names in a folder survive a power cut. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/**
+ * Replaces a file by one with this content: after a crash or a power cut it is the old one or the new one. Calls for one path
+ * must not overlap.
+ */
+export async function replaceFile(path: string, content: string): Promise<void> {
+  const temporary = `${path}.new`;
+  const file = await open(temporary, "w");
+  try {
+    await file.writeFile(content);
+    // Without it the new name may be on the disk before the content is.
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+}
+
+/** Makes a folder and those above it that are missing, as `makeFolder` does, so that they survive a power cut. */
+export async function makeLastingFolder(path: string, mode?: number): Promise<void> {
+  const first = await makeFolder(path, mode);
+  if (first === undefined) return;
+  const top = dirname(first);
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    await syncFolder(folder);
+    if (folder === top) return;
+  }
+}

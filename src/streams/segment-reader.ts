@@ -1,0 +1,175 @@
+import { type FileLike, readWhole } from "../foundation/durable-file.ts";
+import { Ring } from "./ring.ts";
+import type { SegmentFolder } from "./segment-folder.ts";
+import { HEAD_BYTES, RECORD_HEAD_BYTES, recordAt, recordHeadAt } from "./segment-format.ts";
+import { type Run, withoutFirst } from "./segment-run.ts";
+import type { Place } from "./segment-writer.ts";
+
+const READ_BYTES = 1024 * 1024;
+/** What was written last is kept in memory up to so many bytes, so that a reader that keeps up never waits for the disk. */
+const TAIL_BYTES = 8 * 1024 * 1024;
+
+interface TailRun {
+  readonly run: Run;
+  readonly place: Place;
+}
+
+/** Reads a segment log from front to back, once. */
+export class SegmentReader {
+  private readonly folder: SegmentFolder;
+  /** The next event to be given. */
+  private position: number;
+  /** Read from the disk and not given yet; the first has the next event. */
+  private readonly loaded = new Ring<Run>();
+  /** What was written last and not given yet. */
+  private readonly tail = new Ring<TailRun>();
+  private tailBytes = 0;
+  /** Where the record lies that is read from the disk next, and the position of its first event. */
+  private cursor: { segment: number; at: number; first: number };
+  private open: { readonly segment: number; readonly file: FileLike } | undefined;
+
+  constructor(folder: SegmentFolder, position: number, next: number) {
+    this.folder = folder;
+    this.position = position;
+    const first = folder.segments[0];
+    this.cursor =
+      first === undefined
+        ? { segment: 0, at: 0, first: next }
+        : { segment: first.number, at: HEAD_BYTES, first: first.first };
+  }
+
+  /** The position of the next event to be given. */
+  get next(): number {
+    return this.position;
+  }
+
+  /** Files from this segment on are still read. */
+  get segment(): number {
+    return this.cursor.segment;
+  }
+
+  /** A run is on the disk. It may be given from memory. */
+  confirmed(run: Run, place: Place): void {
+    this.tail.push({ run, place });
+    this.tailBytes += run.recordBytes;
+    while (this.tailBytes > TAIL_BYTES && this.tail.length > 1) this.dropTail();
+  }
+
+  /** The next events, as they were appended together; undefined when they have to be loaded first. */
+  take(): Run | undefined {
+    const run = this.peek();
+    if (run === undefined) return undefined;
+    this.pass(run.count);
+    return run;
+  }
+
+  /** As `take`, without moving on. */
+  peek(): Run | undefined {
+    while (this.tail.length > 0 && endOf(this.tail.at(0).run) <= this.position) this.dropTail();
+    if (this.loaded.length > 0) return from(this.loaded.at(0), this.position);
+    if (this.tail.length === 0 || this.tail.at(0).run.first > this.position) return undefined;
+    return from(this.tail.at(0).run, this.position);
+  }
+
+  /** Passes over so many events of those that `peek` gives, at most all of them. */
+  pass(count: number): void {
+    this.position += count;
+    if (this.loaded.length > 0) {
+      if (endOf(this.loaded.at(0)) <= this.position) this.loaded.shift();
+      return;
+    }
+    const { run, place } = this.tail.at(0);
+    if (endOf(run) > this.position) return;
+    this.cursor = { segment: place.segment, at: place.end, first: this.position };
+    this.dropTail();
+  }
+
+  /**
+   * Reads what `take` gives next from the disk, where it is not in memory. Everything before `limit` has to be there. Throws
+   * `stream/buffer-damaged`. Not to be called twice at once.
+   */
+  async load(limit: number): Promise<void> {
+    while (this.peek() === undefined && this.position < limit) {
+      const segment = this.segmentOfCursor();
+      const end = Math.min(segment.end ?? limit, limit);
+      const file = await this.fileOf(segment.number);
+      this.keep(await this.readRecords(file, end), end);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.open?.file.close();
+    this.open = undefined;
+  }
+
+  /** The whole records from the cursor on that end before `end`, at least one. */
+  private async readRecords(file: FileLike, end: number): Promise<Buffer> {
+    const { at, first, segment } = this.cursor;
+    let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    let bytes = buffer.subarray(0, await readWhole(file, buffer, at));
+    const length = RECORD_HEAD_BYTES + (recordHeadAt(bytes, 0)?.length ?? 0);
+    if (length > buffer.length) {
+      buffer = Buffer.allocUnsafeSlow(length);
+      bytes = buffer.subarray(0, await readWhole(file, buffer, at));
+    }
+    if (recordAt(bytes, 0, first) === undefined && first < end)
+      throw this.folder.damaged(segment, `its record at ${at} is not whole`);
+    return bytes;
+  }
+
+  private keep(bytes: Buffer, end: number): void {
+    let { at, first } = this.cursor;
+    const start = at;
+    while (first < end) {
+      const found = recordAt(bytes, at - start, first);
+      if (found === undefined) break;
+      const { count } = found;
+      const run = {
+        first,
+        count,
+        buffer: bytes,
+        start: found.start,
+        end: found.end,
+        recordBytes: found.end - found.start,
+      };
+      at = start + found.end;
+      first += count;
+      if (first > this.position) this.loaded.push(run);
+    }
+    this.cursor = { segment: this.cursor.segment, at, first };
+  }
+
+  /** The segment in which the record at the cursor lies; the cursor is moved on to it. */
+  private segmentOfCursor(): { readonly number: number; readonly end: number | undefined } {
+    const { segments } = this.folder;
+    let current = segments.find(({ number }) => number >= this.cursor.segment)!;
+    if (current.number === this.cursor.segment && current.end !== undefined && this.cursor.first >= current.end)
+      current = segments.find(({ number }) => number > this.cursor.segment)!;
+    if (current.number !== this.cursor.segment) {
+      this.cursor = { segment: current.number, at: HEAD_BYTES, first: current.first };
+      // What was given up between two segments is passed over.
+      this.position = Math.max(this.position, current.first);
+    }
+    return current;
+  }
+
+  private async fileOf(segment: number): Promise<FileLike> {
+    if (this.open?.segment === segment) return this.open.file;
+    await this.close();
+    const file = await this.folder.open(segment);
+    this.open = { segment, file };
+    return file;
+  }
+
+  private dropTail(): void {
+    this.tailBytes -= this.tail.shift().run.recordBytes;
+  }
+}
+
+function from(run: Run, position: number): Run {
+  return position > run.first ? withoutFirst(run, position - run.first) : run;
+}
+
+function endOf(run: Run): number {
+  return run.first + run.count;
+}
