@@ -29,7 +29,11 @@ function printedCommands(): readonly Printed[] {
       return command
         .split(/ (?:&&|\|) |,? then /)
         .filter(
-          (part) => part.startsWith("flowctl ") && !isComment(text, match.index) && !isCompletion(text, match.index),
+          (part) =>
+            part.startsWith("flowctl ") &&
+            !isComment(text, match.index) &&
+            !isCompletion(text, match.index) &&
+            !isName(text, match.index),
         )
         .map((part) => ({ where: `src/${path}:${line}`, line: part.replace(/ >.*/, "").trim() }));
     }),
@@ -39,6 +43,11 @@ function printedCommands(): readonly Printed[] {
 /** What completion is asked for are beginnings of command lines. */
 function isCompletion(text: string, at: number): boolean {
   return text.slice(text.lastIndexOf("\n", at) + 1, at).includes("IDS_COMMAND");
+}
+
+/** What a command calls itself when others have to wait for it. */
+function isName(text: string, at: number): boolean {
+  return /^\s*command: $/.test(text.slice(text.lastIndexOf("\n", at) + 1, at));
 }
 
 function isComment(text: string, at: number): boolean {

@@ -45,7 +45,7 @@ export function refuseOtherFolder(
   if (blocking === undefined) return observed.some(({ folder }) => folder === here) ? undefined : foreign[0]?.folder;
   const isUp = blocking.kind !== "volume";
   const what = isUp ? "The pipeline" : "What is stored of the pipeline";
-  const remove = `flowctl down ${isUp ? "" : "-v "}-p ${name}`;
+  const remove = isUp ? `flowctl down -p ${name}` : `flowctl down -v -p ${name}`;
   throw new FlowctlError({
     code: "cli/other-folder",
     kind: "conflict",

@@ -23,7 +23,8 @@ export type { CheckpointSave, InstanceReport };
  * said. Streams end only by their signal, by the server's end of a finite request, or by throwing.
  */
 export interface ControlPlaneClient {
-  applyPipeline(spec: PipelineSpec, signal: AbortSignal): Promise<{ readonly changed: boolean }>;
+  /** @param discard Give up what removed components hold and cannot hand on, instead of being refused. */
+  applyPipeline(spec: PipelineSpec, signal: AbortSignal, discard?: boolean): Promise<{ readonly changed: boolean }>;
   getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
   getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
   getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;

@@ -16,8 +16,8 @@ import { connect } from "./connection.ts";
 export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
-    async applyPipeline(spec, signal) {
-      return connection.call(pipelineControl.applyPipeline, { spec: encodeSpec(spec) }, signal);
+    async applyPipeline(spec, signal, discard = false) {
+      return connection.call(pipelineControl.applyPipeline, { spec: encodeSpec(spec), discard }, signal);
     },
     async getPipeline(signal) {
       return decodePipeline(await connection.call(pipelineControl.getPipeline, {}, signal));

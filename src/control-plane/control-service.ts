@@ -29,6 +29,11 @@ export interface ControlServiceParts {
   readonly settled: (instanceIds: readonly string[]) => Promise<void>;
 }
 
+interface ApplyMessage {
+  readonly spec: PipelineSpecMessage | null;
+  readonly discard: boolean;
+}
+
 interface WatchEventsMessage {
   readonly after: number;
   readonly noFollow: boolean;
@@ -38,8 +43,8 @@ interface WatchEventsMessage {
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {
   const { registry, events, writer } = parts;
   return {
-    ApplyPipeline: unary(context, async ({ spec }: { readonly spec: PipelineSpecMessage | null }) => {
-      const changed = registry.apply(decodeSpec(spec));
+    ApplyPipeline: unary(context, async ({ spec, discard }: ApplyMessage) => {
+      const changed = registry.apply(decodeSpec(spec), discard);
       await writer.durable();
       return { changed };
     }),

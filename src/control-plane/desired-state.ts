@@ -1,7 +1,10 @@
 import { type DesiredChange, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 
-/** What is wanted of an instance; `absent`: the pipeline does not have it (any more). */
-export type Desire = "running" | "stopped" | "absent";
+/**
+ * What is wanted of an instance; `leaving`: it was scaled away, and is to run until it has handed on what it holds; `absent`:
+ * the pipeline does not have it (any more).
+ */
+export type Desire = "running" | "stopped" | "leaving" | "absent";
 
 /** The desired state as it is kept: what the pipeline is to have, and what of it is to be stopped. */
 export interface DesiredState {
@@ -12,6 +15,7 @@ export interface DesiredState {
 
 export function desireOf({ spec, stopped }: DesiredState, componentId: string, instanceId: string): Desire {
   const component = spec?.components.find(({ id }) => id === componentId);
+  if (component?.leavingInstances?.includes(instanceId)) return "leaving";
   if (component === undefined || !instanceIdsOf(component).includes(instanceId)) return "absent";
   return stopped?.includes(instanceId) ? "stopped" : "running";
 }

@@ -41,6 +41,8 @@ export interface Vitals {
   /** It was heard of in the lifetime of this control plane. */
   readonly confirmed: boolean;
   readonly degradedReason: string;
+  /** Draining groups below it that have acknowledged everything they were owed, as it said last. */
+  readonly drainedGroups: readonly string[];
   readonly probe: ProbeState;
   /** How its program ended, when a driver saw that and nothing was heard since; else empty. */
   readonly exit: string;
@@ -94,7 +96,8 @@ export function newInstance(componentId: string, id: string, now: number): Insta
 }
 
 export function newVitals(now: number): Vitals {
-  return { heardAt: now, confirmed: false, degradedReason: "", probe: unknownProbe, exit: "", askedAt: 0 };
+  const nothing = { degradedReason: "", drainedGroups: [], probe: unknownProbe, exit: "", askedAt: 0 };
+  return { heardAt: now, confirmed: false, ...nothing };
 }
 
 /** What an earlier control plane knew: nobody is taken for well before it was heard of again. */

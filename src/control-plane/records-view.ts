@@ -1,4 +1,4 @@
-import type { ComponentRecord, PipelineRecord, Topology } from "../protocol/records.ts";
+import type { ComponentRecord, DrainingRecord, PipelineRecord, PipelineSpec, Topology } from "../protocol/records.ts";
 import { type DesiredState, desireOf } from "./desired-state.ts";
 import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { KnownInstances } from "./instance-table.ts";
@@ -8,8 +8,10 @@ import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } f
 /** The public record of a pipeline. */
 export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: KnownInstances): PipelineRecord {
   const { spec, stopped, ...same } = pipeline;
+  const draining = spec === undefined ? [] : drainingRecordsOf(spec);
   return {
     ...same,
+    ...(draining.length > 0 ? { draining } : {}),
     id: name,
     name,
     driver: spec?.driver ?? "",
@@ -36,9 +38,23 @@ export function componentRecordsOf(desired: DesiredState, instances: KnownInstan
   }));
 }
 
-/** The topology of one component's instances as of now. */
-export function topologyRecordOf(surroundings: Surroundings, instances: KnownInstances): Topology {
-  return topologyOf(surroundings, (componentId) => instances.of(componentId).map(topologyInstance));
+/** The topology of one instance as of now. */
+export function topologyRecordOf(surroundings: Surroundings, instances: KnownInstances, instanceId: string): Topology {
+  const { leaving: gone, leavingInstances = [], type } = surroundings.component;
+  // A processor or sink that leaves ends with its inputs, which drain.
+  const leaving = leavingInstances.includes(instanceId) || (gone === true && type === "source");
+  return topologyOf(surroundings, (componentId) => instances.of(componentId).map(topologyInstance), leaving);
+}
+
+/** What the last change of the pipeline removed and still has something to hand on. */
+export function drainingRecordsOf(spec: PipelineSpec): readonly DrainingRecord[] {
+  return spec.components.flatMap(({ id, leaving, leavingInstances = [], inputs }) => {
+    if (leaving === true) return [{ componentId: id, instanceId: "", from: "" }];
+    return [
+      ...inputs.flatMap(({ from, draining }) => (draining ? [{ componentId: id, instanceId: "", from }] : [])),
+      ...leavingInstances.map((instanceId) => ({ componentId: id, instanceId, from: "" })),
+    ];
+  });
 }
 
 /** Whether those below see a difference between two entries of one instance. */

@@ -1,6 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { OperationName } from "../protocol/records.ts";
 import type { IncarnationReference, InstanceReference } from "../protocol/registry-codec.ts";
+import type { Stranded } from "./transition.ts";
 
 /** The instance, or this start of it, is not registered here: it is to register (again). */
 export function unknownInstance(reference: InstanceReference): FlowctlError {
@@ -55,6 +56,25 @@ export function wrongType(componentId: string, asked: string, own: string): Flow
     message: `${componentId} is a ${own} in the pipeline file and registers as a ${asked}`,
     fix: `Move ${componentId} to where the file lists its ${asked}s, or run a program that is a ${own}.`,
   });
+}
+
+/** A change would give up events that were accepted already. */
+export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
+  const what = stranded.map(({ name, upstream }) =>
+    upstream === undefined
+      ? `${name} does not run and may have events in a buffer on disk`
+      : `${name} does not run, ${upstream} holds events for it, and no other component takes over`,
+  );
+  return new FlowctlError({
+    code: "registry/would-lose-events",
+    kind: "conflict",
+    message: `the change would lose events that were accepted: ${what.join("; ")}`,
+    fix: `Start ${unique(stranded)} so that it can finish them, or give them up with \`flowctl up --discard\`.`,
+  });
+}
+
+function unique(stranded: readonly Stranded[]): string {
+  return [...new Set(stranded.map(({ name }) => name))].join(", ");
 }
 
 export function noAddress(reference: InstanceReference, type: string): FlowctlError {

@@ -1,21 +1,21 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { hasCode } from "../foundation/errors.ts";
 import { type ComponentMessage, componentState, componentType, encodeComponent } from "../protocol/component-codec.ts";
+import type { Topology } from "../protocol/records.ts";
 import {
   type DeregisterMessage,
   decodeDeregistration,
   decodeRegistration,
+  decodeSave,
   encodeRegistrationAnswer,
   type HeartbeatMessage,
   type InstanceReference,
   type RegisterMessage,
   type RegistrationRequest,
-  decodeSave,
   requireIncarnation,
   requireInstance,
   type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
-import type { Topology } from "../protocol/records.ts";
 import { encodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";

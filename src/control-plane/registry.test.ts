@@ -410,20 +410,6 @@ describe("topology", () => {
     registry.register(registration(incarnation("source", 2, "again")));
     expect(completed()).toBe(false);
   });
-
-  it("drops the instances that a changed pipeline does not have any more", () => {
-    registry.apply(spec);
-    const two = incarnation("source", 2);
-    registry.register(registration(incarnation("source", 1)));
-    registry.register(registration(two));
-    expect(registry.apply({ ...spec, components: spec.components.map((c) => ({ ...c, replicas: 1 })) })).toBe(true);
-    bye(two, "stopped");
-    expect(registry.component("source").instances.map(({ id }) => id)).toEqual(["source-1"]);
-    expect(
-      registry.apply({ ...spec, components: spec.components.slice(2, 3).map((c) => ({ ...c, inputs: [] })) }),
-    ).toBe(true);
-    expect(registry.entries()).toEqual([]);
-  });
 });
 
 describe("a control plane that comes back", () => {

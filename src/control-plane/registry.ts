@@ -40,11 +40,13 @@ import {
   superseded,
   unknownComponent,
   unknownInstance,
+  wouldLoseEvents,
   wrongPipeline,
   wrongType,
 } from "./registry-errors.ts";
 import { Roster, type RosterOptions } from "./roster.ts";
 import { checkSpec } from "./spec-check.ts";
+import { appliedPart, transitionOf } from "./transition.ts";
 
 export interface RegistryOptions extends RosterOptions {
   readonly pipeline: string;
@@ -75,15 +77,22 @@ export class Registry {
     this.changes = this.#roster.changes;
   }
 
-  /** Makes `spec` the pipeline. Returns whether it differs from what was known. */
-  apply(spec: PipelineSpec): boolean {
+  /**
+   * Makes `spec` the pipeline, by way of a transition that loses nothing (see `transitionOf`). Returns whether it differs
+   * from what was applied last. Throws `registry/would-lose-events`, and changes nothing, when something could not be
+   * delivered any more, unless that is to be discarded.
+   */
+  apply(spec: PipelineSpec, discard = false): boolean {
     checkSpec(spec, this.#name);
-    if (this.spec !== undefined && JSON.stringify(this.spec) === JSON.stringify(spec)) return false;
+    const before = this.spec;
+    if (before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec) && !discard) return false;
     checkRunningFeatures(
       spec,
       this.#roster.instances.all().map(({ data }) => data),
     );
-    this.#roster.apply(spec);
+    const transition = transitionOf(before, spec, this.#roster.running);
+    if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
+    this.#roster.apply(transition.spec);
     for (const { data } of this.#roster.instances.all()) {
       if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
     }
@@ -178,9 +187,17 @@ export class Registry {
     const now = this.#now();
     this.#roster.count({
       data: { ...data, lastHeartbeat: now, metrics: request.metrics ?? data.metrics },
-      vitals: { ...vitals, heardAt: now, confirmed: true, degradedReason: request.degradedReason, exit: "" },
+      vitals: {
+        ...vitals,
+        heardAt: now,
+        confirmed: true,
+        degradedReason: request.degradedReason,
+        exit: "",
+        drainedGroups: request.drainedGroups ?? [],
+      },
     });
     this.#roster.assess(data);
+    if ((request.drainedGroups ?? []).length > vitals.drainedGroups.length) this.#roster.changed();
   }
 
   /** The last word of an incarnation; said twice it does no harm. Throws like `heartbeat` for any other. */
@@ -332,7 +349,7 @@ export class Registry {
     this.#componentSpec(reference);
     const surroundings = this.#roster.surroundings(reference.componentId);
     if (surroundings === undefined) throw unknownComponent(reference.componentId, this.#name);
-    return topologyRecordOf(surroundings, this.#roster.instances);
+    return topologyRecordOf(surroundings, this.#roster.instances, reference.instanceId);
   }
 
   /** Tells that a component's topology may have changed. */

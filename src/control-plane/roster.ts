@@ -1,5 +1,6 @@
 import type { Clock } from "../foundation/clock.ts";
-import type { PipelineSpec } from "../protocol/records.ts";
+import type { Feature } from "../protocol/features.ts";
+import { instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desireOf, stoppedAfter } from "./desired-state.ts";
 import type { EventInit } from "./event-log.ts";
@@ -9,6 +10,7 @@ import { advancePipeline, isOver, type PipelineData, viewOf } from "./pipeline-s
 import { looksDifferent } from "./records-view.ts";
 import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
+import { appliedPart, type Running, withoutComponent, withoutInput, withoutInstances } from "./transition.ts";
 
 /** Where the roster tells what has changed. Called synchronously, in order; must not throw. */
 export interface RosterJournal {
@@ -76,13 +78,10 @@ export class Roster {
   apply(spec: PipelineSpec): void {
     const before = this.#pipeline;
     const startedAt = before.spec === undefined ? this.#options.clock.now() : before.startedAt;
-    const stopped = stoppedAfter({ spec, stopped: before.stopped }, {});
-    this.#pipeline = { ...before, spec, stopped, startedAt };
-    this.#surroundings = surroundingsOf(spec);
-    for (const changes of this.#topologyChanges.values()) changes.notify();
-    this.#options.journal.pipelineChanged(this.#pipeline);
-    this.event({ type: "pipeline.applied", message: `${spec.name} with ${spec.components.length} components` });
-    for (const { data } of this.#instances.all()) this.removeIfSurplus(data);
+    this.#pipeline = { ...before, stopped: stoppedAfter({ spec, stopped: before.stopped }, {}), startedAt };
+    const { components } = appliedPart(spec);
+    this.event({ type: "pipeline.applied", message: `${spec.name} with ${components.length} components` });
+    this.#replaceSpec(spec);
     this.changed();
   }
 
@@ -164,10 +163,69 @@ export class Roster {
     this.changed();
   }
 
+  /** What of the pipeline runs now, for a transition to another spec. */
+  get running(): Running {
+    return {
+      runs: (componentId, instanceId) => isWell(this.#instances.get(componentId, instanceId)),
+      leaves: (componentId, instanceId) => supports(this.#instances.get(componentId, instanceId), "leaving"),
+      drains: (componentId) => {
+        const live = this.#instances.of(componentId).filter(({ data }) => data.live);
+        return live.every((entry) => supports(entry, "draining"));
+      },
+      hasRun: (_, instanceId) =>
+        this.#instances.all().some(({ data }) => data.id === instanceId && data.registrations > 0),
+      owes: (upstream, componentId) =>
+        this.#instances.dataOf(upstream).some(({ live, metrics }) => live && (metrics.waiting[componentId] ?? 0) > 0),
+    };
+  }
+
   /** To be called after one or several changes that belong together. */
   changed(): void {
+    this.#endTransition();
     this.#refreshPipeline();
     this.changes.notify();
+  }
+
+  /** Takes out of the spec what an earlier change removed and has handed on everything by now. */
+  #endTransition(): void {
+    const { spec } = this.#pipeline;
+    if (spec === undefined) return;
+    let next = spec;
+    for (const { id, leaving, leavingInstances = [] } of spec.components) {
+      if (leaving && this.#instances.dataOf(id).every(({ state }) => state.name === "completed")) {
+        next = withoutComponent(next, id);
+      }
+      const left = leavingInstances.filter((one) => isOverOrGone(this.#instances.get(id, one)));
+      if (left.length > 0) next = withoutInstances(next, id, left);
+    }
+    for (const { id, inputs } of next.components) {
+      for (const { from, draining } of inputs) {
+        if (draining === true && this.#hasDrained(next, from, id)) next = withoutInput(next, id, from);
+      }
+    }
+    if (next !== spec) this.#replaceSpec(next);
+  }
+
+  /** Whether every instance that may owe the group something has said that it does not. */
+  #hasDrained(spec: PipelineSpec, from: string, groupId: string): boolean {
+    const above = spec.components.find(({ id }) => id === from);
+    if (above === undefined) return true;
+    const entries = [...instanceIdsOf(above), ...(above.leavingInstances ?? [])].map((id) =>
+      this.#instances.get(from, id),
+    );
+    return entries.every((entry) => {
+      if (entry === undefined) return false;
+      const { data, vitals } = entry;
+      return data.state.name === "completed" || (data.live && vitals.drainedGroups.includes(groupId));
+    });
+  }
+
+  #replaceSpec(spec: PipelineSpec): void {
+    this.#pipeline = { ...this.#pipeline, spec };
+    this.#surroundings = surroundingsOf(spec);
+    for (const changes of this.#topologyChanges.values()) changes.notify();
+    this.#options.journal.pipelineChanged(this.#pipeline);
+    for (const { data } of this.#instances.all()) this.removeIfSurplus(data);
   }
 
   #tellBelow(componentId: string): void {
@@ -189,4 +247,17 @@ export class Roster {
     if (next.state === before.state) return;
     this.event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
   }
+}
+
+function isWell(entry: InstanceEntry | undefined): boolean {
+  const name = entry?.data.state.name;
+  return entry?.data.live === true && name !== "unhealthy" && name !== "stopping";
+}
+
+function supports(entry: InstanceEntry | undefined, feature: Feature): boolean {
+  return entry?.data.features?.includes(feature) ?? false;
+}
+
+function isOverOrGone(entry: InstanceEntry | undefined): boolean {
+  return entry === undefined || entry.data.state.name === "completed" || entry.data.state.name === "failed";
 }

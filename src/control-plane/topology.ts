@@ -26,6 +26,10 @@ export interface Edge {
   readonly types: readonly string[];
   readonly deadLetters: boolean;
   readonly buffer: Downstream["buffer"] | undefined;
+  /** The file no longer names it: it ends once everything owed was delivered. */
+  readonly draining?: boolean;
+  /** Removed components whose undelivered events go this way. */
+  readonly takesOver?: readonly string[];
 }
 
 /** Every edge of a pipeline whose ends both exist, in the order of the file. */
@@ -35,7 +39,9 @@ export function edgesOf(spec: PipelineSpec): readonly Edge[] {
   for (const to of spec.components) {
     for (const input of to.inputs) {
       const from = byId.get(input.from);
-      if (from !== undefined) edges.push({ from, to, types: input.types, deadLetters: false, buffer: input.buffer });
+      if (from === undefined) continue;
+      const { types, buffer, draining = false, takesOver = [] } = input;
+      edges.push({ from, to, types, deadLetters: false, buffer, draining, takesOver });
     }
   }
   for (const from of spec.components) {
@@ -72,9 +78,14 @@ export function surroundingsOf(spec: PipelineSpec): ReadonlyMap<string, Surround
   );
 }
 
-/** Whom an instance of the component dials, and whose acknowledgements it waits for. */
-export function topologyOf(surroundings: Surroundings, instancesOf: InstancesOf): Topology {
+/**
+ * Whom an instance of the component dials, and whose acknowledgements it waits for.
+ *
+ * @param leaving The instance is to end once everything that it holds was handed on.
+ */
+export function topologyOf(surroundings: Surroundings, instancesOf: InstancesOf, leaving = false): Topology {
   return {
+    ...(leaving ? { leaving } : {}),
     upstreams: surroundings.above.map((edge) => upstreamOf(edge, instancesOf)),
     downstreams: surroundings.below.map(downstreamOf),
     onError: surroundings.component.onError,
@@ -116,7 +127,8 @@ function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, kn
   if (before !== undefined) return before;
   let { events, bytes, hops } = NOTHING_BELOW;
   for (const edge of below.get(id) ?? []) {
-    if (edge.buffer?.type === "disk") continue;
+    // What drains only gets less; and only with it could the edges form a cycle.
+    if (edge.buffer?.type === "disk" || edge.draining) continue;
     const further = whatIsBelow(edge.to.id, below, known);
     const { maxEvents = 0, maxBytes = 0 } = edge.buffer ?? {};
     events = Math.max(events, further.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));
@@ -128,9 +140,9 @@ function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, kn
   return found;
 }
 
-/** Component id → the ids above and below it, dead-letter edges included. */
+/** Component id → the ids above and below it, dead-letter edges included, edges that drain left out. */
 export function connectionsOf(spec: PipelineSpec): Readonly<Record<string, Connections>> {
-  const edges = edgesOf(spec);
+  const edges = edgesOf(spec).filter(({ draining }) => !draining);
   return Object.fromEntries(
     spec.components.map(({ id }) => [
       id,
@@ -151,6 +163,7 @@ function upstreamOf(edge: Edge, instancesOf: InstancesOf): Upstream {
     instances: instances.map(({ id, address, completed }) => ({ instanceId: id, address, completed })),
     completed: instances.length >= edge.from.replicas && instances.every((instance) => instance.completed),
     deadLetters: edge.deadLetters,
+    ...(edge.draining ? { draining: true as const } : {}),
   };
 }
 
@@ -162,6 +175,8 @@ function downstreamOf(edge: Edge): Downstream {
     ...(edge.buffer === undefined ? {} : { buffer: edge.buffer }),
     desiredInstances: edge.to.replicas,
     deadLetters: edge.deadLetters,
+    ...(edge.draining ? { draining: true as const } : {}),
+    ...(edge.takesOver === undefined || edge.takesOver.length === 0 ? {} : { takesOver: edge.takesOver }),
   };
 }
 

@@ -1,5 +1,12 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
-import type { ComponentRecord, ComponentState, Connections, InstanceMetrics, InstanceRecord, PartitionRecord } from "./records.ts";
+import type {
+  ComponentRecord,
+  ComponentState,
+  Connections,
+  InstanceMetrics,
+  InstanceRecord,
+  PartitionRecord,
+} from "./records.ts";
 import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
 
 /** flowctl.registry.v1.Component as proto-loader takes and gives it. */

@@ -9,6 +9,7 @@ import type {
   ComponentSpec,
   Connections,
   DesiredChange,
+  DrainingRecord,
   InputSpec,
   InstanceReport,
   PipelineEvent,
@@ -64,6 +65,7 @@ export interface PipelineMessage {
   readonly components: readonly ComponentMessage[];
   readonly topology: Readonly<Record<string, Connections>>;
   readonly driver: string;
+  readonly draining: readonly DrainingRecord[];
 }
 
 export interface EventMessage {
@@ -187,6 +189,7 @@ export function encodePipeline(pipeline: PipelineRecord): PipelineMessage {
     components: pipeline.components.map(encodeComponent),
     topology: pipeline.topology,
     driver: pipeline.driver,
+    draining: pipeline.draining ?? [],
   };
 }
 
@@ -203,6 +206,7 @@ export function decodePipeline(message: PipelineMessage): PipelineRecord {
     topology: Object.fromEntries(
       Object.entries(message.topology).map(([id, connections]) => [id, decodeConnections(connections)]),
     ),
+    ...(message.draining.length > 0 ? { draining: message.draining } : {}),
   };
 }
 

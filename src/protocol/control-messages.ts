@@ -9,6 +9,7 @@ import type {
   ReportMessage,
 } from "./control-codec.ts";
 import { bool, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
+import type { DrainingRecord } from "./records.ts";
 import { buffer, component, componentType, connections, onError, timestamp } from "./registry-messages.ts";
 import { method } from "./service-methods.ts";
 
@@ -60,13 +61,19 @@ const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.Pipeli
   driver: one(3, string),
 });
 
-const applyRequest = messageType<{ readonly spec: PipelineSpecMessage | null }>(
+const applyRequest = messageType<{ readonly spec: PipelineSpecMessage | null; readonly discard: boolean }>(
   "flowctl.control.v1.ApplyPipelineRequest",
-  { spec: one(1, pipelineSpec) },
+  { spec: one(1, pipelineSpec), discard: one(2, bool) },
 );
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
   changed: one(1, bool),
+});
+
+const draining = messageType<DrainingRecord>("flowctl.control.v1.Draining", {
+  componentId: one(1, string),
+  instanceId: one(2, string),
+  from: one(3, string),
 });
 
 const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineResponse", {
@@ -79,6 +86,7 @@ const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineRes
   components: list(7, component),
   topology: map(8, connections),
   driver: one(9, string),
+  draining: list(11, draining),
 });
 
 const watchEventsRequest = messageType<{ readonly after: number; readonly noFollow: boolean }>(

@@ -7,6 +7,8 @@
  * - `memory_buffer`: keeps to `Downstream.buffer` of type memory, `when_full` included
  * - `disk_buffer`: the same for a buffer on disk
  * - `on_error`: does with an event that it cannot process what `Topology.on_error` says
+ * - `draining`: sends nothing new to a group that drains, and says when that has everything; see `Downstream.draining`
+ * - `leaving`: ends by itself when the topology says so; see `Topology.leaving`
  * - `dead_letters`: sends such events to the group that has `dead_letters`
  */
 export const everyFeature = [
@@ -16,6 +18,8 @@ export const everyFeature = [
   "disk_buffer",
   "on_error",
   "dead_letters",
+  "draining",
+  "leaving",
 ] as const;
 
 export type Feature = (typeof everyFeature)[number];

@@ -16,6 +16,15 @@ export interface PipelineRecord {
   readonly finishedAt?: number;
   readonly components: readonly ComponentRecord[];
   readonly topology: Readonly<Record<string, Connections>>;
+  /** What the last change removed and still has something to hand on. */
+  readonly draining?: readonly DrainingRecord[];
+}
+
+/** A removed component, an instance that was scaled away (`instanceId`), or a removed input (`from`), until it has ended. */
+export interface DrainingRecord {
+  readonly componentId: string;
+  readonly instanceId: string;
+  readonly from: string;
 }
 
 export interface Connections {
@@ -157,6 +166,10 @@ export interface ComponentSpec {
   readonly temporary?: boolean;
   /** Memory that one instance may use, in bytes; left out where there is no limit. */
   readonly memoryLimitBytes?: number;
+  /** Only inside the control plane: the file no longer names it, and it ends once what it holds was handed on. */
+  readonly leaving?: true;
+  /** Only inside the control plane: ids of instances that were scaled away and end once what they hold was handed on. */
+  readonly leavingInstances?: readonly string[];
 }
 
 /** The ids of a component's instances, in the order of their numbers. */
@@ -192,6 +205,10 @@ export interface InputSpec {
   readonly from: string;
   readonly types: readonly string[];
   readonly buffer?: BufferSpec;
+  /** Only inside the control plane: the file no longer names it, and it ends once everything owed was delivered. */
+  readonly draining?: true;
+  /** Only inside the control plane: removed components whose undelivered events this input takes. */
+  readonly takesOver?: readonly string[];
 }
 
 export interface BufferSpec {
@@ -219,6 +236,8 @@ export interface Topology {
   readonly assignments?: readonly Assignment[];
   /** Every partition of the source is finished, whoever read it. */
   readonly partitionsFinished?: boolean;
+  /** The instance is to end once everything that it holds was handed on; see `Topology.leaving` of the protocol. */
+  readonly leaving?: true;
 }
 
 /**
@@ -239,6 +258,8 @@ export interface Upstream {
   readonly deadLetters: boolean;
   /** How many instances it has when all are up. */
   readonly desiredInstances: number;
+  /** The input was removed from the file: what was owed before still comes, then the end. */
+  readonly draining?: true;
 }
 
 export interface UpstreamInstance {
@@ -254,4 +275,8 @@ export interface Downstream {
   readonly buffer?: BufferSpec;
   readonly desiredInstances: number;
   readonly deadLetters: boolean;
+  /** The edge was removed from the file: nothing new goes there, what was owed before does, then the end. */
+  readonly draining?: true;
+  /** Groups that were removed and could not take what they were owed: this one takes it. */
+  readonly takesOver?: readonly string[];
 }

@@ -58,6 +58,8 @@ export interface RegisterResponseMessage {
 export interface HeartbeatMessage extends IncarnationReference {
   readonly metrics: InstanceMetrics | null;
   readonly degradedReason: string;
+  /** Draining groups below it that have acknowledged everything they were owed. */
+  readonly drainedGroups?: readonly string[];
 }
 
 export interface DeregisterMessage extends IncarnationReference {

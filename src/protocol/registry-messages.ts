@@ -122,6 +122,7 @@ const upstream = messageType<UpstreamMessage>("flowctl.registry.v1.Upstream", {
   completed: one(4, bool),
   deadLetters: one(5, bool),
   desiredInstances: one(6, uint32),
+  draining: one(7, bool),
 });
 
 const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstream", {
@@ -131,6 +132,8 @@ const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstrea
   buffer: one(4, buffer),
   desiredInstances: one(5, uint32),
   deadLetters: one(6, bool),
+  draining: one(7, bool),
+  takesOver: list(8, string),
 });
 
 const slack = messageType<NonNullable<TopologyMessage["slack"]>>("flowctl.registry.v1.Slack", {
@@ -158,6 +161,7 @@ const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
   slack: one(4, slack),
   assignments: list(6, assignment),
   partitionsFinished: one(8, bool),
+  leaving: one(5, bool),
 });
 
 const metrics = messageType<InstanceMetrics>("flowctl.registry.v1.Metrics", {
@@ -248,6 +252,7 @@ const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.Hear
   incarnation: one(4, string),
   metrics: one(5, metrics),
   degradedReason: one(6, string),
+  drainedGroups: list(7, string),
 });
 
 const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.DeregisterComponentRequest", {

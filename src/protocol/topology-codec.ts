@@ -9,6 +9,7 @@ export interface TopologyMessage {
   readonly slack: { readonly events: number; readonly bytes: number } | null;
   readonly assignments: readonly AssignmentMessage[];
   readonly partitionsFinished: boolean;
+  readonly leaving: boolean;
 }
 
 export interface AssignmentMessage {
@@ -28,6 +29,7 @@ export interface UpstreamMessage {
   readonly completed: boolean;
   readonly deadLetters: boolean;
   readonly desiredInstances: number;
+  readonly draining: boolean;
 }
 
 export interface DownstreamMessage {
@@ -37,6 +39,8 @@ export interface DownstreamMessage {
   readonly buffer: BufferMessage | null;
   readonly desiredInstances: number;
   readonly deadLetters: boolean;
+  readonly draining: boolean;
+  readonly takesOver: readonly string[];
 }
 
 export interface BufferMessage {
@@ -62,15 +66,18 @@ const defaultOnError: OnErrorSpec = { action: "fail", to: "", retries: 0, backof
 
 export function encodeTopology(topology: Topology): TopologyMessage {
   return {
-    upstreams: topology.upstreams,
+    upstreams: topology.upstreams.map((upstream) => ({ ...upstream, draining: upstream.draining ?? false })),
     downstreams: topology.downstreams.map((group) => ({
       ...group,
       buffer: group.buffer === undefined ? null : encodeBuffer(group.buffer),
+      draining: group.draining ?? false,
+      takesOver: group.takesOver ?? [],
     })),
     onError: encodeOnError(topology.onError),
     slack: topology.slack,
     assignments: (topology.assignments ?? []).map(encodeAssignment),
     partitionsFinished: topology.partitionsFinished ?? false,
+    leaving: topology.leaving ?? false,
   };
 }
 
@@ -95,6 +102,7 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
         completed: upstream.completed,
         deadLetters: upstream.deadLetters,
         desiredInstances: upstream.desiredInstances,
+        ...(upstream.draining ? { draining: true } : {}),
       }),
     ),
     downstreams: (message?.downstreams ?? []).map(
@@ -105,6 +113,8 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
         ...(group.buffer === null ? {} : { buffer: decodeBuffer(group.buffer) }),
         desiredInstances: group.desiredInstances,
         deadLetters: group.deadLetters,
+        ...(group.draining ? { draining: true } : {}),
+        ...(group.takesOver.length > 0 ? { takesOver: group.takesOver } : {}),
       }),
     ),
     onError: decodeOnError(message?.onError ?? null),
@@ -113,6 +123,7 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
       ? {}
       : { assignments: message.assignments.map(decodeAssignment) }),
     ...(message?.partitionsFinished ? { partitionsFinished: true } : {}),
+    ...(message?.leaving ? { leaving: true } : {}),
   };
 }
 

@@ -53,8 +53,10 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     throw wrongType(component.type, environment);
 
   const failed = new AbortController();
-  const stopping = AbortSignal.any([options.stop, failed.signal]);
-  const deadline = deadlineAfter(stopping, environment.stopGraceMs);
+  const leaving = new AbortController();
+  const halted = AbortSignal.any([options.stop, failed.signal]);
+  const stopping = AbortSignal.any([halted, leaving.signal]);
+  const deadline = deadlineAfter(halted, environment.stopGraceMs);
   const over = new AbortController();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
@@ -83,6 +85,10 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     publisher.setGroups(topology.downstreams);
     inlet?.update(topology.upstreams);
     assignments.tell(topology);
+    if (topology.leaving && !stopping.aborted) {
+      log.info("leaving the pipeline: hands on what it holds, then ends");
+      leaving.abort();
+    }
   };
 
   const registry = connectRegistry(environment.controlPlane, {
@@ -164,6 +170,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       counters,
       onError: () => onError,
       stopping,
+      halted,
       deadline,
       fail,
       started: () => {
@@ -221,10 +228,10 @@ async function runByType(
   }
 }
 
-/** Fires `graceMs`, less the time for the last word, after `stopping` has fired; never when it never does. */
-function deadlineAfter(stopping: AbortSignal, graceMs: number): AbortSignal {
+/** Fires `graceMs`, less the time for the last word, after `halted` has fired; never when it never does. */
+function deadlineAfter(halted: AbortSignal, graceMs: number): AbortSignal {
   const controller = new AbortController();
-  void aborted(stopping).then(() => {
+  void aborted(halted).then(() => {
     const timer = setTimeout(() => controller.abort(), Math.max(graceMs / 2, graceMs - LAST_WORD_MS));
     timer.unref();
   });

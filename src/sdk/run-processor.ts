@@ -79,7 +79,7 @@ export async function runProcessor(definition: ProcessorDefinition<unknown>, run
         ? parallel(handlers, runtime, definition.concurrency!)
         : oneByOne(handlers, runtime);
     await Promise.race([untilStopped(work), aborted(runtime.deadline)]);
-    const ended = !runtime.stopping.aborted;
+    const ended = !runtime.halted.aborted;
     return await finish(runtime, ended, () => inlet.close(runtime.deadline));
   } finally {
     await handlers.close?.();

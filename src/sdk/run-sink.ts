@@ -14,7 +14,7 @@ export async function runSink(definition: SinkDefinition<unknown>, runtime: Runt
   try {
     runtime.started();
     await Promise.race([untilStopped(writeAll(definition, handlers, runtime)), aborted(runtime.deadline)]);
-    const ended = !runtime.stopping.aborted;
+    const ended = !runtime.halted.aborted;
     return await finish(runtime, ended, () => runtime.inlet!.close(runtime.deadline));
   } finally {
     await handlers.close?.();

@@ -36,7 +36,7 @@ export async function runSource(
     runtime.started();
     feed.follow((news) => readers.follow(news));
     await Promise.race([readers.finished, readers.failed, aborted(stopping)]);
-    const ended = !stopping.aborted;
+    const ended = !runtime.halted.aborted;
     if (ended) log.info("the data has ended");
     await Promise.race([readers.ended(), readers.failed, aborted(deadline)]);
     return await finish(runtime, ended, () => readers.flush(deadline));

@@ -22,9 +22,11 @@ export interface Runtime {
   readonly encoder: OutputEncoder;
   readonly counters: Counters;
   readonly onError: () => OnErrorSpec;
-  /** Fires when the component has to stop: SIGTERM, or a failure elsewhere in it. */
+  /** Fires when the component takes nothing new: it is halted, or it leaves the pipeline (see `Topology.leaving`). */
   readonly stopping: AbortSignal;
-  /** Fires when there is no more time: the grace period is nearly over. */
+  /** Fires when the component has to end soon: SIGTERM, or a failure elsewhere in it. `stopping` has fired then. */
+  readonly halted: AbortSignal;
+  /** Fires when there is no more time: the grace period after `halted` is nearly over. */
   readonly deadline: AbortSignal;
   /** Ends the component with this error. */
   fail(error: unknown): void;
@@ -75,22 +77,19 @@ export async function finish(
   return (await inTime(publisher.drained(), runtime)) ? "completed" : "stopped";
 }
 
-type FinishingRuntime = Pick<Runtime, "publisher" | "stopping" | "deadline" | "clock">;
+type FinishingRuntime = Pick<Runtime, "publisher" | "halted" | "deadline" | "clock">;
 
 /**
- * Whether the groups have done it in time. Gives up at the deadline, and, while stopping, when nobody is connected any more
+ * Whether the groups have done it in time. Gives up at the deadline, and, when halted, once nobody is connected any more
  * who could acknowledge: what is left is sent again after the restart.
  */
-async function inTime(
-  work: Promise<void>,
-  { publisher, stopping, deadline, clock }: FinishingRuntime,
-): Promise<boolean> {
+async function inTime(work: Promise<void>, { publisher, halted, deadline, clock }: FinishingRuntime): Promise<boolean> {
   let done = false;
   const working = work.then(() => {
     done = true;
   });
   const lonely = async (): Promise<void> => {
-    await aborted(stopping);
+    await aborted(halted);
     for (let quiet = 0; !done && quiet < 5; ) {
       await clock.sleep(100, deadline).catch(() => undefined);
       quiet = publisher.connected === 0 ? quiet + 1 : 0;

@@ -30,6 +30,7 @@ export interface UpFlags extends Flags {
   readonly forceRecreate?: boolean;
   readonly timestamps?: boolean;
   readonly prefix?: boolean;
+  readonly discard?: boolean;
 }
 
 export function upCommand(cli: Cli): Command {
@@ -50,7 +51,8 @@ export function upCommand(cli: Cli): Command {
   upOptions(command)
     .option("-d, --detach", "start it in the background and return")
     .option("--wait", "start it in the background, return when it is healthy or completed")
-    .option("--dry-run", "only show what would be done");
+    .option("--dry-run", "only show what would be done")
+    .option("--discard", "give up events that a removed component holds and cannot hand on");
   timeoutOption(command, "with --wait: give up after this long");
   jsonOption(quietOption(progressOption(command)));
   return handle<[readonly string[]], UpFlags>(cli, command, up);
@@ -80,6 +82,7 @@ async function up(
     dryRun: flags.dryRun ?? false,
     forceRecreate: flags.forceRecreate ?? false,
     scale: flags.scale ?? {},
+    discard: flags.discard ?? false,
   });
   if (flags.dryRun) {
     if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });

@@ -18,6 +18,7 @@ import { availableDrivers } from "../target.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { PipelineOperation } from "./operation.ts";
+import { untilLeft } from "./until-left.ts";
 
 export interface BringUpOptions {
   readonly build: boolean;
@@ -28,6 +29,8 @@ export interface BringUpOptions {
   readonly only?: ReadonlySet<string>;
   /** What is being done, for whoever else wants to change the pipeline; default `flowctl up`. */
   readonly command?: string;
+  /** Give up what removed components hold and cannot hand on. */
+  readonly discard?: boolean;
 }
 
 /** What is about to be done to make a pipeline run. */
@@ -110,19 +113,31 @@ export async function prepareUp(
         completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
         await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
-        await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) => client.applyPipeline(spec, inner));
+        await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
+          client.applyPipeline(spec, inner, options.discard),
+        );
         await operation.desire(desiredBy(plan), until);
       };
       let told: Promise<void> | undefined;
       let toldBefore: Promise<void> | undefined;
-      const beforeStep = async ({ change }: PlanStep): Promise<void> => {
+      const beforeStep = async (step: PlanStep): Promise<void> => {
+        const { change } = step;
         if (resourceOf(change).kind !== "component") return;
         // What is removed may go before the control plane is there, or there anew.
         if (change.action === "remove") toldBefore ??= before === undefined ? Promise.resolve() : (told ?? tell());
         else told ??= tell();
         await (change.action === "remove" ? toldBefore : told);
+        if (before !== undefined) await untilLeft(step, access, { clock: deps.clock, progress: sink, signal: until });
       };
       try {
+        // A control plane that runs learns of the change before anything else happens: it may refuse it.
+        if (before !== undefined) {
+          toldBefore = tell();
+          await toldBefore;
+          // One that is about to be replaced is told again what the first forgets: who holds the operation.
+          const goesOn = !plan.steps.some(({ change }) => resourceOf(change).kind === "control-plane");
+          if (goesOn) told = toldBefore;
+        }
         const signal = AbortSignal.any([until, operation.takenOver]);
         const hurry = deps.interrupts.second;
         await executePlan(plan, { driver, deployment, clock: deps.clock, signal, hurry, progress: sink, beforeStep });

@@ -46,7 +46,9 @@ describe("the assignment of partitions", () => {
   it("moves nothing that is finished, and forgets what nobody declares once nobody reads it", () => {
     const facts = { ...everybody, wanted: ["a", "b"] };
     const old = { declared: false };
-    expect(nextSteps([partition("1", "a", { finished: true }), partition("2", "a", { finished: true })], facts)).toEqual([]);
+    expect(
+      nextSteps([partition("1", "a", { finished: true }), partition("2", "a", { finished: true })], facts),
+    ).toEqual([]);
     expect(nextSteps([partition("1", "a", old), partition("2", undefined, old)], facts)).toEqual([
       { type: "revoke", key: "1" },
       { type: "forget", key: "2" },

@@ -3,7 +3,8 @@ import type { Partition } from "../../protocol/records.ts";
 
 /** An instance says something of a partition that another one reads, or that it has given back. */
 export function notOwner(instanceId: string, { id, identity }: Partition): FlowctlError {
-  const what = id === "" && identity === "" ? "this source" : `partition ${JSON.stringify(id)} (${JSON.stringify(identity)})`;
+  const what =
+    id === "" && identity === "" ? "this source" : `partition ${JSON.stringify(id)} (${JSON.stringify(identity)})`;
   return new FlowctlError({
     code: "registry/not-owner",
     kind: "conflict",

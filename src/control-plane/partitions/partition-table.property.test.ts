@@ -118,7 +118,8 @@ class World {
     if (program === undefined) return;
     this.#programs.delete(number);
     const { componentId, instanceId } = program.who;
-    if (isSeen) this.#registry.report({ componentId, instanceId, observation: "exited", exitCode: 137 }, this.#clock.now());
+    if (isSeen)
+      this.#registry.report({ componentId, instanceId, observation: "exited", exitCode: 137 }, this.#clock.now());
     this.#table.refreshAll();
   }
 

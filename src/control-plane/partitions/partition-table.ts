@@ -1,6 +1,18 @@
 import type { Clock } from "../../foundation/clock.ts";
-import type { Assignment, ComponentSpec, Partition, PartitionRecord, PipelineRecord } from "../../protocol/records.ts";
-import type { CheckpointSave, IncarnationReference, InstanceReference, RegistrationRequest } from "../../protocol/registry-codec.ts";
+import {
+  type Assignment,
+  type ComponentSpec,
+  instanceIdsOf,
+  type Partition,
+  type PartitionRecord,
+  type PipelineRecord,
+} from "../../protocol/records.ts";
+import type {
+  CheckpointSave,
+  IncarnationReference,
+  InstanceReference,
+  RegistrationRequest,
+} from "../../protocol/registry-codec.ts";
 import type { Checkpoints } from "../checkpoints.ts";
 import { forgetPartition, keepPartition, keepSource } from "../kept-state.ts";
 import type { Registry } from "../registry.ts";
@@ -104,7 +116,8 @@ export class PartitionTable {
     const partition: Partition = { id: save.partition, identity: save.identity };
     const source = this.#sources.get(componentId);
     const entry = source?.entries.get(keyOf(partition));
-    const owns = entry?.data.owner === instanceId && entry.durable && (save.epoch === 0 || save.epoch === entry.data.epoch);
+    const owns =
+      entry?.data.owner === instanceId && entry.durable && (save.epoch === 0 || save.epoch === entry.data.epoch);
     if (source === undefined || entry === undefined || !owns) throw notOwner(instanceId, partition);
     if (save.position !== undefined) this.#options.checkpoints.put(componentId, partition, save.position);
     // In one batch with the position: whoever reads on does so from there.
@@ -200,14 +213,16 @@ export class PartitionTable {
     const keys = new Set(known.map(keyOf));
     const former = read.filter((partition) => !keys.has(keyOf(partition)));
     const started = new Set(read.map(keyOf));
-    return [...known, ...former.map((partition) => ({ ...partition, owner: "", finished: false }))].map((partition) => ({
-      id: partition.id,
-      identity: partition.identity,
-      instanceId: partition.owner,
-      started: started.has(keyOf(partition)),
-      finished: partition.finished,
-      current: declared.has(keyOf(partition)),
-    }));
+    return [...known, ...former.map((partition) => ({ ...partition, owner: "", finished: false }))].map(
+      (partition) => ({
+        id: partition.id,
+        identity: partition.identity,
+        instanceId: partition.owner,
+        started: started.has(keyOf(partition)),
+        finished: partition.finished,
+        current: declared.has(keyOf(partition)),
+      }),
+    );
   }
 
   #declare(source: Source, data: SourceData): void {
@@ -250,7 +265,9 @@ export class PartitionTable {
   #noteEnd(source: Source): void {
     const { data } = source;
     if (data.over || !source.isFinished) return;
-    const live = this.#options.registry.entries().some(({ data: one }) => one.componentId === data.componentId && one.live);
+    const live = this.#options.registry
+      .entries()
+      .some(({ data: one }) => one.componentId === data.componentId && one.live);
     if (!live) this.#declare(source, { ...data, over: true });
   }
 
@@ -304,9 +321,4 @@ class Source {
 
 function keyOf({ id, identity }: Partition): string {
   return JSON.stringify([id, identity]);
-}
-
-/** The ids of the instances that the pipeline asks for. */
-function instanceIdsOf(spec: ComponentSpec): readonly string[] {
-  return Array.from({ length: spec.replicas }, (_, index) => `${spec.id}-${index + 1}`);
 }

@@ -128,7 +128,8 @@ class Supervisor {
   }
 
   #isToRun({ spec, instanceId }: Target): boolean {
-    return this.#options.registry.desire(spec.id, instanceId) === "running";
+    const desire = this.#options.registry.desire(spec.id, instanceId);
+    return desire === "running" || desire === "leaving";
   }
 
   /** It ended as it should, or was given up, and nothing is due. */
@@ -287,7 +288,7 @@ class Supervisor {
   #runsAgainAbove({ spec }: Target, { data: { state: completed } }: InstanceEntry): string | undefined {
     const { registry } = this.#options;
     if (registry.spec === undefined) return undefined;
-    const above = edgesOf(registry.spec).filter((edge) => edge.to.id === spec.id);
+    const above = edgesOf(registry.spec).filter(({ to, draining }) => to.id === spec.id && !draining);
     const again = above.find(({ from }) =>
       registry
         .component(from.id)
@@ -348,7 +349,11 @@ class Supervisor {
 
   #targets(): readonly Target[] {
     return (this.#options.registry.spec?.components ?? []).flatMap((spec) =>
-      instanceIdsOf(spec).map((instanceId) => ({ spec, instanceId, key: componentKey(instanceId) })),
+      [...instanceIdsOf(spec), ...(spec.leavingInstances ?? [])].map((instanceId) => ({
+        spec,
+        instanceId,
+        key: componentKey(instanceId),
+      })),
     );
   }
 

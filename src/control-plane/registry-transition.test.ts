@@ -1,0 +1,143 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { noMetrics } from "../protocol/component-codec.ts";
+import type { ComponentSpec } from "../protocol/records.ts";
+import type { IncarnationReference } from "../protocol/registry-codec.ts";
+import type { InstanceData } from "./instance.ts";
+import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
+import type { PipelineData } from "./pipeline-state.ts";
+import { Registry } from "./registry.ts";
+
+type Three = [ComponentSpec, ComponentSpec, ComponentSpec];
+
+let clock: FakeClock;
+let kept: { pipeline: PipelineData | undefined; readonly instances: Map<string, InstanceData> };
+let registry: Registry;
+
+/** A registry over what is kept, as a control plane that has just started has it. */
+function open(): Registry {
+  return new Registry({
+    pipeline: "p",
+    clock,
+    unhealthyAfterMs: 30_000,
+    journal: {
+      event: () => undefined,
+      pipelineChanged: (pipeline) => {
+        kept.pipeline = pipeline;
+      },
+      instanceChanged: (data) => kept.instances.set(data.id, data),
+      instanceRemoved: (_, id) => kept.instances.delete(id),
+    },
+    restored: { pipeline: kept.pipeline, instances: [...kept.instances.values()] },
+  });
+}
+
+const bye = (who: IncarnationReference) =>
+  registry.deregister({ ...who, reason: "completed", message: "", metrics: noMetrics });
+
+function codeOf(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    return error instanceof FlowctlError ? error.code : String(error);
+  }
+  return "none";
+}
+
+beforeEach(() => {
+  clock = fakeClock(1_000_000);
+  kept = { pipeline: undefined, instances: new Map() };
+  registry = open();
+  registry.apply(linearPipeline());
+});
+
+describe("a changed pipeline", () => {
+  it("drops the instances that a changed pipeline does not have any more", () => {
+    const spec = linearPipeline();
+    const [source, ...rest] = spec.components as Three;
+    registry.apply({ ...spec, components: [{ ...source, replicas: 2 }, ...rest] });
+    const two = incarnation("source", 2);
+    registry.register(registration(incarnation("source", 1)));
+    registry.register(registration(two));
+    expect(registry.apply(spec)).toBe(true);
+    bye(two);
+    expect(registry.component("source").instances.map(({ id }) => id)).toEqual(["source-1"]);
+    registry.apply({ ...spec, components: rest.slice(1).map((c) => ({ ...c, inputs: [] })) });
+    bye(incarnation("source", 1));
+    expect(registry.entries()).toEqual([]);
+  });
+
+  it("keeps a removed component that others still need until it has completed, and says so meanwhile", () => {
+    const [source, , sink] = linearPipeline().components as Three;
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    const direct = { ...linearPipeline(), components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
+    expect(registry.apply(direct)).toBe(true);
+    expect(registry.apply(direct)).toBe(false);
+    expect(registry.pipeline().draining).toEqual([{ componentId: "processor", instanceId: "", from: "" }]);
+    expect(registry.topology(incarnation("source")).downstreams).toMatchObject([
+      { componentId: "sink" },
+      { componentId: "processor", draining: true },
+    ]);
+    expect(registry.topology(incarnation("sink")).upstreams.map(({ componentId }) => componentId)).toEqual([
+      "source",
+      "processor",
+    ]);
+    registry = open();
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id, 1, "2")));
+    bye(incarnation("processor", 1, "2"));
+    expect(registry.pipeline().draining).toBeUndefined();
+    expect(registry.topology(incarnation("sink")).upstreams.map(({ componentId }) => componentId)).toEqual(["source"]);
+    expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "sink"]);
+  });
+
+  it("keeps a removed input until every instance above it has said that it owes nothing more", () => {
+    const [one, processor, sink] = linearPipeline().components as Three;
+    const source = { ...one, replicas: 2 };
+    const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };
+    registry.apply({ ...linearPipeline(), components: [source, processor, both] });
+    const instances = [incarnation("source", 1), incarnation("source", 2)];
+    for (const who of [...instances, incarnation("processor"), incarnation("sink")])
+      registry.register(registration(who));
+    registry.apply({ ...linearPipeline(), components: [source, processor, sink] });
+    const drains = () => registry.topology(incarnation("sink")).upstreams.some(({ draining }) => draining);
+    const drained = (who: IncarnationReference) =>
+      registry.heartbeat({ ...who, metrics: noMetrics, degradedReason: "", drainedGroups: ["sink"] });
+    expect(drains()).toBe(true);
+    drained(instances[0]!);
+    expect(drains()).toBe(true);
+    drained(instances[1]!);
+    expect(drains()).toBe(false);
+  });
+
+  it("tells an instance that was scaled away to leave, and keeps it until it has", () => {
+    const [source, ...rest] = linearPipeline().components as Three;
+    registry.apply({ ...linearPipeline(), components: [{ ...source, replicas: 2 }, ...rest] });
+    const two = incarnation("source", 2);
+    for (const who of [incarnation("source", 1), two]) registry.register(registration(who));
+    registry.apply(linearPipeline());
+    expect(registry.topology(two).leaving).toBe(true);
+    expect(registry.topology(incarnation("source", 1)).leaving).toBeUndefined();
+    expect(registry.pipeline().draining).toEqual([{ componentId: "source", instanceId: "source-2", from: "" }]);
+    bye(two);
+    expect(registry.pipeline().draining).toBeUndefined();
+  });
+
+  it("refuses a change that would give up accepted events, before it changes anything, unless told to", () => {
+    const [source, , sink] = linearPipeline().components as Three;
+    const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };
+    const before = { ...linearPipeline(), components: [source, linearPipeline().components[1]!, both] };
+    registry.apply(before);
+    registry.register(registration(incarnation("source")));
+    registry.heartbeat({
+      ...incarnation("source"),
+      metrics: { ...noMetrics, waiting: { processor: 7 } },
+      degradedReason: "",
+    });
+    const without = { ...before, components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
+    expect(codeOf(() => registry.apply(without))).toBe("registry/would-lose-events");
+    expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "processor", "sink"]);
+    expect(registry.apply(without, true)).toBe(true);
+    expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "sink"]);
+  });
+});

@@ -1,0 +1,238 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
+import { componentSpec } from "./pipeline.fake.ts";
+import {
+  appliedPart,
+  type Running,
+  transitionOf,
+  withoutComponent,
+  withoutInput,
+  withoutInstances,
+} from "./transition.ts";
+
+/** `a > b > c, a > d`: components that begin with `s` are sources, those that end a path sinks. */
+function pipeline(text: string): PipelineSpec {
+  const inputs = new Map<string, Set<string>>();
+  const feeding = new Set<string>();
+  for (const path of text.split(",")) {
+    const ids = path.split(">").map((id) => id.trim());
+    for (const [index, id] of ids.entries()) {
+      const own = inputs.get(id) ?? new Set<string>();
+      inputs.set(id, own);
+      if (index === 0) continue;
+      own.add(ids[index - 1]!);
+      feeding.add(ids[index - 1]!);
+    }
+  }
+  const type = (id: string): ComponentSpec["type"] =>
+    inputs.get(id)!.size === 0 ? "source" : feeding.has(id) ? "processor" : "sink";
+  return {
+    name: "p",
+    driver: "process",
+    components: [...inputs].map(([id, from]) => componentSpec({ id, type: type(id) }, ...from)),
+  };
+}
+
+/** The same notation back: `~>` is an edge that drains, `(x)` a component that leaves, `[x]` what an input takes over. */
+function shown({ components }: PipelineSpec): readonly string[] {
+  const leaving = new Set(components.filter((one) => one.leaving === true).map(({ id }) => id));
+  const name = (id: string): string => (leaving.has(id) ? `(${id})` : id);
+  return components
+    .flatMap(({ id, inputs }) =>
+      inputs.map(({ from, draining, takesOver }) => {
+        const heritage = takesOver === undefined ? "" : `[${takesOver.join(" ")}]`;
+        return `${name(from)} ${draining ? "~>" : ">"} ${name(id)}${heritage}`;
+      }),
+    )
+    .sort();
+}
+
+const yes = (): boolean => true;
+const no = (): boolean => false;
+const runs: Running = { runs: yes, leaves: yes, drains: yes, hasRun: yes, owes: yes };
+const isDown: Running = { ...runs, runs: no };
+const isDownAndIdle: Running = { ...isDown, owes: no };
+
+const change = (before: string, next: string, running: Running = runs): readonly string[] =>
+  shown(transitionOf(pipeline(before), pipeline(next), running).spec);
+
+describe("the transition from one file to the next", () => {
+  it("is the next file alone where there was none before", () => {
+    const next = pipeline("s > a > z");
+    expect(transitionOf(undefined, next, runs)).toEqual({ spec: next, stranded: [] });
+  });
+
+  it("changes nothing for the same file", () => {
+    expect(change("s > a > z, s > y", "s > a > z, s > y")).toEqual(["a > z", "s > a", "s > y"]);
+  });
+
+  it("lets a processor that was taken out finish what it was given", () => {
+    expect(change("s > a > z", "s > z")).toEqual(["(a) > z", "s > z", "s ~> (a)"]);
+  });
+
+  it("drains the direct way when a processor is put in", () => {
+    expect(change("s > z", "s > a > z")).toEqual(["a > z", "s > a", "s ~> z"]);
+  });
+
+  it("takes a renamed processor for one that leaves and one that comes", () => {
+    expect(change("s > a > z", "s > b > z")).toEqual(["(a) > z", "b > z", "s > b", "s ~> (a)"]);
+  });
+
+  it("lets a chain that was taken out end from its beginning to its end", () => {
+    expect(change("s > a > b > z", "s > z")).toEqual(["(a) > (b)", "(b) > z", "s > z", "s ~> (a)"]);
+  });
+
+  it("lets a removed source hand on what it has emitted", () => {
+    expect(change("s > z, s2 > z", "s > z")).toEqual(["(s2) > z", "s > z"]);
+  });
+
+  it("drains an input that a sink no longer has", () => {
+    expect(change("s > a > z, s > y", "s > a > z, a > y")).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
+  });
+
+  it("drops at once what only fed removed sinks", () => {
+    expect(change("s > z, s > a > b > y", "s > z")).toEqual(["s > z"]);
+  });
+
+  it("gives what a broken processor was owed to what takes its place", () => {
+    expect(change("s > a > z", "s > b > z", isDown)).toEqual(["b > z", "s > b[a]"]);
+    expect(change("s > a > z", "s > z", isDown)).toEqual(["s > z[a]"]);
+  });
+
+  it("keeps what was to be taken over until the next file but one", () => {
+    const first = transitionOf(pipeline("s > a > z"), pipeline("s > b > z"), isDown).spec;
+    const second = transitionOf(first, pipeline("s > b > z, s > y"), runs).spec;
+    expect(shown(second)).toEqual(["b > z", "s > b[a]", "s > y"]);
+  });
+
+  it("names what nobody would deliver", () => {
+    const strand = (running: Running) =>
+      transitionOf(pipeline("s > a > z, s > z"), pipeline("s > z"), running).stranded;
+    expect(strand(isDown)).toEqual([{ name: "a", upstream: "s" }]);
+    expect(strand(isDownAndIdle)).toEqual([]);
+    expect(strand(runs)).toEqual([]);
+  });
+
+  it("names a component that does not run and has a buffer on disk below it", () => {
+    const before = pipeline("s > a > z");
+    const buffer = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
+    const buffered = {
+      ...before,
+      components: before.components.map((one) =>
+        one.id === "z" ? { ...one, inputs: [{ from: "a", types: [], buffer }] } : one,
+      ),
+    };
+    const stranded = (running: Running) => transitionOf(buffered, pipeline("s > z"), running).stranded;
+    expect(stranded(isDown)).toEqual([{ name: "a", upstream: undefined }]);
+    expect(stranded({ ...isDown, hasRun: no })).toEqual([]);
+    const scaled = {
+      ...buffered,
+      components: buffered.components.map((one) => (one.id === "a" ? { ...one, replicas: 2 } : one)),
+    };
+    expect(transitionOf(scaled, buffered, isDown).stranded).toEqual([{ name: "a-2", upstream: undefined }]);
+    expect(transitionOf(scaled, buffered, runs).stranded).toEqual([]);
+  });
+
+  it("lets instances that were scaled away leave, and takes them back when they are wanted again", () => {
+    const scaled = (replicas: number): PipelineSpec => {
+      const spec = pipeline("s > a > z");
+      return { ...spec, components: spec.components.map((one) => (one.id === "a" ? { ...one, replicas } : one)) };
+    };
+    const leaving = (spec: PipelineSpec) => spec.components.find(({ id }) => id === "a")?.leavingInstances;
+    const { spec: one } = transitionOf(scaled(3), scaled(1), runs);
+    expect(leaving(one)).toEqual(["a-2", "a-3"]);
+    expect(leaving(transitionOf(one, scaled(2), runs).spec)).toEqual(["a-3"]);
+    expect(leaving(withoutInstances(one, "a", ["a-2"]))).toEqual(["a-3"]);
+    expect(leaving(transitionOf(scaled(3), scaled(1), isDown).spec)).toBeUndefined();
+    expect(leaving(transitionOf(scaled(3), scaled(1), { ...runs, leaves: no }).spec)).toBeUndefined();
+  });
+
+  it("cuts an edge at once where the component above cannot drain it", () => {
+    expect(change("s > z, s > y", "s > z, z > y", { ...runs, drains: no })).toEqual(["s > z", "z > y"]);
+  });
+
+  it("drains dead letters when they go elsewhere from now on", () => {
+    const to = (id: string): PipelineSpec => {
+      const spec = pipeline("s > a > z, s > d1, s > d2");
+      const onError = { action: "dead_letter", to: id, retries: 0, backoffMs: 0 } as const;
+      return { ...spec, components: spec.components.map((one) => (one.id === "a" ? { ...one, onError } : one)) };
+    };
+    expect(shown(transitionOf(to("d1"), to("d2"), runs).spec)).toContain("a ~> d1");
+    expect(shown(transitionOf(to("d1"), to("d1"), runs).spec)).not.toContain("a ~> d1");
+  });
+
+  it("takes an edge that drains back into use when it is named again", () => {
+    const drained = transitionOf(pipeline("s > z, s > y"), pipeline("s > z, z > y"), runs).spec;
+    expect(shown(drained)).toContain("s ~> y");
+    expect(shown(transitionOf(drained, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");
+  });
+});
+
+/** Random pipelines over few ids, so that two of them have much in common. */
+const anyPipeline = fc
+  .uniqueArray(fc.constantFrom("s", "a", "b", "c", "d", "z"), { minLength: 2 })
+  .chain((ids) =>
+    fc.tuple(
+      fc.constant(ids),
+      fc.array(fc.tuple(fc.nat(5), fc.nat(5)), { minLength: 1, maxLength: 10 }),
+      fc.array(fc.boolean(), { minLength: 6, maxLength: 6 }),
+    ),
+  )
+  .map(([ids, pairs]) => {
+    const inputs = new Map<string, Set<string>>(ids.map((id) => [id, new Set<string>()]));
+    for (const [x, y] of pairs) {
+      const [from, to] = [Math.min(x, y) % ids.length, Math.max(x, y) % ids.length].sort((p, q) => p - q) as [
+        number,
+        number,
+      ];
+      if (from !== to) inputs.get(ids[to]!)!.add(ids[from]!);
+    }
+    const components = ids.map((id) =>
+      componentSpec({ id, type: inputs.get(id)!.size === 0 ? "source" : "processor" }, ...inputs.get(id)!),
+    );
+    return { name: "p", driver: "process", components };
+  });
+
+describe("any transition", () => {
+  const anyRunning = fc.func(fc.boolean()).map((can): Running => ({ ...runs, runs: can }));
+
+  it("applies just the next file, and comes down to it once everything has ended", () => {
+    fc.assert(
+      fc.property(fc.array(anyPipeline, { minLength: 2, maxLength: 5 }), anyRunning, (files, running) => {
+        let spec: PipelineSpec | undefined;
+        for (const file of files) {
+          spec = transitionOf(spec, file, running).spec;
+          expect(appliedPart(spec)).toEqual(file);
+        }
+        for (const { id, leaving } of spec!.components) if (leaving) spec = withoutComponent(spec!, id);
+        for (const { id, inputs } of spec!.components)
+          for (const { from, draining } of inputs) if (draining) spec = withoutInput(spec!, id, from);
+        expect(appliedPart(spec!)).toEqual(spec!.components.some(hasHeritage) ? appliedPart(spec!) : spec);
+        expect(appliedPart(spec!)).toEqual(files.at(-1));
+      }),
+    );
+  });
+
+  it("keeps every way on which something may be under way to a component that stays", () => {
+    fc.assert(
+      fc.property(anyPipeline, anyPipeline, (before, next) => {
+        const { spec } = transitionOf(before, next, runs);
+        const stays = new Set(next.components.map(({ id }) => id));
+        const there = new Set(spec.components.map(({ id }) => id));
+        for (const { id, inputs } of before.components.filter((one) => there.has(one.id))) {
+          for (const { from } of inputs) {
+            const edge = spec.components.find((one) => one.id === id)!.inputs.find((input) => input.from === from);
+            expect(edge, `${from} > ${id}`).toBeDefined();
+          }
+        }
+        for (const { id, inputs } of before.components.filter((one) => stays.has(one.id)))
+          for (const { from } of inputs) expect(there.has(from), `${from} above ${id}`).toBe(true);
+      }),
+    );
+  });
+});
+
+function hasHeritage({ inputs }: ComponentSpec): boolean {
+  return inputs.some(({ takesOver }) => takesOver !== undefined);
+}

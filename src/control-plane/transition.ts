@@ -1,0 +1,245 @@
+import { type ComponentSpec, type InputSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
+import { edgesOf } from "./topology.ts";
+
+/** What is known of the instances of a pipeline. */
+export interface Running {
+  /** Whether the instance runs and is well, so that it can hand on what it holds. */
+  runs(componentId: string, instanceId: string): boolean;
+  /** Whether it ends by itself when it is told to leave. */
+  leaves(componentId: string, instanceId: string): boolean;
+  /** Whether the instances of a component stop feeding a group that is to drain. */
+  drains(componentId: string): boolean;
+  /** Whether it has ever run, so that it may have something in a buffer on disk. */
+  hasRun(componentId: string, instanceId: string): boolean;
+  /** Whether `upstream` holds events that the component has not taken. */
+  owes(upstream: string, componentId: string): boolean;
+}
+
+/** Events that would be lost: what `name` was to take from `upstream`, or what it holds itself where that is undefined. */
+export interface Stranded {
+  /** Of a component or of an instance. */
+  readonly name: string;
+  readonly upstream: string | undefined;
+}
+
+export interface Transition {
+  /** The spec in force from now on: `next`, and of `before` what still has something to hand on, marked as such. */
+  readonly spec: PipelineSpec;
+  /** What nobody would deliver. Empty for a change that loses nothing. */
+  readonly stranded: readonly Stranded[];
+}
+
+/**
+ * How a pipeline goes from one file to the next without losing what it has accepted. Pure.
+ *
+ * - An edge that is gone between two components that stay *drains*: it takes nothing new, and delivers what it owes.
+ * - A component that is gone and has something below that stays *leaves*: its inputs drain, it hands on what comes of that,
+ *   and it completes. One that only fed what is gone as well is not needed by anybody, and goes at once.
+ * - What is owed to a component that is gone and cannot take it (none of its instances runs) goes to the new edges of
+ *   whoever owes it: they take its place. Where there are none it is stranded.
+ *
+ * What an earlier transition has not finished goes on in the new one.
+ */
+export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpec, running: Running): Transition {
+  if (before === undefined) return { spec: next, stranded: [] };
+  const staying = new Map(next.components.map((component) => [component.id, component]));
+  const gone = before.components.filter(({ id }) => !staying.has(id));
+  const needed = neededBelow(before, staying);
+  // The end of its inputs ends everything but a source, which has to be told.
+  const canLeave = ({ id, type, ...rest }: ComponentSpec): boolean =>
+    instanceIdsOf({ id, ...rest }).some(
+      (instanceId) => running.runs(id, instanceId) && (type !== "source" || running.leaves(id, instanceId)),
+    );
+  const goes = (id: string, instanceId: string): boolean =>
+    running.runs(id, instanceId) && running.leaves(id, instanceId);
+  const leaving = new Map(
+    gone.filter((one) => needed.has(one.id) && canLeave(one)).map((component) => [component.id, component]),
+  );
+  const known = new Map(before.components.map((component) => [component.id, component]));
+
+  const unable = gone.filter(({ id }) => needed.has(id) && !leaving.has(id));
+  const stranded: Stranded[] = unable
+    .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRun(one.id, id)))
+    .map(({ id }) => ({ name: id, upstream: undefined }));
+  const heirs = new Map<string, Map<string, string[]>>();
+  for (const component of unable) {
+    for (const { from } of component.inputs) {
+      if (!staying.has(from)) continue;
+      const newBelow = next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
+      for (const { id } of newBelow) addHeir(heirs, id, from, component.id);
+      if (newBelow.length === 0 && running.owes(from, component.id)) {
+        stranded.push({ name: component.id, upstream: from });
+      }
+    }
+  }
+
+  const surplus = new Map(
+    next.components.map((component) => [component.id, surplusOf(known.get(component.id), component)]),
+  );
+  for (const component of next.components) {
+    if (!hasBufferBelow(component, before)) continue;
+    const lost = surplus.get(component.id)!.filter((id) => !goes(component.id, id));
+    stranded.push(
+      ...lost.filter((id) => running.hasRun(component.id, id)).map((id) => ({ name: id, upstream: undefined })),
+    );
+  }
+
+  const present = (id: string): boolean => (staying.has(id) && running.drains(id)) || leaving.has(id);
+  const components = [
+    ...next.components.map((component) => ({
+      ...component,
+      ...leavingOf(surplus.get(component.id)!.filter((id) => goes(component.id, id))),
+      inputs: [
+        ...component.inputs.map((input) => withHeritage(input, known.get(component.id), heirs.get(component.id))),
+        ...inputsThatEnd(component, known.get(component.id), before, next)
+          .filter(({ from }) => present(from))
+          .map((input) => (leaving.has(input.from) ? input : draining(input))),
+      ],
+    })),
+    ...[...leaving.values()].map((component) => ({
+      ...component,
+      leaving: true as const,
+      onError:
+        staying.has(component.onError.to) || leaving.has(component.onError.to) || component.onError.to === ""
+          ? component.onError
+          : failing(component),
+      inputs: component.inputs
+        .filter(({ from }) => present(from))
+        .map((input) => (leaving.has(input.from) ? input : draining(input))),
+    })),
+  ];
+  return { spec: { ...next, components }, stranded };
+}
+
+/** The spec without what only an unfinished change keeps: what was applied last. */
+export function appliedPart(spec: PipelineSpec): PipelineSpec {
+  const left = new Set(spec.components.filter(({ leaving }) => leaving === true).map(({ id }) => id));
+  const isApplied = (input: InputSpec): boolean => input.draining !== true && !left.has(input.from);
+  return {
+    ...spec,
+    components: spec.components
+      .filter(({ id }) => !left.has(id))
+      .map(({ leavingInstances: _, ...component }) => ({
+        ...component,
+        inputs: component.inputs.filter(isApplied).map(plain),
+      })),
+  };
+}
+
+/** The spec without a component that has left, and without inputs from it. */
+export function withoutComponent(spec: PipelineSpec, componentId: string): PipelineSpec {
+  const stays = ({ from }: InputSpec): boolean => from !== componentId;
+  return {
+    ...spec,
+    components: spec.components
+      .filter(({ id }) => id !== componentId)
+      .map((component) => ({ ...component, inputs: component.inputs.filter(stays) })),
+  };
+}
+
+/** The spec without instances that have left. */
+export function withoutInstances(spec: PipelineSpec, componentId: string, left: readonly string[]): PipelineSpec {
+  const components = spec.components.map((component) => {
+    if (component.id !== componentId) return component;
+    const { leavingInstances = [], ...rest } = component;
+    return { ...rest, ...leavingOf(leavingInstances.filter((id) => !left.includes(id))) };
+  });
+  return { ...spec, components };
+}
+
+/** The spec without an input that has drained. */
+export function withoutInput(spec: PipelineSpec, componentId: string, from: string): PipelineSpec {
+  const stays = (input: InputSpec): boolean => input.from !== from || input.draining !== true;
+  return {
+    ...spec,
+    components: spec.components.map((component) =>
+      component.id === componentId ? { ...component, inputs: component.inputs.filter(stays) } : component,
+    ),
+  };
+}
+
+/** Of everything that is gone, what has a component below it that stays. */
+function neededBelow(before: PipelineSpec, staying: ReadonlyMap<string, unknown>): ReadonlySet<string> {
+  const edges = edgesOf(before);
+  const needed = new Set<string>();
+  const isNeeded = (id: string): boolean =>
+    edges.some(({ from, to }) => from.id === id && (staying.has(to.id) || needed.has(to.id)));
+  for (let size = -1; size !== needed.size; ) {
+    size = needed.size;
+    for (const { id } of before.components) if (!staying.has(id) && isNeeded(id)) needed.add(id);
+  }
+  return needed;
+}
+
+/** Instances that a component had, and has no more; those that were leaving already included. */
+function surplusOf(before: ComponentSpec | undefined, next: ComponentSpec): readonly string[] {
+  if (before === undefined) return [];
+  const wanted = new Set(instanceIdsOf(next));
+  return [...instanceIdsOf(before), ...(before.leavingInstances ?? [])].filter((id) => !wanted.has(id));
+}
+
+function leavingOf(ids: readonly string[]): Pick<ComponentSpec, "leavingInstances"> {
+  return ids.length === 0 ? {} : { leavingInstances: ids };
+}
+
+function hasBufferBelow({ id }: ComponentSpec, spec: PipelineSpec): boolean {
+  return spec.components.some(({ inputs }) =>
+    inputs.some(({ from, buffer }) => from === id && buffer?.type === "disk"),
+  );
+}
+
+function isNewInput(component: ComponentSpec, from: string, before: ComponentSpec | undefined): boolean {
+  if (!component.inputs.some((input) => input.from === from)) return false;
+  return before?.inputs.some((input) => input.from === from) !== true;
+}
+
+function addHeir(heirs: Map<string, Map<string, string[]>>, heir: string, from: string, removed: string): void {
+  const inputs = heirs.get(heir) ?? new Map<string, string[]>();
+  inputs.set(from, [...(inputs.get(from) ?? []), removed]);
+  heirs.set(heir, inputs);
+}
+
+/** An input with what it takes over, what it took over before included: who is to hear of it may not have heard yet. */
+function withHeritage(
+  input: InputSpec,
+  before: ComponentSpec | undefined,
+  heritage: ReadonlyMap<string, readonly string[]> | undefined,
+): InputSpec {
+  const earlier = before?.inputs.find(
+    ({ from, draining: drains }) => from === input.from && drains !== true,
+  )?.takesOver;
+  const all = [...new Set([...(earlier ?? []), ...(heritage?.get(input.from) ?? [])])];
+  return all.length === 0 ? input : { ...input, takesOver: all };
+}
+
+/** From where a component had events before, dead letters included, and has none any more. */
+function inputsThatEnd(
+  component: ComponentSpec,
+  known: ComponentSpec | undefined,
+  before: PipelineSpec,
+  next: PipelineSpec,
+): readonly InputSpec[] {
+  if (known === undefined) return [];
+  const still = new Set(edgesOf(next).flatMap(({ from, to }) => (to.id === component.id ? [from.id] : [])));
+  const deadLetters = before.components
+    .filter(({ id, onError }) => onError.action === "dead_letter" && onError.to === component.id && !feeds(id, known))
+    .map(({ id }): InputSpec => ({ from: id, types: [] }));
+  return [...known.inputs, ...deadLetters].filter(({ from }) => !still.has(from));
+}
+
+function feeds(id: string, component: ComponentSpec): boolean {
+  return component.inputs.some(({ from }) => from === id);
+}
+
+function draining(input: InputSpec): InputSpec {
+  return { ...plain(input), draining: true };
+}
+
+function plain({ draining: _, takesOver: __, ...input }: InputSpec): InputSpec {
+  return input;
+}
+
+/** Its dead-letter target is gone: what it cannot process while it leaves is kept, by failing, not dropped. */
+function failing(component: ComponentSpec): ComponentSpec["onError"] {
+  return { ...component.onError, action: "fail", to: "" };
+}
