@@ -4,6 +4,7 @@ import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { KnownInstances } from "./instance-table.ts";
 import { componentStateOf, type PipelineData, viewOf } from "./pipeline-state.ts";
 import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
+import { appliedPart } from "./transition.ts";
 
 /** The public record of a pipeline. */
 export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: KnownInstances): PipelineRecord {
@@ -12,6 +13,7 @@ export function pipelineRecordOf(name: string, pipeline: PipelineData, instances
   return {
     ...same,
     ...(draining.length > 0 ? { draining } : {}),
+    ...(spec === undefined ? {} : { spec: appliedPart(spec) }),
     id: name,
     name,
     driver: spec?.driver ?? "",

@@ -116,6 +116,7 @@ describe("a rendered plan", () => {
     expect(planDocument(planStop("p", [have("component/a-1")], []))).toEqual({
       pipeline: "p",
       changes: [{ action: "stop", resource: "component/a-1", cause: "stop", after: [] }],
+      live: [],
       unchanged: [],
       notes: [],
     });

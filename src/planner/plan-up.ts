@@ -1,7 +1,7 @@
 import type { Change, DesiredResource, ObservedResource, ResourceKey } from "../drivers/driver.ts";
 import { assess } from "./assess.ts";
 import { byKind, topologicalOrder } from "./order.ts";
-import type { Plan, PlanStep } from "./plan.ts";
+import { type LiveChange, type Plan, type PlanStep, resourceOf } from "./plan.ts";
 
 export interface PlanUpOptions {
   /** Replace every component, service and the control plane, changed or not. */
@@ -15,6 +15,8 @@ export interface PlanUpOptions {
   readonly restartWith?: ReadonlyMap<string, readonly string[]>;
   /** Touch only these components and services, and what they need; nothing is removed but their surplus instances. */
   readonly only?: ReadonlySet<string>;
+  /** What the control plane is told besides, and applies while everything runs on. */
+  readonly live?: readonly LiveChange[];
 }
 
 /**
@@ -79,7 +81,9 @@ export function planUp(
     stepOf.set(resource.key, steps.length);
     steps.push({ change, after: resource.after, afterSteps: [...afterSteps].sort((a, b) => a - b) });
   }
-  return { pipeline, steps, unchanged, notes };
+  const { live = [] } = options;
+  notes.push(...effectsOf(steps));
+  return { pipeline, steps, unchanged, notes, ...(live.length > 0 ? { live } : {}) };
 
   function changeFor(
     resource: DesiredResource,
@@ -114,6 +118,18 @@ export function planUp(
       }),
     );
   }
+}
+
+/** What the steps mean for events that are under way and for stored positions. */
+function effectsOf(steps: readonly PlanStep[]): readonly string[] {
+  const of = (...actions: readonly Change["action"][]): boolean =>
+    steps.some(({ change }) => actions.includes(change.action) && resourceOf(change).kind === "component");
+  return [
+    ...(of("replace", "restart")
+      ? ["Replaced components finish what they hold; the rest goes to their successors. Positions are kept."]
+      : []),
+    ...(of("remove") ? ["Removed components that others need hand on what they hold before they end."] : []),
+  ];
 }
 
 /** A component that exits with 0 has done its work; a service only where something waits for it to complete. */

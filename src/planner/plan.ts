@@ -8,6 +8,19 @@ export interface Plan {
   readonly unchanged: readonly ObservedResource[];
   /** What the reader should know although nothing is done about it, one sentence each. */
   readonly notes: readonly string[];
+  /** What the control plane applies while everything runs on. Left out: nothing. */
+  readonly live?: readonly LiveChange[];
+}
+
+/** One setting that changes without anything being started anew. */
+export interface LiveChange {
+  readonly component: string;
+  /** As in the pipeline file: `inputs.feed.buffer`, `partition_by`. */
+  readonly key: string;
+  readonly from: string;
+  readonly to: string;
+  /** What it means for events that are under way, for people. */
+  readonly effect: string;
 }
 
 export interface PlanStep {
@@ -24,8 +37,8 @@ export function resourceOf(change: Change): DesiredResource | ObservedResource {
 }
 
 /** Whether nothing is to be done. */
-export function isEmpty(plan: Plan): boolean {
-  return plan.steps.length === 0;
+export function isEmpty({ steps, live = [] }: Plan): boolean {
+  return steps.length === 0 && live.length === 0;
 }
 
 /** The id of the instance that a resource is, as its key has it: `enrich-2` of `component/enrich-2`. */

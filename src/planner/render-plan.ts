@@ -1,5 +1,5 @@
 import type { Change } from "../drivers/driver.ts";
-import { isEmpty, type Plan, resourceOf } from "./plan.ts";
+import { isEmpty, type LiveChange, type Plan, resourceOf } from "./plan.ts";
 
 const SIGN: Readonly<Record<Change["action"], string>> = {
   create: "+",
@@ -18,10 +18,18 @@ export function renderPlanText(plan: Plan): string {
     const over = components.length > 0 && components.every(({ state }) => state.status === "exited");
     lines.push(`${plan.pipeline}: ${over ? "completed; " : ""}nothing to do`);
   } else {
-    const width = Math.max(...plan.steps.map(({ change }) => resourceOf(change).key.length));
+    const { live = [] } = plan;
+    const width = Math.max(
+      ...plan.steps.map(({ change }) => resourceOf(change).key.length),
+      ...live.map(({ component }) => `component/${component}`.length),
+    );
     for (const { change } of plan.steps) {
       const key = resourceOf(change).key.padEnd(width);
       lines.push(`${SIGN[change.action]} ${change.action.padEnd(7)} ${key}  ${change.cause}`);
+    }
+    for (const { component, key, from, to, effect } of live) {
+      const what = to === "added" || to === "removed" ? `${key} ${to}` : `${key}: ${from} → ${to}`;
+      lines.push(`* live    ${`component/${component}`.padEnd(width)}  ${what} (${effect})`);
     }
     lines.push(summary(plan));
   }
@@ -34,6 +42,7 @@ function summary(plan: Plan): string {
   const counts = new Map<string, number>();
   for (const { change } of plan.steps) counts.set(change.action, (counts.get(change.action) ?? 0) + 1);
   const parts = [...counts].map(([action, count]) => `${count} to ${action}`);
+  if (plan.live !== undefined && plan.live.length > 0) parts.push(`${plan.live.length} applied live`);
   if (plan.unchanged.length > 0) parts.push(`${plan.unchanged.length} unchanged`);
   return parts.join(", ");
 }
@@ -47,6 +56,7 @@ export interface PlanDocument {
     readonly cause: string;
     readonly after: readonly { readonly resource: string; readonly condition: string }[];
   }[];
+  readonly live: readonly LiveChange[];
   readonly unchanged: readonly string[];
   readonly notes: readonly string[];
 }
@@ -60,6 +70,7 @@ export function planDocument(plan: Plan): PlanDocument {
       cause: change.cause,
       after: after.map(({ key, condition }) => ({ resource: key, condition })),
     })),
+    live: plan.live ?? [],
     unchanged: plan.unchanged.map(({ key }) => key),
     notes: plan.notes,
   };

@@ -66,6 +66,7 @@ export interface PipelineMessage {
   readonly topology: Readonly<Record<string, Connections>>;
   readonly driver: string;
   readonly draining: readonly DrainingRecord[];
+  readonly spec: PipelineSpecMessage | null;
 }
 
 export interface EventMessage {
@@ -190,6 +191,7 @@ export function encodePipeline(pipeline: PipelineRecord): PipelineMessage {
     topology: pipeline.topology,
     driver: pipeline.driver,
     draining: pipeline.draining ?? [],
+    spec: pipeline.spec === undefined ? null : encodeSpec(pipeline.spec),
   };
 }
 
@@ -207,6 +209,7 @@ export function decodePipeline(message: PipelineMessage): PipelineRecord {
       Object.entries(message.topology).map(([id, connections]) => [id, decodeConnections(connections)]),
     ),
     ...(message.draining.length > 0 ? { draining: message.draining } : {}),
+    ...(message.spec === null ? {} : { spec: decodeSpec(message.spec) }),
   };
 }
 

@@ -87,6 +87,7 @@ const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineRes
   topology: map(8, connections),
   driver: one(9, string),
   draining: list(11, draining),
+  spec: one(12, pipelineSpec),
 });
 
 const watchEventsRequest = messageType<{ readonly after: number; readonly noFollow: boolean }>(

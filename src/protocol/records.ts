@@ -18,6 +18,8 @@ export interface PipelineRecord {
   readonly topology: Readonly<Record<string, Connections>>;
   /** What the last change removed and still has something to hand on. */
   readonly draining?: readonly DrainingRecord[];
+  /** What was applied last; absent before anything was. */
+  readonly spec?: PipelineSpec;
 }
 
 /** A removed component, an instance that was scaled away (`instanceId`), or a removed input (`from`), until it has ended. */

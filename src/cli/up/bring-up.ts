@@ -6,7 +6,7 @@ import { projectFolder } from "../../pipeline/project-folder.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
-import type { PipelineRecord } from "../../protocol/records.ts";
+import type { PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
@@ -17,6 +17,7 @@ import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import { availableDrivers } from "../target.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
+import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { untilLeft } from "./until-left.ts";
 
@@ -100,13 +101,15 @@ export async function prepareUp(
     if (before !== undefined && !options.dryRun) await operation.hold({ takeOver: false }, signal);
     const seen = await driver.observe(pipeline.name, signal);
     const observed = access.hanging === undefined ? seen : seen.map(asHanging);
+    const file = pipelineSpec(pipeline, driver.name, desired);
+    const spec = specToApply(file, before?.spec, options.only);
     const plan = planUp(pipeline.name, desired, observed, {
       forceRecreate: options.forceRecreate,
       stopped: stoppedInstances(observed, before),
       restartWith: restartsWith(pipeline),
+      live: liveChanges(before?.spec, spec),
       ...(options.only === undefined ? {} : { only: options.only }),
     });
-    const spec = pipelineSpec(pipeline, driver.name, desired);
     let completed: number | undefined;
     const execute: PreparedUp["execute"] = async (sink, until) => {
       const tell = async (): Promise<void> => {
@@ -178,6 +181,24 @@ async function persistently(
     }
     await clock.sleep(100, signal);
   }
+}
+
+/** With `only`, what runs stays as it was applied, whatever the file says by now, but for the numbers of those components. */
+function specToApply(
+  file: PipelineSpec,
+  applied: PipelineSpec | undefined,
+  only: ReadonlySet<string> | undefined,
+): PipelineSpec {
+  if (only === undefined || applied === undefined) return file;
+  const wanted = new Map(file.components.map((component) => [component.id, component]));
+  return {
+    ...applied,
+    components: applied.components.map((component) => {
+      const { replicas, instanceIds } = wanted.get(component.id) ?? component;
+      if (!only.has(component.id)) return component;
+      return { ...component, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) };
+    }),
+  };
 }
 
 /** A driver may take a control plane that hangs for healthy for a while. */
