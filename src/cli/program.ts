@@ -4,6 +4,7 @@ import { completionCommand } from "./commands/completion.ts";
 import { componentCommand } from "./commands/component.ts";
 import { configCommand } from "./commands/config.ts";
 import { deadLettersCommand } from "./commands/dead-letters.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { downCommand } from "./commands/down.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { graphCommand } from "./commands/graph.ts";
@@ -52,7 +53,7 @@ export function buildProgram(cli: Cli): Command {
         componentCommand(cli),
       ],
     ],
-    ["Other:", [versionCommand(cli), completionCommand(cli)]],
+    ["Other:", [doctorCommand(cli), versionCommand(cli), completionCommand(cli)]],
   ];
   for (const [title, commands] of groups) {
     for (const command of commands) program.addCommand(command.helpGroup(title));
