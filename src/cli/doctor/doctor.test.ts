@@ -10,14 +10,14 @@ const NOW = 1_000_000;
 
 function instance(id: string, given: Partial<InstanceRecord> = {}): InstanceRecord {
   const usual = { reason: "", address: "", healthEndpoint: "", lastHeartbeat: NOW, registeredAt: NOW - 60_000 };
-  const none = { metadata: {}, metrics: noMetrics, restarts: 0, consumes: [], produces: [] };
+  const none = { metadata: {}, metrics: noMetrics, totals: noMetrics, desiredStopped: false, restarts: 0, consumes: [], produces: [] };
   return { id, state: "healthy", ...usual, ...none, ...given };
 }
 
 function component(id: string, type: ComponentRecord["type"], ...instances: InstanceRecord[]): ComponentRecord {
   const [first] = instances;
   const connections = { upstream: [], downstream: [] };
-  return { id, type, state: first?.state ?? "starting", connections, desiredInstances: 1, instances };
+  return { id, type, state: first?.state ?? "starting", connections, desiredInstances: 1, temporary: false, instances };
 }
 
 function record(components: readonly ComponentRecord[], given: Partial<PipelineRecord> = {}): PipelineRecord {
