@@ -46,7 +46,7 @@ export class Member {
   private readonly transport: MemberTransport;
   private readonly owner: MemberOwner;
   private readonly positions = new Runs();
-  /** Positions among them that were refused: somebody else's by now. */
+  /** Sequence numbers that were refused: what they stood for is no longer this stream's, whatever it is sent as again. */
   private readonly refused = new Set<number>();
   /** Slots of the keys, side by side with the positions; empty in a group that is not shared by key. */
   private readonly slots = new Ring<number>();
@@ -155,23 +155,28 @@ export class Member {
     }
     if (credit !== undefined) this.raise(credit);
     const count = sequence - this.acked;
-    this.acked = sequence;
     if (this.slots.length > 0) this.returnSlots(count);
     this.positions.shift(count, this.acknowledged);
     this.owner.ready();
   }
 
   private readonly acknowledged = (first: number, count: number): void => {
+    const sequence = this.acked + 1;
+    this.acked += count;
     if (this.refused.size === 0) {
       this.owner.acknowledged(first, count);
       return;
     }
-    for (let position = first; position < first + count; position++) {
-      if (!this.refused.delete(position)) this.owner.acknowledged(position, 1);
+    for (let i = 0; i < count; i++) {
+      if (!this.refused.delete(sequence + i)) this.owner.acknowledged(first + i, 1);
     }
   };
 
-  /** One event is to be sent again. Refusing what is acknowledged already, or was never sent, ends the stream. */
+  /**
+   * One event is to be sent again, after a pause, under a new sequence number, here or to another member. From now on this
+   * sequence number stands for nothing: acknowledging it, which is needed to acknowledge what follows, says nothing of the
+   * event. Refusing it twice changes nothing. Refusing what is acknowledged already, or was never sent, ends the stream.
+   */
   nack(sequence: number, reason: string): void {
     if (!this.open) return;
     if (sequence <= this.acked || sequence > this.sent - this.batch.count) {
@@ -179,9 +184,9 @@ export class Member {
       return;
     }
     const index = sequence - this.acked - 1;
+    if (this.refused.has(sequence)) return;
+    this.refused.add(sequence);
     const position = this.positions.at(index);
-    if (this.refused.has(position)) return;
-    this.refused.add(position);
     if (this.slots.length > 0) {
       this.owner.returned(this.slots.at(index));
       this.slots.set(index, NO_SLOT);
@@ -207,9 +212,10 @@ export class Member {
     this.open = false;
     const positions: number[] = [];
     this.returnSlots(this.slots.length);
+    let sequence = this.acked;
     this.positions.shift(this.positions.length, (first, count) => {
-      for (let position = first; position < first + count; position++) {
-        if (!this.refused.delete(position)) positions.push(position);
+      for (let i = 0; i < count; i++) {
+        if (!this.refused.delete(++sequence)) positions.push(first + i);
       }
     });
     this.batch.drop();

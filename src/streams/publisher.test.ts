@@ -275,6 +275,48 @@ describe("a publisher", () => {
     expect(settled).toEqual([1, 3, 2]);
   });
 
+  it("sends an event again that was refused twice before anything of it was acknowledged", () => {
+    const { publish, settled, turn, connect, fireTimers } = setUp([group("a")]);
+    const a = connect("a", "a-1");
+    for (let n = 1; n <= 8; n++) publish(n);
+    turn();
+    a.member?.nack(3, "not now");
+    fireTimers();
+    expect(a.got.at(-1)).toMatchObject({ sequence: 9 });
+    a.member?.nack(9, "still not");
+    a.member?.nack(9, "said twice");
+    a.member?.ack(9);
+    expect(settled).toEqual([1, 2, 4, 5, 6, 7, 8]);
+    fireTimers();
+    expect(a.got.length).toBe(10);
+    expect(a.got.at(-1)?.event.id).toBe("n-3");
+    a.member?.ack(10);
+    expect(settled.at(-1)).toBe(3);
+  });
+
+  it("sends an event again that two instances refused one after the other", () => {
+    const { publisher, publish, settled, turn, connect, fireTimers } = setUp([group("a")]);
+    const first = connect("a", "a-1", 1);
+    publish(1);
+    turn();
+    const second = connect("a", "a-2", 1);
+    first.member?.nack(1, "not now");
+    fireTimers();
+    expect(second.ids()).toEqual(["n-1"]);
+    second.member?.nack(1, "not here");
+    second.member?.ack(1);
+    publisher.detach("a", second.member!);
+    first.creditSequence = 2;
+    first.member?.grant({ maxSequence: 2, maxBytes: 1e9 });
+    fireTimers();
+    expect(first.ids()).toEqual(["n-1", "n-1"]);
+    publisher.detach("a", first.member!);
+    const third = connect("a", "a-3");
+    expect(third.ids()).toEqual(["n-1"]);
+    third.member?.ack(1);
+    expect(settled).toEqual([1]);
+  });
+
   it.each([
     ["of what was not sent", "stream/ack-of-unsent", (m: Member) => m.ack(9)],
     ["backwards", "stream/ack-backwards", (m: Member) => [2, 1].map((n) => m.ack(n))],
