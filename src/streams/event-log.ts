@@ -13,6 +13,13 @@ export interface Receipt {
   settleRun?(first: number, count: number): void;
 }
 
+/**
+ * So many settled events may lie between those that are not, before whoever appends has to wait, or drop. An instance that is
+ * stuck on a few events while its siblings go on fills no window, but all that is newer than these is kept in mind, here and
+ * by sources.
+ */
+export const MAX_GAPS = 256 * 1024;
+
 /** So many bytes of memory may be held before somebody looks how much of it is needed. */
 const COMPACT_AT = 32 * 1024 * 1024;
 /** And so many times what is needed: compacting leaves at most half of that. */
@@ -95,10 +102,23 @@ export class EventLog {
     return new EventView(this.blockAt(index).buffer, starts[index]!, bodies[index]!, ends[index]!, undefined, 0);
   }
 
+  /** How many settled events lie behind the oldest that is not. */
+  get gaps(): number {
+    return this.next - this.base - this.unsettled;
+  }
+
   /** Size in bytes of the event at a position. */
   sizeOf(position: number): number {
     const index = position & this.mask;
     return this.columns.ends[index]! - this.columns.bodies[index]!;
+  }
+
+  /**
+   * Size of the event at a position with its tag and length. Known also of a settled one, until something is appended.
+   */
+  recordSize(position: number): number {
+    const index = position & this.mask;
+    return this.columns.ends[index]! - this.columns.starts[index]!;
   }
 
   /**

@@ -139,7 +139,7 @@ function feed(member: Member, request: SubscribeRequest): void {
       member.ack(request.sequence, request.credit);
       return;
     case "nack":
-      member.nack(request.sequence, request.reason);
+      member.nack(request.sequence);
       break;
     case "open":
       throw violation("a stream is opened only once");

@@ -1,15 +1,17 @@
 import { isDeepStrictEqual } from "node:util";
-import { backoffDelay } from "../foundation/backoff.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec, Downstream } from "../protocol/records.ts";
 import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
+import { Filter } from "./filter.ts";
 import { GroupBudget, type Limits } from "./group-budget.ts";
 import { KeySlots } from "./key-slots.ts";
+import { type DiskHome, Lanes } from "./lanes.ts";
 import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
-import type { KeyReader } from "./partition-key.ts";
+import type { Outbox } from "./outbox.ts";
+import { compileKey, type KeyReader } from "./partition-key.ts";
 
 /** What one of several members is given at once, in events. */
 const MAX_SHARE = 64;
@@ -19,54 +21,64 @@ export interface GroupEnvironment {
   readonly memory: SharedMemory | undefined;
   /** What a group without a buffer of its own may be behind. */
   readonly limits: Limits;
+  /** Left out: buffers on disk are none. */
+  readonly disk: DiskHome | undefined;
   /** Runs `action` after `ms`; returns how to call it off. */
   schedule(ms: number, action: () => void): () => void;
-  /** Told whenever an acknowledgement may have emptied the log or made room. */
+  /** Told whenever an acknowledgement may have emptied a queue or made room. */
   progressed(): void;
 }
 
+/** How a group is shared by key. */
+interface Partition {
+  readonly path: string;
+  readonly key: KeyReader;
+  readonly slots: KeySlots;
+}
+
 /**
- * All instances of one downstream component. It has its own cursor over the log; every event that it wants goes to one
- * of its members, and what a member did not acknowledge when it left goes to another, before anything newer.
+ * All instances of one downstream component. Every event that it wants goes to one of its members, and what a member did not
+ * acknowledge when it left goes to another, before anything newer. What waits for it is in its lanes.
  */
 export class Group {
   readonly id: string;
   private readonly environment: GroupEnvironment;
-  private readonly key: KeyReader | undefined;
-  private readonly slots: KeySlots | undefined;
   private readonly members = new Map<string, Member>();
   private definitions: readonly Downstream[];
-  private edges: readonly Edge[];
-  /** Some edge takes every event that is no dead letter. */
-  private isOpen: boolean;
+  private filter: Filter;
   private readonly budget: GroupBudget;
-  private cursor: number;
-  /** Positions to be sent again, ascending. */
-  private again: number[] = [];
-  private readonly refusals = new Map<number, number>();
-  private readonly delayed = new Map<number, () => void>();
-  /** Positions that were dropped, and not passed by the cursor yet. */
-  private readonly passed = new Set<number>();
-  private ending = false;
+  private readonly lanes: Lanes;
+  private partition: Partition | undefined;
+  /** To be used as soon as nothing is in flight that was shared otherwise. */
+  private nextPartition: { readonly partition: Partition | undefined } | undefined;
+  /** Nothing will be published any more at all. */
+  private ended = false;
   private blocked = false;
   private pumping = false;
+  private pumpAgain = false;
 
   /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
-  constructor(
-    id: string,
-    definitions: readonly Downstream[],
-    environment: GroupEnvironment,
-    key: KeyReader | undefined,
-  ) {
+  constructor(id: string, definitions: readonly Downstream[], environment: GroupEnvironment) {
     this.id = id;
     this.definitions = definitions;
-    this.edges = definitions.map(edgeOf);
-    this.isOpen = this.edges.some(takesEverything);
-    this.budget = new GroupBudget(bufferOf(definitions), environment.limits);
     this.environment = environment;
-    this.cursor = environment.log.next;
-    this.key = key;
-    this.slots = key === undefined ? undefined : new KeySlots();
+    this.filter = Filter.of(definitions);
+    this.budget = new GroupBudget(environment.limits);
+    this.budget.redefine(bufferOf(definitions));
+    this.partition = partitionOf(definitions);
+    const { members } = this;
+    const { log, memory, disk, schedule } = environment;
+    this.lanes = new Lanes(id, this.filter, bufferOf(definitions), disk, {
+      log,
+      memory,
+      budget: this.budget,
+      schedule,
+      changed: () => this.changed(),
+      failed: (error) => disk?.onFailure(error),
+      get hasMembers() {
+        return members.size > 0;
+      },
+    });
   }
 
   get isBlocked(): boolean {
@@ -75,7 +87,9 @@ export class Group {
 
   /** Events that it has not been sent yet, or has to be sent again. */
   get waiting(): number {
-    return this.environment.log.next - this.cursor + this.again.length + this.delayed.size;
+    let held = 0;
+    for (const member of this.members.values()) held += member.inFlight;
+    return this.budget.outstanding + this.lanes.stored - held;
   }
 
   get connected(): number {
@@ -84,7 +98,7 @@ export class Group {
 
   /** Events that were dropped because its buffer was full. */
   get dropped(): number {
-    return this.budget.dropped;
+    return this.lanes.dropped;
   }
 
   /** What may be published as far as this group is concerned; nothing once it is zero or less. */
@@ -92,12 +106,17 @@ export class Group {
     return this.budget.room;
   }
 
+  /** Nothing is owed to it. */
+  get isIdle(): boolean {
+    return this.lanes.isEmpty;
+  }
+
   /**
    * Whether every event that is no dead letter has to reach this group, whatever waits for it already. It is then told of them
    * by `take`, sooner or later, instead of being asked about each.
    */
   get takesEverything(): boolean {
-    return this.isOpen && this.budget.whenFull === "block";
+    return this.lanes.takesEverything;
   }
 
   /** So many events, of so many bytes together, are in the log for it since it was told last. */
@@ -105,39 +124,22 @@ export class Group {
     this.budget.take(events, bytes);
   }
 
-  /**
-   * Whether it owes an acknowledgement of an event although it has acknowledged `span` newer ones. A group that drops never
-   * is, nor one that wants only some events: what it may fall behind is for its buffer to say.
-   */
-  isBehind(span: number): boolean {
-    if (this.budget.whenFull !== "block" || !this.isOpen) return false;
-    let oldest = Math.min(this.cursor, this.again[0] ?? this.cursor, ...this.delayed.keys());
-    for (const member of this.members.values()) oldest = Math.min(oldest, member.oldest ?? oldest);
-    return this.environment.log.next - oldest - this.budget.outstanding >= span;
-  }
-
-  /** Whether an event that is published now has to reach this group. */
+  /** Whether an event that is published now is for this group. Throws `protocol/malformed` for a damaged event. */
   wants(event: EventView, deadLetter: boolean): boolean {
-    const { edges } = this;
-    for (let i = 0; i < edges.length; i++) {
-      const edge = edges[i]!;
-      if (edge.deadLetters === deadLetter && (edge.types === undefined || edge.types.has(event.type))) return true;
-    }
-    return false;
+    return this.filter.wants(event, deadLetter);
   }
 
   /**
-   * Takes responsibility for an event that it wants, or, when its buffer is full and says so, drops it: false. Either may
-   * drop the oldest that was not sent yet. A dropped event that is in the log all the same has to be passed to `pass`.
+   * Takes an event that it wants. True: it owes an acknowledgement of it, in the log to which it has to be appended. False: it
+   * does not, as its buffer drops; it has kept the event or dropped it.
    */
   admit(event: EventView): boolean {
-    if (this.budget.isFull && this.budget.whenFull === "drop_oldest") this.dropOldest();
-    return this.budget.admit(event.size);
-  }
-
-  /** This position is in the log, but not for this group. */
-  pass(position: number): void {
-    this.passed.add(position);
+    if (this.lanes.isLossy) {
+      this.lanes.offer(event);
+      return false;
+    }
+    this.budget.take(1, event.size);
+    return true;
   }
 
   /** Opens a member. One of the same instance is ended first: what it had goes to the new one. */
@@ -149,15 +151,14 @@ export class Group {
     }
     const member = new Member(instanceId, transport, {
       memory: this.environment.memory,
-      acknowledged: this.acknowledged,
-      returned: (slot) => this.slots?.returned(slot),
-      refused: (position) => this.refused(position),
+      returned: (slot) => this.partition?.slots.returned(slot),
       ready: () => this.ready(),
     });
     this.members.set(instanceId, member);
-    this.slots?.membersChanged();
+    this.partition?.slots.membersChanged();
     member.grant(credit);
-    if (this.ending) this.finishWhenIdle();
+    this.lanes.fill();
+    if (this.isEnding) this.finishWhenIdle();
     else this.pump();
     return member;
   }
@@ -166,28 +167,34 @@ export class Group {
   detach(member: Member): void {
     if (this.members.get(member.instanceId) === member) {
       this.members.delete(member.instanceId);
-      this.slots?.membersChanged();
+      this.partition?.slots.membersChanged();
     }
-    const positions = member.detach();
-    if (positions.length > 0) this.again = merge(this.again, positions);
+    member.detach();
     this.pump();
   }
 
   /** Sends what can be sent now. */
   pump(): void {
-    if (this.pumping) return;
+    if (this.pumping) {
+      this.pumpAgain = true;
+      return;
+    }
     this.pumping = true;
     try {
-      this.blocked = !this.distribute();
+      do {
+        this.pumpAgain = false;
+        this.blocked = !this.distribute();
+      } while (this.pumpAgain);
     } finally {
       this.pumping = false;
     }
+    this.lanes.fill();
     for (const member of this.members.values()) member.flush();
   }
 
   /** Nothing will be published any more: members are told so once everything is acknowledged. */
   end(): void {
-    this.ending = true;
+    this.ended = true;
     this.finishWhenIdle();
   }
 
@@ -195,92 +202,87 @@ export class Group {
   redefine(definitions: readonly Downstream[]): void {
     if (isDeepStrictEqual(definitions, this.definitions)) return;
     this.definitions = definitions;
-    this.claimRest();
-    this.edges = definitions.map(edgeOf);
-    this.isOpen = this.edges.some(takesEverything);
+    this.filter = Filter.of(definitions);
     this.budget.redefine(bufferOf(definitions));
+    this.lanes.redefine(this.filter, bufferOf(definitions), [...this.members.values()]);
+    const path = definitions[0]!.partitionBy;
+    const current = this.nextPartition === undefined ? this.partition : this.nextPartition.partition;
+    if (path !== (current?.path ?? "")) this.nextPartition = { partition: partitionOf(definitions) };
+    this.changed();
   }
 
-  /** The group is gone from the topology: nothing has to reach it any more. */
+  /** The group is gone from the topology: nothing has to reach it any more. What is in its buffer on disk stays there. */
   dissolve(reason: FlowctlError): void {
     for (const member of [...this.members.values()]) {
       member.fail(reason);
-      this.again = merge(this.again, member.detach());
+      member.detach();
     }
     this.members.clear();
-    for (const [position, cancel] of this.delayed) {
-      cancel();
-      this.again = merge(this.again, [position]);
-    }
-    this.delayed.clear();
-    this.claimRest();
-    for (const position of this.again) this.finish(position, 1);
-    this.again = [];
+    this.lanes.dissolve();
     this.environment.progressed();
+  }
+
+  /** Closes its buffers on disk; what is in them stays for the next run. */
+  async close(): Promise<void> {
+    await this.lanes.close();
+  }
+
+  /** Whether members are to be told the end once nothing is owed: nothing new can come. */
+  private get isEnding(): boolean {
+    return this.ended || this.filter.takesNothing;
   }
 
   /** Returns false when something waits that no member can take. */
   private distribute(): boolean {
-    const { log } = this.environment;
-    while (this.again.length > 0 || this.cursor < log.next) {
-      const moved = this.takesAll ? this.distributeRun() : this.distributeOne();
+    for (;;) {
+      const lane = this.lanes.current();
+      if (lane === undefined) return true;
+      if (this.nextPartition !== undefined && !this.repartition()) return false;
+      const { outbox } = lane;
+      // More is on its way from the disk, if anybody is there to read it for.
+      if (!outbox.hasNext) return this.members.size > 0;
+      const moved = this.partition === undefined && outbox.run > 0 ? this.giveRun(outbox) : this.giveOne(outbox);
       if (!moved) return false;
     }
-    return true;
   }
 
-  /**
-   * Whether each event from the cursor on is owed to the group, and any member may have it. Then none of them is settled: dead
-   * letters are others' and may be, so that the cursor passes them one by one.
-   */
-  private get takesAll(): boolean {
-    return (
-      this.again.length === 0 &&
-      this.slots === undefined &&
-      this.passed.size === 0 &&
-      this.isOpen &&
-      this.cursor >= this.environment.log.afterDeadLetters
-    );
+  /** Events are shared by another key from now on, once nothing is in flight: so each key keeps its order. */
+  private repartition(): boolean {
+    for (const member of this.members.values()) if (member.inFlight > 0) return false;
+    this.partition = this.nextPartition?.partition;
+    this.nextPartition = undefined;
+    for (const member of this.members.values()) member.forgetSlots(this.partition !== undefined);
+    return true;
   }
 
   /** Gives one member a share of what waits. */
-  private distributeRun(): boolean {
-    const { log } = this.environment;
-    const waiting = log.next - this.cursor;
-    const member = this.leastLoaded(log.sizeOf(this.cursor));
+  private giveRun(outbox: Outbox): boolean {
+    const { run: waiting, runStart: position } = outbox;
+    const member = this.leastLoaded(outbox.log.sizeOf(position));
     if (member === undefined) return false;
     // A member of several gets little at a time, so that all have work.
     const share = this.members.size === 1 ? waiting : Math.min(MAX_SHARE, Math.ceil(waiting / this.members.size));
-    this.cursor += member.addRun(log, this.cursor, share);
+    outbox.taken(member.addRun(outbox, position, share));
     return true;
   }
 
-  private distributeOne(): boolean {
-    const { log } = this.environment;
-    const again = this.again[0];
-    const position = again ?? this.cursor;
-    const event = again === undefined ? this.owed(position) : log.get(position);
-    if (event === undefined) {
-      if (again !== undefined) throw new Error("an event that was acknowledged by nobody is gone");
-      this.cursor++;
-      return true;
-    }
-    const slot = this.slots === undefined ? NO_SLOT : this.slots.slotOf(this.key!(event));
+  private giveOne(outbox: Outbox): boolean {
+    const position = outbox.peek()!;
+    const event = outbox.log.get(position);
+    if (event === undefined) throw new Error("an event that was acknowledged by nobody is gone");
+    const slot = this.partition === undefined ? NO_SLOT : this.partition.slots.slotOf(this.partition.key(event));
     const member = this.choose(slot, event.size);
     if (member === undefined) return false;
-    if (again !== undefined) this.again.shift();
-    else this.cursor++;
-    if (this.slots !== undefined) this.slots.sent(slot, member);
-    member.add(event, position, slot);
+    outbox.taken(1);
+    this.partition?.slots.sent(slot, member);
+    member.add(event, outbox, position, slot);
     return true;
   }
 
   private choose(slot: number, size: number): Member | undefined {
-    if (this.slots !== undefined) {
-      const owner = this.slots.memberOf(slot, this.members);
-      return owner?.canTake(size) ? owner : undefined;
-    }
-    return this.leastLoaded(size);
+    if (this.partition === undefined) return this.leastLoaded(size);
+    const owner = this.partition.slots.memberOf(slot, this.members);
+    return owner?.canTake(size) ? owner : undefined;
   }
 
   private leastLoaded(size: number): Member | undefined {
@@ -291,98 +293,32 @@ export class Group {
     return best;
   }
 
-  private readonly acknowledged = (first: number, count: number): void => {
-    if (this.refusals.size > 0)
-      for (let position = first; position < first + count; position++) this.refusals.delete(position);
-    this.finish(first, count);
-  };
-
-  /** The group has nothing more to do with these events. */
-  private finish(first: number, count: number): void {
-    this.budget.release(count, this.environment.log.acknowledge(first, count));
-  }
-
-  /** The event at the cursor, if it has to reach this group. One that was dropped is forgotten: the cursor passes it now. */
-  private owed(position: number): EventView | undefined {
-    if (this.passed.size > 0 && this.passed.delete(position)) return undefined;
-    const { log } = this.environment;
-    const event = log.get(position);
-    return event !== undefined && this.wants(event, log.isDeadLetter(position)) ? event : undefined;
-  }
-
-  /** Moves everything from the cursor on to what is sent again, so that the cursor is at the end. */
-  private claimRest(): void {
-    const { log } = this.environment;
-    const owed: number[] = [];
-    for (; this.cursor < log.next; this.cursor++) {
-      if (this.owed(this.cursor) !== undefined) owed.push(this.cursor);
-    }
-    if (owed.length > 0) this.again = merge(this.again, owed);
-  }
-
-  /** Drops the oldest event that was not sent yet, if there is one. */
-  private dropOldest(): void {
-    const { log } = this.environment;
-    while (this.cursor < log.next) {
-      const position = this.cursor++;
-      if (this.owed(position) === undefined) continue;
-      this.budget.dropped++;
-      this.finish(position, 1);
-      return;
-    }
-  }
-
-  private refused(position: number): void {
-    const attempt = (this.refusals.get(position) ?? 0) + 1;
-    this.refusals.set(position, attempt);
-    const cancel = this.environment.schedule(backoffDelay(attempt, { initialMs: 50, maxMs: 5_000 }), () => {
-      this.delayed.delete(position);
-      this.again = merge(this.again, [position]);
-      this.pump();
-    });
-    this.delayed.set(position, cancel);
+  /** Something can be sent, or is done, or is to be sent otherwise than before. */
+  private changed(): void {
+    this.pump();
+    if (this.isEnding) this.finishWhenIdle();
+    this.environment.progressed();
   }
 
   private ready(): void {
     if (this.blocked) this.pump();
-    if (this.ending) this.finishWhenIdle();
+    if (this.isEnding) this.finishWhenIdle();
     this.environment.progressed();
   }
 
   private finishWhenIdle(): void {
-    if (this.waiting > 0 && this.hasWork()) return;
-    for (const member of this.members.values()) if (member.inFlight > 0) return;
+    if (!this.lanes.isEmpty) this.pump();
+    if (!this.lanes.isEmpty) return;
     for (const member of this.members.values()) member.finish();
   }
-
-  private hasWork(): boolean {
-    this.pump();
-    return this.waiting > 0;
-  }
 }
 
-/** One way by which events reach a group. */
-interface Edge {
-  readonly types: ReadonlySet<string> | undefined;
-  readonly deadLetters: boolean;
-}
-
-function edgeOf(definition: Downstream): Edge {
-  const all = definition.types.length === 0 || definition.deadLetters;
-  return { types: all ? undefined : new Set(definition.types), deadLetters: definition.deadLetters };
-}
-
-function takesEverything(edge: Edge): boolean {
-  return edge.types === undefined && !edge.deadLetters;
-}
-
-/** The buffer in memory that an input asks for. One on disk is a member of its own, and no matter of the group. */
+/** The buffer that the inputs ask for: where there are two of them, the first that has one. */
 function bufferOf(definitions: readonly Downstream[]): BufferSpec | undefined {
-  return definitions.find(({ buffer }) => buffer?.type === "memory")?.buffer;
+  return definitions.find(({ buffer }) => buffer !== undefined)?.buffer;
 }
 
-/** Merges two ascending lists into one. */
-function merge(a: readonly number[], b: readonly number[]): number[] {
-  const all = [...a, ...b];
-  return all.sort((x, y) => x - y);
+function partitionOf(definitions: readonly Downstream[]): Partition | undefined {
+  const path = definitions[0]!.partitionBy;
+  return path === "" ? undefined : { path, key: compileKey(path), slots: new KeySlots() };
 }

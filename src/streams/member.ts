@@ -2,7 +2,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { SharedMemory } from "../protocol/slab-pool.ts";
 import { type Credit, encodeEnd, OutgoingBatch } from "../protocol/stream-codec.ts";
-import type { EventLog } from "./event-log.ts";
+import type { Outbox } from "./outbox.ts";
 import { Ring } from "./ring.ts";
 import { Runs } from "./runs.ts";
 
@@ -20,12 +20,8 @@ export interface MemberTransport {
 export interface MemberOwner {
   /** In which events may lie. */
   readonly memory: SharedMemory | undefined;
-  /** The events at `count` log positions from `first` on are done by this member. */
-  acknowledged(first: number, count: number): void;
   /** An event of this slot is done, or has to be sent again. */
   returned(slot: number): void;
-  /** It has to be sent again, later. */
-  refused(position: number, reason: string): void;
   /** It can take more than before. */
   ready(): void;
 }
@@ -45,7 +41,7 @@ export class Member {
   readonly instanceId: string;
   private readonly transport: MemberTransport;
   private readonly owner: MemberOwner;
-  private readonly positions = new Runs();
+  private positions = new Runs<Outbox>();
   /** Sequence numbers that were refused: what they stood for is no longer this stream's, whatever it is sent as again. */
   private readonly refused = new Set<number>();
   /** Slots of the keys, side by side with the positions; empty in a group that is not shared by key. */
@@ -67,14 +63,9 @@ export class Member {
     this.batch = this.nextBatch();
   }
 
-  /** Sent or about to be, and not acknowledged. */
+  /** Sent or about to be, and neither acknowledged nor refused. */
   get inFlight(): number {
-    return this.positions.length;
-  }
-
-  /** The log position that it has had for longest without acknowledging it; undefined when there is none. */
-  get oldest(): number | undefined {
-    return this.positions.length === 0 ? undefined : this.positions.at(0);
+    return this.positions.length - this.refused.size;
   }
 
   get closed(): boolean {
@@ -84,12 +75,15 @@ export class Member {
   /** Whether credit and transport allow an event of this size now. */
   canTake(bytes: number): boolean {
     if (!this.open || !this.writable || this.sent >= this.maxSequence) return false;
-    return this.sentBytes + bytes <= this.maxBytes || this.positions.length === 0;
+    return this.sentBytes + bytes <= this.maxBytes || this.inFlight === 0;
   }
 
-  /** Puts an event into the batch being filled. The caller has asked `canTake`, and calls `flush` in the end. */
-  add(event: EventView, position: number, slot: number): void {
-    this.positions.push(position, 1);
+  /**
+   * Puts the event at a position of the outbox into the batch being filled. The caller has asked `canTake`, and calls `flush`
+   * in the end.
+   */
+  add(event: EventView, outbox: Outbox, position: number, slot: number): void {
+    this.positions.push(outbox, position, 1);
     if (slot >= 0) this.slots.push(slot);
     this.sent++;
     this.sentBytes += event.size;
@@ -99,16 +93,17 @@ export class Member {
 
   /**
    * Takes the events from `position` on, as many as credit and transport allow, at most `limit`; all of them have to be in
-   * the log. Returns how many. The caller calls `flush` in the end.
+   * the outbox's log. Returns how many. The caller calls `flush` in the end.
    */
-  addRun(log: EventLog, position: number, limit: number): number {
+  addRun(outbox: Outbox, position: number, limit: number): number {
+    const { log } = outbox;
     let count = 0;
     while (count < limit && this.canTake(log.sizeOf(position + count))) {
       const events = Math.min(limit - count, this.maxSequence - this.sent, MAX_BATCH_EVENTS - this.batch.count);
       const room = this.maxBytes - this.sentBytes;
       const first = position + count;
       const { taken, bytes } = log.fill(this.batch, first, events, room, MAX_BATCH_BYTES);
-      this.positions.push(first, taken);
+      this.positions.push(outbox, first, taken);
       this.sent += taken;
       this.sentBytes += bytes;
       count += taken;
@@ -160,15 +155,15 @@ export class Member {
     this.owner.ready();
   }
 
-  private readonly acknowledged = (first: number, count: number): void => {
+  private readonly acknowledged = (outbox: Outbox, first: number, count: number): void => {
     const sequence = this.acked + 1;
     this.acked += count;
     if (this.refused.size === 0) {
-      this.owner.acknowledged(first, count);
+      outbox.acknowledged(first, count);
       return;
     }
     for (let i = 0; i < count; i++) {
-      if (!this.refused.delete(sequence + i)) this.owner.acknowledged(first + i, 1);
+      if (!this.refused.delete(sequence + i)) outbox.acknowledged(first + i, 1);
     }
   };
 
@@ -177,7 +172,7 @@ export class Member {
    * sequence number stands for nothing: acknowledging it, which is needed to acknowledge what follows, says nothing of the
    * event. Refusing it twice changes nothing. Refusing what is acknowledged already, or was never sent, ends the stream.
    */
-  nack(sequence: number, reason: string): void {
+  nack(sequence: number): void {
     if (!this.open) return;
     if (sequence <= this.acked || sequence > this.sent - this.batch.count) {
       this.violate("stream/nack-of-unsent", `refused ${sequence}, which is not in flight`);
@@ -186,12 +181,13 @@ export class Member {
     const index = sequence - this.acked - 1;
     if (this.refused.has(sequence)) return;
     this.refused.add(sequence);
-    const position = this.positions.at(index);
     if (this.slots.length > 0) {
       this.owner.returned(this.slots.at(index));
       this.slots.set(index, NO_SLOT);
     }
-    this.owner.refused(position, reason);
+    const { owner, position } = this.positions.at(index);
+    owner.refused(position);
+    this.owner.ready();
   }
 
   /** Totals that may be sent. Lower totals than before change nothing. */
@@ -207,25 +203,55 @@ export class Member {
     this.transport.finish(encodeEnd(this.sent));
   }
 
-  /** Closes the member and returns the positions that were not acknowledged, in the order sent. */
-  detach(): number[] {
+  /** Closes the member. What was not acknowledged goes back to where it came from. */
+  detach(): void {
     this.open = false;
-    const positions: number[] = [];
     this.returnSlots(this.slots.length);
-    let sequence = this.acked;
-    this.positions.shift(this.positions.length, (first, count) => {
-      for (let i = 0; i < count; i++) {
-        if (!this.refused.delete(++sequence)) positions.push(first + i);
-      }
-    });
+    const { positions } = this;
+    this.eachOwed((outbox, first, count) => outbox.returned(first, count));
+    this.refused.clear();
+    positions.shift(positions.length, () => undefined);
     this.batch.drop();
     this.batch = this.nextBatch();
+  }
+
+  /** The positions of this outbox that the member has and owes an acknowledgement of, in the order sent. */
+  positionsOf(outbox: Outbox): number[] {
+    const positions: number[] = [];
+    this.eachOwed((owner, first, count) => {
+      if (owner === outbox) for (let i = 0; i < count; i++) positions.push(first + i);
+    });
     return positions;
+  }
+
+  /** What the member has of this outbox lies at other places of its log now. */
+  moved(outbox: Outbox, places: ReadonlyMap<number, number>): void {
+    const { positions } = this;
+    this.positions = new Runs();
+    positions.forEach((owner, first, count) => {
+      if (owner !== outbox) this.positions.push(owner, first, count);
+      else for (let i = 0; i < count; i++) this.positions.push(owner, places.get(first + i) ?? first + i, 1);
+    });
+  }
+
+  /** From now on events have slots, or no longer. Nothing is in flight. */
+  forgetSlots(keyed: boolean): void {
+    this.returnSlots(this.slots.length);
+    if (keyed) for (let i = 0; i < this.positions.length; i++) this.slots.push(NO_SLOT);
   }
 
   /** Ends the stream with an error. The owner learns it by the transport's end. */
   fail(error: FlowctlError): void {
     if (this.open) this.transport.fail(error);
+  }
+
+  /** Shows what the member has and has not refused. */
+  private eachOwed(each: (outbox: Outbox, first: number, count: number) => void): void {
+    let sequence = this.acked;
+    this.positions.forEach((outbox, first, count) => {
+      if (this.refused.size === 0) each(outbox, first, count);
+      else for (let i = 0; i < count; i++) if (!this.refused.has(++sequence)) each(outbox, first + i, 1);
+    });
   }
 
   private raise({ maxSequence, maxBytes }: Credit): void {

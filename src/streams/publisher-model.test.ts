@@ -121,7 +121,7 @@ describe("a publisher under any interleaving", () => {
                 // What was refused before is refused again rather than anything else.
                 const { sequence } = again[0] ?? sent[step.which % sent.length]!;
                 refused.set(peer, mine.add(sequence));
-                peer.member?.nack(sequence, "no");
+                peer.member?.nack(sequence);
               }
               break;
             case "credit":

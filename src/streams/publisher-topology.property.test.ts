@@ -14,6 +14,8 @@ interface Kind {
   readonly types: readonly string[];
   readonly deadLetters: "none" | "only" | "too";
   readonly buffer: BufferSpec | undefined;
+  readonly partitionBy: string;
+  readonly draining: boolean;
 }
 
 const buffer: fc.Arbitrary<BufferSpec | undefined> = fc.option(
@@ -29,6 +31,8 @@ const kind: fc.Arbitrary<Kind> = fc.record({
   types: fc.constantFrom<string[]>([], [], ["odd"]),
   deadLetters: fc.constantFrom("none" as const, "none" as const, "none" as const, "only" as const, "too" as const),
   buffer,
+  partitionBy: fc.constantFrom("", "", "type", "id"),
+  draining: fc.constantFrom(false, false, false, true),
 });
 const g = fc.nat(IDS.length - 1);
 const step = fc.oneof(
@@ -45,6 +49,8 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("connect" as const), g, credit: fc.nat(12) }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant("ack" as const), g, count: fc.integer({ min: 1, max: 6 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("grant" as const), g, more: fc.integer({ min: 1, max: 8 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("nack" as const), g, which: fc.nat(5) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("timers" as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const), g }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("define" as const), g, kind }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), g }) },
@@ -53,16 +59,28 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
+interface Item {
+  readonly size: number;
+  /** Which of the group's queues it is in: a buffer that begins to block makes another one. */
+  queue: number;
+  /** Whether it counts in the component's log. */
+  holds: boolean;
+  /** Whether it was never sent, and may be dropped. */
+  fresh: boolean;
+}
+
 /** What a group was given and has not acknowledged, as the model has it. */
 class Owed {
   kind: Kind;
-  /** Size of each event by its number. */
-  readonly events = new Map<number, number>();
-  /** Those among them that were never sent, and may be dropped. */
-  readonly fresh = new Set<number>();
+  /** By number. */
+  readonly events = new Map<number, Item>();
   peer: Peer | undefined;
+  dropped = 0;
+  private queue = 0;
   /** How much of what the peer got was looked at. */
   private seen = 0;
+  /** Sequence numbers that the peer has refused. */
+  private refused = new Set<number>();
 
   constructor(kind: Kind) {
     this.kind = kind;
@@ -72,40 +90,59 @@ class Owed {
     return this.kind.buffer?.whenFull ?? "block";
   }
 
+  redefine(kind: Kind): void {
+    const before = this.policy;
+    this.kind = kind;
+    if (this.policy === "block" && before !== "block") this.queue++;
+    if (this.policy !== "block") for (const item of this.events.values()) item.holds = false;
+  }
+
   isFull(usual: Limits): boolean {
     const { maxEvents, maxBytes } = this.kind.buffer ?? usual;
-    let bytes = 0;
-    for (const size of this.events.values()) bytes += size;
+    const items = [...this.events.values()].filter(({ holds, queue }) =>
+      this.policy === "block" ? holds : queue === this.queue,
+    );
+    const bytes = items.reduce((sum, { size }) => sum + size, 0);
     const isUnlimited = this.kind.buffer !== undefined && maxBytes === 0;
-    return this.events.size >= maxEvents || (!isUnlimited && bytes >= maxBytes);
+    return items.length >= maxEvents || (!isUnlimited && bytes >= maxBytes);
   }
 
   give(n: number, size: number, usual: Limits): void {
     if (this.policy === "drop_oldest" && this.isFull(usual)) {
-      const [oldest] = this.fresh;
+      const oldest = [...this.events].find(([, { fresh, queue }]) => fresh && queue === this.queue);
       if (oldest !== undefined) {
-        this.fresh.delete(oldest);
-        this.events.delete(oldest);
+        this.events.delete(oldest[0]);
+        this.dropped++;
       }
     }
-    if (this.policy !== "block" && this.isFull(usual)) return;
-    this.events.set(n, size);
-    this.fresh.add(n);
+    if (this.policy !== "block" && this.isFull(usual)) this.dropped++;
+    else this.events.set(n, { size, queue: this.queue, holds: this.policy === "block", fresh: true });
   }
 
   connected(peer: Peer | undefined): void {
     this.peer = peer;
     this.seen = 0;
+    this.refused = new Set();
   }
 
-  /** Sees what was sent. Nothing may be sent that is not owed. */
+  /** Sees what was sent. Nothing may be sent that is not owed, and nothing that is on its way already. */
   look(): void {
     const got = this.peer?.got ?? [];
     for (; this.seen < got.length; this.seen++) {
       const n = numberOf(got[this.seen]!.event.id);
-      expect(this.events.has(n)).toBe(true);
-      this.fresh.delete(n);
+      const item = this.events.get(n);
+      expect(item).toBeDefined();
+      expect(this.inFlight(this.seen)).not.toContain(n);
+      item!.fresh = false;
     }
+  }
+
+  /** What the peer has got of the first `count`, and neither acknowledged nor refused. */
+  inFlight(count = this.peer?.got.length ?? 0): number[] {
+    const { peer } = this;
+    if (peer === undefined) return [];
+    const open = peer.got.slice(peer.acked, count).filter(({ sequence }) => !this.refused.has(sequence));
+    return open.map(({ event: view }) => numberOf(view.id));
   }
 
   acknowledge(count: number): void {
@@ -113,23 +150,43 @@ class Owed {
     if (peer === undefined) return;
     this.look();
     const to = Math.min(peer.got.length, peer.acked + count);
-    for (const { event: view } of peer.got.slice(peer.acked, to)) this.events.delete(numberOf(view.id));
+    for (const { sequence, event: view } of peer.got.slice(peer.acked, to))
+      if (!this.refused.has(sequence)) this.events.delete(numberOf(view.id));
     peer.acked = to;
     peer.member!.ack(to);
+  }
+
+  nack(which: number): void {
+    const { peer } = this;
+    if (peer === undefined || peer.got.length === peer.acked) return;
+    this.look();
+    const sequence = peer.acked + 1 + (which % (peer.got.length - peer.acked));
+    this.refused.add(sequence);
+    peer.member!.nack(sequence);
   }
 }
 
 /**
  * The model: for each group what it was given and has not acknowledged. However the topology changes: there is room exactly as
  * long as no group that blocks is full, whoever waits for room is told, each event is settled once and at the moment when
- * nobody owes an acknowledgement of it, and in the end all are.
+ * no group that blocks owes an acknowledgement of it, what waits and what was dropped is counted exactly, members of a group
+ * that drains are told the end when it is owed nothing and no sooner, and in the end everything is acknowledged.
  */
 describe("a publisher whose topology changes", () => {
   it("has room when no group that blocks is full, tells whoever waits, and settles each event once", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 80, size: "max" }), async (steps) => {
         const deferred: (() => void)[] = [];
-        const publisher = new Publisher({ ...LIMITS, defer: (action) => deferred.push(action) });
+        const timers = new Set<() => void>();
+        const publisher = new Publisher({
+          ...LIMITS,
+          defer: (action) => deferred.push(action),
+          schedule: (_ms, action) => {
+            timers.add(action);
+            return () => timers.delete(action);
+          },
+        });
+        let droppedBefore = 0;
         const groups = new Map<string, Owed>();
         const settled: number[] = [];
         const settle = (n: number): void => void settled.push(n);
@@ -165,6 +222,11 @@ describe("a publisher whose topology changes", () => {
         const turn = (): void => {
           for (const action of deferred.splice(0)) action();
         };
+        const fireTimers = (): void => {
+          const due = [...timers];
+          timers.clear();
+          for (const action of due) action();
+        };
         const carryOut = (action: Step): void => {
           const id = "g" in action ? IDS[action.g]! : "";
           const owed = groups.get(id);
@@ -177,15 +239,15 @@ describe("a publisher whose topology changes", () => {
             publisher.setSlack(action);
           } else if (action.do === "define") {
             if (owed === undefined) groups.set(id, new Owed(action.kind));
-            else if (JSON.stringify(owed.kind) !== JSON.stringify(action.kind)) {
-              owed.kind = action.kind;
-              owed.fresh.clear();
-            }
+            else owed.redefine(action.kind);
             define();
-          } else if (owed === undefined) return;
+          } else if (action.do === "timers") fireTimers();
+          else if (owed === undefined) return;
           else if (action.do === "connect") connect(id, owed, action.credit);
           else if (action.do === "ack") owed.acknowledge(action.count);
+          else if (action.do === "nack") owed.nack(action.which);
           else if (action.do === "remove") {
+            droppedBefore += owed.dropped;
             groups.delete(id);
             define();
           } else if (owed.peer === undefined) return;
@@ -202,7 +264,20 @@ describe("a publisher whose topology changes", () => {
           await Promise.resolve();
           for (const owed of groups.values()) owed.look();
           expect(waits && hasRoom()).toBe(false);
-          const open = new Set([...groups.values()].flatMap(({ events }) => [...events.keys()]));
+          const { waiting, dropped } = publisher.counters();
+          for (const [id, owed] of groups) {
+            expect(waiting[id]).toBe(owed.events.size - owed.inFlight().length);
+            const { peer } = owed;
+            if (peer === undefined) continue;
+            expect(peer.ended).toBe(owed.kind.draining && owed.events.size === 0 ? peer.got.length : undefined);
+            if (peer.ended === undefined) continue;
+            owed.connected(undefined);
+            publisher.detach(id, peer.member!);
+          }
+          expect(dropped).toBe([...groups.values()].reduce((sum, owed) => sum + owed.dropped, droppedBefore));
+          const open = new Set(
+            [...groups.values()].flatMap(({ events }) => [...events].filter(([, { holds }]) => holds).map(([n]) => n)),
+          );
           expect([...settled].sort((a, b) => a - b)).toEqual(upTo(published).filter((n) => !open.has(n)));
         };
         for (const action of steps) {
@@ -212,9 +287,11 @@ describe("a publisher whose topology changes", () => {
         for (const [id, owed] of groups) connect(id, owed, 1e6);
         for (let round = 0; round < 3; round++) {
           turn();
+          fireTimers();
           for (const owed of groups.values()) owed.acknowledge(1e6);
           await check();
         }
+        await publisher.drained();
         expect(settled.length).toBe(published);
         // Nothing of it is left in anybody's account.
         for (let i = 0; i < 30; i++) {
@@ -227,13 +304,14 @@ describe("a publisher whose topology changes", () => {
   });
 });
 
-function wants({ types, deadLetters }: Kind, isDead: boolean, isOdd: boolean): boolean {
+function wants({ types, deadLetters, draining }: Kind, isDead: boolean, isOdd: boolean): boolean {
+  if (draining) return false;
   if (isDead) return deadLetters !== "none";
   return deadLetters !== "only" && (types.length === 0 || isOdd);
 }
 
-function definitionsOf(id: string, { types, deadLetters, buffer: own }: Kind): Downstream[] {
-  const more = own === undefined ? {} : { buffer: own };
+function definitionsOf(id: string, { types, deadLetters, buffer: own, partitionBy, draining }: Kind): Downstream[] {
+  const more = { partitionBy, draining, ...(own === undefined ? {} : { buffer: own }) };
   const usual = group(id, { types: [...types], ...more });
   const letters = group(id, { deadLetters: true, ...more });
   return deadLetters === "none" ? [usual] : deadLetters === "only" ? [letters] : [usual, letters];

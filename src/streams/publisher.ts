@@ -3,11 +3,11 @@ import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream, Slack } from "../protocol/records.ts";
 import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
-import { EventLog, type Receipt } from "./event-log.ts";
+import { EventLog, MAX_GAPS, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
 import { type Limits, UNLIMITED } from "./group-budget.ts";
+import type { DiskHome } from "./lanes.ts";
 import { MAX_BATCH_EVENTS, type Member, type MemberTransport } from "./member.ts";
-import { compileKey } from "./partition-key.ts";
 
 export interface PublisherOptions {
   /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 8 MiB. */
@@ -15,6 +15,8 @@ export interface PublisherOptions {
   readonly maxBytes?: number;
   /** In which events that are published may lie: retained as long as they are needed. */
   readonly memory?: SharedMemory;
+  /** Left out: buffers on disk are none. */
+  readonly disk?: DiskHome;
   /** Runs `action` soon, after what is being done now. Default `setImmediate`. */
   readonly defer?: (action: () => void) => void;
   /** Runs `action` after `ms`; returns how to call it off. Default `setTimeout`. */
@@ -32,12 +34,6 @@ export interface PublisherCounters {
   /** Some group has something waiting that nobody can take. */
   readonly blocked: boolean;
 }
-
-/**
- * So far may what was published last be ahead of what somebody has not acknowledged, in events. An instance that is stuck on
- * a few while its siblings go on fills no window, but whatever is newer than these is kept in mind, here and by sources.
- */
-const MAX_SPAN = 256 * 1024;
 
 /**
  * The sending side of a component: takes events in order, keeps each until every group that wants it has acknowledged
@@ -65,7 +61,7 @@ export class Publisher {
   /** Shared with the groups. */
   private readonly limits: { maxEvents: number; maxBytes: number };
   private roomWaiter: { promise: Promise<void>; resolve: () => void } | undefined;
-  private drainWaiters: (() => void)[] = [];
+  private waiters: { readonly isOver: () => boolean; readonly resolve: () => void }[] = [];
   private deferred = false;
   private sincePump = 0;
   /** `setGroups` was called. */
@@ -76,6 +72,8 @@ export class Publisher {
   private bytesOut = 0;
   /** By groups that are gone. */
   private droppedBefore = 0;
+  /** Groups that are gone, until their buffers on disk are closed. */
+  private readonly closing = new Set<Promise<void>>();
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
@@ -86,14 +84,17 @@ export class Publisher {
       log: this.log,
       memory: options.memory,
       limits: this.limits,
+      disk: options.disk,
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),
     };
   }
 
   /**
-   * The groups below, as the topology says. Groups that stay keep what they have; a new one gets what is published from
-   * now on; one that is gone has nothing to acknowledge any more.
+   * The groups below, as the topology says. A group that stays keeps what it has, whatever changes of its buffer, its types or
+   * its key. A new one gets what is published from now on, and what its buffer on disk has from before. One that drains gets
+   * what it is owed and nothing more, and is told the end. One that is gone has nothing to acknowledge any more; what is in
+   * its buffer on disk stays there.
    */
   setGroups(downstreams: readonly Downstream[]): void {
     this.informed = true;
@@ -102,14 +103,16 @@ export class Publisher {
     for (const [id, group] of this.groups) {
       if (wanted.has(id)) continue;
       this.groups.delete(id);
-      this.droppedBefore += group.dropped;
       group.dissolve(
         new FlowctlError({
           code: "stream/group-removed",
           kind: "not-found",
-          message: `${id} is no input's owner here any more`,
+          message: `${id} was removed from the topology of this component`,
         }),
       );
+      this.droppedBefore += group.dropped;
+      const closing: Promise<void> = group.close().finally(() => this.closing.delete(closing));
+      this.closing.add(closing);
     }
     for (const [id, definitions] of wanted) {
       const existing = this.groups.get(id);
@@ -117,9 +120,7 @@ export class Publisher {
         existing.redefine(definitions);
         continue;
       }
-      const { partitionBy } = definitions[0]!;
-      const key = partitionBy === "" ? undefined : compileKey(partitionBy);
-      this.groups.set(id, new Group(id, definitions, this.environment, key));
+      this.groups.set(id, new Group(id, definitions, this.environment));
     }
     this.list = [...this.groups.values()];
     this.open = this.list.filter((group) => group.takesEverything);
@@ -146,29 +147,27 @@ export class Publisher {
     if (this.ended)
       throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
     const { size } = event;
+    const groups = deadLetter ? this.list : this.choosing;
+    // A damaged event is found out before anything is done with it.
+    let wanting: Group[] | undefined;
+    for (let i = 0; i < groups.length; i++) {
+      const group = groups[i]!;
+      if (group.wants(event, deadLetter)) wanting = [...(wanting ?? []), group];
+    }
     this.eventsOut++;
     this.bytesOut += size;
     let pending = 0;
-    let groups = this.list;
     if (!deadLetter) {
-      groups = this.choosing;
       pending = this.open.length;
       this.untoldEvents++;
       this.untoldBytes += size;
     }
-    let refusing: Group[] | undefined;
-    for (let i = 0; i < groups.length; i++) {
-      const group = groups[i]!;
-      if (!group.wants(event, deadLetter)) continue;
-      if (group.admit(event)) pending++;
-      else refusing = [...(refusing ?? []), group];
-    }
-    if (pending === 0) {
+    if (wanting !== undefined) for (const group of wanting) if (group.admit(event)) pending++;
+    if (pending > 0) this.log.append(event, receipt, tag, pending, deadLetter);
+    else {
       receipt.settle(tag);
-      return;
+      if (wanting === undefined) return;
     }
-    const position = this.log.append(event, receipt, tag, pending, deadLetter);
-    if (refusing !== undefined) for (const group of refusing) group.pass(position);
     // A whole batch does not wait for the end of this turn of the event loop.
     if (++this.sincePump >= MAX_BATCH_EVENTS) this.pump();
     else if (!this.deferred) {
@@ -216,11 +215,11 @@ export class Publisher {
     return maxEvents > 0 && maxBytes > 0;
   }
 
-  /** How many events may be published before somebody has to look again whether any group is behind by `MAX_SPAN`. */
+  /** How many events may be published before somebody has to look again how many gaps are in the log. */
   private spanLeft(): number {
-    const left = MAX_SPAN - (this.log.next - this.log.base);
-    if (left > 0) return left;
-    return this.list.some((group) => group.isBehind(MAX_SPAN)) ? 0 : MAX_BATCH_EVENTS;
+    const { log } = this;
+    const left = MAX_GAPS - (log.next - log.base);
+    return left > 0 ? left : Math.min(MAX_BATCH_EVENTS, MAX_GAPS - log.gaps);
   }
 
   /** Open groups learn how much was published, before anybody asks them what they have. */
@@ -268,15 +267,19 @@ export class Publisher {
   /** Nothing will be published any more. Each group is told so once it has acknowledged everything. */
   end(): void {
     this.ended = true;
+    this.tellGroups();
     for (const group of this.list) group.end();
     this.progressed();
   }
 
-  /** Resolves when everything that was published is acknowledged by every group. */
+  /** Resolves when every group has acknowledged everything, or has it in its buffer on disk, or in one that drops. */
+  acknowledged(): Promise<void> {
+    return this.once(() => this.log.unsettled === 0);
+  }
+
+  /** Resolves when every group has acknowledged everything, what is in buffers included. */
   drained(): Promise<void> {
-    if (this.log.unsettled === 0) return Promise.resolve();
-    this.pump();
-    return new Promise((resolve) => this.drainWaiters.push(resolve));
+    return this.once(() => this.log.unsettled === 0 && this.list.every((group) => group.isIdle));
   }
 
   /** How many downstream instances are connected, in all groups. */
@@ -286,7 +289,14 @@ export class Publisher {
     return count;
   }
 
+  /** Closes the buffers on disk; what is in them stays for the next run. */
+  async close(): Promise<void> {
+    for (const group of this.list) await group.close();
+    await Promise.all(this.closing);
+  }
+
   counters(): PublisherCounters {
+    this.tellGroups();
     const waiting: Record<string, number> = {};
     let blocked = false;
     let dropped = this.droppedBefore;
@@ -321,11 +331,16 @@ export class Publisher {
       this.roomWaiter = undefined;
       resolve();
     }
-    if (this.log.unsettled === 0 && this.drainWaiters.length > 0) {
-      const waiters = this.drainWaiters;
-      this.drainWaiters = [];
-      for (const resolve of waiters) resolve();
-    }
+    if (this.waiters.length === 0) return;
+    const over = this.waiters.filter(({ isOver }) => isOver());
+    this.waiters = this.waiters.filter((waiter) => !over.includes(waiter));
+    for (const { resolve } of over) resolve();
+  }
+
+  private once(isOver: () => boolean): Promise<void> {
+    if (isOver()) return Promise.resolve();
+    this.pump();
+    return new Promise((resolve) => this.waiters.push({ isOver, resolve }));
   }
 }
 

@@ -1,14 +1,15 @@
 import { Ring } from "./ring.ts";
 
-interface Run {
+interface Run<Owner> {
+  readonly owner: Owner;
   first: number;
   count: number;
 }
 
-/** A queue of log positions that keeps those that follow each other as one entry. */
-export class Runs {
-  private readonly runs = new Ring<Run>(16);
-  private last: Run | undefined;
+/** A queue of log positions, each of some owner's log, that keeps those that follow each other as one entry. */
+export class Runs<Owner> {
+  private readonly runs = new Ring<Run<Owner>>(16);
+  private last: Run<Owner> | undefined;
   private total = 0;
 
   /** How many positions there are. */
@@ -17,40 +18,48 @@ export class Runs {
   }
 
   /** Adds `count` positions from `first` on. */
-  push(first: number, count: number): void {
+  push(owner: Owner, first: number, count: number): void {
     this.total += count;
     const { last } = this;
-    if (last !== undefined && last.count > 0 && last.first + last.count === first) {
+    if (last !== undefined && last.count > 0 && last.first + last.count === first && last.owner === owner) {
       last.count += count;
       return;
     }
-    this.last = { first, count };
+    this.last = { owner, first, count };
     this.runs.push(this.last);
   }
 
   /** Removes positions from the front, `count` of them, and shows each run; there must be as many. */
-  shift(count: number, each: (first: number, count: number) => void): void {
+  shift(count: number, each: (owner: Owner, first: number, count: number) => void): void {
     let left = count;
     while (left > 0) {
       const run = this.runs.at(0);
-      const { first } = run;
+      const { owner, first } = run;
       const taken = Math.min(left, run.count);
       run.first += taken;
       run.count -= taken;
       if (run.count === 0) this.runs.shift();
       left -= taken;
       this.total -= taken;
-      each(first, taken);
+      each(owner, first, taken);
     }
   }
 
-  /** The position at `index` from the front, 0 to length - 1. */
-  at(index: number): number {
+  /** Shows each run, from the front. */
+  forEach(each: (owner: Owner, first: number, count: number) => void): void {
+    for (let i = 0; i < this.runs.length; i++) {
+      const { owner, first, count } = this.runs.at(i);
+      each(owner, first, count);
+    }
+  }
+
+  /** The position at `index` from the front, 0 to length - 1, and whose it is. */
+  at(index: number): { readonly owner: Owner; readonly position: number } {
     let left = index;
     for (let i = 0; i < this.runs.length; i++) {
-      const run = this.runs.at(i);
-      if (left < run.count) return run.first + left;
-      left -= run.count;
+      const { owner, first, count } = this.runs.at(i);
+      if (left < count) return { owner, position: first + left };
+      left -= count;
     }
     throw new RangeError(`there is no position at ${index}`);
   }
