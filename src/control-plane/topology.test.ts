@@ -38,6 +38,26 @@ describe("the slack of a component", () => {
     expect(slackOf("slow")).toEqual({ events: 0, bytes: 0 });
   });
 
+  it("does not grow for a buffer that drops, nor for what is below it: it is acknowledged at once", () => {
+    const lossy = (whenFull: "drop_newest" | "drop_oldest") => ({
+      type: "memory" as const,
+      maxEvents: 5000,
+      maxBytes: 0,
+      whenFull,
+    });
+    const surroundings = surroundingsOf({
+      name: "p",
+      driver: "process",
+      components: [
+        component("source", "source"),
+        component("a", "processor", [{ from: "source", types: [], buffer: lossy("drop_newest") }]),
+        component("b", "sink", [{ from: "a", types: [], buffer: lossy("drop_oldest") }]),
+      ],
+    });
+    expect(surroundings.get("source")?.slack).toEqual({ events: 0, bytes: 0 });
+    expect(surroundings.get("a")?.slack).toEqual({ events: 0, bytes: 0 });
+  });
+
   it("grows with every hop beyond the next, up to six, and not past a buffer on disk", () => {
     const chain = Array.from({ length: 12 }, (_, n): ComponentSpec => {
       const buffer =

@@ -114,7 +114,7 @@ const NOTHING_BELOW: Below = { events: 0, bytes: 0, hops: 0 };
 /**
  * How much more than usual may be in flight at a component, since nothing that is further down is acknowledged: what
  * buffers in memory below it may hold, along the path that holds the most, and something for every hop beyond the next. A
- * buffer on disk acknowledges: nothing below it counts.
+ * buffer on disk, and one that drops, acknowledges: nothing below it counts.
  */
 function slackOf(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Below>): Slack {
   const { events, bytes, hops } = whatIsBelow(id, below, known);
@@ -129,6 +129,7 @@ function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, kn
   for (const edge of below.get(id) ?? []) {
     // What drains only gets less; and only with it could the edges form a cycle.
     if (edge.buffer?.type === "disk" || edge.draining) continue;
+    if (edge.buffer !== undefined && edge.buffer.whenFull !== "block") continue;
     const further = whatIsBelow(edge.to.id, below, known);
     const { maxEvents = 0, maxBytes = 0 } = edge.buffer ?? {};
     events = Math.max(events, further.events + (maxEvents > 0 ? maxEvents : Math.ceil(maxBytes / usualEventBytes)));

@@ -50,7 +50,7 @@ export class AckTracker implements EventPlaces {
   private ends: Uint32Array;
   private readonly arrivals = new Ring<Arrival>();
   /** Of the message that is being read. */
-  private added = 0;
+  private addedCount = 0;
   private arrivedCount = 0;
   private acked = 0;
   private ackedBytes = 0;
@@ -98,7 +98,7 @@ export class AckTracker implements EventPlaces {
 
   /** The next event of the message that is being read; counts when `arrived` is called, unless `restart` was before. */
   add(start: number, body: number, end: number): void {
-    this.added++;
+    this.addedCount++;
     if (this.inFlight + this.added > this.open.length) this.grow();
     const index = (this.arrivedCount + this.added) & (this.open.length - 1);
     this.open[index] = 1;
@@ -109,12 +109,12 @@ export class AckTracker implements EventPlaces {
 
   /** A message begins: forgets what was added of one that could not be read to its end. */
   restart(): void {
-    this.added = 0;
+    this.addedCount = 0;
   }
 
-  /** Whether the message that was read has no events. */
-  get isEmptyMessage(): boolean {
-    return this.added === 0;
+  /** How many events the message has that was read. */
+  get added(): number {
+    return this.addedCount;
   }
 
   /** The events that were added have arrived with this message, at least one, and each waits for one thing. */
@@ -122,7 +122,7 @@ export class AckTracker implements EventPlaces {
     const arrival = { message, first: this.arrivedCount + 1, count: this.added };
     this.arrivals.push(arrival);
     this.arrivedCount += this.added;
-    this.added = 0;
+    this.addedCount = 0;
     return arrival;
   }
 

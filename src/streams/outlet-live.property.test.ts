@@ -144,7 +144,8 @@ class World {
   }
 
   private send(n: number): void {
-    if (this.isLossy) this.mayBeLost.add(n);
+    // What a program makes again after a restart is new to a group that drains meanwhile.
+    if (this.isLossy || this.definition.draining === true) this.mayBeLost.add(n);
     this.outlet.publish(
       event(n, `k${n % 3}`),
       inRuns((tag) => void this.settled.add(tag)),

@@ -30,6 +30,25 @@ export function hold(event: ReceivedEvent): void {
   event.origin.hold(event.sequence);
 }
 
+/** Where what is made of an event goes. */
+interface Publishing {
+  publish(view: EventView, receipt: Receipt, tag: number, deadLetter: boolean): void;
+}
+
+/**
+ * Publishes something that was made of `input`, which is not done before that is acknowledged. Throws what `publish` throws;
+ * then there is nothing to wait for.
+ */
+export function publishFrom(input: ReceivedEvent, view: EventView, to: Publishing, deadLetter = false): void {
+  hold(input);
+  try {
+    to.publish(view, input.origin, input.sequence, deadLetter);
+  } catch (error) {
+    settle(input);
+    throw error;
+  }
+}
+
 /** One of the things to wait for is over. */
 export function settle(event: ReceivedEvent): void {
   event.origin.settle(event.sequence);

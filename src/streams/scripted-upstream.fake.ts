@@ -84,6 +84,8 @@ export class ScriptedUpstream {
   readonly said: string[] = [];
   /** Connections that were refused. */
   refused = 0;
+  /** Who it says it is. */
+  opened: Buffer;
   /** What the next stream begins with, instead of Opened. */
   nextLie: Lie | undefined;
   private ordinal = 0;
@@ -99,6 +101,7 @@ export class ScriptedUpstream {
     this.componentId = componentId;
     this.instanceId = instanceId;
     this.violations = violations;
+    this.opened = encodeOpened(componentId, instanceId);
     const implementation: UntypedServiceImplementation = { Subscribe: (call: Call) => this.subscribed(call) };
     this.server.addService(SERVICE, implementation);
     this.injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -313,11 +316,11 @@ export class ScriptedUpstream {
     this.nextLie = undefined;
     if (lie === "batch before opened" && this.owed.length > 0) {
       stream.call.write(this.batch(stream, 1, this.owed.slice(0, 3)));
-      stream.call.write(encodeOpened(this.componentId, this.instanceId));
+      stream.call.write(this.opened);
       stream.open = false;
       return;
     }
-    stream.call.write(encodeOpened(this.componentId, this.instanceId));
+    stream.call.write(this.opened);
     this.stream = stream;
     if (this.ended) this.sayEnd(stream);
   }

@@ -127,22 +127,29 @@ export class Subscription {
   private connect(attempt: number): void {
     this.client ??= dial(this.address, this.who.tls);
     // The handlers run only after the constructor has returned.
-    const stream: UpstreamStream = new UpstreamStream(this.client, this.address, this.upstream, this.who, this.window, {
-      opened: () => {
-        if (this.phase.name === "connecting" && this.phase.stream === stream) {
-          this.lastError = "";
-          this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
-          this.move({ name: "open", stream });
-        }
+    const stream: UpstreamStream = new UpstreamStream(
+      this.client,
+      this.address,
+      { componentId: this.upstream, instanceId: this.upstreamInstance },
+      this.who,
+      this.window,
+      {
+        opened: () => {
+          if (this.phase.name === "connecting" && this.phase.stream === stream) {
+            this.lastError = "";
+            this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
+            this.move({ name: "open", stream });
+          }
+        },
+        events: (arrival, bytes) => this.received(stream, arrival, bytes),
+        ended: () => {
+          this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
+          this.finish({ name: "ended" });
+          stream.close();
+        },
+        closed: (error) => this.streamClosed(stream, error),
       },
-      events: (arrival, bytes) => this.received(stream, arrival, bytes),
-      ended: () => {
-        this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
-        this.finish({ name: "ended" });
-        stream.close();
-      },
-      closed: (error) => this.streamClosed(stream, error),
-    });
+    );
     this.forgetAt = this.window.maxEvents;
     this.move({ name: "connecting", stream, attempt });
   }

@@ -50,6 +50,7 @@ export class UpstreamStream implements Origin {
   private readonly handlers: StreamHandlers;
   private readonly address: string;
   readonly upstream: string;
+  private readonly upstreamInstance: string;
   readonly texts = new TextMemo();
   /** What arrived again on a newer stream, by the sequence number that it has on this one. */
   private readonly heirs = new Map<number, ReceivedEvent>();
@@ -66,13 +67,14 @@ export class UpstreamStream implements Origin {
   constructor(
     client: Client,
     address: string,
-    upstream: string,
+    upstream: { readonly componentId: string; readonly instanceId: string },
     who: Subscriber,
     window: Window,
     handlers: StreamHandlers,
   ) {
     this.address = address;
-    this.upstream = upstream;
+    this.upstream = upstream.componentId;
+    this.upstreamInstance = upstream.instanceId;
     this.handlers = handlers;
     const { minEvents: maxEvents, maxBytes } = window.queue ?? { ...window, minEvents: window.maxEvents };
     this.step = {
@@ -216,6 +218,7 @@ export class UpstreamStream implements Origin {
       const response = decodeResponse(message, this.tracker);
       switch (response.kind) {
         case "opened":
+          this.checkIdentity(response.componentId, response.instanceId);
           this.isOpen = true;
           this.handlers.opened();
           return;
@@ -246,12 +249,35 @@ export class UpstreamStream implements Origin {
 
   private received(message: Buffer, firstSequence: number, bytes: number): void {
     const { tracker } = this;
-    if (tracker.isEmptyMessage) return;
+    if (tracker.added === 0) return;
     if (!this.isOpen) throw broken("a batch came before Opened");
     const expected = tracker.received + 1;
     if (firstSequence !== expected) throw broken(`expected event ${expected}, got ${firstSequence}`);
+    this.checkCredit(bytes);
     this.receivedBytes += bytes;
     this.handlers.events(tracker.arrived(message), bytes);
+  }
+
+  /** Somebody else may have got the address of an instance that is gone. */
+  private checkIdentity(componentId: string, instanceId: string): void {
+    if (componentId === this.upstream && instanceId === this.upstreamInstance) return;
+    throw new FlowctlError({
+      code: "stream/wrong-upstream",
+      kind: "conflict",
+      message: `${this.address} says that it is ${instanceId} of ${componentId}, not ${this.upstreamInstance} of ${this.upstream}`,
+      fix: "give each component instance an address of its own: see FLOWCTL_LISTEN and FLOWCTL_ADVERTISE",
+    });
+  }
+
+  /** The message that was read may bring no more than was granted; one event may be larger when nothing is in flight. */
+  private checkCredit(bytes: number): void {
+    const { tracker } = this;
+    const events = tracker.received + tracker.added;
+    if (events > this.creditSequence)
+      throw broken(`it sent event ${events}, but was granted only ${this.creditSequence}`, "stream/credit-exceeded");
+    const total = this.receivedBytes + bytes;
+    if (total <= this.creditBytes || (tracker.added === 1 && tracker.inFlight === 0)) return;
+    throw broken(`it sent ${total} bytes, but was granted only ${this.creditBytes}`, "stream/credit-exceeded");
   }
 
   private failed(error: ServiceError): void {
@@ -269,9 +295,9 @@ function same(message: Buffer): Buffer {
   return message;
 }
 
-function broken(what: string): FlowctlError {
+function broken(what: string, code = "stream/out-of-order"): FlowctlError {
   return new FlowctlError({
-    code: "stream/out-of-order",
+    code,
     kind: "invalid",
     message: `the upstream broke the protocol: ${what}`,
   });
