@@ -5,7 +5,7 @@ import type { Logger } from "../foundation/logger.ts";
 import { isOutage } from "../foundation/outage.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import type { Outlet } from "../streams/outlet.ts";
-import { hold, type ReceivedEvent } from "../streams/received-event.ts";
+import { publishFrom, type ReceivedEvent } from "../streams/received-event.ts";
 import type { Counters } from "./counters.ts";
 import type { OutputEncoder } from "./output.ts";
 import { isStopped, stoppedError } from "./stopped.ts";
@@ -89,8 +89,7 @@ export class OnError {
   private async deadLetter(event: ReceivedEvent, error: unknown, attempts: number): Promise<void> {
     const { publisher, encoder, counters, log, clock } = this.options;
     const letter = encoder.deadLetter(event, messageOf(error), attempts, new Date(clock.now()));
-    hold(event);
-    publisher.publish(letter, event.origin, event.sequence, true);
+    publishFrom(event, letter, publisher, true);
     counters.deadLetters++;
     log.warn("handed an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
     await publisher.room();

@@ -89,7 +89,10 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       log.info("leaving the pipeline: hands on what it holds, then ends");
       leaving.abort();
     }
+    if (topology.downstreams.length > 0) openForDeadLetters();
   };
+  /** A sink listens from the moment when somebody wants its dead letters. */
+  let openForDeadLetters = (): void => undefined;
 
   const registry = connectRegistry(environment.controlPlane, {
     pipeline: instance.pipeline,
@@ -105,6 +108,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     metrics: () => counters.metrics(),
   });
   let server: EventStreamServer | undefined;
+  let listening: Promise<unknown> | undefined;
   const listen = async (): Promise<string> => {
     server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, tls });
     return environment.advertise ?? `127.0.0.1:${server.port}`;
@@ -145,6 +149,16 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       if (component.type === "sink" && registered.topology.downstreams.length > 0) {
         session.amend({ address: await listen() });
         registered = await session.register(stopping);
+      } else if (component.type === "sink") {
+        openForDeadLetters = () => {
+          listening ??= listen().then(async (address) => {
+            session.amend({ address });
+            await session.register(stopping);
+          });
+          listening.catch((error: unknown) => {
+            if (!stopping.aborted) fail(error);
+          });
+        };
       }
     } catch (error) {
       if (options.stop.aborted) return "stopped";
@@ -208,6 +222,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     health.close();
     await inlet?.close(AbortSignal.abort());
     await publisher.close();
+    await listening?.catch(() => undefined);
     await server?.close(AbortSignal.abort());
     registry.close();
   }

@@ -1,5 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
-import { hold, type ReceivedEvent, settle } from "../streams/received-event.ts";
+import { publishFrom, type ReceivedEvent, settle } from "../streams/received-event.ts";
 import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./component.ts";
 import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";
@@ -49,8 +49,7 @@ class Outputs {
       const view = isForwarded(event) ? event : encoder.derived(event, input, this.count);
       this.count++;
       if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
-      hold(input);
-      publisher.publish(view, input.origin, input.sequence);
+      publishFrom(input, view, publisher);
       return publisher.room() ?? READY;
     } catch (error) {
       return Promise.reject(error);

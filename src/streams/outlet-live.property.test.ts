@@ -161,7 +161,7 @@ class World {
     this.definition = group("a", {
       desiredInstances: 2,
       partitionBy,
-      draining,
+      ...(draining ? { draining: true as const } : {}),
       ...(wanted === undefined ? {} : { buffer: wanted }),
     });
     if (this.isLossy) for (const n of this.published) this.mayBeLost.add(n);

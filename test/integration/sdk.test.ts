@@ -330,6 +330,54 @@ describe("a pipeline of SDK components", () => {
   });
 });
 
+describe("dead letters that a running pipeline is told to keep", () => {
+  it("leave a sink that did not listen until then, for one that ran already", async () => {
+    const letters: Event[] = [];
+    let written = 0;
+    let goOn = (): void => undefined;
+    const changed = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const source = defineSource<unknown, number>({
+      name: "in two parts",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async run(emit) {
+          for (let n = 1; n <= 10; n++) await emit({ json: { n } }, n);
+          await changed;
+          for (let n = 11; n <= 20; n++) await emit({ json: { n } }, n);
+        },
+      }),
+    });
+    const limp = defineSink({
+      name: "limp",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async write(events) {
+          for (const event of events) if ((event.json() as { n: number }).n === 15) throw new Error("not this one");
+          written += events.length;
+        },
+      }),
+    });
+    await apply(spec("s", "source"), spec("k", "sink", ["s"]), spec("dead", "sink", ["s"]));
+    const parts = [start("s", source), start("k", limp), start("dead", collect(letters))];
+    await until(() => written === 10 && letters.length === 10);
+    await apply(
+      spec("s", "source"),
+      spec("k", "sink", ["s"], { onError: { action: "dead_letter", to: "dead", retries: 0, backoffMs: 0 } }),
+      spec("dead", "sink", ["s"]),
+    );
+    const addressOf = async (id: string) =>
+      (await pipeline()).components.find((component) => component.id === id)?.instances[0]?.address;
+    while ((await addressOf("k")) === "") await new Promise((resolve) => setTimeout(resolve, 10));
+    goOn();
+    expect(await Promise.all(parts.map((part) => part.outcome))).toEqual(["completed", "completed", "completed"]);
+    expect(numbersOf(letters).sort((a, b) => a - b)).toEqual([...oneTo(20), 15].sort((a, b) => a - b));
+  });
+});
+
 describe("a buffer on an input", () => {
   it("on disk lets a sibling go on while its own sink is away, and delivers everything in the end", async () => {
     const buffer = { type: "disk", maxEvents: 100_000, maxBytes: 0, whenFull: "block" } as const;
