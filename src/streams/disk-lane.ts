@@ -44,23 +44,18 @@ export class DiskLane {
   private readonly ahead = new EventLog();
   private aheadBytes = 0;
   private readonly receipt: Receipt = { settle: () => this.released(), settleRun: () => this.released() };
-  /** Of the log of what was read, what has been released on the disk. */
-  private releasedTo = 0;
-  /** Records that were skipped on the disk, by the position of what was read next. */
-  private readonly skipped = new Ring<{ readonly before: number; readonly bytes: number }>();
+  /** What was read and is not released: where each run begins in the log of what was read, where it ends, and in the store. */
+  private readonly given = new Ring<{ readonly first: number; readonly end: number; readonly stored: number }>();
   private store: SegmentLog | undefined;
   /** Records that a buffer that drops has taken, and not begun to write. */
   private readonly unwritten = new Ring<Buffer>();
   private unwrittenBytes = 0;
   /** Taken from the component's log and not yet acknowledged there. */
   private syncing = 0;
-  /** Records in the store that are not on the disk yet, and their bytes. */
+  /** Records in the store that are not on the disk yet. */
   private unsynced = 0;
-  private unsyncedBytes = 0;
   private writing: Promise<void> | undefined;
   private reading: Promise<void> | undefined;
-  /** Passed over on the disk while what comes before it was being read. */
-  private skippedMeanwhile: number[] = [];
   private closed = false;
   private hasFailed = false;
   private saving: Promise<void> | undefined;
@@ -139,8 +134,8 @@ export class DiskLane {
 
   /** Takes an event of a buffer that drops; or drops it or the oldest when there is no room. */
   offer(event: EventView): void {
-    if (this.isFull && this.buffer.whenFull === "drop_oldest") this.dropOldest();
-    if (this.isFull || this.unwritten.length >= WRITE_EVENTS || this.unwrittenBytes >= WRITE_BYTES) this.dropped++;
+    if (this.isFull() && this.buffer.whenFull === "drop_oldest") this.dropOldest();
+    if (this.isFull() || this.unwritten.length >= WRITE_EVENTS || this.unwrittenBytes >= WRITE_BYTES) this.dropped++;
     else {
       this.keep(event);
       this.write();
@@ -199,9 +194,11 @@ export class DiskLane {
     return (this.store?.records ?? 0) + this.unwritten.length;
   }
 
-  private get isFull(): boolean {
+  /** @param events about to be written, of so many bytes. */
+  private isFull(events = 0, bytes = 0): boolean {
     const { maxEvents, maxBytes } = limitsOf(this.buffer);
-    return this.records >= maxEvents || (this.store?.bytes ?? 0) + this.unwrittenBytes >= maxBytes;
+    const stored = (this.store?.bytes ?? 0) + this.unwrittenBytes;
+    return this.records + events >= maxEvents || stored + bytes >= maxBytes;
   }
 
   /** Keeps a copy of the event until it can be written. */
@@ -210,35 +207,21 @@ export class DiskLane {
     this.unwrittenBytes += end - start;
   }
 
-  private append(record: Buffer): void {
-    this.unsynced++;
-    this.unsyncedBytes += record.length;
-    this.store!.append(record);
-  }
-
   /** Drops what waits for longest and was never sent: read ahead, on the disk, or on its way there. */
   private dropOldest(): void {
     if (this.outbox.dropOldest()) {
       this.dropped++;
       return;
     }
-    const onDisk = this.store?.skip();
-    if (onDisk !== undefined) {
-      this.skippedMeanwhile.push(onDisk);
-      if (this.reading === undefined) this.placeSkipped();
-    } else if (this.unwritten.length > 0) this.unwrittenBytes -= this.unwritten.shift().length;
+    if (this.store?.skip() !== undefined) this.released();
+    else if (this.unwritten.length > 0) this.unwrittenBytes -= this.unwritten.shift().length;
     else return;
     this.dropped++;
   }
 
-  private placeSkipped(): void {
-    for (const bytes of this.skippedMeanwhile.splice(0)) this.skipped.push({ before: this.ahead.next, bytes });
-    this.released();
-  }
-
   private write(): void {
     if (this.writing !== undefined || this.closed || this.hasFailed || this.store === undefined) return;
-    if (this.unwritten.length === 0 && (this.isFull || this.intake.peek() === undefined)) return;
+    if (this.unwritten.length === 0 && (this.isFull() || this.intake.peek() === undefined)) return;
     const { store } = this;
     this.writing = this.run(async () => {
       // One turn of the event loop collects what arrives together: one wait for the disk for all of it.
@@ -246,11 +229,9 @@ export class DiskLane {
       for (;;) {
         const taken = this.take();
         const records = this.unsynced;
-        const bytes = this.unsyncedBytes;
         if (records === 0) break;
         await store.flush();
         this.unsynced -= records;
-        this.unsyncedBytes -= bytes;
         this.settle(taken);
         this.read();
       }
@@ -265,18 +246,24 @@ export class DiskLane {
   /** Appends what is to be written, as far as there is room. Returns what it took of the component's log. */
   private take(): readonly number[] {
     const { log } = this.environment;
-    while (this.unwritten.length > 0) this.append(this.unwritten.shift());
+    const run = new RunOfRecords(this.store!);
+    for (; this.unwritten.length > 0; this.unsynced++) run.add(this.unwritten.shift());
+    run.finish();
     this.unwrittenBytes = 0;
     const taken: number[] = [];
-    while (this.unsynced < WRITE_EVENTS && this.unsyncedBytes < WRITE_BYTES && !this.isFull) {
+    for (let bytes = 0; taken.length < WRITE_EVENTS && bytes < WRITE_BYTES; ) {
+      if (this.isFull(run.count, run.bytes)) break;
       const position = this.intake.peek();
       if (position === undefined) break;
       const { buffer, start, end } = log.get(position)!;
-      this.append(buffer.subarray(start, end));
+      run.add(buffer.subarray(start, end));
+      bytes += end - start;
       this.intake.advance(1);
-      this.syncing++;
       taken.push(position);
     }
+    run.finish();
+    this.syncing += taken.length;
+    this.unsynced += taken.length;
     return taken;
   }
 
@@ -310,10 +297,9 @@ export class DiskLane {
     if (this.reading !== undefined || !this.canRead) return;
     this.reading = this.run(async () => {
       while (this.canRead) {
-        const contents = await this.store!.read();
+        await this.store!.load();
         if (this.closed) return;
-        this.takeAhead(contents);
-        this.placeSkipped();
+        this.takeAhead();
         this.environment.changed();
       }
     });
@@ -335,32 +321,35 @@ export class DiskLane {
     );
   }
 
-  private takeAhead(contents: readonly Buffer[]): void {
-    let memory: Buffer | undefined;
-    for (const content of contents) {
-      // Neighbours in memory share what the log keeps of them.
-      if (memory?.buffer !== content.buffer) memory = Buffer.from(content.buffer);
-      const event = viewOf(memory, content.byteOffset, content.length);
-      this.aheadBytes += event.size;
-      this.ahead.append(event, this.receipt, 0, 1, false);
+  private takeAhead(): void {
+    const { ahead } = this;
+    while (this.canRead) {
+      const run = this.store!.takeRun();
+      if (run === undefined) return;
+      const first = ahead.next;
+      const reader = new WireReader(run.buffer, run.start, run.end);
+      while (!reader.done) {
+        const start = reader.position;
+        reader.tag();
+        const end = reader.lengthEnd();
+        const event = new EventView(run.buffer, start, reader.position, end, undefined, 0);
+        reader.position = end;
+        this.aheadBytes += event.size;
+        ahead.append(event, this.receipt, 0, 1, false);
+      }
+      this.given.push({ first, end: ahead.next, stored: run.first });
     }
   }
 
   /** What the group has acknowledged from the front on is not needed on the disk any more. */
   private released(): void {
-    const { ahead, skipped } = this;
-    let count = 0;
-    let bytes = 0;
-    for (; this.releasedTo < ahead.base; this.releasedTo++) {
-      bytes += ahead.recordSize(this.releasedTo);
-      count++;
-    }
-    while (skipped.length > 0 && skipped.at(0).before <= this.releasedTo) {
-      bytes += skipped.shift().bytes;
-      count++;
-    }
-    if (count === 0) return;
-    void this.run(async () => await this.store?.release(count, bytes));
+    const { given, store } = this;
+    const { base } = this.ahead;
+    while (given.length > 0 && given.at(0).end <= base) given.shift();
+    // Whatever was skipped before a run is not needed either.
+    const oldest = given.length > 0 ? given.at(0) : undefined;
+    const to = oldest === undefined ? store!.readPosition : oldest.stored + Math.max(0, base - oldest.first);
+    void this.run(async () => await store!.releaseTo(to));
     this.fill();
   }
 
@@ -374,9 +363,33 @@ export class DiskLane {
   }
 }
 
-function viewOf(memory: Buffer, start: number, length: number): EventView {
-  const reader = new WireReader(memory, start, start + length);
-  reader.tag();
-  const end = reader.lengthEnd();
-  return new EventView(memory, start, reader.position, end, undefined, 0);
+/** So large one record of the store becomes, in bytes: so much is read at once. */
+const RECORD_BYTES = 256 * 1024;
+
+/** Gathers events to one record after the other, which is written, checked and read as a whole. Copies them. */
+class RunOfRecords {
+  private readonly store: SegmentLog;
+  private pieces: Buffer[] = [];
+  bytes = 0;
+
+  constructor(store: SegmentLog) {
+    this.store = store;
+  }
+
+  get count(): number {
+    return this.pieces.length;
+  }
+
+  add(record: Buffer): void {
+    this.pieces.push(record);
+    this.bytes += record.length;
+    if (this.bytes >= RECORD_BYTES) this.finish();
+  }
+
+  finish(): void {
+    if (this.pieces.length === 0) return;
+    this.store.appendRun(Buffer.concat(this.pieces), 0, this.bytes, this.pieces.length);
+    this.pieces = [];
+    this.bytes = 0;
+  }
 }

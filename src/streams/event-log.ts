@@ -114,14 +114,6 @@ export class EventLog {
   }
 
   /**
-   * Size of the event at a position with its tag and length. Known also of a settled one, until something is appended.
-   */
-  recordSize(position: number): number {
-    const index = position & this.mask;
-    return this.columns.ends[index]! - this.columns.starts[index]!;
-  }
-
-  /**
    * Puts events from `position` on into the batch: the first in any case, then up to `limit` while they have at most `room`
    * bytes together and the batch less than `maxSize`; all have to be in the log, and not settled. Returns how many, and
    * how many bytes they have together.

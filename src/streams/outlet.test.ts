@@ -1,11 +1,9 @@
-import { mkdtemp, readdir, rm, truncate } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Outlet } from "./outlet.ts";
 import { event, group, Peer } from "./publisher-world.fake.ts";
-import { SegmentLog } from "./segment-log.ts";
 
 let folder: string;
 
@@ -20,69 +18,6 @@ afterEach(async () => {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
-
-describe("a segment log", () => {
-  it("gives back, in order, what was flushed before a crash, at whatever byte the crash tore the last write", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { minLength: 1, maxLength: 12 }),
-        fc.nat(200),
-        async (records, cut) => {
-          const own = await mkdtemp(join(folder, "log-"));
-          const log = await SegmentLog.open(own);
-          for (const record of records.slice(0, -1)) log.append(record);
-          await log.flush();
-          const safe = records.slice(0, -1).reduce((sum, record) => sum + record.length + 8, 0);
-          log.append(records.at(-1)!);
-          await log.flush();
-          await log.close();
-          const [segment] = await readdir(own);
-          const whole = records.at(-1)!.length + 8;
-          const kept = cut % (whole + 1);
-          await truncate(join(own, segment!), safe + kept);
-          const again = await SegmentLog.open(own);
-          const read: Buffer[] = [];
-          for (let part = await again.read(); part.length > 0; part = await again.read()) read.push(...part);
-          const expected = kept === whole ? records : records.slice(0, -1);
-          expect(read.map((record) => record.toString("hex"))).toEqual(
-            expected.map((record) => Buffer.from(record).toString("hex")),
-          );
-          await again.close();
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
-
-  it("does not give again what was released and written down", async () => {
-    const log = await SegmentLog.open(folder);
-    for (let n = 0; n < 10; n++) log.append(Buffer.from([n]));
-    await log.flush();
-    await log.read();
-    await log.release(4, 4);
-    await log.saveProgress();
-    await log.close();
-    const again = await SegmentLog.open(folder);
-    expect(again.records).toBe(6);
-    expect((await again.read()).map((record) => record[0])).toEqual([4, 5, 6, 7, 8, 9]);
-    await again.close();
-  });
-
-  it("deletes segments that are done with", async () => {
-    const log = await SegmentLog.open(folder);
-    const record = Buffer.alloc(1024 * 1024);
-    for (let n = 0; n < 40; n++) {
-      log.append(record);
-      await log.flush();
-    }
-    expect((await readdir(folder)).length).toBeGreaterThan(2);
-    let read = 0;
-    while (read < 40) read += (await log.read()).length;
-    await log.release(40, 40 * record.length);
-    expect((await readdir(folder)).length).toBe(1);
-    await log.close();
-  });
-});
 
 describe("an outlet to an input with a buffer on disk", () => {
   const disk = (whenFull: "block" | "drop_newest" | "drop_oldest", maxEvents = 1000) =>
@@ -158,6 +93,41 @@ describe("an outlet to an input with a buffer on disk", () => {
     for (let n = 11; n <= 30; n++) expect(seen.has(`n-${n}`)).toBe(true);
     await successor.close();
     await crashed.close();
+  });
+
+  it("is added, taken away, changed and made one in memory while events flow, without a loss or a repetition", async () => {
+    const outlet = open(disk("block"));
+    const peer = connect(outlet);
+    const memory = { type: "memory", maxEvents: 50, maxBytes: 0, whenFull: "block" } as const;
+    const kinds = [group("slow"), disk("block"), group("slow"), group("slow", { buffer: memory }), disk("block", 20)];
+    const settled: number[] = [];
+    let published = 0;
+    const acknowledge = (): void => {
+      peer.acked = peer.got.length;
+      peer.member?.ack(peer.acked);
+    };
+    while (published < 20_000) {
+      if (published % 1000 === 0) outlet.setGroups([kinds[(published / 1000) % kinds.length]!]);
+      const n = ++published;
+      outlet.publish(event(n), { settle: () => settled.push(n) });
+      while (!outlet.hasRoom) {
+        acknowledge();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    outlet.setGroups([group("slow")]);
+    await until(() => {
+      acknowledge();
+      return peer.got.length >= published && settled.length === published;
+    });
+    await outlet.drained();
+    expect(peer.ids()).toEqual(Array.from({ length: published }, (_, i) => `n-${i + 1}`));
+    expect(outlet.counters()).toMatchObject({ inFlight: 0, dropped: 0, waiting: { slow: 0 }, blocked: false });
+    outlet.end();
+    expect(peer.ended).toBe(published);
+    await outlet.close();
+    expect(await readdir(join(folder, "buffers"))).toEqual([]);
+    expect(failures).toEqual([]);
   });
 
   it("blocks when it is full, and goes on when the group has acknowledged", async () => {
