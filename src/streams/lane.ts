@@ -1,17 +1,9 @@
 import type { SharedMemory } from "../protocol/slab-pool.ts";
-import type { DiskLane } from "./disk-lane.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Filter } from "./filter.ts";
 import type { GroupBudget } from "./group-budget.ts";
 import type { LogReader } from "./log-reader.ts";
-import type { LossyLane } from "./lossy-lane.ts";
 import { Outbox } from "./outbox.ts";
-
-/**
- * One of the queues in which events wait for a group. The newest takes what is published, and the oldest that has anything is
- * sent from first: so a buffer is added, resized and taken away while events flow.
- */
-export type Lane = SharedLane | LossyLane | DiskLane;
 
 export interface LaneEnvironment {
   /** The component's log. */

@@ -4,10 +4,16 @@ import type { BufferSpec } from "../protocol/records.ts";
 import { DiskFolders } from "./disk-folders.ts";
 import { type DiskEnvironment, DiskLane } from "./disk-lane.ts";
 import { Filter } from "./filter.ts";
-import { type Lane, SharedLane } from "./lane.ts";
+import { SharedLane } from "./lane.ts";
 import { LogReader } from "./log-reader.ts";
 import { LossyLane } from "./lossy-lane.ts";
 import type { Member } from "./member.ts";
+
+/**
+ * One of the queues in which events wait for a group. The newest takes what is published, and the oldest that has anything is
+ * sent from first: so a buffer is added, resized and taken away while events flow.
+ */
+type Lane = SharedLane | LossyLane | DiskLane;
 
 /** Where queues on disk lie, and who is told when one fails. */
 export interface DiskHome {
