@@ -101,4 +101,6 @@ export interface Heartbeat {
   readonly metrics: InstanceMetrics;
   /** Empty when the component works well. */
   readonly degradedReason: string;
+  /** Draining groups below that have acknowledged everything they were owed. */
+  readonly drainedGroups?: readonly string[];
 }

@@ -117,19 +117,27 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     publisher.relax();
     inlet?.stop();
   });
-  const sampler = setInterval(() => counters.sample(), SAMPLE_MS);
+  let session: Session | undefined;
+  let drained = 0;
+  const sampler = setInterval(() => {
+    counters.sample();
+    const now = publisher.drainedGroups().length;
+    if (now > drained) session?.beatNow();
+    drained = now;
+  }, SAMPLE_MS);
   sampler.unref();
 
   try {
     await mkdir(environment.stateDirectory, { recursive: true });
     const { definition } = component;
-    const session = new Session({
+    const standing = new Session({
       registry,
       clock,
       log,
       onTopology,
       metrics: () => counters.metrics(true),
       degradedReason: () => degraded,
+      drainedGroups: () => publisher.drainedGroups(),
       registration: {
         address: component.type === "sink" ? "" : await listen(),
         healthEndpoint: `${hostOf(environment.advertise) ?? "127.0.0.1"}:${health.port}`,
@@ -143,17 +151,18 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       },
       held: () => assignments.held(),
     });
+    session = standing;
     let registered: Registered;
     try {
-      registered = await session.register(stopping);
+      registered = await standing.register(stopping);
       if (component.type === "sink" && registered.topology.downstreams.length > 0) {
-        session.amend({ address: await listen() });
-        registered = await session.register(stopping);
+        standing.amend({ address: await listen() });
+        registered = await standing.register(stopping);
       } else if (component.type === "sink") {
         openForDeadLetters = () => {
           listening ??= listen().then(async (address) => {
-            session.amend({ address });
-            await session.register(stopping);
+            standing.amend({ address });
+            await standing.register(stopping);
           });
           listening.catch((error: unknown) => {
             if (!stopping.aborted) fail(error);
@@ -165,12 +174,12 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       throw error;
     }
     onTopology(registered.topology);
-    const kept = session.keep(over.signal).catch(fail);
+    const kept = standing.keep(over.signal).catch(fail);
     // No registration of its own may overtake the component's last word.
     const lastWord: Session["deregister"] = async (...word) => {
       over.abort();
       await kept;
-      await session.deregister(...word);
+      await standing.deregister(...word);
     };
 
     const runtime: Runtime = {

@@ -15,6 +15,8 @@ export interface SessionOptions {
   readonly degradedReason: () => string;
   /** A source: what it reads at this moment. */
   readonly held: () => readonly Assignment[];
+  /** Draining groups below that have everything; see `HeartbeatRequest.drained_groups`. */
+  readonly drainedGroups: () => readonly string[];
   /** The surroundings changed. */
   readonly onTopology: (topology: Topology) => void;
 }
@@ -33,6 +35,7 @@ export class Session {
   private readonly options: SessionOptions;
   private registration: Registration;
   private heartbeatMs = 10_000;
+  private early = new AbortController();
 
   constructor(options: SessionOptions) {
     this.options = options;
@@ -69,6 +72,11 @@ export class Session {
     this.registration = { ...this.registration, ...changes };
   }
 
+  /** Beats at once: there is something that should not wait for the next heartbeat. */
+  beatNow(): void {
+    this.early.abort();
+  }
+
   /** Beats and follows the topology until the signal fires. Rejects only when the control plane refuses the component. */
   async keep(signal: AbortSignal): Promise<void> {
     await Promise.all([this.beat(signal), this.watch(signal)]);
@@ -91,14 +99,17 @@ export class Session {
   }
 
   private async beat(signal: AbortSignal): Promise<void> {
-    const { registry, clock, log, metrics, degradedReason } = this.options;
+    const { registry, clock, log, metrics, degradedReason, drainedGroups } = this.options;
     let away = false;
     // The first beats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_BEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
-      await clock.sleep(Math.min(interval, this.heartbeatMs), signal).catch(() => undefined);
+      const sooner = AbortSignal.any([signal, this.early.signal]);
+      await clock.sleep(Math.min(interval, this.heartbeatMs), sooner).catch(() => undefined);
       if (signal.aborted) return;
+      this.early = new AbortController();
       try {
-        await registry.heartbeat({ metrics: metrics(), degradedReason: degradedReason() }, withTimeout(signal));
+        const beat = { metrics: metrics(), degradedReason: degradedReason(), drainedGroups: drainedGroups() };
+        await registry.heartbeat(beat, withTimeout(signal));
         if (away) log.info("the control plane is back");
         away = false;
       } catch (error) {

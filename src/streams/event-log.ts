@@ -146,6 +146,12 @@ export class EventLog {
     return { taken, bytes };
   }
 
+  /** One more group has to acknowledge an event that is not settled. */
+  share(position: number): void {
+    this.columns.pending[position & this.mask]!++;
+    this.afterShared = Math.max(this.afterShared, position + 1);
+  }
+
   isDeadLetter(position: number): boolean {
     return this.columns.dead[position & this.mask] === 1;
   }

@@ -106,6 +106,11 @@ export class Group {
     return this.budget.room;
   }
 
+  /** It takes nothing new, and has acknowledged everything that it was owed. */
+  get hasDrained(): boolean {
+    return this.filter.takesNothing && this.lanes.isEmpty;
+  }
+
   /** Nothing is owed to it. */
   get isIdle(): boolean {
     return this.lanes.isEmpty;
@@ -211,15 +216,35 @@ export class Group {
     this.changed();
   }
 
-  /** The group is gone from the topology: nothing has to reach it any more. What is in its buffer on disk stays there. */
-  dissolve(reason: FlowctlError): void {
+  /**
+   * The group is gone from the topology: nothing has to reach it any more, and what is in its buffer on disk stays there. What
+   * it was owed in the component's log goes to the `heirs` that want it.
+   */
+  dissolve(reason: FlowctlError, heirs: readonly Group[] = []): void {
     for (const member of [...this.members.values()]) {
       member.fail(reason);
       member.detach();
     }
     this.members.clear();
+    if (heirs.length > 0) {
+      const owed = this.lanes.surrender();
+      for (const heir of heirs) heir.inherit(owed);
+      for (const position of owed) this.environment.log.acknowledge(position, 1);
+    }
     this.lanes.dissolve();
     this.environment.progressed();
+  }
+
+  /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. */
+  private inherit(positions: readonly number[]): void {
+    const { log } = this.environment;
+    const wanted = positions.filter((position) => this.filter.wants(log.get(position)!, log.isDeadLetter(position)));
+    for (const position of wanted) {
+      log.share(position);
+      this.budget.take(1, log.sizeOf(position));
+    }
+    if (wanted.length > 0) this.lanes.inherit(wanted);
+    this.changed();
   }
 
   /** Closes its buffers on disk; what is in them stays for the next run. */

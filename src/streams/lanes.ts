@@ -120,6 +120,18 @@ export class Lanes {
     }
   }
 
+  /** Forgets what it is owed in the component's log, and returns where that is. The rest is for `dissolve`. */
+  surrender(): readonly number[] {
+    return this.list.flatMap((lane) => (lane.kind === "shared" ? lane.outbox.surrender() : []));
+  }
+
+  /** Events in the component's log that were owed to another group are sent before anything else. */
+  inherit(positions: readonly number[]): void {
+    const lane = new SharedLane(this.reader(Filter.NOTHING), this.environment);
+    lane.outbox.inherit(positions);
+    this.list.unshift(lane);
+  }
+
   /** Closes what is on disk; it stays for the next run. */
   async close(): Promise<void> {
     this.removeEmpty();

@@ -131,6 +131,24 @@ export class Outbox {
     while (this.dropOldest());
   }
 
+  /** Positions that somebody else's group was owed: sent before anything else. */
+  inherit(positions: readonly number[]): void {
+    this.redelivery = merge(this.redelivery, positions);
+  }
+
+  /** Forgets everything that is with no member, without acknowledging it, and returns where it is in the log, in order. */
+  surrender(): readonly number[] {
+    this.endPauses();
+    const positions = this.redelivery;
+    this.redelivery = [];
+    this.refusals.clear();
+    for (let position = this.reader.peek(); position !== undefined; position = this.reader.peek()) {
+      positions.push(position);
+      this.reader.advance(1);
+    }
+    return positions;
+  }
+
   /** Another filter counts for what is published from now on. */
   follow(filter: Filter): void {
     this.reader.follow(filter);

@@ -158,4 +158,53 @@ describe("a publisher", () => {
       expect(slow.ids().slice(2).sort()).toEqual(["n-2", "n-3", "n-4"]);
     });
   });
+
+  it("gives what a removed group was owed to the one that takes over, in order and before anything newer", () => {
+    const { publisher, settled, turn, connect } = setUp([group("a"), group("other")]);
+    const receipt = { settle: (tag: number) => void settled.push(tag) };
+    const broken = connect("a", "a-1", 2);
+    const other = connect("other", "other-1", 100);
+    for (let n = 0; n < 5; n++) publisher.publish(event(n), receipt, n);
+    turn();
+    broken.member?.nack(2);
+    broken.member?.ack(1);
+    other.member?.ack(5);
+    expect(settled).toEqual([0]);
+    publisher.setGroups([group("b", { takesOver: ["a"] }), group("other")]);
+    publisher.publish(event(5), receipt, 5);
+    const heir = connect("b", "b-1", 100);
+    turn();
+    expect(heir.got.map(({ event: { id } }) => id)).toEqual(["n-1", "n-2", "n-3", "n-4", "n-5"]);
+    other.member?.ack(6);
+    expect(settled).toEqual([0]);
+    heir.member?.ack(5);
+    expect(settled).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(publisher.counters().inFlight).toBe(0);
+  });
+
+  it("gives up what a removed group was owed where nobody takes over, or the heir does not want it", () => {
+    const { publisher, settled, turn, connect } = setUp([group("a")]);
+    const receipt = { settle: (tag: number) => void settled.push(tag) };
+    connect("a", "a-1", 1);
+    for (let n = 0; n < 3; n++) publisher.publish(event(n, "", n === 1 ? "x" : "t"), receipt, n);
+    turn();
+    publisher.setGroups([group("b", { takesOver: ["a"], types: ["x"] })]);
+    expect([...settled].sort()).toEqual([0, 2]);
+    publisher.setGroups([]);
+    expect([...settled].sort()).toEqual([0, 1, 2]);
+  });
+
+  it("says that a group has drained once it has acknowledged what it was owed, and ends its members", () => {
+    const { publisher, turn, connect } = setUp([group("a")]);
+    const peer = connect("a", "a-1", 100);
+    publisher.publish(event(0), { settle: () => undefined }, 0);
+    turn();
+    publisher.setGroups([group("a", { draining: true })]);
+    publisher.publish(event(1), { settle: () => undefined }, 1);
+    turn();
+    expect(publisher.drainedGroups()).toEqual([]);
+    peer.member?.ack(1);
+    expect(publisher.drainedGroups()).toEqual(["a"]);
+    expect([peer.got.length, peer.ended]).toEqual([1, 1]);
+  });
 });

@@ -93,34 +93,35 @@ export class Publisher {
   /**
    * The groups below, as the topology says. A group that stays keeps what it has, whatever changes of its buffer, its types or
    * its key. A new one gets what is published from now on, and what its buffer on disk has from before. One that drains gets
-   * what it is owed and nothing more, and is told the end. One that is gone has nothing to acknowledge any more; what is in
-   * its buffer on disk stays there.
+   * what it is owed and nothing more, and is told the end. One that is gone has nothing to acknowledge any more: what it was
+   * owed goes to those that take over from it, and what is in its buffer on disk stays there.
    */
   setGroups(downstreams: readonly Downstream[]): void {
     this.informed = true;
     this.tellGroups();
     const wanted = byGroup(downstreams);
-    for (const [id, group] of this.groups) {
-      if (wanted.has(id)) continue;
+    const gone = [...this.groups].filter(([id]) => !wanted.has(id));
+    for (const [id, definitions] of wanted) {
+      const existing = this.groups.get(id);
+      if (existing !== undefined) existing.redefine(definitions);
+      else this.groups.set(id, new Group(id, definitions, this.environment));
+    }
+    for (const [id, group] of gone) {
       this.groups.delete(id);
+      const heirs = [...wanted]
+        .filter(([, definitions]) => definitions.some(({ takesOver = [] }) => takesOver.includes(id)))
+        .map(([heir]) => this.groups.get(heir)!);
       group.dissolve(
         new FlowctlError({
           code: "stream/group-removed",
           kind: "not-found",
           message: `${id} was removed from the topology of this component`,
         }),
+        heirs,
       );
       this.droppedBefore += group.dropped;
       const closing: Promise<void> = group.close().finally(() => this.closing.delete(closing));
       this.closing.add(closing);
-    }
-    for (const [id, definitions] of wanted) {
-      const existing = this.groups.get(id);
-      if (existing !== undefined) {
-        existing.redefine(definitions);
-        continue;
-      }
-      this.groups.set(id, new Group(id, definitions, this.environment));
     }
     this.list = [...this.groups.values()];
     this.open = this.list.filter((group) => group.takesEverything);
@@ -280,6 +281,11 @@ export class Publisher {
   /** Resolves when every group has acknowledged everything, what is in buffers included. */
   drained(): Promise<void> {
     return this.once(() => this.log.unsettled === 0 && this.list.every((group) => group.isIdle));
+  }
+
+  /** Groups that drain and have acknowledged everything they were owed. */
+  drainedGroups(): readonly string[] {
+    return this.list.filter(({ hasDrained }) => hasDrained).map(({ id }) => id);
   }
 
   /** How many downstream instances are connected, in all groups. */
