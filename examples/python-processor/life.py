@@ -99,6 +99,8 @@ class Life:
             await self.stub.DeregisterComponent(request, timeout=2)
             return True
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND and reason == pb.DEREGISTER_REASON_COMPLETED:
+                await self.register()  # it has forgotten us, and has to know who it is that has completed
             print(f"the control plane has not heard of our end: {error.details()}", flush=True)
             return False
 

@@ -25,6 +25,11 @@ from outlet import Outlet
 
 env = os.environ
 TYPE = env.get("FLOWCTL_COMPONENT_TYPE", "processor")
+SERVER = [
+    ("grpc.max_send_message_length", 20 << 20),  # an event may go alone, whatever its size
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),  # subscribers ping while nothing flows
+    ("grpc.keepalive_permit_without_calls", 1),
+]
 ME = dict(
     pipeline=env["FLOWCTL_PIPELINE"],
     component_id=env["FLOWCTL_COMPONENT_ID"],
@@ -94,6 +99,13 @@ async def consume(inlet, outlet):
     await outlet.drained()
 
 
+async def silence(background):
+    """Ends heartbeats and the watch, with the call that is under way."""
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+
+
 async def main():
     try:
         config = json.loads(env.get("FLOWCTL_CONFIG") or "{}")
@@ -119,7 +131,7 @@ async def main():
 
     inlet = Inlet(ME, process)
     if TYPE != "sink":
-        server = grpc.aio.server(options=[("grpc.max_send_message_length", 20 << 20)])
+        server = grpc.aio.server(options=SERVER)
         stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
         server.add_insecure_port(env["FLOWCTL_LISTEN"])
         await server.start()
@@ -138,6 +150,7 @@ async def main():
         address="" if TYPE == "sink" else env["FLOWCTL_ADVERTISE"],
         health_endpoint=f"{env['FLOWCTL_ADVERTISE'].rpartition(':')[0]}:{health_port}",
         metadata={"name": "python-processor", "version": "1.0.0"},
+        features=["types"],
     )
     life = Life(ME, registration, env["FLOWCTL_CONTROL_PLANE"], metrics, follow)
     life.serve_health(int(health_port))
@@ -150,10 +163,16 @@ async def main():
     else:
         work = asyncio.create_task(consume(inlet, outlet))
     background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
+
+    async def leave(reason):
+        """The last word: nothing of ours may register again after it."""
+        await silence(background)
+        await life.leave(reason)
+
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait([work, stop, failed], return_when=asyncio.FIRST_COMPLETED)
     if failed.done():
-        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        await leave(registry_pb2.DEREGISTER_REASON_FAILED)
         sys.exit(failed.result())
     if stop.done():
         # Take nothing new, and give what is on its way the grace period, less what saying goodbye takes.
@@ -161,14 +180,13 @@ async def main():
         grace = int(env.get("FLOWCTL_STOP_GRACE_MS", "10000")) / 1000 - 0.7
         rest = asyncio.gather(outlet.drained(), inlet.until(lambda: inlet.in_flight == 0), *([work] if TYPE == "source" else []))
         await asyncio.wait([rest], timeout=max(0.1, grace))
-        await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
+        await leave(registry_pb2.DEREGISTER_REASON_STOPPED)
     else:
         outlet.end()
         await asyncio.sleep(0.1)  # the ends of the streams go out
+        await silence(background)
         goodbye = asyncio.create_task(life.complete())
         await asyncio.wait([goodbye, stop], return_when=asyncio.FIRST_COMPLETED)
-    for task in background:
-        task.cancel()
     sys.stdout.flush()
     os._exit(0)  # whatever still waits has nothing left to wait for
 

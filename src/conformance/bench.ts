@@ -1,18 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LaunchedComponent, ProgramExit } from "./launch.ts";
 import type { EventMessage, RegisterMessage, TopologyMessage } from "./messages.ts";
+import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
 import { testPipelinePrefix } from "./stray.ts";
 import type { Facts, Subject, Timing } from "./subject.ts";
 import { TestControlPlane } from "./test-control-plane.ts";
 import { type DownstreamOptions, TestDownstream } from "./test-downstream.ts";
 import { type ReportViolation, TestUpstream, type UpstreamStream } from "./test-upstream.ts";
-import { Broken, NotApplicable, Notice } from "./waiting.ts";
+import { Broken, Notice, NotShown } from "./waiting.ts";
 
 /** Names that the component under test is given. */
 export const componentId = "subject";
@@ -27,6 +27,9 @@ export interface LaunchOptions {
     readonly id: string;
     readonly types?: readonly string[];
     readonly deadLetters?: boolean;
+    readonly partitionBy?: string;
+    /** 1 when left out. */
+    readonly instances?: number;
   }[];
   /** How many instances the upstream is said to have when all are up; 1 when left out. */
   readonly upstreamInstances?: number;
@@ -68,6 +71,7 @@ export class Bench {
   readonly #violation: ReportViolation;
   readonly #downstreams: TestDownstream[] = [];
   readonly #upstreams: TestUpstream[] = [];
+  readonly #leases: PortLease[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), "flowctl-conformance-"));
   #lastEvent = 0;
 
@@ -78,12 +82,17 @@ export class Bench {
     this.timing = subject.timing;
     this.signal = signal;
     this.#violation = violation;
-    this.controlPlane = new TestControlPlane(this.pipeline, protocol, this.notice, subject.timing.heartbeatMs);
+    const { heartbeatMs } = subject.timing;
+    this.controlPlane = new TestControlPlane(this.pipeline, protocol, this.notice, { heartbeatMs, violation });
     this.above = this.newUpstream("above-1");
   }
 
-  /** Starts the component and waits until it has registered. */
+  /**
+   * Starts the component and waits until it has registered. In a scene, where an earlier check has started it, that is what
+   * it registered with then.
+   */
   async launch(options: LaunchOptions = {}): Promise<RegisterMessage> {
+    if (this.isRunning) return this.controlPlane.registrations.at(-1)!;
     const before = this.controlPlane.registrations.length;
     await this.launchOnly(options);
     return this.until(() => this.controlPlane.registrations[before], "it has not registered", {
@@ -104,9 +113,9 @@ export class Bench {
         allCompleted: options.upstreamsCompleted ?? false,
       }),
     );
-    const [listenPort, healthPort] = await freePorts(2);
-    this.listen = `127.0.0.1:${listenPort}`;
-    this.healthPort = healthPort!;
+    const [listen, health] = [await this.#leasePort(), await this.#leasePort()];
+    this.listen = `127.0.0.1:${listen}`;
+    this.healthPort = health;
     const component = this.#subject.launch(await this.#environment(options));
     component.onExit(() => this.notice.changed());
     this.component = component;
@@ -136,7 +145,8 @@ export class Bench {
           : groups.map((group) => ({
               componentId: group.id,
               types: [...(group.types ?? [])],
-              desiredInstances: 1,
+              partitionBy: group.partitionBy ?? "",
+              desiredInstances: group.instances ?? 1,
               deadLetters: group.deadLetters ?? false,
             })),
     };
@@ -150,12 +160,16 @@ export class Bench {
 
   /** Subscribes at the component. */
   below(options: DownstreamOptions = {}): TestDownstream {
+    const { component } = this;
     const downstream = new TestDownstream(
       this.listen,
       { pipeline: this.pipeline, ...options },
-      this.protocol,
-      this.notice,
-      this.#violation,
+      {
+        protocol: this.protocol,
+        notice: this.notice,
+        violation: this.#violation,
+        alive: () => component?.exit() === undefined,
+      },
     );
     this.#downstreams.push(downstream);
     return downstream;
@@ -203,7 +217,7 @@ export class Bench {
 
   /**
    * Makes the component give at least `count` events, to whoever subscribes: a processor is fed, a source gives by
-   * itself. Returns what was fed. Not applicable when the component gives less.
+   * itself. Returns what was fed. Nothing is shown when the component gives less.
    */
   async produce(count: number): Promise<readonly EventMessage[]> {
     this.needsOutput(count);
@@ -213,13 +227,15 @@ export class Bench {
     return events;
   }
 
-  /** Not applicable unless the component is known to give `count` events. */
+  /** Nothing is shown unless the component is known to give `count` events. */
   needsOutput(count: number): void {
     if (this.facts.type === "processor" && this.facts.productive.length === 0) {
-      throw new NotApplicable("the processor made nothing of the sample events; give it events that it lets through");
+      throw new NotShown(
+        "the processor made nothing of the sample events; give it some with --events that it lets through",
+      );
     }
     if (this.facts.type === "source" && this.facts.produced < count) {
-      throw new NotApplicable(
+      throw new NotShown(
         `it takes ${count} events to see, and the source gave ${this.facts.produced} in the first run; configure it to give more, sooner`,
       );
     }
@@ -230,11 +246,11 @@ export class Bench {
     await this.until(
       () => downstream.events.length >= count || downstream.refused,
       () =>
-        `${downstream.events.length} of ${count} events came${downstream.opened ? "" : ", and no Opened"}${this.#fed()}`,
+        `${downstream.events.length} of ${count} events came${downstream.opened ? "" : ", and no Opened"}${lastEndOf(downstream)}${this.#fed()}`,
     );
     if (downstream.events.length < count) {
       throw new Broken(
-        `the subscription ended after ${downstream.events.length} of ${count} events: ${describeEnd(downstream)}`,
+        `the subscription ended after ${downstream.events.length} of ${count} events: ${describeEnd(downstream.ended)}`,
       );
     }
   }
@@ -296,12 +312,29 @@ export class Bench {
     return this.until(() => this.component?.exit(), `it has not exited ${when}`, { timeoutMs, mayExit: true });
   }
 
+  /** Whether the component was started and has not ended. */
+  get isRunning(): boolean {
+    return this.component !== undefined && this.component.exit() === undefined;
+  }
+
+  /** Between two checks of a scene: nobody is below any more. */
+  settle(): void {
+    for (const downstream of this.#downstreams.splice(0)) downstream.close();
+  }
+
   async dispose(): Promise<void> {
-    for (const downstream of this.#downstreams) downstream.close();
+    this.settle();
     await this.component?.kill();
     for (const upstream of this.#upstreams) upstream.stop();
-    this.controlPlane.stop();
+    this.controlPlane.dispose();
+    for (const lease of this.#leases) lease.release();
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #leasePort(): Promise<number> {
+    const lease = await PortLease.take();
+    this.#leases.push(lease);
+    return lease.port;
   }
 
   async #environment(options: LaunchOptions): Promise<Record<string, string>> {
@@ -338,28 +371,10 @@ export function describeExit(exit: ProgramExit): string {
   return exit.signal === null ? `code ${exit.code}` : `signal ${exit.signal}`;
 }
 
-function describeEnd(downstream: TestDownstream): string {
-  const { ended } = downstream;
-  return ended === undefined ? "still open" : `status ${ended.code} ${ended.details}`;
+function describeEnd(end: TestDownstream["ended"]): string {
+  return end === undefined ? "still open" : `status ${end.code} ${end.details}`;
 }
 
-/**
- * Ports of the loopback interface that nobody listens on now. Below the range from which systems take the ports of
- * outgoing connections, so that none of those gets there before the component does.
- */
-async function freePorts(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
-  }
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.on("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
+function lastEndOf({ lastEnd }: TestDownstream): string {
+  return lastEnd === undefined ? "" : `, and the stream ended with ${describeEnd(lastEnd)}`;
 }

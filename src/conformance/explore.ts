@@ -37,16 +37,17 @@ export async function explore(
 ): Promise<Facts> {
   const bench = new Bench(subject, factsOf(type), protocol, () => {}, signal);
   const productive: ProductiveSample[] = [];
+  let features: readonly string[] = [];
   try {
-    await bench.launch();
-    if (type === "source") return await watchSource(bench);
+    features = (await bench.launch()).features;
+    if (type === "source") return { ...(await watchSource(bench)), features };
     if (type === "processor") await trySamples(bench, subject, productive);
   } catch (error) {
     if (!(error instanceof Broken) || bench.controlPlane.registrations.length === 0) throw withOutput(error, bench);
   } finally {
     await bench.dispose();
   }
-  return { ...factsOf(type), productive };
+  return { ...factsOf(type), productive, features };
 }
 
 async function watchSource(bench: Bench): Promise<Facts> {
@@ -86,5 +87,5 @@ function withOutput(error: unknown, bench: Bench): unknown {
 }
 
 function factsOf(type: ComponentType): Facts {
-  return { type, productive: [], produced: 0, finite: false };
+  return { type, productive: [], produced: 0, finite: false, features: [] };
 }

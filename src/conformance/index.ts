@@ -7,4 +7,5 @@ export { launchCommand, launchImage } from "./launch.ts";
 export { renderReport } from "./render-report.ts";
 export type { ConformanceReport } from "./report.ts";
 export { parseSampleEvents } from "./sample-events.ts";
-export { listChecks, type TestComponentOptions, testComponent } from "./test-component.ts";
+export type { Facts } from "./subject.ts";
+export { exploreComponent, listChecks, type TestComponentOptions, testComponent } from "./test-component.ts";

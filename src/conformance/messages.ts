@@ -57,6 +57,7 @@ export interface RegisterMessage extends IdentityMessage {
   metadata: Record<string, string>;
   consumes: string[];
   produces: string[];
+  features: string[];
 }
 
 export interface MetricsMessage {
@@ -103,6 +104,7 @@ export interface UpstreamMessage {
 export interface DownstreamMessage {
   componentId: string;
   types: string[];
+  partitionBy: string;
   desiredInstances: number;
   deadLetters: boolean;
 }

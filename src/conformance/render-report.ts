@@ -19,8 +19,8 @@ const plainPaint: Paint = {
 };
 
 /**
- * The report for people: one line a check (✓ passed, ✗ failed, – not applicable), for a failure what was seen, how to
- * mend it and the component's last output, then a summary. Ends with a line end.
+ * The report for people: one line a check (✓ passed, ✗ failed, ? not shown, – not applicable), for a failure what was seen,
+ * how to mend it and the component's last output, then a summary. Ends with a line end.
  */
 export function renderReport(report: ConformanceReport, paint: Paint = plainPaint): string {
   const lines = report.checks.flatMap((check) => renderCheck(check, paint));
@@ -32,6 +32,8 @@ function renderCheck(check: CheckResult, paint: Paint): string[] {
   switch (check.outcome) {
     case "passed":
       return [`${paint.green("✓")} ${label}`];
+    case "not-shown":
+      return [`${paint.yellow("?")} ${label}`, `    ${paint.dim(check.explanation)}`];
     case "not-applicable":
       return [`${paint.dim("–")} ${label}`, ...(check.explanation ? [`    ${paint.dim(check.explanation)}`] : [])];
     case "failed":
@@ -46,9 +48,19 @@ function renderCheck(check: CheckResult, paint: Paint): string[] {
 
 function renderSummary(report: ConformanceReport, paint: Paint): string {
   const seconds = (report.durationMs / 1000).toFixed(1);
-  const counts = `${report.passed} passed, ${report.failed} failed, ${report.notApplicable} not applicable`;
-  const verdict = report.conforms
-    ? paint.green(`The ${report.type ?? "component"} keeps the contract`)
-    : paint.red(`The ${report.type ?? "component"} breaks the contract`);
-  return `${paint.bold(verdict)}: ${counts} (${seconds} s)`;
+  const counts = [
+    `${report.passed} passed`,
+    `${report.failed} failed`,
+    `${report.notShown} not shown`,
+    `${report.notApplicable} not applicable`,
+  ].join(", ");
+  return `${paint.bold(verdict(report, paint))}: ${counts} (${seconds} s)`;
+}
+
+function verdict(report: ConformanceReport, paint: Paint): string {
+  const who = `The ${report.type ?? "component"}`;
+  if (!report.conforms) return paint.red(`${who} breaks the contract`);
+  if (report.notShown === 0) return paint.green(`${who} keeps the contract`);
+  const checks = report.notShown === 1 ? "1 check was" : `${report.notShown} checks were`;
+  return paint.yellow(`${who} keeps the contract as far as it was shown, but ${checks} not`);
 }

@@ -4,7 +4,9 @@ import type { ComponentType } from "../pipeline/pipeline.ts";
 export type CheckOutcome =
   | "passed"
   | "failed"
-  /** It does not concern this component, or could not be looked at; the explanation says which. */
+  /** The component did not do enough to see it, or something that it rests on failed; the explanation says which. */
+  | "not-shown"
+  /** It does not concern this component; the explanation says why. */
   | "not-applicable";
 
 /** One obligation of the component contract and whether the component keeps it. */
@@ -27,10 +29,11 @@ export interface CheckResult {
 export interface ConformanceReport {
   /** Undefined when the component never registered, so that its type is unknown. */
   readonly type: ComponentType | undefined;
-  /** Whether no check failed. */
+  /** Whether no check failed. Says nothing about what was not shown. */
   readonly conforms: boolean;
   readonly passed: number;
   readonly failed: number;
+  readonly notShown: number;
   readonly notApplicable: number;
   readonly durationMs: number;
   /** In the order of the catalogue, whatever order they were run in. */
@@ -50,6 +53,7 @@ export function summarize(
     conforms: failed === 0,
     passed: count("passed"),
     failed,
+    notShown: count("not-shown"),
     notApplicable: count("not-applicable"),
     durationMs,
     checks,

@@ -24,6 +24,10 @@ export interface Timing {
   readonly heartbeatMs: number;
   /** Grace period of a stop, as the component is told. */
   readonly graceMs: number;
+  /** What a machine may take on top of the grace period to end a program. */
+  readonly slackMs: number;
+  /** Interval of the pings that a server has to permit. */
+  readonly pingMs: number;
 }
 
 export const defaultTiming: Timing = {
@@ -32,6 +36,8 @@ export const defaultTiming: Timing = {
   quietMs: 400,
   heartbeatMs: 250,
   graceMs: 3_000,
+  slackMs: 3_000,
+  pingMs: 5_000,
 };
 
 /** What a first run taught about the component. */
@@ -43,6 +49,8 @@ export interface Facts {
   readonly produced: number;
   /** Whether a source ended by itself in the first run. */
   readonly finite: boolean;
+  /** What it declared that it supports. */
+  readonly features: readonly string[];
 }
 
 export interface ProductiveSample {

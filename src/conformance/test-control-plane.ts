@@ -7,8 +7,10 @@ import type {
   RegisterMessage,
   TopologyMessage,
 } from "./messages.ts";
+import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
 import { isStray, strayRefusal } from "./stray.ts";
+import type { ReportViolation } from "./test-upstream.ts";
 import type { Notice } from "./waiting.ts";
 
 type Reply = (error: { code: number; details: string } | null, answer?: object) => void;
@@ -25,6 +27,10 @@ export class TestControlPlane {
   readonly checkpoints: Buffer[] = [];
   /** Leave SaveCheckpoint without an answer, until `storeWithheld` or `refuseWithheld`. */
   withholdCheckpoints = false;
+  /** Leave RegisterComponent without an answer, until `answerRegistrations`. */
+  withholdRegistrations = false;
+  /** Leave DeregisterComponent without an answer, until `answerDeregistrations`. */
+  withholdDeregistrations = false;
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
   readonly #pipeline: string;
@@ -32,21 +38,31 @@ export class TestControlPlane {
   readonly #notice: Notice;
   readonly #heartbeatMs: number;
   readonly #withheld: { readonly position: Buffer; readonly reply: Reply }[] = [];
+  readonly #late: (() => void)[] = [];
+  /** Incarnations that have deregistered. */
+  readonly #gone = new Set<string>();
+  readonly #violation: ReportViolation;
   readonly #watchers = new Set<ServerWritableStream<object, object>>();
   #topology: TopologyMessage = { upstreams: [], downstreams: [] };
   #known = false;
   #server: Server | undefined;
-  #port = 0;
+  #lease: PortLease | undefined;
 
-  constructor(pipeline: string, protocol: Protocol, notice: Notice, heartbeatMs: number) {
+  constructor(
+    pipeline: string,
+    protocol: Protocol,
+    notice: Notice,
+    options: { readonly heartbeatMs: number; readonly violation: ReportViolation },
+  ) {
     this.#pipeline = pipeline;
     this.#protocol = protocol;
     this.#notice = notice;
-    this.#heartbeatMs = heartbeatMs;
+    this.#heartbeatMs = options.heartbeatMs;
+    this.#violation = options.violation;
   }
 
   get address(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `127.0.0.1:${this.#lease?.port}`;
   }
 
   get watchers(): number {
@@ -58,26 +74,42 @@ export class TestControlPlane {
     if (this.#server !== undefined) return;
     const server = new Server();
     server.addService(this.#protocol.registry, {
-      RegisterComponent: this.#recorded((request: RegisterMessage) => {
-        this.#known = true;
-        this.registrations.push(request);
-        return {
-          componentId: request.componentId,
-          instanceId: request.instanceId,
-          ...(this.checkpoint === undefined ? {} : { checkpoint: this.checkpoint }),
-          heartbeatInterval: { seconds: Math.floor(this.#heartbeatMs / 1000), nanos: (this.#heartbeatMs % 1000) * 1e6 },
-          topology: this.#topology,
-        };
-      }),
+      RegisterComponent: this.#recorded(
+        (request: RegisterMessage) => {
+          this.#known = true;
+          this.registrations.push(request);
+          if (this.#gone.has(request.incarnation)) {
+            this.#violation("stop/last-word", "it registered again after it had called DeregisterComponent");
+          }
+          return {
+            componentId: request.componentId,
+            instanceId: request.instanceId,
+            ...(this.checkpoint === undefined ? {} : { checkpoint: this.checkpoint }),
+            heartbeatInterval: {
+              seconds: Math.floor(this.#heartbeatMs / 1000),
+              nanos: (this.#heartbeatMs % 1000) * 1e6,
+            },
+            topology: this.#topology,
+          };
+        },
+        () => this.withholdRegistrations,
+      ),
       Heartbeat: this.#recorded((request: HeartbeatMessage) => {
         if (!this.#known) return undefined;
         this.heartbeats.push(request);
         return {};
       }),
-      DeregisterComponent: this.#recorded((request: DeregisterMessage) => {
-        this.deregistrations.push(request);
-        return {};
-      }),
+      DeregisterComponent: this.#recorded(
+        (request: DeregisterMessage) => {
+          if (!this.#known && !this.#gone.has(request.incarnation)) return undefined;
+          this.deregistrations.push(request);
+          // As a control plane does: whoever beats once more is told that nobody knows it.
+          this.#known = false;
+          this.#gone.add(request.incarnation);
+          return {};
+        },
+        () => this.withholdDeregistrations,
+      ),
       SaveCheckpoint: (call: ServerUnaryCall<CheckpointMessage, object>, reply: Reply) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
         const position = Buffer.from(call.request.position);
@@ -94,12 +126,20 @@ export class TestControlPlane {
         this.#notice.changed();
       },
     });
-    this.#port = await new Promise<number>((resolve, reject) =>
-      server.bindAsync(`127.0.0.1:${this.#port}`, ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
+    this.#lease ??= await PortLease.take();
+    await new Promise<void>((resolve, reject) =>
+      server.bindAsync(this.address, ServerCredentials.createInsecure(), (error) =>
+        error ? reject(error) : resolve(),
       ),
     );
     this.#server = server;
+  }
+
+  /** Stops for good. */
+  dispose(): void {
+    this.stop();
+    this.#lease?.release();
+    this.#lease = undefined;
   }
 
   /** Vanishes: every connection breaks, nothing answers, and what it knew is forgotten. */
@@ -113,6 +153,18 @@ export class TestControlPlane {
   /** Answers heartbeats with NOT_FOUND until the component registers again. */
   forget(): void {
     this.#known = false;
+  }
+
+  /** Answers what waits, and whatever comes from now on. */
+  answerRegistrations(): void {
+    this.withholdRegistrations = false;
+    for (const answer of this.#late.splice(0)) answer();
+  }
+
+  /** The same for DeregisterComponent. */
+  answerDeregistrations(): void {
+    this.withholdDeregistrations = false;
+    for (const answer of this.#late.splice(0)) answer();
   }
 
   /** How many calls of SaveCheckpoint wait for an answer. */
@@ -147,11 +199,15 @@ export class TestControlPlane {
     this.#notice.changed();
   }
 
-  #recorded<Request extends IdentityMessage>(answer: (request: Request) => object | undefined) {
+  #recorded<Request extends IdentityMessage>(
+    answer: (request: Request) => object | undefined,
+    withheld: () => boolean = () => false,
+  ) {
     return (call: ServerUnaryCall<Request, object>, reply: Reply) => {
       if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
       const answered = answer(call.request);
       if (answered === undefined) reply({ code: status.NOT_FOUND, details: "the control plane does not know you" });
+      else if (withheld()) this.#late.push(() => reply(null, answered));
       else reply(null, answered);
       this.#notice.changed();
     };

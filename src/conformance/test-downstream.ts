@@ -4,7 +4,6 @@ import {
   type ClientDuplexStream,
   credentials,
   makeClientConstructor,
-  type ServiceError,
   status,
 } from "@grpc/grpc-js";
 import type { CreditMessage, EventMessage, ReceivedResponse, SubscribeRequest } from "./messages.ts";
@@ -29,86 +28,94 @@ export interface DownstreamOptions {
   readonly hold?: number;
   /** Sent instead of Open. */
   readonly instead?: SubscribeRequest | Buffer;
+  /** Do not dial again when the stream ends: it is what the check wants to see. */
+  readonly once?: boolean;
+  /** Ping the server at this interval, also while nothing flows; milliseconds. */
+  readonly pingMs?: number;
 }
 
-type SubscribeClient = Client & { Subscribe(): ClientDuplexStream<SubscribeRequest | Buffer, ReceivedResponse> };
+interface DownstreamSurroundings {
+  readonly protocol: Protocol;
+  readonly notice: Notice;
+  readonly violation: ReportViolation;
+  /** Whether there is still somebody to dial. */
+  readonly alive: () => boolean;
+}
+
+type SubscribeCall = ClientDuplexStream<SubscribeRequest | Buffer, ReceivedResponse>;
+type SubscribeClient = Client & { Subscribe(): SubscribeCall };
+
+/** So long after a stream has ended another one is opened, in milliseconds. */
+const redialMs = 150;
 
 /**
- * An instance of a downstream component, played by the test: one subscription at the component. It watches the
- * standing obligations of whoever sends (numbering, credit, size of messages, the end) and reports what breaks them.
+ * An instance of a downstream component, played by the test. When its stream breaks it dials again, as a component does,
+ * and takes what it had not acknowledged once more. It watches the standing obligations of whoever sends (numbering, credit,
+ * size of messages, the end) and reports what breaks them. All numbers that it is given and gives count from the first
+ * stream on.
  */
 export class TestDownstream {
   readonly instanceId: string;
+  /** What came: everything that is acknowledged, then what the present stream has brought since. */
   readonly events: EventMessage[] = [];
   /** Sizes of the events as they were encoded, in bytes; same order as `events`. */
   readonly sizes: number[] = [];
   opened: { componentId: string; instanceId: string } | undefined;
   /** Last sequence number as EndOfStream gave it; undefined before. */
   endOfStream: number | undefined;
-  /** How the stream ended; undefined while it is open. */
-  ended: { readonly code: number; readonly details: string } | undefined;
+  /** How the stream ended for good; undefined while it is open, or dialled again. */
+  ended: StreamEnd | undefined;
+  /** How the stream before the present one ended. */
+  lastEnd: StreamEnd | undefined;
   acked = 0;
   acknowledge: boolean;
   hold: number;
+  readonly #address: string;
+  readonly #options: DownstreamOptions & { readonly pipeline: string };
+  readonly #surroundings: DownstreamSurroundings;
   readonly #client: SubscribeClient;
-  readonly #call: ClientDuplexStream<SubscribeRequest | Buffer, ReceivedResponse>;
-  readonly #notice: Notice;
-  readonly #violation: ReportViolation;
+  #call: SubscribeCall;
   #credit: CreditMessage;
+  /** Events, and bytes of them, that were acknowledged on earlier streams. */
+  #base = { events: 0, bytes: 0 };
   #bytes = 0;
   #left = false;
+  #redial: NodeJS.Timeout | undefined;
 
   constructor(
     address: string,
     options: DownstreamOptions & { readonly pipeline: string },
-    protocol: Protocol,
-    notice: Notice,
-    violation: ReportViolation,
+    surroundings: DownstreamSurroundings,
   ) {
-    this.#notice = notice;
-    this.#violation = violation;
+    this.#address = address;
+    this.#options = options;
+    this.#surroundings = surroundings;
     this.#credit = options.credit ?? plenty;
     this.acknowledge = options.acknowledge ?? false;
     this.hold = options.hold ?? 0;
-    const group = options.group ?? "below";
-    this.instanceId = options.instanceId ?? `${group}-1`;
-    const Subscriber = makeClientConstructor(protocol.eventStream, "EventStream");
-    this.#client = new Subscriber(address, credentials.createInsecure(), channelOptions) as unknown as SubscribeClient;
-    this.#call = this.#client.Subscribe();
-    this.#call.on("data", (response: ReceivedResponse) => {
-      this.#receive(response);
-      this.#notice.changed();
-    });
-    this.#call.on("error", () => {});
-    this.#call.on("status", (ended: { code: number; details: string }) => {
-      this.ended ??= { code: ended.code, details: ended.details };
-      if (ended.code === status.OK && this.endOfStream === undefined && !this.#left) {
-        this.#violation("end/before-ok", `it ended the stream of ${this.instanceId} with OK and without EndOfStream`);
-      }
-      this.#notice.changed();
-    });
-    this.#call.on("error", (error: ServiceError) => {
-      this.ended ??= { code: error.code, details: error.details };
-      this.#notice.changed();
-    });
-    this.#call.write(
-      options.instead ?? {
-        open: {
-          pipeline: options.pipeline,
-          group,
-          instanceId: this.instanceId,
-          types: [],
-          credit: this.#credit,
-        },
-      },
-    );
+    this.instanceId = options.instanceId ?? `${this.#group}-1`;
+    const Subscriber = makeClientConstructor(surroundings.protocol.eventStream, "EventStream");
+    const pings =
+      options.pingMs === undefined
+        ? {}
+        : { "grpc.keepalive_time_ms": options.pingMs, "grpc.keepalive_permit_without_calls": 1 };
+    this.#client = new Subscriber(this.#address, credentials.createInsecure(), {
+      ...channelOptions,
+      ...pings,
+    }) as unknown as SubscribeClient;
+    this.#call = this.#dial();
   }
 
   get ids(): readonly string[] {
     return this.events.map((event) => event.id);
   }
 
-  /** Whether the stream ended by an error that the component answered with. */
+  /** Ids of what the present stream has brought: after a break something may come again that was acknowledged. */
+  get idsOfStream(): readonly string[] {
+    return this.ids.slice(this.#base.events);
+  }
+
+  /** Whether the stream ended for good, by an error that the component answered with. */
   get refused(): boolean {
     return this.ended !== undefined && this.ended.code !== status.OK;
   }
@@ -116,7 +123,7 @@ export class TestDownstream {
   /** Acknowledges everything up to `sequence`, whatever was received. */
   ack(sequence: number): void {
     this.acked = Math.max(this.acked, sequence);
-    this.#call.write({ ack: { sequence } });
+    this.#call.write({ ack: { sequence: sequence - this.#base.events } });
   }
 
   /** Acknowledges what was received, save what it holds back. */
@@ -129,16 +136,17 @@ export class TestDownstream {
   ackAndGrant(sequence: number, credit: CreditMessage): void {
     this.acked = Math.max(this.acked, sequence);
     this.#credit = credit;
-    this.#call.write({ ack: { sequence }, credit });
+    this.#call.write({ ack: { sequence: sequence - this.#base.events }, credit: this.#creditOfStream() });
   }
 
   nack(sequence: number): void {
-    this.#call.write({ nack: { sequence, reason: "the conformance test wants it again" } });
+    const reason = "the conformance test wants it again";
+    this.#call.write({ nack: { sequence: sequence - this.#base.events, reason } });
   }
 
   grant(credit: CreditMessage): void {
     this.#credit = credit;
-    this.#call.write({ credit });
+    this.#call.write({ credit: this.#creditOfStream() });
   }
 
   sendRaw(bytes: Buffer): void {
@@ -154,59 +162,138 @@ export class TestDownstream {
   /** Breaks the stream from below. */
   close(): void {
     this.#left = true;
+    clearTimeout(this.#redial);
     this.#call.cancel();
     this.#client.close();
   }
 
-  #receive({ message, eventSizes, size }: ReceivedResponse): void {
-    if (message.opened) this.opened = message.opened;
-    if (!this.opened) {
-      this.#violation("publish/opened", "the first response to a subscription is not Opened");
+  get #group(): string {
+    return this.#options.group ?? "below";
+  }
+
+  #dial(): SubscribeCall {
+    const call = this.#client.Subscribe();
+    const stream = { opened: false };
+    call.on("data", (response: ReceivedResponse) => {
+      this.#receive(response, stream);
+      this.#surroundings.notice.changed();
+    });
+    call.on("error", () => {});
+    call.on("status", ({ code, details }: StreamEnd) => this.#streamEnded({ code, details }, stream.opened));
+    call.write(
+      this.#options.instead ?? {
+        open: {
+          pipeline: this.#options.pipeline,
+          group: this.#group,
+          instanceId: this.instanceId,
+          types: [],
+          credit: this.#creditOfStream(),
+        },
+      },
+    );
+    return call;
+  }
+
+  #streamEnded(end: StreamEnd, opened: boolean): void {
+    this.lastEnd = end;
+    if (end.code === status.OK && this.endOfStream === undefined && !this.#left) {
+      const text = `it ended the stream of ${this.instanceId} with OK and without EndOfStream`;
+      this.#surroundings.violation("end/before-ok", text);
     }
+    if (this.#isOver(end, opened)) {
+      this.ended ??= end;
+      this.#surroundings.notice.changed();
+      return;
+    }
+    this.#redial = setTimeout(() => {
+      if (this.#left) return;
+      this.#beginAnew();
+      this.#call = this.#dial();
+    }, redialMs);
+  }
+
+  /** Whether nobody would dial again after such an end. */
+  #isOver(end: StreamEnd, opened: boolean): boolean {
+    if (this.#left || this.endOfStream !== undefined || !this.#surroundings.alive()) return true;
+    if (this.#options.instead !== undefined) return true;
+    // Before its first topology a component cannot know who is below it.
+    if (!opened && end.code === status.UNAVAILABLE) return false;
+    return this.#options.once ?? false;
+  }
+
+  /** What was not acknowledged comes again. */
+  #beginAnew(): void {
+    this.#base = { events: this.acked, bytes: this.sizes.slice(0, this.acked).reduce((sum, size) => sum + size, 0) };
+    this.events.length = Math.min(this.events.length, this.acked);
+    this.sizes.length = this.events.length;
+    this.#bytes = this.#base.bytes;
+  }
+
+  #creditOfStream(): CreditMessage {
+    return {
+      maxSequence: Math.max(0, this.#credit.maxSequence - this.#base.events),
+      maxBytes: Math.max(0, this.#credit.maxBytes - this.#base.bytes),
+    };
+  }
+
+  #receive({ message, eventSizes, size }: ReceivedResponse, stream: { opened: boolean }): void {
+    const { violation } = this.#surroundings;
+    if (message.opened) {
+      this.opened = message.opened;
+      stream.opened = true;
+    }
+    if (!stream.opened) violation("publish/opened", "the first response to a subscription is not Opened");
     if (this.endOfStream !== undefined) {
-      this.#violation("end/nothing-after", message.end ? "EndOfStream came twice" : "something followed EndOfStream");
+      violation("end/nothing-after", message.end ? "EndOfStream came twice" : "something followed EndOfStream");
     }
     if (message.end) this.#receiveEnd(message.end.lastSequence);
     if (message.batch) this.#receiveBatch(message.batch.firstSequence, message.batch.events, eventSizes, size);
   }
 
   #receiveEnd(lastSequence: number): void {
-    const { length } = this.events;
+    const { violation } = this.#surroundings;
+    const length = this.events.length - this.#base.events;
+    const acked = this.acked - this.#base.events;
     if (lastSequence !== length) {
-      this.#violation("end/nothing-after", `EndOfStream has last_sequence ${lastSequence} after ${length} events`);
+      violation("end/nothing-after", `EndOfStream has last_sequence ${lastSequence} after ${length} events`);
     }
-    if (this.acked < length) {
-      this.#violation("end/after-acks", `EndOfStream came when ${this.acked} of ${length} events were acknowledged`);
-    }
+    if (acked < length)
+      violation("end/after-acks", `EndOfStream came when ${acked} of ${length} events were acknowledged`);
     this.endOfStream = lastSequence;
   }
 
   #receiveBatch(first: number, events: readonly EventMessage[], sizes: readonly number[], size: number): void {
+    const { violation } = this.#surroundings;
     const before = this.events.length;
-    if (first !== before + 1) {
-      this.#violation("publish/sequences", `a batch begins with ${first} where ${before + 1} comes next`);
-    }
+    const next = before - this.#base.events + 1;
+    if (first !== next) violation("publish/sequences", `a batch begins with ${first} where ${next} comes next`);
     if (size > defaultMessageLimit && events.length > 1) {
-      this.#violation("publish/message-size", `a batch of ${events.length} events is a message of ${size} bytes`);
+      violation("publish/message-size", `a batch of ${events.length} events is a message of ${size} bytes`);
     }
     this.events.push(...events);
     this.sizes.push(...sizes);
     this.#bytes += sizes.reduce((sum, one) => sum + one, 0);
     if (this.events.length > this.#credit.maxSequence) {
-      this.#violation(
+      violation(
         "publish/credit-events",
         `it sent event ${this.events.length} with a credit of ${this.#credit.maxSequence}`,
       );
     }
     const aloneAndNothingOpen = events.length === 1 && this.acked >= before;
     if (this.#bytes > this.#credit.maxBytes && !aloneAndNothingOpen) {
-      this.#violation(
+      violation(
         "publish/credit-bytes",
         `it sent ${this.#bytes} bytes of events with a credit of ${this.#credit.maxBytes} bytes, and not as a single event with nothing unacknowledged`,
       );
     }
     if (this.acknowledge) this.ackAll();
   }
+}
+
+/** A gRPC status. */
+interface StreamEnd {
+  readonly code: number;
+  readonly details: string;
 }
 
 const channelOptions: ChannelOptions = {

@@ -5,9 +5,14 @@ export class Broken extends Error {
   output: readonly string[] = [];
 }
 
-/** What a check throws when the obligation does not concern the component, or cannot be looked at. */
+/** What a check throws when the obligation does not concern the component. */
 export class NotApplicable extends Error {
   override readonly name = "NotApplicable";
+}
+
+/** What a check throws when the component did not do enough to see whether it keeps the obligation. */
+export class NotShown extends Error {
+  override readonly name = "NotShown";
 }
 
 /**

@@ -138,7 +138,7 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
       const launch = launchImage(image, [], { environment, namePrefix: `python-${unique}` });
       const bench = new Bench(
         { launch, config: "{}", samples: [], timing: defaultTiming },
-        { type: "source", productive: [], produced: 0, finite: false },
+        { type: "source", productive: [], produced: 0, finite: false, features: [] },
         loadProtocol(),
         (check, explanation) => expect.unreachable(`${check}: ${explanation}`),
         AbortSignal.timeout(60_000),

@@ -22,6 +22,7 @@ interface TestFlags extends Flags {
   readonly only?: readonly string[];
   readonly image?: string;
   readonly timeout?: number;
+  readonly serial?: boolean;
 }
 
 export function componentCommand(cli: Cli): Command {
@@ -126,7 +127,10 @@ function test(cli: Cli): Command {
         (value: string, previous: readonly string[] | undefined) => [...(previous ?? []), value],
       ),
     )
-    .addOption(new Option("--image <reference>", "test an image instead of a command"));
+    .addOption(new Option("--image <reference>", "test an image instead of a command"))
+    .addOption(
+      new Option("--serial", "one run of the component at a time, where several would be in each other's way"),
+    );
   timeoutOption(command, "how long it may take from its start to its registration");
   jsonOption(command);
   return handle<[readonly string[]], TestFlags>(cli, command, testComponent);
@@ -166,6 +170,7 @@ async function testComponent(
       config: flags.config ?? {},
       events,
       only: flags.only ?? [],
+      ...(flags.serial ? { concurrency: 1 } : {}),
       ...(flags.timeout === undefined ? {} : { timing: { startMs: flags.timeout } }),
       onProgress: ({ finished, total, title }) =>
         progress.sink({ subject: "checks", status: "working", text: title, fraction: finished / total }),

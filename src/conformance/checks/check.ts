@@ -1,4 +1,5 @@
 import type { ComponentType } from "../../pipeline/pipeline.ts";
+import type { Feature } from "../../protocol/features.ts";
 import type { Bench } from "../bench.ts";
 
 /** One obligation and how it is looked at. */
@@ -12,12 +13,21 @@ export interface Check {
   readonly types: readonly ComponentType[];
   /** Checks without which this one says nothing; when one of them failed, this one is not applicable. */
   readonly needs?: readonly string[];
+  /** What the component has to declare at registration for the obligation to concern it. */
+  readonly feature?: Feature;
+  /** Checks of one scene are run one after the other on the same run of the component: none of them is to disturb the next. */
+  readonly scene?: Scene;
+  /** Mostly waits: it runs beside the others, in addition to as many as may run at the same time. */
+  readonly idle?: boolean;
   /**
    * Resolves when the obligation is kept, throws Broken or NotApplicable otherwise. Left out for a standing
    * obligation: one that is watched in every run of the component, and broken by a single violation.
    */
   run?(bench: Bench): Promise<void>;
 }
+
+/** `registered`: only looks. `taking`: what is fed is acknowledged in the end. `refusing`: nothing is acknowledged below. */
+export type Scene = "registered" | "taking" | "refusing";
 
 export const everyType: readonly ComponentType[] = ["source", "processor", "sink"];
 /** Components that serve EventStream. */

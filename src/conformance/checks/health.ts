@@ -10,6 +10,7 @@ export const healthChecks: readonly Check[] = [
     title: "answers GET /health on FLOWCTL_HEALTH_PORT with 200",
     fix: "Serve HTTP on FLOWCTL_HEALTH_PORT and answer /health with 200 as long as the program works.",
     types: everyType,
+    scene: "registered",
     run: async (bench) => void (await answersOk(bench, "/health")),
   },
   {
@@ -17,6 +18,7 @@ export const healthChecks: readonly Check[] = [
     title: "answers GET /ready with 200 once it is registered",
     fix: "Answer /ready with 503 before the registration and with 200 after it.",
     types: everyType,
+    scene: "registered",
     needs: ["health/live"],
     run: async (bench) => void (await answersOk(bench, "/ready")),
   },
@@ -25,6 +27,7 @@ export const healthChecks: readonly Check[] = [
     title: "answers GET /metrics with text for Prometheus",
     fix: "Answer /metrics with 200 and the component's counters in the Prometheus text format.",
     types: everyType,
+    scene: "registered",
     needs: ["health/live"],
     async run(bench) {
       const text = await answersOk(bench, "/metrics");

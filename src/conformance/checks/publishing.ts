@@ -11,6 +11,7 @@ export const publishingChecks: readonly Check[] = [
     title: "answers Open with Opened, naming itself, before anything else",
     fix: "Write Opened as the first response, with FLOWCTL_COMPONENT_ID and FLOWCTL_INSTANCE_ID.",
     types: givers,
+    scene: "registered",
     async run(bench) {
       await bench.launch();
       const below = bench.below();
@@ -34,6 +35,44 @@ export const publishingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/before-topology",
+    title: "takes a subscription that comes before its first topology, or refuses it with UNAVAILABLE",
+    fix: "Until RegisterComponent is answered nobody can know who is below: leave such a stream open, or end it with UNAVAILABLE; the subscriber dials again.",
+    types: givers,
+    needs: ["publish/sends"],
+    async run(bench) {
+      const { controlPlane } = bench;
+      controlPlane.withholdRegistrations = true;
+      await bench.launch();
+      const below = bench.below({ acknowledge: true, once: true });
+      await bench.quiet(() => below.ended && `it ended a stream that came early with status ${below.ended.code}`);
+      controlPlane.answerRegistrations();
+      await bench.produce(1);
+      await bench.arrived(below, 1);
+    },
+  },
+  {
+    id: "publish/pings",
+    title: "permits a ping every 5 seconds on a connection on which nothing flows",
+    fix: "Tell your gRPC server to permit pings: Go keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}, Python grpc.http2.min_ping_interval_without_data_ms 2000, Java permitKeepAliveTime(2, SECONDS) and permitKeepAliveWithoutCalls(true).",
+    types: givers,
+    idle: true,
+    needs: ["publish/opened"],
+    async run(bench) {
+      await bench.launch();
+      const { pingMs } = bench.timing;
+      const below = bench.below({ credit: { maxSequence: 0, maxBytes: 0 }, once: true, pingMs });
+      await bench.until(() => below.opened, "no Opened came");
+      // Servers bear with the first few, and a busy machine sends some late.
+      const ended = await bench.happens(() => below.ended !== undefined, pingMs * 5.5 + bench.timing.stepMs / 5);
+      if (ended) {
+        throw new Broken(
+          `it ended a stream that was pinged every ${pingMs / 1000} s: status ${below.ended?.code} ${below.ended?.details}`,
+        );
+      }
+    },
+  },
+  {
     id: "publish/event",
     title: "gives every event an id and its own component id as the source",
     fix: "Set Event.id, unique and the same on a replay, and Event.source_component_id to FLOWCTL_COMPONENT_ID.",
@@ -45,8 +84,8 @@ export const publishingChecks: readonly Check[] = [
       const events = await bench.produce(3);
       await bench.arrived(below, Math.max(3, bench.expectedOutputs(events)));
       if (below.ids.includes("")) throw new Broken("one of its events has no id");
-      if (new Set(below.ids).size < below.ids.length)
-        throw new Broken(`an id occurs twice among ${below.ids.length} events`);
+      const ids = below.idsOfStream;
+      if (new Set(ids).size < ids.length) throw new Broken(`an id occurs twice among ${ids.length} events`);
     },
   },
   {

@@ -9,6 +9,7 @@ export const refusingChecks: readonly Check[] = [
     title: "refuses a subscription for another pipeline",
     fix: "Compare Open.pipeline with FLOWCTL_PIPELINE and end the stream with an error when it differs.",
     types: givers,
+    scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) => costsOnlyItself(bench, { pipeline: "another-pipeline", instanceId: "below-2" }, () => {}),
   },
@@ -17,6 +18,7 @@ export const refusingChecks: readonly Check[] = [
     title: "ends a stream that does not begin with Open, and no other",
     fix: "End the stream with INVALID_ARGUMENT when the first request is not Open.",
     types: givers,
+    scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) => costsOnlyItself(bench, { instead: { ack: { sequence: 1 } } }, () => {}),
   },
@@ -25,6 +27,7 @@ export const refusingChecks: readonly Check[] = [
     title: "ends a stream that acknowledges what was never sent, and no other",
     fix: "End the stream with an error when an ack is above the last sequence number that was sent on it.",
     types: givers,
+    scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) =>
       costsOnlyItself(bench, { instanceId: "below-2", credit: { maxSequence: 0, maxBytes: 0 } }, (liar) =>
@@ -36,6 +39,7 @@ export const refusingChecks: readonly Check[] = [
     title: "ends a stream that sends garbage, and no other",
     fix: "Let the error of the protobuf library end the one stream; catch it so that it does not end the program.",
     types: givers,
+    scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) =>
       costsOnlyItself(bench, { instanceId: "below-2", credit: { maxSequence: 0, maxBytes: 0 } }, (liar) =>
@@ -56,7 +60,7 @@ async function costsOnlyItself(
   await bench.until(() => good.opened, "it has not opened the subscription");
   await bench.produce(2);
   await bench.arrived(good, 1);
-  const liar = bench.below(bad);
+  const liar = bench.below({ ...bad, once: true });
   if (bad.credit !== undefined) await bench.until(() => liar.opened, "it has not opened the second subscription");
   provoke(liar);
   await bench.until(() => liar.ended, "the stream is still open");

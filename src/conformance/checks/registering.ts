@@ -9,6 +9,7 @@ export const registeringChecks: readonly Check[] = [
     title: "registers with the pipeline, component and instance that it was given, and an incarnation",
     fix: "Take FLOWCTL_PIPELINE, FLOWCTL_COMPONENT_ID and FLOWCTL_INSTANCE_ID over into RegisterComponent, and make up an incarnation at each start.",
     types: everyType,
+    scene: "registered",
     async run(bench) {
       const registration = await bench.launch();
       const wanted = { pipeline: bench.pipeline, componentId, instanceId };
@@ -39,6 +40,7 @@ export const registeringChecks: readonly Check[] = [
     title: "registers as what it is",
     fix: "Set the type in RegisterComponent; FLOWCTL_COMPONENT_TYPE says what the pipeline takes the component for.",
     types: everyType,
+    scene: "registered",
     async run(bench) {
       const registration = await bench.launch();
       const wanted = `COMPONENT_TYPE_${bench.facts.type.toUpperCase()}`;
@@ -50,6 +52,7 @@ export const registeringChecks: readonly Check[] = [
     title: "registers the address that others dial, and listens there by then (a sink: none)",
     fix: "Bind FLOWCTL_LISTEN first, then register FLOWCTL_ADVERTISE as the address. A sink leaves it empty.",
     types: everyType,
+    scene: "registered",
     async run(bench) {
       const { address } = await bench.launch();
       const wanted = bench.facts.type === "sink" ? "" : bench.listen;
@@ -63,6 +66,7 @@ export const registeringChecks: readonly Check[] = [
     title: "registers where its /health is",
     fix: "Register the host of FLOWCTL_ADVERTISE with FLOWCTL_HEALTH_PORT as health_endpoint, and serve it before registering.",
     types: everyType,
+    scene: "registered",
     async run(bench) {
       const { healthEndpoint } = await bench.launch();
       const wanted = `127.0.0.1:${bench.healthPort}`;

@@ -11,6 +11,7 @@ export const reportingChecks: readonly Check[] = [
     title: "sends heartbeats at the interval that the registration's answer gives",
     fix: "Call Heartbeat every heartbeat_interval of RegisterComponentResponse (10 s when it is not set).",
     types: everyType,
+    scene: "registered",
     async run(bench) {
       const registration = await bench.launch();
       const seen = () => bench.controlPlane.heartbeats.length;
@@ -130,7 +131,7 @@ async function launchToFirstBeat(bench: Bench): Promise<void> {
 
 async function registersAgain(bench: Bench): Promise<void> {
   const again = await bench.until(() => bench.controlPlane.registrations[1], "it has not registered again", {
-    timeoutMs: bench.timing.startMs,
+    timeoutMs: bench.timing.stepMs * 2,
   });
   const first = bench.controlPlane.registrations[0]!;
   if (again.incarnation !== first.incarnation) {

@@ -1,3 +1,4 @@
+import { ownerOf } from "../partition.ts";
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, givers } from "./check.ts";
@@ -85,6 +86,40 @@ export const sharingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/nack-again",
+    title: "sends an event again as often as it is nacked, whatever is acknowledged after it",
+    fix: "A nacked event is not the stream's any more: take it out of what an ack covers, also when it had been nacked before, and queue it again for its group.",
+    types: givers,
+    needs: ["publish/nack"],
+    async run(bench) {
+      await bench.launch();
+      const below = bench.below({ credit: { maxSequence: 1, maxBytes: plenty.maxBytes } });
+      const [input] = await bench.produce(1);
+      await bench.arrived(below, 1);
+      const [id] = below.ids;
+      below.nack(1);
+      below.grant(plenty);
+      const cameSince = (index: number) => below.ids.indexOf(id!, index);
+      const second = await bench.until(
+        () => cameSince(1) > 0 && cameSince(1),
+        () => `the nacked event "${id}" did not come again`,
+      );
+      // Acknowledging it as well says only that nothing before it is open: nacked, it is not the stream's any more.
+      below.nack(second + 1);
+      below.ack(second + 1);
+      await bench.until(
+        () => cameSince(second + 1) > 0,
+        () => `the event "${id}", nacked a second time, did not come again`,
+      );
+      if (input === undefined) return;
+      const stream = await bench.subscribed();
+      await bench.quiet(() => stream.acked > 0 && "it acknowledged the input of an event that was nacked twice");
+      below.acknowledge = true;
+      below.ackAll();
+      await acknowledgedUpTo(bench, stream, 1);
+    },
+  },
+  {
     id: "publish/every-group",
     title: "sends every event to every group",
     fix: "Give each group in Topology.downstreams a cursor of its own over the events.",
@@ -148,6 +183,36 @@ export const sharingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/partition-by",
+    title: "sends the events of one key to the instance of the group that partition_by gives it",
+    fix: "Where Downstream.partition_by is set, take the key from the event and choose the instance by the hash that the protocol's page describes; every instance of yours has to choose the same one.",
+    types: givers,
+    feature: "partition_by",
+    needs: ["publish/shares", "publish/credit-events"],
+    async run(bench) {
+      bench.needsOutput(8);
+      await bench.launch({ groups: [{ id: "below", partitionBy: "id", instances: 2 }] });
+      const nothing = { maxSequence: 0, maxBytes: 0 };
+      const instances = ["below-1", "below-2"].map((instanceId) => bench.below({ instanceId, credit: nothing }));
+      await bench.until(() => instances.every(({ opened }) => opened), "it has not opened both subscriptions");
+      await bench.produce(8);
+      for (const instance of instances) instance.grant(plenty);
+      const came = () => instances.reduce((sum, { events }) => sum + events.length, 0);
+      await bench.until(
+        () => came() >= 8,
+        () => `${came()} of 8 events came`,
+      );
+      for (const { instanceId, ids } of instances) {
+        for (const id of ids) {
+          const owner = ownerOf(id, ["below-1", "below-2"]);
+          if (owner !== instanceId) {
+            throw new Broken(`with partition_by "id" it sent the event "${id}" to ${instanceId} instead of ${owner}`);
+          }
+        }
+      }
+    },
+  },
+  {
     id: "publish/dead-letters",
     title: "sends a group for dead letters nothing else, and does not wait for it",
     fix: "Where Downstream.dead_letters is set, give that group only the events that could not be processed; without support for on_error, nothing.",
@@ -168,6 +233,7 @@ export const sharingChecks: readonly Check[] = [
     title: "sends a group only the types that the topology gives it",
     fix: "When Downstream.types is not empty, skip events of other types for that group, and count them as acknowledged.",
     types: givers,
+    feature: "types",
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch({ groups: [{ id: "below", types: ["no.such.type"] }] });
@@ -186,7 +252,7 @@ async function oneOfFourAcknowledged(
   bench: Parameters<NonNullable<Check["run"]>>[0],
 ): Promise<ReturnType<typeof bench.below>> {
   await bench.launch();
-  const first = bench.below();
+  const first = bench.below({ once: true });
   await bench.produce(4);
   await bench.arrived(first, 4);
   first.ack(1);

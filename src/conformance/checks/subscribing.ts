@@ -4,8 +4,9 @@ import { Broken } from "../waiting.ts";
 import { type Check, processors, takers } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";
 
-/** More than any component should take in without getting rid of it. */
+/** More than any component should take in without getting rid of it: events, and bytes of them. */
 const tooMany = 100_000;
+const tooMuch = 128 * 1024 * 1024;
 
 export const subscribingChecks: readonly Check[] = [
   {
@@ -13,6 +14,7 @@ export const subscribingChecks: readonly Check[] = [
     title: "opens a subscription with its pipeline, group and instance and a first credit",
     fix: "Send Open first, once: pipeline, the component id as group, the instance id, and credit for at least one event.",
     types: takers,
+    scene: "registered",
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();
@@ -32,6 +34,7 @@ export const subscribingChecks: readonly Check[] = [
     title: "gives more credit as events are done with, as totals that never fall",
     fix: "As you acknowledge, send Credit: max_sequence is the last sequence number acknowledged plus how many events you can hold, max_bytes the encoded size of all events acknowledged plus how many bytes you can hold.",
     types: takers,
+    scene: "taking",
     needs: ["subscribe/open", "ack/all"],
     async run(bench) {
       await bench.launch();
@@ -40,7 +43,7 @@ export const subscribingChecks: readonly Check[] = [
       const first = stream.credit;
       if (first.maxSequence > tooMany)
         throw new Broken(`its first credit is ${first.maxSequence} events, which bounds nothing`);
-      for (const events of chunks(bench.fresh(first.maxSequence), 100)) stream.send(events);
+      for (const events of chunks(bench.fresh(Math.max(0, first.maxSequence - stream.sent)), 100)) stream.send(events);
       await bench.until(
         () => stream.credit.maxSequence > first.maxSequence,
         () =>
@@ -60,19 +63,20 @@ export const subscribingChecks: readonly Check[] = [
       bench.needsOutput(1);
       bench.below({ credit: { maxSequence: 1, maxBytes: 1_000_000 } });
       const stream = await bench.subscribed();
-      const pad = "x".repeat(1_000);
+      const pad = "x".repeat(20_000);
       let bytes = 0;
       // Fed until it has had no room for a while.
       for (;;) {
         if (!(await bench.happens(() => stream.room > 0 && bytes < stream.credit.maxBytes, bench.timing.quietMs * 2))) {
           return;
         }
-        const events = bench.fresh(Math.min(100, stream.room));
+        const room = Math.min(stream.room, Math.ceil((stream.credit.maxBytes - bytes) / pad.length));
+        const events = bench.fresh(Math.max(1, Math.min(50, room)));
         const padded = events.map((event) => ({ ...event, metadata: { ...event.metadata, "conformance.pad": pad } }));
         bytes += padded.reduce((sum, event) => sum + approximateSize(event), 0);
         stream.send(padded);
-        if (stream.sent >= tooMany) {
-          throw new Broken(`it took ${stream.sent} events while the one below it took a single one`);
+        if (stream.sent >= tooMany || bytes >= tooMuch) {
+          throw new Broken(`it took ${stream.sent} events, ${bytes} bytes, while the one below it took a single one`);
         }
       }
     },
@@ -82,6 +86,7 @@ export const subscribingChecks: readonly Check[] = [
     title: "takes a single event of more than 4 MiB, gRPC's default limit",
     fix: "Raise the limit of your gRPC client on received messages to 20 MiB: one event may have 16 MiB. For a processor, leave what its server may send without a limit.",
     types: takers,
+    scene: "taking",
     needs: ["ack/all"],
     async run(bench) {
       await bench.launch();
@@ -97,6 +102,7 @@ export const subscribingChecks: readonly Check[] = [
     title: "acknowledges every event in the end",
     fix: "Send Ack with the highest sequence number up to which everything is done: a sink has written it durably; a processor has made nothing of it, or the outputs are acknowledged below.",
     types: takers,
+    scene: "taking",
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();
@@ -242,13 +248,14 @@ export const subscribingChecks: readonly Check[] = [
     title: "takes messages with fields that it does not know",
     fix: "Use a protobuf library that skips unknown fields, as all of them do, and no check that forbids them.",
     types: takers,
+    scene: "taking",
     needs: ["ack/all"],
     async run(bench) {
       await bench.launch();
       acknowledgingDownstream(bench);
       const stream = await bench.subscribed();
       stream.sendFromTheFuture(bench.fresh(1)[0]!);
-      await acknowledgedUpTo(bench, stream, 1);
+      await acknowledgedUpTo(bench, stream, stream.sent);
     },
   },
 ];

@@ -8,6 +8,7 @@ export const watchingChecks: readonly Check[] = [
     title: "subscribes at the upstream instances that the topology names",
     fix: "Dial every instance in Topology.upstreams that is not completed and open one Subscribe stream to each.",
     types: takers,
+    scene: "registered",
     async run(bench) {
       await bench.launch();
       await bench.subscribed();

@@ -19,6 +19,11 @@ from outlet import Outlet
 
 env = os.environ
 TYPE = component.TYPE
+SERVER = [
+    ("grpc.max_send_message_length", 20 << 20),  # an event may go alone, whatever its size
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),  # subscribers ping while nothing flows
+    ("grpc.keepalive_permit_without_calls", 1),
+]
 AHEAD = 256  # events of a source that may be on their way
 ME = dict(
     pipeline=env["FLOWCTL_PIPELINE"],
@@ -95,6 +100,13 @@ async def consume(inlet, outlet):
     await outlet.drained()
 
 
+async def silence(background):
+    """Ends heartbeats and the watch, with the call that is under way."""
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+
+
 async def main():
     try:
         config = component.configure(json.loads(env.get("FLOWCTL_CONFIG") or "{}"))
@@ -121,7 +133,7 @@ async def main():
 
     inlet = Inlet(ME, take)
     if TYPE != "sink":
-        server = grpc.aio.server(options=[("grpc.max_send_message_length", 20 << 20)])
+        server = grpc.aio.server(options=SERVER)
         stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
         server.add_insecure_port(env["FLOWCTL_LISTEN"])
         await server.start()
@@ -140,6 +152,7 @@ async def main():
         address="" if TYPE == "sink" else env["FLOWCTL_ADVERTISE"],
         health_endpoint=f"{env['FLOWCTL_ADVERTISE'].rpartition(':')[0]}:{health_port}",
         metadata={"name": "{{name}}", "version": "0.1.0"},
+        features=["types"],
     )
     life = Life(ME, registration, env["FLOWCTL_CONTROL_PLANE"], metrics, follow)
     life.serve_health(int(health_port))
@@ -152,14 +165,20 @@ async def main():
         work = asyncio.create_task(consume(inlet, outlet))
     interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
     background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
+
+    async def leave(reason):
+        """The last word: nothing of ours may register again after it."""
+        await silence(background)
+        await life.leave(reason)
+
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait([work, stop, failed], return_when=asyncio.FIRST_COMPLETED)
     if work.done() and work.exception() is not None:
         failed.cancel()
-        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        await leave(registry_pb2.DEREGISTER_REASON_FAILED)
         raise work.exception()
     if failed.done():
-        await life.leave(registry_pb2.DEREGISTER_REASON_FAILED)
+        await leave(registry_pb2.DEREGISTER_REASON_FAILED)
         sys.exit(failed.result())
     if stop.done():
         # Take nothing new, and give what is on its way the grace period, less what saying goodbye takes.
@@ -167,14 +186,13 @@ async def main():
         grace = int(env.get("FLOWCTL_STOP_GRACE_MS", "10000")) / 1000 - 0.7
         rest = [outlet.drained(), inlet.until(lambda: inlet.in_flight == 0), *([work] if TYPE == "source" else [])]
         await asyncio.wait([asyncio.gather(*rest)], timeout=max(0.1, grace))
-        await life.leave(registry_pb2.DEREGISTER_REASON_STOPPED)
+        await leave(registry_pb2.DEREGISTER_REASON_STOPPED)
     else:
         outlet.end()
         await asyncio.sleep(0.1)  # the ends of the streams go out
+        await silence(background)
         goodbye = asyncio.create_task(life.complete())
         await asyncio.wait([goodbye, stop], return_when=asyncio.FIRST_COMPLETED)
-    for task in background:
-        task.cancel()
     sys.stdout.flush()
     os._exit(0)  # whatever still waits has nothing left to wait for
 
