@@ -317,13 +317,28 @@ export class Bench {
     return this.component !== undefined && this.component.exit() === undefined;
   }
 
-  /** Between two checks of a scene: nobody is below any more. */
-  settle(): void {
+  /**
+   * Between two checks of a scene: nobody is below any more, and what a processor was fed is acknowledged. Returns whether the
+   * next check may begin on this run of the component.
+   */
+  async settle(): Promise<boolean> {
+    this.#leaveBelow();
+    const stream = this.facts.type === "processor" ? this.above.live : undefined;
+    if (stream !== undefined && stream.acked < stream.sent) {
+      this.below({ acknowledge: true });
+      const settled = () => stream.acked >= stream.sent || stream.ended;
+      if (!(await this.happens(settled, this.timing.stepMs)) || stream.ended) return false;
+      this.#leaveBelow();
+    }
+    return this.isRunning;
+  }
+
+  #leaveBelow(): void {
     for (const downstream of this.#downstreams.splice(0)) downstream.close();
   }
 
   async dispose(): Promise<void> {
-    this.settle();
+    this.#leaveBelow();
     await this.component?.kill();
     for (const upstream of this.#upstreams) upstream.stop();
     this.controlPlane.dispose();

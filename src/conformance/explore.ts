@@ -6,6 +6,8 @@ import { Broken } from "./waiting.ts";
 
 /** More samples than this are not tried one by one. */
 const maxSamples = 20;
+/** A source that has given so many is taken to have no end. */
+const manyEvents = 1_000;
 
 /** What the component says that it is, from a first registration. Throws Broken when it does not say. */
 export async function detectType(subject: Subject, protocol: Protocol, signal: AbortSignal): Promise<ComponentType> {
@@ -56,9 +58,10 @@ async function watchSource(bench: Bench): Promise<Facts> {
   const enough = () => below.events.length >= maxSamples || below.endOfStream !== undefined;
   for (let before = -1; before < below.events.length && !enough(); ) {
     before = below.events.length;
-    await bench.happens(enough, bench.timing.quietMs * 2);
+    await bench.happens(enough, bench.timing.settleMs);
   }
-  await bench.happens(() => below.endOfStream !== undefined, bench.timing.quietMs);
+  const endless = () => below.events.length >= manyEvents || below.endOfStream !== undefined;
+  await bench.happens(endless, bench.timing.settleMs);
   return {
     ...factsOf("source"),
     produced: Math.min(below.events.length, maxSamples),
@@ -72,8 +75,8 @@ async function trySamples(bench: Bench, subject: Subject, productive: Productive
     const before = below.events.length;
     const stream = await bench.feed([{ ...event, id: `first-run-${index + 1}` }]);
     const answered = () => below.events.length > before || stream.acked >= stream.sent || stream.ended;
-    await bench.happens(answered, bench.timing.quietMs * 5);
-    await bench.happens(() => stream.acked >= stream.sent, bench.timing.quietMs);
+    await bench.happens(answered, bench.timing.settleMs);
+    await bench.happens(() => stream.acked >= stream.sent, bench.timing.settleMs);
     // One that acknowledges before it gives has its outputs still on the way.
     if (below.events.length === before) await bench.happens(() => below.events.length > before, bench.timing.quietMs);
     const outputs = below.events.length - before;

@@ -39,7 +39,7 @@ class CheckRun {
     this.#setting = setting;
     const running = checks.filter((check) => check.run !== undefined);
     this.#running = new Set(running.map(({ id }) => id));
-    this.#pending = units(running).map(inOrderOfNeeds);
+    this.#pending = units(running, setting.facts).map(inOrderOfNeeds);
   }
 
   async results(): Promise<CheckResult[]> {
@@ -97,11 +97,11 @@ class CheckRun {
         if (skip === undefined) {
           bench ??= new Bench(subject, facts, protocol, (id, text) => this.#violated(id, text), signal);
           this.#results.set(check.id, await runCheck(check, bench));
-          if (this.#results.get(check.id)?.outcome === "failed" || !bench.isRunning) {
+          const failed = this.#results.get(check.id)?.outcome === "failed";
+          if (failed || check === unit.at(-1) || !(await bench.settle())) {
             await bench.dispose();
             bench = undefined;
           }
-          bench?.settle();
         } else this.#results.set(check.id, skip);
         this.#wakeAll();
       }
@@ -141,10 +141,10 @@ class CheckRun {
 }
 
 /** Checks of one scene together, where the first of them stands; all others alone. */
-function units(checks: readonly Check[]): (readonly Check[])[] {
+function units(checks: readonly Check[], facts: Facts): (readonly Check[])[] {
   const scenes = new Map<string, Check[]>();
   return checks.flatMap((check) => {
-    if (check.scene === undefined) return [[check]];
+    if (check.scene === undefined || (check.scene === "giving" && facts.finite)) return [[check]];
     const known = scenes.get(check.scene);
     if (known !== undefined) {
       known.push(check);

@@ -20,6 +20,8 @@ export interface Timing {
   readonly stepMs: number;
   /** How long nothing must happen, where nothing may happen. */
   readonly quietMs: number;
+  /** How long nothing may come, in the first run, until the component is taken to have given all that it gives. */
+  readonly settleMs: number;
   /** Interval of heartbeats that the control plane asks for. */
   readonly heartbeatMs: number;
   /** Grace period of a stop, as the component is told. */
@@ -34,6 +36,7 @@ export const defaultTiming: Timing = {
   startMs: 15_000,
   stepMs: 10_000,
   quietMs: 400,
+  settleMs: 2_000,
   heartbeatMs: 250,
   graceMs: 3_000,
   slackMs: 3_000,

@@ -51,7 +51,7 @@ describe("every built-in component keeps the component contract", { concurrent: 
       type,
       config: config(),
       // A machine that others use as well may take long for everything.
-      timing: { startMs: 60_000, stepMs: 60_000, slackMs: 30_000, pingMs: 300 },
+      timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 300 },
       signal: AbortSignal.timeout(170_000),
     });
     expect(report.conforms, renderReport(report)).toBe(true);

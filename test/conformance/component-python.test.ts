@@ -126,6 +126,8 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
         }),
         type,
         config,
+        // A machine that others use as well may take long for everything.
+        timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 2_500 },
         signal: AbortSignal.timeout(170_000),
       });
       expect(report.conforms, renderReport(report)).toBe(true);

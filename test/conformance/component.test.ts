@@ -21,7 +21,7 @@ const environment = process.env;
 vi.setConfig({ maxConcurrency: 8 });
 
 /** For what is to pass: a machine that others use as well may take long for everything. */
-const patient = { startMs: 60_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
+const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
 
 type Type = "source" | "processor" | "sink";
 
@@ -47,7 +47,8 @@ function factsOf(type: Type, config: unknown): Promise<Facts> {
       launch: launchCommand([process.execPath, fixture, type], { environment }),
       type,
       config,
-      signal: AbortSignal.timeout(60_000),
+      timing: patient,
+      signal: AbortSignal.timeout(120_000),
     });
   known.set(key, facts);
   return facts;

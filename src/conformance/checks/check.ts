@@ -26,8 +26,11 @@ export interface Check {
   run?(bench: Bench): Promise<void>;
 }
 
-/** `registered`: only looks. `taking`: what is fed is acknowledged in the end. `refusing`: nothing is acknowledged below. */
-export type Scene = "registered" | "taking" | "refusing";
+/**
+ * `registered`: only looks. `taking`: what is fed is acknowledged in the end. `giving`: takes what a component gives, of which a
+ * source with an end has not enough for several checks. `refusing`: nothing is acknowledged below.
+ */
+export type Scene = "registered" | "taking" | "giving" | "refusing";
 
 export const everyType: readonly ComponentType[] = ["source", "processor", "sink"];
 /** Components that serve EventStream. */

@@ -26,6 +26,7 @@ export const publishingChecks: readonly Check[] = [
     title: "sends its events to whoever subscribes",
     fix: "Once a subscription is open, send EventBatches as far as its credit goes.",
     types: givers,
+    scene: "giving",
     needs: ["publish/opened"],
     async run(bench) {
       await bench.launch();
@@ -77,6 +78,7 @@ export const publishingChecks: readonly Check[] = [
     title: "gives every event an id and its own component id as the source",
     fix: "Set Event.id, unique and the same on a replay, and Event.source_component_id to FLOWCTL_COMPONENT_ID.",
     types: givers,
+    scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
@@ -100,6 +102,7 @@ export const publishingChecks: readonly Check[] = [
     title: "never sends more events than it was given credit for, and goes on when there is more",
     fix: "Send only while the sequence number is at most the highest max_sequence that came.",
     types: givers,
+    scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
@@ -117,6 +120,7 @@ export const publishingChecks: readonly Check[] = [
     title: "never sends more bytes than it was given credit for, save one event when nothing is unacknowledged",
     fix: "Add up the encoded sizes of the Event messages sent on a stream and stop before the sum passes max_bytes. When everything sent is acknowledged, one event may go whatever its size.",
     types: givers,
+    scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
@@ -134,6 +138,7 @@ export const publishingChecks: readonly Check[] = [
     title: "takes credit that comes beside an acknowledgement, in the same request",
     fix: "Credit is no alternative of SubscribeRequest.request: look for it in every request, and for the acknowledgement beside it.",
     types: givers,
+    scene: "giving",
     needs: ["publish/sends", "publish/credit-events"],
     async run(bench) {
       await bench.launch();
@@ -185,6 +190,7 @@ export const publishingChecks: readonly Check[] = [
     title: "takes requests with fields that it does not know",
     fix: "Use a protobuf library that skips unknown fields, as all of them do.",
     types: givers,
+    scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
