@@ -17,8 +17,9 @@ import {
 const fixture = fileURLToPath(new URL("fixtures/component.mjs", import.meta.url));
 const environment = process.env;
 
-// Most of what they do is to wait.
-vi.setConfig({ maxConcurrency: 8 });
+// Most of what they do is to wait; on a machine that others use as well, for their turn.
+const testTimeout = 900_000;
+vi.setConfig({ maxConcurrency: 6, testTimeout: testTimeout + 30_000 });
 
 /** For what is to pass: a machine that others use as well may take long for everything. */
 const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
@@ -30,7 +31,7 @@ function testFixture(type: Type, defect: string, options: Partial<TestComponentO
   return testComponent({
     launch: launchCommand([process.execPath, fixture, type, defect], { environment }),
     type,
-    signal: AbortSignal.timeout(170_000),
+    signal: AbortSignal.timeout(testTimeout),
     timing: patient,
     ...options,
   });
@@ -48,7 +49,7 @@ function factsOf(type: Type, config: unknown): Promise<Facts> {
       type,
       config,
       timing: patient,
-      signal: AbortSignal.timeout(120_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
   known.set(key, facts);
   return facts;
@@ -58,7 +59,7 @@ function failures(report: ConformanceReport) {
   return report.checks.filter((check) => check.outcome === "failed").map((check) => check.id);
 }
 
-describe("a component that keeps the contract", { concurrent: true }, () => {
+describe("a component that keeps the contract", () => {
   it.each<[Type, unknown, number]>([
     ["source", {}, 51],
     ["source", { count: 12 }, 56],
@@ -111,7 +112,7 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
       type: "sink",
       only: ["ack/all", "watch/added", "watch/moved", "stop/exit"],
       concurrency: 1,
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.conforms, renderReport(report)).toBe(true);
     expect(most).toBe(1);
@@ -121,7 +122,7 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
     const report = await testComponent({
       launch: launchCommand([process.execPath, fixture, "sink"], { environment }),
       only: ["ack/all"],
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.type).toBe("sink");
     expect(report.checks.map((check) => [check.id, check.outcome])).toContainEqual(["ack/all", "passed"]);
@@ -189,7 +190,7 @@ describe("a program that is no component", () => {
   it("that exits at once is reported with its output", async () => {
     const report = await testComponent({
       launch: launch("console.error('no database'); process.exit(3)"),
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.conforms).toBe(false);
     expect(report.checks).toMatchObject([
@@ -217,7 +218,7 @@ describe("a program that is no component", () => {
       },
       type: "sink",
       timing: { startMs: 1_500 },
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
     expect(failures(report)).toEqual(["register/identity"]);
     expect(pids).toHaveLength(1);
@@ -228,7 +229,7 @@ describe("a program that is no component", () => {
     const report = await testComponent({
       launch: launchCommand(["/no/such/program"], { environment }),
       type: "sink",
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.checks[0]?.output?.join()).toContain("ENOENT");
   });

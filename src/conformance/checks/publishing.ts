@@ -182,7 +182,7 @@ export const publishingChecks: readonly Check[] = [
       below.grant(plenty);
       below.acknowledge = true;
       below.ackAll();
-      await acknowledgedUpTo(bench, stream, stream.sent);
+      await acknowledgedUpTo(bench, stream, stream.sent, bench.timing.stepMs * 3);
     },
   },
   {

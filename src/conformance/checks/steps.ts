@@ -21,11 +21,17 @@ export async function acknowledgesAll(
 }
 
 /** Waits until the component has acknowledged everything up to `sequence`. */
-export async function acknowledgedUpTo(bench: Bench, stream: UpstreamStream, sequence: number): Promise<void> {
+export async function acknowledgedUpTo(
+  bench: Bench,
+  stream: UpstreamStream,
+  sequence: number,
+  timeoutMs = bench.timing.stepMs,
+): Promise<void> {
   await bench.until(
     () => stream.acked >= sequence || (stream.ended && stream.nacks + stream.acked < sequence),
     () =>
       `it acknowledged ${stream.acked} of ${sequence} events${stream.nacks > 0 ? ` (and nacked ${stream.nacks})` : ""}`,
+    { timeoutMs },
   );
   if (stream.acked < sequence)
     throw new Broken(`its stream ended with ${stream.acked} of ${sequence} events acknowledged`);
