@@ -200,11 +200,10 @@ export class TestDownstream {
       const text = `it ended the stream of ${this.instanceId} with OK and without EndOfStream`;
       this.#surroundings.violation("end/before-ok", text);
     }
-    if (this.#isOver(end, opened)) {
-      this.ended ??= end;
-      this.#surroundings.notice.changed();
-      return;
-    }
+    const isOver = this.#isOver(end, opened);
+    if (isOver) this.ended ??= end;
+    this.#surroundings.notice.changed();
+    if (isOver) return;
     this.#redial = setTimeout(() => {
       if (this.#left) return;
       this.#beginAnew();
