@@ -7,6 +7,8 @@ export type Watched =
   /** It is to be started, restarted or stopped at `until`. */
   | {
       readonly phase: "waiting";
+      /** When it ended, or was found to be ill. */
+      readonly since: number;
       readonly until: number;
       readonly crashes: number;
       readonly action: Action;
@@ -120,7 +122,7 @@ function started(watched: Watched, at: number): Decided {
     case "ended":
     case "failed":
       // Somebody starts it anew; what came late of an earlier start is not that.
-      return { next: at > watched.since ? { phase: "running", since: at, crashes: 0 } : watched };
+      return { next: at >= watched.since ? { phase: "running", since: at, crashes: 0 } : watched };
     case "acting": {
       const { exit: _, ...rest } = watched;
       return { next: { ...rest, startedAt: at } };
@@ -143,7 +145,7 @@ function exited(watched: Watched, exit: Exit, limits: PolicyLimits, now: number)
   const crashes = good ? 1 : watched.crashes + 1;
   if (crashes > limits.maxRestarts) return giveUp(exit.how, crashes);
   if (exit.willRestart) return { next: { phase: "running", since: exit.at, crashes } };
-  return { next: wait(crashes, "start", exit.how, limits, now) };
+  return { next: { ...wait(crashes, "start", exit.how, limits, now), since: exit.at } };
 }
 
 function judged(
@@ -191,7 +193,7 @@ function unwanted(watched: Watched, at: boolean, now: number): Decided {
     case "running":
       return at ? stop(0) : { next: watched };
     case "waiting":
-      if (watched.action === "start") return { next: { phase: "ended", since: now } };
+      if (watched.action === "start") return { next: { phase: "ended", since: watched.since } };
       if (watched.action === "restart") return { next: { phase: "running", since: now, crashes: 0 } };
       return at && now >= watched.until ? stop(watched.crashes) : { next: watched };
     default:
@@ -216,9 +218,15 @@ function acted(watched: Watched, error: string | undefined, limits: PolicyLimits
   return { next: wait(crashes, "start", error, limits, now) };
 }
 
-function wait(crashes: number, action: Action, cause: string, limits: PolicyLimits, now: number): Watched {
+function wait(
+  crashes: number,
+  action: Action,
+  cause: string,
+  limits: PolicyLimits,
+  now: number,
+): Extract<Watched, { phase: "waiting" }> {
   const until = now + backoffDelay(crashes, { ...backoff, random: limits.random });
-  return { phase: "waiting", until, crashes, action, cause };
+  return { phase: "waiting", since: now, until, crashes, action, cause };
 }
 
 function giveUp(how: string, crashes: number): Decided {

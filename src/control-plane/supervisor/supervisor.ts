@@ -37,6 +37,9 @@ interface Target {
 /** How often states are looked at and what is due is done, in milliseconds. */
 const tickMs = 200;
 
+/** How often all that there is is looked at, whatever the driver's events tell, in milliseconds. */
+const LOOK_AGAIN_MS = 10_000;
+
 /** So long a program may take to register, in milliseconds, unless its component says otherwise. */
 const DEFAULT_START_DEADLINE = 60_000;
 
@@ -70,6 +73,7 @@ class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #signal: AbortSignal;
   readonly #watched = new Map<ResourceKey, Watched>();
+  #lookedAt = 0;
   /** By instance id: what the driver is doing to it. */
   readonly #underWay = new Map<string, Promise<void>>();
 
@@ -98,6 +102,7 @@ class Supervisor {
 
   async tick(): Promise<void> {
     while (!this.#signal.aborted) {
+      this.#lookAgain();
       const entries = new Map(this.#options.registry.entries().map((entry) => [componentKey(entry.data.id), entry]));
       for (const target of this.#targets()) {
         const entry = entries.get(target.key);
@@ -149,26 +154,40 @@ class Supervisor {
     });
   }
 
+  /** Takes what there is for what happened while nobody looked, or what was not told. */
   async #catchUp(): Promise<void> {
     const observed = await this.#options.driver.observe(this.#options.pipeline, this.#signal);
+    this.#lookedAt = this.#options.clock.now();
     for (const { key, state } of observed) {
       const target = this.#target(key);
       if (target === undefined) continue;
       if (state.status === "running") this.#foundRunning(target, state.startedAt);
       if (state.status !== "exited") continue;
       const { exitCode, oomKilled, finishedAt } = state;
-      this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
+      const watched = this.#watched.get(key);
+      const isNews = watched === undefined || (watched.phase === "running" && finishedAt >= watched.since);
+      if (isNews)
+        this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
     }
   }
 
-  /** Its program may have ended and been started again while nobody looked. */
   #foundRunning(target: Target, startedAt: number): void {
     const data = this.#entry(target)?.data;
-    if (data?.live && startedAt > data.registeredAt) {
+    const watched = this.#watched.get(target.key);
+    const rested = (watched?.phase === "ended" || watched?.phase === "failed") && startedAt >= watched.since;
+    if (rested || (data?.live && startedAt > data.registeredAt)) {
       this.#onDriverEvent({ type: "started", key: target.key, time: startedAt });
-    } else if (data === undefined && !this.#isToRun(target)) {
-      this.#watched.set(target.key, watch(startedAt));
-    }
+    } else if (watched === undefined && !this.#isToRun(target)) this.#watched.set(target.key, watch(startedAt));
+  }
+
+  /** Events may be lost, in an engine as well: what there is counts. */
+  #lookAgain(): void {
+    const { clock, log } = this.#options;
+    if (clock.now() - this.#lookedAt < LOOK_AGAIN_MS) return;
+    this.#lookedAt = clock.now();
+    this.#catchUp().catch((error: unknown) => {
+      if (!this.#signal.aborted) log.debug("cannot look at what runs", { driver_error: messageOf(error) });
+    });
   }
 
   #onDriverEvent(event: DriverEvent): void {
