@@ -77,7 +77,7 @@ function viewOf(
     state: kind === "control-plane" && record !== undefined ? "healthy" : stateOf(resource, known),
     reason: known?.reason ?? "",
     restarts: Math.max(known?.restarts ?? 0, "restarts" in state ? state.restarts : 0),
-    metrics: known?.metrics,
+    metrics: known?.totals,
     uptimeMs: state.status === "running" && state.startedAt > 0 ? Math.max(0, about.now - state.startedAt) : undefined,
     exitCode: state.status === "exited" || state.status === "restarting" ? state.exitCode : undefined,
     ports,

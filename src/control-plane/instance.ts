@@ -147,8 +147,7 @@ export function assess(entry: InstanceEntry, now: number, unhealthyAfterMs: numb
   }
   if (!data.live) return current;
   if (now - vitals.heardAt > unhealthyAfterMs) {
-    const last = data.lastHeartbeat === 0 ? "ever" : `since ${new Date(data.lastHeartbeat).toISOString()}`;
-    return { name: "unhealthy", since: now, reason: `no heartbeat ${last}` };
+    return { name: "unhealthy", since: now, reason: `no heartbeat for ${Math.round(unhealthyAfterMs / 1000)} s` };
   }
   if (!vitals.confirmed) return current;
   const { probe } = vitals;

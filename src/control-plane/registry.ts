@@ -397,7 +397,8 @@ export class Registry {
   #begin(entry: InstanceEntry, reason: string): void {
     const now = this.#now();
     const ended = !entry.data.live || entry.vitals.exit !== "";
-    if (ended) this.#roster.put({ ...entry, vitals: newVitals(now) });
+    // It has yet to show that it is well, so it is starting, not ill.
+    if (ended) this.#roster.put({ data: { ...entry.data, wasHealthy: false }, vitals: newVitals(now) });
     this.#roster.move(entry.data, { name: "starting", since: now, reason });
     this.#roster.assess(entry.data);
   }

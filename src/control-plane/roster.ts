@@ -241,7 +241,7 @@ export class Roster {
     if (next === undefined) return;
     this.#pipeline = next;
     this.#options.journal.pipelineChanged(next);
-    if (next.startedAt !== before.startedAt) {
+    if (before.state === "completed" && next.state !== "completed") {
       for (const entry of this.#instances.all()) this.count({ ...entry, data: inNewRun(entry.data) });
     }
     if (next.state === before.state) return;

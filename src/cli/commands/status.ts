@@ -10,13 +10,15 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { findTarget } from "../target.ts";
+import { renderTrouble, type Trouble, troublesOf } from "../troubles.ts";
 import { paintState } from "./ps.ts";
 
 export function statusCommand(cli: Cli): Command {
   const command = describe({
     usage: "status [pipeline]",
     summary: "Show the state of a pipeline: topology, rates, and what is slow",
-    description: "Numbers are as of each component's last heartbeat; rates are averages since it registered.",
+    description:
+      "Counts are totals since the pipeline was started, over all restarts, as of each component's last heartbeat; rates are averages since it registered. An instance that is not well is shown with the reason, its restarts, its last log line and what to do.",
     examples: [
       ["flowctl status", "the pipeline of this folder, or the only one there is"],
       ["flowctl status quakes --json", "the whole record for machines"],
@@ -34,15 +36,21 @@ async function status(context: CommandContext, [argument]: [string | undefined])
   try {
     const record = await access.call(signal, (client, inner) => client.getPipeline(inner));
     const slow = slowComponents(record);
-    if (output.json) output.printJson({ ...record, slow });
-    else output.print(render(record, slow, deps.clock.now(), output));
+    const troubles = await troublesOf(record, driver, signal);
+    if (output.json) output.printJson({ ...record, slow, troubles });
+    else output.print(render(record, { slow, troubles }, deps.clock.now(), output));
     return ExitCode.ok;
   } finally {
     access.close();
   }
 }
 
-function render(record: PipelineRecord, slow: readonly SlowComponent[], now: number, output: Output): string {
+function render(
+  record: PipelineRecord,
+  { slow, troubles }: { readonly slow: readonly SlowComponent[]; readonly troubles: readonly Trouble[] },
+  now: number,
+  output: Output,
+): string {
   const { paint } = output;
   const until = record.finishedAt ?? now;
   const lines = [
@@ -67,9 +75,8 @@ function render(record: PipelineRecord, slow: readonly SlowComponent[], now: num
       output,
     ),
   ];
-  const unwell = record.components.flatMap(({ instances }) => instances.filter(({ reason }) => reason !== ""));
-  if (unwell.length > 0) lines.push("");
-  for (const { id, state, reason } of unwell) lines.push(`${id} is ${paintState(state, output)}: ${reason}`);
+  if (troubles.length > 0) lines.push("");
+  for (const trouble of troubles) lines.push(...renderTrouble(trouble, output));
   if (slow.length > 0) lines.push("");
   for (const { id, holdsUp, share: held, waiting } of slow) {
     lines.push(
@@ -85,7 +92,7 @@ const up = ({ instances }: ComponentRecord): number =>
 const total = (
   { instances }: ComponentRecord,
   key: "eventsIn" | "eventsOut" | "inFlight" | "eventsDropped" | "eventsFailed",
-): number => instances.reduce((sum, { metrics }) => sum + metrics[key], 0);
+): number => instances.reduce((sum, { totals }) => sum + totals[key], 0);
 
 const worst = ({ instances }: ComponentRecord): number =>
   Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));

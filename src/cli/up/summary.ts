@@ -44,7 +44,7 @@ export function summarize(
   span: { readonly startedAt: number; readonly endedAt: number },
 ): RunSummary {
   const components = inFileOrder(pipeline, record).map((component) => {
-    const metrics = component.instances.map((instance) => instance.metrics);
+    const metrics = component.instances.map((instance) => instance.totals);
     return {
       id: component.id,
       type: component.type,

@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ApplyContext, Change, DriverEvent, ObservedResource, ObservedState } from "../../drivers/driver.ts";
+import type {
+  ApplyContext,
+  Change,
+  DriverEvent,
+  LogLine,
+  LogOptions,
+  ObservedResource,
+  ObservedState,
+} from "../../drivers/driver.ts";
 import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
@@ -24,6 +32,7 @@ class OneInstance implements SupervisedDriver {
   state: ObservedState = running;
   failing: string | undefined;
   breakEvents = false;
+  lastLine = "";
   #queue: DriverEvent[] = [];
   #wake: () => void = () => undefined;
 
@@ -41,6 +50,10 @@ class OneInstance implements SupervisedDriver {
     this.applied.push(change.action);
     if (this.failing !== undefined) throw new FlowctlError({ code: "x/y", kind: "failed", message: this.failing });
     this.state = change.action === "stop" ? exited(0) : running;
+  }
+
+  async *logs(_pipeline: string, { select: [instance = ""] }: LogOptions): AsyncGenerator<LogLine> {
+    if (this.lastLine !== "") yield { instance, owner: "source", stream: "stdout", time: 0, text: this.lastLine };
   }
 
   async *events(_pipeline: string, signal: AbortSignal): AsyncGenerator<DriverEvent> {
@@ -256,6 +269,70 @@ describe("the supervisor", () => {
     registry.register(registration(source));
     await clock.advance(20_000);
     expect(driver.applied).toEqual(["restart"]);
+  });
+
+  it("starts nothing that is to be stopped, not even what waits to be restarted", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    exit(1);
+    await clock.advance(1);
+    registry.setDesired({ stopped: ["source-1"] });
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual([]);
+    expect(state()).toBe("stopping");
+    registry.setDesired({ started: ["source-1"] });
+    await clock.advance(1_000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("stops what is to be stopped and runs, when no command is at work on it, however often the driver fails", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    const operation = registry.operations.hold({ command: "flowctl stop", holder: "process 1" }, false);
+    registry.setDesired({ stopped: ["source-1"] });
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual([]);
+    driver.failing = "the engine is away";
+    operation.release();
+    await clock.advance(120_000);
+    expect(driver.applied.length).toBeGreaterThan(6);
+    driver.failing = undefined;
+    await clock.advance(60_000);
+    expect(driver.state.status).toBe("exited");
+    expect(registry.pipeline().state).not.toBe("failed");
+    expect(new Set(driver.applied)).toEqual(new Set(["stop"]));
+  });
+
+  it("starts what a command had ended and not started when it was killed", async () => {
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    const operation = registry.operations.hold({ command: "flowctl restart", holder: "process 1" }, false);
+    registry.setDesired({ started: ["source-1"], renewed: ["source-1"] });
+    exit(143);
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual([]);
+    operation.release();
+    await clock.advance(1_000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("names the memory limit of what ran out of it, and gives up with its last log line", async () => {
+    const spec = linearPipeline();
+    const components = spec.components.map((one) => ({ ...one, maxRestarts: 0, memoryLimitBytes: 256 * 1024 * 1024 }));
+    registry.apply({ ...spec, components });
+    registry.register(registration(source));
+    driver.lastLine = '{"level":"info","msg":"reading everything"}';
+    begin();
+    await clock.advance(1);
+    exit(137, { oomKilled: true } as Partial<DriverEvent>);
+    await clock.advance(1_000);
+    expect(registry.pipeline()).toMatchObject({
+      state: "failed",
+      reason: "source-1 is failed: exit 137: out of memory, limit 256M, last log line: reading everything",
+    });
   });
 
   it("finds what ended while it was not looking", async () => {

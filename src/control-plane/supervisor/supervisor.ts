@@ -262,7 +262,7 @@ class Supervisor {
     let last = "";
     try {
       for await (const { text } of driver.logs(pipeline, { select: [instanceId], follow: false, tail: 1 }, limit)) {
-        if (text.trim() !== "") last = text.trim();
+        if (text.trim() !== "") last = messageIn(text.trim());
       }
     } catch {
       // It only illustrates.
@@ -397,4 +397,15 @@ function isDone(action: Action, { state }: ObservedResource): boolean {
   if (action === "start") return state.status === "running";
   if (action === "stop") return state.status === "exited" || state.status === "created";
   return false;
+}
+
+/** What a log line says: the message of a structured one, else all of it. */
+function messageIn(line: string): string {
+  if (!line.startsWith("{")) return line;
+  try {
+    const { msg } = JSON.parse(line) as { readonly msg?: unknown };
+    return typeof msg === "string" && msg !== "" ? msg : line;
+  } catch {
+    return line;
+  }
 }

@@ -158,16 +158,15 @@ export async function removeContainer(engine: Engine, id: string, signal: AbortS
   // A conflict says that another client is removing it now.
   await unlessCode(request, "docker/not-found", "docker/conflict");
   for (let waited = 0; (await inspectContainer(engine, id, signal)) !== undefined; waited += 50) {
-    if (waited > 10_000) throw await removalError(engine, id, signal);
+    if (waited > 10_000) await removeAtLast(engine, id, signal);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-async function removalError(engine: Engine, id: string, signal: AbortSignal): Promise<unknown> {
-  return engine
-    .call(`remove container ${id}`, signal, (docker) => docker.getContainer(id).remove({ v: true, force: true }))
-    .then(
-      () => undefined,
-      (error: unknown) => error,
-    );
+/** Asks once more, so that the engine says why; resolves when it did it after all. */
+async function removeAtLast(engine: Engine, id: string, signal: AbortSignal): Promise<void> {
+  const request = engine.call(`remove container ${id}`, signal, (docker) =>
+    docker.getContainer(id).remove({ v: true, force: true, abortSignal: signal }),
+  );
+  await unlessCode(request, "docker/not-found");
 }

@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { CliHarness } from "./cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
+
+const line = (instance: string, text: string) =>
+  ({ instance, owner: instance.replace(/-\d+$/, ""), stream: "stderr", time: 1, text }) as const;
+
+describe("status", () => {
+  it("says of an instance that is not well why, how often it was restarted, what it said last and what to do", async () => {
+    const logs = [line("out-1", "connecting"), line("out-1", "password refused"), line("numbers-1", "made 10")];
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [new MemoryDriver({ logs })]);
+    await cli.run("up", "-d");
+    cli.controlPlane.state = "failed";
+    cli.controlPlane.instanceStates.set("out-1", {
+      state: "failed",
+      reason: "exited with code 1; that was failure 6 in a row",
+    });
+    cli.controlPlane.instanceStates.set("numbers-1", { state: "unhealthy", reason: "no heartbeat for 30 s" });
+    const { code, stdout } = await cli.run("status");
+    expect(code).toBe(0);
+    const [, troubles = ""] = stdout.split("\n\nout-1");
+    expect(`out-1${troubles}`.split("\n")).toEqual([
+      "out-1 is failed: exited with code 1; that was failure 6 in a row",
+      "  last log line  password refused",
+      "  fix            see all it said with `flowctl logs -p demo out-1`, correct it, then `flowctl up` or `flowctl start -p demo out-1`",
+      "numbers-1 is unhealthy: no heartbeat for 30 s",
+      "  last log line  made 10",
+      "  fix            it is restarted by its `restart` policy; `flowctl events -p demo` shows how that goes",
+      "",
+    ]);
+    const { troubles: data } = JSON.parse((await cli.run("status", "--json")).stdout) as { troubles: unknown[] };
+    expect(data[0]).toMatchObject({ instance: "out-1", state: "failed", lastLine: "password refused", restarts: 0 });
+  });
+});

@@ -1,0 +1,64 @@
+import type { Driver } from "../drivers/driver.ts";
+import type { InstanceRecord, PipelineRecord } from "../protocol/records.ts";
+import { paintState } from "./commands/ps.ts";
+import { parseRecord, renderRecord } from "./display/log-printer.ts";
+import type { Output } from "./display/output.ts";
+import { lastLines } from "./up/outcome.ts";
+
+/** An instance that is not as it should be. Plain data. */
+export interface Trouble {
+  readonly instance: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly restarts: number;
+  /** What it logged last; empty when that cannot be told. */
+  readonly lastLine: string;
+  /** What to do; empty when it is being dealt with. */
+  readonly fix: string;
+}
+
+/** So many are looked into; a screen holds no more. */
+const MOST = 8;
+
+/** The instances that are not well, the failed ones first, with what is known of why. */
+export async function troublesOf(
+  record: PipelineRecord,
+  driver: Pick<Driver, "logs">,
+  signal: AbortSignal,
+): Promise<readonly Trouble[]> {
+  const unwell = record.components
+    .flatMap(({ instances }) => instances)
+    .filter(({ state, reason, desiredStopped }) => reason !== "" && state !== "completed" && !desiredStopped)
+    .sort((a, b) => Number(b.state === "failed") - Number(a.state === "failed"))
+    .slice(0, MOST);
+  return await Promise.all(
+    unwell.map(async (instance) => {
+      const { id, state, reason, restarts } = instance;
+      const [line] = await lastLines(driver, record.name, id, 1, signal);
+      return { instance: id, state, reason, restarts, lastLine: line?.text ?? "", fix: fixOf(record.name, instance) };
+    }),
+  );
+}
+
+export function renderTrouble(trouble: Trouble, output: Output): readonly string[] {
+  const { instance, state, reason, restarts, lastLine, fix } = trouble;
+  const times = restarts === 0 ? "" : `, restarted ${restarts} ${restarts === 1 ? "time" : "times"}`;
+  const lines = [`${instance} is ${paintState(state, output)}${times}: ${reason}`];
+  const said = parseRecord(lastLine);
+  // The supervisor has put it into the reason already where it gave up.
+  const text = (said?.message ?? lastLine).trim();
+  if (text !== "" && !reason.includes(text.slice(0, 100))) {
+    lines.push(`  last log line  ${said === undefined ? lastLine : renderRecord(said, output.paint)}`);
+  }
+  if (fix !== "") lines.push(`  fix            ${fix}`);
+  return lines;
+}
+
+function fixOf(pipeline: string, { id, state }: InstanceRecord): string {
+  if (state === "failed") {
+    return `see all it said with \`flowctl logs -p ${pipeline} ${id}\`, correct it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
+  }
+  if (state === "unhealthy")
+    return `it is restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows how that goes`;
+  return "";
+}
