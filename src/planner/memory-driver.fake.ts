@@ -18,6 +18,7 @@ import type {
 } from "../drivers/driver.ts";
 import { fingerprint } from "../drivers/fingerprint.ts";
 import { cancelled } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
 import type { Component, DriverName, Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 
@@ -31,7 +32,11 @@ export interface MemoryDriverOptions {
   readonly logs?: readonly LogLine[];
 }
 
-/** A driver that keeps everything in memory, for tests of what drives drivers. Starts things instantly. */
+/**
+ * A driver that keeps everything in memory, for tests of what drives drivers. Starts things instantly; else it behaves as the
+ * real ones do: what is as a change wants it is left alone, what is not there cannot be started or stopped, and it tells of
+ * everything by its events.
+ */
 export class MemoryDriver implements Driver {
   readonly name: DriverName;
   readonly capabilities = {
@@ -47,6 +52,7 @@ export class MemoryDriver implements Driver {
   readonly applied: string[] = [];
   readonly #options: MemoryDriverOptions;
   #serial = 0;
+  readonly #listeners = new Set<(event: DriverEvent) => void>();
 
   constructor(options: MemoryDriverOptions = {}) {
     this.#options = options;
@@ -73,20 +79,33 @@ export class MemoryDriver implements Driver {
     this.state.set(context.pipeline, world);
     const resource = change.action === "create" || change.action === "replace" ? change.resource : change.observed;
     this.applied.push(`${change.action} ${resource.key}`);
+    const before = world.get(resource.key);
     if (change.action === "create" || change.action === "replace") {
-      world.set(resource.key, this.#made(change.resource, context));
-    } else if (change.action === "remove") {
+      // As the real ones: what is there as wanted and runs is left alone.
+      const same = change.action === "create" && before?.hash === change.resource.hash;
+      if (same && before.state.status === "running") return;
+      this.#end(before);
+      const made = this.#made(change.resource, context);
+      world.set(resource.key, made);
+      this.#emit({ type: "started", key: made.key, time: Date.now() });
+      return;
+    }
+    if (change.action === "remove") {
+      this.#end(before);
       world.delete(resource.key);
       if (world.size === 0) this.state.delete(context.pipeline);
-    } else {
-      const existing = world.get(resource.key);
-      if (existing === undefined) return;
-      const state: ObservedState =
-        change.action === "stop"
-          ? { status: "exited", exitCode: 0, oomKilled: false, finishedAt: 0, restarts: 0 }
-          : this.#started(existing);
-      world.set(resource.key, { ...existing, state });
+      if (before !== undefined) this.#emit({ type: "removed", key: before.key, time: Date.now() });
+      return;
     }
+    if (before === undefined) throw noSuchResource(resource.key);
+    const ended = change.action !== "start" && this.#end(before);
+    if (change.action === "stop") {
+      if (ended) world.set(resource.key, { ...before, state: STOPPED });
+      return;
+    }
+    if (change.action === "start" && before.state.status === "running") return;
+    world.set(resource.key, { ...before, state: this.#started(before) });
+    this.#emit({ type: "started", key: before.key, time: Date.now() });
   }
 
   async *logs(_pipeline: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogLine> {
@@ -101,8 +120,25 @@ export class MemoryDriver implements Driver {
   }
 
   async *events(_pipeline: string, signal: AbortSignal): AsyncIterable<DriverEvent> {
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    const queue: DriverEvent[] = [];
+    let wake = (): void => undefined;
+    const listen = (event: DriverEvent): void => {
+      queue.push(event);
+      wake();
+    };
+    this.#listeners.add(listen);
+    signal.addEventListener("abort", () => wake(), { once: true });
+    try {
+      while (!signal.aborted) {
+        yield* queue.splice(0);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (queue.length > 0 || signal.aborted) resolve();
+        });
+      }
+    } finally {
+      this.#listeners.delete(listen);
+    }
   }
 
   async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
@@ -113,6 +149,20 @@ export class MemoryDriver implements Driver {
 
   async pipelines(): Promise<readonly string[]> {
     return [...this.state.keys()];
+  }
+
+  /** Ends what runs, and tells of it. Returns whether it did run. */
+  #end(resource: ObservedResource | undefined): boolean {
+    const runs = resource?.state.status === "running" || resource?.state.status === "restarting";
+    if (resource === undefined || !runs) return false;
+    const { key } = resource;
+    this.#emit({ type: "exited", key, time: Date.now(), exitCode: 0, oomKilled: false, willRestart: false });
+    return true;
+  }
+
+  #emit(event: DriverEvent): void {
+    if (!/^(component|service)\//.test(event.key)) return;
+    for (const listen of this.#listeners) listen(event);
   }
 
   #made(resource: DesiredResource, { pipeline, deployment }: ApplyContext): ObservedResource {
@@ -138,6 +188,12 @@ export class MemoryDriver implements Driver {
       this.#options.startedState?.(resource) ?? { status: "running", startedAt: 0, health: "healthy", restarts: 0 }
     );
   }
+}
+
+const STOPPED: ObservedState = { status: "exited", exitCode: 0, oomKilled: false, finishedAt: 0, restarts: 0 };
+
+function noSuchResource(key: ResourceKey): FlowctlError {
+  return new FlowctlError({ code: "driver/no-such-resource", kind: "not-found", message: `There is no ${key}` });
 }
 
 /** The resources of a pipeline as a driver would prepare them, hashed by what the file says of them. */
