@@ -28,7 +28,7 @@ export async function troublesOf(
 ): Promise<readonly Trouble[]> {
   const unwell = record.components
     .flatMap(({ instances }) => instances)
-    .filter(({ state, reason, desiredStopped }) => reason !== "" && state !== "completed" && !desiredStopped)
+    .filter(({ state, reason }) => reason !== "" && state !== "completed" && state !== "stopping")
     .sort((a, b) => Number(b.state === "failed") - Number(a.state === "failed"))
     .slice(0, MOST);
   return await Promise.all(

@@ -147,7 +147,7 @@ export function assess(entry: InstanceEntry, now: number, unhealthyAfterMs: numb
   }
   if (!data.live) return current;
   if (now - vitals.heardAt > unhealthyAfterMs) {
-    return { name: "unhealthy", since: now, reason: `no heartbeat for ${Math.round(unhealthyAfterMs / 1000)} s` };
+    return { name: "unhealthy", since: now, reason: silenceOf(unhealthyAfterMs) };
   }
   if (!vitals.confirmed) return current;
   const { probe } = vitals;
@@ -160,6 +160,11 @@ export function assess(entry: InstanceEntry, now: number, unhealthyAfterMs: numb
   if (probe.result === "passing" || data.healthEndpoint === "") return { name: "healthy", since: now };
   // Nothing speaks against it, and nothing for a change.
   return current;
+}
+
+/** What is said of an instance of which nothing was heard for `ms`. */
+export function silenceOf(ms: number): string {
+  return `no heartbeat for ${Math.round(ms / 1000)} s`;
 }
 
 function supersede(data: InstanceData): readonly string[] {

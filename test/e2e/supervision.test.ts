@@ -89,14 +89,14 @@ sources:
   greedy:
     uses: generator
     restart: "on-failure:1"
-    deploy: { resources: { limits: { memory: 12M } } }
+    deploy: { resources: { limits: { memory: 24M } } }
 sinks: { out: { uses: discard, inputs: [greedy] } }
 `,
     );
     await scenario.succeed("up", "-d");
     const { code, stderr } = await scenario.flowctl("wait", "--timeout", "120");
     expect(code, stderr).toBe(1);
-    expect(stderr).toContain("exit 137: out of memory, limit 12M");
+    expect(stderr).toContain("exit 137: out of memory, limit 24M");
     scenario.passed();
   });
 });

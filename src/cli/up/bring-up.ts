@@ -115,7 +115,7 @@ export async function prepareUp(
       const tell = async (): Promise<void> => {
         completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
-        await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
+        await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
         await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
           client.applyPipeline(spec, inner, options.discard),
         );
@@ -147,7 +147,7 @@ export async function prepareUp(
         told ??= tell();
         await told;
         // Whoever took the pipeline down meanwhile took its control plane along.
-        await persistently(deps.clock, until, () => operation.hold({ takeOver: false }, until));
+        await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
       } catch (error) {
         throw withPlace(error, loaded.positionOf);
       } finally {
@@ -167,10 +167,10 @@ export async function prepareUp(
 async function persistently(
   clock: CommandContext["deps"]["clock"],
   signal: AbortSignal,
-  hold: () => Promise<boolean>,
+  hold: (withinMs: number) => Promise<boolean>,
 ): Promise<void> {
   const end = clock.now() + CONTROL_PLANE_GRACE;
-  while (!(await hold())) {
+  while (!(await hold(Math.max(1, end - clock.now())))) {
     if (clock.now() >= end) {
       throw new FlowctlError({
         code: "cli/no-control-plane",

@@ -32,20 +32,23 @@ export class PipelineOperation {
   }
 
   /**
-   * Holds the operation, unless it does already. Returns whether a control plane answered. Rejects with
+   * Holds the operation, unless it does already. Returns whether a control plane answered within `withinMs`. Rejects with
    * `control/operation-under-way` when another command holds it and is not to be taken over.
    */
-  async hold(options: { readonly takeOver: boolean }, signal: AbortSignal): Promise<boolean> {
+  async hold(
+    { takeOver, withinMs = ANSWER_WITHIN }: { readonly takeOver: boolean; readonly withinMs?: number },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     this.takenOver.throwIfAborted();
     if (this.#held !== undefined) return true;
     const end = new AbortController();
-    const deadline = withDeadline(signal, ANSWER_WITHIN);
+    const deadline = withDeadline(signal, withinMs);
     const onDeadline = (): void => end.abort();
     deadline.addEventListener("abort", onDeadline, { once: true });
     try {
       const client = await this.#access.client(deadline);
       const name = { command: this.#command, holder: `process ${process.pid} on ${hostname()}` };
-      const stream = client.holdOperation(name, options, end.signal)[Symbol.asyncIterator]();
+      const stream = client.holdOperation(name, { takeOver }, end.signal)[Symbol.asyncIterator]();
       if ((await stream.next()).done === true) return false;
       this.#held = end;
       void this.#follow(stream, end);

@@ -5,7 +5,7 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { type ComponentSpec, type InstanceReport, instanceIdsOf } from "../../protocol/records.ts";
-import { describeExit, type InstanceEntry } from "../instance.ts";
+import { describeExit, type InstanceEntry, silenceOf } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
@@ -344,14 +344,17 @@ class Supervisor {
       return { type: "state", state: "other", hung: false, since: this.#options.clock.now(), reason: "" };
     }
     const { vitals } = entry;
-    const silent = this.#options.clock.now() - vitals.heardAt > this.#options.unhealthyAfterMs;
+    const { unhealthyAfterMs, clock } = this.#options;
+    const silent = clock.now() - vitals.heardAt > unhealthyAfterMs;
     const ill = state.name === "unhealthy";
+    const hung = ill && silent && vitals.probe.result !== "passing";
     return {
       type: "state",
       state: state.name === "healthy" ? "healthy" : ill ? "ill" : "other",
-      hung: ill && silent && vitals.probe.result !== "passing",
+      hung,
       since: state.since,
-      reason: reasonOf(state),
+      // It was ill first because /health did not answer; that nothing at all is heard of it tells more.
+      reason: hung && entry.data.live ? silenceOf(unhealthyAfterMs) : reasonOf(state),
     };
   }
 
