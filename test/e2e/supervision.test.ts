@@ -79,24 +79,3 @@ sinks: { out: { uses: discard, inputs: [mute] } }
     scenario.passed();
   });
 });
-
-describe.skipIf(!driversUnderTest().includes("docker"))("on Docker", () => {
-  it("what runs out of memory is named with its limit, and is given up in the end", async () => {
-    await using scenario = await Scenario.on(
-      "docker",
-      `
-sources:
-  greedy:
-    uses: generator
-    restart: "on-failure:1"
-    deploy: { resources: { limits: { memory: 24M } } }
-sinks: { out: { uses: discard, inputs: [greedy] } }
-`,
-    );
-    await scenario.succeed("up", "-d");
-    const { code, stderr } = await scenario.flowctl("wait", "--timeout", "120");
-    expect(code, stderr).toBe(1);
-    expect(stderr).toContain("exit 137: out of memory, limit 24M");
-    scenario.passed();
-  });
-});
