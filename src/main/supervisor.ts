@@ -26,7 +26,7 @@ async function main(): Promise<number> {
   process.on("SIGINT", () => stop.abort());
   // The terminal that it was started from may go.
   process.on("SIGHUP", () => undefined);
-  // What it supervises goes on; the next command starts another supervisor, which takes over.
+  // What it supervises goes on; its watcher becomes another supervisor, which takes over.
   const die = (error: unknown): void => {
     log.error("the supervisor broke", { err: error });
     process.exit(1);
@@ -34,6 +34,7 @@ async function main(): Promise<number> {
   process.on("uncaughtException", die);
   process.on("unhandledRejection", die);
   return runSupervisor({
+    program: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     launch,
     version: version(),
     environment: process.env,

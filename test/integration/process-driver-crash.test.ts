@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance-record.ts";
 import { isAlive } from "../../src/drivers/process/process-identity.ts";
 import { acquireLock } from "../../src/drivers/process/single-instance-lock.ts";
-import { type Bench, createBench, eventually, scriptedComponent } from "./process-driver/bench.ts";
+import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;
 
@@ -186,7 +186,7 @@ test("of many supervisors that are started at once one stays", async () => {
   await using bench = createBench();
   const deployment = bench.deployment([scriptedComponent("a", "serve")]);
   await Promise.all([1, 2, 3, 4].map(() => bench.up(deployment, bench.anotherDriver())));
-  const leaders = () => bench.processes().filter(({ instance, pid, group }) => instance === undefined && pid === group);
+  const leaders = () => bench.processes().filter(isSupervisor);
   await eventually("the others are gone", () => leaders().length === 1);
   expect(instances(bench)).toHaveLength(1);
 });
@@ -200,7 +200,7 @@ test("a supervisor waits for a command that holds the pipeline's lock", async ()
   });
   const pids = new Set<number>();
   await eventually("several have found it locked", () => {
-    for (const { instance, pid, group } of bench.processes()) if (!instance && pid === group) pids.add(pid);
+    for (const found of bench.processes()) if (isSupervisor(found)) pids.add(found.pid);
     return pids.size >= 3;
   });
   expect(up).toBe(false);
@@ -236,12 +236,12 @@ function instances(bench: Bench): readonly string[] {
 }
 
 function supervisorOf(bench: Bench) {
-  return bench.processes().find(({ instance, pid, group }) => instance === undefined && pid === group);
+  return bench.processes().find(isSupervisor);
 }
 
 async function kill(bench: Bench): Promise<void> {
   const supervisor = bench.supervisor();
-  process.kill(supervisor.pid, "SIGKILL");
+  bench.killSupervisor();
   await eventually("the supervisor is gone", () => !isAlive(supervisor));
 }
 

@@ -91,7 +91,7 @@ async function observeSupervisor(
   }
   // Without a record it is just being started, or was killed while it was: then it left processes or files.
   if (!traces.begun && traces.marked.length === 0) return undefined;
-  const starting = traces.marked.find(({ instance }) => instance === undefined);
+  const starting = traces.marked.find(({ instance, isWatcher }) => instance === undefined && !isWatcher);
   const ref = starting === undefined ? "" : String(starting.pid);
   return { ...base, hash: "", parts: {}, ref, ports: [], state: { status: "created" } };
 }

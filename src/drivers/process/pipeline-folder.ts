@@ -5,6 +5,7 @@ import { makeFolder } from "../../foundation/make-folder.ts";
 import { isMissing, notWritten } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeProject } from "./project-record.ts";
+import { removeTickets } from "./start-ticket.ts";
 import { removeSupervisorRecord } from "./supervisor-record.ts";
 
 /** Names of the pipelines that have something in their folder. */
@@ -40,6 +41,7 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
     await rm(folder, { recursive: true, force: true });
   }
   await removeSupervisorRecord(paths);
+  removeTickets(paths);
   await rm(paths.socket, { force: true });
   if (dirname(paths.socket) !== paths.folder) await removeFolderIfEmpty(dirname(paths.socket));
   if (!(await holdsFiles(paths.state)) && !(await holdsFiles(paths.controlPlane))) await removeState(paths);

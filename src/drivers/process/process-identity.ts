@@ -16,7 +16,12 @@ export interface MarkedProcess extends ProcessIdentity {
   readonly instance: string | undefined;
   /** `FLOWCTL_CONTROL_PLANE`, where it has one: the address that it was told. */
   readonly controlPlane: string | undefined;
+  /** It waits for the end of the supervisor (see startWatcher). */
+  readonly isWatcher: boolean;
 }
+
+/** The environment variable of a process that waits for the end of the supervisor. */
+export const WATCHER_VARIABLE = "FLOWCTL_WATCHER";
 
 /** The environment variable that marks every process of a pipeline, and what they inherit it to. */
 export const RUN_ID_VARIABLE = "FLOWCTL_RUN_ID";
@@ -89,10 +94,12 @@ function markedByProc(runId: string): readonly MarkedProcess[] {
   return found;
 }
 
-function toldOf(variables: readonly string[]): Pick<MarkedProcess, "instance" | "controlPlane"> {
+function toldOf(variables: readonly string[]): Pick<MarkedProcess, "instance" | "controlPlane" | "isWatcher"> {
   const told = (name: string): string | undefined =>
     variables.find((variable) => variable.startsWith(`${name}=`))?.slice(name.length + 1);
-  return { instance: told("FLOWCTL_INSTANCE_ID"), controlPlane: told("FLOWCTL_CONTROL_PLANE") };
+  const instance = told("FLOWCTL_INSTANCE_ID");
+  const isWatcher = instance === undefined && told(WATCHER_VARIABLE) !== undefined;
+  return { instance, controlPlane: told("FLOWCTL_CONTROL_PLANE"), isWatcher };
 }
 
 function readProc(pid: number, boot: string): ProcessRow | undefined {

@@ -10,6 +10,7 @@ import { spoolName } from "./log-format.ts";
 import { CONTROL_PLANE_INSTANCE, readLogs } from "./log-reader.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "./process-identity.ts";
+import { leaveTicket } from "./start-ticket.ts";
 import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
 import type { SupervisorHello } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
@@ -24,7 +25,12 @@ export interface SupervisorLaunch {
   readonly hash: string;
   readonly parts: Readonly<Record<string, string>>;
   readonly spec: SupervisorSpec;
+  /** See leaveTicket. */
+  readonly ticket: string;
 }
+
+/** What a supervisor is to be, whoever starts it. */
+type SupervisorIdentity = Pick<SupervisorLaunch, "hash" | "parts" | "spec">;
 
 export interface LaunchOptions {
   readonly paths: PipelinePaths;
@@ -40,6 +46,8 @@ export interface LaunchOptions {
 
 /** The supervisor ends with this exit code when another one, or a command, holds the lock. */
 export const LOCKED_EXIT_CODE = 75;
+/** The supervisor ends with this exit code when the pipeline was taken away while it was being started. */
+export const TAKEN_AWAY_EXIT_CODE = 76;
 
 const START_DEADLINE_MS = 30_000;
 
@@ -48,7 +56,7 @@ const START_DEADLINE_MS = 30_000;
  * none does; of several that are started at once only one stays. One that hangs is replaced; what it ran goes on.
  */
 export async function ensureSupervisor(
-  desired: Pick<SupervisorLaunch, "hash" | "parts" | "spec"> | undefined,
+  desired: SupervisorIdentity | undefined,
   options: LaunchOptions,
 ): Promise<SupervisorHello> {
   const { paths, clock, signal } = options;
@@ -73,17 +81,22 @@ export async function ensureSupervisor(
   }
 }
 
-/** Kills every process of the supervisor's that can be found, by its record and by the marker, at once. */
+/**
+ * Kills every process of the supervisor's that can be found, by its record and by the marker, until a look finds none:
+ * one whose supervisor was killed may just be taking its place.
+ */
 export async function endSupervisor(options: Pick<LaunchOptions, "paths" | "clock" | "signal">): Promise<void> {
   const { paths } = options;
   const record = await readSupervisorRecord(paths);
-  const found = [
-    ...(record === undefined ? [] : [record.identity]),
-    ...markedProcesses(paths.runId).filter(({ instance }) => instance === undefined),
-  ].filter(({ pid }) => pid !== process.pid);
-  for (const identity of found) if (isAlive(identity)) signalProcess(identity.pid, "SIGKILL");
-  const ended = await waitUntil(() => !found.some(isAlive), 10_000, options);
-  if (ended) return;
+  const kill = (): boolean => {
+    const found = [
+      ...(record === undefined ? [] : [record.identity]),
+      ...markedProcesses(paths.runId).filter(({ instance }) => instance === undefined),
+    ].filter((identity) => identity.pid !== process.pid && isAlive(identity));
+    for (const { pid } of found) signalProcess(pid, "SIGKILL");
+    return found.length === 0;
+  };
+  if (await waitUntil(kill, 10_000, options)) return;
   throw new FlowctlError({
     code: "process/cannot-end",
     kind: "unavailable",
@@ -100,12 +113,15 @@ interface StartedSupervisor {
 }
 
 async function startSupervisor(
-  desired: Pick<SupervisorLaunch, "hash" | "parts" | "spec"> | undefined,
+  desired: SupervisorIdentity | undefined,
   options: LaunchOptions,
 ): Promise<StartedSupervisor> {
   const { paths, home, program, environment } = options;
   const chosen = desired ?? (await readSupervisorRecord(paths)) ?? defaultSupervisor();
+  const [command, ...rest] = program as [string, ...string[]];
+  mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
   const launch: SupervisorLaunch = {
+    ticket: leaveTicket(paths),
     folder: paths.folder,
     pipeline: paths.pipeline,
     home,
@@ -113,8 +129,6 @@ async function startSupervisor(
     parts: chosen.parts,
     spec: chosen.spec,
   };
-  const [command, ...rest] = program as [string, ...string[]];
-  mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
   const stdout = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stdout")), "a", 0o600);
   const stderr = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stderr")), "a", 0o600);
   try {
@@ -147,11 +161,12 @@ async function startSupervisor(
 function endOf(child: ChildProcess): "again" | { readonly exitCode: number } | undefined {
   // Another command, that found it while it was half-made, killed it.
   if (child.signalCode !== null || child.exitCode === LOCKED_EXIT_CODE) return "again";
+  if (child.exitCode === TAKEN_AWAY_EXIT_CODE) return "again";
   return child.exitCode === null ? undefined : { exitCode: child.exitCode };
 }
 
 /** For a pipeline whose supervisor left no record: it is replaced by the next up, whose hash differs. */
-function defaultSupervisor(): Pick<SupervisorLaunch, "hash" | "parts" | "spec"> {
+function defaultSupervisor(): SupervisorIdentity {
   const spec: SupervisorSpec = { kind: "control-plane", persistence: true, logLevel: "info", withheld: [] };
   return { ...fingerprint({ made: "from nothing" }), spec };
 }

@@ -9,12 +9,14 @@ import { inheritedEnvironment } from "./inherited-environment.ts";
 import { startLogCollector } from "./log-collector.ts";
 import { type PipelinePaths, pipelinePaths } from "./paths.ts";
 import { PortReservations } from "./port-allocation.ts";
-import { identify } from "./process-identity.ts";
+import { identify, isAlive } from "./process-identity.ts";
 import { acquireLock } from "./single-instance-lock.ts";
-import { LOCKED_EXIT_CODE, type SupervisorLaunch } from "./supervisor-launch.ts";
+import { isTicketValid, removeTicket } from "./start-ticket.ts";
+import { LOCKED_EXIT_CODE, type SupervisorLaunch, TAKEN_AWAY_EXIT_CODE } from "./supervisor-launch.ts";
 import type { SupervisorHello, SupervisorReply, SupervisorRequest } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorRecord, writeSupervisorRecord } from "./supervisor-record.ts";
 import { serveSupervisor } from "./supervisor-server.ts";
+import { isSuccessor, startWatcher, type Watcher } from "./watcher.ts";
 
 /** The control plane as a supervisor hosts it. */
 export interface HostedControlPlane {
@@ -35,6 +37,8 @@ export interface ControlPlaneSettings {
 }
 
 export interface SupervisorOptions {
+  /** argv that starts this program again, in this process's environment. */
+  readonly program: readonly string[];
   readonly launch: SupervisorLaunch;
   readonly version: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -47,6 +51,7 @@ export interface SupervisorOptions {
 
 const PORT_ATTEMPTS = 5;
 const RECORD_CHECK_MS = 1_000;
+const LOCK_POLL_MS = 50;
 
 /**
  * The supervisor of one pipeline: hosts its control plane, takes over what a former supervisor left, and serves
@@ -55,8 +60,14 @@ const RECORD_CHECK_MS = 1_000;
 export async function runSupervisor(options: SupervisorOptions): Promise<number> {
   const { launch, clock, log } = options;
   const paths = pipelinePaths(launch.home, launch.pipeline);
-  const lock = await acquireLock(paths.runId);
-  if (lock === undefined) return LOCKED_EXIT_CODE;
+  const watch = (): Watcher => startWatcher({ program: options.program, environment: options.environment, log });
+  // Whoever takes the place of another is watched from the beginning on: no command waits for it, to start it again.
+  let watcher = isSuccessor(options.environment) ? watch() : undefined;
+  const refused = await takePlace(paths, options);
+  if (refused !== undefined) {
+    await watcher?.end();
+    return refused;
+  }
   const logs = startLogCollector({ folder: paths.logs, clock, log });
   const { controlPlane, ports } = await openControlPlane(paths, options);
   const inherited = inheritedEnvironment(options.environment, launch.spec.withheld);
@@ -69,6 +80,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     logs,
   });
   await writeSupervisorRecord(paths, recordOf(launch, ports, clock));
+  removeTicket(paths, launch.ticket);
   controlPlane.supervise(engineDriver(engine, paths, clock));
   await engine.recover();
   const stopHealthchecks = startHealthchecks({ engine, clock, inherited, runId: paths.runId });
@@ -77,9 +89,12 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     handle(request, { reply, signal, engine, ended, hello: helloOf(options, ports) }),
   );
   const stopLooking = watchRecord(paths, log, () => ended.end("stop"));
+  watcher ??= watch();
+  watcher.served();
   log.info("supervisor ready", { pid: process.pid, ...ports });
 
   const instances = await ended.promise;
+  await watcher.end();
   log.info("supervisor ends", { instances });
   // Whoever asks from now on finds nobody, and starts the next supervisor, which waits for the lock.
   server.refuse();
@@ -96,6 +111,27 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   logs.close();
   await server.close();
   return 0;
+}
+
+/**
+ * Takes the pipeline's lock. Resolves with the exit code of a supervisor that is not wanted: another one is there, or the
+ * pipeline was taken away. A successor waits for a command that has the lock.
+ */
+async function takePlace(
+  paths: PipelinePaths,
+  { launch, environment, clock }: SupervisorOptions,
+): Promise<number | undefined> {
+  const successor = isSuccessor(environment);
+  for (;;) {
+    const lock = await acquireLock(paths.runId);
+    if (lock === undefined && !successor) return LOCKED_EXIT_CODE;
+    const record = await readSupervisorRecord(paths);
+    const isWanted = successor ? record !== undefined : isTicketValid(paths, launch.ticket);
+    if (!isWanted) return TAKEN_AWAY_EXIT_CODE;
+    if (lock !== undefined) return undefined;
+    if (record !== undefined && isAlive(record.identity)) return LOCKED_EXIT_CODE;
+    await clock.sleep(LOCK_POLL_MS);
+  }
 }
 
 interface RequestContext {

@@ -13,7 +13,7 @@ import type {
 import type { ProcessEntries } from "../../../src/drivers/process/entries.ts";
 import { type PipelinePaths, pipelinePaths } from "../../../src/drivers/process/paths.ts";
 import { createProcessDriver } from "../../../src/drivers/process/process-driver.ts";
-import { type MarkedProcess, markedProcesses } from "../../../src/drivers/process/process-identity.ts";
+import { type MarkedProcess, markedProcesses, signalProcess } from "../../../src/drivers/process/process-identity.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import type { Component, Pipeline } from "../../../src/pipeline/pipeline.ts";
 
@@ -36,7 +36,11 @@ export interface Bench extends AsyncDisposable {
   observed(key: string): Promise<ObservedResource>;
   logs(...select: readonly string[]): Promise<readonly LogLine[]>;
   processes(): readonly MarkedProcess[];
+  /** The one that serves, or is being started. */
   supervisor(): MarkedProcess;
+  /** The process that waits for its end. */
+  watcher(): MarkedProcess;
+  /** Kills the supervisor and its watcher, at once. */
   killSupervisor(): void;
 }
 
@@ -125,11 +129,22 @@ export function createBench(environment: Readonly<Record<string, string>> = {}, 
     },
     processes: () => markedProcesses(paths.runId),
     supervisor() {
-      const found = bench.processes().find(({ instance, pid, group }) => instance === undefined && pid === group);
+      const found = bench.processes().find(isSupervisor);
       if (found === undefined) throw new Error("no supervisor runs");
       return found;
     },
-    killSupervisor: () => void process.kill(bench.supervisor().pid, "SIGKILL"),
+    watcher() {
+      const found = bench.processes().find(({ isWatcher }) => isWatcher);
+      if (found === undefined) throw new Error("no watcher runs");
+      return found;
+    },
+    killSupervisor() {
+      const { pid } = bench.supervisor();
+      // Stopped, it cannot start another watcher meanwhile.
+      process.kill(pid, "SIGSTOP");
+      for (const { isWatcher, pid: other } of bench.processes()) if (isWatcher) signalProcess(other, "SIGKILL");
+      process.kill(pid, "SIGKILL");
+    },
     async [Symbol.asyncDispose]() {
       await bench.down(driver, { force: true });
       for (const { pid } of bench.processes()) process.kill(pid, "SIGKILL");
@@ -137,6 +152,11 @@ export function createBench(environment: Readonly<Record<string, string>> = {}, 
     },
   };
   return bench;
+}
+
+/** Whether a process is a supervisor, rather than its watcher or a component. */
+export function isSupervisor({ instance, isWatcher, pid, group }: MarkedProcess): boolean {
+  return instance === undefined && !isWatcher && pid === group;
 }
 
 /** A component whose program does what `script` says (see scripted-component.mjs). */

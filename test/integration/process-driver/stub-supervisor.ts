@@ -36,6 +36,7 @@ async function startControlPlane(settings: ControlPlaneSettings): Promise<Hosted
 }
 
 const exitCode = await runSupervisor({
+  program: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
   launch: JSON.parse(process.env.FLOWCTL_SUPERVISOR ?? "") as SupervisorLaunch,
   version: "0.0.0-test",
   environment: process.env,
