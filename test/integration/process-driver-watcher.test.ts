@@ -96,6 +96,23 @@ describe("the supervisor of a pipeline", () => {
     expect(bench.processes()).toEqual([]);
   });
 
+  test("is back after a stop that found it hanging, or dead", async () => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve"), scriptedComponent("b", "serve")]));
+    const impatient = bench.anotherDriver({ patienceMs: 300 });
+    const context = { pipeline: "bench", signal: never, progress: () => undefined };
+    const hanging = bench.supervisor();
+    process.kill(hanging.pid, "SIGSTOP");
+    await impatient.apply({ action: "stop", observed: await bench.observed("component/a-1"), cause: "test" }, context);
+    expect(await servesOtherThan(bench, hanging.pid)).toBe(true);
+    bench.killSupervisor();
+    await bench.apply({ action: "stop", observed: await bench.observed("component/b-1"), cause: "test" });
+    expect(await bench.driver.controlPlane("bench", never)).toBeDefined();
+    for (const key of ["component/a-1", "component/b-1"]) {
+      expect((await bench.observed(key)).state.status).toBe("exited");
+    }
+  });
+
   test.runIf(process.platform === "linux")("costs less than 3 MiB to watch", async () => {
     await using bench = createBench();
     await bench.up(bench.deployment([]));

@@ -6,6 +6,7 @@ import type { LocalEngines } from "./local-engine.ts";
 import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor-client.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
 import type { SupervisorRequest } from "./supervisor-protocol.ts";
+import { readSupervisorRecord } from "./supervisor-record.ts";
 
 const DEADLINE_MS = 60_000;
 
@@ -30,7 +31,12 @@ export async function applyToInstance(
       if (isUnusable(error)) await endSupervisor(options);
       else if (!hasCode(error, NO_SUPERVISOR)) throw error;
       if (change.action !== "stop" && change.action !== "remove") await ensureSupervisor(undefined, options);
-      else if (await options.engines.use(paths, (engine) => engine.apply(change, { signal, force }))) return;
+      else if (await options.engines.use(paths, (engine) => engine.apply(change, { signal, force }))) {
+        // What else there is of the pipeline goes on, and with it its control plane; a removal is mostly part of a down.
+        const isDown = change.action === "remove" || (await readSupervisorRecord(paths)) === undefined;
+        if (!isDown) await ensureSupervisor(undefined, options);
+        return;
+      }
     }
     try {
       await request(paths.socket, body, { signal, progress });

@@ -57,6 +57,16 @@ export function notWritten(error: unknown, message: string): FlowctlError {
   });
 }
 
+/** The error for what cannot be read in FLOWCTL_HOME. */
+export function notRead(error: unknown, path: string): FlowctlError {
+  return FlowctlError.wrap(error, {
+    code: "process/state-not-read",
+    kind: "unavailable",
+    message: `Cannot read ${path}`,
+    fix: "Run flowctl as the user who owns it, or choose another folder with FLOWCTL_HOME",
+  });
+}
+
 function remedy(code: string | undefined): string {
   switch (code) {
     case "ENOSPC":
@@ -79,12 +89,7 @@ export async function readJsonFile(path: string): Promise<unknown> {
     text = await readFile(path, "utf8");
   } catch (error) {
     if (isMissing(error)) return undefined;
-    throw FlowctlError.wrap(error, {
-      code: "process/state-not-read",
-      kind: "unavailable",
-      message: `Cannot read ${path}`,
-      fix: "Run flowctl as the user who started the pipeline",
-    });
+    throw notRead(error, path);
   }
   try {
     return JSON.parse(text);

@@ -1,5 +1,5 @@
 import { mkdir, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join, posix } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, FileGrant } from "../../pipeline/pipeline.ts";
 import { writeFileAtomically } from "./atomic-file.ts";
@@ -50,14 +50,27 @@ export async function removeInstanceFiles(paths: PipelinePaths, instance: string
   await rm(configsFolder(paths, instance), { recursive: true, force: true });
 }
 
-/** Secrets are named by their key; configs by the name that their target would have in a container. */
+/** Where a container has its secrets. */
+const SECRETS_ROOT = "/run/secrets/";
+
+/**
+ * The path of a granted file below the folder of its instance: that of its target, as in a container, without what
+ * the folder stands for, which is `/run/secrets` for secrets and `/` for configs.
+ */
+function grantPath(what: "secret" | "config", { target }: FileGrant): string {
+  const path = posix.normalize(`/${target}`);
+  const isInRoot = what === "secret" && path.startsWith(SECRETS_ROOT);
+  return path.slice(isInRoot ? SECRETS_ROOT.length : 1);
+}
+
 async function writeGrants(
   folder: string,
   what: "secret" | "config",
   grants: readonly FileGrant[],
   values: ReadonlyMap<string, Uint8Array>,
 ): Promise<void> {
-  for (const { source, target } of grants) {
+  for (const grant of grants) {
+    const { source } = grant;
     const value = values.get(source);
     if (value === undefined) {
       throw new FlowctlError({
@@ -66,6 +79,6 @@ async function writeGrants(
         message: `The value of the ${what} ${JSON.stringify(source)} was not handed over`,
       });
     }
-    await writeFileAtomically(join(folder, what === "secret" ? source : basename(target)), value, 0o600);
+    await writeFileAtomically(join(folder, grantPath(what, grant)), value, 0o600);
   }
 }

@@ -2,7 +2,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Component } from "../../pipeline/pipeline.ts";
 import type { ResourceKey } from "../driver.ts";
-import { isMissing, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
+import { isMissing, notRead, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
 import type { PipelinePaths } from "./paths.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 
@@ -64,7 +64,7 @@ export async function readInstanceRecords(paths: PipelinePaths): Promise<readonl
     names = await readdir(paths.instances);
   } catch (error) {
     if (isMissing(error)) return [];
-    throw error;
+    throw notRead(error, paths.instances);
   }
   const records = await Promise.all(
     names

@@ -29,7 +29,7 @@ import { readSpool } from "./spool.ts";
 
 /** Copies what programs write into their spools to their logs, with time and stream, and keeps both small. */
 export interface LogCollector {
-  /** Copies everything that an instance has written so far; with `final` an unfinished last line too. */
+  /** Copies what an instance has written; with `final` all of it, and an unfinished last line, too. */
   flush(instance: string, final: boolean): void;
   /** Removes every log and spool of an instance. */
   forget(instance: string): void;
@@ -56,6 +56,8 @@ interface Tail {
 }
 
 const ROTATE_BYTES = 10 * 1024 * 1024;
+/** So much of each stream is copied at a time: what else the supervisor has to do comes in between. */
+const TURN_BYTES = 1024 * 1024;
 /** File notifications can be lost or missing; this is how long a line waits then. */
 const LOOK_AROUND_MS = 500;
 
@@ -70,14 +72,18 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
 
   let begun = false;
 
-  const collect = (instance: string, final: boolean): void => {
+  /** Returns whether there is more to copy. With `final` everything that is there now is copied. */
+  const collect = (instance: string, final: boolean): boolean => {
     let tail = tails.get(instance);
     if (tail === undefined) {
       tail = resume(folder, instance, !begun);
       tails.set(instance, tail);
     }
+    let hasMore = false;
     for (const stream of STREAMS) {
       const path = join(folder, spoolName(instance, stream));
+      skipBacklog(instance, tail, stream, path);
+      const until = final ? sizeOf(path) : tail.positions[stream] + TURN_BYTES;
       for (;;) {
         const { lines, size, modifiedAt } = readSpool(path, tail.positions[stream], { final });
         if (size < tail.positions[stream]) {
@@ -98,9 +104,29 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
         append(instance, tail, text);
         tail.positions[stream] = last.end;
         release(path, tail, stream);
+        if (last.end < until) continue;
+        hasMore ||= last.end < size;
+        break;
       }
     }
     tail.catchUp = false;
+    return hasMore;
+  };
+
+  /**
+   * What is written faster than it can be copied would fill the disk before long: of more than the log would keep
+   * anyway only the end is copied.
+   */
+  const skipBacklog = (instance: string, tail: Tail, stream: "stdout" | "stderr", path: string): void => {
+    const from = tail.positions[stream];
+    const size = sizeOf(path);
+    if (size - from <= rotateBytes * 3) return;
+    const to = size - rotateBytes;
+    tail.positions[stream] = to;
+    const megabytes = Math.round((to - from) / 1e6);
+    const text = `flowctl: ${megabytes} MB of output are left out here: it came faster than it could be kept`;
+    append(instance, tail, formatLine(clock.now(), stream, to, text));
+    release(path, tail, stream);
   };
 
   const append = (instance: string, tail: Tail, text: string): void => {
@@ -135,19 +161,24 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
     });
   };
 
-  const guarded = (instance: string, final: boolean): void => {
+  const guarded = (instance: string, final: boolean): boolean => {
     try {
-      collect(instance, final);
+      return collect(instance, final);
     } catch (error) {
       log.warn("cannot collect the log of an instance", { instance, err: error });
+      return false;
     }
   };
 
   const drain = (): void => {
+    clearImmediate(scheduled);
     scheduled = undefined;
     const instances = [...dirty];
     dirty.clear();
-    for (const instance of instances) guarded(instance, false);
+    for (const instance of instances) {
+      if (guarded(instance, false)) dirty.add(instance);
+    }
+    if (dirty.size > 0) scheduled ??= setImmediate(drain);
   };
   const lookAround = (): void => {
     for (const name of readdirSync(folder)) {
@@ -185,12 +216,17 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
     },
     close() {
       clearInterval(timer);
-      clearImmediate(scheduled);
       watcher?.close();
+      clearImmediate(scheduled);
       if (existsSync(folder)) lookAround();
       clearImmediate(scheduled);
+      for (const instance of dirty) guarded(instance, false);
     },
   };
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** Removes every log and spool of an instance. Readers that have them open can read on. */

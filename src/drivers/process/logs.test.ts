@@ -1,6 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   appendFileSync,
+  closeSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -74,6 +78,24 @@ describe("the log collector", () => {
     }
     expect(entries()).toContainEqual(expect.objectContaining({ stream: "stdout", text: "two", end: 8 }));
     expect(entries()).toContainEqual(expect.objectContaining({ stream: "stderr", text: "three", end: 6 }));
+  });
+
+  test("lets its process do other things beside a program that writes faster than it can be copied", async () => {
+    const rotateBytes = 1024 * 1024;
+    const collector = collect({ rotateBytes });
+    const spool = openSync(join(folder, "a-1.out"), "a");
+    const yes = spawn("yes", ["no end of it"], { stdio: ["ignore", spool, "ignore"] });
+    closeSync(spool);
+    const ended = once(yes, "exit");
+    const logged = () => readdirSync(folder).filter((name) => name.startsWith("a-1.log"));
+    // Each look takes a turn of the event loop, as a heartbeat or a stop would.
+    await eventually(() => logged().length === 3 && logged().some((name) => isSkipIn(name)));
+    yes.kill("SIGKILL");
+    await ended;
+    collector.flush("a-1", true);
+    const bytes = logged().reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+    expect(bytes).toBeLessThan(8 * rotateBytes);
+    expect((await texts({ tail: 1 }))[0]).toContain("no end of it");
   });
 
   test("holds an unfinished line back until it is finished, or nobody will finish it", () => {
@@ -178,6 +200,10 @@ describe("the log collector", () => {
     collector.forget("a-1");
     expect(readdirSync(folder).sort()).toEqual(["b-1.log", "b-1.out"]);
   });
+
+  function isSkipIn(name: string): boolean {
+    return readFileSync(join(folder, name), "utf8").includes("are left out here");
+  }
 
   function entriesOrNone() {
     return readdirSync(folder).includes("a-1.log") ? entries() : [];

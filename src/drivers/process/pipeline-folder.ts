@@ -1,8 +1,9 @@
 import type { Dirent } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { FlowctlError } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
-import { isMissing, notWritten } from "./atomic-file.ts";
+import { isMissing, notRead, notWritten } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeProject } from "./project-record.ts";
 import { removeTickets } from "./start-ticket.ts";
@@ -13,6 +14,14 @@ export async function pipelineNames(home: string): Promise<readonly string[]> {
   const names = await listFolder(pipelinesFolder(home));
   const contents = await Promise.all(names.map((name) => listFolder(join(pipelinesFolder(home), name))));
   return names.filter((_, i) => (contents[i]?.length ?? 0) > 0).sort();
+}
+
+/** Why the folder of all pipelines cannot be used, as an error with its fix; undefined when it can, or is yet to be made. */
+export async function homeFailure(home: string): Promise<FlowctlError | undefined> {
+  return listEntries(pipelinesFolder(home)).then(
+    () => undefined,
+    (error: FlowctlError) => error,
+  );
 }
 
 /** Makes room for what outlives instances. */
@@ -64,7 +73,7 @@ async function listEntries(folder: string): Promise<readonly Dirent[]> {
     return await readdir(folder, { withFileTypes: true });
   } catch (error) {
     if (isMissing(error)) return [];
-    throw error;
+    throw notRead(error, folder);
   }
 }
 

@@ -141,3 +141,17 @@ test("secrets are digested with a key of the home, which only looking does not m
   expect(made).not.toContain("value");
   rmSync(home, { recursive: true });
 });
+
+test("a variable that becomes a secret replaces the supervisor, which had inherited it", () => {
+  const secrets = { key: { kind: "environment", variable: "KEY" } } as const;
+  const [before, after] = [prepare([component("a")]), prepare([component("a")], { pipeline: { secrets } })];
+  const [old, now] = [find(before, "control-plane/1"), find(after, "control-plane/1")];
+  expect(now.hash).not.toBe(old.hash);
+  expect(Object.keys(now.parts).filter((part) => now.parts[part] !== old.parts[part])).toEqual(["secrets"]);
+});
+
+test("a secret whose target changes replaces its instance", () => {
+  const of = (target: string) =>
+    find(prepare([component("a", { secrets: [{ source: "key", target }] })]), "component/a-1");
+  expect(of("/run/secrets/other").hash).not.toBe(of("/run/secrets/key").hash);
+});

@@ -92,6 +92,8 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     version: [context.version, context.entries.supervisorCode],
     persistence: spec.persistence,
     logLevel: spec.logLevel,
+    // What it has inherited, it hands on: one that was started before a variable became a secret has its value.
+    secrets: spec.withheld.length === 0 ? undefined : [...spec.withheld].sort(),
   });
   return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
 }
@@ -147,10 +149,10 @@ function fingerprintOf(
   const valuesOf = (
     grants: Component["secrets"],
     values: ReadonlyMap<string, Uint8Array>,
-  ): readonly (readonly [string, string])[] | undefined =>
+  ): readonly (readonly string[])[] | undefined =>
     grants.length === 0
       ? undefined
-      : grants.map(({ source }) => [source, digestOf(values.get(source), context.digest)]);
+      : grants.map(({ source, target }) => [source, target, digestOf(values.get(source), context.digest)]);
   return fingerprint({
     // The programs of flowctl itself move with every installation; their code is a part of its own.
     command: component.uses === undefined ? spec.argv : ["uses", component.uses],

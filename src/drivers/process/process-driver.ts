@@ -10,7 +10,7 @@ import { createLocalEngines } from "./local-engine.ts";
 import { readLogs } from "./log-reader.ts";
 import { observePipeline } from "./observe.ts";
 import { flowctlHome, type PipelinePaths, pipelinePaths } from "./paths.ts";
-import { pipelineNames } from "./pipeline-folder.ts";
+import { homeFailure, pipelineNames } from "./pipeline-folder.ts";
 import { desiredResources } from "./prepare.ts";
 import { claimProject } from "./project-record.ts";
 import { secretDigest } from "./secret-digest.ts";
@@ -59,13 +59,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     name: "process",
     capabilities: PROCESS_CAPABILITIES,
     async probe() {
-      if (process.platform !== "win32")
-        return { available: true, detail: `processes of this machine, kept in ${home}` };
-      return {
-        available: false,
-        reason: "Windows has no process groups",
-        fix: "Run flowctl in WSL, or use --driver docker",
-      };
+      if (process.platform === "win32") {
+        const fix = "Run flowctl in WSL, or use --driver docker";
+        return { available: false, reason: "Windows has no process groups", fix };
+      }
+      const failure = await homeFailure(home);
+      if (failure === undefined) return { available: true, detail: `processes of this machine, kept in ${home}` };
+      const { message: reason, fix } = failure;
+      return { available: false, reason, ...(fix === undefined ? {} : { fix }) };
     },
     async prepare(deployment, prepareOptions) {
       if (prepareOptions.signal.aborted) throw cancelled(prepareOptions.signal);
