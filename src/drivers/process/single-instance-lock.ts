@@ -1,6 +1,6 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { holdName } from "../../foundation/machine-lock.ts";
 import { identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
 
 /** Held by whoever may start and end processes of a pipeline: its supervisor, or a command while there is none. */
@@ -16,23 +16,16 @@ export interface Lock {
  * its end, so that there is nothing stale to judge. Elsewhere it is a file that names its holder.
  */
 export function acquireLock(runId: string): Promise<Lock | undefined> {
-  return process.platform === "linux" ? lockBySocket(`\0flowctl-${runId}`) : lockByFile(`/tmp/flowctl-${runId}.lock`);
+  return process.platform === "linux" ? lockBySocket(runId) : lockByFile(`/tmp/flowctl-${runId}.lock`);
 }
 
-function lockBySocket(name: string): Promise<Lock | undefined> {
-  return new Promise((resolve, reject) => {
-    const server: Server = createServer((socket) => socket.destroy());
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EADDRINUSE") return resolve(undefined);
-      reject(
-        FlowctlError.wrap(error, { code: "process/no-lock", kind: "unavailable", message: "Cannot lock the pipeline" }),
-      );
-    });
-    server.listen(name, () => {
-      server.unref();
-      resolve({ release: () => new Promise((done) => server.close(() => done())) });
-    });
-  });
+async function lockBySocket(name: string): Promise<Lock | undefined> {
+  try {
+    return await holdName(name);
+  } catch (error) {
+    const failure = { code: "process/no-lock", kind: "unavailable", message: "Cannot lock the pipeline" } as const;
+    throw FlowctlError.wrap(error, failure);
+  }
 }
 
 async function lockByFile(path: string): Promise<Lock | undefined> {
