@@ -16,6 +16,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { announceDown } from "../up/going.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
 interface DownFlags extends Flags {
@@ -51,6 +52,7 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   if (access.hanging !== undefined) output.warn(`${access.hanging.message}; all of it is ended now`);
   const progress = await context.progress();
   const release = deps.interrupts.answerSecond();
+  const going = await announceDown(context, name);
   try {
     const { plan } = await windDown({
       driver,
@@ -71,6 +73,7 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
     else output.say(`${name} is down`);
     return ExitCode.ok;
   } finally {
+    await going?.release();
     release();
     access.close();
     progress.stop();

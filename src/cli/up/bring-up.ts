@@ -17,6 +17,7 @@ import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import { availableDrivers } from "../target.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
+import { refuseTakenDown, untilNotGoing } from "./going.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { untilLeft } from "./until-left.ts";
@@ -70,6 +71,7 @@ export async function prepareUp(
   const loaded = await loadWithPlaces(context, files, options.scale);
   const { pipeline } = loaded;
   refuseUnknown(pipeline, Object.keys(options.scale));
+  if (!options.dryRun) await untilNotGoing(context, pipeline.name);
   const homes = await homesAnywhere(context, pipeline.name);
   const home = homes[0]?.driver.name;
   // What runs stays where it runs, as long as nobody says otherwise.
@@ -148,6 +150,7 @@ export async function prepareUp(
         await told;
         // Whoever took the pipeline down meanwhile took its control plane along.
         await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
+        refuseTakenDown(plan, await driver.observe(pipeline.name, until));
       } catch (error) {
         throw withPlace(error, loaded.positionOf);
       } finally {

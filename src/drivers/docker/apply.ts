@@ -19,6 +19,7 @@ import {
 import { deliverFiles } from "./deliver-files.ts";
 import type { Engine } from "./engine.ts";
 import { LABEL, readLabels, writeLabels } from "./labels.ts";
+import { nameTaken } from "./name-taken.ts";
 import { networkName } from "./names.ts";
 import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
 import { containerState } from "./observe.ts";
@@ -77,16 +78,28 @@ async function carryOut(engine: Engine, version: string, change: Change, context
     case "start":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
-      return startContainer(engine, change.observed.ref, signal);
+      return unlessTakenAway(startContainer(engine, change.observed.ref, signal), change.observed, context);
     case "stop":
       if (!isContainer(change.observed)) return;
       return stop(engine, change.observed, force, signal);
     case "restart":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
-      return restartContainer(engine, change.observed.ref, force, signal);
+      return unlessTakenAway(restartContainer(engine, change.observed.ref, force, signal), change.observed, context);
     case "remove":
       return remove(engine, change.observed, context);
+  }
+}
+
+async function unlessTakenAway(
+  work: Promise<void>,
+  observed: ObservedResource,
+  { pipeline }: ApplyContext,
+): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    throw hasCode(error, "docker/not-found") ? takenAway(observed.name, pipeline, error) : error;
   }
 }
 
@@ -101,7 +114,7 @@ async function stop(engine: Engine, observed: ObservedResource, force: boolean, 
 
 async function remove(engine: Engine, observed: ObservedResource, context: ApplyContext): Promise<void> {
   const { signal, force = false } = context;
-  if (observed.kind === "network") return removeNetwork(engine, observed.ref, signal);
+  if (observed.kind === "network") return removeNetwork(engine, observed.ref, context.pipeline, signal);
   if (observed.kind === "volume") return removeVolume(engine, observed.ref, signal);
   if (!force) await stop(engine, observed, force, signal);
   await removeContainer(engine, observed.ref, signal);
@@ -195,9 +208,29 @@ async function makeContainer(
     await startContainer(engine, id, signal);
   } catch (error) {
     // What never ran is of no use to anyone; when the clean-up fails too, the next plan sees it.
+    const isTakenAway = !signal.aborted && (await isGone(engine, id, spec, signal));
     if (!signal.aborted) await removeContainer(engine, id, signal).catch(() => undefined);
-    throw startFailure(error, spec);
+    throw isTakenAway ? takenAway(spec.name, context.pipeline, error) : startFailure(error, spec);
   }
+}
+
+/** Whether somebody has removed the container, or a network that it needs, since it was made. */
+async function isGone(engine: Engine, id: string, spec: ContainerSpec, signal: AbortSignal): Promise<boolean> {
+  const left: readonly unknown[] = await Promise.all([
+    inspectContainer(engine, id, signal),
+    ...spec.networks.map(({ name }) => inspectNetwork(engine, name, signal)),
+  ]).catch(() => []);
+  return left.includes(undefined);
+}
+
+function takenAway(name: string, pipeline: string, cause: unknown): FlowctlError {
+  return new FlowctlError({
+    code: "docker/taken-away",
+    kind: "conflict",
+    message: `${name} was removed while it was being started: another command takes ${pipeline} down`,
+    fix: "Run `flowctl up` again once that is done",
+    cause,
+  });
 }
 
 /**
@@ -264,19 +297,6 @@ async function makeHostFolder(engine: Engine, folder: ContainerSpec["hostFolders
   if (!engine.local) return;
   const first = await makeFolder(folder.path);
   if (first !== undefined && folder.uid !== undefined) await chown(folder.path, folder.uid, folder.gid ?? folder.uid);
-}
-
-function nameTaken(what: string, name: string, cause?: unknown): FlowctlError {
-  return new FlowctlError({
-    code: "docker/name-taken",
-    kind: "conflict",
-    message: `a ${what} named "${name}" exists and does not belong to this pipeline`,
-    fix:
-      what === "container"
-        ? `remove it (\`docker rm -f ${name}\`) or give the pipeline another name`
-        : `remove it (\`docker ${what} rm ${name}\`), declare it \`external: true\`, or give the pipeline another name`,
-    cause,
-  });
 }
 
 function volumeChanged(observed: ObservedResource): FlowctlError {

@@ -90,10 +90,10 @@ export function engineError(
   if (error instanceof FlowctlError) return error;
   if (signal?.aborted) return cancelled(signal);
   const { code, statusCode } = error as { code?: string; statusCode?: number };
-  const said = engineMessage(error);
+  const said = withShortIds(engineMessage(error));
   if (statusCode !== undefined) {
     const [name, kind] = STATUS[statusCode] ?? (["docker/refused", "failed"] as const);
-    return new FlowctlError({ code: name, kind, message: `${what}: ${said}`, cause: error });
+    return new FlowctlError({ code: name, kind, message: `${withShortIds(what)}: ${said}`, cause: error });
   }
   if (code === "EACCES" || code === "EPERM") {
     return new FlowctlError({
@@ -121,6 +121,11 @@ const STATUS: Readonly<Record<number, readonly [code: string, kind: FlowctlError
   404: ["docker/not-found", "not-found"],
   409: ["docker/conflict", "conflict"],
 };
+
+/** Ids as the docker command line shows them: nobody reads 64 digits. */
+function withShortIds(text: string): string {
+  return text.replace(/\b[0-9a-f]{64}\b/g, (id) => id.slice(0, 12));
+}
 
 function engineMessage(error: unknown): string {
   const said = (error as { json?: { message?: unknown } }).json?.message;

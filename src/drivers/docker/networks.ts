@@ -1,5 +1,6 @@
 import type Dockerode from "dockerode";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { listContainers } from "./containers.ts";
 import { type Engine, unlessCode } from "./engine.ts";
 
 /** A network of a pipeline, as the engine shall make it. */
@@ -57,11 +58,35 @@ export async function createNetwork(
   }
 }
 
-/** Takes every container off the network and removes it; one that is gone is success. */
-export async function removeNetwork(engine: Engine, ref: string, signal: AbortSignal): Promise<void> {
+/** Throws `docker/network-in-use` (kind conflict) when containers that are not of this pipeline are in the network. */
+export async function refuseForeignContainers(
+  engine: Engine,
+  network: Dockerode.NetworkInspectInfo,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const attached = Object.entries(network.Containers ?? {});
+  if (attached.length === 0) return;
+  const own = new Set((await listContainers(engine, pipeline, signal)).map(({ Id }) => Id));
+  const foreign = attached.filter(([id]) => !own.has(id)).map(([, { Name }]) => Name);
+  if (foreign.length === 0) return;
+  throw new FlowctlError({
+    code: "docker/network-in-use",
+    kind: "conflict",
+    message: `the network "${network.Name}" cannot be removed: containers of others are in it (${foreign.join(", ")})`,
+    fix: `take them out with \`docker network disconnect ${network.Name} ${foreign[0]}\`, or stop them, then run flowctl again`,
+  });
+}
+
+/**
+ * Takes the pipeline's containers off the network and removes it; one that is gone is success. Rejects with
+ * `docker/network-in-use` while containers of others are in it.
+ */
+export async function removeNetwork(engine: Engine, ref: string, pipeline: string, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     const network = await inspectNetwork(engine, ref, signal);
     if (network === undefined) return;
+    await refuseForeignContainers(engine, network, pipeline, signal);
     for (const container of Object.keys(network.Containers ?? {})) {
       const request = engine.call(`disconnect network ${ref}`, signal, (docker) =>
         docker.getNetwork(network.Id).disconnect({ Container: container, Force: true }),

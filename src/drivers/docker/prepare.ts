@@ -8,8 +8,10 @@ import { dockerConfigDirectory, type Engine, engineInfo } from "./engine.ts";
 import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
 import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
 import { imageFacts, inspectImage, pullImage } from "./images.ts";
+import { readLabels } from "./labels.ts";
+import { nameTaken } from "./name-taken.ts";
 import { networkName, volumeName } from "./names.ts";
-import { inspectNetwork } from "./networks.ts";
+import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./networks.ts";
 import { type DockerClientConfig, readClientConfig, registryCredentials } from "./registry-auth.ts";
 import { desiredResources, type PreparedFacts } from "./resources.ts";
 import { inspectVolume } from "./volumes.ts";
@@ -47,6 +49,7 @@ export async function prepareDeployment(
   const facts: PreparedFacts = { flowctlImage, images, hosts, ...(socket === undefined ? {} : { socket }) };
   const resources = desiredResources(deployment, facts);
   checkHealthGates(resources, pipeline, facts);
+  await checkNetworks(engine, resources, pipeline, signal);
   return resources;
 }
 
@@ -162,6 +165,23 @@ async function checkExternals(engine: Engine, pipeline: Pipeline, signal: AbortS
     const name = volumeName(pipeline, key);
     if (volume.external && (await inspectVolume(engine, name, signal)) === undefined)
       throw missing("volume", key, name);
+  }
+}
+
+/** Before anything is removed that could not come back: a name that is somebody else's, a network that others are in. */
+async function checkNetworks(
+  engine: Engine,
+  resources: readonly DesiredResource[],
+  { name }: Pipeline,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { key, kind, hash, spec } of resources) {
+    if (kind !== "network") continue;
+    const network = await inspectNetwork(engine, (spec as NetworkSpec).name, signal);
+    if (network === undefined) continue;
+    const labels = readLabels(network.Labels);
+    if (labels?.pipeline !== name || labels.key !== key) throw nameTaken("network", network.Name);
+    if (labels.hash !== hash) await refuseForeignContainers(engine, network, name, signal);
   }
 }
 
