@@ -17,6 +17,7 @@ import { psCommand } from "./commands/ps.ts";
 import { runCommand } from "./commands/run.ts";
 import { scaleCommand } from "./commands/scale.ts";
 import { schemaCommand } from "./commands/schema.ts";
+import { serviceCommand } from "./commands/service.ts";
 import { statusCommand } from "./commands/status.ts";
 import { upCommand } from "./commands/up.ts";
 import { validateCommand } from "./commands/validate.ts";
@@ -53,7 +54,7 @@ export function buildProgram(cli: Cli): Command {
         componentCommand(cli),
       ],
     ],
-    ["Other:", [doctorCommand(cli), versionCommand(cli), completionCommand(cli)]],
+    ["Other:", [doctorCommand(cli), serviceCommand(cli), versionCommand(cli), completionCommand(cli)]],
   ];
   for (const [title, commands] of groups) {
     for (const command of commands) program.addCommand(command.helpGroup(title));

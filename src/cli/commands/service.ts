@@ -1,0 +1,167 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Command } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
+import { chooseDriver } from "../choose-driver.ts";
+import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { loadValid } from "../load.ts";
+import type { Flags } from "../settings.ts";
+import { systemdUnit, unitName } from "../systemd-unit.ts";
+
+interface ServiceFlags extends Flags {
+  readonly user?: boolean;
+  readonly print?: boolean;
+}
+
+/** Settings that say where things are; the unit runs without the caller's environment. */
+const KEPT = ["PATH", "HOME", "FLOWCTL_HOME", "FLOWCTL_CONFIG_FILE", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
+const KEPT_FOR_DOCKER = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "FLOWCTL_IMAGE", "FLOWCTL_BASE_IMAGE"];
+
+const EXIT_CODES = [ExitCode.ok, ExitCode.usage, ExitCode.invalid, ExitCode.notFound, ExitCode.unavailable];
+
+export function serviceCommand(cli: Cli): Command {
+  const command = describe({
+    usage: "service",
+    summary: "Have a pipeline up from boot to shutdown, as a systemd service",
+    description:
+      "Writes a unit that runs `flowctl up -d` at boot and `flowctl stop` at shutdown, for the system as root, or for the user's own service manager. Values of secrets are not part of it: variables that the file needs have to be in .env or an env_file.",
+    examples: [
+      ["flowctl service install --print", "only show the unit"],
+      ["flowctl service install", "write it, and say how to start it"],
+      ["flowctl service uninstall", "remove it; what runs goes on"],
+    ],
+  });
+  command.addCommand(install(cli)).addCommand(uninstall(cli)).addCommand(status(cli));
+  return command;
+}
+
+function unitOptions(command: Command): Command {
+  return pipelineOptions(command).option("--user", "of the user's own service manager; default unless root");
+}
+
+function install(cli: Cli): Command {
+  const command = describe({
+    usage: "install",
+    summary: "Write the systemd unit of the pipeline",
+    examples: [["flowctl service install --user", "without root: also needs `loginctl enable-linger`"]],
+    exitCodes: EXIT_CODES,
+  });
+  unitOptions(command).option("--print", "only print the unit");
+  return handle<[], ServiceFlags>(cli, command, async (context, _args, flags) => {
+    const { output } = context;
+    const { path, text, name, isUser } = await unitOf(context, flags);
+    if (flags.print) {
+      output.print(text.trimEnd());
+      return ExitCode.ok;
+    }
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    } catch (error) {
+      throw FlowctlError.wrap(error, {
+        code: "cli/unit-not-written",
+        kind: "denied",
+        message: `Cannot write ${path}`,
+        fix: "Run it as root, or with --user for a service of your own",
+      });
+    }
+    const systemctl = isUser ? "systemctl --user" : "systemctl";
+    output.print(text.trimEnd());
+    output.say(`Wrote ${path}; start it with \`${systemctl} daemon-reload && ${systemctl} enable --now ${name}\``);
+    if (isUser) output.say("So that it runs without you being logged in: `loginctl enable-linger`");
+    return ExitCode.ok;
+  });
+}
+
+function uninstall(cli: Cli): Command {
+  const command = describe({
+    usage: "uninstall",
+    summary: "Remove the systemd unit of the pipeline",
+    description: "What runs goes on: take it down with `flowctl down`.",
+    examples: [["flowctl service uninstall", "the unit of the pipeline of this folder"]],
+    exitCodes: EXIT_CODES,
+  });
+  return handle<[], ServiceFlags>(cli, unitOptions(command), async (context, _args, flags) => {
+    const { path, name, isUser } = await unitOf(context, flags);
+    if (!existsSync(path)) throw notInstalled(path);
+    await systemctl(context, isUser, "disable", name);
+    await rm(path);
+    await systemctl(context, isUser, "daemon-reload");
+    context.output.say(`Removed ${path}`);
+    return ExitCode.ok;
+  });
+}
+
+function status(cli: Cli): Command {
+  const command = describe({
+    usage: "status",
+    summary: "Say whether the pipeline has a systemd unit, and how it is",
+    examples: [["flowctl service status --json", "for machines"]],
+    exitCodes: EXIT_CODES,
+  });
+  return handle<[], ServiceFlags>(cli, jsonOption(unitOptions(command)), async (context, _args, flags) => {
+    const { output } = context;
+    const { path, text, name, isUser } = await unitOf(context, flags);
+    if (!existsSync(path)) throw notInstalled(path);
+    const isCurrent = (await readFile(path, "utf8")) === text;
+    const state = (await systemctl(context, isUser, "is-active", name)) ?? "unknown";
+    const enabled = (await systemctl(context, isUser, "is-enabled", name)) ?? "unknown";
+    if (output.json) output.printJson({ unit: name, path, isCurrent, state, enabled });
+    else {
+      output.print(`${name}: ${state}, ${enabled} (${path})`);
+      if (!isCurrent) output.warn("it differs from what `flowctl service install` would write now");
+    }
+    return ExitCode.ok;
+  });
+}
+
+async function unitOf(context: CommandContext, flags: ServiceFlags) {
+  const { deps, settings, signal } = context;
+  const pipeline = await loadValid(context);
+  const { driver } = await chooseDriver(pipeline, settings, deps, signal);
+  const isUser = flags.user ?? process.getuid?.() !== 0;
+  const kept = driver.name === "docker" ? [...KEPT, ...KEPT_FOR_DOCKER] : KEPT;
+  const environment = Object.fromEntries(
+    kept.flatMap((key) =>
+      deps.env[key] === undefined || deps.env[key] === "" ? [] : [[key, deps.env[key] as string]],
+    ),
+  );
+  const text = systemdUnit({
+    pipeline: pipeline.name,
+    flowctl: [process.execPath, join(deps.packageRoot, "dist", "flowctl.js")],
+    files: pipeline.files,
+    folder: pipeline.directory,
+    driver: driver.name,
+    environment,
+    isUser,
+  });
+  const name = unitName(pipeline.name);
+  const config = deps.env.XDG_CONFIG_HOME || join(deps.env.HOME || homedir(), ".config");
+  return { text, name, isUser, path: join(isUser ? join(config, "systemd/user") : "/etc/systemd/system", name) };
+}
+
+/** What systemd says in one word; undefined where it does not run. */
+function systemctl(context: CommandContext, isUser: boolean, ...args: readonly string[]): Promise<string | undefined> {
+  if (!existsSync("/run/systemd/system")) return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const env = { ...context.deps.env };
+    execFile("systemctl", [...(isUser ? ["--user"] : []), ...args], { env }, (error, stdout) => {
+      // It answers also where it ends with another code than 0, as for a unit that is inactive.
+      const said = stdout.trim();
+      resolve(said === "" && error !== null ? undefined : said);
+    });
+  });
+}
+
+function notInstalled(path: string): FlowctlError {
+  return new FlowctlError({
+    code: "cli/no-unit",
+    kind: "not-found",
+    message: `There is no unit ${path}`,
+    fix: "Write it with `flowctl service install`",
+  });
+}
