@@ -95,7 +95,8 @@ describe("the log collector", () => {
     collector.flush("a-1", true);
     const bytes = logged().reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
     expect(bytes).toBeLessThan(8 * rotateBytes);
-    expect((await texts({ tail: 1 }))[0]).toContain("no end of it");
+    // The very last line may have been cut by the kill.
+    expect((await texts({ tail: 2 }))[0]).toBe("no end of it");
   });
 
   test("holds an unfinished line back until it is finished, or nobody will finish it", () => {
