@@ -58,6 +58,7 @@ export interface RegisterMessage extends IdentityMessage {
   consumes: string[];
   produces: string[];
   features: string[];
+  partitions: { id: string; identity: string }[];
 }
 
 export interface MetricsMessage {
@@ -86,11 +87,23 @@ export interface DeregisterMessage extends IdentityMessage {
 
 export interface CheckpointMessage extends IdentityMessage {
   position: Buffer;
+  partition: string;
+  identity: string;
+  state: string;
+}
+
+export interface AssignmentMessage {
+  partition: string;
+  identity: string;
+  position?: Uint8Array;
+  epoch: number;
 }
 
 export interface TopologyMessage {
   upstreams: UpstreamMessage[];
   downstreams: DownstreamMessage[];
+  assignments?: AssignmentMessage[];
+  partitionsFinished?: boolean;
 }
 
 export interface UpstreamMessage {

@@ -10,6 +10,7 @@ import type {
 import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
 import { isStray, strayRefusal } from "./stray.ts";
+import { TestPartitions } from "./test-partitions.ts";
 import type { ReportViolation } from "./test-upstream.ts";
 import type { Notice } from "./waiting.ts";
 
@@ -37,11 +38,12 @@ export class TestControlPlane {
   readonly #protocol: Protocol;
   readonly #notice: Notice;
   readonly #heartbeatMs: number;
-  readonly #withheld: { readonly position: Buffer; readonly reply: Reply }[] = [];
   readonly #late: (() => void)[] = [];
   /** Incarnations that have deregistered. */
   readonly #gone = new Set<string>();
   readonly #violation: ReportViolation;
+  readonly #withheld: { readonly position: Buffer; readonly request: CheckpointMessage; readonly reply: Reply }[] = [];
+  readonly #partitions = new TestPartitions();
   readonly #watchers = new Set<ServerWritableStream<object, object>>();
   #topology: TopologyMessage = { upstreams: [], downstreams: [] };
   #known = false;
@@ -77,6 +79,7 @@ export class TestControlPlane {
       RegisterComponent: this.#recorded(
         (request: RegisterMessage) => {
           this.#known = true;
+          this.#partitions.registered(request, this.registrations.at(-1)?.incarnation !== request.incarnation);
           this.registrations.push(request);
           if (this.#gone.has(request.incarnation)) {
             this.#violation("stop/last-word", "it registered again after it had called DeregisterComponent");
@@ -84,12 +87,12 @@ export class TestControlPlane {
           return {
             componentId: request.componentId,
             instanceId: request.instanceId,
-            ...(this.checkpoint === undefined ? {} : { checkpoint: this.checkpoint }),
+            ...(this.checkpoint === undefined || this.#partitions.isDeclared ? {} : { checkpoint: this.checkpoint }),
             heartbeatInterval: {
               seconds: Math.floor(this.#heartbeatMs / 1000),
               nanos: (this.#heartbeatMs % 1000) * 1e6,
             },
-            topology: this.#topology,
+            topology: this.#told,
           };
         },
         () => this.withholdRegistrations,
@@ -113,8 +116,8 @@ export class TestControlPlane {
       SaveCheckpoint: (call: ServerUnaryCall<CheckpointMessage, object>, reply: Reply) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
         const position = Buffer.from(call.request.position);
-        if (this.withholdCheckpoints) this.#withheld.push({ position, reply });
-        else this.#store(position, reply);
+        if (this.withholdCheckpoints) this.#withheld.push({ position, request: call.request, reply });
+        else this.#store(position, call.request, reply);
         this.#notice.changed();
       },
       WatchTopology: (call: ServerWritableStream<IdentityMessage, object>) => {
@@ -122,7 +125,7 @@ export class TestControlPlane {
         this.#watchers.add(call);
         call.on("cancelled", () => this.#forgetWatcher(call));
         call.on("error", () => this.#forgetWatcher(call));
-        call.write({ topology: this.#topology });
+        call.write({ topology: this.#told });
         this.#notice.changed();
       },
     });
@@ -180,18 +183,36 @@ export class TestControlPlane {
   /** Stores and answers what waits, and whatever comes from now on. */
   storeWithheld(): void {
     this.withholdCheckpoints = false;
-    for (const { position, reply } of this.#withheld.splice(0)) this.#store(position, reply);
+    for (const { position, request, reply } of this.#withheld.splice(0)) this.#store(position, request, reply);
   }
 
   /** Tells the component, now or when it registers, what surrounds it. */
   announce(topology: TopologyMessage): void {
     this.#topology = topology;
-    for (const watcher of this.#watchers) watcher.write({ topology });
+    this.#tell();
   }
 
-  #store(position: Buffer, reply: Reply): void {
-    this.checkpoints.push(position);
+  #tell(): void {
+    for (const watcher of this.#watchers) watcher.write({ topology: this.#told });
+  }
+
+  /** The topology with what a source reads. */
+  get #told(): TopologyMessage {
+    const stored =
+      this.checkpoint === undefined ? [] : this.checkpoints.slice(0, this.checkpoints.indexOf(this.checkpoint) + 1);
+    return {
+      ...this.#topology,
+      assignments: this.#partitions.assignments(stored),
+      partitionsFinished: this.#partitions.isFinished,
+    };
+  }
+
+  #store(position: Buffer, request: CheckpointMessage, reply: Reply): void {
+    const isRead = request.state === "STATE_UNSPECIFIED";
+    if (isRead || position.length > 0) this.checkpoints.push(position);
+    this.#partitions.saved(request, position);
     reply(null, {});
+    if (!isRead) this.#tell();
   }
 
   #forgetWatcher(call: ServerWritableStream<object, object>): void {
