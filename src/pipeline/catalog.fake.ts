@@ -22,6 +22,7 @@ const described: readonly Described[] = [
     type: "source",
     schema: z.strictObject({ path: z.string().min(1), follow: z.boolean().default(false) }),
     paths: { path: "read" },
+    shareable: false,
   },
   {
     name: "http-poll",

@@ -24,6 +24,13 @@ export interface BuiltinSpec {
   check?(settings: Record<string, unknown>): readonly SettingProblem[];
   /** Secret names that the settings refer to; each has to be in the component's `secrets`. */
   secretsOf?(settings: Record<string, unknown>): readonly string[];
+  /** False: instances of it cannot share their work, and more than one is refused. */
+  readonly shareable?: false;
+  /**
+   * A source: what there is to read with these settings, which the schema has accepted, the very same that its program declares.
+   * Positions are kept by id and identity.
+   */
+  partitions?(settings: Record<string, unknown>): readonly { readonly id: string; readonly identity: string }[];
   /** Why a sink with these settings keeps too little of dead letters; undefined when it keeps enough to replay them. */
   losesDeadLetters?(settings: Record<string, unknown>): SettingProblem | undefined;
 }

@@ -16,6 +16,7 @@ import { lintPorts } from "./ports.ts";
 import { lintReferences } from "./references.ts";
 import { lintResources } from "./resources.ts";
 import { lintSettings } from "./settings.ts";
+import { lintSharing } from "./sharing.ts";
 import { lintWayToRun } from "./way-to-run.ts";
 import { lintWiring } from "./wiring.ts";
 
@@ -45,6 +46,7 @@ export async function lint(
   lintPorts(context);
   lintEventTypes(context);
   lintSettings(context);
+  lintSharing(context);
   await lintResources(context);
 }
 
