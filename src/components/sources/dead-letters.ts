@@ -5,9 +5,8 @@ import { fileFailure } from "../../foundation/file-failure.ts";
 import type { ComponentDefinition, EventInit } from "../../sdk/index.ts";
 import { defineSource } from "../../sdk/index.ts";
 import { builtInVersion } from "../built-in-version.ts";
-import { type DeadLettersConfig, deadLettersConfig } from "./dead-letters.spec.ts";
+import { type DeadLettersConfig, deadLettersConfig, deadLettersPartitions } from "./dead-letters.spec.ts";
 import { fileProblem } from "./file/file-problem.ts";
-import { requireSingleInstance } from "./single-instance.ts";
 
 interface Position {
   /** Lines of which nothing has to be sent any more. */
@@ -22,8 +21,8 @@ export function createDeadLetters(clock: Clock): ComponentDefinition {
     name: "dead-letters",
     version: builtInVersion,
     config: deadLettersConfig,
-    open({ config, position, instance, signal, log }) {
-      requireSingleInstance("dead-letters", instance);
+    partitions: ({ config }) => deadLettersPartitions(config),
+    open({ config, position, signal, log }) {
       const { path, marks } = config;
       /** Sent and not marked yet, in the order of the file. */
       let open: Open[] = [];

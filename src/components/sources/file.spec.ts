@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { BuiltinSpec, SettingProblem } from "../../pipeline/catalog.ts";
+import type { Partition } from "../../sdk/index.ts";
 import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";
 
@@ -58,12 +59,27 @@ export function isGzip(config: Pick<FileSourceConfig, "compression" | "path">): 
   return config.compression === "gzip" || (config.compression === "auto" && config.path.endsWith(".gz"));
 }
 
+/**
+ * One partition: the file at the path. Read in another way, it has positions of another kind, which are of no use to the first.
+ */
+export function fileSourcePartitions({
+  path,
+  format,
+  follow,
+  items,
+}: Pick<FileSourceConfig, "path" | "format" | "follow" | "items">): readonly Partition[] {
+  if (follow) return [{ id: path, identity: `${path} followed` }];
+  return [{ id: path, identity: format === "json" ? `${path} items at ${items ?? "the top"}` : path }];
+}
+
 export const fileSourceSpec: BuiltinSpec = {
   name: "file",
   type: "source",
   summary: "Reads a file: JSON lines, CSV, plain lines or a JSON document; once, or following what is appended.",
   schema: fileSourceConfig,
   paths: { path: "read" },
+  shareable: false,
+  partitions: (settings) => fileSourcePartitions(settings as FileSourceConfig),
   consumes: [],
   produces: [],
   producesWith: (settings) => [(settings as FileSourceConfig).type],

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { appendFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { systemClock } from "../../foundation/clock.ts";
 import type { Logger } from "../../sdk/index.ts";
 import { type Emitted, payloadJson, payloadText, runSource, temporaryDirectory } from "../component-harness.fake.ts";
+import { type FileSourceConfig, fileSourcePartitions } from "./file.spec.ts";
 import { createFileSource } from "./file.ts";
 
 const source = createFileSource(systemClock);
@@ -18,7 +19,8 @@ async function emitted(
   await using directory = await temporaryDirectory();
   const path = join(directory.path, String(config.path ?? "in.txt"));
   await writeFile(path, content);
-  return await runSource(source, { config: { ...config, path }, position });
+  // As if it lay at one path always.
+  return await runSource(source, { config: { ...config, path }, position, partition: { id: "in", identity: "in" } });
 }
 
 async function payloads(content: string | Uint8Array, config: Record<string, unknown>): Promise<unknown[]> {
@@ -118,13 +120,6 @@ describe("the file source", () => {
     });
   });
 
-  it("does not run twice side by side", async () => {
-    const instance = { index: 1, replicas: 2 };
-    await expect(runSource(source, { config: { path: "x" }, instance })).rejects.toMatchObject({
-      code: "components/single-instance",
-    });
-  });
-
   it("stops reading when it is told to", async () => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "in.jsonl");
@@ -180,5 +175,43 @@ describe("the file source", () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it("keeps positions by path and by what they count", () => {
+    const identity = (config: Partial<FileSourceConfig>): string =>
+      fileSourcePartitions({ path: "/a", format: "jsonl", follow: false, items: undefined, ...config })[0]!.identity;
+    const others = [{ path: "/b" }, { follow: true }, { format: "json" }, { format: "json", items: "rows" }] as const;
+    expect(new Set([identity({}), ...others.map(identity)]).size).toBe(5);
+    expect(identity({ format: "lines" })).toBe(identity({}));
+  });
+
+  it.each([
+    ["begins otherwise", '{"b":1}\n{"b":2}\n{"b":3}\n'],
+    ["is shorter than what was read of it", '{"a":1}\n'],
+  ])("reads another file of the same path from its start, under other ids, where it %s", async (_, content) => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "in.jsonl");
+    await writeFile(path, '{"a":1}\n{"a":2}\n');
+    const before = await runSource(source, { config: { path } });
+    await writeFile(path, content);
+    const warnings: string[] = [];
+    const log = { debugging: false, warn: (text: string) => void warnings.push(text) } as unknown as Logger;
+    const after = await runSource(source, { config: { path }, position: before[1]?.position, log });
+    expect(after.map(({ event }) => `${payloadText(event)}\n`).join("")).toBe(content);
+    const ids = [...before, ...after].map(({ event }) => event.id);
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(warnings).toEqual([expect.stringContaining("another file")]);
+    // Resumed once more, it is known as what it is by now.
+    expect(await runSource(source, { config: { path }, position: after[0]?.position, log })).toEqual(after.slice(1));
+  });
+
+  it("goes on in a file that has grown since", async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, "in.jsonl");
+    await writeFile(path, '{"a":1}\n');
+    const before = await runSource(source, { config: { path } });
+    await appendFile(path, '{"a":2}\n');
+    const after = await runSource(source, { config: { path }, position: before[0]?.position });
+    expect(after.map(({ event }) => payloadText(event))).toEqual(['{"a":2}']);
   });
 });

@@ -2,6 +2,7 @@ import * as z from "zod";
 import type { BuiltinSpec } from "../../pipeline/catalog.ts";
 import { checkTemplate, type Template, templateSchema } from "../expression/template.ts";
 import { generatorExpressions } from "./generator-expressions.ts";
+import { shardsOf } from "./generator-shards.ts";
 
 export const generatorConfig = z.strictObject({
   rate: z
@@ -23,7 +24,10 @@ export const generatorConfig = z.strictObject({
     .max(1_048_576)
     .default(0)
     .describe("Fills payloads up to at least this many bytes, with a field `padding`."),
-  seed: z.int().default(0).describe("Same seed, same events: seeds the random functions."),
+  seed: z
+    .int()
+    .default(0)
+    .describe("Same seed, same events: seeds the random functions. Another seed begins anew, at number 1."),
 });
 
 export type GeneratorConfig = z.output<typeof generatorConfig>;
@@ -34,6 +38,7 @@ export const generatorSpec: BuiltinSpec = {
   summary: "Makes events out of a template, at a rate or as fast as the pipeline takes them.",
   schema: generatorConfig,
   paths: {},
+  partitions: (settings) => shardsOf((settings as GeneratorConfig).seed),
   consumes: [],
   produces: [],
   producesWith: (settings) => [(settings as GeneratorConfig).type],

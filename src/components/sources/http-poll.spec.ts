@@ -1,5 +1,7 @@
+import { createHash } from "node:crypto";
 import * as z from "zod";
 import type { BuiltinSpec, SettingProblem } from "../../pipeline/catalog.ts";
+import type { Partition } from "../../sdk/index.ts";
 import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";
 
@@ -46,12 +48,29 @@ export const httpPollConfig = z.strictObject({
 
 export type HttpPollConfig = z.output<typeof httpPollConfig>;
 
+/**
+ * One partition: what is asked. The identity is shown, so that what may be secret in a URL is only in a digest.
+ */
+export function httpPollPartitions({
+  url,
+  method,
+  body,
+}: Pick<HttpPollConfig, "url" | "method" | "body">): readonly Partition[] {
+  const { origin, pathname } = new URL(url);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([method, url, body ?? ""]))
+    .digest("base64url");
+  return [{ id: "", identity: `${method} ${origin}${pathname} ${digest.slice(0, 12)}` }];
+}
+
 export const httpPollSpec: BuiltinSpec = {
   name: "http-poll",
   type: "source",
   summary: "Asks an HTTP address again and again and makes events of what is new in the answers.",
   schema: httpPollConfig,
   paths: {},
+  shareable: false,
+  partitions: (settings) => httpPollPartitions(settings as HttpPollConfig),
   consumes: [],
   produces: [],
   producesWith: (settings) => [(settings as HttpPollConfig).type],

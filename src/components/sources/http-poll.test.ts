@@ -10,6 +10,7 @@ import {
   type SourceOptions,
   temporaryDirectory,
 } from "../component-harness.fake.ts";
+import { type HttpPollConfig, httpPollPartitions } from "./http-poll.spec.ts";
 import { createHttpPoll } from "./http-poll.ts";
 
 const source = createHttpPoll(systemClock);
@@ -66,6 +67,8 @@ async function polled(
   await using server = await new Server(answers).start();
   const emitted = await runSource(source, {
     stateDirectory: directory.path,
+    // As if it had one address always.
+    partition: { id: "", identity: "feed" },
     ...options,
     config: { url: server.url, interval: "1ms", count: answers.length, ...config },
   });
@@ -225,5 +228,36 @@ describe("http-poll", () => {
       stop.abort();
       await running;
     }
+  });
+
+  it("keeps positions by what is asked, and shows nothing of it that may be secret", () => {
+    const identity = (config: Partial<HttpPollConfig>): string =>
+      httpPollPartitions({
+        url: "https://me:s3cret@h.example/feed?key=s3cret",
+        method: "GET",
+        body: undefined,
+        ...config,
+      })[0]!.identity;
+    const others = [
+      { url: "https://h.example/feed" },
+      { url: "https://h.example/feed?key=b" },
+      { body: "{}" },
+    ] as const;
+    expect(new Set([identity({}), ...others.map(identity)]).size).toBe(4);
+    expect(identity({})).toMatch(/^GET https:\/\/h\.example\/feed \S+$/);
+    expect(identity({})).not.toContain("s3cret");
+  });
+
+  it("remembers the ids of another address apart", async () => {
+    await using directory = await temporaryDirectory();
+    const options = { stateDirectory: directory.path };
+    const committing: Partial<SourceOptions> = {
+      ...options,
+      onEmit: async ({ position }, handlers) => await handlers.committed?.(position),
+    };
+    expect(values(await polled([json([{ id: 1 }])], { id: "id" }, committing))).toHaveLength(1);
+    expect(values(await polled([json([{ id: 1 }])], { id: "id" }, options))).toHaveLength(0);
+    const elsewhere = { ...options, partition: { id: "", identity: "elsewhere" } };
+    expect(values(await polled([json([{ id: 1 }])], { id: "id" }, elsewhere))).toHaveLength(1);
   });
 });

@@ -6,9 +6,8 @@ import { builtInVersion } from "../built-in-version.ts";
 import { durationMs } from "../duration.ts";
 import { type Answer, type AskOptions, ask, type Validators } from "./http-poll/ask.ts";
 import { itemsOf } from "./http-poll/items.ts";
-import { type HttpPollConfig, httpPollConfig } from "./http-poll.spec.ts";
+import { type HttpPollConfig, httpPollConfig, httpPollPartitions } from "./http-poll.spec.ts";
 import { SeenIds } from "./seen-ids.ts";
-import { requireSingleInstance } from "./single-instance.ts";
 
 /** Where in the answers it is. */
 interface HttpPollPosition {
@@ -38,10 +37,11 @@ export function createHttpPoll(clock: Clock): ComponentDefinition {
     name: "http-poll",
     version: builtInVersion,
     config: httpPollConfig,
+    partitions: ({ config }) => httpPollPartitions(config),
     async open(context) {
-      requireSingleInstance("http-poll", context.instance);
       const { config, stateDirectory } = context;
-      const seen = config.id === undefined ? undefined : await SeenIds.open(stateDirectory, config.remember);
+      const seen =
+        config.id === undefined ? undefined : await SeenIds.open(stateDirectory, nameOfSeen(context), config.remember);
       const poller = new Poller(context, await askOptions(context, clock), seen);
       return {
         run: (emit) => poll(poller, context, clock, emit),
@@ -113,7 +113,7 @@ class Poller {
   }
 
   async #emitItems({ body, contentType, validators }: Content, emit: SourceEmit<HttpPollPosition>): Promise<void> {
-    const { config, instance, signal } = this.#context;
+    const { config, instance, idPrefix, signal } = this.#context;
     const items = itemsOf(body, contentType, { items: config.items, id: config.id });
     const polls = this.#position.polls + 1;
     if (this.#position.item >= items.length) this.#position = { ...this.#position, polls };
@@ -128,10 +128,16 @@ class Poller {
         continue;
       }
       if (id !== undefined) this.#seen?.emitted(id, mark);
-      await emit({ type: config.type, ...content, id: `${instance.componentId}/${id ?? nameOf(next)}` }, next);
+      const eventId = id === undefined ? `${idPrefix}${nameOf(next)}` : `${instance.componentId}/${id}`;
+      await emit({ type: config.type, ...content, id: eventId }, next);
       this.#position = next;
     }
   }
+}
+
+/** What was seen of another address is another matter. */
+function nameOfSeen({ partition }: Pick<SourceContext<HttpPollConfig, HttpPollPosition>, "partition">): string {
+  return `seen-${createHash("sha256").update(partition.identity).digest("hex").slice(0, 12)}`;
 }
 
 /** The same for the same item of the same answer, whenever it is asked for. */

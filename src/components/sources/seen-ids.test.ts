@@ -6,7 +6,7 @@ import { SeenIds } from "./seen-ids.ts";
 
 it("remembers over a restart what was acknowledged, each id written down once", async () => {
   await using directory = await temporaryDirectory();
-  const seen = await SeenIds.open(directory.path, 100);
+  const seen = await SeenIds.open(directory.path, "seen", 100);
   for (const [mark, id] of ["a", "b", "c", "d"].entries()) seen.emitted(id, mark);
   await seen.acknowledged(1);
   await seen.acknowledged(1);
@@ -14,7 +14,7 @@ it("remembers over a restart what was acknowledged, each id written down once", 
   expect(["a", "b", "c", "d"].map((id) => seen.has(id))).toEqual([true, true, true, true]);
   await seen.close();
 
-  const again = await SeenIds.open(directory.path, 100);
+  const again = await SeenIds.open(directory.path, "seen", 100);
   expect(["a", "b", "c", "d"].map((id) => again.has(id))).toEqual([true, true, true, false]);
   await again.close();
   const [file = ""] = await readdir(directory.path);

@@ -17,9 +17,10 @@ export class SeenIds {
     this.#window = window;
   }
 
-  static async open(directory: string, remember: number): Promise<SeenIds> {
+  /** `name`: of the file that they are kept in; for each thing that is read another one. */
+  static async open(directory: string, name: string, remember: number): Promise<SeenIds> {
     const { log, entries } = await StateLog.open<SeenEntry>(
-      { directory, name: "seen", capacity: remember },
+      { directory, name, capacity: remember },
       (entry) => entry.ids.length,
     );
     const window = new IdWindow(remember);

@@ -75,8 +75,10 @@ export class PartitionTable {
     const spec = this.#spec(componentId);
     if (spec === undefined) return;
     this.refresh(componentId);
-    const known = this.#sources.get(componentId)?.entries.get(keyOf(whole[0]!))?.data.owner;
-    const reader = known || this.#wanted(spec)[0];
+    const known = this.#sources.get(componentId)?.entries.get(keyOf(whole[0]!))?.data;
+    // Whoever comes when it has ended finds nothing more, and completes.
+    if (known?.finished) return;
+    const reader = known?.owner || this.#wanted(spec)[0];
     if (reader !== undefined && reader !== instanceId) throw standsBy(instanceId, reader);
   }
 

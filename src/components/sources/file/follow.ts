@@ -132,7 +132,7 @@ class FollowedFile {
     line: { bytes: Uint8Array; number: number; end: number; tooLong: boolean },
     emit: SourceEmit<FollowPosition>,
   ): Promise<void> {
-    const event = this.#options.toEvent(line, `${this.#options.name}:${this.#generation}-${this.#inode}-${line.end}`);
+    const event = this.#options.toEvent(line, `${this.#options.name}${this.#generation}-${this.#inode}-${line.end}`);
     if (event === undefined) return;
     await emit(event, { generation: this.#generation, inode: this.#inode, offset: line.end, line: line.number });
   }

@@ -1,7 +1,18 @@
+/** What a file is known again by. */
+export interface FileMark {
+  /** Counts the files that had the path, from 1, so that what is in the next one has other ids. */
+  readonly version: number;
+  /** How many bytes at its beginning were looked at, as it lies there, and their digest. */
+  readonly bytes: number;
+  readonly digest: string;
+}
+
 /** After a line or record: where in the (decompressed) file what follows begins, and how many lines come before it. */
 export interface OffsetPosition {
   readonly offset: number;
   readonly line: number;
+  /** Left out where it is followed: there the inode tells. */
+  readonly file?: FileMark;
 }
 
 /** In a followed file, which is replaced by another when it is rotated. */
@@ -15,6 +26,7 @@ export interface FollowPosition extends OffsetPosition {
 /** In an array of a JSON document: how many items come before. */
 export interface ItemPosition {
   readonly item: number;
+  readonly file?: FileMark;
 }
 
 export type FilePosition = OffsetPosition | FollowPosition | ItemPosition;

@@ -5,12 +5,13 @@ import { FlowctlError, type SourceEmit } from "../../../sdk/index.ts";
 import type { BadLines } from "./bad-lines.ts";
 import { castField } from "./cast-field.ts";
 import { NewlineCounter } from "./newline-counter.ts";
-import type { OffsetPosition } from "./position.ts";
+import type { FileMark, OffsetPosition } from "./position.ts";
 import { readChunks } from "./read-chunks.ts";
 
 export interface ReadCsvOptions {
   /** What the ids of the events begin with. */
   readonly name: string;
+  readonly file: FileMark;
   readonly path: string;
   readonly gzip: boolean;
   readonly delimiter: string;
@@ -29,7 +30,7 @@ interface ParsedRecord {
 
 /** Emits each record of a CSV file as an object. The first record of the file names the fields. */
 export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPosition>): Promise<void> {
-  const { name, position, signal, type, bad } = options;
+  const { name, file, position, signal, type, bad } = options;
   const start = position ?? { offset: 0, line: 0 };
   const columns = position === undefined ? true : await fieldNames(options);
   const parser = parse({
@@ -61,7 +62,7 @@ export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPo
     if (failure !== undefined) throw failure;
     if (signal.aborted) return;
     const offset = start.offset + info.bytes;
-    await emit({ id: `${name}:${offset}`, type, json: record }, { offset, line: newlines.before(offset) });
+    await emit({ id: `${name}${offset}`, type, json: record }, { offset, line: newlines.before(offset), file });
   }
   if (failure !== undefined) throw failure;
 }

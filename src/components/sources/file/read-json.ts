@@ -4,11 +4,12 @@ import { gunzip } from "node:zlib";
 import { FlowctlError, type SourceEmit } from "../../../sdk/index.ts";
 import { valueAt } from "../items-path.ts";
 import { fileProblem } from "./file-problem.ts";
-import type { ItemPosition } from "./position.ts";
+import type { FileMark, ItemPosition } from "./position.ts";
 
 export interface ReadJsonOptions {
   /** What the ids of the events begin with. */
   readonly name: string;
+  readonly file: FileMark;
   readonly path: string;
   readonly gzip: boolean;
   readonly items: string | undefined;
@@ -19,11 +20,11 @@ export interface ReadJsonOptions {
 
 /** Emits the items of the array that a JSON document holds. The document is in memory as a whole. */
 export async function readJson(options: ReadJsonOptions, emit: SourceEmit<ItemPosition>): Promise<void> {
-  const { name, type } = options;
+  const { name, type, file } = options;
   const items = itemsOf(await documentOf(options), options);
   for (let index = options.position?.item ?? 0; index < items.length; index++) {
     if (options.signal.aborted) return;
-    await emit({ id: `${name}:${index + 1}`, type, json: items[index] ?? null }, { item: index + 1 });
+    await emit({ id: `${name}${index + 1}`, type, json: items[index] ?? null }, { item: index + 1, file });
   }
 }
 

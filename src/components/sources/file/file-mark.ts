@@ -1,0 +1,53 @@
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import type { Logger } from "../../../sdk/index.ts";
+import { fileProblem } from "./file-problem.ts";
+import { type FileMark, type FilePosition, isOffset } from "./position.ts";
+
+/** How much of a file's beginning tells it from another one. */
+const headBytes = 1024;
+
+export interface ResumeOptions {
+  readonly path: string;
+  /** Offsets are those after decompression, and say nothing of the file's size. */
+  readonly gzip: boolean;
+  readonly log: Logger;
+}
+
+/** Where to go on in a file, and what to know it again by. */
+export interface Resumed<Position> {
+  readonly position: Position | undefined;
+  readonly file: FileMark;
+}
+
+/**
+ * Goes on at the position if the file at the path is still the one that was read: it begins as that did, and is not shorter than
+ * what was read. Another one is read from its start; its version tells its events from those of the file before. Rejects
+ * with `components/file-unreadable`.
+ */
+export async function resume<Position extends FilePosition>(
+  position: Position | undefined,
+  { path, gzip, log }: ResumeOptions,
+): Promise<Resumed<Position>> {
+  try {
+    await using file = await open(path, "r");
+    const head = Buffer.alloc(headBytes);
+    const { bytesRead } = await file.read(head, 0, headBytes, 0);
+    const now = { bytes: bytesRead, digest: digestOf(head.subarray(0, bytesRead)) };
+    const before = position === undefined || !("file" in position) ? undefined : position.file;
+    const version = before?.version ?? 1;
+    if (position === undefined) return { position, file: { ...now, version } };
+    const begins = before === undefined || digestOf(head.subarray(0, before.bytes)) === before.digest;
+    const isShorter = !gzip && isOffset(position) && (await file.stat()).size < position.offset;
+    if (begins && !isShorter) return { position, file: { ...now, version } };
+    const reason = begins ? "it is shorter than what was read of it" : "it begins otherwise than the one that was read";
+    log.warn("another file has this path now: reading it from its start", { path, reason });
+    return { position: undefined, file: { ...now, version: version + 1 } };
+  } catch (error) {
+    throw fileProblem(path, error);
+  }
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
+}
