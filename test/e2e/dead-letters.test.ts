@@ -54,15 +54,15 @@ describe.each(driversUnderTest())("dead letters on %s", (driver) => {
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await eventually("dead letters", async () => (await letters(scenario)).length >= 3);
     const [first] = await letters(scenario);
-    expect(first).toMatchObject({ id: "readings-1:10", component: "doubled", upstream: "readings", replayedAt: null });
-    expect(await scenario.succeed("dead-letters", "show", "readings-1:10")).toMatch(
-      /reason .*no such overload.*"value": "x"/s,
-    );
+    const id = first?.id ?? "";
+    expect(id).toMatch(/^readings\.[\w-]{8}:10$/);
+    expect(first).toMatchObject({ component: "doubled", upstream: "readings", replayedAt: null });
+    expect(await scenario.succeed("dead-letters", "show", id)).toMatch(/reason .*no such overload.*"value": "x"/s);
 
-    const again = await scenario.flowctl("dead-letters", "replay", "readings-1:10");
+    const again = await scenario.flowctl("dead-letters", "replay", id);
     expect(again.code, again.stderr).toBe(1);
     expect(again.stdout).toContain("1 event replayed to doubled, 1 of them failed again");
-    const twice = (await letters(scenario)).filter(({ id }) => id === "readings-1:10");
+    const twice = (await letters(scenario)).filter((one) => one.id === id);
     expect(twice.map(({ replayedAt }) => replayedAt === null)).toEqual([false, true]);
 
     await scenario.pipeline(mended);

@@ -20,6 +20,7 @@ import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown, untilNotGoing } from "./going.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
+import { sourceNotes } from "./source-notes.ts";
 import { untilLeft } from "./until-left.ts";
 
 export interface BringUpOptions {
@@ -105,13 +106,14 @@ export async function prepareUp(
     const observed = access.hanging === undefined ? seen : seen.map(asHanging);
     const file = pipelineSpec(pipeline, driver.name, desired);
     const spec = specToApply(file, before?.spec, options.only);
-    const plan = planUp(pipeline.name, desired, observed, {
+    const planned = planUp(pipeline.name, desired, observed, {
       forceRecreate: options.forceRecreate,
       stopped: stoppedInstances(observed, before),
       restartWith: restartsWith(pipeline),
       live: liveChanges(before?.spec, spec),
       ...(options.only === undefined ? {} : { only: options.only }),
     });
+    const plan = { ...planned, notes: [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())] };
     let completed: number | undefined;
     const execute: PreparedUp["execute"] = async (sink, until) => {
       const tell = async (): Promise<void> => {

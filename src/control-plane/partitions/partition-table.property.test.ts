@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { fakeClock } from "../../foundation/clock.fake.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import type { IncarnationReference } from "../../protocol/registry-codec.ts";
 import { Checkpoints } from "../checkpoints.ts";
@@ -68,15 +69,14 @@ class World {
     this.#registry = registry;
     this.#table = new PartitionTable({ registry, checkpoints, writer, clock: this.#clock, goneAfterMs: 30_000, kept });
     this.#apply();
-    for (const { who } of this.#programs.values()) await this.#register(who);
+    for (const [number, { who }] of this.#programs) if (!(await this.#register(who))) this.#programs.delete(number);
   }
 
   async start(number: number): Promise<void> {
     if (number > this.#replicas || this.#programs.has(number)) return;
     const instanceId = `source-${number}`;
     const who = { pipeline: "p", componentId: "source", instanceId, incarnation: String(++this.#incarnations) };
-    this.#programs.set(number, { who, reading: new Map(), done: new Map() });
-    await this.#register(who);
+    if (await this.#register(who)) this.#programs.set(number, { who, reading: new Map(), done: new Map() });
   }
 
   /** It hears what the control plane says now. */
@@ -118,8 +118,7 @@ class World {
     if (program === undefined) return;
     this.#programs.delete(number);
     const { componentId, instanceId } = program.who;
-    if (isSeen)
-      this.#registry.report({ componentId, instanceId, observation: "exited", exitCode: 137 }, this.#clock.now());
+    if (isSeen) this.#seeExit(componentId, instanceId);
     this.#table.refreshAll();
   }
 
@@ -158,7 +157,10 @@ class World {
   /** Nothing goes wrong any more: everybody who is wanted is there, hears and works. */
   async recover(): Promise<void> {
     this.endSurplus();
-    for (let number = 1; number <= this.#replicas; number++) await this.start(number);
+    for (let number = 1; number <= this.#replicas; number++) {
+      if (!this.#programs.has(number)) this.#seeExit("source", `source-${number}`);
+      await this.start(number);
+    }
     for (let round = 0; round < 8; round++) {
       await this.settle();
       for (let number = 1; number <= this.#replicas; number++) {
@@ -176,13 +178,24 @@ class World {
     this.#registry.apply({ name: "p", driver: "process", components: [source] });
   }
 
-  async #register(who: IncarnationReference): Promise<void> {
+  #seeExit(componentId: string, instanceId: string): void {
+    this.#registry.report({ componentId, instanceId, observation: "exited", exitCode: 137 }, this.#clock.now());
+  }
+
+  /** False when it may not: it is not wanted any more, or the one before is not known to have ended. */
+  async #register(who: IncarnationReference): Promise<boolean> {
     const request = { ...registration(who), type: "source", partitions } as const;
     const before = this.#registry.entry("source", who.instanceId)?.data.incarnation;
     this.#table.admit(request);
-    this.#registry.register(request);
+    try {
+      this.#registry.register(request);
+    } catch (error) {
+      if (error instanceof FlowctlError && (error.kind === "conflict" || error.kind === "unavailable")) return false;
+      throw error;
+    }
     this.#table.registered(request, before !== who.incarnation);
     await this.#table.settled("source");
+    return true;
   }
 }
 
