@@ -79,12 +79,15 @@ class Life:
             await asyncio.sleep(0.5)
 
     async def save(self, position):
-        """Stores a source's position, however long it takes; returns when it is durable."""
+        """Stores a source's position, however long it takes; returns when it is durable. What is refused for good ends it."""
+        final = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
         while True:
             try:
                 request = pb.SaveCheckpointRequest(**self.me, position=position)
                 return await self.stub.SaveCheckpoint(request, timeout=5)
-            except grpc.aio.AioRpcError:
+            except grpc.aio.AioRpcError as error:
+                if error.code() in final:
+                    raise
                 await asyncio.sleep(0.5)
 
     async def complete(self):
