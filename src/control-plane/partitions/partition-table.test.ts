@@ -147,6 +147,19 @@ describe("who reads what", () => {
     expect(String(table.viewOf(next).assignments[0]?.position)).toBe("end");
   });
 
+  it("goes on elsewhere when an instance leaves the pipeline, which completes with data left", async () => {
+    apply(2);
+    await register(one, { partitions: pair });
+    await register(two, { partitions: pair });
+    await save(two, "b", "reading", "17");
+    apply(1);
+    bye(two, "completed");
+    await table.settled("source");
+    expect(reads(one)).toEqual(["a", "b"]);
+    expect(String(table.viewOf(one).assignments[1]?.position)).toBe("17");
+    expect(table.viewOf(one).partitionsFinished).toBe(false);
+  });
+
   it("lets one instance at a time register that knows nothing of partitions", async () => {
     apply(2);
     await expect(register(two)).rejects.toMatchObject({ code: "registry/stands-by", kind: "unavailable" });

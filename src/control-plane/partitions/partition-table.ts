@@ -99,13 +99,18 @@ export class PartitionTable {
     this.refresh(componentId);
   }
 
-  /** An instance has said that its data has ended: so has everything that it read. */
+  /**
+   * An instance has completed. One that declares no partitions says only so that its data has ended. One that leaves the pipeline
+   * completes as well, with data left: others go on with that.
+   */
   completed({ componentId, instanceId }: InstanceReference): void {
     const source = this.#sources.get(componentId);
-    if (source === undefined) return;
-    for (const entry of source.entries.values()) {
-      if (entry.data.owner === instanceId) this.#put(source, entry, { ...entry.data, finished: true });
-    }
+    const spec = this.#spec(componentId);
+    if (source === undefined || spec === undefined) return;
+    const key = keyOf(whole[0]!);
+    const entry = source.entries.get(key);
+    const hasEnded = entry?.data.owner === instanceId && instanceIdsOf(spec).includes(instanceId);
+    if (entry !== undefined && hasEnded) this.#put(source, entry, { ...entry.data, finished: true });
     this.refresh(componentId);
   }
 
