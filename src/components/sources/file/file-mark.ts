@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type { Logger } from "../../../sdk/index.ts";
 import { fileProblem } from "./file-problem.ts";
 import { type FileMark, type FilePosition, isOffset } from "./position.ts";
@@ -29,8 +29,9 @@ export async function resume<Position extends FilePosition>(
   position: Position | undefined,
   { path, gzip, log }: ResumeOptions,
 ): Promise<Resumed<Position>> {
+  let file: FileHandle | undefined;
   try {
-    await using file = await open(path, "r");
+    file = await open(path, "r");
     const head = Buffer.alloc(headBytes);
     const { bytesRead } = await file.read(head, 0, headBytes, 0);
     const now = { bytes: bytesRead, digest: digestOf(head.subarray(0, bytesRead)) };
@@ -45,6 +46,8 @@ export async function resume<Position extends FilePosition>(
     return { position: undefined, file: { ...now, version: version + 1 } };
   } catch (error) {
     throw fileProblem(path, error);
+  } finally {
+    await file?.close();
   }
 }
 
