@@ -1,0 +1,86 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { eventually } from "../../e2e/checks.ts";
+
+const run = promisify(execFile);
+
+/** A Docker engine that nobody else uses, so that it can be killed: its own data, socket and bridge. */
+export class OwnEngine implements AsyncDisposable {
+  readonly host: string;
+  readonly #folder: string;
+  readonly #bridge: string;
+  #daemon: ChildProcess | undefined;
+
+  private constructor(folder: string, bridge: string) {
+    this.#folder = folder;
+    this.#bridge = bridge;
+    this.host = `unix://${join(folder, "docker.sock")}`;
+  }
+
+  /** Starts one. `subnet` is the second number of its addresses, 10.N.0.0/16, so that engines of one machine differ. */
+  static async start(subnet: number): Promise<OwnEngine> {
+    const folder = await mkdtemp(join(tmpdir(), "chaos-engine-"));
+    const bridge = `chaos${subnet}`;
+    await run("ip", ["link", "add", "name", bridge, "type", "bridge"]);
+    const engine = new OwnEngine(folder, bridge);
+    try {
+      await run("ip", ["addr", "add", `10.${subnet}.0.1/24`, "dev", bridge]);
+      await run("ip", ["link", "set", bridge, "up"]);
+      await mkdir(join(folder, "data"));
+      await engine.#launch(subnet);
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+    return engine;
+  }
+
+  #arguments: readonly string[] = [];
+
+  async #launch(subnet?: number): Promise<void> {
+    if (subnet !== undefined) {
+      const inFolder = (name: string): string => join(this.#folder, name);
+      this.#arguments = [
+        ...["--data-root", inFolder("data"), "--exec-root", inFolder("exec"), "--pidfile", inFolder("docker.pid")],
+        ...["-H", this.host, "--bridge", this.#bridge],
+        ...["--default-address-pool", `base=10.${subnet}.128.0/17,size=24`],
+      ];
+    }
+    const log = createWriteStream(join(this.#folder, "dockerd.log"), { flags: "a" });
+    await once(log, "open");
+    this.#daemon = spawn("dockerd", [...this.#arguments], { stdio: ["ignore", log, log], detached: true });
+    await eventually("the engine answers", () =>
+      run("docker", ["-H", this.host, "info"]).then(
+        () => true,
+        () => false,
+      ),
+    );
+    log.end();
+  }
+
+  /** Ends the engine, sees that it is gone, and starts it again. */
+  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    await this.#end(signal);
+    await rm(join(this.#folder, "docker.pid"), { force: true });
+    await this.#launch();
+  }
+
+  async #end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const daemon = this.#daemon;
+    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    const ended = once(daemon, "exit");
+    daemon.kill(signal);
+    await ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end("SIGTERM");
+    await run("ip", ["link", "del", this.#bridge]).catch(() => undefined);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,178 @@
+import { ANCHOR, type Config, idsOf } from "./config.ts";
+import type { Epoch } from "./history.ts";
+import { type EventClass, isRefused, losslessPaths } from "./paths.ts";
+import type { Arrival, SinkContent } from "./sink-file.ts";
+
+/** Events that are not in a sink as they must be. */
+export interface Wrong {
+  readonly what: "lost" | "doubled" | "unreadable" | "unknown";
+  readonly sink: string;
+  readonly source: string;
+  readonly count: number;
+  /** The first of them, for whoever looks. */
+  readonly examples: readonly string[];
+}
+
+export interface Verdict {
+  readonly wrong: readonly Wrong[];
+  /** Events that the sources sent. */
+  readonly sent: number;
+  /** Pairs of event and sink for which arrival was demanded. */
+  readonly demanded: number;
+  /** Lines beyond the first of an event on one route, at sinks where that is allowed. */
+  readonly repeated: number;
+  /** Events that a processor took only at the second attempt, and dead letters: proof that both took place. */
+  readonly retried: number;
+  readonly deadLetters: number;
+}
+
+/** The sources whose count the last file gives have sent the numbers from 1 up to it. */
+export interface Evidence {
+  readonly epochs: readonly Epoch[];
+  readonly sinks: ReadonlyMap<string, SinkContent>;
+}
+
+/**
+ * Holds the content of the sinks against what was asked for.
+ *
+ * - An event must be in a sink when one and the same lossless way from its source to there was in every file that may have
+ *   run from the moment when it was made until the end. It may go on others as well.
+ * - A sink that never had more than one instance has an event at most once for each route that it can have come by: it remembers ids.
+ * - A source that the last file has, and the first had, has sent every number from 1 to its count, whether or not a sink saw it.
+ */
+export function prove({ epochs, sinks }: Evidence): Verdict {
+  const last = epochs.at(-1)!.configs[0]!;
+  const madeAt = momentsOf(sinks);
+  const wrong: Wrong[] = [];
+  let sent = 0;
+  let demanded = 0;
+  for (const source of idsOf(last, "source")) {
+    const component = last.components[source]!;
+    const count = component.kind === "source" ? component.count : undefined;
+    if (count === undefined) throw new Error(`the last file does not say how many events ${source} sends`);
+    sent += count;
+    const obligations = new Obligations(epochs, source);
+    for (const sink of idsOf(last, "sink")) {
+      const has = new Set((sinks.get(sink)?.arrivals ?? []).flatMap((it) => (it.source === source ? [it.n] : [])));
+      const lost: number[] = [];
+      for (let n = 1; n <= count; n++) {
+        if (!obligations.demands(sink, n, madeAt.get(`${source} ${n}`) ?? 0)) continue;
+        demanded++;
+        if (!has.has(n)) lost.push(n);
+      }
+      if (lost.length > 0) wrong.push(wrongOf("lost", sink, source, lost.map(String)));
+      const beyond = [...has].filter((n) => n > count);
+      if (beyond.length > 0) wrong.push(wrongOf("unknown", sink, source, beyond.map(String)));
+    }
+  }
+  const { doubled, repeated } = repetitions(epochs, sinks);
+  const unreadable = [...sinks].flatMap(([sink, content]) =>
+    content.unreadable.length > 0 ? [wrongOf("unreadable", sink, "", content.unreadable)] : [],
+  );
+  const all = [...sinks.values()].flatMap(({ arrivals }) => arrivals);
+  return {
+    ...{ wrong: [...wrong, ...doubled, ...unreadable], sent, demanded, repeated },
+    retried: all.filter(({ tries }) => tries > 1).length,
+    deadLetters: all.filter(({ route }) => route.includes("!")).length,
+  };
+}
+
+function wrongOf(what: Wrong["what"], sink: string, source: string, which: readonly string[]): Wrong {
+  return { what, sink, source, count: which.length, examples: which.slice(0, 5) };
+}
+
+/** When each event was made, as the anchor says it, else whoever has it; by source and number. */
+function momentsOf(sinks: ReadonlyMap<string, SinkContent>): ReadonlyMap<string, number> {
+  const moments = new Map<string, number>();
+  const anchorLast = [...sinks].sort(([a], [b]) => Number(a === ANCHOR) - Number(b === ANCHOR));
+  for (const [, { arrivals }] of anchorLast) {
+    for (const { source, n, madeAt } of arrivals) moments.set(`${source} ${n}`, madeAt);
+  }
+  return moments;
+}
+
+/** Which sinks must have the events of a source, by when they were made. */
+class Obligations {
+  readonly #epochs: readonly Epoch[];
+  /** By class of event: for each epoch the ways that last from then until the end, by sink. */
+  readonly #lasting = new Map<string, readonly ReadonlyMap<string, ReadonlySet<string>>[]>();
+  readonly #source: string;
+
+  constructor(epochs: readonly Epoch[], source: string) {
+    this.#epochs = epochs;
+    this.#source = source;
+  }
+
+  demands(sink: string, n: number, madeAt: number): boolean {
+    const kind: EventClass = { source: this.#source, even: n % 2 === 0, refused: isRefused(n) };
+    const key = `${kind.even} ${kind.refused}`;
+    let lasting = this.#lasting.get(key);
+    if (lasting === undefined) {
+      lasting = lastingPaths(this.#epochs, kind);
+      this.#lasting.set(key, lasting);
+    }
+    return (lasting[this.#epochAt(madeAt)]?.get(sink)?.size ?? 0) > 0;
+  }
+
+  #epochAt(moment: number): number {
+    let index = this.#epochs.length - 1;
+    while (index > 0 && this.#epochs[index]!.from > moment) index--;
+    return index;
+  }
+}
+
+function lastingPaths(epochs: readonly Epoch[], kind: EventClass): readonly ReadonlyMap<string, ReadonlySet<string>>[] {
+  const known = new Map<Config, ReadonlyMap<string, Set<string>>>();
+  const pathsOf = (config: Config): ReadonlyMap<string, Set<string>> => {
+    const paths = known.get(config) ?? losslessPaths(config, kind);
+    known.set(config, paths);
+    return paths;
+  };
+  const lasting: ReadonlyMap<string, ReadonlySet<string>>[] = [];
+  let after: ReadonlyMap<string, ReadonlySet<string>> | undefined;
+  for (const { configs } of epochs.toReversed()) {
+    for (const config of configs) after = common(pathsOf(config), after);
+    lasting.unshift(after!);
+  }
+  return lasting;
+}
+
+function common(
+  paths: ReadonlyMap<string, ReadonlySet<string>>,
+  others: ReadonlyMap<string, ReadonlySet<string>> | undefined,
+): ReadonlyMap<string, ReadonlySet<string>> {
+  if (others === undefined) return paths;
+  return new Map(
+    [...paths].map(([sink, ways]) => [sink, new Set([...ways].filter((way) => others.get(sink)?.has(way)))]),
+  );
+}
+
+function repetitions(
+  epochs: readonly Epoch[],
+  sinks: ReadonlyMap<string, SinkContent>,
+): { readonly doubled: readonly Wrong[]; readonly repeated: number } {
+  const doubled: Wrong[] = [];
+  let repeated = 0;
+  for (const [sink, { arrivals }] of sinks) {
+    const again = seenAgain(arrivals);
+    if (again.length === 0) continue;
+    const configs = epochs.flatMap((epoch) => epoch.configs);
+    if (configs.every(({ components }) => (components[sink]?.replicas ?? 1) === 1)) {
+      doubled.push(wrongOf("doubled", sink, "", again));
+    } else {
+      repeated += again.length;
+    }
+  }
+  return { doubled, repeated };
+}
+
+/** Each further arrival of an event on one route. */
+function seenAgain(arrivals: readonly Arrival[]): readonly string[] {
+  const seen = new Set<string>();
+  return arrivals.flatMap(({ source, n, route }) => {
+    const key = `${source} ${n} by ${route}`;
+    if (seen.has(key)) return [key];
+    seen.add(key);
+    return [];
+  });
+}
