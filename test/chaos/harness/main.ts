@@ -6,7 +6,6 @@ import { report, script } from "./report.ts";
 import { type RoundResult, runRound } from "./round.ts";
 import { shrink } from "./shrink.ts";
 import type { Step } from "./steps.ts";
-import type { DriverName } from "./world.ts";
 
 const USAGE = `npm run chaos -- [--driver process|docker] [--minutes N] [--seed S] [--count STEPS] [--steps JSON|@FILE] [--shared-engine]
                 [--no-shrink] [--stop-at-first] [--log FILE]`;

@@ -58,7 +58,10 @@ export async function runRound({ driver, seed, count, steps: given, engine, say 
     const wrong = await world.runningThoughStopped();
     if (wrong.length > 0) world.problem("runs though it was stopped", wrong.join(", "));
     const noted = world.notes.length;
-    const result = await execute(world, step);
+    const result = await execute(world, step).catch((error: unknown): Done => {
+      world.problem("a fault did not take place", `${describe(step)}: ${String(error)}`);
+      return { step, outcome: "skipped" };
+    });
     done.push(result);
     const recovered = result.recoveredMs === undefined ? "" : `, flows after ${result.recoveredMs} ms`;
     tell(`${describe(step)}: ${result.outcome}${recovered}`);
@@ -93,9 +96,8 @@ async function drain(world: World, tell: (line: string) => void): Promise<void> 
   world.history.begin(last, Date.now());
   await settleUp(world, last);
   tell(`the sources end at ${[...ends].map(([id, end]) => `${id} ${end}`).join(", ")}`);
-  const { code, stdout, stderr } = await world.scenario
-    .flowctl("wait", "--timeout", String(DRAIN_LIMIT_S))
-    .catch((error: unknown) => ({ code: 124, stdout: "", stderr: String(error) }));
+  // Started, not run: it may take longer than any other command.
+  const { code, stdout, stderr } = await world.scenario.start("wait", "--timeout", String(DRAIN_LIMIT_S)).ended;
   if (code === 0) return;
   const status = await world.flowctl("status");
   world.problem("stuck", `wait ended with ${code}\n${stdout}${stderr}\n${status.stdout}`);

@@ -1,4 +1,4 @@
-import { cp, mkdir } from "node:fs/promises";
+import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { eventually, type Instance, Scenario } from "../../e2e/checks.ts";
 import type { Ended } from "../../e2e/run-program.ts";
@@ -22,7 +22,7 @@ export interface Problem {
 }
 
 const fixture = resolve(import.meta.dirname, "fixtures/chaos-processor.mjs");
-const sdk = resolve(import.meta.dirname, "../../../dist/sdk.js");
+const dist = resolve(import.meta.dirname, "../../../dist");
 const RUNNING = /^(starting|healthy|degraded|unhealthy|stopping|running)$/;
 
 /** A pipeline that runs for real, what was asked of it so far, and the hands that reach into it. */
@@ -61,8 +61,7 @@ export class World implements AsyncDisposable {
   static async on(driver: DriverName, engine?: OwnEngine): Promise<World> {
     const surroundings = await surroundingsOf(driver);
     const scenario = await Scenario.on(driver, render(FIRST, surroundings));
-    await mkdir(join(scenario.folder, "chaos"));
-    await cp(fixture, join(scenario.folder, "chaos/chaos-processor.mjs"));
+    if (driver === "docker") await layOutProgram(join(scenario.folder, "chaos"));
     const disks = new Map<Disk, SmallDisk>();
     if (process.getuid?.() === 0) {
       disks.set("small", await SmallDisk.over(join(scenario.folder, "small"), 128));
@@ -166,7 +165,15 @@ export class World implements AsyncDisposable {
 }
 
 async function surroundingsOf(driver: DriverName): Promise<Surroundings> {
-  if (driver === "process") return { driver, chaosCommand: [process.execPath, fixture, sdk] };
-  const chaosCommand = ["node", "/chaos/chaos-processor.mjs", "/opt/flowctl/dist/sdk.js"];
+  if (driver === "process") return { driver, chaosCommand: [process.execPath, fixture, join(dist, "sdk.js")] };
+  const chaosCommand = ["node", "/chaos/chaos-processor.mjs", "/chaos/dist/sdk.js"];
   return { driver, chaosCommand, images: await chaosImages() };
+}
+
+/** The folder that the chaos processor's containers see as /chaos: the program, and the SDK, which flowctl's image has not. */
+async function layOutProgram(folder: string): Promise<void> {
+  await mkdir(folder);
+  await cp(fixture, join(folder, "chaos-processor.mjs"));
+  await cp(dist, join(folder, "dist"), { recursive: true });
+  await writeFile(join(folder, "package.json"), '{ "type": "module" }');
 }
