@@ -35,8 +35,9 @@ export interface Evidence {
 /**
  * Holds the content of the sinks against what was asked for.
  *
- * - An event must be in a sink when one and the same lossless way from its source to there was in every file that may have
- *   run from the moment when it was made until the end. It may go on others as well.
+ * - An event must be in a sink when a lossless way from its source to there was in every file that may have run from the moment
+ *   when it was made until the end: one and the same, or one that lost components to removal or got new ones between. A sink that was
+ *   turned from one component to another that was there already may miss what the one had not yet and the other had no more.
  * - A sink that never had more than one instance has an event at most once for each route that it can have come by: it remembers ids.
  * - A source that the last file has, and the first had, has sent every number from 1 to its count, whether or not a sink saw it.
  */
@@ -121,6 +122,7 @@ class Obligations {
   }
 }
 
+/** For each epoch the ways of a class of events that last from then until the end, by sink. */
 function lastingPaths(epochs: readonly Epoch[], kind: EventClass): readonly ReadonlyMap<string, ReadonlySet<string>>[] {
   const known = new Map<Config, ReadonlyMap<string, Set<string>>>();
   const pathsOf = (config: Config): ReadonlyMap<string, Set<string>> => {
@@ -129,21 +131,41 @@ function lastingPaths(epochs: readonly Epoch[], kind: EventClass): readonly Read
     return paths;
   };
   const lasting: ReadonlyMap<string, ReadonlySet<string>>[] = [];
-  let after: ReadonlyMap<string, ReadonlySet<string>> | undefined;
+  let after: Config | undefined;
+  let alive: ReadonlyMap<string, ReadonlySet<string>> = new Map();
   for (const { configs } of epochs.toReversed()) {
-    for (const config of configs) after = common(pathsOf(config), after);
-    lasting.unshift(after!);
+    for (const config of configs.toReversed()) {
+      const paths = pathsOf(config);
+      if (after === undefined) alive = paths;
+      else if (after !== config) alive = goingOn(config, paths, after, alive);
+      after = config;
+    }
+    lasting.unshift(alive);
   }
   return lasting;
 }
 
-function common(
+/**
+ * The ways of a file that go on in the next one. A way goes on as itself, and also where components that the next file has no
+ * more are left out of it, or new ones come into it: whoever stands before them turns from one to the other at one event, and
+ * what is gone first hands on all that it has.
+ */
+function goingOn(
+  before: Config,
   paths: ReadonlyMap<string, ReadonlySet<string>>,
-  others: ReadonlyMap<string, ReadonlySet<string>> | undefined,
+  after: Config,
+  alive: ReadonlyMap<string, ReadonlySet<string>>,
 ): ReadonlyMap<string, ReadonlySet<string>> {
-  if (others === undefined) return paths;
+  const shared = (path: string): string =>
+    path
+      .split(">")
+      .filter((id) => id.includes("!") || (before.components[id] !== undefined && after.components[id] !== undefined))
+      .join(">");
   return new Map(
-    [...paths].map(([sink, ways]) => [sink, new Set([...ways].filter((way) => others.get(sink)?.has(way)))]),
+    [...paths].map(([sink, ways]) => {
+      const next = new Set([...(alive.get(sink) ?? [])].map(shared));
+      return [sink, new Set([...ways].filter((way) => next.has(shared(way))))];
+    }),
   );
 }
 
