@@ -25,8 +25,8 @@ export interface Abilities {
 /** The file that every run begins with: fan-out, fan-in, replicas, a buffer on disk, and dead letters. */
 export const FIRST: Config = {
   components: {
-    numbers: { kind: "source", replicas: 1, environment: 0, rate: 1_500 },
-    more: { kind: "source", replicas: 1, environment: 0, rate: 500 },
+    numbers: { kind: "source", replicas: 1, environment: 0, rate: 1_000 },
+    more: { kind: "source", replicas: 1, environment: 0, rate: 400 },
     first: processor("map", [{ from: "numbers", types: [] }]),
     second: { ...processor("map", [plain("numbers"), plain("more")]), replicas: 2, partitioned: true },
     picky: { ...processor("chaos", [plain("first")]), onError: "dead_letter", deadLettersTo: "letters" },

@@ -57,7 +57,7 @@ export function prove({ epochs, sinks }: Evidence): Verdict {
       const has = new Set((sinks.get(sink)?.arrivals ?? []).flatMap((it) => (it.source === source ? [it.n] : [])));
       const lost: number[] = [];
       for (let n = 1; n <= count; n++) {
-        if (!obligations.demands(sink, n, madeAt.get(`${source} ${n}`) ?? 0)) continue;
+        if (!obligations.demands(sink, n, madeAt.get(source)?.get(n) ?? 0)) continue;
         demanded++;
         if (!has.has(n)) lost.push(n);
       }
@@ -82,14 +82,21 @@ function wrongOf(what: Wrong["what"], sink: string, source: string, which: reado
   return { what, sink, source, count: which.length, examples: which.slice(0, 5) };
 }
 
-/** When each event was made, as the anchor says it, else whoever has it; by source and number. */
-function momentsOf(sinks: ReadonlyMap<string, SinkContent>): ReadonlyMap<string, number> {
-  const moments = new Map<string, number>();
+/** When each event was made, as the anchor says it, else whoever has it; by source, and then by number. */
+function momentsOf(sinks: ReadonlyMap<string, SinkContent>): ReadonlyMap<string, ReadonlyMap<number, number>> {
+  const moments = new Map<string, Map<number, number>>();
   const anchorLast = [...sinks].sort(([a], [b]) => Number(a === ANCHOR) - Number(b === ANCHOR));
   for (const [, { arrivals }] of anchorLast) {
-    for (const { source, n, madeAt } of arrivals) moments.set(`${source} ${n}`, madeAt);
+    for (const { source, n, madeAt } of arrivals) valueOf(moments, source, () => new Map()).set(n, madeAt);
   }
   return moments;
+}
+
+/** The value of a key, made where there is none. */
+function valueOf<V>(map: Map<string, V>, key: string, make: () => V): V {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
 }
 
 /** Which sinks must have the events of a source, by when they were made. */
@@ -190,11 +197,11 @@ function repetitions(
 
 /** Each further arrival of an event on one route. */
 function seenAgain(arrivals: readonly Arrival[]): readonly string[] {
-  const seen = new Set<string>();
+  const seen = new Map<string, Set<number>>();
   return arrivals.flatMap(({ source, n, route }) => {
-    const key = `${source} ${n} by ${route}`;
-    if (seen.has(key)) return [key];
-    seen.add(key);
+    const numbers = valueOf(seen, `${source} by ${route}`, () => new Set());
+    if (numbers.has(n)) return [`${source} ${n} by ${route}`];
+    numbers.add(n);
     return [];
   });
 }

@@ -48,7 +48,11 @@ export async function runRound({ driver, seed, count, steps: given, engine, say 
   const steps = given ?? chooseSteps(new Random(seed), count, world.abilities);
   const done: Done[] = [];
   const began = Date.now();
-  const tell = (line: string): void => say(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`);
+  const said: string[] = [];
+  const tell = (line: string): void => {
+    said.push(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`);
+    say(said.at(-1)!);
+  };
   await world.scenario.succeed("up", "-d");
   await eventually(
     "events at the anchor",
@@ -68,6 +72,7 @@ export async function runRound({ driver, seed, count, steps: given, engine, say 
     for (const note of world.notes.slice(noted)) tell(`  ${note}`);
   }
   await drain(world, tell);
+  tell("reading what the sinks have");
   const verdict = prove({ epochs: world.history.epochs, sinks: await readSinks(world.scenario.folder) });
   for (const { what, sink, source, count: events, examples } of verdict.wrong) {
     world.problem(what, `${events} of ${source || "all"} at ${sink}: ${examples.join(", ")}…`);
@@ -75,6 +80,7 @@ export async function runRound({ driver, seed, count, steps: given, engine, say 
   tell(
     `${verdict.sent} events sent, ${verdict.demanded} arrivals demanded, ${verdict.repeated} repeated where that is allowed`,
   );
+  if (world.problems.length > 0) await world.keep(said);
   await takeDown(world);
   if (world.problems.length === 0) world.scenario.passed();
   for (const { what, detail } of world.problems) tell(`WRONG: ${what}: ${detail}`);

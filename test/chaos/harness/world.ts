@@ -157,6 +157,28 @@ export class World implements AsyncDisposable {
     );
   }
 
+  /** Keeps everything there is of it in FLOWCTL_TEST_ARTIFACTS, where that is set; before it is taken down. */
+  async keep(said: readonly string[]): Promise<void> {
+    const artifacts = process.env.FLOWCTL_TEST_ARTIFACTS;
+    if (artifacts === undefined) return;
+    const folder = join(artifacts, this.scenario.name);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, "run.txt"), said.join("\n"));
+    for (const command of ["status", "ps", "events", "logs"]) {
+      const { stdout, stderr } = await this.flowctl(
+        command,
+        "-p",
+        this.scenario.name,
+        ...(command === "logs" ? ["-t"] : []),
+      );
+      await writeFile(join(folder, `${command}.txt`), stdout + stderr);
+    }
+    await cp(this.scenario.folder, join(folder, "folder"), {
+      recursive: true,
+      filter: (path) => !path.endsWith(".sock") && !path.includes("/chaos/dist"),
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.scenario.flowctl("down", this.scenario.name, "-v", "--timeout", "0").catch(() => undefined);
     for (const disk of this.disks.values()) await disk[Symbol.asyncDispose]();
