@@ -44,18 +44,26 @@ async function main(): Promise<number> {
   const end = Date.now() + Number(values.minutes ?? 0) * 60_000;
   const steps = values.steps === undefined ? undefined : await readSteps(values.steps);
   const rounds: RoundResult[] = [];
+  const stop = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stop.abort(new Error(`ended by ${name}`)));
   const once = (seed: number, given?: readonly Step[]): Promise<RoundResult> =>
     runRound({
       driver,
       seed,
       count: Number(values.count),
+      signal: stop.signal,
       engine,
       say,
       ...(given === undefined ? {} : { steps: given }),
     });
   for (let seed = first; rounds.length === 0 || Date.now() < end; seed++) {
     say(`seed ${seed} on ${driver}`);
-    const round = await once(seed, steps);
+    const round = await once(seed, steps).catch((error: unknown) => {
+      if (stop.signal.aborted) return undefined;
+      throw error;
+    });
+    // What was ended by a signal says nothing: its commands may have got the signal as well.
+    if (round === undefined || stop.signal.aborted) break;
     rounds.push(round);
     if (round.problems.length === 0) continue;
     const small = values["no-shrink"] ? round.steps : await shrunk(round, once);
@@ -88,4 +96,8 @@ async function shrunk(
 const problemsOf = ({ problems }: RoundResult): string =>
   problems.map(({ what, detail }) => `  ${what}: ${detail.replaceAll("\n", "\n    ")}`).join("\n");
 
-process.exitCode = await main();
+// Whatever fails outside of a run, such as an engine that does not start, ends it all with the reason.
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(error);
+  return 1;
+});

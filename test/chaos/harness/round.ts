@@ -21,6 +21,8 @@ export interface RoundOptions {
   readonly steps?: readonly Step[];
   readonly engine?: OwnEngine | undefined;
   readonly say: (line: string) => void;
+  /** Ends the run at its next step; what it has made is taken away first. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RoundResult {
@@ -43,7 +45,15 @@ const DRAIN_LIMIT_S = 150;
  * One run: a pipeline of numbered events is started, the steps are done to it, its sources are given an end, and once it has
  * completed what is in the sinks is held against the model; `down -v` then has to leave nothing on the machine.
  */
-export async function runRound({ driver, seed, count, steps: given, engine, say }: RoundOptions): Promise<RoundResult> {
+export async function runRound({
+  driver,
+  seed,
+  count,
+  steps: given,
+  engine,
+  say,
+  signal,
+}: RoundOptions): Promise<RoundResult> {
   await using world = await World.on(driver, engine);
   const steps = given ?? chooseSteps(new Random(seed), count, world.abilities);
   const done: Done[] = [];
@@ -59,6 +69,7 @@ export async function runRound({ driver, seed, count, steps: given, engine, say 
     async () => (await world.recovery(world.witnesses("numbers"), 0, 1_000)) !== undefined,
   );
   for (const step of steps) {
+    signal?.throwIfAborted();
     const wrong = await world.runningThoughStopped();
     if (wrong.length > 0) world.problem("runs though it was stopped", wrong.join(", "));
     const noted = world.notes.length;
