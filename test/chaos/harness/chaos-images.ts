@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
@@ -7,21 +8,30 @@ import { buildFlowctlImage } from "../../../src/drivers/docker/flowctl-image.ts"
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
 
+export type ChaosImages = Readonly<Record<"a" | "b", string>>;
+
+const execute = promisify(execFile);
+
 /** Two images with the same programs, for the chaos processor: the one of flowctl itself, and one that differs by a label. */
-export async function chaosImages(): Promise<Readonly<Record<"a" | "b", string>>> {
+export async function chaosImages(): Promise<ChaosImages> {
   const { version } = JSON.parse(await readFile(resolve(packageRoot, "package.json"), "utf8")) as { version: string };
   const engine = await connectEngine(process.env);
   const { signal } = new AbortController();
   await buildFlowctlImage(engine, {
     ...{ packageRoot, version, env: process.env, clientConfig: {}, build: false, signal, progress: () => undefined },
   });
-  const images = { a: "flowctl-chaos:a", b: "flowctl-chaos:b" };
-  const build = promisify(execFile);
-  for (const [name, image] of Object.entries(images)) {
-    const dockerfile = `FROM flowctl:${version}\nLABEL chaos=${name}\n`;
-    const building = build("docker", ["build", "-q", "-t", image, "-"]);
+  const name = `flowctl-chaos-${randomBytes(4).toString("hex")}`;
+  const images = { a: `${name}:a`, b: `${name}:b` };
+  for (const [label, image] of Object.entries(images)) {
+    const dockerfile = `FROM flowctl:${version}\nLABEL chaos=${label}\n`;
+    const building = execute("docker", ["build", "-q", "-t", image, "-"]);
     building.child.stdin?.end(dockerfile);
     await building;
   }
   return images;
+}
+
+/** Takes both away. */
+export async function removeChaosImages(images: ChaosImages): Promise<void> {
+  await execute("docker", ["rmi", "-f", ...Object.values(images)]);
 }

@@ -14,11 +14,13 @@ export class OwnEngine implements AsyncDisposable {
   readonly host: string;
   readonly #folder: string;
   readonly #bridge: string;
+  readonly #subnet: number;
   #daemon: ChildProcess | undefined;
 
-  private constructor(folder: string, bridge: string) {
+  private constructor(folder: string, bridge: string, subnet: number) {
     this.#folder = folder;
     this.#bridge = bridge;
+    this.#subnet = subnet;
     this.host = `unix://${join(folder, "docker.sock")}`;
   }
 
@@ -27,10 +29,11 @@ export class OwnEngine implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), "chaos-engine-"));
     const bridge = `chaos${subnet}`;
     await run("ip", ["link", "add", "name", bridge, "type", "bridge"]);
-    const engine = new OwnEngine(folder, bridge);
+    const engine = new OwnEngine(folder, bridge, subnet);
     try {
       await run("ip", ["addr", "add", `10.${subnet}.0.1/24`, "dev", bridge]);
       await run("ip", ["link", "set", bridge, "up"]);
+      await run("iptables", ["-I", "FORWARD", ...engine.#rule]);
       await mkdir(join(folder, "data"));
       await engine.#launch(subnet);
     } catch (error) {
@@ -42,12 +45,18 @@ export class OwnEngine implements AsyncDisposable {
 
   #arguments: readonly string[] = [];
 
+  /** Lets its containers reach each other, where another engine has forbidden all that it does not know. */
+  get #rule(): readonly string[] {
+    return ["-s", `10.${this.#subnet}.0.0/16`, "-d", `10.${this.#subnet}.0.0/16`, "-j", "ACCEPT"];
+  }
+
   async #launch(subnet?: number): Promise<void> {
     if (subnet !== undefined) {
       const inFolder = (name: string): string => join(this.#folder, name);
       this.#arguments = [
         ...["--data-root", inFolder("data"), "--exec-root", inFolder("exec"), "--pidfile", inFolder("docker.pid")],
-        ...["-H", this.host, "--bridge", this.#bridge],
+        // Without rules of its own: they would mix with those of the machine's engine.
+        ...["-H", this.host, "--bridge", this.#bridge, "--iptables=false"],
         ...["--default-address-pool", `base=10.${subnet}.128.0/17,size=24`],
       ];
     }
@@ -81,6 +90,9 @@ export class OwnEngine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end("SIGTERM");
     await run("ip", ["link", "del", this.#bridge]).catch(() => undefined);
+    await run("iptables", ["-D", "FORWARD", ...this.#rule]).catch(() => undefined);
+    // It mounts the folder of its data over itself, and leaves that so.
+    await run("umount", ["-l", join(this.#folder, "data")]).catch(() => undefined);
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

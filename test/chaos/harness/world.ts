@@ -2,7 +2,7 @@ import { cp, mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { eventually, type Instance, Scenario } from "../../e2e/checks.ts";
 import type { Ended } from "../../e2e/run-program.ts";
-import { chaosImages } from "./chaos-images.ts";
+import { chaosImages, removeChaosImages } from "./chaos-images.ts";
 import { type Abilities, FIRST } from "./choose-steps.ts";
 import { ANCHOR, type Config } from "./config.ts";
 import { History } from "./history.ts";
@@ -183,6 +183,8 @@ export class World implements AsyncDisposable {
     await this.scenario.flowctl("down", this.scenario.name, "-v", "--timeout", "0").catch(() => undefined);
     for (const disk of this.disks.values()) await disk[Symbol.asyncDispose]();
     await this.scenario[Symbol.asyncDispose]();
+    const { images } = this.#surroundings;
+    if (images !== undefined) await removeChaosImages(images);
   }
 }
 
