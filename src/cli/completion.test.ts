@@ -114,6 +114,14 @@ sinks: { out: { uses: discard, inputs: [numbers], deploy: { replicas: 2 } } }
     }
   });
 
+  it("are no names that nobody could have given to a pipeline of ours", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const state = cli.drivers[0]?.state;
+    for (const name of ["$(touch x)", "a b", "`x`", "\u001b[31m", "-v"]) state?.set(name, new Map(state.get("demo")));
+    expect((await cli.run("__ids", "--", "logs", "-p")).stdout).toBe("demo\n");
+  });
+
   it("are components with `=`, without instances, services and the control plane, where a number has to follow", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");

@@ -115,7 +115,12 @@ _${name}_ids() {
 # Offers what flowctl says. None of it is a file: a folder of the same name would have a slash added to it.
 _${name}_offer_ids() {
   compopt +o filenames 2>/dev/null
-  COMPREPLY=($(compgen -W "$(_${name}_ids)" -- "$current"))
+  local id
+  COMPREPLY=()
+  # Anybody can choose a name: it is quoted, and never expanded as compgen -W would.
+  while IFS= read -r id; do
+    [[ "$id" != "$current"* ]] || COMPREPLY+=("$(printf %q "$id")")
+  done < <(_${name}_ids)
   # The number of instances follows at once.
   [[ "\${COMPREPLY[0]}" != *= ]] || compopt -o nospace 2>/dev/null
 }
@@ -160,7 +165,7 @@ ${paths.join("\n")}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
   if [ \${#COMPREPLY[@]} -eq 0 ]; then
-    COMPREPLY=($(compgen -f -- "$current"))
+    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$current")
   fi
 }
 complete -o filenames -F _${name} ${name}

@@ -1,6 +1,6 @@
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -84,7 +84,12 @@ const interactive = {
 } as const;
 
 /** What flowctl is run with when these keys and Enter are pressed at the prompt of a shell, in a terminal. */
-async function runsWith(shell: Shell, keys: string, scenarioEnv: NodeJS.ProcessEnv = process.env): Promise<string> {
+async function runsWith(
+  shell: Shell,
+  keys: string,
+  scenarioEnv: NodeJS.ProcessEnv = process.env,
+  ids = `${process.execPath} ${flowctl}`,
+): Promise<string> {
   return withScript(shell, scenarioEnv, async (folder, env) => {
     const { start, ready } = interactive[shell];
     const terminal = spawn("script", ["--quiet", "--command", start, "/dev/null"], { cwd: folder, env });
@@ -102,7 +107,7 @@ async function runsWith(shell: Shell, keys: string, scenarioEnv: NodeJS.ProcessE
       }
     };
     try {
-      terminal.stdin.write(`${ready(`${process.execPath} ${flowctl}`)}\n`);
+      terminal.stdin.write(`${ready(ids)}\n`);
       await shown(/ready\r?\n/);
       seen = "";
       terminal.stdin.write(`${keys}\n`);
@@ -131,6 +136,40 @@ describe.skipIf(skipped.has("zsh"))("zsh completion", () => {
     expect(await runsWith("zsh", "flowctl component te\t")).toBe("component test");
     expect(await runsWith("zsh", "flowctl up --deta\t")).toBe("up --detach");
     expect(await runsWith("zsh", "flowctl up --driver p\t")).toBe("up --driver process");
+  });
+});
+
+/** What anybody may put into a label of a container: the start of each says which is meant. */
+function hostileNames(folder: string): Readonly<Record<string, string>> {
+  const touch = (name: string): string => `touch ${join(folder, name)}`;
+  return {
+    substitution: `substitution$(${touch("substituted")})`,
+    backquotes: `backquotes\`${touch("backquoted")}\``,
+    list: `list;${touch("listed")};`,
+    quotes: `quotes'x"y\\z`,
+    spaces: "spaces a  b",
+    pattern: "pattern*",
+    variable: "variable$HOME",
+  };
+}
+
+describe("completion of names that others chose", () => {
+  it.each(shells)("carries nothing of them out, and hands them on as they are, in %s", async (shell) => {
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-names-"));
+    try {
+      const names = hostileNames(folder);
+      await writeFile(join(folder, "names"), `${Object.values(names).join("\n")}\n`);
+      await writeFile(join(folder, "ids.sh"), `cat ${join(folder, "names")}\n`);
+      const ids = `sh ${join(folder, "ids.sh")}`;
+      for (const [start, name] of Object.entries(names)) {
+        const ran = await runsWith(shell, `flowctl logs ${start}\t`, process.env, ids);
+        expect(ran, start).toBe(`logs ${name}`);
+      }
+      await runsWith(shell, "flowctl logs \t\tlist\t", process.env, ids);
+      expect((await readdir(folder)).sort()).toEqual(["ids.sh", "names"]);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
 

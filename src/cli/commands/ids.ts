@@ -21,9 +21,17 @@ export function idsCommand(cli: Cli): Command {
     const offers = isPipelineName(asked, typed.at(-1))
       ? await pipelineNames(context, asked, typed.slice(0, -1))
       : await argumentsOf(context, asked, typed);
-    for (const offer of offers ?? []) context.output.print(offer);
+    for (const offer of offers ?? []) if (isName(offer)) context.output.print(offer);
     return offers === undefined ? ExitCode.usage : ExitCode.ok;
   });
+}
+
+/**
+ * Whether a text can be the name of a pipeline, or the id of a part of one, of ours. Those that are observed come from labels, which
+ * anybody can set: what is not a name is offered to no shell.
+ */
+function isName(text: string): boolean {
+  return /^[a-z0-9][a-z0-9_-]*=?$/.test(text);
 }
 
 /** The command that words begin with, and the words after its name. */
