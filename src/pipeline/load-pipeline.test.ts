@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { builtinCatalog } from "../components/catalog.ts";
 import { hasCode } from "../foundation/errors.ts";
@@ -71,6 +73,21 @@ describe("a load", () => {
     const result = await load({ files: [file], envFile: other });
     expect(result.ok && result.pipeline.name).toBe("other");
     expect(await codes({ files: [file], envFile: join(folder, "none.env") })).toContain("pipeline/file-missing");
+  });
+
+  test("waits for the writer of a named pipe, and no longer than it is told to", async () => {
+    const pipe = join(folder, "flow.yaml");
+    await promisify(execFile)("mkfifo", [pipe]);
+    const waiting = load({ files: [pipe] });
+    await writeFile(pipe, smallest);
+    expect(await waiting).toMatchObject({ ok: true });
+    const stop = new AbortController();
+    const stopped = load({ files: [pipe], signal: stop.signal });
+    stop.abort(new Error("told to"));
+    await expect(stopped).rejects.toThrow("told to");
+    const tooMuch = load({ files: [pipe] });
+    await writeFile(pipe, "#".repeat(2 << 20)).catch(() => undefined);
+    expect(await tooMuch).toMatchObject({ ok: false, problems: [{ code: "pipeline/file-too-large" }] });
   });
 
   test("reads from standard input, and starts paths from the folder it is given", async () => {

@@ -1,6 +1,8 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdir, readlink } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
@@ -24,6 +26,27 @@ const MOMENTS = [
 const program = join(resolve(import.meta.dirname, "../.."), "dist/flowctl.js");
 
 beforeAll(buildProgram);
+
+describe("a command that reads its file from a named pipe", () => {
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 130],
+  ] as const)("ends at %s where nothing ever writes to it", async (signal, code) => {
+    await using scenario = await Scenario.on("process", "");
+    await promisify(execFile)("mkfifo", [join(scenario.folder, "pipe.yaml")]);
+    const running = scenario.start("validate", "pipe.yaml");
+    const descriptors = `/proc/${running.child.pid}/fd`;
+    const opened = async (): Promise<boolean> => {
+      const fds = await readdir(descriptors);
+      const paths = await Promise.all(fds.map((fd) => readlink(join(descriptors, fd)).catch(() => "")));
+      return paths.includes(join(scenario.folder, "pipe.yaml"));
+    };
+    await eventually("the pipe is open", opened);
+    running.child.kill(signal);
+    expect(await running.ended).toMatchObject({ code, stderr: "interrupted\n" });
+    scenario.passed();
+  });
+});
 
 describe("a command that reads its file from standard input", () => {
   it("ends at the first Ctrl-C, however long nothing comes", async () => {

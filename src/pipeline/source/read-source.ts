@@ -1,4 +1,7 @@
+import { constants, openSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
+import { Socket } from "node:net";
+import { addAbortSignal } from "node:stream";
 import type { ProblemList } from "../problem.ts";
 import type { Place, SourceFile } from "./source-file.ts";
 import { sourceFile, startOf } from "./source-file.ts";
@@ -29,7 +32,9 @@ export async function readSource(
       return undefined;
     }
     if (facts.size > maximumBytes) return tooLarge(path, place, problems);
-    bytes = await readFile(path, options.signal === undefined ? {} : { signal: options.signal });
+    bytes = facts.isFIFO()
+      ? await readFifo(path, options.signal)
+      : await readFile(path, options.signal === undefined ? {} : { signal: options.signal });
   } catch (error) {
     options.signal?.throwIfAborted();
     const missing = isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR");
@@ -42,6 +47,25 @@ export async function readSource(
   }
   if (bytes.length > maximumBytes) return tooLarge(path, place, problems);
   return decodeSource(path, directory, bytes, problems);
+}
+
+/**
+ * Reads a named pipe until its writer closes it, at most a little more than a pipeline file can have. An ordinary open
+ * would wait for a writer where no signal reaches it, and keep the process from ending.
+ */
+async function readFifo(path: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  // Without a writer too this returns at once. The socket owns the descriptor, and closes it.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const socket = new Socket({ fd, readable: true, writable: false });
+  if (signal !== undefined) addAbortSignal(signal, socket);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > maximumBytes) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 /** Makes a source file of bytes. Bytes that are not UTF-8 are a problem at the first of them, and make it garbled. */
