@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -109,6 +109,13 @@ async function installed(runner: Runner): Promise<Runner> {
   expect(install.code, install.stdout + install.stderr).toBe(0);
   return runner;
 }
+
+describe("the action", () => {
+  it("runs by default the file that `flowctl init` writes", () => {
+    const file = action.inputs.file?.default ?? "";
+    expect(existsSync(join(root, "templates/pipeline", file)), file).toBe(true);
+  });
+});
 
 describe("the GitHub action", () => {
   it("puts every problem of a pipeline file on its line, and fails", async () => {

@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { connectEngine } from "../../src/drivers/docker/engine.ts";
+import { nodeBaseImage } from "../../src/drivers/docker/flowctl-image-base.ts";
 import { Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 import { runProgram, runWell } from "./run-program.ts";
@@ -78,7 +80,7 @@ describe("init component", () => {
       await scenario.succeed("init", "component", "part", "--lang", "ts", "--type", type);
       const folder = join(scenario.folder, "part");
       await installed(folder);
-      await runWell(process.execPath, [join(repository, "node_modules/typescript/bin/tsc")], { cwd: folder });
+      await build(folder);
       const { code, stdout } = await runProgram(
         process.execPath,
         [program, "component", "test", "--type", type, "--", process.execPath, "dist/main.js"],
@@ -112,6 +114,28 @@ describe("init component", () => {
   });
 });
 
+describe.runIf(driversUnderTest().includes("docker"))("init component in TypeScript, as an image", () => {
+  it.each(["source", "processor", "sink"])("builds a %s that runs in its pipeline, with no registry", async (type) => {
+    await using scenario = await Scenario.on("docker", "");
+    const base = await localBase();
+    await scenario.succeed("init", "component", "part", "--lang", "ts", "--type", type);
+    const folder = join(scenario.folder, "part");
+    await installed(folder);
+    await build(folder);
+    const file = join(folder, "flowctl.yaml");
+    const pipeline = (await readFile(file, "utf8")).replace(
+      "build: .",
+      `build: { context: ., args: { BASE: "${base}" } }`,
+    );
+    await writeFile(file, pipeline);
+    const inside = { cwd: folder, env: scenario.env, timeoutMs: 280_000 };
+    const { stdout: ran } = await runWell(process.execPath, [program, "run", "-p", scenario.name], inside);
+    expect(ran).toMatch(new RegExp(`^${scenario.name} completed in `, "m"));
+    expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+});
+
 describe.runIf(driversUnderTest().includes("docker"))("init component in Python, as an image", () => {
   it.each(["source", "processor", "sink"])("builds a %s that keeps the contract", async (type) => {
     await using scenario = await Scenario.on("docker", "");
@@ -133,6 +157,22 @@ describe.runIf(driversUnderTest().includes("docker"))("init component in Python,
     scenario.passed();
   });
 });
+
+/** `npm run build`, with the programs that `npm install` would put into the project. */
+async function build(folder: string): Promise<void> {
+  const PATH = `${join(repository, "node_modules/.bin")}:${process.env.PATH}`;
+  await runWell("npm", ["run", "build"], { cwd: folder, env: { ...process.env, PATH } });
+}
+
+/** An image with Node.js that no registry has: the one that flowctl makes of this machine's. */
+async function localBase(): Promise<string> {
+  const engine = await connectEngine(process.env);
+  return nodeBaseImage(engine, {
+    clientConfig: {},
+    progress: () => undefined,
+    signal: AbortSignal.timeout(280_000),
+  });
+}
 
 /** What `npm install` would put there: flowctl from where package.json says, the rest from this repository. */
 async function installed(folder: string): Promise<void> {
