@@ -115,7 +115,11 @@ describe("init component", () => {
 });
 
 describe.runIf(driversUnderTest().includes("docker"))("init component in TypeScript, as an image", () => {
-  it.each(["source", "processor", "sink"])("builds a %s that runs in its pipeline, with no registry", async (type) => {
+  it.each([
+    ["source", "feed"],
+    ["processor", "work"],
+    ["sink", "store"],
+  ])("builds a %s that runs in its pipeline, with no registry", async (type, component) => {
     await using scenario = await Scenario.on("docker", "");
     const base = await localBase();
     await scenario.succeed("init", "component", "part", "--lang", "ts", "--type", type);
@@ -129,8 +133,12 @@ describe.runIf(driversUnderTest().includes("docker"))("init component in TypeScr
     );
     await writeFile(file, pipeline);
     const inside = { cwd: folder, env: scenario.env, timeoutMs: 280_000 };
-    const { stdout: ran } = await runWell(process.execPath, [program, "run", "-p", scenario.name], inside);
-    expect(ran).toMatch(new RegExp(`^${scenario.name} completed in `, "m"));
+    try {
+      const { stdout: ran } = await runWell(process.execPath, [program, "run", "-p", scenario.name], inside);
+      expect(ran).toMatch(new RegExp(`^${scenario.name} completed in `, "m"));
+    } finally {
+      await runProgram("docker", ["rmi", "--force", `${scenario.name}-${component}`]);
+    }
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();
   });
