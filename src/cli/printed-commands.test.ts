@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
+import { FlowctlError } from "../foundation/errors.ts";
 import { splitShellWords } from "../pipeline/values/shell-words.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 import { buildProgram } from "./program.ts";
@@ -58,6 +59,7 @@ function isComment(text: string, at: number): boolean {
 function wordsOf(line: string): readonly string[] {
   const filled = line
     .replaceAll(/--driver \$\{[^{}]*\}/g, "--driver docker")
+    .replaceAll(/\$\{[^{}]* \? "" : [^{}]*\}/g, "")
     .replaceAll(/\$\{[^{}]*\}/g, "x")
     .replaceAll(/<[\w-]+>|…/g, "x");
   return (splitShellWords(filled) ?? []).slice(1);
@@ -92,6 +94,9 @@ describe("a command that a text tells to type", () => {
       try {
         await (await idleProgram()).parseAsync([...wordsOf(line)], { from: "user" });
       } catch (error) {
+        // A command that is only named is not told to be typed.
+        if (error instanceof FlowctlError && error.code === "cli/missing-argument" && wordsOf(line).length === 1)
+          continue;
         refused.push(`${where}: ${line}: ${error instanceof Error ? error.message : String(error)}`);
       }
     }

@@ -4,8 +4,8 @@ import { isAway } from "../control-plane-access.ts";
 import type { Output } from "../display/output.ts";
 import { humanDuration } from "../display/quantities.ts";
 
-/** How long the control plane may take to say what happened before, in milliseconds. */
-const PATIENCE = 5_000;
+/** How long the control plane may take to answer after its start, in milliseconds; what comes next needs it as well. */
+const PATIENCE = 30_000;
 
 /**
  * When the run before this one completed, in Unix milliseconds; undefined when none has, or it ended in another way. `record`
