@@ -1,6 +1,7 @@
 import { EventView } from "../protocol/event-view.ts";
 import type { SharedMemory } from "../protocol/slab-pool.ts";
 import type { OutgoingBatch } from "../protocol/stream-codec.ts";
+import { malformed, WireReader } from "../protocol/wire.ts";
 
 /** Told when every group that wants an event has acknowledged it. */
 export interface Receipt {
@@ -92,6 +93,58 @@ export class EventLog {
     if (deadLetter) this.afterDeadLetters = this.next;
     if (pending > 1) this.afterShared = this.next;
     return position;
+  }
+
+  /**
+   * Appends `count` events that lie side by side in the buffer from `start` on, each with tag and length as in an EventBatch, and
+   * whose tags follow each other from `tag` on. Each has to be acknowledged by `pending` groups. Returns how many bytes they have
+   * together, without tags and lengths. Throws `protocol/malformed`.
+   */
+  appendRun(buffer: Buffer, start: number, count: number, receipt: Receipt, tag: number, pending: number): number {
+    while (this.next + count - this.base > this.mask + 1) this.grow();
+    const block = this.blockFor(buffer, receipt);
+    const { columns, mask } = this;
+    let at = start;
+    let bytes = 0;
+    for (let index = 0; index < count; index++) {
+      const low = buffer[at + 1]!;
+      const high = buffer[at + 2]!;
+      let body = at + 2;
+      let end = body + low;
+      // A length of one or two bytes is nearly all there is.
+      if (low > 0x7f && high < 0x80) {
+        body = at + 3;
+        end = body + ((low & 0x7f) | (high << 7));
+      } else if (low > 0x7f) {
+        const reader = new WireReader(buffer, at);
+        reader.tag();
+        end = reader.lengthEnd();
+        body = reader.position;
+      }
+      const row = (this.next + index) & mask;
+      columns.blocks[row] = block.number;
+      columns.starts[row] = at;
+      columns.bodies[row] = body;
+      columns.ends[row] = end;
+      columns.tags[row] = tag + index;
+      columns.pending[row] = pending;
+      columns.dead[row] = 0;
+      bytes += end - body;
+      at = end;
+    }
+    if (at > buffer.length) throw malformed(`a run of ${count} events does not fit its memory`);
+    block.unsettled += count;
+    block.count += count;
+    this.next += count;
+    this.unsettled += count;
+    this.needed += at - start;
+    if (pending > 1) this.afterShared = this.next;
+    return bytes;
+  }
+
+  /** The tag of the oldest event that is not settled; undefined when everything is. */
+  get oldestTag(): number | undefined {
+    return this.unsettled === 0 ? undefined : this.columns.tags[this.base & this.mask];
   }
 
   /** The event at a position that is not settled; undefined for a settled one. */

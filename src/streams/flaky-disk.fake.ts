@@ -68,9 +68,9 @@ export class FlakyDisk {
           if (size === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
           this.room -= size;
           const before = Buffer.alloc(size);
-          await file.read(before, 0, size, position!);
+          await file.read(before, 0, size, position);
           if (life !== this.life) throw new Error("the power is cut");
-          this.unsynced.push({ path, at: position!, before });
+          this.unsynced.push({ path, at: position, before });
           return await file.write(buffer, offset, size, position);
         }),
       datasync: () =>
@@ -80,6 +80,7 @@ export class FlakyDisk {
           // What is written while the disk works is not on it afterwards.
           const mine = new Set(this.unsynced.filter((each) => each.path === path));
           await file.datasync();
+          for (let turns = this.random() * 8; turns > 1; turns--) await new Promise((resolve) => setImmediate(resolve));
           if (life === this.life) this.unsynced = this.unsynced.filter((each) => !mine.has(each));
         }),
       truncate: (length) => alive(() => file.truncate(length)),

@@ -5,7 +5,7 @@ import { SegmentFolder } from "./segment-folder.ts";
 import { SegmentProgress } from "./segment-progress.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { type Recovered, recoverSegments } from "./segment-recovery.ts";
-import type { Run } from "./segment-run.ts";
+import { type Run, withoutFirst } from "./segment-run.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 
 export interface SegmentLogOptions {
@@ -38,6 +38,11 @@ export class SegmentLog {
   private contentBytes: number;
   /** Of what was given and not released: where each record ends, and its bytes. */
   private readonly given = new Ring<{ readonly end: number; readonly bytes: number }>();
+  /** Of what was skipped and not released: where each stretch ends, and how many events it has; and all of them. */
+  private readonly skipped = new Ring<{ end: number; count: number }>();
+  private skippedCount = 0;
+  /** Bytes that were skipped of the record that is read next. */
+  private skippedBytes = 0;
   private loading: Promise<void> | undefined;
   private retiring: Promise<void> | undefined;
 
@@ -66,12 +71,12 @@ export class SegmentLog {
     });
   }
 
-  /** Events that were appended and not released. */
+  /** Events that were appended, and neither released nor skipped. */
   get records(): number {
-    return this.writer.next - this.releasedPosition;
+    return this.writer.next - this.releasedPosition - this.skippedCount;
   }
 
-  /** Their size; a run counts until all of it is released. */
+  /** Their size; what was read counts until all of its run is released. */
   get bytes(): number {
     return this.contentBytes;
   }
@@ -105,7 +110,7 @@ export class SegmentLog {
   /** The next events, at most one run, if they are in memory; undefined when there are none, or `load` is needed. */
   takeRun(): Run | undefined {
     const run = this.reader.take();
-    if (run !== undefined) this.given.push({ end: run.first + run.count, bytes: run.recordBytes });
+    if (run !== undefined) this.giveRecord(run);
     return run;
   }
 
@@ -121,8 +126,7 @@ export class SegmentLog {
     const run = this.reader.peek();
     if (run === undefined) return 0;
     const skipped = Math.min(count, run.count);
-    this.reader.pass(skipped);
-    if (skipped === run.count) this.given.push({ end: run.first + run.count, bytes: run.recordBytes });
+    this.pass(run, skipped);
     return skipped;
   }
 
@@ -131,6 +135,8 @@ export class SegmentLog {
     if (position <= this.releasedPosition) return;
     this.releasedPosition = position;
     while (this.given.length > 0 && this.given.at(0).end <= position) this.contentBytes -= this.given.shift().bytes;
+    while (this.skipped.length > 0 && this.skipped.at(0).end <= position)
+      this.skippedCount -= this.skipped.shift().count;
     if (this.canRetire) this.retiring ??= this.retire();
     await this.retiring;
   }
@@ -171,14 +177,34 @@ export class SegmentLog {
   skip(): number | undefined {
     const run = this.reader.peek();
     if (run === undefined) return undefined;
-    this.reader.pass(1);
-    if (run.count === 1) this.given.push({ end: run.first + 1, bytes: run.recordBytes });
+    this.pass(run, 1);
     return run.recordBytes;
   }
 
   /** The oldest `count` events that were read are needed no more; see `releaseTo`. */
   async release(count: number, _bytes: number): Promise<void> {
     await this.releaseTo(this.releasedPosition + count);
+  }
+
+  /** Passes over events of the run that is read next. */
+  private pass(run: Run, count: number): void {
+    const bytes = (count === run.count ? run.end : withoutFirst(run, count).start) - run.start;
+    this.contentBytes -= bytes;
+    this.skippedBytes += bytes;
+    this.reader.pass(count);
+    if (count === run.count) this.giveRecord(run);
+    this.skippedCount += count;
+    const end = run.first + count;
+    const last = this.skipped.length > 0 ? this.skipped.at(this.skipped.length - 1) : undefined;
+    if (last?.end === run.first) {
+      last.end = end;
+      last.count += count;
+    } else this.skipped.push({ end, count });
+  }
+
+  private giveRecord(run: Run): void {
+    this.given.push({ end: run.first + run.count, bytes: run.recordBytes - this.skippedBytes });
+    this.skippedBytes = 0;
   }
 
   private async loadOnce(): Promise<void> {
