@@ -65,6 +65,26 @@ describe("the state writer", () => {
     expect(answered).toBe(10);
   });
 
+  it("waits for the disk also where nothing has changed since something was written that is not on it", async () => {
+    const { store, writes } = slowStore();
+    const writer = new StateWriter(store, () => undefined);
+    writer.put("a", bytes("1"));
+    await turn();
+    writes[0]?.finish();
+    await writer.flush();
+    const durable = writer.durable();
+    await turn();
+    // A store that is given nothing to write writes nothing, and waits for no disk.
+    expect(writes[1]).toMatchObject({ durable: true, changes: [{ type: "put", key: "a", value: Buffer.from("1") }] });
+    writes[1]?.finish();
+    await durable;
+    const again = writer.durable();
+    await turn();
+    expect(writes[2]?.changes).toEqual([]);
+    writes[2]?.finish();
+    await again;
+  });
+
   it("tells a failing store once, and never says again that anything is durable", async () => {
     const { store, writes } = slowStore();
     const failures: string[] = [];

@@ -18,6 +18,8 @@ export class StateWriter {
   #waiters: Waiter[] = [];
   #running: Promise<void> | undefined;
   #failure: unknown;
+  /** The last change that was written without waiting for the disk since something last was. */
+  #unsynced: StoreChange | undefined;
 
   /** `onFailure` is called once, when the store cannot be written any more. */
   constructor(store: Store, onFailure: (error: FlowctlError) => void) {
@@ -64,7 +66,7 @@ export class StateWriter {
     this.#waiters = [];
     try {
       if (this.#failure !== undefined) throw this.#failure;
-      await this.#store.write(toChanges(pending), { durable: waiters.length > 0 });
+      await this.#write(toChanges(pending), waiters.length > 0);
     } catch (error) {
       if (this.#failure === undefined) this.#onFailure(error as FlowctlError);
       this.#failure ??= error;
@@ -72,6 +74,13 @@ export class StateWriter {
       return;
     }
     for (const waiter of waiters) waiter.resolve();
+  }
+
+  /** A store waits for the disk with something that it writes: where there is nothing new, that is the last change once more. */
+  async #write(changes: readonly StoreChange[], durable: boolean): Promise<void> {
+    const written = durable && changes.length === 0 && this.#unsynced !== undefined ? [this.#unsynced] : changes;
+    await this.#store.write(written, { durable });
+    this.#unsynced = durable ? undefined : (changes.at(-1) ?? this.#unsynced);
   }
 }
 

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeLastingFolder, syncFolder } from "../foundation/durable-file.ts";
 import type { DeadLetter } from "./dead-letter.ts";
 
 /** That a dead letter was sent again and acknowledged. One a line, as JSON, in a file beside the letters. */
@@ -39,7 +40,7 @@ export async function appendMarks(
   now: Date,
 ): Promise<void> {
   if (letters.length === 0) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeLastingFolder(dirname(path));
   const file = await open(path, "a+");
   try {
     const lines = letters.map(({ key, id }) => {
@@ -51,6 +52,7 @@ export async function appendMarks(
     const torn = size > 0 && (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0] !== 0x0a;
     await file.appendFile(`${torn ? "\n" : ""}${lines.join("")}`);
     await file.datasync();
+    if (size === 0) await syncFolder(dirname(path));
   } finally {
     await file.close();
   }

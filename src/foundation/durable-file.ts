@@ -1,4 +1,4 @@
-import { open, rename } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolder } from "./make-folder.ts";
 
@@ -9,7 +9,7 @@ export interface FileLike {
     buffer: Uint8Array,
     offset: number,
     length: number,
-    position: number | null,
+    position: number,
   ): Promise<{ readonly bytesWritten: number }>;
   datasync(): Promise<void>;
   truncate(length: number): Promise<void>;
@@ -22,18 +22,13 @@ export type OpenFile = (path: string, flags: string) => Promise<FileLike>;
 export const openFile: OpenFile = open;
 
 /**
- * Writes the whole buffer at `position`, or where the file was opened to append to with null. A file system that takes
- * only a part is asked for the rest until it says why not. What was written when it rejects is undefined.
+ * Writes the whole buffer at `position`. A file system that takes only a part is asked for the rest until it says why not.
+ * How much was written when it rejects is unknown.
  */
-export async function writeWhole(
-  file: Pick<FileLike, "write">,
-  bytes: Uint8Array,
-  position: number | null,
-): Promise<void> {
+export async function writeWhole(file: Pick<FileLike, "write">, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
-    const at = position === null ? null : position + done;
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at);
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
     if (bytesWritten === 0) throw new Error(`the file takes no more than ${done} of ${bytes.length} bytes`);
     done += bytesWritten;
   }
@@ -58,23 +53,6 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
-}
-
-/**
- * Replaces a file by one with this content: after a crash or a power cut it is the old one or the new one. Calls for one path
- * must not overlap.
- */
-export async function replaceFile(path: string, content: string): Promise<void> {
-  const temporary = `${path}.new`;
-  const file = await open(temporary, "w");
-  try {
-    await file.writeFile(content);
-    // Without it the new name may be on the disk before the content is.
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
 }
 
 /** Makes a folder and those above it that are missing, as `makeFolder` does, so that they survive a power cut. */

@@ -49,6 +49,14 @@ it("cut at any byte, holds the whole records before the cut, and can be appended
   }
 });
 
+it("keeps what stands behind a record that is damaged", async () => {
+  await using directory = await temporaryDirectory();
+  await append(directory.path, [11, 22, 33]);
+  await writeFile(join(directory.path, "log-1.log"), "11\n2\0\n33\n");
+  await append(directory.path, [44]);
+  expect(await entriesOf(directory.path)).toEqual([11, 33, 44]);
+});
+
 it("takes the last record back, also one from before it was opened", async () => {
   await using directory = await temporaryDirectory();
   await append(directory.path, [1, 2, 3]);

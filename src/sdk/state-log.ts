@@ -1,5 +1,6 @@
-import { type FileHandle, mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { makeLastingFolder, syncFolder } from "../foundation/durable-file.ts";
 import type { FlowctlError } from "../foundation/errors.ts";
 import { fileFailure } from "../foundation/file-failure.ts";
 
@@ -48,7 +49,7 @@ export class StateLog<Entry> {
     options: StateLogOptions,
     weigh: (entry: Entry) => number,
   ): Promise<{ log: StateLog<Entry>; entries: readonly Entry[] }> {
-    await mkdir(options.directory, { recursive: true });
+    await makeLastingFolder(options.directory);
     const numbers = await numbersOf(options);
     const entries: Entry[] = [];
     for (const number of numbers.slice(0, -1))
@@ -57,7 +58,13 @@ export class StateLog<Entry> {
     const tail = await readEntries<Entry>(fileOf(options, last));
     entries.push(...tail.entries);
     const file = await open(fileOf(options, last), "a");
-    await file.truncate(tail.size);
+    try {
+      await file.truncate(tail.size);
+      await syncFolder(options.directory);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     const weight = tail.entries.reduce((sum, entry) => sum + weigh(entry), 0);
     return { log: new StateLog<Entry>(options, last, file, tail, weight), entries };
   }
@@ -103,8 +110,13 @@ export class StateLog<Entry> {
   }
 
   async #beginNext(): Promise<void> {
+    // What `sync` promises counts for what is in the file before, too.
+    await this.#file.datasync();
     const next = await open(fileOf(this.#options, this.#number + 1), "a");
-    await syncDirectory(this.#options.directory);
+    await syncFolder(this.#options.directory).catch(async (error: unknown) => {
+      await next.close();
+      throw error;
+    });
     await this.#file.close();
     await rm(fileOf(this.#options, this.#number - 1), { force: true });
     this.#number += 1;
@@ -139,7 +151,7 @@ interface Tail<Entry> {
   readonly lastStart: number;
 }
 
-/** The whole records at the start of a file. */
+/** The whole records of a file. What a power cut left as something else between them is passed over. */
 async function readEntries<Entry>(path: string): Promise<Tail<Entry>> {
   let bytes: Buffer;
   try {
@@ -151,12 +163,15 @@ async function readEntries<Entry>(path: string): Promise<Tail<Entry>> {
   const entries: Entry[] = [];
   let size = 0;
   let lastStart = 0;
-  for (let end = bytes.indexOf(0x0a); end !== -1; end = bytes.indexOf(0x0a, size)) {
-    const entry = parse<Entry>(bytes.toString("utf8", size, end));
-    if (entry === undefined) break;
-    entries.push(entry);
-    lastStart = size;
-    size = end + 1;
+  let start = 0;
+  for (let end = bytes.indexOf(0x0a); end !== -1; end = bytes.indexOf(0x0a, start)) {
+    const entry = parse<Entry>(bytes.toString("utf8", start, end));
+    if (entry !== undefined) {
+      entries.push(entry);
+      lastStart = start;
+      size = end + 1;
+    }
+    start = end + 1;
   }
   return { entries, size, lastStart };
 }
@@ -167,15 +182,5 @@ function parse<Entry>(text: string): Entry | undefined {
     return JSON.parse(text) as Entry;
   } catch {
     return undefined;
-  }
-}
-
-/** Makes the names in a folder survive a power cut. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }

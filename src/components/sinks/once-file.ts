@@ -2,10 +2,9 @@ import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
+import { makeLastingFolder, readWhole, syncFolder } from "../../foundation/durable-file.ts";
 import { fileFailure } from "../../foundation/file-failure.ts";
-import { makeFolder } from "../../foundation/make-folder.ts";
 import { type Event, type FlowctlError, openWrittenIds, type WrittenIds } from "../../sdk/index.ts";
-import { syncDirectory } from "../../sdk/state-log.ts";
 
 /** Recorded before the bytes are written to the file, so that a restart can tell what became of them. */
 interface Place {
@@ -111,9 +110,9 @@ export class OnceFile {
 /** Makes the folders and the file, so that they survive a power cut. */
 async function openFor(path: string): Promise<FileHandle> {
   try {
-    await makeFolder(dirname(path));
+    await makeLastingFolder(dirname(path));
     const file = await open(path, "a+");
-    await syncDirectory(dirname(path)).catch(async (error: unknown) => {
+    await syncFolder(dirname(path)).catch(async (error: unknown) => {
       await file.close();
       throw error;
     });
@@ -153,6 +152,5 @@ async function recover(file: FileHandle, last: Place): Promise<{ isWhole: boolea
 
 async function crcOf(file: FileHandle, place: Place): Promise<number> {
   const bytes = Buffer.alloc(place.length);
-  const { bytesRead } = await file.read(bytes, 0, place.length, place.at);
-  return crc32(bytes.subarray(0, bytesRead));
+  return crc32(bytes.subarray(0, await readWhole(file, bytes, place.at)));
 }

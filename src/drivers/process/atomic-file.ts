@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { link, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeLastingFolder, syncFolder } from "../../foundation/durable-file.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { makeFolder } from "../../foundation/make-folder.ts";
 
 /**
- * Replaces a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut.
+ * Replaces a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut; when it
+ * resolves, the new one.
  * Makes the folder (0700) when it is missing.
  */
 export function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
@@ -32,7 +33,7 @@ async function place(
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
-    await makeFolder(dirname(path), 0o700);
+    await makeLastingFolder(dirname(path), 0o700);
     const file = await open(temporary, "wx", mode);
     try {
       await file.writeFile(content);
@@ -41,6 +42,7 @@ async function place(
       await file.close();
     }
     await into(temporary);
+    await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw notWritten(error, `Cannot write ${path}`);
