@@ -47,7 +47,7 @@ it.each<readonly [string, (folder: string) => Promise<string>]>([
     "segments of a buffer",
     async (folder) => {
       const log = await SegmentLog.open(folder);
-      log.append(Buffer.from([0x12, 1, 7]));
+      log.appendRun(Buffer.from([0x12, 1, 7]), 0, 3, 1);
       await log.flush();
       await log.close();
       return join(folder, "0000000001.segment");

@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import type { FlowctlError } from "../foundation/errors.ts";
-import { EventView } from "../protocol/event-view.ts";
+import type { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec } from "../protocol/records.ts";
-import { WireReader } from "../protocol/wire.ts";
+import { OutgoingBatch } from "../protocol/stream-codec.ts";
 import { EventLog, MAX_GAPS, type Receipt } from "./event-log.ts";
 import { Filter } from "./filter.ts";
 import { limitsOf } from "./group-budget.ts";
@@ -25,7 +25,11 @@ const WRITE_BYTES = 8 * 1024 * 1024;
 /** What is read from the disk before the group has acknowledged it. */
 const READ_AHEAD_EVENTS = 16_384;
 const READ_AHEAD_BYTES = 8 * 1024 * 1024;
-const SAVE_EVERY_MS = 500;
+/** What is released comes again after a kill until that is saved: as much as of a source's position. */
+const SAVE_EVERY_MS = 100;
+/** One run of events that is written. */
+const RUN_EVENTS = 2048;
+const RUN_BYTES = 1024 * 1024;
 
 /**
  * A queue on disk. An event is settled in the component's log once it is on the disk, and read from there, some way ahead,
@@ -43,19 +47,23 @@ export class DiskLane {
   private intake: LogReader;
   private readonly ahead = new EventLog();
   private aheadBytes = 0;
-  private readonly receipt: Receipt = { settle: () => this.released(), settleRun: () => this.released() };
-  /** What was read and is not released: where each run begins in the log of what was read, where it ends, and in the store. */
-  private readonly given = new Ring<{ readonly first: number; readonly end: number; readonly stored: number }>();
+  private readonly receipt: Receipt = { settle: () => this.release(), settleRun: () => this.release() };
   private store: SegmentLog | undefined;
   /** Records that a buffer that drops has taken, and not begun to write. */
   private readonly unwritten = new Ring<Buffer>();
   private unwrittenBytes = 0;
   /** Taken from the component's log and not yet acknowledged there. */
   private syncing = 0;
-  /** Records in the store that are not on the disk yet. */
+  /** Records in the store that are not on the disk yet, and their bytes. */
   private unsynced = 0;
-  private writing: Promise<void> | undefined;
+  private unsyncedBytes = 0;
+  private gathering = false;
+  /** Flushes that are under way. */
+  private readonly writing = new Set<Promise<void>>();
+  private isReading = false;
   private reading: Promise<void> | undefined;
+  private trimming: Promise<void> | undefined;
+  private releasing = false;
   private closed = false;
   private hasFailed = false;
   private saving: Promise<void> | undefined;
@@ -99,7 +107,8 @@ export class DiskLane {
   get isFilling(): boolean {
     return (
       this.store === undefined ||
-      this.reading !== undefined ||
+      this.isReading ||
+      this.trimming !== undefined ||
       this.unsynced > 0 ||
       this.unwritten.length > 0 ||
       this.store.readable > 0 ||
@@ -108,7 +117,7 @@ export class DiskLane {
   }
 
   get isEmpty(): boolean {
-    return !this.isFilling && this.records === 0 && this.writing === undefined;
+    return !this.isFilling && this.records === 0 && !this.gathering && this.writing.size === 0;
   }
 
   /** Another filter counts for what is published from now on. */
@@ -132,19 +141,20 @@ export class DiskLane {
     return rest;
   }
 
-  /** Takes an event of a buffer that drops; or drops it or the oldest when there is no room. */
+  /** Takes an event of a buffer that drops; or drops it, or the oldest when there is no room. */
   offer(event: EventView): void {
-    if (this.isFull() && this.buffer.whenFull === "drop_oldest") this.dropOldest();
-    if (this.isFull() || this.unwritten.length >= WRITE_EVENTS || this.unwrittenBytes >= WRITE_BYTES) this.dropped++;
+    const isTooFast = this.unwritten.length >= WRITE_EVENTS || this.unwrittenBytes >= WRITE_BYTES;
+    if (isTooFast || (this.isFull && this.buffer.whenFull === "drop_newest")) this.dropped++;
     else {
       this.keep(event);
-      this.write();
+      this.fill();
     }
   }
 
-  /** Writes and reads what can be written and read now. */
+  /** Writes, drops and reads what can be written, has to be dropped and can be read now. */
   fill(): void {
     this.write();
+    this.trim();
     this.read();
   }
 
@@ -172,7 +182,7 @@ export class DiskLane {
   private async shutDown(): Promise<void> {
     this.closed = true;
     clearInterval(this.saver);
-    await Promise.all([this.opening, this.writing, this.reading, this.saving]);
+    await Promise.all([this.opening, ...this.writing, this.reading, this.trimming, this.saving]);
     await this.store?.saveProgress();
     await this.store?.close();
   }
@@ -194,11 +204,9 @@ export class DiskLane {
     return (this.store?.records ?? 0) + this.unwritten.length;
   }
 
-  /** @param events about to be written, of so many bytes. */
-  private isFull(events = 0, bytes = 0): boolean {
+  private get isFull(): boolean {
     const { maxEvents, maxBytes } = limitsOf(this.buffer);
-    const stored = (this.store?.bytes ?? 0) + this.unwrittenBytes;
-    return this.records + events >= maxEvents || stored + bytes >= maxBytes;
+    return this.records >= maxEvents || (this.store?.bytes ?? 0) + this.unwrittenBytes >= maxBytes;
   }
 
   /** Keeps a copy of the event until it can be written. */
@@ -207,112 +215,168 @@ export class DiskLane {
     this.unwrittenBytes += end - start;
   }
 
-  /** Drops what waits for longest and was never sent: read ahead, on the disk, or on its way there. */
-  private dropOldest(): void {
-    if (this.outbox.dropOldest()) {
-      this.dropped++;
-      return;
-    }
-    if (this.store?.skip() !== undefined) this.released();
-    else if (this.unwritten.length > 0) this.unwrittenBytes -= this.unwritten.shift().length;
-    else return;
-    this.dropped++;
+  /** Whether it has more than it may, as one that drops the oldest has until that is done. */
+  private get isOver(): boolean {
+    const { maxEvents, maxBytes } = limitsOf(this.buffer);
+    const bytes = (this.store?.bytes ?? 0) + this.unwrittenBytes;
+    return this.buffer.whenFull === "drop_oldest" && (this.records > maxEvents || bytes > maxBytes);
   }
 
-  private write(): void {
-    if (this.writing !== undefined || this.closed || this.hasFailed || this.store === undefined) return;
-    if (this.unwritten.length === 0 && (this.isFull() || this.intake.peek() === undefined)) return;
-    const { store } = this;
-    this.writing = this.run(async () => {
-      // One turn of the event loop collects what arrives together: one wait for the disk for all of it.
-      await new Promise((resolve) => setImmediate(resolve));
-      for (;;) {
-        const taken = this.take();
-        const records = this.unsynced;
-        if (records === 0) break;
-        await store.flush();
-        this.unsynced -= records;
-        this.settle(taken);
-        this.read();
+  /** Drops what waits for longest and was never sent. */
+  private trim(): void {
+    if (this.trimming !== undefined || this.closed || this.hasFailed || this.store === undefined || !this.isOver)
+      return;
+    const before = this.dropped;
+    this.trimming = this.run(async () => {
+      for (let dropped = 1; dropped > 0 && this.isOver && !this.closed; ) {
+        dropped = await this.dropSome(this.store!);
+        this.dropped += dropped;
       }
-    });
-    void this.writing.then(() => {
-      this.writing = undefined;
-      this.fill();
+    }).then(() => {
+      this.trimming = undefined;
+      // What there is nothing to drop of is looked at again when something was written or acknowledged.
+      if (this.dropped === before && this.isOver) return;
+      this.read();
       this.environment.changed();
     });
   }
 
-  /** Appends what is to be written, as far as there is room. Returns what it took of the component's log. */
-  private take(): readonly number[] {
-    const { log } = this.environment;
-    const run = new RunOfRecords(this.store!);
-    for (; this.unwritten.length > 0; this.unsynced++) run.add(this.unwritten.shift());
-    run.finish();
-    this.unwrittenBytes = 0;
-    const taken: number[] = [];
-    for (let bytes = 0; taken.length < WRITE_EVENTS && bytes < WRITE_BYTES; ) {
-      if (this.isFull(run.count, run.bytes)) break;
-      const position = this.intake.peek();
-      if (position === undefined) break;
-      const { buffer, start, end } = log.get(position)!;
-      run.add(buffer.subarray(start, end));
-      bytes += end - start;
-      this.intake.advance(1);
-      taken.push(position);
+  /** Of what was read ahead, of what is on the disk, or of what is on its way there; what is just being written is not dropped. */
+  private async dropSome(store: SegmentLog): Promise<number> {
+    await this.reading;
+    if (this.outbox.dropOldest()) {
+      await store.releaseTo(this.ahead.oldestTag ?? store.readPosition);
+      return 1;
     }
-    run.finish();
-    this.syncing += taken.length;
-    this.unsynced += taken.length;
+    if (store.readable > 0) {
+      const { maxEvents } = limitsOf(this.buffer);
+      const skipped = await store.skipSome(Number.isFinite(maxEvents) ? Math.max(1, this.records - maxEvents) : 1);
+      await store.releaseTo(this.ahead.oldestTag ?? store.readPosition);
+      return skipped;
+    }
+    if (this.unsynced > 0 || this.unwritten.length === 0) return 0;
+    this.unwrittenBytes -= this.unwritten.shift().length;
+    return 1;
+  }
+
+  private write(): void {
+    if (this.gathering || this.closed || this.hasFailed || this.store === undefined) return;
+    if (this.unwritten.length === 0 && (!this.canTake || this.intake.peek() === undefined)) return;
+    this.gathering = true;
+    // One turn of the event loop collects what arrives together.
+    setImmediate(() => {
+      this.gathering = false;
+      if (!this.closed) this.flush(this.store!);
+    });
+  }
+
+  /** Writes what there is to write. The next flush need not wait for this one. */
+  private flush(store: SegmentLog): void {
+    const before = [this.unsynced, this.unsyncedBytes] as const;
+    this.appendUnwritten();
+    const taken = this.take(store);
+    const events = this.unsynced - before[0];
+    const bytes = this.unsyncedBytes - before[1];
+    const flush = this.run(async () => {
+      await store.flush();
+      this.unsynced -= events;
+      this.unsyncedBytes -= bytes;
+      for (const { first, count } of taken) this.settle(first, count);
+    }).then(() => {
+      this.writing.delete(flush);
+      this.fill();
+      this.environment.changed();
+    });
+    this.writing.add(flush);
+  }
+
+  /** What a buffer that drops has taken becomes one run. */
+  private appendUnwritten(): void {
+    if (this.unwritten.length === 0) return;
+    const events: Buffer[] = [];
+    while (this.unwritten.length > 0) events.push(this.unwritten.shift());
+    this.unwrittenBytes = 0;
+    this.append(Buffer.concat(events), 0, events.length);
+  }
+
+  private append(buffer: Buffer, start: number, count: number): void {
+    this.unsynced += count;
+    this.unsyncedBytes += buffer.length - start;
+    this.store!.appendRun(buffer, start, buffer.length, count);
+  }
+
+  private get canTake(): boolean {
+    return this.unsynced < WRITE_EVENTS && this.unsyncedBytes < WRITE_BYTES && !this.isFull;
+  }
+
+  /** Appends what is to be written of the component's log, as far as there is room, and returns what that is. */
+  private take(store: SegmentLog): readonly { readonly first: number; readonly count: number }[] {
+    const { log } = this.environment;
+    const taken: { first: number; count: number }[] = [];
+    while (this.canTake) {
+      const first = this.intake.run > 0 ? this.intake.position : this.intake.peek();
+      if (first === undefined) break;
+      const { maxEvents, maxBytes } = limitsOf(this.buffer);
+      const most = Math.max(1, Math.min(this.intake.run, RUN_EVENTS, maxEvents - this.records));
+      // Copied, as it stays until it is on the disk and, if the group keeps up, until the group has it.
+      const batch = new OutgoingBatch(1);
+      const { taken: count } = log.fill(batch, first, most, maxBytes - store.bytes, RUN_BYTES);
+      const message = batch.toBuffer();
+      this.append(message, message.length - batch.size, count);
+      this.intake.advance(count);
+      this.syncing += count;
+      taken.push({ first, count });
+    }
     return taken;
   }
 
   /** Takes all of the component's log, whether there is room or not. */
   private takeAll(): void {
     const { log } = this.environment;
-    const taken: number[] = [];
+    let isChanged = false;
     for (let position = this.intake.peek(); position !== undefined; position = this.intake.peek()) {
       this.keep(log.get(position)!);
       this.intake.advance(1);
       this.syncing++;
-      taken.push(position);
+      this.settle(position, 1);
+      isChanged = true;
     }
-    this.settle(taken);
+    if (isChanged) this.environment.changed();
   }
 
-  private settle(positions: readonly number[]): void {
-    const { log, budget, changed } = this.environment;
-    this.syncing -= positions.length;
-    for (let i = 0; i < positions.length; ) {
-      const first = positions[i]!;
-      let count = 1;
-      while (positions[i + count] === first + count) count++;
-      budget.release(count, log.acknowledge(first, count));
-      i += count;
-    }
-    if (positions.length > 0) changed();
+  private settle(first: number, count: number): void {
+    const { log, budget } = this.environment;
+    this.syncing -= count;
+    budget.release(count, log.acknowledge(first, count));
   }
 
   private read(): void {
-    if (this.reading !== undefined || !this.canRead) return;
-    this.reading = this.run(async () => {
-      while (this.canRead) {
-        await this.store!.load();
-        if (this.closed) return;
-        this.takeAhead();
+    const { store } = this;
+    if (this.isReading || store === undefined || !this.canRead) return;
+    this.isReading = true;
+    let taken = 0;
+    while (this.canRead) {
+      const run = store.takeRun();
+      if (run === undefined) break;
+      this.aheadBytes += this.ahead.appendRun(run.buffer, run.start, run.count, this.receipt, run.first, 1);
+      taken += run.count;
+    }
+    if (this.canRead) {
+      this.reading = this.run(async () => await store.load()).then(() => {
+        this.reading = undefined;
+        this.isReading = false;
+        this.read();
         this.environment.changed();
-      }
-    });
-    void this.reading.then(() => {
-      this.reading = undefined;
-      this.environment.changed();
-    });
+      });
+    } else this.isReading = false;
+    if (taken > 0) this.environment.changed();
   }
 
   private get canRead(): boolean {
     return (
       !this.closed &&
       !this.hasFailed &&
+      !this.isOver &&
       this.environment.hasMembers &&
       (this.store?.readable ?? 0) > 0 &&
       this.ahead.unsettled < READ_AHEAD_EVENTS &&
@@ -321,36 +385,19 @@ export class DiskLane {
     );
   }
 
-  private takeAhead(): void {
-    const { ahead } = this;
-    while (this.canRead) {
-      const run = this.store!.takeRun();
-      if (run === undefined) return;
-      const first = ahead.next;
-      const reader = new WireReader(run.buffer, run.start, run.end);
-      while (!reader.done) {
-        const start = reader.position;
-        reader.tag();
-        const end = reader.lengthEnd();
-        const event = new EventView(run.buffer, start, reader.position, end, undefined, 0);
-        reader.position = end;
-        this.aheadBytes += event.size;
-        ahead.append(event, this.receipt, 0, 1, false);
-      }
-      this.given.push({ first, end: ahead.next, stored: run.first });
-    }
-  }
-
   /** What the group has acknowledged from the front on is not needed on the disk any more. */
-  private released(): void {
-    const { given, store } = this;
-    const { base } = this.ahead;
-    while (given.length > 0 && given.at(0).end <= base) given.shift();
-    // Whatever was skipped before a run is not needed either.
-    const oldest = given.length > 0 ? given.at(0) : undefined;
-    const to = oldest === undefined ? store!.readPosition : oldest.stored + Math.max(0, base - oldest.first);
-    void this.run(async () => await store!.releaseTo(to));
-    this.fill();
+  private release(): void {
+    if (this.releasing) return;
+    this.releasing = true;
+    // In a while: as many acknowledgements as came together are one step.
+    setImmediate(() => {
+      this.releasing = false;
+      if (this.closed) return;
+      const store = this.store!;
+      void this.run(async () => await store.releaseTo(this.ahead.oldestTag ?? store.readPosition));
+      this.fill();
+      this.environment.changed();
+    });
   }
 
   private async run(work: () => Promise<unknown>): Promise<void> {
@@ -360,36 +407,5 @@ export class DiskLane {
       this.hasFailed = true;
       if (!this.closed) this.environment.failed(error as FlowctlError);
     }
-  }
-}
-
-/** So large one record of the store becomes, in bytes: so much is read at once. */
-const RECORD_BYTES = 256 * 1024;
-
-/** Gathers events to one record after the other, which is written, checked and read as a whole. Copies them. */
-class RunOfRecords {
-  private readonly store: SegmentLog;
-  private pieces: Buffer[] = [];
-  bytes = 0;
-
-  constructor(store: SegmentLog) {
-    this.store = store;
-  }
-
-  get count(): number {
-    return this.pieces.length;
-  }
-
-  add(record: Buffer): void {
-    this.pieces.push(record);
-    this.bytes += record.length;
-    if (this.bytes >= RECORD_BYTES) this.finish();
-  }
-
-  finish(): void {
-    if (this.pieces.length === 0) return;
-    this.store.appendRun(Buffer.concat(this.pieces), 0, this.bytes, this.pieces.length);
-    this.pieces = [];
-    this.bytes = 0;
   }
 }

@@ -158,34 +158,6 @@ export class SegmentLog {
     });
   }
 
-  /** Queues one event with tag and length, which is copied. */
-  append(content: Uint8Array): void {
-    const copy = Buffer.from(content);
-    this.appendRun(copy, 0, copy.length, 1);
-  }
-
-  /** The next events as one piece of memory each, where they were appended one by one; empty when there are none. */
-  async read(): Promise<Buffer[]> {
-    await this.load();
-    const contents: Buffer[] = [];
-    for (let run = this.takeRun(); run !== undefined; run = this.takeRun())
-      contents.push(run.buffer.subarray(run.start, run.end));
-    return contents;
-  }
-
-  /** As `skipSome` with one event, which is in memory; undefined when it is not. Returns its length. */
-  skip(): number | undefined {
-    const run = this.reader.peek();
-    if (run === undefined) return undefined;
-    this.pass(run, 1);
-    return run.recordBytes;
-  }
-
-  /** The oldest `count` events that were read are needed no more; see `releaseTo`. */
-  async release(count: number, _bytes: number): Promise<void> {
-    await this.releaseTo(this.releasedPosition + count);
-  }
-
   /** Passes over events of the run that is read next. */
   private pass(run: Run, count: number): void {
     const bytes = (count === run.count ? run.end : withoutFirst(run, count).start) - run.start;
