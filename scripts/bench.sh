@@ -17,4 +17,25 @@ if docker info >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1; then
     exit 1
   fi
 fi
+# The servers that buffers on disk are compared with; neither is started.
+if ! command -v nats-server >/dev/null || ! command -v redis-server >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing nats-server and redis-server, to compare with" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+      trap 'rm -f "$policy"' EXIT
+    fi
+    apt-get -o DPkg::Lock::Timeout=300 update -qq >&2
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends nats-server redis-server >&2
+    if [ -n "$(trap -p EXIT)" ]; then
+      rm -f "$policy"
+      trap - EXIT
+    fi
+  else
+    echo "nats-server or redis-server is missing: buffers on disk are compared without it" >&2
+  fi
+fi
 exec node --import tsx test/bench/main.ts "$@"

@@ -8,6 +8,7 @@ import { measureControlPlane } from "./control-plane-memory.ts";
 import { removeNodeSettings } from "./node-settings.ts";
 import { type Row, renderResults } from "./results-table.ts";
 import { measureStartup } from "./startup.ts";
+import { measureDiskBuffers } from "./streams/disk-buffers.ts";
 import { measureDockerBridge } from "./streams/docker-bridge.ts";
 import { measureFanOut } from "./streams/fan-out.ts";
 import { measureGuarantees } from "./streams/guarantees.ts";
@@ -31,6 +32,7 @@ const benches: Record<string, (rounds: number | undefined) => Promise<readonly R
   mtls: (rounds = 5) => measureMtls({ rounds, scale }),
   "fan-out": (rounds = 5) => measureFanOut({ rounds, scale }),
   latency: (rounds = 5) => measureLatency({ rounds, scale }),
+  "disk-buffers": (rounds = 5) => measureDiskBuffers({ rounds, scale }),
   "stalled-sink": (rounds = 5) => measureStalledSink(rounds),
   replicas: (rounds = 5) => measureReplicas({ rounds, scale }),
   chains: (rounds = 3) => measureChains({ rounds, scale }),

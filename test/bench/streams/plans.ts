@@ -28,6 +28,9 @@ export function buffered(plan: Plan, buffer: BufferSpec): Plan {
   return plan.map((part) => (part.from.length === 0 ? part : { ...part, buffer }));
 }
 
+/** Source → sink. */
+export const DIRECT: Plan = [source, { id: "sink", role: "sink", from: ["source"] }];
+
 /** Source → so many filters in a row → sink. */
 export function chain(filters: number): Plan {
   const steps = Array.from({ length: filters }, (_, index): PartPlan => {

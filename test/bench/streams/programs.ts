@@ -7,8 +7,8 @@ import { atExit } from "../at-exit.ts";
 export const root = resolve(import.meta.dirname, "../../..");
 
 /** What speaks over the wire: flowctl, or one of the baselines. */
-export type Program = "flowctl" | "loader" | "grpc" | "http2" | "tcp";
-const ALL: readonly Program[] = ["flowctl", "loader", "grpc", "http2", "tcp"];
+export type Program = "flowctl" | "loader" | "grpc" | "http2" | "tcp" | "broker";
+const ALL: readonly Program[] = ["flowctl", "loader", "grpc", "http2", "tcp", "broker"];
 
 /** Bundled programs, as components are shipped. */
 export class Programs {

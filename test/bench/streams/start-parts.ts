@@ -112,6 +112,7 @@ function startInstance(
     anew: options.anew ?? false,
     awaited: options.awaited ?? false,
     certificates: options.certificates ?? "",
+    broker: "",
   };
   const child = place.start(instance, [...nodeOptions(), programs.pathOf(options.program)], {
     BENCH: JSON.stringify(settings),

@@ -20,6 +20,8 @@ export interface Settings {
   readonly anew: boolean;
   /** The bare programs make the calls for each event that components make, and await what they return. */
   readonly awaited: boolean;
+  /** The server in between, for the programs that have one; else empty. */
+  readonly broker: "jetstream" | "redis" | "";
   /** Folder of the certificates that `makeCertificates` made; empty: in the clear. */
   readonly certificates: string;
 }
