@@ -98,7 +98,7 @@ function unwell(facts: PipelineFacts, component: ComponentRecord, instance: Inst
             warning(
               id,
               `${instance.metrics.eventsFailed} events have failed`,
-              `See \`${logs}\` and \`flowctl dead-letters\``,
+              `See \`${logs}\` and \`flowctl dead-letters list\``,
             ),
           ]
         : [];
