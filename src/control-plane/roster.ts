@@ -172,8 +172,10 @@ export class Roster {
         const live = this.#instances.of(componentId).filter(({ data }) => data.live);
         return live.every((entry) => supports(entry, "draining"));
       },
-      hasRun: (_, instanceId) =>
-        this.#instances.all().some(({ data }) => data.id === instanceId && data.registrations > 0),
+      hasRest: (componentId, instanceId) => {
+        const data = this.#instances.get(componentId, instanceId)?.data;
+        return data !== undefined && data.registrations > 0 && data.state.name !== "completed";
+      },
       owes: (upstream, componentId) =>
         this.#instances.dataOf(upstream).some(({ live, metrics }) => live && (metrics.waiting[componentId] ?? 0) > 0),
     };

@@ -50,7 +50,7 @@ function shown({ components }: PipelineSpec): readonly string[] {
 
 const yes = (): boolean => true;
 const no = (): boolean => false;
-const runs: Running = { runs: yes, leaves: yes, drains: yes, hasRun: yes, owes: yes };
+const runs: Running = { runs: yes, leaves: yes, drains: yes, hasRest: yes, owes: yes };
 const isDown: Running = { ...runs, runs: no };
 const isDownAndIdle: Running = { ...isDown, owes: no };
 
@@ -125,7 +125,7 @@ describe("the transition from one file to the next", () => {
     };
     const stranded = (running: Running) => transitionOf(buffered, pipeline("s > z"), running).stranded;
     expect(stranded(isDown)).toEqual([{ name: "a", upstream: undefined }]);
-    expect(stranded({ ...isDown, hasRun: no })).toEqual([]);
+    expect(stranded({ ...isDown, hasRest: no })).toEqual([]);
     const scaled = {
       ...buffered,
       components: buffered.components.map((one) => (one.id === "a" ? { ...one, replicas: 2 } : one)),

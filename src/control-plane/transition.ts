@@ -9,8 +9,8 @@ export interface Running {
   leaves(componentId: string, instanceId: string): boolean;
   /** Whether the instances of a component stop feeding a group that is to drain. */
   drains(componentId: string): boolean;
-  /** Whether it has ever run, so that it may have something in a buffer on disk. */
-  hasRun(componentId: string, instanceId: string): boolean;
+  /** Whether it may have something in a buffer on disk: it has run, and has not completed. */
+  hasRest(componentId: string, instanceId: string): boolean;
   /** Whether `upstream` holds events that the component has not taken. */
   owes(upstream: string, componentId: string): boolean;
 }
@@ -59,7 +59,7 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
 
   const unable = gone.filter(({ id }) => needed.has(id) && !leaving.has(id));
   const stranded: Stranded[] = unable
-    .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRun(one.id, id)))
+    .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
   for (const component of unable) {
@@ -80,7 +80,7 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
     if (!hasBufferBelow(component, before)) continue;
     const lost = surplus.get(component.id)!.filter((id) => !goes(component.id, id));
     stranded.push(
-      ...lost.filter((id) => running.hasRun(component.id, id)).map((id) => ({ name: id, upstream: undefined })),
+      ...lost.filter((id) => running.hasRest(component.id, id)).map((id) => ({ name: id, upstream: undefined })),
     );
   }
 

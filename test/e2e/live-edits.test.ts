@@ -20,7 +20,7 @@ function pipeline({ processors = {}, sink, replicas = 1 }: Edges): string {
   );
   return `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 2500 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 1200 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
   archive: { uses: file, inputs: ${sink}, with: { path: ./out/archive.jsonl } }
