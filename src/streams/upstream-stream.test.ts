@@ -32,7 +32,11 @@ async function setUp() {
     const client = dial(upstream.address);
     const events: ReceivedEvent[] = [];
     const ends: (FlowctlError | undefined)[] = [];
-    const before = upstream.stream;
+    let seen: typeof upstream.stream;
+    // A stream may be over before anybody looks for it.
+    upstream.onOpened = (opened) => {
+      seen = opened;
+    };
     const stream: UpstreamStream = new UpstreamStream(client, upstream.address, UP, who, WINDOW, {
       opened: () => undefined,
       events: (arrival) => void events.push(...stream.views(arrival)),
@@ -43,8 +47,8 @@ async function setUp() {
       stream.abort();
       client.close();
     });
-    await until(() => upstream.stream !== undefined && upstream.stream !== before);
-    return { stream, events, ends, seen: upstream.stream! };
+    await until(() => seen !== undefined);
+    return { stream, events, ends, seen: seen! };
   };
   return { upstream, open };
 }

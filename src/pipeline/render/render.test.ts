@@ -83,9 +83,9 @@ describe("the drawing of a topology", () => {
 });
 
 test("the Mermaid flowchart has neither ids nor labels that Mermaid would read otherwise", async () => {
-  const text = `sources: { end: { image: "a\\"b<c" } }\nsinks: { graph: { uses: stdout, inputs: [{ from: end, types: [a] }] } }`;
+  const text = `sources: { end: { command: ["a\\"b<c"] } }\nsinks: { graph: { uses: stdout, inputs: [{ from: end, types: [a] }] } }`;
   expect(renderMermaid(await pipelineOf(text))).toBe(
-    'flowchart LR\n  n0(["end<br/>image a#34;b#60;c"])\n  n1[("graph<br/>stdout")]\n  n0 -->|"a"| n1\n',
+    'flowchart LR\n  n0(["end<br/>a#34;b#60;c"])\n  n1[("graph<br/>stdout")]\n  n0 -->|"a"| n1\n',
   );
 });
 
