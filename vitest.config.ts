@@ -15,10 +15,6 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, ...(withoutDocker ? dockerAlone : [])],
           testTimeout: 180_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
-          // Real engines and real kills on a machine that others use too: what fails once is tried again where a whole run
-          // depends on it, and is shown with "(retry x1)", for somebody to look into.
-          retry: process.env.CI ? 2 : 0,
         },
       },
     ],

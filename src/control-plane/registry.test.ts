@@ -3,7 +3,6 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
-import type { PipelineSpec } from "../protocol/records.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
 import type { EventInit } from "./event-log.ts";
 import type { InstanceData } from "./instance.ts";

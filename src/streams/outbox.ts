@@ -3,7 +3,6 @@ import type { EventView } from "../protocol/event-view.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Filter } from "./filter.ts";
 import type { LogReader } from "./log-reader.ts";
-import type { Member } from "./member.ts";
 
 /** What an outbox tells whoever it belongs to. */
 export interface OutboxOwner {
@@ -13,6 +12,14 @@ export interface OutboxOwner {
   due(): void;
   /** The group has nothing more to do with so many events of the outbox's log, of so many bytes together. */
   done(events: number, bytes: number): void;
+}
+
+/** Who has events of an outbox that are not acknowledged: one member of the group. */
+export interface Holder {
+  /** Positions in the outbox's log of what it has of it. */
+  positionsOf(outbox: Outbox): Iterable<number>;
+  /** What it has of the outbox lies elsewhere now: old position → new position. */
+  moved(outbox: Outbox, places: ReadonlyMap<number, number>): void;
 }
 
 /** Where everything that is in an outbox goes. */
@@ -165,7 +172,7 @@ export class Outbox {
    * Copies everything that is owed into another log, which is empty, in order. What members have stays with them; pauses end
    * early. Returns the positions that it had in the log before, where it has to be acknowledged.
    */
-  moveTo(target: MoveTarget, members: Iterable<Member>): Iterable<number> {
+  moveTo(target: MoveTarget, members: Iterable<Holder>): Iterable<number> {
     this.endPauses();
     const from = this.source;
     const places = new Map<number, number>();

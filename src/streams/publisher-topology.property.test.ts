@@ -311,7 +311,11 @@ function wants({ types, deadLetters, draining }: Kind, isDead: boolean, isOdd: b
 }
 
 function definitionsOf(id: string, { types, deadLetters, buffer: own, partitionBy, draining }: Kind): Downstream[] {
-  const more = { partitionBy, ...(draining ? { draining: true as const } : {}), ...(own === undefined ? {} : { buffer: own }) };
+  const more = {
+    partitionBy,
+    ...(draining ? { draining: true as const } : {}),
+    ...(own === undefined ? {} : { buffer: own }),
+  };
   const usual = group(id, { types: [...types], ...more });
   const letters = group(id, { deadLetters: true, ...more });
   return deadLetters === "none" ? [usual] : deadLetters === "only" ? [letters] : [usual, letters];

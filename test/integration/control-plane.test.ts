@@ -130,7 +130,13 @@ describe("a control plane that is killed", () => {
           try {
             const next = position + 1;
             await source.beatOrRegister();
-            const save = { partition: "", identity: "", epoch: 0, state: "reading", position: Buffer.from(String(next)) };
+            const save = {
+              partition: "",
+              identity: "",
+              epoch: 0,
+              state: "reading",
+              position: Buffer.from(String(next)),
+            };
             await source.saveCheckpoint({ ...save, state: "reading" }, soon());
             position = next;
             durable.push(next);

@@ -10,7 +10,15 @@ const NOW = 1_000_000;
 
 function instance(id: string, given: Partial<InstanceRecord> = {}): InstanceRecord {
   const usual = { reason: "", address: "", healthEndpoint: "", lastHeartbeat: NOW, registeredAt: NOW - 60_000 };
-  const none = { metadata: {}, metrics: noMetrics, totals: noMetrics, desiredStopped: false, restarts: 0, consumes: [], produces: [] };
+  const none = {
+    metadata: {},
+    metrics: noMetrics,
+    totals: noMetrics,
+    desiredStopped: false,
+    restarts: 0,
+    consumes: [],
+    produces: [],
+  };
   return { id, state: "healthy", ...usual, ...none, ...given };
 }
 

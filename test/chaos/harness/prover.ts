@@ -87,13 +87,13 @@ function momentsOf(sinks: ReadonlyMap<string, SinkContent>): ReadonlyMap<string,
   const moments = new Map<string, Map<number, number>>();
   const anchorLast = [...sinks].sort(([a], [b]) => Number(a === ANCHOR) - Number(b === ANCHOR));
   for (const [, { arrivals }] of anchorLast) {
-    for (const { source, n, madeAt } of arrivals) valueOf(moments, source, () => new Map()).set(n, madeAt);
+    for (const { source, n, madeAt } of arrivals) valueIn(moments, source, () => new Map()).set(n, madeAt);
   }
   return moments;
 }
 
 /** The value of a key, made where there is none. */
-function valueOf<V>(map: Map<string, V>, key: string, make: () => V): V {
+function valueIn<V>(map: Map<string, V>, key: string, make: () => V): V {
   const value = map.get(key) ?? make();
   map.set(key, value);
   return value;
@@ -199,7 +199,7 @@ function repetitions(
 function seenAgain(arrivals: readonly Arrival[]): readonly string[] {
   const seen = new Map<string, Set<number>>();
   return arrivals.flatMap(({ source, n, route }) => {
-    const numbers = valueOf(seen, `${source} by ${route}`, () => new Set());
+    const numbers = valueIn(seen, `${source} by ${route}`, () => new Set());
     if (numbers.has(n)) return [`${source} ${n} by ${route}`];
     numbers.add(n);
     return [];
