@@ -132,6 +132,7 @@ export class MemoryControlPlane {
       reason: this.reason,
       driver: this.spec?.driver ?? "",
       startedAt: now - 5_000,
+      ...(this.spec === undefined ? {} : { spec: this.spec }),
       components,
       topology: Object.fromEntries(components.map(({ id, connections: own }) => [id, own])),
     };

@@ -23,8 +23,11 @@ export type { CheckpointSave, InstanceReport };
  * said. Streams end only by their signal, by the server's end of a finite request, or by throwing.
  */
 export interface ControlPlaneClient {
-  /** @param discard Give up what removed components hold and cannot hand on, instead of being refused. */
-  applyPipeline(spec: PipelineSpec, signal: AbortSignal, discard?: boolean): Promise<{ readonly changed: boolean }>;
+  applyPipeline(
+    spec: PipelineSpec,
+    signal: AbortSignal,
+    options?: ApplyOptions,
+  ): Promise<{ readonly changed: boolean }>;
   getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
   getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
   getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;
@@ -74,6 +77,16 @@ export interface ComponentIdentity {
   readonly type: ComponentType;
   /** Different at each start of the program. */
   readonly incarnation: string;
+}
+
+/** See ApplyPipelineRequest in the protocol file. */
+export interface ApplyOptions {
+  /** Give up what removed components hold and cannot hand on, instead of being refused. */
+  readonly discard?: boolean | undefined;
+  /** Ids of the instances that exist, running or not. */
+  readonly existing?: readonly string[];
+  /** Ids of the instances that are about to be replaced. */
+  readonly replaced?: readonly string[];
 }
 
 export interface Registration {

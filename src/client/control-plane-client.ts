@@ -16,8 +16,9 @@ import { connect } from "./connection.ts";
 export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
-    async applyPipeline(spec, signal, discard = false) {
-      return connection.call(pipelineControl.applyPipeline, { spec: encodeSpec(spec), discard }, signal);
+    async applyPipeline(spec, signal, { discard = false, existing = [], replaced = [] } = {}) {
+      const request = { spec: encodeSpec(spec), discard, existing, replaced };
+      return connection.call(pipelineControl.applyPipeline, request, signal);
     },
     async getPipeline(signal) {
       return decodePipeline(await connection.call(pipelineControl.getPipeline, {}, signal));

@@ -1,5 +1,6 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
+  type ApplyMessage,
   type DesiredStateMessage,
   decodeDesiredChange,
   decodeReport,
@@ -8,7 +9,6 @@ import {
   encodeEvent,
   encodePipeline,
   type HoldOperationMessage,
-  type PipelineSpecMessage,
   type ReportMessage,
 } from "../protocol/control-codec.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
@@ -29,11 +29,6 @@ export interface ControlServiceParts {
   readonly settled: (instanceIds: readonly string[]) => Promise<void>;
 }
 
-interface ApplyMessage {
-  readonly spec: PipelineSpecMessage | null;
-  readonly discard: boolean;
-}
-
 interface WatchEventsMessage {
   readonly after: number;
   readonly noFollow: boolean;
@@ -43,8 +38,8 @@ interface WatchEventsMessage {
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {
   const { registry, events, writer } = parts;
   return {
-    ApplyPipeline: unary(context, async ({ spec, discard }: ApplyMessage) => {
-      const changed = registry.apply(decodeSpec(spec), discard);
+    ApplyPipeline: unary(context, async ({ spec, ...options }: ApplyMessage) => {
+      const changed = registry.apply(decodeSpec(spec), options);
       await writer.durable();
       return { changed };
     }),

@@ -15,18 +15,30 @@ export interface DesiredState {
 
 export function desireOf({ spec, stopped }: DesiredState, componentId: string, instanceId: string): Desire {
   const component = spec?.components.find(({ id }) => id === componentId);
-  if (component?.leavingInstances?.includes(instanceId)) return "leaving";
-  if (component === undefined || !instanceIdsOf(component).includes(instanceId)) return "absent";
-  return stopped?.includes(instanceId) ? "stopped" : "running";
+  if (component === undefined) return "absent";
+  const leaves = component.leavingInstances?.includes(instanceId) ?? false;
+  if (!leaves && !instanceIdsOf(component).includes(instanceId)) return "absent";
+  if (stopped?.includes(instanceId)) return "stopped";
+  return leaves || component.leaving === true ? "leaving" : "running";
 }
 
-/** Every instance that the pipeline is to have, in the order of the file. */
+/** Every instance that the pipeline has or is to have, those that leave included, in the order of the file. */
 export function desiredInstances({
   spec,
 }: DesiredState): readonly { readonly componentId: string; readonly id: string }[] {
   return (spec?.components ?? []).flatMap((component) =>
-    instanceIdsOf(component).map((id) => ({ componentId: component.id, id })),
+    [...instanceIdsOf(component), ...(component.leavingInstances ?? [])].map((id) => ({
+      componentId: component.id,
+      id,
+    })),
   );
+}
+
+/** What is to be stopped after another spec was applied: what leaves has to run for that, whatever stopped it before. */
+export function stoppedAfterApply(spec: PipelineSpec, stopped: readonly string[] | undefined): readonly string[] {
+  const state: DesiredState = { spec };
+  const all = desiredInstances(state).filter(({ componentId, id }) => desireOf(state, componentId, id) === "running");
+  return all.map(({ id }) => id).filter((id) => stopped?.includes(id) ?? false);
 }
 
 /** What is to be stopped after a change, in the order of the file; ids that the pipeline does not have are left out. */

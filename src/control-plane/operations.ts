@@ -63,6 +63,11 @@ export class Operations {
     for (const id of instanceIds) this.#current?.renewed.add(id);
   }
 
+  /** A new program of the instance is there: its end is a crash again. */
+  renewedOne(instanceId: string): void {
+    this.#current?.renewed.delete(instanceId);
+  }
+
   #release({ renewed }: { readonly renewed: ReadonlySet<string> }): void {
     this.#current = undefined;
     this.#onRelease(renewed);

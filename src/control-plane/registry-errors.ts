@@ -73,6 +73,16 @@ export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
   });
 }
 
+/** What a changed file names again was told to leave, and has not yet: it can only be started anew after that. */
+export function stillLeaving(names: readonly string[]): FlowctlError {
+  return new FlowctlError({
+    code: "registry/still-leaving",
+    kind: "conflict",
+    message: `${names.join(", ")} was removed before, and still hands on what it holds`,
+    fix: "Try again once it has left; `flowctl status` shows it until then.",
+  });
+}
+
 function unique(stranded: readonly Stranded[]): string {
   return [...new Set(stranded.map(({ name }) => name))].join(", ");
 }

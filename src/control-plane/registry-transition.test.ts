@@ -33,8 +33,8 @@ function open(): Registry {
   });
 }
 
-const bye = (who: IncarnationReference) =>
-  registry.deregister({ ...who, reason: "completed", message: "", metrics: noMetrics });
+const bye = (who: IncarnationReference, reason: "completed" | "failed" = "completed") =>
+  registry.deregister({ ...who, reason, message: "", metrics: noMetrics });
 
 function codeOf(action: () => unknown): string {
   try {
@@ -110,6 +110,39 @@ describe("a changed pipeline", () => {
     expect(drains()).toBe(false);
   });
 
+  it("takes no old word that a group has drained for a new one, when its input is back and removed again", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };
+    const withEdge = { ...linearPipeline(), components: [source, processor, both] };
+    registry.apply(withEdge);
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    registry.apply(linearPipeline());
+    const drained = { metrics: noMetrics, degradedReason: "", drainedGroups: ["sink"] };
+    registry.heartbeat({ ...incarnation("source"), ...drained });
+    registry.apply(withEdge);
+    registry.apply(linearPipeline());
+    const drains = () => registry.topology(incarnation("source")).downstreams.map(({ draining }) => draining ?? false);
+    expect(drains()).toEqual([false, true]);
+    registry.heartbeat({ ...incarnation("source"), ...drained });
+    expect(drains()).toEqual([false]);
+  });
+
+  it("refuses to give up what was with an instance that has crashed since the last heartbeat of who feeds it", async () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };
+    registry.apply({ ...linearPipeline(), components: [source, processor, both] });
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    const heard = { ...incarnation("source"), metrics: noMetrics, degradedReason: "" };
+    registry.heartbeat(heard);
+    await clock.advance(1_000);
+    bye({ ...incarnation("processor") }, "failed");
+    const without = { ...linearPipeline(), components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
+    expect(codeOf(() => registry.apply(without))).toBe("registry/would-lose-events");
+    await clock.advance(1_000);
+    registry.heartbeat(heard);
+    expect(codeOf(() => registry.apply(without))).toBe("none");
+  });
+
   it("tells an instance that was scaled away to leave, and keeps it until it has", () => {
     const [source, ...rest] = linearPipeline().components as Three;
     registry.apply({ ...linearPipeline(), components: [{ ...source, replicas: 2 }, ...rest] });
@@ -137,7 +170,7 @@ describe("a changed pipeline", () => {
     const without = { ...before, components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
     expect(codeOf(() => registry.apply(without))).toBe("registry/would-lose-events");
     expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "processor", "sink"]);
-    expect(registry.apply(without, true)).toBe(true);
+    expect(registry.apply(without, { discard: true })).toBe(true);
     expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "sink"]);
   });
 });

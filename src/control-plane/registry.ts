@@ -37,6 +37,7 @@ import {
   noAddress,
   noPipeline,
   notAnInstance,
+  stillLeaving,
   superseded,
   unknownComponent,
   unknownInstance,
@@ -46,7 +47,14 @@ import {
 } from "./registry-errors.ts";
 import { Roster, type RosterOptions } from "./roster.ts";
 import { checkSpec } from "./spec-check.ts";
-import { appliedPart, transitionOf } from "./transition.ts";
+import { appliedPart, isUnderWay, transitionOf } from "./transition.ts";
+
+/** See ApplyPipelineRequest in the protocol file. */
+export interface ApplyOptions {
+  readonly discard?: boolean;
+  readonly existing?: readonly string[];
+  readonly replaced?: readonly string[];
+}
 
 export interface RegistryOptions extends RosterOptions {
   readonly pipeline: string;
@@ -79,25 +87,28 @@ export class Registry {
 
   /**
    * Makes `spec` the pipeline, by way of a transition that loses nothing (see `transitionOf`). Returns whether it differs
-   * from what was applied last. Throws `registry/would-lose-events`, and changes nothing, when something could not be
-   * delivered any more, unless that is to be discarded.
+   * from what was applied last. Throws, and changes nothing: `registry/would-lose-events` when something could not be
+   * delivered any more, unless that is to be discarded; `registry/still-leaving` while what is wanted again has not left.
    */
-  apply(spec: PipelineSpec, discard = false): boolean {
+  apply(spec: PipelineSpec, { discard = false, existing = [], replaced = [] }: ApplyOptions = {}): boolean {
     checkSpec(spec, this.#name);
     const before = this.spec;
-    if (before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec) && !discard) return false;
+    const same = before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec);
+    if (same && !isUnderWay(before)) return false;
+    const running = this.#roster.instances.all().map(({ data }) => data);
     checkRunningFeatures(
       spec,
-      this.#roster.instances.all().map(({ data }) => data),
+      running.filter(({ id }) => !replaced.includes(id)),
     );
-    const transition = transitionOf(before, spec, this.#roster.running);
+    const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing));
+    if (transition.waits.length > 0) throw stillLeaving(transition.waits);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
     this.#roster.apply(transition.spec);
     for (const { data } of this.#roster.instances.all()) {
       if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
     }
     this.#roster.changed();
-    return true;
+    return !same;
   }
 
   /**
@@ -167,6 +178,7 @@ export class Registry {
       attributes: request.metadata,
     });
     const known = before?.data.live === true && before.data.incarnation === request.incarnation;
+    if (!known) this.operations.renewedOne(request.instanceId);
     if (!known && (desire !== "stopped" || isOver(entry.data)))
       this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
     if (desire === "stopped") this.#stop(entry.data, "it is to be stopped");
@@ -197,7 +209,7 @@ export class Registry {
       },
     });
     this.#roster.assess(data);
-    if ((request.drainedGroups ?? []).length > vitals.drainedGroups.length) this.#roster.changed();
+    if (request.drainedGroups?.some((id) => !vitals.drainedGroups.includes(id))) this.#roster.changed();
   }
 
   /** The last word of an incarnation; said twice it does no harm. Throws like `heartbeat` for any other. */
@@ -302,7 +314,8 @@ export class Registry {
 
   /** Whether the end of an instance is meant: it is not to run, or a command is about to start it again. */
   isToEnd(componentId: string, instanceId: string): boolean {
-    if (this.desire(componentId, instanceId) !== "running") return true;
+    const desire = this.desire(componentId, instanceId);
+    if (desire !== "running" && desire !== "leaving") return true;
     return this.operations.current?.renewed.has(instanceId) ?? false;
   }
 

@@ -2,7 +2,7 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Feature } from "../protocol/features.ts";
 import { instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
-import { type Desire, desireOf, stoppedAfter } from "./desired-state.ts";
+import { type Desire, desireOf, stoppedAfterApply } from "./desired-state.ts";
 import type { EventInit } from "./event-log.ts";
 import { assess, type InstanceData, type InstanceEntry, inNewRun, restoredInstance } from "./instance.ts";
 import { InstanceTable, type KnownInstances } from "./instance-table.ts";
@@ -78,7 +78,7 @@ export class Roster {
   apply(spec: PipelineSpec): void {
     const before = this.#pipeline;
     const startedAt = before.spec === undefined ? this.#options.clock.now() : before.startedAt;
-    this.#pipeline = { ...before, stopped: stoppedAfter({ spec, stopped: before.stopped }, {}), startedAt };
+    this.#pipeline = { ...before, stopped: stoppedAfterApply(spec, before.stopped), startedAt };
     const { components } = appliedPart(spec);
     this.event({ type: "pipeline.applied", message: `${spec.name} with ${components.length} components` });
     this.#replaceSpec(spec);
@@ -163,9 +163,15 @@ export class Roster {
     this.changed();
   }
 
-  /** What of the pipeline runs now, for a transition to another spec. */
-  get running(): Running {
+  /**
+   * What of the pipeline runs now, for a transition to another spec.
+   *
+   * @param existing Ids of the instances that exist, running or not.
+   */
+  running(existing: readonly string[]): Running {
     return {
+      isLive: (componentId, instanceId) => this.#instances.get(componentId, instanceId)?.data.live === true,
+      exists: (instanceId) => existing.includes(instanceId),
       runs: (componentId, instanceId) => isWell(this.#instances.get(componentId, instanceId)),
       leaves: (componentId, instanceId) => supports(this.#instances.get(componentId, instanceId), "leaving"),
       drains: (componentId) => {
@@ -176,8 +182,19 @@ export class Roster {
         const data = this.#instances.get(componentId, instanceId)?.data;
         return data !== undefined && data.registrations > 0 && data.state.name !== "completed";
       },
-      owes: (upstream, componentId) =>
-        this.#instances.dataOf(upstream).some(({ live, metrics }) => live && (metrics.waiting[componentId] ?? 0) > 0),
+      owes: (upstream, componentId) => {
+        const ended = this.#instances.dataOf(componentId).filter(({ registrations, state }) => {
+          return registrations > 0 && state.name !== "completed";
+        });
+        const since = Math.max(0, ...ended.map(({ state }) => state.since));
+        // What was with an instance that has ended is counted only by a heartbeat from after that.
+        return this.#instances
+          .dataOf(upstream)
+          .some(
+            ({ live, metrics, lastHeartbeat }) =>
+              live && ((metrics.waiting[componentId] ?? 0) > 0 || lastHeartbeat <= since),
+          );
+      },
     };
   }
 
@@ -223,11 +240,27 @@ export class Roster {
   }
 
   #replaceSpec(spec: PipelineSpec): void {
+    this.#forgetDrained(this.#pipeline.spec, spec);
     this.#pipeline = { ...this.#pipeline, spec };
     this.#surroundings = surroundingsOf(spec);
     for (const changes of this.#topologyChanges.values()) changes.notify();
     this.#options.journal.pipelineChanged(this.#pipeline);
     for (const { data } of this.#instances.all()) this.removeIfSurplus(data);
+  }
+
+  /** That a group has drained is about an edge that drains; when one begins or ceases to, what was said before is old. */
+  #forgetDrained(before: PipelineSpec | undefined, next: PipelineSpec): void {
+    const [was, is] = [drainingEdges(before), drainingEdges(next)];
+    for (const entry of this.#instances.all()) {
+      const { drainedGroups } = entry.vitals;
+      const kept = drainedGroups.filter((id) => {
+        const edge = `${entry.data.componentId} ${id}`;
+        return was.has(edge) && is.has(edge);
+      });
+      if (kept.length < drainedGroups.length) {
+        this.#instances.set({ ...entry, vitals: { ...entry.vitals, drainedGroups: kept } });
+      }
+    }
   }
 
   #tellBelow(componentId: string): void {
@@ -261,5 +294,12 @@ function supports(entry: InstanceEntry | undefined, feature: Feature): boolean {
 }
 
 function isOverOrGone(entry: InstanceEntry | undefined): boolean {
-  return entry === undefined || entry.data.state.name === "completed" || entry.data.state.name === "failed";
+  return entry === undefined || entry.data.state.name === "completed";
+}
+
+function drainingEdges(spec: PipelineSpec | undefined): ReadonlySet<string> {
+  const edges = (spec?.components ?? []).flatMap(({ id, inputs }) =>
+    inputs.filter(({ draining }) => draining === true).map(({ from }) => `${from} ${id}`),
+  );
+  return new Set(edges);
 }

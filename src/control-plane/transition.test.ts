@@ -50,8 +50,11 @@ function shown({ components }: PipelineSpec): readonly string[] {
 
 const yes = (): boolean => true;
 const no = (): boolean => false;
-const runs: Running = { runs: yes, leaves: yes, drains: yes, hasRest: yes, owes: yes };
-const isDown: Running = { ...runs, runs: no };
+const runs: Running = {
+  ...{ isLive: yes, exists: yes, runs: yes, leaves: yes },
+  ...{ drains: yes, hasRest: yes, owes: yes },
+};
+const isDown: Running = { ...runs, isLive: no, exists: no, runs: no };
 const isDownAndIdle: Running = { ...isDown, owes: no };
 
 const change = (before: string, next: string, running: Running = runs): readonly string[] =>
@@ -60,7 +63,7 @@ const change = (before: string, next: string, running: Running = runs): readonly
 describe("the transition from one file to the next", () => {
   it("is the next file alone where there was none before", () => {
     const next = pipeline("s > a > z");
-    expect(transitionOf(undefined, next, runs)).toEqual({ spec: next, stranded: [] });
+    expect(transitionOf(undefined, next, runs)).toEqual({ spec: next, stranded: [], waits: [] });
   });
 
   it("changes nothing for the same file", () => {
@@ -98,6 +101,41 @@ describe("the transition from one file to the next", () => {
   it("gives what a broken processor was owed to what takes its place", () => {
     expect(change("s > a > z", "s > b > z", isDown)).toEqual(["b > z", "s > b[a]"]);
     expect(change("s > a > z", "s > z", isDown)).toEqual(["s > z[a]"]);
+  });
+
+  it("waits with what is wanted again until it has left, as it was told to", () => {
+    const { spec } = transitionOf(pipeline("s > a > z"), pipeline("s > z"), runs);
+    expect(transitionOf(spec, pipeline("s > a > z"), runs).waits).toEqual(["a-1"]);
+    expect(transitionOf(spec, pipeline("s > a > z"), { ...runs, isLive: no }).waits).toEqual([]);
+    expect(transitionOf(spec, pipeline("s > z"), runs).waits).toEqual([]);
+  });
+
+  it("lets what was leaving go on leaving when it does not run and is there, and gives it up when it is gone", () => {
+    const { spec } = transitionOf(pipeline("s > a > z"), pipeline("s > z"), runs);
+    const stopped = { ...isDown, exists: yes };
+    expect(shown(transitionOf(spec, pipeline("s > z"), stopped).spec)).toEqual(["(a) > z", "s > z", "s ~> (a)"]);
+    expect(shown(transitionOf(spec, pipeline("s > z"), isDownAndIdle).spec)).toEqual(["s > z"]);
+    expect(transitionOf(spec, pipeline("s > z"), isDown).stranded).toEqual([{ name: "a", upstream: "s" }]);
+  });
+
+  it("has nobody take over what is on the disk of the component above", () => {
+    const buffer = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
+    const plain = pipeline("s > a > z");
+    const before = {
+      ...plain,
+      components: plain.components.map((one) =>
+        one.id === "a" ? { ...one, inputs: [{ from: "s", types: [], buffer }] } : one,
+      ),
+    };
+    const stranded = (running: Running) => transitionOf(before, pipeline("s > b > z"), running).stranded;
+    expect(stranded({ ...isDown, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
+    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([]);
+  });
+
+  it("has nobody take over from a component that is there again", () => {
+    const first = transitionOf(pipeline("s > a > z"), pipeline("s > b > z"), isDown).spec;
+    expect(shown(first)).toContain("s > b[a]");
+    expect(shown(transitionOf(first, pipeline("s > b > z, s > a > z"), runs).spec)).toContain("s > b");
   });
 
   it("keeps what was to be taken over until the next file but one", () => {
@@ -142,7 +180,9 @@ describe("the transition from one file to the next", () => {
     const leaving = (spec: PipelineSpec) => spec.components.find(({ id }) => id === "a")?.leavingInstances;
     const { spec: one } = transitionOf(scaled(3), scaled(1), runs);
     expect(leaving(one)).toEqual(["a-2", "a-3"]);
-    expect(leaving(transitionOf(one, scaled(2), runs).spec)).toEqual(["a-3"]);
+    const two = transitionOf(one, scaled(2), { ...runs, isLive: no });
+    expect([leaving(two.spec), two.waits]).toEqual([["a-3"], []]);
+    expect(transitionOf(one, scaled(2), runs).waits).toEqual(["a-2"]);
     expect(leaving(withoutInstances(one, "a", ["a-2"]))).toEqual(["a-3"]);
     expect(leaving(transitionOf(scaled(3), scaled(1), isDown).spec)).toBeUndefined();
     expect(leaving(transitionOf(scaled(3), scaled(1), { ...runs, leaves: no }).spec)).toBeUndefined();

@@ -3,6 +3,10 @@ import { edgesOf } from "./topology.ts";
 
 /** What is known of the instances of a pipeline. */
 export interface Running {
+  /** Whether the instance is registered, well or not. */
+  isLive(componentId: string, instanceId: string): boolean;
+  /** Whether the driver has the instance, running or not. */
+  exists(instanceId: string): boolean;
   /** Whether the instance runs and is well, so that it can hand on what it holds. */
   runs(componentId: string, instanceId: string): boolean;
   /** Whether it ends by itself when it is told to leave. */
@@ -27,6 +31,8 @@ export interface Transition {
   readonly spec: PipelineSpec;
   /** What nobody would deliver. Empty for a change that loses nothing. */
   readonly stranded: readonly Stranded[];
+  /** What is wanted again and was told to leave: nobody can take that back, so the change has to wait until it has left. */
+  readonly waits: readonly string[];
 }
 
 /**
@@ -41,30 +47,40 @@ export interface Transition {
  * What an earlier transition has not finished goes on in the new one.
  */
 export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpec, running: Running): Transition {
-  if (before === undefined) return { spec: next, stranded: [] };
+  if (before === undefined) return { spec: next, stranded: [], waits: [] };
   const staying = new Map(next.components.map((component) => [component.id, component]));
   const gone = before.components.filter(({ id }) => !staying.has(id));
   const needed = neededBelow(before, staying);
+  const known = new Map(before.components.map((component) => [component.id, component]));
   // The end of its inputs ends everything but a source, which has to be told.
-  const canLeave = ({ id, type, ...rest }: ComponentSpec): boolean =>
-    instanceIdsOf({ id, ...rest }).some(
-      (instanceId) => running.runs(id, instanceId) && (type !== "source" || running.leaves(id, instanceId)),
-    );
-  const goes = (id: string, instanceId: string): boolean =>
-    running.runs(id, instanceId) && running.leaves(id, instanceId);
+  const canLeave = ({ id, type, leaving: left, ...rest }: ComponentSpec): boolean =>
+    instanceIdsOf({ id, ...rest }).some((instanceId) => {
+      // What was leaving already goes on as soon as it runs again.
+      if (left === true && running.exists(instanceId)) return true;
+      return running.runs(id, instanceId) && (type !== "source" || running.leaves(id, instanceId));
+    });
+  const goes = (id: string, instanceId: string): boolean => {
+    if (known.get(id)?.leavingInstances?.includes(instanceId) && running.exists(instanceId)) return true;
+    return running.runs(id, instanceId) && running.leaves(id, instanceId);
+  };
   const leaving = new Map(
     gone.filter((one) => needed.has(one.id) && canLeave(one)).map((component) => [component.id, component]),
   );
-  const known = new Map(before.components.map((component) => [component.id, component]));
-
   const unable = gone.filter(({ id }) => needed.has(id) && !leaving.has(id));
   const stranded: Stranded[] = unable
     .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
   for (const component of unable) {
-    for (const { from } of component.inputs) {
+    for (const { from, buffer } of component.inputs) {
       if (!staying.has(from)) continue;
+      // What is on the disk of the component above is nobody else's to take.
+      if (buffer?.type === "disk") {
+        const above = known.get(from);
+        const rests = above !== undefined && instanceIdsOf(above).some((id) => mayHoldForIt(running, from, id));
+        if (rests || running.owes(from, component.id)) stranded.push({ name: component.id, upstream: from });
+        continue;
+      }
       const newBelow = next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
       for (const { id } of newBelow) addHeir(heirs, id, from, component.id);
       if (newBelow.length === 0 && running.owes(from, component.id)) {
@@ -90,7 +106,9 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
       ...component,
       ...leavingOf(surplus.get(component.id)!.filter((id) => goes(component.id, id))),
       inputs: [
-        ...component.inputs.map((input) => withHeritage(input, known.get(component.id), heirs.get(component.id))),
+        ...component.inputs.map((input) =>
+          withHeritage(input, known.get(component.id), heirs.get(component.id), staying),
+        ),
         ...inputsThatEnd(component, known.get(component.id), before, next)
           .filter(({ from }) => present(from))
           .map((input) => (leaving.has(input.from) ? input : draining(input))),
@@ -108,7 +126,31 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
         .map((input) => (leaving.has(input.from) ? input : draining(input))),
     })),
   ];
-  return { spec: { ...next, components }, stranded };
+  return { spec: { ...next, components }, stranded, waits: waitsOf(before, next, running) };
+}
+
+/** Whether something of the spec is still on its way out. */
+export function isUnderWay({ components }: PipelineSpec): boolean {
+  return components.some(
+    ({ leaving, leavingInstances = [], inputs }) =>
+      leaving === true || leavingInstances.length > 0 || inputs.some(({ draining: drains }) => drains === true),
+  );
+}
+
+function waitsOf(before: PipelineSpec, next: PipelineSpec, running: Running): readonly string[] {
+  const wanted = new Map(next.components.map((component) => [component.id, component]));
+  return before.components.flatMap((component) => {
+    const again = wanted.get(component.id);
+    if (again === undefined) return [];
+    const told = component.leaving === true ? instanceIdsOf(component) : (component.leavingInstances ?? []);
+    const ids = new Set(instanceIdsOf(again));
+    return told.filter((id) => running.isLive(component.id, id) && (component.leaving === true || ids.has(id)));
+  });
+}
+
+/** Whether an instance that does not run may have something on its disk. */
+function mayHoldForIt(running: Running, componentId: string, instanceId: string): boolean {
+  return !running.isLive(componentId, instanceId) && running.hasRest(componentId, instanceId);
 }
 
 /** The spec without what only an unfinished change keeps: what was applied last. */
@@ -204,11 +246,14 @@ function withHeritage(
   input: InputSpec,
   before: ComponentSpec | undefined,
   heritage: ReadonlyMap<string, readonly string[]> | undefined,
+  staying: ReadonlyMap<string, unknown>,
 ): InputSpec {
   const earlier = before?.inputs.find(
     ({ from, draining: drains }) => from === input.from && drains !== true,
   )?.takesOver;
-  const all = [...new Set([...(earlier ?? []), ...(heritage?.get(input.from) ?? [])])];
+  // Whoever is there again is owed its events itself.
+  const gone = (earlier ?? []).filter((id) => !staying.has(id));
+  const all = [...new Set([...gone, ...(heritage?.get(input.from) ?? [])])];
   return all.length === 0 ? input : { ...input, takesOver: all };
 }
 

@@ -111,6 +111,8 @@ export interface DesiredResource extends ResourceIdentity {
   readonly hash: string;
   /** Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … */
   readonly parts: Readonly<Record<string, string>>;
+  /** Ports of the host that it needs for itself, such as `127.0.0.1:8080/tcp`. Left out: none, or whichever are free. */
+  readonly hostPorts?: readonly string[];
   /** What has to be there, and in which state, before this one starts. Keys of other desired resources. */
   readonly after: readonly Prerequisite[];
   /** What the driver needs to make it. Opaque to everyone else; plain data without secret values. */

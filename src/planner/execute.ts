@@ -22,8 +22,11 @@ export interface ExecuteOptions {
   readonly concurrency?: number;
   /** How often prerequisites are looked at, in milliseconds; default 200. */
   readonly pollIntervalMs?: number;
-  /** Awaited before a step is applied and after its prerequisites are met. A rejection fails the step. */
-  readonly beforeStep?: (step: PlanStep) => Promise<void>;
+  /**
+   * Awaited before a step is applied and after its prerequisites are met. A rejection fails the step. The signal fires when
+   * the plan is not carried out any further.
+   */
+  readonly beforeStep?: (step: PlanStep, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -83,7 +86,7 @@ async function perform(
   const { change } = step;
   const subject = resourceOf(change).key;
   await watch.met(step.after, subject);
-  await options.beforeStep?.(step);
+  await options.beforeStep?.(step, AbortSignal.any([options.signal, stopped]));
   const release = await slots.take();
   try {
     // Somebody else may have failed while this step waited for its turn.

@@ -153,8 +153,11 @@ describe("planUp", () => {
 
   it("frees the published ports of what leaves before a newcomer starts", () => {
     const leaving = seen(want("component/old-1"), running, ["127.0.0.1:80->80/tcp"]);
-    const plan = planUp("p", [want("component/new-1")], [leaving]);
-    expect(plan.steps.map(({ afterSteps }) => afterSteps)).toEqual([[], [0]]);
+    const waits = (hostPorts: readonly string[]) =>
+      planUp("p", [{ ...want("component/new-1"), hostPorts }], [leaving]).steps.map(({ afterSteps }) => afterSteps);
+    expect(waits(["127.0.0.1:80/tcp"])).toEqual([[], [0]]);
+    // Whoever wants another one does not wait: what leaves may need it.
+    expect([waits(["127.0.0.1:81/tcp"]), waits(["127.0.0.1:80/udp"]), waits([])]).toEqual(Array(3).fill([[], []]));
   });
 
   it("restarts what wants to be restarted with a service that is replaced, and nothing else", () => {

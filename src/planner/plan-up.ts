@@ -58,10 +58,12 @@ export function planUp(
     remove(existing, "its network is replaced");
   }
 
-  // A port that a leaving instance holds has to be free before a newcomer may ask for it.
-  const portHolders = removals
-    .filter((resource) => resource.ports.length > 0)
-    .map((resource) => removalIndex.get(resource.key) as number);
+  // A port that a leaving instance holds has to be free before a newcomer may ask for it. Nobody else waits for what leaves:
+  // it may take as long as it has something to hand on, and need the newcomer for that.
+  const holdersOf = ({ hostPorts = [] }: DesiredResource): readonly number[] =>
+    removals
+      .filter(({ ports }) => ports.some((port) => isAmong(port, hostPorts)))
+      .map(({ key }) => removalIndex.get(key)!);
 
   const stepOf = new Map<ResourceKey, number>();
   for (const resource of topologicalOrder(desired)) {
@@ -77,7 +79,7 @@ export function planUp(
     }
     if (own !== undefined) afterSteps.add(own);
     if (resource.kind === "network") for (const index of removalIndex.values()) afterSteps.add(index);
-    else for (const index of portHolders) afterSteps.add(index);
+    else for (const index of holdersOf(resource)) afterSteps.add(index);
     stepOf.set(resource.key, steps.length);
     steps.push({ change, after: resource.after, afterSteps: [...afterSteps].sort((a, b) => a - b) });
   }
@@ -118,6 +120,12 @@ export function planUp(
       }),
     );
   }
+}
+
+/** Whether an observed port, `host:port->port/proto`, is one of those that are needed. */
+function isAmong(port: string, needed: readonly string[]): boolean {
+  const [host = "", inside = ""] = port.split("->");
+  return needed.includes(`${host}/${inside.split("/")[1] ?? "tcp"}`);
 }
 
 /** What the steps mean for events that are under way and for stored positions. */

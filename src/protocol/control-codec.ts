@@ -33,6 +33,14 @@ export interface PipelineSpecMessage {
   readonly components: readonly ComponentSpecMessage[];
 }
 
+/** flowctl.control.v1.ApplyPipelineRequest. */
+export interface ApplyMessage {
+  readonly spec: PipelineSpecMessage | null;
+  readonly discard: boolean;
+  readonly existing: readonly string[];
+  readonly replaced: readonly string[];
+}
+
 export interface ComponentSpecMessage {
   readonly componentId: string;
   readonly type: string;

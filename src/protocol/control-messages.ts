@@ -1,4 +1,5 @@
 import type {
+  ApplyMessage,
   ComponentSpecMessage,
   DesiredStateMessage,
   EventMessage,
@@ -61,10 +62,12 @@ const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.Pipeli
   driver: one(3, string),
 });
 
-const applyRequest = messageType<{ readonly spec: PipelineSpecMessage | null; readonly discard: boolean }>(
-  "flowctl.control.v1.ApplyPipelineRequest",
-  { spec: one(1, pipelineSpec), discard: one(2, bool) },
-);
+const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipelineRequest", {
+  spec: one(1, pipelineSpec),
+  discard: one(2, bool),
+  existing: list(3, string),
+  replaced: list(4, string),
+});
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
   changed: one(1, bool),

@@ -118,11 +118,11 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     inlet?.stop();
   });
   let session: Session | undefined;
-  let drained = 0;
+  let drained: readonly string[] = [];
   const sampler = setInterval(() => {
     counters.sample();
-    const now = publisher.drainedGroups().length;
-    if (now > drained) session?.beatNow();
+    const now = publisher.drainedGroups();
+    if (now.some((id) => !drained.includes(id))) session?.beatNow();
     drained = now;
   }, SAMPLE_MS);
   sampler.unref();

@@ -27,6 +27,10 @@ interface Source {
   readonly subscription: Subscription;
   /** The control plane has said that the instance completed. */
   completed: boolean;
+  /** The input was removed from the file, so that the end on this stream is the end of the edge, not of the data. */
+  drains: boolean;
+  /** It drained at some time since it was dialled: an end that comes may be of then. */
+  hasDrained: boolean;
 }
 
 const DEFAULT_WINDOW: Window = {
@@ -84,12 +88,16 @@ export class Inlet {
         // An instance that stopped has no address until its successor registers: the old one is as good as any.
         const away = instance.address === "" && !instance.completed;
         if (away) continue;
+        if (source !== undefined) {
+          source.drains = upstream.draining === true;
+          source.hasDrained ||= source.drains;
+        }
         if (source === undefined) {
           if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address);
         } else if (instance.completed) {
           source.completed = true;
           if (!source.subscription.over) source.subscription.abort();
-        } else if (source.completed) {
+        } else if (source.completed || isOverByDraining(source)) {
           source.subscription.release();
           this.dial(key, upstream.componentId, instance.instanceId, instance.address);
         } else source.subscription.moveTo(instance.address);
@@ -167,13 +175,17 @@ export class Inlet {
     return { eventsIn: this.eventsIn, bytesIn: this.bytesIn, inFlight };
   }
 
+  /** Whether all its instances have sent their end, which counts only as that of the data where nothing drained. */
   private allEnded(upstream: Upstream): boolean {
     if (upstream.desiredInstances === 0 || upstream.instances.length < upstream.desiredInstances) return false;
     return upstream.instances.every(
-      (instance) =>
-        instance.completed ||
-        (this.sources.get(keyOf(upstream.componentId, instance.instanceId))?.subscription.ended ?? false),
+      (instance) => instance.completed || this.hasEnded(keyOf(upstream.componentId, instance.instanceId)),
     );
+  }
+
+  private hasEnded(key: string): boolean {
+    const source = this.sources.get(key);
+    return source !== undefined && source.subscription.ended && !isOverByDraining(source);
   }
 
   private dial(key: string, upstream: string, instanceId: string, address: string): void {
@@ -187,11 +199,18 @@ export class Inlet {
       {
         events: (stream, arrival, bytes) => this.received({ by: subscription, stream, arrival, bytes }),
         retract: () => this.retract(subscription),
-        changed: () => this.wake(),
+        changed: () => {
+          // The end of an input that is wanted again may be under way while that is said.
+          const source = this.sources.get(key);
+          if (source !== undefined && isOverByDraining(source) && !source.completed) {
+            queueMicrotask(() => this.update(this.upstreams));
+          }
+          this.wake();
+        },
       },
       log,
     );
-    this.sources.set(key, { subscription, completed: false });
+    this.sources.set(key, { subscription, completed: false, drains: false, hasDrained: false });
   }
 
   private received(arrived: Arrived): void {
@@ -222,6 +241,11 @@ export class Inlet {
       this.waiter = { promise: Promise.resolve(), resolve: done };
     });
   }
+}
+
+/** Whether nothing comes any more because the input drained, although it is wanted (again). */
+function isOverByDraining({ hasDrained, drains, subscription }: Source): boolean {
+  return hasDrained && !drains && subscription.over;
 }
 
 function keyOf(componentId: string, instanceId: string): string {

@@ -102,6 +102,27 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe("an inlet and an outlet", () => {
+  it("go on when an input is back that had drained, while other instances above still drain", async () => {
+    const up = await upstream(["down"]);
+    const down = inlet();
+    const other = { instanceId: "up-2", address: "", completed: false };
+    const above = (more: Partial<Upstream>) => {
+      const [first] = at(up.address, { desiredInstances: 2, ...more }) as [Upstream];
+      return [{ ...first, instances: [...first.instances, other] }];
+    };
+    down.update(above({}));
+    await up.publish(1, 1);
+    for (const event of await take(down, 1)) settle(event);
+    up.outlet.setGroups([{ ...group("down"), draining: true }]);
+    down.update(above({ draining: true }));
+    await until(() => up.outlet.drainedGroups().length === 1 && up.outlet.connected === 0);
+    up.outlet.setGroups([group("down")]);
+    down.update(above({}));
+    await up.publish(2, 11);
+    for (const event of await take(down, 10)) settle(event);
+    await until(() => up.settled.size === 11);
+  });
+
   it("carry every event, in order, and acknowledge what is settled", async () => {
     const up = await upstream(["down"]);
     const down = inlet();

@@ -179,11 +179,12 @@ async function restore(world: World, pipeline: Pipeline, id: string): Promise<vo
   const operation = new PipelineOperation(deps, driver, pipeline.name, COMMAND);
   try {
     await holdPatiently(operation, deps.clock, never);
-    const spec = pipelineSpec(pipeline, driver.name, await driver.observe(pipeline.name, never));
     // First it is not wanted any more, so that its end is no crash.
     await access.persistently(RESTORE_WITHIN, never, async (client, inner) => {
-      // Whoever changed the pipeline meanwhile has taken it out.
-      if (replaysOf(await client.getPipeline(inner)).has(id)) await client.applyPipeline(spec, inner);
+      // Whoever changed the pipeline meanwhile may have taken it out, and what else they changed stays as it is.
+      const { spec } = await client.getPipeline(inner);
+      if (spec?.components.some((component) => component.id === id))
+        await client.applyPipeline(without(spec, id), inner);
     });
   } finally {
     try {
@@ -192,6 +193,13 @@ async function restore(world: World, pipeline: Pipeline, id: string): Promise<vo
       operation.release();
     }
   }
+}
+
+function without(spec: PipelineSpec, id: string): PipelineSpec {
+  const components = spec.components
+    .filter((component) => component.id !== id)
+    .map((component) => ({ ...component, inputs: component.inputs.filter(({ from }) => from !== id) }));
+  return { ...spec, components };
 }
 
 /** Waits for another command to be done, but not for ever: the source of the replay has to go. */

@@ -21,7 +21,7 @@ import { refuseTakenDown, untilNotGoing } from "./going.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { sourceNotes } from "./source-notes.ts";
-import { untilLeft } from "./until-left.ts";
+import { onceLeft, untilLeft } from "./until-left.ts";
 
 export interface BringUpOptions {
   readonly build: boolean;
@@ -120,21 +120,26 @@ export async function prepareUp(
         completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
         await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
-        await access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
-          client.applyPipeline(spec, inner, options.discard),
+        const applyOptions = { discard: options.discard, ...instancesOf(plan, observed) };
+        await onceLeft(deps.clock, sink, until, () =>
+          access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
+            client.applyPipeline(spec, inner, applyOptions),
+          ),
         );
         await operation.desire(desiredBy(plan), until);
       };
       let told: Promise<void> | undefined;
       let toldBefore: Promise<void> | undefined;
-      const beforeStep = async (step: PlanStep): Promise<void> => {
+      const beforeStep = async (step: PlanStep, ends: AbortSignal): Promise<void> => {
         const { change } = step;
         if (resourceOf(change).kind !== "component") return;
         // What is removed may go before the control plane is there, or there anew.
         if (change.action === "remove") toldBefore ??= before === undefined ? Promise.resolve() : (told ?? tell());
         else told ??= tell();
         await (change.action === "remove" ? toldBefore : told);
-        if (before !== undefined) await untilLeft(step, access, { clock: deps.clock, progress: sink, signal: until });
+        const discard = options.discard ?? false;
+        if (before !== undefined)
+          await untilLeft(step, access, { clock: deps.clock, progress: sink, signal: ends, discard });
       };
       try {
         // A control plane that runs learns of the change before anything else happens: it may refuse it.
@@ -166,6 +171,18 @@ export async function prepareUp(
     access.close();
     throw error;
   }
+}
+
+/** What the control plane cannot know of instances: which there are, and which are about to be replaced. */
+function instancesOf(plan: Plan, observed: readonly ObservedResource[]) {
+  const components = observed.filter(({ kind }) => kind === "component");
+  const replaced = plan.steps.filter(
+    ({ change }) => change.action === "replace" && resourceOf(change).kind === "component",
+  );
+  return {
+    existing: components.map((resource) => instanceIdOf(resource)),
+    replaced: replaced.map(({ change }) => instanceIdOf(resourceOf(change))),
+  };
 }
 
 /** Asks again while nobody answers, for a while. */

@@ -1,29 +1,67 @@
 import type { ProgressSink } from "../../drivers/driver.ts";
 import type { Clock } from "../../foundation/clock.ts";
-import { type PlanStep, resourceOf } from "../../planner/plan.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import { instanceIdOf, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 
 /** How often the control plane is asked, in milliseconds. */
 const POLL = 100;
 
+export interface LeavingContext {
+  readonly clock: Clock;
+  readonly progress: ProgressSink;
+  readonly signal: AbortSignal;
+  /** What cannot be handed on may be given up. */
+  readonly discard: boolean;
+}
+
 /**
  * Before a component or one of its instances is removed: waits until it has handed on everything that it holds, however
- * long that takes, and shows so. Resolves at once for every other step, and for what has nothing to hand on. Rejects when
- * the signal fires; what leaves goes on leaving then, and the next `up` removes it.
+ * long that takes, and shows so. Before one is replaced or restarted: waits until edges that the file no longer has are drained,
+ * since its successor would not feed them, unless that may be given up. Resolves at once for every other step.
+ *
+ * Rejects with `cli/cannot-leave` when what leaves was given up by the supervisor, and when the signal fires; what leaves goes
+ * on leaving then, and the next `up` removes it.
  */
 export async function untilLeft(
   { change }: PlanStep,
   access: Pick<ControlPlaneAccess, "record">,
-  context: { readonly clock: Clock; readonly progress: ProgressSink; readonly signal: AbortSignal },
+  { clock, progress, signal, discard }: LeavingContext,
 ): Promise<void> {
-  const { key, kind, owner, index } = resourceOf(change);
-  if (change.action !== "remove" || kind !== "component") return;
+  const resource = resourceOf(change);
+  const goes = change.action === "remove";
+  const anew = change.action === "replace" || change.action === "restart";
+  if (resource.kind !== "component" || !(goes || (anew && !discard))) return;
   for (let waited = false; ; waited = true) {
-    const record = await access.record(context.signal);
-    if (record !== undefined && !leaves(record, owner, `${owner}-${index}`)) return;
-    if (!waited) context.progress({ subject: key, status: "working", text: "Draining" });
-    await context.clock.sleep(POLL, context.signal);
+    const record = await access.record(signal);
+    if (record !== undefined) {
+      const { owner } = resource;
+      const rest = goes ? leaves(record, owner, instanceIdOf(resource)) : feedsWhatDrains(record, owner);
+      if (!rest) return;
+      if (goes) refuseFailed(record, owner, instanceIdOf(resource));
+    }
+    if (!waited) progress({ subject: resource.key, status: "working", text: "Draining" });
+    await clock.sleep(POLL, signal);
+  }
+}
+
+/** Applies a changed pipeline as soon as what it names again, and what was removed before, has left. */
+export async function onceLeft<T>(
+  clock: Clock,
+  progress: ProgressSink,
+  signal: AbortSignal,
+  apply: () => Promise<T>,
+): Promise<T> {
+  for (let waited = false; ; waited = true) {
+    try {
+      return await apply();
+    } catch (error) {
+      if (!hasCode(error, "registry/still-leaving")) throw error;
+      if (!waited)
+        progress({ subject: "pipeline", status: "working", text: `Waiting: ${(error as FlowctlError).message}` });
+      await clock.sleep(POLL, signal);
+    }
   }
 }
 
@@ -32,4 +70,20 @@ function leaves({ draining = [] }: PipelineRecord, componentId: string, instance
     (one) =>
       one.componentId === componentId && one.from === "" && (one.instanceId === "" || one.instanceId === instanceId),
   );
+}
+
+function feedsWhatDrains({ draining = [] }: PipelineRecord, componentId: string): boolean {
+  return draining.some(({ from }) => from === componentId);
+}
+
+function refuseFailed({ components }: PipelineRecord, componentId: string, instanceId: string): void {
+  const instances = components.find(({ id }) => id === componentId)?.instances ?? [];
+  const failed = instances.find(({ id, state }) => id === instanceId && state === "failed");
+  if (failed === undefined) return;
+  throw new FlowctlError({
+    code: "cli/cannot-leave",
+    kind: "failed",
+    message: `${instanceId} has failed before it could hand on what it holds: ${failed.reason}`,
+    fix: `See \`flowctl logs ${instanceId}\`; \`flowctl up --discard\` gives up what it holds`,
+  });
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { fakeClock } from "../../foundation/clock.fake.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import type { IncarnationReference } from "../../protocol/registry-codec.ts";
 import { Checkpoints } from "../checkpoints.ts";
@@ -31,6 +31,7 @@ class World {
   /** By partition: what was read and saved. */
   readonly saved = new Map<string, number>();
   #replicas = 2;
+  #applied = 0;
   #incarnations = 0;
   #alive = { isKilled: false };
   #registry!: Registry;
@@ -175,7 +176,14 @@ class World {
 
   #apply(): void {
     const source = componentSpec({ id: "source", type: "source", replicas: this.#replicas });
-    this.#registry.apply({ name: "p", driver: "process", components: [source] });
+    try {
+      this.#registry.apply({ name: "p", driver: "process", components: [source] });
+      this.#applied = this.#replicas;
+    } catch (error) {
+      // Whoever scales back what still leaves has to wait.
+      if (!hasCode(error, "registry/still-leaving")) throw error;
+      this.#replicas = this.#applied;
+    }
   }
 
   #seeExit(componentId: string, instanceId: string): void {

@@ -121,7 +121,9 @@ class Supervisor {
 
   #look(target: Target, entry: InstanceEntry | undefined): Happening {
     const { registry } = this.#options;
-    const busy = registry.operations.current !== undefined;
+    // What leaves is started again whatever a command does: that may be waiting for it.
+    const leaves = registry.desire(target.spec.id, target.instanceId) === "leaving";
+    const busy = registry.operations.current !== undefined && !leaves;
     if (!this.#isToRun(target)) return { type: "unwanted", now: !busy && !this.#stillStopsAbove(target) };
     if (entry?.data.state.name === "completed") {
       const above = this.#runsAgainAbove(target, entry);

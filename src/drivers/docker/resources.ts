@@ -147,6 +147,7 @@ function serviceResource(
     owner: service.id,
     index: 1,
     ...fingerprint({ ...partsOf(spec), ...grantParts(spec, macs), networks: networkParts(context.pipeline, spec) }),
+    ...hostPortsOf(spec),
     after: prerequisites(context.pipeline, service, instance, facts),
     spec,
   };
@@ -172,6 +173,7 @@ function componentResource(
       ...grantParts(spec, macs),
       networks: networkParts(context.pipeline, spec),
     }),
+    ...hostPortsOf(spec),
     after: [
       { key: CONTROL_PLANE_KEY, condition: "started" },
       exists(`volume/${stateVolumeKey(instance)}`),
@@ -231,6 +233,16 @@ function hasCheck({ healthcheck }: ContainerSettings): boolean {
 
 function exists(key: ResourceKey): Prerequisite {
   return { key, condition: "exists" };
+}
+
+/** The ports of the host that the file names; those that the engine chooses are free. */
+function hostPortsOf({ body }: ContainerSpec): Pick<DesiredResource, "hostPorts"> {
+  const ports = Object.entries(body.HostConfig.PortBindings ?? {}).flatMap(([inside, bindings]) =>
+    (bindings as readonly { readonly HostIp?: string; readonly HostPort?: string }[]).flatMap(({ HostIp, HostPort }) =>
+      HostPort === undefined || HostPort === "" ? [] : [`${HostIp ?? "0.0.0.0"}:${HostPort}/${inside.split("/")[1]}`],
+    ),
+  );
+  return ports.length === 0 ? {} : { hostPorts: ports };
 }
 
 /** The hashed parts of a container, named as people know them from the file. */
