@@ -83,7 +83,7 @@ export function planUp(
     stepOf.set(resource.key, steps.length);
     steps.push({ change, after: resource.after, afterSteps: [...afterSteps].sort((a, b) => a - b) });
   }
-  const { live = [] } = options;
+  const live = (options.live ?? []).filter((one) => !steps.some(({ change }) => bringsAbout(change, one)));
   notes.push(...effectsOf(steps));
   return { pipeline, steps, unchanged, notes, ...(live.length > 0 ? { live } : {}) };
 
@@ -126,6 +126,12 @@ export function planUp(
 function isAmong(port: string, needed: readonly string[]): boolean {
   const [host = "", inside = ""] = port.split("->");
   return needed.includes(`${host}/${inside.split("/")[1] ?? "tcp"}`);
+}
+
+/** Whether a component is replaced for the very setting, which then is not applied to one that runs on. */
+function bringsAbout(change: Change, { component, key }: LiveChange): boolean {
+  if (change.action !== "replace" || change.resource.owner !== component) return false;
+  return change.resource.parts[key] !== change.observed.parts[key];
 }
 
 /** What the steps mean for events that are under way and for stored positions. */

@@ -46,6 +46,7 @@ export interface InstanceInfo {
   readonly instanceId: string;
   /** From 1 to `replicas`. Says nothing of what to read: that is what partitions are for. */
   readonly index: number;
+  /** How many instances there were to be when this one was started. Scaling neither updates it nor restarts the instance. */
   readonly replicas: number;
 }
 

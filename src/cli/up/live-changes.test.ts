@@ -41,7 +41,17 @@ describe("live changes", () => {
     expect(shown({}, { onError: { action: "dead_letter", to: "bad", retries: 1, backoffMs: 5 } })).toEqual([
       "on_error: fail -> dead_letter to bad, 1 retries, backoff 5 ms",
     ]);
+    expect(shown({}, { consumes: ["a"], produces: ["b"] })).toEqual(["consumes: all -> a", "produces: all -> b"]);
     expect(shown({}, { maxRestarts: 0 })).toEqual(["restart: 5 in a row -> 0 in a row"]);
+  });
+
+  it("say what scaling means for events and positions", () => {
+    const effect = (type: ComponentSpec["type"], before: number, next: number): string | undefined =>
+      liveChanges(spec({ type, replicas: before }), spec({ type, replicas: next }))[0]?.effect;
+    expect(shown({}, { replicas: 2 })).toEqual(["deploy.replicas: 1 -> 2"]);
+    expect(effect("source", 2, 1)).toContain("positions");
+    expect(effect("sink", 1, 2)).toContain("new instances");
+    expect(effect("sink", 2, 1)).toContain("leaving instance");
   });
 
   it("say that an input may lose events from now on", () => {

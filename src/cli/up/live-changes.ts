@@ -1,6 +1,8 @@
 import type { LiveChange } from "../../planner/plan.ts";
 import type { BufferSpec, ComponentSpec, InputSpec, OnErrorSpec, PipelineSpec } from "../../protocol/records.ts";
 
+const DECLARED = "only checked; no event is affected";
+
 /**
  * What changes from one spec to the next without anything being started anew, and what that means for events that are under
  * way. Pure. Components that come or go are not here: they are steps of the plan.
@@ -19,6 +21,7 @@ function componentChanges(before: ComponentSpec, next: ComponentSpec): readonly 
     from === to ? [] : [{ component: next.id, key, from, to, effect }];
   return [
     ...inputChanges(before, next),
+    ...change("deploy.replicas", String(before.replicas), String(next.replicas), scaledEffect(before, next)),
     ...change(
       "partition_by",
       before.partitionBy || "none",
@@ -31,8 +34,17 @@ function componentChanges(before: ComponentSpec, next: ComponentSpec): readonly 
       onErrorText(next.onError),
       "holds for the next event that fails",
     ),
+    ...change("consumes", typesText(before.consumes), typesText(next.consumes), DECLARED),
+    ...change("produces", typesText(before.produces), typesText(next.produces), DECLARED),
     ...change("restart", `${before.maxRestarts} in a row`, `${next.maxRestarts} in a row`, "holds for the next crash"),
   ];
+}
+
+function scaledEffect(before: ComponentSpec, next: ComponentSpec): string {
+  if (next.type === "source") return "partitions move with their stored positions";
+  return next.replicas > before.replicas
+    ? "new instances share the input from now on"
+    : "what a leaving instance has not begun goes to the others, and it finishes the rest";
 }
 
 function inputChanges(before: ComponentSpec, next: ComponentSpec): readonly LiveChange[] {
@@ -52,7 +64,7 @@ function inputChanges(before: ComponentSpec, next: ComponentSpec): readonly Live
 }
 
 function sameInputChanges(component: string, was: InputSpec, is: InputSpec): readonly LiveChange[] {
-  const types = ({ types: list }: InputSpec): string => (list.length === 0 ? "all" : list.join(", "));
+  const types = (input: InputSpec): string => typesText(input.types);
   const found: LiveChange[] = [];
   const key = `inputs.${is.from}`;
   if (types(was) !== types(is)) {
@@ -69,6 +81,10 @@ function sameInputChanges(component: string, was: InputSpec, is: InputSpec): rea
 
 function inputChange(component: string, input: string, from: string, to: string, effect: string): LiveChange {
   return { component, key: `inputs.${input}`, from, to, effect };
+}
+
+function typesText(types: readonly string[]): string {
+  return types.length === 0 ? "all" : types.join(", ");
 }
 
 function bufferText(buffer: BufferSpec | undefined): string {

@@ -143,10 +143,15 @@ describe("the hash of a container", () => {
   it.each([
     ["environment", { environment: { A: "1" } }],
     ["with", { with: { rate: 1 } }],
-    ["command", { uses: "map" }],
+    ["uses", { uses: "map" }],
     ["ports", { ports: [{ hostIp: "127.0.0.1", target: 80, protocol: "tcp" }] }],
     ["volumes", { mounts: [{ type: "tmpfs", target: "/x", readOnly: false }] }],
-    ["resources", { limits: { cpus: 1 } }],
+    ["deploy.resources", { limits: { cpus: 1 } }],
+    ["tmpfs", { tmpfs: ["/x"] }],
+    ["ulimits", { ulimits: { nofile: { soft: 1, hard: 2 } } }],
+    ["extra_hosts", { extraHosts: ["a:1.2.3.4"] }],
+    ["stop_grace_period", { stopGracePeriodMs: 1500 }],
+    ["type", { type: "source" }],
     ["user", { user: "5" }],
     ["labels", { labels: { a: "b" } }],
     ["restart", { restart: { name: "always" } }],
@@ -170,9 +175,19 @@ describe("the hash of a container", () => {
     expect(partsThatDiffer(of(inBack, {}, network(false)), of(inBack, {}, network(true)))).toEqual(["networks"]);
   });
 
-  it("changes with the number of instances for sources alone, which share their input by it", () => {
+  it("does not change with the number of instances, of sources neither: partitions are assigned", () => {
     expect(of({ replicas: 2 }).hash).toBe(of({}).hash);
-    expect(of({ type: "source", replicas: 2 }).hash).not.toBe(of({ type: "source" }).hash);
+    expect(of({ type: "source", replicas: 2 }).hash).toBe(of({ type: "source" }).hash);
+  });
+
+  it("does not change because another component begins to wait for its health", () => {
+    const dependsOn = { a: { condition: "service_healthy", required: true, restart: false } } as const;
+    const beside = (more: Partial<Component>) =>
+      find(
+        desiredResources(deployment({ components: [component("a"), component("b", more)] }), facts()),
+        "component/a-1",
+      );
+    expect(beside({ dependsOn }).hash).toBe(beside({}).hash);
   });
 
   it("changes with the value of a secret that is granted, and with no other", () => {

@@ -169,7 +169,7 @@ function componentResource(
     owner: component.id,
     index,
     ...fingerprint({
-      ...partsOf(spec, component.type === "source" ? [] : ["FLOWCTL_REPLICAS"]),
+      ...componentParts(component, spec),
       ...grantParts(spec, macs),
       networks: networkParts(context.pipeline, spec),
     }),
@@ -245,31 +245,66 @@ function hostPortsOf({ body }: ContainerSpec): Pick<DesiredResource, "hostPorts"
   return ports.length === 0 ? {} : { hostPorts: ports };
 }
 
-/** The hashed parts of a container, named as people know them from the file. */
-function partsOf(spec: ContainerSpec, withoutEnvironment: readonly string[] = []): Record<string, unknown> {
+/** The hashed parts of a container, each named after the key of the file that it comes from. */
+function partsOf(spec: ContainerSpec): Record<string, unknown> {
   const { body } = spec;
-  const { Mounts, PortBindings, RestartPolicy, ...host } = body.HostConfig;
-  const environment = Object.fromEntries(
-    body.Env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
-  );
-  const { FLOWCTL_CONFIG, ...others } = environment;
-  for (const name of withoutEnvironment) delete others[name];
+  const { Mounts, PortBindings, RestartPolicy, ReadonlyRootfs, Tmpfs, ExtraHosts, Ulimits, ...host } = body.HostConfig;
+  const { NanoCpus, Memory, PidsLimit, MemoryReservation, ...fixed } = host;
   return {
     name: spec.name,
     image: body.Image,
-    command: [body.Entrypoint ?? null, body.Cmd ?? null, body.WorkingDir ?? null],
-    environment: others,
-    with: FLOWCTL_CONFIG,
+    entrypoint: body.Entrypoint,
+    command: body.Cmd,
+    working_dir: body.WorkingDir,
+    environment: environmentOf(spec),
     user: body.User,
     healthcheck: body.Healthcheck,
     labels: body.Labels,
     ports: PortBindings,
     volumes: Mounts,
+    tmpfs: Tmpfs,
+    read_only: ReadonlyRootfs,
+    extra_hosts: ExtraHosts,
+    ulimits: Ulimits,
     restart: RestartPolicy,
     stop_grace_period: body.StopTimeout,
-    resources: host,
+    "deploy.resources": [NanoCpus, Memory, PidsLimit, MemoryReservation],
+    container: fixed,
     networks: spec.networks,
   };
+}
+
+/**
+ * The same for a component. How many instances there are is no part: whoever runs learns of it from the control plane, and
+ * scaling would replace them all. Nor is how often the engine looks at a built-in, which others' `depends_on` decides.
+ */
+function componentParts(component: Component, spec: ContainerSpec): Record<string, unknown> {
+  const { entrypoint, command, ...parts } = partsOf(spec);
+  const environment = environmentOf(spec);
+  const {
+    FLOWCTL_CONFIG,
+    FLOWCTL_COMPONENT_TYPE,
+    FLOWCTL_LOG_LEVEL,
+    FLOWCTL_REPLICAS: _replicas,
+    FLOWCTL_STOP_GRACE_MS: _grace,
+    ...others
+  } = environment;
+  return {
+    ...parts,
+    ...(component.uses === undefined ? { entrypoint, command } : { uses: [entrypoint, command] }),
+    type: FLOWCTL_COMPONENT_TYPE,
+    with: FLOWCTL_CONFIG,
+    log_level: FLOWCTL_LOG_LEVEL,
+    environment: others,
+    healthcheck: component.healthcheck,
+    stop_grace_period: component.stopGracePeriodMs,
+  };
+}
+
+function environmentOf({ body }: ContainerSpec): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    body.Env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
 }
 
 /** A container in a network that is made anew has to be made anew too. */

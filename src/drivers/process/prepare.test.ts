@@ -112,7 +112,8 @@ describe("the hash of an instance", () => {
     expect(differing({})).toEqual([]);
     expect(differing({ environment: { A: "1" } })).toEqual(["environment"]);
     expect(differing({ with: { where: "true" } })).toEqual(["with"]);
-    expect(differing({ uses: "map" })).toEqual(["command"]);
+    expect(differing({ uses: "map" })).toEqual(["uses"]);
+    expect(differing({ type: "sink" })).toEqual(["type"]);
     expect(differing({ stopGracePeriodMs: 1 })).toEqual(["stop_grace_period"]);
     expect(differing({ secrets: [{ source: "key", target: "/run/secrets/key" }] })).toEqual(["secrets"]);
     expect(differing({}, { componentCode: "c2" })).toEqual(["code"]);

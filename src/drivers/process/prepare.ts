@@ -153,9 +153,13 @@ function fingerprintOf(
     grants.length === 0
       ? undefined
       : grants.map(({ source, target }) => [source, target, digestOf(values.get(source), context.digest)]);
+  const entrypoint = component.entrypoint?.length ?? 0;
   return fingerprint({
+    type: component.type,
     // The programs of flowctl itself move with every installation; their code is a part of its own.
-    command: component.uses === undefined ? spec.argv : ["uses", component.uses],
+    ...(component.uses === undefined
+      ? { entrypoint: spec.argv.slice(0, entrypoint), command: spec.argv.slice(entrypoint) }
+      : { uses: component.uses }),
     working_dir: spec.directory,
     environment: component.environment,
     with: component.with,
