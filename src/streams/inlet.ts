@@ -185,7 +185,8 @@ export class Inlet {
 
   private hasEnded(key: string): boolean {
     const source = this.sources.get(key);
-    return source !== undefined && source.subscription.ended && !isOverByDraining(source);
+    if (source === undefined) return false;
+    return source.subscription.ended && !isOverByDraining(source);
   }
 
   private dial(key: string, upstream: string, instanceId: string, address: string): void {
