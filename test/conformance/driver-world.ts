@@ -12,6 +12,7 @@ import type {
   ResourceKey,
 } from "../../src/drivers/driver.ts";
 import type { Pipeline } from "../../src/pipeline/pipeline.ts";
+import type { DesiredChange } from "../../src/protocol/records.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 import { uniqueName } from "./driver-pipelines.ts";
 
@@ -65,6 +66,18 @@ export class World implements AsyncDisposable {
         client.close();
       }
     });
+  }
+
+  /** Tells the control plane which instances are to be stopped, as `stop` does, and that others are to run. */
+  async tellDesired(change: DesiredChange): Promise<void> {
+    const endpoint = await this.driver.controlPlane(this.name, this.signal);
+    if (endpoint === undefined) throw new Error("no control plane");
+    const client = connectControlPlane(endpoint.grpc);
+    try {
+      await client.setDesiredState(change, AbortSignal.timeout(5_000));
+    } finally {
+      client.close();
+    }
   }
 
   async observe(): Promise<readonly ObservedResource[]> {

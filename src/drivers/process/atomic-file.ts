@@ -49,6 +49,12 @@ async function place(
   }
 }
 
+/** The process that wrote a file of this name and has not put it into its place; undefined for any other name. */
+export function temporaryWriter(name: string): number | undefined {
+  const pid = /\.(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
+  return pid === undefined ? undefined : Number(pid);
+}
+
 /** The error for what the file system refuses to keep in FLOWCTL_HOME. */
 export function notWritten(error: unknown, message: string): FlowctlError {
   return FlowctlError.wrap(error, {

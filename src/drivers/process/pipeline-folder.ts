@@ -3,7 +3,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
-import { isMissing, notRead, notWritten } from "./atomic-file.ts";
+import { isMissing, notRead, notWritten, temporaryWriter } from "./atomic-file.ts";
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeProject } from "./project-record.ts";
 import { removeTickets } from "./start-ticket.ts";
@@ -37,6 +37,7 @@ export async function createState(paths: PipelinePaths): Promise<void> {
 export async function removeState(paths: PipelinePaths): Promise<void> {
   await rm(paths.state, { recursive: true, force: true });
   await rm(paths.controlPlane, { recursive: true, force: true });
+  await removeAbandonedTemporaries(paths.folder);
   // What is there beside it, somebody is just making or has not taken away yet.
   const rest = (await listFolder(paths.folder)).filter((name) => name !== basename(paths.projectFile));
   if (rest.length > 0) return;
@@ -54,6 +55,23 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
   await rm(paths.socket, { force: true });
   if (dirname(paths.socket) !== paths.folder) await removeFolderIfEmpty(dirname(paths.socket));
   if (!(await holdsFiles(paths.state)) && !(await holdsFiles(paths.controlPlane))) await removeState(paths);
+}
+
+/** Removes what whoever was killed while it wrote a file has left beside it. */
+async function removeAbandonedTemporaries(folder: string): Promise<void> {
+  for (const name of await listFolder(folder)) {
+    const writer = temporaryWriter(name);
+    if (writer !== undefined && !isThere(writer)) await rm(join(folder, name), { force: true });
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
 }
 
 async function holdsFiles(folder: string): Promise<boolean> {

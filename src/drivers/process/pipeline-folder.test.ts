@@ -1,0 +1,29 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { pipelinePaths } from "./paths.ts";
+import { removeAllButState } from "./pipeline-folder.ts";
+
+let home: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "flowctl-folder-"));
+});
+
+afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+it("removes what somebody who was killed was writing, and leaves what somebody is writing now", async () => {
+  const paths = pipelinePaths(home, "p");
+  const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
+  const writing = `supervisor.json.${process.pid}.0123abcd.tmp`;
+  mkdirSync(paths.folder, { recursive: true });
+  writeFileSync(paths.projectFile, "{}");
+  for (const name of [`project.json.${dead}.0123abcd.tmp`, writing]) writeFileSync(join(paths.folder, name), "{");
+  await removeAllButState(paths);
+  expect(readdirSync(paths.folder).sort()).toEqual(["project.json", writing]);
+  rmSync(join(paths.folder, writing));
+  await removeAllButState(paths);
+  expect(existsSync(paths.folder)).toBe(false);
+});
