@@ -6,6 +6,8 @@ const dockerAlone = ["test/**/docker-*.test.ts", "test/**/flowctl-image.test.ts"
 
 export default defineConfig({
   test: {
+    // Tests of real processes mostly wait for them: two files at once keep two processors busy.
+    maxWorkers: 2,
     projects: [
       { test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 30_000 } },
       {

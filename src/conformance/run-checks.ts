@@ -140,11 +140,15 @@ class CheckRun {
   }
 }
 
-/** Checks of one scene together, where the first of them stands; all others alone. */
+/**
+ * Checks of one scene together, where the first of them stands; all others alone. So are those of a source: what one check
+ * acknowledges, the next does not get.
+ */
 function units(checks: readonly Check[], facts: Facts): (readonly Check[])[] {
   const scenes = new Map<string, Check[]>();
   return checks.flatMap((check) => {
-    if (check.scene === undefined || (check.scene === "giving" && facts.finite)) return [[check]];
+    if (check.scene === undefined || (check.scene === "giving" && (facts.finite || facts.type === "source")))
+      return [[check]];
     const known = scenes.get(check.scene);
     if (known !== undefined) {
       known.push(check);

@@ -109,11 +109,24 @@ export class Rig {
     await this.apply();
     for (let index = before + 1; index <= replicas; index++) await this.startInstance(part, index);
     for (let index = before; index > replicas; index--) {
-      const running = this.running.get(`${id}-${index}`)!;
-      this.running.delete(`${id}-${index}`);
+      const name = `${id}-${index}`;
+      await poll(() => this.hasLeft(name));
+      const running = this.running.get(name)!;
+      this.running.delete(name);
       running.held = true;
       running.child?.kill("SIGTERM");
       this.leaving.push(running);
+    }
+  }
+
+  /** Whether an instance that was scaled away has handed on what it holds, or never had to. */
+  private async hasLeft(instanceId: string): Promise<boolean> {
+    try {
+      const { draining = [] } = await this.pipeline();
+      return !draining.some((one) => one.instanceId === instanceId);
+    } catch {
+      // The control plane is being started again.
+      return false;
     }
   }
 

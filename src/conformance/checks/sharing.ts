@@ -95,7 +95,7 @@ export const sharingChecks: readonly Check[] = [
     title: "sends an event again as often as it is nacked, whatever is acknowledged after it",
     fix: "A nacked event is not the stream's any more: take it out of what an ack covers, also when it had been nacked before, and queue it again for its group.",
     types: givers,
-    scene: "giving",
+    // A start of its own: it acknowledges all that a source may have, and others would find nothing more.
     needs: ["publish/nack"],
     async run(bench) {
       await bench.launch();
