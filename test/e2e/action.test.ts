@@ -120,15 +120,15 @@ describe("the action", () => {
 describe("the GitHub action", () => {
   it("puts every problem of a pipeline file on its line, and fails", async () => {
     const runner = await installed(new Runner("broken", {}));
-    runner.write("pipeline.yaml", pipeline(toFile).replace("uses: filter", "uses: filtre").replace("[even]", "[evn]"));
+    runner.write("flowctl.yaml", pipeline(toFile).replace("uses: filter", "uses: filtre").replace("[even]", "[evn]"));
     const ended = await runner.step("Validate the pipeline");
     expect(ended.code).not.toBe(0);
     const annotations = ended.stdout.split("\n").filter((line) => line.startsWith("::error "));
     expect(annotations.find((line) => line.includes("filtre"))).toMatch(
-      /file=pipeline\.yaml,line=7,col=\d+,title=.*::.+/,
+      /file=flowctl\.yaml,line=7,col=\d+,title=.*::.+/,
     );
     expect(annotations.find((line) => line.includes("evn"))).toMatch(
-      /file=pipeline\.yaml,line=14,col=\d+,title=.*::.+/,
+      /file=flowctl\.yaml,line=14,col=\d+,title=.*::.+/,
     );
   });
 
@@ -157,14 +157,14 @@ describe("the GitHub action", () => {
   it("names the component that failed, at its line, fails, and says so in the summary", async () => {
     const runner = await installed(new Runner("failing", { driver: "process" }));
     runner.write(
-      "pipeline.yaml",
+      "flowctl.yaml",
       pipeline('    command: ["sh", "-c", "echo the table is gone >&2; exit 3"]\n    restart: "no"'),
     );
     expect((await runner.step("Validate the pipeline")).code).toBe(0);
     const ran = await runner.step("Run the pipeline");
     expect(ran.code).not.toBe(0);
     expect(ran.stdout).toContain("the table is gone");
-    expect(ran.stdout).toMatch(/^::error file=pipeline\.yaml,line=11,col=3,title=.*::.*kept/m);
+    expect(ran.stdout).toMatch(/^::error file=flowctl\.yaml,line=11,col=3,title=.*::.*kept/m);
     expect(runner.summary).toContain("failed");
   });
 });
