@@ -127,9 +127,7 @@ describe("the GitHub action", () => {
     expect(annotations.find((line) => line.includes("filtre"))).toMatch(
       /file=flowctl\.yaml,line=7,col=\d+,title=.*::.+/,
     );
-    expect(annotations.find((line) => line.includes("evn"))).toMatch(
-      /file=flowctl\.yaml,line=14,col=\d+,title=.*::.+/,
-    );
+    expect(annotations.find((line) => line.includes("evn"))).toMatch(/file=flowctl\.yaml,line=14,col=\d+,title=.*::.+/);
   });
 
   it.each(driversUnderTest())(
