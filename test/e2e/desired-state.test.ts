@@ -11,12 +11,14 @@ sinks:
   archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } }
 `;
 
-/** Its sink refuses to start again and again. */
+/** Its processor fails at the first event, again and again. */
 const CRASHING = `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 100 } }
+processors:
+  archive: { uses: filter, inputs: [numbers], restart: "on-failure:50", with: { where: payload.missing > 1 } }
 sinks:
-  archive: { uses: file, inputs: [numbers], restart: "on-failure:50", with: { path: ./flowctl.yaml/none.jsonl } }
+  kept: { uses: discard, inputs: [archive] }
 `;
 
 interface Seen {
