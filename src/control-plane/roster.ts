@@ -130,7 +130,8 @@ export class Roster {
   removeIfSurplus(data: InstanceData): void {
     if (this.desire(data.componentId, data.id) !== "absent") return;
     const known = this.#pipeline.spec?.components.some(({ id }) => id === data.componentId) ?? false;
-    if (!known || !data.live) this.remove(data);
+    const exit = this.#instances.get(data.componentId, data.id)?.vitals.exit ?? "";
+    if (!known || !data.live || exit !== "") this.remove(data);
   }
 
   /** Moves an instance to another state; throws when there is no such way. Nothing happens to one that is gone. */

@@ -78,7 +78,11 @@ class StartingDriver implements SupervisedDriver {
 
 beforeEach(() => {
   clock = fakeClock(1_000_000);
-  registry = new Registry({
+  registry = newRegistry();
+});
+
+function newRegistry(): Registry {
+  return new Registry({
     pipeline: "p",
     clock,
     unhealthyAfterMs: 30_000,
@@ -90,10 +94,13 @@ beforeEach(() => {
     },
     restored: { pipeline: undefined, instances: [] },
   });
-});
+}
 
 /** A running pipeline whose processor is being scaled from two to one by a command that waits for the second to leave. */
-async function scaledDown() {
+async function scaledDown(
+  before: (driver: StartingDriver) => unknown = () => undefined,
+  features: readonly string[] = everyFeature,
+) {
   const driver = new StartingDriver();
   const [source, processor, sink] = linearPipeline().components as [ComponentSpec, ComponentSpec, ComponentSpec];
   registry.apply({ ...linearPipeline(), components: [source, { ...processor, replicas: 2 }, sink] });
@@ -103,10 +110,12 @@ async function scaledDown() {
   await clock.advance(10);
   for (const id of IDS) driver.run(id);
   await clock.advance(10);
-  for (const id of IDS) registry.register(registration(who(id), { features: everyFeature }));
+  for (const id of IDS) registry.register(registration(who(id), { features }));
+  before(driver);
+  await clock.advance(10);
   const operation = registry.operations.hold({ command: "flowctl scale", holder: "test" }, false);
   registry.apply(linearPipeline());
-  expect(registry.desire("processor", "processor-2")).toBe("leaving");
+  if (features.length > 0) expect(registry.desire("processor", "processor-2")).toBe("leaving");
   const end = async (): Promise<void> => {
     stop.abort();
     await supervision.ended;
@@ -139,6 +148,18 @@ describe("an instance that leaves", () => {
     for (let i = 0; i < 10; i++) await clock.advance(1_000);
     expect(driver.applied).toEqual(["start component/processor-2"]);
     await end();
+  });
+
+  it("is forgotten when it had crashed before it was scaled away, or ends without a word after that", async () => {
+    for (const isBefore of [true, false]) {
+      clock = fakeClock(1_000_000);
+      registry = newRegistry();
+      const { driver, end } = await scaledDown((running) => isBefore && running.exit("processor-2", 137), []);
+      if (!isBefore) driver.exit("processor-2", 137);
+      await clock.advance(1_000);
+      expect(registry.entry("processor", "processor-2")).toBeUndefined();
+      await end();
+    }
   });
 
   it("has left when it is gone together with what it held, and somebody says so", async () => {

@@ -192,9 +192,21 @@ class Supervisor {
     });
   }
 
+  /** What the pipeline does not have any more is forgotten once its program has ended. */
+  #forget(event: DriverEvent): void {
+    if (event.type !== "exited" && event.type !== "removed") return;
+    const data = this.#options.registry.entries().find((entry) => componentKey(entry.data.id) === event.key)?.data;
+    if (data === undefined) return;
+    const { componentId, id: instanceId } = data;
+    this.#options.registry.report({ componentId, instanceId, observation: "removed" }, event.time);
+  }
+
   #onDriverEvent(event: DriverEvent): void {
     const target = this.#target(event.key);
-    if (target === undefined) return;
+    if (target === undefined) {
+      this.#forget(event);
+      return;
+    }
     switch (event.type) {
       case "started":
         this.#report(target, { observation: "started" }, event.time);
