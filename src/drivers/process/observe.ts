@@ -6,7 +6,7 @@ import { fingerprint } from "../fingerprint.ts";
 import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
 import type { PipelinePaths } from "./paths.ts";
 import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
-import { isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
+import { hasBegunToExit, isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
 import { readProjectFolder } from "./project-record.ts";
 import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
 
@@ -97,7 +97,9 @@ async function observeSupervisor(
 }
 
 function isRunning({ identity }: SupervisorRecord): boolean {
-  return identity.pid === process.pid || isAlive(identity);
+  if (identity.pid === process.pid) return true;
+  // One that is being ended while it is looked at would be taken for one that need not be started.
+  return isAlive(identity) && !hasBegunToExit(identity.pid);
 }
 
 /** A living supervisor records the exit code of what has just ended in a moment. */

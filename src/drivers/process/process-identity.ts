@@ -44,8 +44,21 @@ export function isAlive(identity: ProcessIdentity): boolean {
 }
 
 /**
+ * Whether a living process has begun to exit: it may still hold files and ports for a moment, so it is alive, but its
+ * program runs no more. Always false where it cannot be told: for processes of other users, and off Linux.
+ */
+export function hasBegunToExit(pid: number): boolean {
+  try {
+    // Its memory goes first. Then it has no environment, or, as newer kernels say, there is no such process.
+    return readFileSync(`/proc/${pid}/environ`, "utf8") === "";
+  } catch (error) {
+    return process.platform === "linux" && (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
+
+/**
  * Every living process, other than the calling one, whose environment had `FLOWCTL_RUN_ID=<runId>` when its program
- * began. Processes of other users cannot be seen.
+ * began, and has not begun to exit. Processes of other users cannot be seen.
  */
 export function markedProcesses(runId: string): readonly MarkedProcess[] {
   return process.platform === "linux" ? markedByProc(runId) : markedByPs(runId);
