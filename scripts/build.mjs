@@ -57,6 +57,14 @@ const banner = [
   "const flowctlVendor = `${import.meta.dirname}/vendor`;",
 ].join("\n");
 
+/**
+ * The first lines of the command: a shell runs Node.js with `--`, without which Node.js takes `--env-file` for an option of
+ * its own wherever it stands, and does what a NODE_OPTIONS in that file says. `env -S` would do the same, but BusyBox has none.
+ */
+const COMMAND_LINE = `#!/bin/sh
+":" //; exec node -- "$0" "$@"
+`;
+
 /** Bundled CommonJS has no `__dirname` of its own: it gets the folder that dist/vendor/ keeps for its package. */
 const vendorPaths = {
   name: "vendor-paths",
@@ -118,7 +126,8 @@ async function bundle() {
     .toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
   for (const file of files) {
     const program = isEntry(file.path) && basename(file.path) !== "sdk.js";
-    const text = program && !file.text.startsWith("#!") ? `#!/usr/bin/env node\n${file.text}` : file.text;
+    const first = basename(file.path) === "flowctl.js" ? COMMAND_LINE : "#!/usr/bin/env node\n";
+    const text = program && !file.text.startsWith("#!") ? `${first}${file.text}` : file.text;
     await put(file.path, text, program ? 0o755 : undefined);
   }
   await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));

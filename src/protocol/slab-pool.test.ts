@@ -60,24 +60,39 @@ describe("a slab pool", () => {
     expect(pool.take(10)).toBe(slab);
   });
 
-  it("keeps nothing that is larger than a slab, and leaves memory alone that is not its own", () => {
+  it("gives memory of a size again for what needs that size, up to 2 MiB", () => {
     const pool = new SlabPool();
-    const large = pool.take(SLAB_BYTES + 1);
-    expect(large.length).toBeGreaterThan(SLAB_BYTES);
+    const largest = 2 * 1024 * 1024;
+    for (const [bytes, other] of [
+      [SLAB_BYTES + 1, SLAB_BYTES],
+      [largest, 1],
+    ] as const) {
+      const slab = pool.take(bytes);
+      expect(slab.length).toBeGreaterThanOrEqual(bytes);
+      pool.written(slab);
+      // A failed comparison of buffers would print them.
+      expect(pool.take(other) === slab).toBe(false);
+      expect(pool.take(bytes) === slab).toBe(true);
+    }
+    const large = pool.take(largest + 1);
     pool.written(large);
-    expect(pool.take(SLAB_BYTES + 1)).not.toBe(large);
+    expect(pool.take(largest + 1) === large).toBe(false);
+  });
+
+  it("leaves memory alone that is not its own", () => {
+    const pool = new SlabPool();
     const other = Buffer.alloc(SLAB_BYTES);
     pool.retain(other);
     pool.release(other);
     expect(pool.take(1)).not.toBe(other);
   });
 
-  it("keeps no more than 8 MiB for what is yet to come", () => {
+  it("keeps no more than 24 MiB for what is yet to come", () => {
     const pool = new SlabPool();
-    const slabs = Array.from({ length: 100 }, () => pool.take(1));
+    const slabs = Array.from({ length: 300 }, () => pool.take(1));
     for (const slab of slabs) pool.written(slab);
     const again = slabs.filter(() => slabs.includes(pool.take(1)));
-    expect(again.length * SLAB_BYTES).toBe(8 * 1024 * 1024);
+    expect(again.length * SLAB_BYTES).toBe(24 * 1024 * 1024);
   });
 
   it("keeps what is being written to itself when there is no memory for an event", () => {

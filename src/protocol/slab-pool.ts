@@ -5,9 +5,20 @@ export interface SharedMemory {
   release(buffer: Buffer): void;
 }
 
+/** Memory that is used again: whoever writes to it takes it, and says when that is over. */
+export interface MemoryPool extends SharedMemory {
+  /** Memory to write to, at least `bytes`; what is in it is anything. Belongs to the caller until `written`. */
+  take(bytes: number): Buffer;
+  /** Nothing more is written to this memory. */
+  written(buffer: Buffer): void;
+}
+
+/** Size of the smallest slabs. */
 export const SLAB_BYTES = 128 * 1024;
-/** As much as may wait for acknowledgements, and what is being written. */
-const MAX_FREE = 64;
+/** Of the largest that are used again, each of twice the size of the one before: a batch, with its head. */
+const LARGEST_BYTES = 2 * 1024 * 1024;
+/** As much as may wait for acknowledgements, is being written, and was read ahead. */
+const MAX_FREE_BYTES = 24 * 1024 * 1024;
 
 interface Slab {
   /** How often it was retained and not released. */
@@ -17,26 +28,30 @@ interface Slab {
 }
 
 /**
- * The memory that a component encodes its events into, used again as soon as nobody needs what is in it: fresh slabs, two
+ * The memory that a component encodes its events into and keeps batches in, used again as soon as nobody needs what is in it: fresh slabs, two
  * for every thousand events, would outlive the young generation, and the garbage collector would have to mark the whole
  * heap again and again to be rid of them.
  *
  * Nothing of a slab may be looked at by somebody who has not retained it. A slab that is retained and never released is
  * collected as any other memory when nobody knows it any more.
  */
-export class SlabPool implements SharedMemory {
+export class SlabPool implements MemoryPool {
   private readonly slabs = new WeakMap<Buffer, Slab>();
-  private readonly free: Buffer[] = [];
+  /** By size. */
+  private readonly free = new Map<number, Buffer[]>();
+  private freeBytes = 0;
 
-  /** Memory to write events to, at least `bytes`; what is in it is anything. Belongs to the caller until `written`. */
   take(bytes: number): Buffer {
-    const reused = bytes <= SLAB_BYTES ? this.free.pop() : undefined;
-    const buffer = reused ?? Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
-    this.slabs.set(buffer, { uses: 0, writing: true });
-    return buffer;
+    let size = SLAB_BYTES;
+    while (size < bytes) size *= 2;
+    const buffer = this.free.get(size)?.pop();
+    if (buffer !== undefined) this.freeBytes -= size;
+    // What is larger is not used again, and no larger than it has to be.
+    const slab = buffer ?? Buffer.allocUnsafeSlow(size > LARGEST_BYTES ? bytes : size);
+    this.slabs.set(slab, { uses: 0, writing: true });
+    return slab;
   }
 
-  /** Nothing more is written to this memory. */
   written(buffer: Buffer): void {
     const slab = this.slabs.get(buffer);
     if (slab === undefined) return;
@@ -59,6 +74,11 @@ export class SlabPool implements SharedMemory {
   private reuse(buffer: Buffer, slab: Slab): void {
     if (slab.uses > 0 || slab.writing) return;
     this.slabs.delete(buffer);
-    if (buffer.length === SLAB_BYTES && this.free.length < MAX_FREE) this.free.push(buffer);
+    const { length } = buffer;
+    if (length > LARGEST_BYTES || this.freeBytes + length > MAX_FREE_BYTES) return;
+    const free = this.free.get(length);
+    if (free === undefined) this.free.set(length, [buffer]);
+    else free.push(buffer);
+    this.freeBytes += length;
   }
 }

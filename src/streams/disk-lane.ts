@@ -29,7 +29,7 @@ const READ_AHEAD_BYTES = 8 * 1024 * 1024;
 const SAVE_EVERY_MS = 100;
 /** One run of events that is written. */
 const RUN_EVENTS = 2048;
-const RUN_BYTES = 1024 * 1024;
+const RUN_BYTES = 1024 * 1024 - 1024;
 
 /**
  * A queue on disk. An event is settled in the component's log once it is on the disk, and read from there, some way ahead,
@@ -45,7 +45,7 @@ export class DiskLane {
   private buffer: BufferSpec;
   /** What is to be written of the component's log. */
   private intake: LogReader;
-  private readonly ahead = new EventLog();
+  private readonly ahead: EventLog;
   private aheadBytes = 0;
   private readonly receipt: Receipt = { settle: () => this.release(), settleRun: () => this.release() };
   private store: SegmentLog | undefined;
@@ -81,6 +81,7 @@ export class DiskLane {
     this.buffer = buffer;
     this.intake = intake;
     this.environment = environment;
+    this.ahead = new EventLog(environment.memory);
     this.outbox = new Outbox(this.ahead, new LogReader(this.ahead, Filter.ALL), {
       schedule: environment.schedule,
       due: environment.changed,
@@ -194,7 +195,7 @@ export class DiskLane {
   }
 
   private async open(): Promise<void> {
-    const store = await SegmentLog.open(this.folder);
+    const store = await SegmentLog.open(this.folder, { memory: this.environment.memory });
     this.store = store;
     this.fill();
     this.environment.changed();
@@ -296,13 +297,14 @@ export class DiskLane {
     const events: Buffer[] = [];
     while (this.unwritten.length > 0) events.push(this.unwritten.shift());
     this.unwrittenBytes = 0;
-    this.append(Buffer.concat(events), 0, events.length);
+    const run = Buffer.concat(events);
+    this.append(run, 0, run.length, events.length);
   }
 
-  private append(buffer: Buffer, start: number, count: number): void {
+  private append(buffer: Buffer, start: number, end: number, count: number): void {
     this.unsynced += count;
-    this.unsyncedBytes += buffer.length - start;
-    this.store!.appendRun(buffer, start, buffer.length, count);
+    this.unsyncedBytes += end - start;
+    this.store!.appendRun(buffer, start, end, count);
   }
 
   private get canTake(): boolean {
@@ -311,7 +313,7 @@ export class DiskLane {
 
   /** Appends what is to be written of the component's log, as far as there is room, and returns what that is. */
   private take(store: SegmentLog): readonly { readonly first: number; readonly count: number }[] {
-    const { log } = this.environment;
+    const { log, memory } = this.environment;
     const taken: { first: number; count: number }[] = [];
     while (this.canTake) {
       const first = this.intake.run > 0 ? this.intake.position : this.intake.peek();
@@ -321,8 +323,11 @@ export class DiskLane {
       // Copied, as it stays until it is on the disk and, if the group keeps up, until the group has it.
       const batch = new OutgoingBatch(1);
       const { taken: count } = log.fill(batch, first, most, maxBytes - store.bytes, RUN_BYTES);
-      const message = batch.toBuffer();
-      this.append(message, message.length - batch.size, count);
+      const size = batch.byteLength;
+      const message = memory?.take(size) ?? Buffer.allocUnsafeSlow(size);
+      batch.copy(message);
+      this.append(message, size - batch.size, size, count);
+      memory?.written(message);
       this.intake.advance(count);
       this.syncing += count;
       taken.push({ first, count });
@@ -359,6 +364,7 @@ export class DiskLane {
       const run = store.takeRun();
       if (run === undefined) break;
       this.aheadBytes += this.ahead.appendRun(run.buffer, run.start, run.count, this.receipt, run.first, 1);
+      this.environment.memory?.release(run.buffer);
       taken += run.count;
     }
     if (this.canRead) {

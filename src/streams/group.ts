@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { BufferSpec, Downstream } from "../protocol/records.ts";
-import type { SharedMemory } from "../protocol/slab-pool.ts";
+import type { MemoryPool } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import type { EventLog } from "./event-log.ts";
 import { Filter } from "./filter.ts";
@@ -18,7 +18,7 @@ const MAX_SHARE = 64;
 
 export interface GroupEnvironment {
   readonly log: EventLog;
-  readonly memory: SharedMemory | undefined;
+  readonly memory: MemoryPool | undefined;
   /** What a group without a buffer of its own may be behind. */
   readonly limits: Limits;
   /** Left out: buffers on disk are none. */

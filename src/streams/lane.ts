@@ -1,4 +1,4 @@
-import type { SharedMemory } from "../protocol/slab-pool.ts";
+import type { MemoryPool } from "../protocol/slab-pool.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Filter } from "./filter.ts";
 import type { GroupBudget } from "./group-budget.ts";
@@ -8,7 +8,7 @@ import { Outbox } from "./outbox.ts";
 export interface LaneEnvironment {
   /** The component's log. */
   readonly log: EventLog;
-  readonly memory: SharedMemory | undefined;
+  readonly memory: MemoryPool | undefined;
   /** What the group owes in the component's log. */
   readonly budget: GroupBudget;
   /** Runs `action` after `ms`; returns how to call it off. */

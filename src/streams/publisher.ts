@@ -1,7 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { Downstream, Slack } from "../protocol/records.ts";
-import type { SharedMemory } from "../protocol/slab-pool.ts";
+import type { MemoryPool } from "../protocol/slab-pool.ts";
 import type { Credit } from "../protocol/stream-codec.ts";
 import { EventLog, MAX_GAPS, type Receipt } from "./event-log.ts";
 import { Group, type GroupEnvironment } from "./group.ts";
@@ -14,7 +14,7 @@ export interface PublisherOptions {
   readonly maxEvents?: number;
   readonly maxBytes?: number;
   /** In which events that are published may lie: retained as long as they are needed. */
-  readonly memory?: SharedMemory;
+  readonly memory?: MemoryPool;
   /** Left out: buffers on disk are none. */
   readonly disk?: DiskHome;
   /** Runs `action` soon, after what is being done now. Default `setImmediate`. */

@@ -1,5 +1,6 @@
 import { makeLastingFolder, type OpenFile, openFile } from "../foundation/durable-file.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import type { MemoryPool } from "../protocol/slab-pool.ts";
 import { Ring } from "./ring.ts";
 import { SegmentFolder } from "./segment-folder.ts";
 import { SegmentProgress } from "./segment-progress.ts";
@@ -13,6 +14,8 @@ export interface SegmentLogOptions {
   readonly openFile?: OpenFile;
   /** Size at which a segment is followed by the next; default 16 MiB. */
   readonly segmentBytes?: number;
+  /** Where runs lie that are appended and read; left out: memory that is not used again. */
+  readonly memory?: MemoryPool | undefined;
 }
 
 const SEGMENT_BYTES = 16 * 1024 * 1024;
@@ -34,6 +37,7 @@ export class SegmentLog {
   private readonly progress: SegmentProgress;
   private readonly writer: SegmentWriter;
   private readonly reader: SegmentReader;
+  private readonly memory: MemoryPool | undefined;
   private releasedPosition: number;
   private contentBytes: number;
   /** Of what was given and not released: where each record ends, and its bytes. */
@@ -46,10 +50,16 @@ export class SegmentLog {
   private loading: Promise<void> | undefined;
   private retiring: Promise<void> | undefined;
 
-  private constructor(folder: SegmentFolder, progress: SegmentProgress, found: Recovered, segmentBytes: number) {
+  private constructor(
+    folder: SegmentFolder,
+    progress: SegmentProgress,
+    found: Recovered,
+    { segmentBytes = SEGMENT_BYTES, memory }: SegmentLogOptions,
+  ) {
     this.folder = folder;
     this.progress = progress;
-    this.reader = new SegmentReader(folder, found.released, found.next);
+    this.memory = memory;
+    this.reader = new SegmentReader(folder, found.released, found.next, memory);
     this.writer = new SegmentWriter(folder, found, segmentBytes, (run, place) => this.reader.confirmed(run, place));
     this.releasedPosition = found.released;
     this.contentBytes = found.heldBytes;
@@ -63,7 +73,7 @@ export class SegmentLog {
       const progress = await SegmentProgress.open(path, folder.openFile);
       try {
         const found = await recoverSegments(folder, progress.last);
-        return new SegmentLog(folder, progress, found, options.segmentBytes ?? SEGMENT_BYTES);
+        return new SegmentLog(folder, progress, found, options);
       } catch (error) {
         await progress.close();
         throw error;
@@ -93,9 +103,11 @@ export class SegmentLog {
 
   /**
    * Queues `count` events that lie side by side in the buffer from `start` to `end`, each with tag and length as in an
-   * EventBatch. The bytes are not copied: they must never change.
+   * EventBatch. The bytes are not copied: they must never change. Memory of the pool is retained until the run was read from
+   * memory, or will be read from the disk.
    */
   appendRun(buffer: Buffer, start: number, end: number, count: number): void {
+    this.memory?.retain(buffer);
     this.writer.append(buffer, start, end, count);
     this.contentBytes += end - start;
   }
@@ -107,7 +119,10 @@ export class SegmentLog {
     });
   }
 
-  /** The next events, at most one run, if they are in memory; undefined when there are none, or `load` is needed. */
+  /**
+   * The next events, at most one run, if they are in memory; undefined when there are none, or `load` is needed. Its memory is
+   * retained: the caller has to release it.
+   */
   takeRun(): Run | undefined {
     const run = this.reader.take();
     if (run !== undefined) this.giveRecord(run);

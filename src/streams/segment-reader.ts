@@ -1,4 +1,5 @@
 import { type FileLike, readWhole } from "../foundation/durable-file.ts";
+import type { MemoryPool } from "../protocol/slab-pool.ts";
 import { Ring } from "./ring.ts";
 import type { SegmentFolder } from "./segment-folder.ts";
 import { HEAD_BYTES, RECORD_HEAD_BYTES, recordAt, recordHeadAt } from "./segment-format.ts";
@@ -14,9 +15,16 @@ interface TailRun {
   readonly place: Place;
 }
 
+/** What was read of a file: `bytes`, at the front of the buffer. */
+interface Loaded {
+  readonly buffer: Buffer;
+  readonly bytes: Buffer;
+}
+
 /** Reads a segment log from front to back, once. */
 export class SegmentReader {
   private readonly folder: SegmentFolder;
+  private readonly memory: MemoryPool | undefined;
   /** The next event to be given. */
   private position: number;
   /** Read from the disk and not given yet; the first has the next event. */
@@ -28,8 +36,10 @@ export class SegmentReader {
   private cursor: { segment: number; at: number; first: number };
   private open: { readonly segment: number; readonly file: FileLike } | undefined;
 
-  constructor(folder: SegmentFolder, position: number, next: number) {
+  /** @param memory In which runs lie: those that are confirmed are retained already. */
+  constructor(folder: SegmentFolder, position: number, next: number, memory: MemoryPool | undefined) {
     this.folder = folder;
+    this.memory = memory;
     this.position = position;
     const first = folder.segments[0];
     this.cursor =
@@ -55,15 +65,19 @@ export class SegmentReader {
     while (this.tailBytes > TAIL_BYTES && this.tail.length > 1) this.dropTail();
   }
 
-  /** The next events, as they were appended together; undefined when they have to be loaded first. */
+  /**
+   * The next events, as they were appended together; undefined when they have to be loaded first. Their memory is retained:
+   * the caller has to release it.
+   */
   take(): Run | undefined {
     const run = this.peek();
     if (run === undefined) return undefined;
+    this.memory?.retain(run.buffer);
     this.pass(run.count);
     return run;
   }
 
-  /** As `take`, without moving on. */
+  /** As `take`, without moving on: good until something is passed over, loaded or confirmed. */
   peek(): Run | undefined {
     while (this.tail.length > 0 && endOf(this.tail.at(0).run) <= this.position) this.dropTail();
     if (this.loaded.length > 0) return from(this.loaded.at(0), this.position);
@@ -75,7 +89,9 @@ export class SegmentReader {
   pass(count: number): void {
     this.position += count;
     if (this.loaded.length > 0) {
-      if (endOf(this.loaded.at(0)) <= this.position) this.loaded.shift();
+      if (endOf(this.loaded.at(0)) > this.position) return;
+      const { buffer } = this.loaded.shift();
+      this.memory?.release(buffer);
       return;
     }
     const { run, place } = this.tail.at(0);
@@ -102,22 +118,27 @@ export class SegmentReader {
     this.open = undefined;
   }
 
-  /** The whole records from the cursor on that end before `end`, at least one. */
-  private async readRecords(file: FileLike, end: number): Promise<Buffer> {
+  /** The whole records from the cursor on that end before `end`, at least one, in memory that is still to be `written`. */
+  private async readRecords(file: FileLike, end: number): Promise<Loaded> {
     const { at, first, segment } = this.cursor;
-    let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-    let bytes = buffer.subarray(0, await readWhole(file, buffer, at));
-    const length = RECORD_HEAD_BYTES + (recordHeadAt(bytes, 0)?.length ?? 0);
-    if (length > buffer.length) {
-      buffer = Buffer.allocUnsafeSlow(length);
-      bytes = buffer.subarray(0, await readWhole(file, buffer, at));
+    let found = await this.readAt(file, at, READ_BYTES);
+    const length = RECORD_HEAD_BYTES + (recordHeadAt(found.bytes, 0)?.length ?? 0);
+    if (length > found.buffer.length) {
+      this.memory?.written(found.buffer);
+      found = await this.readAt(file, at, length);
     }
-    if (recordAt(bytes, 0, first) === undefined && first < end)
+    if (recordAt(found.bytes, 0, first) === undefined && first < end)
       throw this.folder.damaged(segment, `its record at ${at} is not whole`);
-    return bytes;
+    return found;
   }
 
-  private keep(bytes: Buffer, end: number): void {
+  private async readAt(file: FileLike, at: number, length: number): Promise<Loaded> {
+    const buffer = this.memory?.take(length) ?? Buffer.allocUnsafeSlow(length);
+    // What was in the memory before is not looked at.
+    return { buffer, bytes: buffer.subarray(0, await readWhole(file, buffer, at)) };
+  }
+
+  private keep({ buffer, bytes }: Loaded, end: number): void {
     let { at, first } = this.cursor;
     const start = at;
     while (first < end) {
@@ -127,15 +148,18 @@ export class SegmentReader {
       const run = {
         first,
         count,
-        buffer: bytes,
+        buffer,
         start: found.start,
         end: found.end,
         recordBytes: found.end - found.start,
       };
       at = start + found.end;
       first += count;
-      if (first > this.position) this.loaded.push(run);
+      if (first <= this.position) continue;
+      this.memory?.retain(buffer);
+      this.loaded.push(run);
     }
+    this.memory?.written(buffer);
     this.cursor = { segment: this.cursor.segment, at, first };
   }
 
@@ -162,7 +186,9 @@ export class SegmentReader {
   }
 
   private dropTail(): void {
-    this.tailBytes -= this.tail.shift().run.recordBytes;
+    const { run } = this.tail.shift();
+    this.tailBytes -= run.recordBytes;
+    this.memory?.release(run.buffer);
   }
 }
 

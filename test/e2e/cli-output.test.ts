@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, Scenario } from "./checks.ts";
@@ -33,6 +34,20 @@ describe("output", () => {
 
   it("that nobody reads any more is not", async () => {
     expect(await shell("flowctl schema | head -1")).toMatchObject({ code: 0 });
+  });
+});
+
+describe("the command itself", () => {
+  it("keeps what a file of variables says from Node.js", async () => {
+    await using scenario = await Scenario.on("process", ENDLESS.replace("rate: 50", 'rate: "${RATE}"'));
+    const { folder: cwd, env } = scenario;
+    await writeFile(join(cwd, "prod.env"), "RATE=20\nNODE_OPTIONS=--no-such-option\n");
+    const { code, stdout } = await runProgram(program, ["config", "--env-file", "prod.env"], { cwd, env });
+    expect(code).toBe(0);
+    expect(stdout).toContain("rate: 20");
+    const missing = await runProgram(program, ["validate", "--env-file=missing.env"], { cwd, env });
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain("pipeline/file-missing");
   });
 });
 

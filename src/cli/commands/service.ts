@@ -132,7 +132,7 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
   );
   const text = systemdUnit({
     pipeline: pipeline.name,
-    flowctl: [process.execPath, join(deps.packageRoot, "dist", "flowctl.js")],
+    flowctl: [process.execPath, "--", join(deps.packageRoot, "dist", "flowctl.js")],
     files: pipeline.files,
     folder: pipeline.directory,
     driver: driver.name,
