@@ -140,6 +140,14 @@ describe("the transition from one file to the next", () => {
 
   it("keeps what was to be taken over until the next file but one", () => {
     const first = transitionOf(pipeline("s > a > z"), pipeline("s > b > z"), isDown).spec;
+    // Nobody above may have heard of b before it is gone as well, whether it runs or not.
+    expect(shown(transitionOf(first, pipeline("s > c > z"), isDown).spec)).toContain("s > c[b a]");
+    expect(shown(transitionOf(first, pipeline("s > c > z"), runs).spec)).toContain("s > c[a]");
+    expect(shown(transitionOf(first, pipeline("s > c > z, s > a > z"), isDown).spec)).toContain("s > c[b]");
+    const nobody = pipeline("s > y, t > z");
+    expect(transitionOf(transitionOf(first, pipeline("s > b > z, s > y"), runs).spec, nobody, runs).stranded).toEqual([
+      { name: "a", upstream: "s" },
+    ]);
     const second = transitionOf(first, pipeline("s > b > z, s > y"), runs).spec;
     expect(shown(second)).toEqual(["b > z", "s > b[a]", "s > y"]);
   });

@@ -71,6 +71,8 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
     .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
+  const newBelowOf = (from: string): readonly ComponentSpec[] =>
+    next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
   for (const component of unable) {
     for (const { from, buffer } of component.inputs) {
       if (!staying.has(from)) continue;
@@ -81,10 +83,23 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
         if (rests || running.owes(from, component.id)) stranded.push({ name: component.id, upstream: from });
         continue;
       }
-      const newBelow = next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
+      const newBelow = newBelowOf(from);
       for (const { id } of newBelow) addHeir(heirs, id, from, component.id);
       if (newBelow.length === 0 && running.owes(from, component.id)) {
         stranded.push({ name: component.id, upstream: from });
+      }
+    }
+  }
+
+  for (const { id, inputs } of before.components) {
+    for (const { from, takesOver = [] } of inputs) {
+      if (staying.get(id)?.inputs.some((input) => input.from === from)) continue;
+      // Whoever is above may not have heard of it before whoever was to take over is gone as well, or takes nothing there any more.
+      const newBelow = newBelowOf(from);
+      for (const removed of takesOver.filter((one) => !staying.has(one))) {
+        for (const below of newBelow) addHeir(heirs, below.id, from, removed);
+        if (newBelow.length === 0 && staying.has(from) && running.owes(from, removed))
+          stranded.push({ name: removed, upstream: from });
       }
     }
   }
