@@ -46,6 +46,7 @@ export class Lanes {
   /** By lanes that are gone. */
   private droppedBefore = 0;
   private filter: Filter;
+  private buffer: BufferSpec | undefined;
   private closed = false;
   /** Queues on disk that are being closed. */
   private readonly closing = new Set<Promise<void>>();
@@ -60,6 +61,7 @@ export class Lanes {
   ) {
     this.environment = environment;
     this.filter = filter;
+    this.buffer = buffer;
     this.home = home;
     this.folders = home === undefined ? undefined : new DiskFolders(home.folder, id);
     const found = (this.folders?.found() ?? []).filter((folder) => home?.leaving.get(folder)?.isRemoved !== true);
@@ -114,12 +116,14 @@ export class Lanes {
   /** What counts for what is published from now on. What was owed before, still is. */
   redefine(filter: Filter, buffer: BufferSpec | undefined, members: Iterable<Member>): void {
     this.filter = filter;
+    this.buffer = buffer;
     const newest = this.list.at(-1)!;
     const kind = this.kindOf(buffer);
     if (newest.kind === "shared" && kind === "shared") newest.follow(filter);
     else if (newest.kind === "lossy" && kind === "lossy") newest.redefine(buffer!);
     else if (newest.kind === "disk" && kind === "disk") newest.redefine(buffer!, filter);
-    else this.replace(newest, buffer, members);
+    else if (newest.kind !== "shared" || kind !== "lossy") this.replace(newest, buffer);
+    if (buffer !== undefined && buffer.whenFull !== "block") this.letGo(members);
     this.removeEmpty();
   }
 
@@ -146,6 +150,7 @@ export class Lanes {
     const lane = new SharedLane(this.reader(Filter.NOTHING), this.environment);
     lane.outbox.inherit(positions);
     this.list.unshift(lane);
+    if (this.isLossy) this.letGo([]);
   }
 
   /** Closes what is on disk; it stays for the next run. */
@@ -156,19 +161,21 @@ export class Lanes {
     await Promise.all(this.closing);
   }
 
-  /** Another kind of queue takes over: what the newest had not begun to send or to write it sends or writes. */
-  private replace(newest: Lane, buffer: BufferSpec | undefined, members: Iterable<Member>): void {
-    const kind = this.kindOf(buffer);
-    if (newest.kind === "shared" && kind === "lossy") {
-      this.list[this.list.length - 1] = LossyLane.insteadOf(newest, buffer!, this.environment, members);
-      return;
+  /** A group that drops holds nobody up: whatever is owed to it in the component's log, wherever it waits, is moved out of that. */
+  private letGo(members: Iterable<Member>): void {
+    for (const [index, lane] of this.list.entries()) {
+      if (lane.kind === "shared") this.list[index] = LossyLane.insteadOf(lane, this.buffer!, this.environment, members);
     }
+  }
+
+  /** Another kind of queue takes over: what the newest had not begun to send or to write it sends or writes. */
+  private replace(newest: Lane, buffer: BufferSpec | undefined): void {
     let rest = this.reader(Filter.NOTHING);
     if (newest.kind === "disk") rest = newest.giveIntake();
     if (newest.kind === "shared") rest = newest.outbox.exchangeReader(rest);
     rest.follow(this.filter);
-    if (kind !== "lossy") this.list.push(this.make(buffer, rest));
-    else this.list.push(LossyLane.insteadOf(new SharedLane(rest, this.environment), buffer!, this.environment, []));
+    // One in memory that drops is made of it.
+    this.list.push(this.kindOf(buffer) === "lossy" ? new SharedLane(rest, this.environment) : this.make(buffer, rest));
   }
 
   private make(buffer: BufferSpec | undefined, reader: LogReader): Lane {

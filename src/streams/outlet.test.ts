@@ -138,6 +138,27 @@ describe("an outlet to an input with a buffer on disk", () => {
     await successor.close();
   });
 
+  it("holds nobody up any more once it is to drop, with what waited before there was a buffer neither", async () => {
+    const outlet = open(group("slow") as ReturnType<typeof disk>);
+    const settled: number[] = [];
+    const publish = (n: number): void => outlet.publish(event(n), { settle: () => settled.push(n) });
+    const peer = new Peer();
+    peer.creditSequence = 2;
+    for (let n = 1; n <= 4; n++) publish(n);
+    peer.member = outlet.attach("slow", "slow-1", peer, { maxSequence: 2, maxBytes: 1e9 });
+    outlet.setGroups([disk("block")]);
+    await until(() => settled.length === 2);
+    // The instance has the others, and keeps them.
+    expect([...settled].sort()).toEqual([3, 4]);
+    outlet.setGroups([disk("drop_oldest")]);
+    await until(() => settled.length === 4);
+    peer.creditSequence = 10;
+    peer.member.ack(2, { maxSequence: 10, maxBytes: 1e9 });
+    await until(() => peer.got.length === 4);
+    expect(peer.ids()).toEqual(["n-1", "n-2", "n-3", "n-4"]);
+    await outlet.close();
+  });
+
   it("keeps what is on the disk for a group that comes back while its former queue is still being removed", async () => {
     const outlet = open(disk("block"));
     const first = connect(outlet);

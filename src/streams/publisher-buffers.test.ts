@@ -182,6 +182,19 @@ describe("a publisher", () => {
     expect(publisher.counters().inFlight).toBe(0);
   });
 
+  it("has nobody wait for what one that drops takes over", () => {
+    const { publisher, settled, turn, connect } = setUp([group("a")]);
+    const receipt = { settle: (tag: number) => void settled.push(tag) };
+    for (let n = 0; n < 3; n++) publisher.publish(event(n), receipt, n);
+    const buffer = { type: "memory", maxEvents: 2, maxBytes: 0, whenFull: "drop_newest" } as const;
+    publisher.setGroups([group("b", { takesOver: ["a"], buffer })]);
+    expect(settled).toEqual([0, 1, 2]);
+    expect(publisher.counters().inFlight).toBe(0);
+    const heir = connect("b", "b-1", 100);
+    turn();
+    expect(heir.ids()).toEqual(["n-0", "n-1", "n-2"]);
+  });
+
   it("gives up what a removed group was owed where nobody takes over, or the heir does not want it", () => {
     const { publisher, settled, turn, connect } = setUp([group("a")]);
     const receipt = { settle: (tag: number) => void settled.push(tag) };
