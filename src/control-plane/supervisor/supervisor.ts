@@ -151,7 +151,9 @@ class Supervisor {
   #stillStopsAbove({ spec }: Target): boolean {
     const { registry } = this.#options;
     if (registry.spec === undefined) return false;
-    const above = new Set(edgesOf(registry.spec).flatMap(({ from, to }) => (to.id === spec.id ? [from.id] : [])));
+    // Only with ways that drain could it be above itself.
+    const edges = edgesOf(registry.spec).filter(({ to, draining }) => to.id === spec.id && !draining);
+    const above = new Set(edges.map(({ from }) => from.id));
     return this.#targets().some((target) => {
       const phase = this.#watched.get(target.key)?.phase;
       return above.has(target.spec.id) && !this.#isToRun(target) && (phase === "running" || phase === "acting");
