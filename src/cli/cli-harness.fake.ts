@@ -45,6 +45,11 @@ export class MemoryControlPlane {
   /** The command that changes the pipeline now. */
   operation: string | undefined;
   away = false;
+  /** How many operations there were, and of which each change was that it was told. */
+  operations = 0;
+  readonly askedBy: number[] = [];
+  /** Why it would refuse any change. */
+  refusal: FlowctlError | undefined;
 
   client(): ControlPlaneClient {
     const present = <T>(value: T): Promise<T> => {
@@ -52,11 +57,13 @@ export class MemoryControlPlane {
       return Promise.reject(new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" }));
     };
     return {
-      applyPipeline: (spec) => {
+      applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
         this.spec = spec;
+        this.askedBy.push(operation);
         this.applied++;
         return present({ changed: true });
       },
+      checkPipeline: () => (this.refusal === undefined ? present(undefined) : Promise.reject(this.refusal)),
       getPipeline: () => present(this.record()),
       getComponents: () => present(this.record().components),
       getComponentStatus: (id) => {
@@ -68,7 +75,8 @@ export class MemoryControlPlane {
         if (!follow) return;
         if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
       },
-      setDesiredState: (change) => {
+      setDesiredState: (change, _signal, operation = 0) => {
+        this.askedBy.push(operation);
         const said = Object.entries(change).map(([key, ids]) => `${key} ${[ids].flat().join(" ")}`);
         this.desired.push(said.filter((one) => !one.endsWith(" ")).join(", "));
         for (const id of [...(change.running ?? []), ...(change.started ?? [])]) this.stopped.delete(id);
@@ -86,7 +94,7 @@ export class MemoryControlPlane {
     };
   }
 
-  async *#hold({ command }: OperationName, takeOver: boolean, signal: AbortSignal): AsyncGenerator<unknown> {
+  async *#hold({ command }: OperationName, takeOver: boolean, signal: AbortSignal): AsyncGenerator<number> {
     if (this.away) throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
     if (this.operation !== undefined && !takeOver) {
       const message = `\`${this.operation}\` is changing this pipeline`;
@@ -94,7 +102,7 @@ export class MemoryControlPlane {
     }
     this.operation = command;
     try {
-      yield {};
+      yield ++this.operations;
       if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
     } finally {
       this.operation = undefined;

@@ -78,6 +78,15 @@ describe("what is wanted", () => {
     expect(stderr).toContain("even-1 did not run and will not be restarted");
   });
 
+  it("is changed in the name of the operation that the command holds, so that nobody hears it once another took over", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    for (const command of [["up", "-d"], ["restart", "even"], ["scale", "even=2"], ["stop"]]) {
+      cli.controlPlane.askedBy.splice(0);
+      expect(await cli.run(...command)).toMatchObject({ code: 0 });
+      expect(new Set(cli.controlPlane.askedBy)).toEqual(new Set([cli.controlPlane.operations]));
+    }
+  });
+
   it("changes by one command at a time: a second one is refused, and stop and down take over", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");

@@ -212,6 +212,19 @@ describe("up -d", () => {
     expect(cli.drivers[0]?.applied).toEqual([]);
   });
 
+  it("says with --dry-run why the control plane would refuse the plan", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    expect((await cli.run("up", "--dry-run")).stdout).not.toContain("refused");
+    const message = "the change would lose events that were accepted";
+    const code = "registry/would-lose-events";
+    cli.controlPlane.refusal = new FlowctlError({ code, kind: "conflict", message, fix: "Start even." });
+    const { code: exit, stdout } = await cli.run("up", "--dry-run");
+    expect(exit).toBe(0);
+    expect(stdout).toContain(`refused (${code}): ${message}. Start even.`);
+    expect(cli.controlPlane.applied).toBe(1);
+  });
+
   it("names the component that a driver cannot run, and what it lacks", async () => {
     const file = `
 name: demo

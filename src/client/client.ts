@@ -28,6 +28,8 @@ export interface ControlPlaneClient {
     signal: AbortSignal,
     options?: ApplyOptions,
   ): Promise<{ readonly changed: boolean }>;
+  /** Changes nothing, and rejects as `applyPipeline` would. */
+  checkPipeline(spec: PipelineSpec, signal: AbortSignal, options?: Omit<ApplyOptions, "operation">): Promise<void>;
   getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
   getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
   getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;
@@ -37,18 +39,19 @@ export interface ControlPlaneClient {
   ): AsyncIterable<PipelineEvent>;
   /**
    * Changes which instances are to run; resolves with the ids for which that made a difference, once it is durable and
-   * nothing that contradicts it is under way. Rejects with `registry/no-pipeline` before a pipeline was applied.
+   * nothing that contradicts it is under way. Rejects with `registry/no-pipeline` before a pipeline was applied, and with
+   * `control/operation-taken-over` when another command has taken over since `operation` was held.
    */
-  setDesiredState(change: DesiredChange, signal: AbortSignal): Promise<readonly string[]>;
+  setDesiredState(change: DesiredChange, signal: AbortSignal, operation?: number): Promise<readonly string[]>;
   /**
-   * Holds the operation on the pipeline. The first item says that it is held; it is let go when the signal fires. Throws
-   * `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away.
+   * Holds the operation on the pipeline. The first item says that it is held, and is its number; it is let go when the signal
+   * fires. Throws `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away.
    */
   holdOperation(
     name: OperationName,
     options: { readonly takeOver: boolean },
     signal: AbortSignal,
-  ): AsyncIterable<unknown>;
+  ): AsyncIterable<number>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -87,6 +90,8 @@ export interface ApplyOptions {
   readonly existing?: readonly string[];
   /** Ids of the instances that are about to be replaced. */
   readonly replaced?: readonly string[];
+  /** Number of the operation that the command holds: rejects with `control/operation-taken-over` when another has taken over. */
+  readonly operation?: number;
 }
 
 export interface Registration {

@@ -16,9 +16,14 @@ import { connect } from "./connection.ts";
 export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
-    async applyPipeline(spec, signal, { discard = false, existing = [], replaced = [] } = {}) {
-      const request = { spec: encodeSpec(spec), discard, existing, replaced };
+    async applyPipeline(spec, signal, options = {}) {
+      const { discard = false, existing = [], replaced = [], operation = 0 } = options;
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation };
       return connection.call(pipelineControl.applyPipeline, request, signal);
+    },
+    async checkPipeline(spec, signal, { discard = false, existing = [], replaced = [] } = {}) {
+      const request = { spec: encodeSpec(spec), discard, existing, replaced };
+      await connection.call(pipelineControl.checkPipeline, request, signal);
     },
     async getPipeline(signal) {
       return decodePipeline(await connection.call(pipelineControl.getPipeline, {}, signal));
@@ -38,11 +43,14 @@ export function connectControlPlane(address: string): ControlPlaneClient {
       const messages = connection.stream(pipelineControl.watchEvents, request, { finite: !options.follow }, signal);
       for await (const message of messages) yield decodeEvent(message);
     },
-    async setDesiredState(change, signal) {
-      return (await connection.call(pipelineControl.setDesiredState, encodeDesiredChange(change), signal)).changed;
+    async setDesiredState(change, signal, operation = 0) {
+      const request = encodeDesiredChange(change, operation);
+      return (await connection.call(pipelineControl.setDesiredState, request, signal)).changed;
     },
     async *holdOperation(name, { takeOver }, signal) {
-      yield* connection.stream(pipelineControl.holdOperation, { ...name, takeOver }, { finite: false }, signal);
+      const request = { ...name, takeOver };
+      const messages = connection.stream(pipelineControl.holdOperation, request, { finite: false }, signal);
+      for await (const { operation } of messages) yield operation;
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);

@@ -1,6 +1,7 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
   type ApplyMessage,
+  type CheckMessage,
   type DesiredStateMessage,
   decodeDesiredChange,
   decodeReport,
@@ -38,16 +39,22 @@ interface WatchEventsMessage {
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {
   const { registry, events, writer } = parts;
   return {
-    ApplyPipeline: unary(context, async ({ spec, ...options }: ApplyMessage) => {
+    ApplyPipeline: unary(context, async ({ spec, operation, ...options }: ApplyMessage) => {
+      registry.operations.require(operation);
       const changed = registry.apply(decodeSpec(spec), options);
       await writer.durable();
       return { changed };
+    }),
+    CheckPipeline: unary(context, ({ spec, ...options }: CheckMessage) => {
+      registry.check(decodeSpec(spec), options);
+      return {};
     }),
     GetPipeline: unary(context, () => encodePipeline(parts.pipeline())),
     WatchEvents: serverStream(context, ({ after, noFollow }: WatchEventsMessage, signal) =>
       watchEvents(events, after, noFollow, signal),
     ),
     SetDesiredState: unary(context, async (message: DesiredStateMessage) => {
+      registry.operations.require(message.operation);
       const change = decodeDesiredChange(message);
       const changed = registry.setDesired(change);
       await writer.durable();
@@ -69,7 +76,7 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
 async function* holdOperation(operation: Operation, signal: AbortSignal): AsyncGenerator<object> {
   const over = AbortSignal.any([signal, operation.takenOver]);
   try {
-    yield {};
+    yield { operation: operation.number };
     if (!over.aborted) await new Promise((resolve) => over.addEventListener("abort", resolve, { once: true }));
   } finally {
     operation.release();

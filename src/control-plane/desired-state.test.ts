@@ -132,6 +132,19 @@ describe("a command that renews an instance", () => {
     second.release();
     expect(registry.operations.current).toBeUndefined();
   });
+
+  it("is not heard any more once another has taken over, also when that is done", () => {
+    const first = registry.operations.hold(command, false);
+    registry.operations.require(first.number);
+    const second = registry.operations.hold({ command: "flowctl stop", holder: "process 2" }, true);
+    const late = () => registry.operations.require(first.number);
+    expect(late).toThrow(expect.objectContaining({ code: "control/operation-taken-over", kind: "conflict" }));
+    second.release();
+    expect(late).toThrow(/`flowctl stop` \(process 2\) has taken over/);
+    // Who held it last goes on when only its connection broke, and whoever holds nothing is not asked.
+    registry.operations.require(second.number);
+    registry.operations.require(0);
+  });
 });
 
 describe("counts", () => {

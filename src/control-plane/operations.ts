@@ -4,6 +4,8 @@ import { operationTakenOver, operationUnderWay } from "./registry-errors.ts";
 
 /** A command that is changing the pipeline. */
 export interface Operation {
+  /** Grows from one operation to the next, over restarts of the control plane too. */
+  readonly number: number;
   readonly name: OperationName;
   /** Unix milliseconds. */
   readonly since: number;
@@ -22,6 +24,8 @@ export interface Operation {
 export class Operations {
   readonly #clock: Pick<Clock, "now">;
   readonly #onRelease: (renewed: ReadonlySet<string>) => void;
+  /** Whoever held it last, or still does. */
+  #last: Pick<Operation, "number" | "name"> | undefined;
   #current: { readonly operation: Operation; readonly renewed: Set<string>; readonly end: AbortController } | undefined;
 
   /** `onRelease` is called, with the instances that were being renewed, whenever an operation is over. */
@@ -44,7 +48,10 @@ export class Operations {
     }
     const renewed = new Set<string>();
     const end = new AbortController();
+    const number = Math.max((this.#last?.number ?? 0) + 1, this.#clock.now());
+    this.#last = { number, name };
     const operation: Operation = {
+      number,
       name,
       since: this.#clock.now(),
       takenOver: end.signal,
@@ -56,6 +63,15 @@ export class Operations {
     const held = { operation, renewed, end };
     this.#current = held;
     return operation;
+  }
+
+  /**
+   * Throws `control/operation-taken-over` when somebody has begun another operation since that one: what its command still asks for
+   * is not wanted any more. 0 stands for nobody who holds one.
+   */
+  require(number: number): void {
+    if (number !== 0 && this.#last !== undefined && this.#last.number > number)
+      throw operationTakenOver(this.#last.name);
   }
 
   /** Their end is no crash until the operation is over. Does nothing when there is none. */

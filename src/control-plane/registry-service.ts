@@ -41,6 +41,7 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
     RegisterComponent: unary(context, async (message: RegisterMessage) => {
       const request = decodeRegistration(message);
       const { componentId, instanceId } = request;
+      registry.requireInstance(request);
       if (request.type === "source") admit(registry, partitions, request);
       const before = registry.entry(componentId, instanceId)?.data.incarnation;
       registry.register(request);

@@ -90,11 +90,25 @@ export class Registry {
    * from what was applied last. Throws, and changes nothing: `registry/would-lose-events` when something could not be
    * delivered any more, unless that is to be discarded; `registry/still-leaving` while what is wanted again has not left.
    */
-  apply(spec: PipelineSpec, { discard = false, existing = [], replaced = [] }: ApplyOptions = {}): boolean {
+  apply(spec: PipelineSpec, options: ApplyOptions = {}): boolean {
+    const next = this.check(spec, options);
+    if (next === undefined) return false;
+    const before = this.spec;
+    this.#roster.apply(next);
+    for (const { data } of this.#roster.instances.all()) {
+      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
+    }
+    this.#roster.changed();
+    return before === undefined || JSON.stringify(appliedPart(before)) !== JSON.stringify(spec);
+  }
+
+  /** What `apply` would make the pipeline; undefined when nothing would change. Throws as that does, and changes nothing. */
+  check(spec: PipelineSpec, options: ApplyOptions = {}): PipelineSpec | undefined {
+    const { discard = false, existing = [], replaced = [] } = options;
     checkSpec(spec, this.#name);
     const before = this.spec;
     const same = before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec);
-    if (same && !isUnderWay(before)) return false;
+    if (same && !isUnderWay(before)) return undefined;
     const running = this.#roster.instances.all().map(({ data }) => data);
     checkRunningFeatures(
       spec,
@@ -103,12 +117,7 @@ export class Registry {
     const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing));
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
-    this.#roster.apply(transition.spec);
-    for (const { data } of this.#roster.instances.all()) {
-      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
-    }
-    this.#roster.changed();
-    return !same;
+    return transition.spec;
   }
 
   /**
@@ -154,12 +163,18 @@ export class Registry {
     this.#driverWatches = true;
   }
 
+  /** The component of an instance. Throws when the pipeline does not have (or does not want any more) such an instance. */
+  requireInstance(request: RegistrationRequest): ComponentSpec {
+    const spec = this.#componentSpec(request);
+    if (this.desire(spec.id, request.instanceId) === "absent") throw notAnInstance(request, instanceIdsOf(spec));
+    if (spec.type !== request.type) throw wrongType(spec.id, request.type, spec.type);
+    return spec;
+  }
+
   /** Makes an instance known. Throws when it does not fit the pipeline, or when a later start of it is registered. */
   register(request: RegistrationRequest): void {
-    const spec = this.#componentSpec(request);
+    const spec = this.requireInstance(request);
     const desire = this.desire(spec.id, request.instanceId);
-    if (desire === "absent") throw notAnInstance(request, instanceIdsOf(spec));
-    if (spec.type !== request.type) throw wrongType(spec.id, request.type, spec.type);
     if (request.address === "" && spec.type !== "sink") throw noAddress(request, spec.type);
     const before = this.#roster.instances.get(spec.id, request.instanceId);
     if (before !== undefined) this.#refuseImpostor(before, request);

@@ -132,6 +132,20 @@ describe("the transition from one file to the next", () => {
     expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([]);
   });
 
+  it("has nobody take over what may still be in a buffer on disk that the file does not name any more", () => {
+    const buffer = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
+    const plain = pipeline("s > a > z");
+    const buffered = plain.components.map((one) =>
+      one.id === "a" ? { ...one, inputs: [{ from: "s", types: [], buffer }] } : one,
+    );
+    const first = transitionOf({ ...plain, components: buffered }, plain, runs).spec;
+    expect(appliedPart(first)).toEqual(plain);
+    const second = transitionOf(first, plain, runs).spec;
+    const stranded = (running: Running) => transitionOf(second, pipeline("s > b > z"), running).stranded;
+    expect(stranded({ ...isDown, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
+    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([]);
+  });
+
   it("has nobody take over from a component that is there again", () => {
     const first = transitionOf(pipeline("s > a > z"), pipeline("s > b > z"), isDown).spec;
     expect(shown(first)).toContain("s > b[a]");
@@ -140,6 +154,14 @@ describe("the transition from one file to the next", () => {
 
   it("keeps what was to be taken over until the next file but one", () => {
     const first = transitionOf(pipeline("s > a > z"), pipeline("s > b > z"), isDown).spec;
+    // Nobody above may have heard of b before it is gone as well, whether it runs or not.
+    expect(shown(transitionOf(first, pipeline("s > c > z"), isDown).spec)).toContain("s > c[b a]");
+    expect(shown(transitionOf(first, pipeline("s > c > z"), runs).spec)).toContain("s > c[a]");
+    expect(shown(transitionOf(first, pipeline("s > c > z, s > a > z"), isDown).spec)).toContain("s > c[b]");
+    const nobody = pipeline("s > y, t > z");
+    expect(transitionOf(transitionOf(first, pipeline("s > b > z, s > y"), runs).spec, nobody, runs).stranded).toEqual([
+      { name: "a", upstream: "s" },
+    ]);
     const second = transitionOf(first, pipeline("s > b > z, s > y"), runs).spec;
     expect(shown(second)).toEqual(["b > z", "s > b[a]", "s > y"]);
   });

@@ -71,20 +71,36 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
     .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
+  const newBelowOf = (from: string): readonly ComponentSpec[] =>
+    next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
   for (const component of unable) {
-    for (const { from, buffer } of component.inputs) {
+    for (const input of component.inputs) {
+      const { from } = input;
       if (!staying.has(from)) continue;
       // What is on the disk of the component above is nobody else's to take.
-      if (buffer?.type === "disk") {
+      if (mayBeOnDisk(input)) {
         const above = known.get(from);
         const rests = above !== undefined && instanceIdsOf(above).some((id) => mayHoldForIt(running, from, id));
         if (rests || running.owes(from, component.id)) stranded.push({ name: component.id, upstream: from });
         continue;
       }
-      const newBelow = next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
+      const newBelow = newBelowOf(from);
       for (const { id } of newBelow) addHeir(heirs, id, from, component.id);
       if (newBelow.length === 0 && running.owes(from, component.id)) {
         stranded.push({ name: component.id, upstream: from });
+      }
+    }
+  }
+
+  for (const { id, inputs } of before.components) {
+    for (const { from, takesOver = [] } of inputs) {
+      if (staying.get(id)?.inputs.some((input) => input.from === from)) continue;
+      // Whoever is above may not have heard of it before whoever was to take over is gone as well, or takes nothing there any more.
+      const newBelow = newBelowOf(from);
+      for (const removed of takesOver.filter((one) => !staying.has(one))) {
+        for (const below of newBelow) addHeir(heirs, below.id, from, removed);
+        if (newBelow.length === 0 && staying.has(from) && running.owes(from, removed))
+          stranded.push({ name: removed, upstream: from });
       }
     }
   }
@@ -225,9 +241,12 @@ function leavingOf(ids: readonly string[]): Pick<ComponentSpec, "leavingInstance
 }
 
 function hasBufferBelow({ id }: ComponentSpec, spec: PipelineSpec): boolean {
-  return spec.components.some(({ inputs }) =>
-    inputs.some(({ from, buffer }) => from === id && buffer?.type === "disk"),
-  );
+  return spec.components.some(({ inputs }) => inputs.some((input) => input.from === id && mayBeOnDisk(input)));
+}
+
+/** Whether what waits for the input may be on the disk of the component above, also where the file names another buffer by now. */
+function mayBeOnDisk({ buffer, hadDisk }: InputSpec): boolean {
+  return buffer?.type === "disk" || hadDisk === true;
 }
 
 function isNewInput(component: ComponentSpec, from: string, before: ComponentSpec | undefined): boolean {
@@ -241,20 +260,23 @@ function addHeir(heirs: Map<string, Map<string, string[]>>, heir: string, from: 
   heirs.set(heir, inputs);
 }
 
-/** An input with what it takes over, what it took over before included: who is to hear of it may not have heard yet. */
+/** An input with whether it may have something on disk, and with what it takes over, what it took over before included: who is to hear of it may not have heard yet. */
 function withHeritage(
   input: InputSpec,
   before: ComponentSpec | undefined,
   heritage: ReadonlyMap<string, readonly string[]> | undefined,
   staying: ReadonlyMap<string, unknown>,
 ): InputSpec {
-  const earlier = before?.inputs.find(
-    ({ from, draining: drains }) => from === input.from && drains !== true,
-  )?.takesOver;
+  const known = before?.inputs.find(({ from }) => from === input.from);
+  const earlier = known?.draining === true ? [] : (known?.takesOver ?? []);
   // Whoever is there again is owed its events itself.
-  const gone = (earlier ?? []).filter((id) => !staying.has(id));
+  const gone = earlier.filter((id) => !staying.has(id));
   const all = [...new Set([...gone, ...(heritage?.get(input.from) ?? [])])];
-  return all.length === 0 ? input : { ...input, takesOver: all };
+  return {
+    ...input,
+    ...(all.length === 0 ? {} : { takesOver: all }),
+    ...(known !== undefined && mayBeOnDisk(known) && input.buffer?.type !== "disk" ? { hadDisk: true as const } : {}),
+  };
 }
 
 /** From where a component had events before, dead letters included, and has none any more. */
@@ -277,10 +299,10 @@ function feeds(id: string, component: ComponentSpec): boolean {
 }
 
 function draining(input: InputSpec): InputSpec {
-  return { ...plain(input), draining: true };
+  return { ...plain(input), ...(input.hadDisk === true ? { hadDisk: true } : {}), draining: true };
 }
 
-function plain({ draining: _, takesOver: __, ...input }: InputSpec): InputSpec {
+function plain({ draining: _, takesOver: __, hadDisk: ___, ...input }: InputSpec): InputSpec {
   return input;
 }
 

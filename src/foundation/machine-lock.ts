@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 
 /** A name that this process has, until it gives it back or ends, however it ends. */
 export interface HeldName {
@@ -19,9 +19,30 @@ export function holdName(name: string): Promise<HeldName | undefined> {
       if (error.code === "EADDRINUSE") resolve(undefined);
       else reject(error);
     });
-    server.listen(`\0flowctl-${name}`, () => {
+    server.listen(socketOf(name), () => {
       server.unref();
       resolve({ release: () => new Promise((done) => server.close(() => done())) });
     });
   });
+}
+
+/**
+ * Whether some process, or this one, has a name of this machine. Unlike an attempt to take it, looking is in nobody's way. False on
+ * systems other than Linux.
+ */
+export function isNameHeld(name: string): Promise<boolean> {
+  if (process.platform !== "linux") return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const socket = connect(socketOf(name));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // Nobody listens, or whoever did has just let go of it. Anything else, such as a full queue, is somebody who does not answer.
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code !== "ECONNREFUSED" && code !== "ENOENT"));
+  });
+}
+
+function socketOf(name: string): string {
+  return `\0flowctl-${name}`;
 }

@@ -33,12 +33,17 @@ export interface PipelineSpecMessage {
   readonly components: readonly ComponentSpecMessage[];
 }
 
-/** flowctl.control.v1.ApplyPipelineRequest. */
-export interface ApplyMessage {
+/** flowctl.control.v1.CheckPipelineRequest. */
+export interface CheckMessage {
   readonly spec: PipelineSpecMessage | null;
   readonly discard: boolean;
   readonly existing: readonly string[];
   readonly replaced: readonly string[];
+}
+
+/** flowctl.control.v1.ApplyPipelineRequest. */
+export interface ApplyMessage extends CheckMessage {
+  readonly operation: number;
 }
 
 export interface ComponentSpecMessage {
@@ -95,12 +100,18 @@ export interface DesiredStateMessage {
   readonly allStopped: boolean;
   readonly renewed: readonly string[];
   readonly started: readonly string[];
+  readonly operation: number;
 }
 
 export interface HoldOperationMessage {
   readonly command: string;
   readonly holder: string;
   readonly takeOver: boolean;
+}
+
+/** flowctl.control.v1.HoldOperationResponse. */
+export interface HeldOperationMessage {
+  readonly operation: number;
 }
 
 export interface ReportMessage {
@@ -229,8 +240,9 @@ export function decodeEvent(message: EventMessage): PipelineEvent {
   return { ...message, time: fromTime(message.time) };
 }
 
-export function encodeDesiredChange(change: DesiredChange): DesiredStateMessage {
+export function encodeDesiredChange(change: DesiredChange, operation: number): DesiredStateMessage {
   return {
+    operation,
     running: change.running ?? [],
     stopped: change.stopped === "all" ? [] : (change.stopped ?? []),
     allStopped: change.stopped === "all",

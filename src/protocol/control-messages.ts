@@ -1,8 +1,10 @@
 import type {
   ApplyMessage,
+  CheckMessage,
   ComponentSpecMessage,
   DesiredStateMessage,
   EventMessage,
+  HeldOperationMessage,
   HoldOperationMessage,
   InputSpecMessage,
   PipelineMessage,
@@ -62,11 +64,19 @@ const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.Pipeli
   driver: one(3, string),
 });
 
+const checkRequest = messageType<CheckMessage>("flowctl.control.v1.CheckPipelineRequest", {
+  spec: one(1, pipelineSpec),
+  discard: one(2, bool),
+  existing: list(3, string),
+  replaced: list(4, string),
+});
+
 const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipelineRequest", {
   spec: one(1, pipelineSpec),
   discard: one(2, bool),
   existing: list(3, string),
   replaced: list(4, string),
+  operation: one(5, uint64),
 });
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
@@ -126,6 +136,7 @@ const setDesiredRequest = messageType<DesiredStateMessage>("flowctl.control.v1.S
   allStopped: one(3, bool),
   renewed: list(4, string),
   started: list(5, string),
+  operation: one(6, uint64),
 });
 
 const setDesiredResponse = messageType<{ readonly changed: readonly string[] }>(
@@ -139,6 +150,10 @@ const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOp
   takeOver: one(3, bool),
 });
 
+const holdResponse = messageType<HeldOperationMessage>("flowctl.control.v1.HoldOperationResponse", {
+  operation: one(1, uint64),
+});
+
 const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
@@ -146,9 +161,10 @@ const service = "/flowctl.control.v1.PipelineControl";
 /** The methods of flowctl.control.v1.PipelineControl. */
 export const pipelineControl = {
   applyPipeline: method(`${service}/ApplyPipeline`, applyRequest, applyResponse),
+  checkPipeline: method(`${service}/CheckPipeline`, checkRequest, nothing("CheckPipelineResponse")),
   getPipeline: method(`${service}/GetPipeline`, nothing("GetPipelineRequest"), pipeline),
   watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event),
   setDesiredState: method(`${service}/SetDesiredState`, setDesiredRequest, setDesiredResponse),
-  holdOperation: method(`${service}/HoldOperation`, holdRequest, nothing("HoldOperationResponse")),
+  holdOperation: method(`${service}/HoldOperation`, holdRequest, holdResponse),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
 };

@@ -211,6 +211,8 @@ export interface InputSpec {
   readonly draining?: true;
   /** Only inside the control plane: removed components whose undelivered events this input takes. */
   readonly takesOver?: readonly string[];
+  /** Only inside the control plane: its buffer was on disk in an earlier file, and may still hold something there. */
+  readonly hadDisk?: true;
 }
 
 export interface BufferSpec {

@@ -53,6 +53,10 @@ class Readers {
   private readonly readers = new Map<string, Reading>();
   /** By partition: the epoch up to which it is done with. What is said of it under that epoch is old news. */
   private readonly done = new Map<string, number>();
+  /** Partitions that are given back, while the author's code still closes them. */
+  private readonly closing = new Set<string>();
+  /** What was heard last. */
+  private news: AssignmentNews = {};
   private standsBy = false;
   private finish: () => void = () => undefined;
   private fail: (error: unknown) => void = () => undefined;
@@ -74,10 +78,12 @@ class Readers {
   }
 
   /** Takes part in what is assigned from now on, and gives back what is revoked. */
-  follow({ assignments = [], partitionsFinished = false }: AssignmentNews): void {
+  follow(news: AssignmentNews): void {
+    const { assignments = [], partitionsFinished = false } = news;
+    this.news = news;
     for (const assignment of assignments) {
       const key = keyOf(assignment);
-      if (assignment.epoch <= (this.done.get(key) ?? 0)) continue;
+      if (assignment.epoch <= (this.done.get(key) ?? 0) || this.closing.has(key)) continue;
       const known = this.readers.get(key);
       if (known === undefined) {
         // One that this program does not know is its successor's, which was started with other settings.
@@ -122,7 +128,11 @@ class Readers {
         if (outcome === "stopped") return;
         this.done.set(key, assignment.epoch);
         this.readers.delete(key);
+        this.closing.add(key);
         await reader.close();
+        this.closing.delete(key);
+        // It may have been assigned again meanwhile.
+        this.follow(this.news);
       })
       .catch((error: unknown) => this.fail(error));
     this.readers.set(key, { reader, over });

@@ -1,5 +1,6 @@
 import type { Registered, RegistryClient } from "../client/client.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { withDeadline } from "../foundation/deadline.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import type { Inlet } from "../streams/inlet.ts";
@@ -72,10 +73,17 @@ export async function finish(
   const { publisher } = runtime;
   const acknowledged = await inTime(publisher.acknowledged(), runtime);
   const settled = (await settle()) !== false;
-  if (!ended || !acknowledged || !settled) return "stopped";
-  publisher.end();
-  return (await inTime(publisher.drained(), runtime)) ? "completed" : "stopped";
+  if (ended && acknowledged && settled) {
+    publisher.end();
+    if (await inTime(publisher.drained(), runtime)) return "completed";
+  }
+  // What is in a buffer on disk waits for the next run; what was sent of it must not come again then.
+  await inTime(publisher.rested(), { ...runtime, deadline: withDeadline(runtime.deadline, REST_MS) });
+  return "stopped";
 }
+
+/** So long a component that stops waits at most for what was sent out of its buffers on disk, in milliseconds. */
+const REST_MS = 2_000;
 
 type FinishingRuntime = Pick<Runtime, "publisher" | "halted" | "deadline" | "clock">;
 

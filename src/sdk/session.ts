@@ -91,10 +91,21 @@ export class Session {
         return;
       } catch (error) {
         if (hasCode(error, "registry/unknown-instance") && reason !== "completed") return;
-        if (hasCode(error, "registry/unknown-instance")) await this.register(signal).catch(() => undefined);
+        // Whom it refuses for good it does not wait for: the instance has left, or another program is in its place.
+        if (hasCode(error, "registry/unknown-instance") && (await this.isRefused(signal))) return;
         log.debug("cannot deregister yet", { attempt, reason: String(error) });
         await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 500 }), signal).catch(() => undefined);
       }
+    }
+  }
+
+  private async isRefused(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.options.registry.register({ ...this.registration, held: this.options.held() }, withTimeout(signal));
+      return false;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof FlowctlError)) return false;
+      return !PASSING.has(error.kind) || hasCode(error, "registry/unknown-component");
     }
   }
 

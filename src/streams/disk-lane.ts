@@ -75,8 +75,15 @@ export class DiskLane {
    * Begins to open what an earlier run left in the folder.
    *
    * @param intake What is to be written.
+   * @param before Resolves when nobody else uses the folder any more; never rejects.
    */
-  constructor(folder: string, buffer: BufferSpec, intake: LogReader, environment: DiskEnvironment) {
+  constructor(
+    folder: string,
+    buffer: BufferSpec,
+    intake: LogReader,
+    environment: DiskEnvironment,
+    before: Promise<void> = Promise.resolve(),
+  ) {
     this.folder = folder;
     this.buffer = buffer;
     this.intake = intake;
@@ -89,7 +96,10 @@ export class DiskLane {
         this.aheadBytes -= bytes;
       },
     });
-    this.opening = this.run(async () => await this.open());
+    this.opening = this.run(async () => {
+      await before;
+      await this.open();
+    });
     this.saver = setInterval(() => this.save(), SAVE_EVERY_MS);
     this.saver.unref();
   }
@@ -183,7 +193,10 @@ export class DiskLane {
   private async shutDown(): Promise<void> {
     this.closed = true;
     clearInterval(this.saver);
+    // As of now: of what is acknowledged later nobody can tell whether it was given up.
+    const reached = this.store === undefined ? 0 : (this.ahead.oldestTag ?? this.store.readPosition);
     await Promise.all([this.opening, ...this.writing, this.reading, this.trimming, this.saving]);
+    await this.store?.releaseTo(reached);
     await this.store?.saveProgress();
     await this.store?.close();
   }

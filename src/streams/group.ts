@@ -8,7 +8,7 @@ import type { EventLog } from "./event-log.ts";
 import { Filter } from "./filter.ts";
 import { GroupBudget, type Limits } from "./group-budget.ts";
 import { KeySlots } from "./key-slots.ts";
-import { type DiskHome, Lanes } from "./lanes.ts";
+import { Lanes, type SharedDiskHome } from "./lanes.ts";
 import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
 import type { Outbox } from "./outbox.ts";
 import { compileKey, type KeyReader } from "./partition-key.ts";
@@ -22,7 +22,7 @@ export interface GroupEnvironment {
   /** What a group without a buffer of its own may be behind. */
   readonly limits: Limits;
   /** Left out: buffers on disk are none. */
-  readonly disk: DiskHome | undefined;
+  readonly disk: SharedDiskHome | undefined;
   /** Runs `action` after `ms`; returns how to call it off. */
   schedule(ms: number, action: () => void): () => void;
   /** Told whenever an acknowledgement may have emptied a queue or made room. */
@@ -56,6 +56,7 @@ export class Group {
   private blocked = false;
   private pumping = false;
   private pumpAgain = false;
+  private resting = false;
 
   /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
   constructor(id: string, definitions: readonly Downstream[], environment: GroupEnvironment) {
@@ -87,9 +88,14 @@ export class Group {
 
   /** Events that it has not been sent yet, or has to be sent again. */
   get waiting(): number {
+    return this.budget.outstanding + this.lanes.stored - this.held;
+  }
+
+  /** Events that its members have and have not acknowledged. */
+  get held(): number {
     let held = 0;
     for (const member of this.members.values()) held += member.inFlight;
-    return this.budget.outstanding + this.lanes.stored - held;
+    return held;
   }
 
   get connected(): number {
@@ -176,6 +182,7 @@ export class Group {
     }
     member.detach();
     this.pump();
+    this.environment.progressed();
   }
 
   /** Sends what can be sent now. */
@@ -195,6 +202,11 @@ export class Group {
     }
     this.lanes.fill();
     for (const member of this.members.values()) member.flush();
+  }
+
+  /** Its members are given nothing more. */
+  rest(): void {
+    this.resting = true;
   }
 
   /** Nothing will be published any more: members are told so once everything is acknowledged. */
@@ -259,6 +271,7 @@ export class Group {
 
   /** Returns false when something waits that no member can take. */
   private distribute(): boolean {
+    if (this.resting) return true;
     for (;;) {
       const lane = this.lanes.current();
       if (lane === undefined) return true;

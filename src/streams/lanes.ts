@@ -21,17 +21,32 @@ export interface DiskHome {
   readonly onFailure: (error: FlowctlError) => void;
 }
 
+/** The same as all groups of a component share it. */
+export interface SharedDiskHome extends DiskHome {
+  /** By folder: who used it before and is about to let go of it. A queue on disk has one user at a time. */
+  readonly leaving: Map<string, Leaving>;
+}
+
+interface Leaving {
+  /** It is empty, and its folder is removed. */
+  readonly isRemoved: boolean;
+  /** Never rejects. */
+  readonly over: Promise<void>;
+}
+
 /**
  * The queues of one group, oldest first. The newest takes what is published. A changed buffer resizes it, or begins another:
  * what is in the older ones is sent first, and they go when they are empty.
  */
 export class Lanes {
   private readonly environment: DiskEnvironment;
+  private readonly home: SharedDiskHome | undefined;
   private readonly folders: DiskFolders | undefined;
   private readonly list: Lane[] = [];
   /** By lanes that are gone. */
   private droppedBefore = 0;
   private filter: Filter;
+  private buffer: BufferSpec | undefined;
   private closed = false;
   /** Queues on disk that are being closed. */
   private readonly closing = new Set<Promise<void>>();
@@ -41,13 +56,15 @@ export class Lanes {
     id: string,
     filter: Filter,
     buffer: BufferSpec | undefined,
-    home: DiskHome | undefined,
+    home: SharedDiskHome | undefined,
     environment: DiskEnvironment,
   ) {
     this.environment = environment;
     this.filter = filter;
+    this.buffer = buffer;
+    this.home = home;
     this.folders = home === undefined ? undefined : new DiskFolders(home.folder, id);
-    const found = this.folders?.found() ?? [];
+    const found = (this.folders?.found() ?? []).filter((folder) => home?.leaving.get(folder)?.isRemoved !== true);
     const current = buffer?.type === "disk" ? found.pop() : undefined;
     for (const folder of found) this.list.push(this.onDisk(folder, LEFT_BEHIND, this.reader(Filter.NOTHING)));
     if (current === undefined) this.list.push(this.make(buffer, this.reader(filter)));
@@ -99,24 +116,27 @@ export class Lanes {
   /** What counts for what is published from now on. What was owed before, still is. */
   redefine(filter: Filter, buffer: BufferSpec | undefined, members: Iterable<Member>): void {
     this.filter = filter;
+    this.buffer = buffer;
     const newest = this.list.at(-1)!;
     const kind = this.kindOf(buffer);
     if (newest.kind === "shared" && kind === "shared") newest.follow(filter);
     else if (newest.kind === "lossy" && kind === "lossy") newest.redefine(buffer!);
     else if (newest.kind === "disk" && kind === "disk") newest.redefine(buffer!, filter);
-    else this.replace(newest, buffer, members);
+    else if (newest.kind !== "shared" || kind !== "lossy") this.replace(newest, buffer);
+    if (buffer !== undefined && buffer.whenFull !== "block") this.letGo(members);
     this.removeEmpty();
   }
 
-  /** The group is gone: nothing is owed to it any more. What is on the disk stays there. */
+  /** The group is gone: nothing is owed to it any more. What is on the disk stays there; a queue without anything goes. */
   dissolve(): void {
     this.closed = true;
     for (const lane of this.list) {
-      lane.outbox.dissolve();
       if (lane.kind === "disk") {
         lane.dissolve();
-        this.track(lane.close());
+        // Before the rest is given up: on the disk it stays.
+        this.leave(lane, lane.isEmpty ? "remove" : "close");
       }
+      lane.outbox.dissolve();
     }
   }
 
@@ -130,30 +150,32 @@ export class Lanes {
     const lane = new SharedLane(this.reader(Filter.NOTHING), this.environment);
     lane.outbox.inherit(positions);
     this.list.unshift(lane);
+    if (this.isLossy) this.letGo([]);
   }
 
   /** Closes what is on disk; it stays for the next run. */
   async close(): Promise<void> {
     this.removeEmpty();
-    // A folder must not be removed under whoever opens it next.
+    if (!this.closed) for (const lane of this.list) if (lane.kind === "disk") this.leave(lane, "close");
     this.closed = true;
-    for (const lane of this.list) if (lane.kind === "disk") this.track(lane.close());
     await Promise.all(this.closing);
   }
 
-  /** Another kind of queue takes over: what the newest had not begun to send or to write it sends or writes. */
-  private replace(newest: Lane, buffer: BufferSpec | undefined, members: Iterable<Member>): void {
-    const kind = this.kindOf(buffer);
-    if (newest.kind === "shared" && kind === "lossy") {
-      this.list[this.list.length - 1] = LossyLane.insteadOf(newest, buffer!, this.environment, members);
-      return;
+  /** A group that drops holds nobody up: whatever is owed to it in the component's log, wherever it waits, is moved out of that. */
+  private letGo(members: Iterable<Member>): void {
+    for (const [index, lane] of this.list.entries()) {
+      if (lane.kind === "shared") this.list[index] = LossyLane.insteadOf(lane, this.buffer!, this.environment, members);
     }
+  }
+
+  /** Another kind of queue takes over: what the newest had not begun to send or to write it sends or writes. */
+  private replace(newest: Lane, buffer: BufferSpec | undefined): void {
     let rest = this.reader(Filter.NOTHING);
     if (newest.kind === "disk") rest = newest.giveIntake();
     if (newest.kind === "shared") rest = newest.outbox.exchangeReader(rest);
     rest.follow(this.filter);
-    if (kind !== "lossy") this.list.push(this.make(buffer, rest));
-    else this.list.push(LossyLane.insteadOf(new SharedLane(rest, this.environment), buffer!, this.environment, []));
+    // One in memory that drops is made of it.
+    this.list.push(this.kindOf(buffer) === "lossy" ? new SharedLane(rest, this.environment) : this.make(buffer, rest));
   }
 
   private make(buffer: BufferSpec | undefined, reader: LogReader): Lane {
@@ -164,7 +186,8 @@ export class Lanes {
   }
 
   private onDisk(folder: string, buffer: BufferSpec, reader: LogReader): DiskLane {
-    const lane = new DiskLane(folder, buffer, reader, this.environment);
+    const before = this.home?.leaving.get(folder)?.over;
+    const lane = new DiskLane(folder, buffer, reader, this.environment, before);
     // One that drops takes at once what its reader has of the component's log.
     if (lane.isLossy) lane.redefine(buffer, this.filter);
     return lane;
@@ -186,15 +209,21 @@ export class Lanes {
       if (!lane.isEmpty) continue;
       this.list.splice(i, 1);
       this.droppedBefore += lane.dropped;
-      if (lane.kind === "disk") this.track(lane.remove());
+      if (lane.kind === "disk") this.leave(lane, "remove");
     }
   }
 
-  private track(work: Promise<void>): void {
-    const tracked: Promise<void> = work
+  /** Lets go of a queue on disk, with its folder or without. */
+  private leave(lane: DiskLane, how: "close" | "remove"): void {
+    const { folder } = lane;
+    const over: Promise<void> = lane[how]()
       .catch((error: FlowctlError) => this.environment.failed(error))
-      .finally(() => this.closing.delete(tracked));
-    this.closing.add(tracked);
+      .finally(() => {
+        this.closing.delete(over);
+        if (this.home?.leaving.get(folder)?.over === over) this.home.leaving.delete(folder);
+      });
+    this.closing.add(over);
+    this.home?.leaving.set(folder, { isRemoved: how === "remove", over });
   }
 }
 

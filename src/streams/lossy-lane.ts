@@ -70,16 +70,17 @@ export class LossyLane {
     this.buffer = buffer;
   }
 
-  /** Takes an event, or drops it or the oldest when there is no room. */
+  /** Takes an event, or drops it, or as many of the oldest as have to go when there is no room. */
   offer(event: EventView): void {
-    if (this.isFull && this.buffer.whenFull === "drop_oldest" && this.outbox.dropOldest()) this.dropped++;
-    if (this.isFull) this.dropped++;
+    while (this.isFull && this.buffer.whenFull === "drop_oldest" && this.outbox.dropOldest()) this.dropped++;
+    // What was dropped behind an event that an instance is stuck on still takes a place in the log.
+    if (this.isFull || this.log.gaps >= MAX_GAPS) this.dropped++;
     else this.append(event);
   }
 
   private get isFull(): boolean {
     const { maxEvents, maxBytes } = limitsOf(this.buffer);
-    return this.log.unsettled >= maxEvents || this.bytes >= maxBytes || this.log.gaps >= MAX_GAPS;
+    return this.log.unsettled >= maxEvents || this.bytes >= maxBytes;
   }
 
   private append(event: EventView): number {

@@ -95,6 +95,115 @@ describe("an outlet to an input with a buffer on disk", () => {
     await crashed.close();
   });
 
+  it("does not send again what was acknowledged right before it was closed", async () => {
+    const outlet = open(disk("block"));
+    const settled: number[] = [];
+    for (let n = 1; n <= 50; n++) outlet.publish(event(n), { settle: () => settled.push(n) });
+    const peer = connect(outlet);
+    await until(() => settled.length === 50 && peer.got.length === 50);
+    peer.member?.ack(40);
+    await outlet.close();
+    const successor = open(disk("block"));
+    const next = connect(successor);
+    await until(() => next.got.length >= 10);
+    expect(next.ids()).toEqual(peer.ids().slice(40));
+    await successor.close();
+  });
+
+  it("gives nothing more once it is to rest, and rests when what it gave is acknowledged or given back", async () => {
+    const outlet = open(disk("block"));
+    const settled: number[] = [];
+    for (let n = 1; n <= 50; n++) outlet.publish(event(n), { settle: () => settled.push(n) });
+    const peer = new Peer();
+    peer.creditSequence = 30;
+    peer.member = outlet.attach("slow", "slow-1", peer, { maxSequence: 30, maxBytes: 1e9 });
+    await until(() => settled.length === 50 && peer.got.length === 30);
+    let rests = false;
+    const resting = outlet.rested().then(() => {
+      rests = true;
+    });
+    peer.creditSequence = 100;
+    peer.member.ack(29, { maxSequence: 100, maxBytes: 1e9 });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([rests, peer.got.length]).toEqual([false, 30]);
+    outlet.detach("slow", peer.member);
+    await resting;
+    const other = connect(outlet);
+    await outlet.close();
+    expect(other.got).toEqual([]);
+    const successor = open(disk("block"));
+    const next = connect(successor);
+    await until(() => next.got.length === 21);
+    expect(next.ids()[0]).toBe("n-30");
+    await successor.close();
+  });
+
+  it("holds nobody up any more once it is to drop, with what waited before there was a buffer neither", async () => {
+    const outlet = open(group("slow") as ReturnType<typeof disk>);
+    const settled: number[] = [];
+    const publish = (n: number): void => outlet.publish(event(n), { settle: () => settled.push(n) });
+    const peer = new Peer();
+    peer.creditSequence = 2;
+    for (let n = 1; n <= 4; n++) publish(n);
+    peer.member = outlet.attach("slow", "slow-1", peer, { maxSequence: 2, maxBytes: 1e9 });
+    outlet.setGroups([disk("block")]);
+    await until(() => settled.length === 2);
+    // The instance has the others, and keeps them.
+    expect([...settled].sort()).toEqual([3, 4]);
+    outlet.setGroups([disk("drop_oldest")]);
+    await until(() => settled.length === 4);
+    peer.creditSequence = 10;
+    peer.member.ack(2, { maxSequence: 10, maxBytes: 1e9 });
+    await until(() => peer.got.length === 4);
+    expect(peer.ids()).toEqual(["n-1", "n-2", "n-3", "n-4"]);
+    await outlet.close();
+  });
+
+  it("keeps what is on the disk for a group that comes back while its former queue is still being removed", async () => {
+    const outlet = open(disk("block"));
+    const first = connect(outlet);
+    const settled: number[] = [];
+    const publish = (from: number, to: number): void => {
+      for (let n = from; n <= to; n++) outlet.publish(event(n), { settle: () => settled.push(n) });
+    };
+    publish(1, 10);
+    await until(() => first.got.length === 10);
+    first.member?.ack(10);
+    await outlet.drained();
+    // Empty and no longer the newest: its folder goes.
+    outlet.setGroups([group("slow")]);
+    outlet.setGroups([]);
+    outlet.setGroups([disk("block")]);
+    publish(11, 60);
+    await until(() => settled.length === 60);
+    await outlet.close();
+    const successor = open(disk("block"));
+    const next = connect(successor);
+    let isOver = false;
+    void successor.drained().then(() => {
+      isOver = true;
+    });
+    await until(() => {
+      next.member?.ack(next.got.length);
+      return isOver;
+    });
+    expect(next.ids()).toEqual(Array.from({ length: 50 }, (_, i) => `n-${i + 11}`));
+    expect(failures).toEqual([]);
+    await successor.close();
+  });
+
+  it("leaves no folder behind when its group goes and it is empty", async () => {
+    const outlet = open(disk("block"));
+    const peer = connect(outlet);
+    for (let n = 1; n <= 10; n++) outlet.publish(event(n), { settle: () => undefined });
+    await until(() => peer.got.length === 10);
+    peer.member?.ack(10);
+    await outlet.drained();
+    outlet.setGroups([]);
+    await outlet.close();
+    expect(await readdir(join(folder, "buffers"))).toEqual([]);
+  });
+
   it("is added, taken away, changed and made one in memory while events flow, without a loss or a repetition", async () => {
     const outlet = open(disk("block"));
     const peer = connect(outlet);

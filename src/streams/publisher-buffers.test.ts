@@ -119,6 +119,33 @@ describe("a publisher", () => {
       expect(slow.ids()).toEqual(["n-1", "n-4", "n-5"]);
     });
 
+    it("drops as many of the oldest as the newest needs: never the newest itself while something older waits", () => {
+      const dropping = (limits: { maxEvents?: number; maxBytes?: number }) =>
+        group("slow", { buffer: { ...buffer, whenFull: "drop_oldest", ...limits } });
+      const size = event(1).size;
+      const large = event(5, "x".repeat(3 * size));
+      const world = setUp([dropping({ maxEvents: 0, maxBytes: 4 * size })]);
+      for (let n = 1; n <= 3; n++) world.publish(n);
+      world.publisher.publish(large, { settle: () => undefined }, 5);
+      world.publish(6);
+      world.turn();
+      const slow = world.connect("slow", "slow-1");
+      expect(slow.ids().at(-1)).toBe("n-6");
+      slow.member?.ack(slow.got.length);
+
+      world.publisher.setGroups([dropping({ maxEvents: 10, maxBytes: 0 })]);
+      slow.full = true;
+      world.publish(7);
+      world.turn();
+      for (let n = 8; n <= 17; n++) world.publish(n);
+      world.publisher.setGroups([dropping({ maxEvents: 4, maxBytes: 0 })]);
+      world.publish(18);
+      slow.full = false;
+      slow.member?.drained();
+      world.turn();
+      expect(slow.ids().slice(-4)).toEqual(["n-7", "n-16", "n-17", "n-18"]);
+    });
+
     it.each(["drop_newest", "drop_oldest"] as const)(
       "holds nobody up when it drops, however long its group is stuck: %s",
       (whenFull) => {
@@ -180,6 +207,19 @@ describe("a publisher", () => {
     heir.member?.ack(5);
     expect(settled).toEqual([0, 1, 2, 3, 4, 5]);
     expect(publisher.counters().inFlight).toBe(0);
+  });
+
+  it("has nobody wait for what one that drops takes over", () => {
+    const { publisher, settled, turn, connect } = setUp([group("a")]);
+    const receipt = { settle: (tag: number) => void settled.push(tag) };
+    for (let n = 0; n < 3; n++) publisher.publish(event(n), receipt, n);
+    const buffer = { type: "memory", maxEvents: 2, maxBytes: 0, whenFull: "drop_newest" } as const;
+    publisher.setGroups([group("b", { takesOver: ["a"], buffer })]);
+    expect(settled).toEqual([0, 1, 2]);
+    expect(publisher.counters().inFlight).toBe(0);
+    const heir = connect("b", "b-1", 100);
+    turn();
+    expect(heir.ids()).toEqual(["n-0", "n-1", "n-2"]);
   });
 
   it("gives up what a removed group was owed where nobody takes over, or the heir does not want it", () => {

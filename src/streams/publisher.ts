@@ -68,6 +68,7 @@ export class Publisher {
   private informed = false;
   private ended = false;
   private relaxed = false;
+  private resting = false;
   private eventsOut = 0;
   private bytesOut = 0;
   /** By groups that are gone. */
@@ -84,7 +85,7 @@ export class Publisher {
       log: this.log,
       memory: options.memory,
       limits: this.limits,
-      disk: options.disk,
+      disk: options.disk === undefined ? undefined : { ...options.disk, leaving: new Map() },
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),
     };
@@ -128,6 +129,7 @@ export class Publisher {
     this.choosing = this.list.filter((group) => !group.takesEverything);
     this.lookForRoom();
     if (this.ended) for (const group of this.list) group.end();
+    if (this.resting) for (const group of this.list) group.rest();
     // A group that stays may have been given a larger buffer, or one that holds nobody up.
     this.progressed();
   }
@@ -281,6 +283,16 @@ export class Publisher {
   /** Resolves when every group has acknowledged everything, what is in buffers included. */
   drained(): Promise<void> {
     return this.once(() => this.log.unsettled === 0 && this.list.every((group) => group.isIdle));
+  }
+
+  /**
+   * Gives nothing more to anybody, for a component that is stopping. Resolves when everything that was given is acknowledged or
+   * given back: so what a buffer on disk keeps for the next run is only what nobody has.
+   */
+  rested(): Promise<void> {
+    this.resting = true;
+    for (const group of this.list) group.rest();
+    return this.once(() => this.list.every(({ held }) => held === 0));
   }
 
   /** Groups that drain and have acknowledged everything they were owed. */

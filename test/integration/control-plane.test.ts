@@ -282,6 +282,40 @@ describe("a running control plane", () => {
     control.close();
   });
 
+  it("lets nobody wait for a turn who is no instance of the source, and hears no command that another has taken over from", async () => {
+    await using process = await controlPlaneProcess("p");
+    await process.start();
+    const control = connectControlPlane(process.grpc);
+    await control.applyPipeline(linearPipeline(), soon());
+    const stranger = component(process.grpc, "source", "", 77);
+    await expect(stranger.register()).rejects.toMatchObject({ code: "registry/not-an-instance" });
+    const known = (await control.getPipeline(soon())).components.flatMap(({ instances }) => instances);
+    expect(known).toEqual([]);
+    stranger.close();
+
+    const end = new AbortController();
+    const hold = async (takeOver: boolean): Promise<number> => {
+      const held = control.holdOperation({ command: "c", holder: "h" }, { takeOver }, end.signal);
+      const first = await held[Symbol.asyncIterator]().next();
+      return first.value as number;
+    };
+    const first = await hold(false);
+    await control.applyPipeline(linearPipeline(), soon(), { operation: first });
+    const second = await hold(true);
+    expect(await control.setDesiredState({ stopped: "all" }, soon(), second)).toHaveLength(3);
+    const late = { code: "control/operation-taken-over", kind: "conflict" };
+    await expect(control.applyPipeline(linearPipeline(), soon(), { operation: first })).rejects.toMatchObject(late);
+    await expect(control.setDesiredState({ running: ["source-1"] }, soon(), first)).rejects.toMatchObject(late);
+    const record = await control.getPipeline(soon());
+    expect(record.components.flatMap(({ instances }) => instances.map((one) => one.desiredStopped))).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    end.abort();
+    control.close();
+  });
+
   it("serves its own health and every instance's figures over HTTP", async () => {
     await using process = await controlPlaneProcess("p");
     await process.start();

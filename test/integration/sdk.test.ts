@@ -397,6 +397,25 @@ describe("a buffer on an input", () => {
     expect(numbersOf(slow)).toEqual(oneTo(20_000));
   });
 
+  it("on disk is not delivered twice when the component above is stopped and started again at full speed", async () => {
+    const buffer = { type: "disk", maxEvents: 1_000_000, maxBytes: 0, whenFull: "block" } as const;
+    await apply(spec("s", "source"), spec("k", "sink", [{ from: "s", types: [], buffer }]));
+    const got: Event[] = [];
+    const count = 80_000;
+    const sink = start("k", collect(got));
+    for (let runs = 1; ; runs++) {
+      const source = start("s", numbers(count));
+      const enough = Math.min(count, got.length + 20_000);
+      await Promise.race([until(() => got.length >= enough), source.outcome]);
+      source.stop();
+      if ((await source.outcome) === "completed") break;
+      expect(runs).toBeLessThan(40);
+    }
+    await sink.outcome;
+    expect(new Set(got.map(({ id }) => id)).size).toBe(count);
+    expect(got).toHaveLength(count);
+  });
+
   it("in memory drops what does not fit, counts it, and never holds the source up", async () => {
     const buffer = { type: "memory", maxEvents: 100, maxBytes: 0, whenFull: "drop_newest" } as const;
     await apply(

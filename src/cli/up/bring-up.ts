@@ -20,6 +20,7 @@ import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown, untilNotGoing } from "./going.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
+import { refusalNotes } from "./refusal-notes.ts";
 import { sourceNotes } from "./source-notes.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
 
@@ -113,14 +114,20 @@ export async function prepareUp(
       live: liveChanges(before?.spec, spec),
       ...(options.only === undefined ? {} : { only: options.only }),
     });
-    const plan = { ...planned, notes: [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())] };
+    const notes = [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())];
+    if (options.dryRun && before !== undefined) {
+      const asked = { discard: options.discard, ...instancesOf(planned, observed) };
+      notes.push(...(await refusalNotes(access, spec, asked, signal)));
+    }
+    const plan = { ...planned, notes };
     let completed: number | undefined;
     const execute: PreparedUp["execute"] = async (sink, until) => {
       const tell = async (): Promise<void> => {
         completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
         await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
-        const applyOptions = { discard: options.discard, ...instancesOf(plan, observed) };
+        const { number } = operation;
+        const applyOptions = { discard: options.discard, operation: number, ...instancesOf(plan, observed) };
         await onceLeft(deps.clock, sink, until, () =>
           access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
             client.applyPipeline(spec, inner, applyOptions),

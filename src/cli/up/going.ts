@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ObservedResource, ResourceKey } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { type HeldName, holdName } from "../../foundation/machine-lock.ts";
+import { type HeldName, holdName, isNameHeld } from "../../foundation/machine-lock.ts";
 import { type Plan, resourceOf } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 
@@ -19,9 +19,7 @@ export function announceDown(context: CommandContext, pipeline: string): Promise
 /** Resolves when no other command of this machine is taking the pipeline down. Rejects when it is interrupted. */
 export async function untilNotGoing(context: CommandContext, pipeline: string): Promise<void> {
   const { deps, output, signal } = context;
-  for (let isSaid = false; ; isSaid = true) {
-    const held = await holdName(nameOf(context, pipeline));
-    if (held !== undefined) return held.release();
+  for (let isSaid = false; await isNameHeld(nameOf(context, pipeline)); isSaid = true) {
     if (!isSaid) output.say(`${pipeline} is being taken down by another command; waiting until that is done`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
   }

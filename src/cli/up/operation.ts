@@ -18,6 +18,7 @@ export class PipelineOperation {
   readonly #command: string;
   readonly #takenOver = new AbortController();
   #held: AbortController | undefined;
+  #number = 0;
 
   /** `command` is what is being done, for people, such as `flowctl up`. */
   constructor(deps: Pick<CliDependencies, "connect" | "clock">, driver: Driver, pipeline: string, command: string) {
@@ -29,6 +30,11 @@ export class PipelineOperation {
   /** Fires, with the error to end with, when another command has taken over. */
   get takenOver(): AbortSignal {
     return this.#takenOver.signal;
+  }
+
+  /** Its number, to be said with each change that is asked for: what comes after somebody has taken over is refused. */
+  get number(): number {
+    return this.#number;
   }
 
   /**
@@ -49,7 +55,9 @@ export class PipelineOperation {
       const client = await this.#access.client(deadline);
       const name = { command: this.#command, holder: `process ${process.pid} on ${hostname()}` };
       const stream = client.holdOperation(name, { takeOver }, end.signal)[Symbol.asyncIterator]();
-      if ((await stream.next()).done === true) return false;
+      const first = await stream.next();
+      if (first.done === true) return false;
+      this.#number = first.value;
       this.#held = end;
       void this.#follow(stream, end);
       return true;
@@ -66,7 +74,7 @@ export class PipelineOperation {
   /** Changes the desired state. Returns the ids for which that made a difference; none when there is no pipeline yet. */
   async desire(change: DesiredChange, signal: AbortSignal): Promise<readonly string[]> {
     try {
-      return await this.#access.call(signal, (client, inner) => client.setDesiredState(change, inner));
+      return await this.#access.call(signal, (client, inner) => client.setDesiredState(change, inner, this.#number));
     } catch (error) {
       if (hasCode(error, "registry/no-pipeline")) return [];
       throw error;

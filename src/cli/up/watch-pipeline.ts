@@ -3,6 +3,7 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
+import { Bell } from "./bell.ts";
 
 export interface WatchOptions {
   readonly access: ControlPlaneAccess;
@@ -35,7 +36,7 @@ export async function watchPipeline<T>(
   let away = false;
   try {
     for (;;) {
-      const rung = bell.wait();
+      const seen = bell.rings;
       const record = await access.record(signal);
       if ((record === undefined) !== away) {
         away = record === undefined;
@@ -51,31 +52,12 @@ export async function watchPipeline<T>(
           fix: "Start it again with `flowctl up`, if that was not meant",
         });
       }
-      await pause(clock, record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, rung, inner);
+      await bell.heard(seen, clock, record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, inner);
       if (signal.aborted) throw cancelled(signal);
     }
   } finally {
     stop.abort();
     await listening;
-  }
-}
-
-/** Resolves after `ms`, as soon as the bell is rung, or when the signal fires; leaves no timer behind. */
-async function pause(
-  clock: WatchOptions["clock"],
-  ms: number,
-  rung: Promise<void>,
-  signal: AbortSignal,
-): Promise<void> {
-  const enough = new AbortController();
-  const onAbort = (): void => enough.abort();
-  if (signal.aborted) enough.abort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([rung, clock.sleep(ms, enough.signal).catch(() => undefined)]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    enough.abort();
   }
 }
 
@@ -94,17 +76,5 @@ async function ringOnEvents(options: WatchOptions, bell: Bell, signal: AbortSign
       options.access.close();
     }
     await options.clock.sleep(RETRY_INTERVAL, signal).catch(() => undefined);
-  }
-}
-
-class Bell {
-  #waiting: (() => void)[] = [];
-
-  ring(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
-  }
-
-  wait(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }

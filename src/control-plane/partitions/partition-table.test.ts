@@ -107,6 +107,30 @@ describe("who reads what", () => {
     expect(reads(one)).toEqual(["a", "b"]);
   });
 
+  it("is told as something new to a program that gave it back before, also where it was forgotten in between", async () => {
+    const changed = pair.map(({ id }) => ({ id, identity: "2" }));
+    const epochOf = (who: IncarnationReference, partition: string) =>
+      table.viewOf(who).assignments.find((given) => given.partition === partition && given.identity === "2")?.epoch;
+    apply(2);
+    await register(one, { partitions: changed });
+    const before = epochOf(one, "a")!;
+    expect(before).toBeGreaterThan(0);
+    // The other instance is still the program of before, and was started again.
+    await register(two, { partitions: pair });
+    expect(reads(one)).toContain("a revoked");
+    const release = { partition: "a", identity: "2", epoch: before, state: "released" } as const;
+    await table.save(one, release);
+    await table.settled("source");
+    expect(epochOf(one, "a")).toBeUndefined();
+    await clock.advance(1);
+    bye(two, "stopped");
+    await register(incarnation("source", 2, "2"), { partitions: changed });
+    bye(incarnation("source", 2, "2"), "stopped");
+    apply(1);
+    await table.settled("source");
+    expect(epochOf(one, "a")).toBeGreaterThan(before);
+  });
+
   it("does not hear what was said under an earlier assignment", async () => {
     apply(1);
     await register(one, { partitions: pair });

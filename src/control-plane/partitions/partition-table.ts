@@ -194,7 +194,9 @@ export class PartitionTable {
         source.entries.set(step.key, { ...entry, revoking: true });
         changed = true;
       } else {
-        const given = { ...entry.data, owner: step.owner, epoch: entry.data.epoch + 1 };
+        // By the time as well: what was forgotten in between must not look to its reader like what it gave back before.
+        const epoch = Math.max(entry.data.epoch + 1, this.#options.clock.now());
+        const given = { ...entry.data, owner: step.owner, epoch };
         this.#put(source, { ...entry, revoking: false, durable: false }, given);
         this.#settle(source, step.key, given.epoch);
       }

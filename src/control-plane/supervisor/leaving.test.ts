@@ -23,6 +23,7 @@ class StartingDriver implements SupervisedDriver {
     ...{ survivesSupervisor: true },
   };
   readonly applied: string[] = [];
+  readonly stopped = new Set<string>();
   readonly #states = new Map<string, ObservedState>();
   readonly #listeners = new Set<(event: DriverEvent) => void>();
 
@@ -46,6 +47,11 @@ class StartingDriver implements SupervisedDriver {
   }
 
   async apply(change: Change): Promise<void> {
+    if (change.action === "stop") {
+      const id = change.observed.key.slice("component/".length);
+      this.stopped.add(id);
+      this.exit(id, 0);
+    }
     if (change.action !== "start" && change.action !== "restart") return;
     this.applied.push(`${change.action} ${change.observed.key}`);
     this.run(change.observed.key.slice("component/".length));
@@ -148,6 +154,33 @@ describe("an instance that leaves", () => {
     for (let i = 0; i < 10; i++) await clock.advance(1_000);
     expect(driver.applied).toEqual(["start component/processor-2"]);
     await end();
+  });
+
+  it("is stopped where ways that drain make a circle with the new ones, also when nobody but the supervisor does it", async () => {
+    const driver = new StartingDriver();
+    const [source, processor, sink] = linearPipeline().components as [ComponentSpec, ComponentSpec, ComponentSpec];
+    const other = { ...processor, id: "other", inputs: [{ from: "processor", types: [] }] };
+    const turned = (first: ComponentSpec, second: ComponentSpec) => [
+      { ...first, inputs: [{ from: "source", types: [] }] },
+      { ...second, inputs: [{ from: first.id, types: [] }] },
+      { ...sink, inputs: [{ from: second.id, types: [] }] },
+    ];
+    registry.apply({ ...linearPipeline(), components: [source, ...turned(processor, other)] });
+    const stop = new AbortController();
+    const options = { driver, registry, pipeline: "p", clock, log: silentLogger, unhealthyAfterMs: 30_000 };
+    const supervision = supervise({ ...options, random: () => 0.5 }, stop.signal);
+    await clock.advance(10);
+    for (const id of ["source-1", "processor-1", "other-1", "sink-1"]) {
+      driver.run(id);
+      registry.register(registration(who(id), id === "other-1" ? { type: "processor" } : {}));
+    }
+    await clock.advance(10);
+    registry.apply({ ...linearPipeline(), components: [source, ...turned(other, processor)] });
+    registry.setDesired({ stopped: "all" });
+    await clock.advance(5_000);
+    expect([...driver.stopped].sort()).toEqual(["other-1", "processor-1", "sink-1", "source-1"]);
+    stop.abort();
+    await supervision.ended;
   });
 
   it("is forgotten when it had crashed before it was scaled away, or ends without a word after that", async () => {

@@ -234,6 +234,31 @@ describe("the supervisor", () => {
     });
   });
 
+  it("counts the crashes of an instance anew that was removed and comes back under its id", async () => {
+    begin();
+    const crash = async (run: string): Promise<void> => {
+      const start = incarnation("source", 1, run);
+      registry.register(registration(start));
+      registry.deregister({ ...start, reason: "failed", message: "no such table", metrics: noMetrics });
+      await clock.advance(1);
+      exit(1);
+      await clock.advance(10_000);
+    };
+    for (let run = 1; run <= 5; run++) await crash(String(run));
+    registry.apply({ ...linearPipeline(), components: [componentSpec({ id: "other", type: "source" })] });
+    exit(1);
+    driver.emit({ type: "removed", key: "component/source-1", time: clock.now() });
+    await clock.advance(1_000);
+    driver.applied.splice(0);
+    driver.state = running;
+    registry.apply(linearPipeline());
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+    await clock.advance(1_000);
+    await crash("6");
+    expect(registry.pipeline().state).not.toBe("failed");
+    expect(driver.applied).toEqual(["start"]);
+  });
+
   it("restarts what hangs: no heartbeat for 30 s and no answer from /health", async () => {
     registry.register(registration(source, { healthEndpoint: "x:1" }));
     registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });

@@ -104,7 +104,9 @@ class Supervisor {
     while (!this.#signal.aborted) {
       this.#lookAgain();
       const entries = new Map(this.#options.registry.entries().map((entry) => [componentKey(entry.data.id), entry]));
-      for (const target of this.#targets()) {
+      const targets = this.#targets();
+      this.#forgetAllBut(targets);
+      for (const target of targets) {
         const entry = entries.get(target.key);
         if (entry === undefined && !this.#watched.has(target.key)) continue;
         this.#handle(target, this.#look(target, entry));
@@ -149,7 +151,9 @@ class Supervisor {
   #stillStopsAbove({ spec }: Target): boolean {
     const { registry } = this.#options;
     if (registry.spec === undefined) return false;
-    const above = new Set(edgesOf(registry.spec).flatMap(({ from, to }) => (to.id === spec.id ? [from.id] : [])));
+    // Only with ways that drain could it be above itself.
+    const edges = edgesOf(registry.spec).filter(({ to, draining }) => to.id === spec.id && !draining);
+    const above = new Set(edges.map(({ from }) => from.id));
     return this.#targets().some((target) => {
       const phase = this.#watched.get(target.key)?.phase;
       return above.has(target.spec.id) && !this.#isToRun(target) && (phase === "running" || phase === "acting");
@@ -190,6 +194,12 @@ class Supervisor {
     this.#catchUp().catch((error: unknown) => {
       if (!this.#signal.aborted) log.debug("cannot look at what runs", { driver_error: messageOf(error) });
     });
+  }
+
+  /** An instance that comes back under the same id has not crashed yet. */
+  #forgetAllBut(targets: readonly Target[]): void {
+    const keys = new Set(targets.map(({ key }) => key));
+    for (const key of this.#watched.keys()) if (!keys.has(key)) this.#watched.delete(key);
   }
 
   /** What the pipeline does not have any more is forgotten once its program has ended. */

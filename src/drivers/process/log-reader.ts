@@ -57,6 +57,8 @@ class InstanceLog {
   private file: number | undefined;
   private inode = -1;
   private position = 0;
+  /** The file that was read is gone: rotated away before all of it was, or removed with its instance, which begins anew. */
+  private isLost = false;
   private readonly delivered = { stdout: 0, stderr: 0 };
   private readonly reader: LogReaderOptions;
   private readonly instance: string;
@@ -73,9 +75,10 @@ class InstanceLog {
         if (entry.type === "positions") {
           // What lies before was copied: it was delivered, or has been rotated away.
           for (const stream of STREAMS) {
-            const known = entry.emptied ? 0 : this.delivered[stream];
+            const known = entry.emptied || this.isLost ? 0 : this.delivered[stream];
             this.delivered[stream] = Math.max(known, entry.positions[stream]);
           }
+          this.isLost = false;
         } else if (entry.end > this.delivered[entry.stream]) {
           this.delivered[entry.stream] = entry.end;
           yield this.line(entry.stream, entry.time, entry.text);
@@ -144,6 +147,7 @@ class InstanceLog {
       // Rotated away in this moment; the next look finds it under its new name.
       return false;
     }
+    this.isLost = this.file !== undefined && fstatSync(this.file).nlink === 0;
     this.close();
     this.file = file;
     this.inode = fstatSync(file).ino;

@@ -271,6 +271,27 @@ describe("the log reader", () => {
     expect(seen.map((text) => Number(text.split(" ")[0]))).toEqual(Array.from({ length: expected }, (_, i) => i + 1));
   });
 
+  test("follows an instance that was removed and comes back under its name from its first line on", async () => {
+    const collector = collect();
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      const reader = { folder, clock: systemClock };
+      for await (const line of readLogs(reader, { select: [], follow: true }, stop.signal)) seen.push(line.text);
+    })();
+    say(`${"a long first life ".repeat(50)}\n`);
+    await eventually(() => seen.length === 1);
+    collector.flush("a-1", true);
+    collector.forget("a-1");
+    say("1\n2\n");
+    await eventually(() => seen.length === 3);
+    say("3\n");
+    await eventually(() => seen.length === 4);
+    stop.abort();
+    await reading;
+    expect(seen.slice(1)).toEqual(["1", "2", "3"]);
+  });
+
   test("finds nothing, without an error, where there is no log", async () => {
     rmSync(folder, { recursive: true });
     expect(await texts()).toEqual([]);
