@@ -23,6 +23,7 @@ export async function commandUp(world: World, before: Config, next: Config): Pro
   }
   if (!REFUSED.includes(code)) {
     world.notes.push(`up ended with ${code} and is called again: ${lastLines(stderr)}`);
+    world.calledAgain++;
     await settleUp(world, next);
     return "done";
   }
@@ -42,6 +43,7 @@ export async function settleUp(world: World, config: Config): Promise<void> {
     if (code === 0) return settled(world, config);
     said = `up -d ended with ${code}: ${lastLines(stderr)}`;
     world.notes.push(said);
+    world.calledAgain++;
     await pause(1_000);
   }
   world.problem("up fails again and again", said);
@@ -52,13 +54,14 @@ function settled(world: World, config: Config): void {
   world.history.settle(config, Date.now());
 }
 
-/** `up -d` that is killed in the middle, or has ended before. */
-export async function killedUp(world: World, afterMs: number): Promise<void> {
+/** `up -d` that is killed in the middle, or has ended before; whether it was killed. */
+export async function killedUp(world: World, afterMs: number): Promise<boolean> {
   const up = world.scenario.start("up", "-d");
   await Promise.race([up.ended, pause(afterMs)]);
   up.child.kill("SIGKILL");
   const { code } = await up.ended;
   if (code !== 137) world.notes.push(`up had ended with ${code} before it was killed`);
+  return code === 137;
 }
 
 export async function upTwice(world: World): Promise<void> {
@@ -68,8 +71,8 @@ export async function upTwice(world: World): Promise<void> {
   }
 }
 
-/** An attached `up` that gets a Ctrl-C, after which nothing runs but the control plane. */
-export async function interruptedUp(world: World, afterMs: number): Promise<void> {
+/** An attached `up` that gets a Ctrl-C, after which nothing runs but the control plane; whether it had not ended before. */
+export async function interruptedUp(world: World, afterMs: number): Promise<boolean> {
   const up = world.scenario.start("up");
   await Promise.race([up.ended, pause(afterMs)]);
   const over = up.child.exitCode !== null;
@@ -82,6 +85,7 @@ export async function interruptedUp(world: World, afterMs: number): Promise<void
   else if (code !== 130) world.problem("Ctrl-C is not followed", `up ended with ${code}: ${lastLines(stderr)}`);
   // Before it had taken the pipeline over there is nothing for it to stop.
   else if (stderr.includes("Ctrl-C again")) await world.allStopped();
+  return !over;
 }
 
 /** `up` and `down` at once: whichever wins, the next `up` has everything run again. */

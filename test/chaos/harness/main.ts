@@ -6,6 +6,7 @@ import { report, script } from "./report.ts";
 import { type RoundResult, runRound } from "./round.ts";
 import { shrink } from "./shrink.ts";
 import type { Step } from "./steps.ts";
+import type { DriverName } from "./world.ts";
 
 const USAGE = `npm run chaos -- [--driver process|docker] [--minutes N] [--seed S] [--count STEPS] [--steps JSON|@FILE] [--shared-engine]
                 [--no-shrink] [--stop-at-first] [--log FILE]`;
@@ -58,12 +59,9 @@ async function main(): Promise<number> {
     });
   for (let seed = first; rounds.length === 0 || Date.now() < end; seed++) {
     say(`seed ${seed} on ${driver}`);
-    const round = await once(seed, steps).catch((error: unknown) => {
-      if (stop.signal.aborted) return undefined;
-      throw error;
-    });
+    const round = await once(seed, steps).catch((error: unknown) => brokenOff(seed, driver, error));
     // What was ended by a signal says nothing: its commands may have got the signal as well.
-    if (round === undefined || stop.signal.aborted) break;
+    if (stop.signal.aborted) break;
     rounds.push(round);
     if (round.problems.length === 0) continue;
     const small = values["no-shrink"] ? round.steps : await shrunk(round, once);
@@ -76,6 +74,16 @@ async function main(): Promise<number> {
   return rounds.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
+/** A run that came to nothing, so that those before and after it are reported all the same. */
+function brokenOff(seed: number, driver: DriverName, error: unknown): RoundResult {
+  const problem = {
+    what: "broken off",
+    detail: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  };
+  const verdict = { wrong: [], sent: 0, demanded: 0, repeated: 0, retried: 0, deadLetters: 0 };
+  return { seed, driver, steps: [], done: [], verdict, problems: [problem], notes: [], calledAgain: 0, ms: 0 };
+}
+
 async function readSteps(value: string): Promise<readonly Step[]> {
   return JSON.parse(value.startsWith("@") ? await readFile(value.slice(1), "utf8") : value) as Step[];
 }
@@ -86,6 +94,7 @@ async function shrunk(
   once: (seed: number, steps: readonly Step[]) => Promise<RoundResult>,
 ): Promise<readonly Step[]> {
   const kinds = new Set(problems.map(({ what }) => what));
+  if (steps.length === 0) return steps;
   return await shrink(
     steps,
     async (candidate) => (await once(seed, candidate)).problems.some(({ what }) => kinds.has(what)),

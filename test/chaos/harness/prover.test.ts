@@ -143,6 +143,16 @@ describe("the proof of a run with a change", () => {
     expect(wrongsOf(judge(history, sinks))).toEqual(["lost 1 numbers at late"]);
   });
 
+  it("misses an event that nobody has of a source that was added", () => {
+    const source = { kind: "source", replicas: 1, environment: 0, rate: 100 } as const;
+    const { history, last, first } = changedRun({ op: "add", id: "extra", component: source, into: "direct" });
+    const sinks = flawless((moment) => (moment < END ? first : last));
+    for (const content of sinks.values()) {
+      content.arrivals = content.arrivals.filter(({ source: from, n }) => from !== "extra" || n !== 700);
+    }
+    expect(wrongsOf(judge(history, sinks)).toSorted()).toEqual([`lost 1 extra at ${ANCHOR}`, "lost 1 extra at direct"]);
+  });
+
   it("demands everything of a sink that the change does not concern", () => {
     const { history, last, first } = changedRun({ op: "add", id: "late", component: FIRST.components.direct! });
     const sinks = flawless((moment) => (moment < END ? first : last));

@@ -6,9 +6,10 @@ import { settleUp } from "./commands.ts";
 import type { Config } from "./config.ts";
 import { type Done, execute } from "./execute.ts";
 import type { OwnEngine } from "./own-engine.ts";
+import { Progress } from "./progress.ts";
 import { prove, type Verdict } from "./prover.ts";
 import { Random } from "./random.ts";
-import { readSinks } from "./sink-file.ts";
+import { readSinks, writtenBy } from "./sink-file.ts";
 import { describe, type Step } from "./steps.ts";
 import { type DriverName, type Problem, World } from "./world.ts";
 
@@ -34,13 +35,18 @@ export interface RoundResult {
   /** Everything that is wrong; empty for a run that has passed. */
   readonly problems: readonly Problem[];
   readonly notes: readonly string[];
+  /** How often an `up` that nobody broke off had to be called again. */
+  readonly calledAgain: number;
+  /** How long it took, its start and its end included. */
+  readonly ms: number;
 }
 
 /** More events than can be on their way from a source when its end is set. */
 const MARGIN = 25_000;
 const START_LIMIT_MS = 180_000;
 const DRAIN_RATE = 5_000;
-const DRAIN_LIMIT_S = 150;
+/** So long nothing may be written anywhere before the pipeline has completed. */
+const STILL_LIMIT_MS = 120_000;
 
 /**
  * One run: a pipeline of numbered events is started, the steps are done to it, its sources are given an end, and once it has
@@ -95,7 +101,8 @@ export async function runRound({
   await takeDown(world);
   if (world.problems.length === 0) world.scenario.passed();
   for (const { what, detail } of world.problems) tell(`WRONG: ${what}: ${detail}`);
-  return { seed, driver, steps, done, verdict, problems: world.problems, notes: world.notes };
+  const { problems, notes, calledAgain } = world;
+  return { seed, driver, steps, done, verdict, problems, notes, calledAgain, ms: Date.now() - began };
 }
 
 /** Heals everything, gives every source an end, and waits until the pipeline has completed. */
@@ -114,10 +121,19 @@ async function drain(world: World, tell: (line: string) => void): Promise<void> 
   await settleUp(world, last);
   tell(`the sources end at ${[...ends].map(([id, end]) => `${id} ${end}`).join(", ")}`);
   // Started, not run: it may take longer than any other command.
-  const { code, stdout, stderr } = await world.scenario.start("wait", "--timeout", String(DRAIN_LIMIT_S)).ended;
+  const wait = world.scenario.start("wait");
+  const progress = new Progress(STILL_LIMIT_MS, () => writtenBy(world.scenario.folder));
+  let isStuck = false;
+  while (wait.child.exitCode === null && !isStuck) {
+    await new Promise((wake) => setTimeout(wake, 500));
+    isStuck = await progress.isOver();
+  }
+  if (isStuck) wait.child.kill("SIGKILL");
+  const { code, stdout, stderr } = await wait.ended;
   if (code === 0) return;
   const status = await world.flowctl("status");
-  world.problem("stuck", `wait ended with ${code}\n${stdout}${stderr}\n${status.stdout}`);
+  const how = isStuck ? `no sink has written anything for ${STILL_LIMIT_MS / 1000} s` : `wait ended with ${code}`;
+  world.problem("stuck", `${how}\n${stdout}${stderr}\n${status.stdout}`);
 }
 
 /** For each source the number that it is to end at: beyond what any sink has of it. */

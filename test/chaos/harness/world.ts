@@ -8,8 +8,9 @@ import { ANCHOR, type Config } from "./config.ts";
 import { History } from "./history.ts";
 import type { OwnEngine } from "./own-engine.ts";
 import { type Program, programOf } from "./processes.ts";
+import { Progress } from "./progress.ts";
 import { render, type Surroundings } from "./render.ts";
-import { lastArrival } from "./sink-file.ts";
+import { lastArrival, writtenBy } from "./sink-file.ts";
 import { SmallDisk } from "./small-disk.ts";
 import { CONTROL_PLANE, type Disk } from "./steps.ts";
 
@@ -33,6 +34,8 @@ export class World implements AsyncDisposable {
   readonly problems: Problem[] = [];
   /** What is worth knowing and no failure: what was refused, what could not be done. */
   readonly notes: string[] = [];
+  /** How often an `up` that nobody broke off had to be called again, as it had failed. */
+  calledAgain = 0;
   /** Components and instances that were stopped and are to stay so. */
   readonly stopped = new Set<string>();
   readonly engine: OwnEngine | undefined;
@@ -130,14 +133,15 @@ export class World implements AsyncDisposable {
   }
 
   /**
-   * Waits until a sink has an event that was made after the moment; gives how long that took in milliseconds, or undefined when none
-   * came in time, or nothing can come because what leads there is stopped.
+   * Waits until a sink has an event that was made after the moment; gives how long that took in milliseconds. Undefined when none of
+   * the sinks has written anything for `stillMs`: one that has much to catch up with first does not stand still.
    */
-  async recovery(sinks: readonly string[], since: number, withinMs: number): Promise<number | undefined> {
-    const end = Date.now() + withinMs;
-    while (Date.now() < end) {
+  async recovery(sinks: readonly string[], since: number, stillMs: number): Promise<number | undefined> {
+    const { folder } = this.scenario;
+    const progress = new Progress(stillMs, () => writtenBy(folder, sinks));
+    while (!(await progress.isOver())) {
       for (const sink of sinks) {
-        const last = await lastArrival(this.scenario.folder, sink);
+        const last = await lastArrival(folder, sink);
         if (last !== undefined && last.madeAt > since) return Date.now() - since;
       }
       await new Promise((wake) => setTimeout(wake, 100));
@@ -155,6 +159,15 @@ export class World implements AsyncDisposable {
     return Object.entries(components).flatMap(([below, it]) =>
       it.kind === "sink" && it.inputs.some(({ from, types }) => from === id && types.length === 0) ? [below] : [],
     );
+  }
+
+  /** Sinks on the file system that can be filled. */
+  get onSmallDisk(): readonly string[] {
+    const { components } = this.#config;
+    return Object.keys(components).filter((id) => {
+      const component = components[id]!;
+      return component.kind === "sink" && component.onSmallDisk;
+    });
   }
 
   /** Keeps everything there is of it in FLOWCTL_TEST_ARTIFACTS, where that is set; before it is taken down. */
