@@ -4,6 +4,8 @@ import type { World } from "./world.ts";
 /** Exit codes of a command that refused before it did anything: usage, an invalid file, a state that forbids it. */
 const REFUSED = [2, 3, 6];
 const TRIES = 3;
+/** So long a command may take to return after Ctrl-C. */
+const RETURN_LIMIT_MS = 180_000;
 
 const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
 
@@ -77,11 +79,12 @@ export async function interruptedUp(world: World, afterMs: number): Promise<bool
   await Promise.race([up.ended, pause(afterMs)]);
   const over = up.child.exitCode !== null;
   up.child.kill("SIGINT");
-  const patience = setTimeout(() => up.child.kill("SIGKILL"), 60_000);
+  const patience = setTimeout(() => up.child.kill("SIGKILL"), RETURN_LIMIT_MS);
   const { code, stderr } = await up.ended;
   clearTimeout(patience);
   if (over) world.notes.push(`up had ended with ${code} before Ctrl-C: ${lastLines(stderr)}`);
-  else if (code === 137) world.problem("a command does not return", `up within 60 s of Ctrl-C: ${lastLines(stderr)}`);
+  else if (code === 137)
+    world.problem("a command does not return", `up within ${RETURN_LIMIT_MS / 1000} s of Ctrl-C: ${lastLines(stderr)}`);
   else if (code !== 130) world.problem("Ctrl-C is not followed", `up ended with ${code}: ${lastLines(stderr)}`);
   // Before it had taken the pipeline over there is nothing for it to stop.
   else if (stderr.includes("Ctrl-C again")) await world.allStopped();

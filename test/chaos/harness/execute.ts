@@ -170,7 +170,7 @@ async function scale(world: World, id: string, replicas: number): Promise<Done["
   return "done";
 }
 
-const BACK_LIMIT_MS = 30_000;
+const BACK_LIMIT_MS = 120_000;
 
 /** Waits until the control plane is there again by itself; where it does not come, `up` has to bring it. */
 async function controlPlaneBack(world: World): Promise<void> {

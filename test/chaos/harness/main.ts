@@ -9,7 +9,7 @@ import type { Step } from "./steps.ts";
 import type { DriverName } from "./world.ts";
 
 const USAGE = `npm run chaos -- [--driver process|docker] [--minutes N] [--seed S] [--count STEPS] [--steps JSON|@FILE] [--shared-engine]
-                [--no-shrink] [--stop-at-first] [--log FILE]`;
+                [--no-shrink] [--stop-at-first] [--log FILE] [--pace PART]`;
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     count: { type: "string", default: "12" },
     steps: { type: "string" },
     log: { type: "string" },
+    pace: { type: "string", default: "1" },
     "shared-engine": { type: "boolean", default: false },
     "no-shrink": { type: "boolean", default: false },
     "stop-at-first": { type: "boolean", default: false },
@@ -36,7 +37,9 @@ async function main(): Promise<number> {
     return values.help ? 0 : 2;
   }
   await buildProgram();
-  await using engine = driver === "docker" && !values["shared-engine"] ? await OwnEngine.start(213) : undefined;
+  // Another number for each, so that runs can go on side by side.
+  await using engine =
+    driver === "docker" && !values["shared-engine"] ? await OwnEngine.start(200 + (process.pid % 50)) : undefined;
   if (engine !== undefined) process.env.DOCKER_HOST = engine.host;
   const say = (line: string): void => {
     console.log(line);
@@ -52,6 +55,8 @@ async function main(): Promise<number> {
       driver,
       seed,
       count: Number(values.count),
+      // On a machine that others use as well, less than all that the sources are to make.
+      pace: Number(values.pace),
       signal: stop.signal,
       engine,
       say,

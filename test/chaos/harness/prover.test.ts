@@ -160,6 +160,16 @@ describe("the proof of a run with a change", () => {
     expect(wrongsOf(judge(history, sinks))).toEqual(["lost 1 numbers at kept"]);
   });
 
+  it("finds events beyond the last only where the source had been told of its end", () => {
+    const { history, last, first } = changedRun({ op: "add", id: "late", component: FIRST.components.direct! });
+    const sinks = flawless((moment) => (moment < END ? first : last));
+    const beyond = { source: "numbers", n: COUNT + 1, route: "numbers", tries: 1 };
+    sinks.get("direct")!.arrivals.push({ ...beyond, madeAt: END - 1 });
+    expect(wrongsOf(judge(history, sinks))).toEqual([]);
+    sinks.get("direct")!.arrivals.push({ ...beyond, n: COUNT + 2, madeAt: END + 1 });
+    expect(wrongsOf(judge(history, sinks))).toEqual(["unknown 1 numbers at direct"]);
+  });
+
   it("demands of an input that loses no more what comes after the change", () => {
     const change: Edit = { op: "buffer", id: "lossy", input: "first", buffer: null };
     const { history, last, first } = changedRun(change);

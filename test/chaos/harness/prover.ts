@@ -44,6 +44,7 @@ export interface Evidence {
  */
 export function prove({ epochs, sinks }: Evidence): Verdict {
   const last = epochs.at(-1)!.configs[0]!;
+  const toldAt = epochs.at(-1)!.from;
   const madeAt = momentsOf(sinks);
   const wrong: Wrong[] = [];
   let sent = 0;
@@ -64,7 +65,8 @@ export function prove({ epochs, sinks }: Evidence): Verdict {
         if (!has.has(n)) lost.push(n);
       }
       if (lost.length > 0) wrong.push(wrongOf("lost", sink, source, lost.map(String)));
-      const beyond = [...has].filter((n) => n > count);
+      // One that was beyond its end when it was told of it has ended there.
+      const beyond = [...has].filter((n) => n > count && (madeAt.get(source)?.get(n) ?? 0) > toldAt);
       if (beyond.length > 0) wrong.push(wrongOf("unknown", sink, source, beyond.map(String)));
     }
   }

@@ -21,6 +21,8 @@ export interface RoundOptions {
   /** These instead of those that the seed chooses. */
   readonly steps?: readonly Step[];
   readonly engine?: OwnEngine | undefined;
+  /** What part of their rates the sources keep to; 1: all. */
+  readonly pace?: number;
   readonly say: (line: string) => void;
   /** Ends the run at its next step; what it has made is taken away first. */
   readonly signal?: AbortSignal;
@@ -58,10 +60,11 @@ export async function runRound({
   count,
   steps: given,
   engine,
+  pace,
   say,
   signal,
 }: RoundOptions): Promise<RoundResult> {
-  await using world = await World.on(driver, engine);
+  await using world = await World.on(driver, engine, pace);
   const steps = given ?? chooseSteps(new Random(seed), count, world.abilities);
   const done: Done[] = [];
   const began = Date.now();

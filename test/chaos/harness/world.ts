@@ -24,6 +24,8 @@ export interface Problem {
 
 const fixture = resolve(import.meta.dirname, "fixtures/chaos-processor.mjs");
 const dist = resolve(import.meta.dirname, "../../../dist");
+/** A busy machine takes minutes for what takes a second on an idle one. */
+const COMMAND_LIMIT_MS = 300_000;
 const RUNNING = /^(starting|healthy|degraded|unhealthy|stopping|running)$/;
 
 /** A pipeline that runs for real, what was asked of it so far, and the hands that reach into it. */
@@ -61,8 +63,8 @@ export class World implements AsyncDisposable {
     return this.#config;
   }
 
-  static async on(driver: DriverName, engine?: OwnEngine): Promise<World> {
-    const surroundings = await surroundingsOf(driver);
+  static async on(driver: DriverName, engine?: OwnEngine, pace = 1): Promise<World> {
+    const surroundings = await surroundingsOf(driver, pace);
     const scenario = await Scenario.on(driver, render(FIRST, surroundings));
     if (driver === "docker") await layOutProgram(join(scenario.folder, "chaos"));
     const disks = new Map<Disk, SmallDisk>();
@@ -83,12 +85,14 @@ export class World implements AsyncDisposable {
     await this.scenario.pipeline(render(config, this.#surroundings));
   }
 
-  /** Runs flowctl to its end; one that takes longer than two minutes is a problem, and ended with 124. */
+  /** Runs flowctl to its end; one that takes longer than five minutes is a problem, and ended with 124. */
   async flowctl(...args: string[]): Promise<Ended> {
-    return await this.scenario.flowctl(...args).catch((error: unknown) => {
-      this.problem("a command does not return", String(error));
-      return { code: 124, stdout: "", stderr: "" };
-    });
+    const { child, ended } = this.scenario.start(...args);
+    const patience = setTimeout(() => child.kill("SIGKILL"), COMMAND_LIMIT_MS);
+    const result = await ended.finally(() => clearTimeout(patience));
+    if (result.code !== 137) return result;
+    this.problem("a command does not return", `flowctl ${args.join(" ")}\n${result.stdout}\n${result.stderr}`);
+    return { ...result, code: 124 };
   }
 
   problem(what: string, detail: string): void {
@@ -128,7 +132,7 @@ export class World implements AsyncDisposable {
         );
         return running.length === 0;
       },
-      20_000,
+      60_000,
     ).catch(() => this.problem("still runs after Ctrl-C", running.join(", ")));
   }
 
@@ -201,10 +205,10 @@ export class World implements AsyncDisposable {
   }
 }
 
-async function surroundingsOf(driver: DriverName): Promise<Surroundings> {
-  if (driver === "process") return { driver, chaosCommand: [process.execPath, fixture, join(dist, "sdk.js")] };
+async function surroundingsOf(driver: DriverName, pace: number): Promise<Surroundings> {
+  if (driver === "process") return { driver, pace, chaosCommand: [process.execPath, fixture, join(dist, "sdk.js")] };
   const chaosCommand = ["node", "/chaos/chaos-processor.mjs", "/chaos/dist/sdk.js"];
-  return { driver, chaosCommand, images: await chaosImages() };
+  return { driver, pace, chaosCommand, images: await chaosImages() };
 }
 
 /** The folder that the chaos processor's containers see as /chaos: the program, and the SDK, which flowctl's image has not. */
