@@ -43,7 +43,7 @@ export interface RoundResult {
   readonly ms: number;
 }
 
-/** More events than can be on their way from a source when its end is set. */
+/** More events than can be on their way from a source at its full rate when its end is set. */
 const MARGIN = 25_000;
 const START_LIMIT_MS = 180_000;
 const DRAIN_RATE = 5_000;
@@ -91,7 +91,7 @@ export async function runRound({
     tell(`${describe(step)}: ${result.outcome}${recovered}`);
     for (const note of world.notes.slice(noted)) tell(`  ${note}`);
   }
-  await drain(world, tell);
+  await drain(world, Math.ceil(MARGIN * (pace ?? 1)), tell);
   tell("reading what the sinks have");
   const verdict = prove({ epochs: world.history.epochs, sinks: await readSinks(world.scenario.folder) });
   for (const { what, sink, source, count: events, examples } of verdict.wrong) {
@@ -109,13 +109,13 @@ export async function runRound({
 }
 
 /** Heals everything, gives every source an end, and waits until the pipeline has completed. */
-async function drain(world: World, tell: (line: string) => void): Promise<void> {
-  const ends = await endsOf(world);
+async function drain(world: World, margin: number, tell: (line: string) => void): Promise<void> {
+  const ends = await endsOf(world, margin);
   const last: Config = {
     components: Object.fromEntries(
       Object.entries(world.config.components).map(([id, component]) => [
         id,
-        component.kind === "source" ? { ...component, rate: DRAIN_RATE, count: ends.get(id) ?? MARGIN } : component,
+        component.kind === "source" ? { ...component, rate: DRAIN_RATE, count: ends.get(id) ?? margin } : component,
       ]),
     ),
   };
@@ -140,12 +140,12 @@ async function drain(world: World, tell: (line: string) => void): Promise<void> 
 }
 
 /** For each source the number that it is to end at: beyond what any sink has of it. */
-async function endsOf(world: World): Promise<ReadonlyMap<string, number>> {
+async function endsOf(world: World, margin: number): Promise<ReadonlyMap<string, number>> {
   const ends = new Map<string, number>();
   for (const { arrivals } of (await readSinks(world.scenario.folder)).values()) {
     for (const { source, n } of arrivals) ends.set(source, Math.max(ends.get(source) ?? 0, n));
   }
-  return new Map([...ends].map(([source, n]) => [source, n + MARGIN]));
+  return new Map([...ends].map(([source, n]) => [source, n + margin]));
 }
 
 async function takeDown(world: World): Promise<void> {
