@@ -9,7 +9,7 @@ import type { Step } from "./steps.ts";
 import type { DriverName } from "./world.ts";
 
 const USAGE = `npm run chaos -- [--driver process|docker] [--minutes N] [--seed S] [--count STEPS] [--steps JSON|@FILE] [--shared-engine]
-                [--no-shrink] [--stop-at-first] [--log FILE] [--pace PART]`;
+                [--no-build] [--no-shrink] [--stop-at-first] [--log FILE] [--pace PART]`;
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     log: { type: "string" },
     pace: { type: "string", default: "1" },
     "shared-engine": { type: "boolean", default: false },
+    "no-build": { type: "boolean", default: false },
     "no-shrink": { type: "boolean", default: false },
     "stop-at-first": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -36,7 +37,7 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
-  await buildProgram();
+  if (!values["no-build"]) await buildProgram();
   // Another number for each, so that runs can go on side by side.
   await using engine =
     driver === "docker" && !values["shared-engine"] ? await OwnEngine.start(200 + (process.pid % 50)) : undefined;
