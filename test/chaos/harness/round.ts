@@ -73,7 +73,7 @@ export async function runRound({
     said.push(`${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`);
     say(said.at(-1)!);
   };
-  await world.scenario.succeed("up", "-d");
+  await settleUp(world, world.config);
   const started = await world.recovery(world.witnesses("numbers"), 0, START_LIMIT_MS);
   if (started === undefined)
     world.problem("stands still", `no event at any sink within ${START_LIMIT_MS / 1000} s of the first up`);
