@@ -29,13 +29,15 @@ export class ControlPlaneAccess {
     this.#pipeline = pipeline;
   }
 
-  /** One call. Rejects with kind `unavailable` when no control plane runs or none answers within 5 s. */
+  /** One call. Rejects with kind `unavailable` when no control plane runs or none answers within 5 s, or `withinMs`. */
   async call<T>(
     signal: AbortSignal,
     what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
+    withinMs?: number,
   ): Promise<T> {
     const client = await this.client(signal);
-    const deadline = withDeadline(signal, this.#hanging === undefined ? CALL_DEADLINE : CALL_DEADLINE_WHILE_HANGING);
+    const usual = this.#hanging === undefined ? CALL_DEADLINE : CALL_DEADLINE_WHILE_HANGING;
+    const deadline = withDeadline(signal, withinMs ?? usual);
     try {
       const answer = await what(client, deadline);
       this.#hanging = undefined;

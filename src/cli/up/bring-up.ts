@@ -20,6 +20,7 @@ import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown, untilNotGoing } from "./going.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
+import { recordBefore } from "./record-before.ts";
 import { refusalNotes } from "./refusal-notes.ts";
 import { sourceNotes } from "./source-notes.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
@@ -98,8 +99,7 @@ export async function prepareUp(
   const access = new ControlPlaneAccess(deps, driver, pipeline.name);
   const operation = new PipelineOperation(deps, driver, pipeline.name, options.command ?? "flowctl up");
   try {
-    const there = (await driver.observe(pipeline.name, signal)).some(({ kind }) => kind === "control-plane");
-    const before = there ? await access.record(signal) : undefined;
+    const before = await recordBefore(access, await driver.observe(pipeline.name, signal), deps.clock, signal);
     if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
     // From here on nobody else changes what is looked at.
     if (before !== undefined && !options.dryRun) await operation.hold({ takeOver: false }, signal);

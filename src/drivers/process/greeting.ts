@@ -1,7 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { PipelinePaths } from "./paths.ts";
-import { isAlive, type ProcessIdentity } from "./process-identity.ts";
+import { isAlive, isStopped, type ProcessIdentity } from "./process-identity.ts";
 import { hello, SUPERVISOR_LOST } from "./supervisor-client.ts";
 import type { SupervisorHello } from "./supervisor-protocol.ts";
 import { readSupervisorRecord } from "./supervisor-record.ts";
@@ -15,7 +15,13 @@ export type Greet = (paths: PipelinePaths, signal: AbortSignal) => Promise<Super
 /** For how long who hung is not asked again, in milliseconds: longer than the steps of one command take. */
 const HANGS_FOR_MS = 15_000;
 
-/** @param patienceMs who has not answered within this time hangs. */
+/**
+ * So many times as long as who is stopped may be silent who runs before it hangs, too. On a busy machine it is slow, and to end it and
+ * start another one would make everything slower still.
+ */
+const SLOWER = 7.5;
+
+/** @param patienceMs who is stopped and has not answered within this time hangs. */
 export function createGreeting(clock: Pick<Clock, "now">, patienceMs: number): Greet {
   const hanging = new Map<string, { readonly identity: ProcessIdentity; readonly until: number }>();
   return async (paths, signal) => {
@@ -25,13 +31,28 @@ export function createGreeting(clock: Pick<Clock, "now">, patienceMs: number): G
     if (same && clock.now() < known.until && isAlive(known.identity)) throw hangs(paths, known.identity);
     hanging.delete(paths.runId);
     try {
-      return await hello(paths.socket, signal, patienceMs);
+      return await patiently(paths, identity, signal, patienceMs);
     } catch (error) {
       if (!hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity)) throw error;
       hanging.set(paths.runId, { identity, until: clock.now() + HANGS_FOR_MS });
       throw hangs(paths, identity);
     }
   };
+}
+
+async function patiently(
+  { socket }: PipelinePaths,
+  identity: ProcessIdentity | undefined,
+  signal: AbortSignal,
+  patienceMs: number,
+): Promise<SupervisorHello> {
+  try {
+    return await hello(socket, signal, patienceMs);
+  } catch (error) {
+    const isLost = !hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity);
+    if (isLost || isStopped(identity.pid)) throw error;
+    return await hello(socket, signal, patienceMs * (SLOWER - 1));
+  }
 }
 
 function hangs({ pipeline }: PipelinePaths, { pid }: ProcessIdentity): FlowctlError {

@@ -56,6 +56,12 @@ export function hasBegunToExit(pid: number): boolean {
   }
 }
 
+/** Whether a signal or a debugger has stopped a process. Always false off Linux, where it is not looked at. */
+export function isStopped(pid: number): boolean {
+  const stat = process.platform === "linux" ? readText(`/proc/${pid}/stat`) : undefined;
+  return stat !== undefined && /^[Tt] /.test(stat.slice(stat.lastIndexOf(")") + 2));
+}
+
 /**
  * Every living process, other than the calling one, whose environment had `FLOWCTL_RUN_ID=<runId>` when its program
  * began, and has not begun to exit. Processes of other users cannot be seen.

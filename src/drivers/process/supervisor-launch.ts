@@ -49,7 +49,7 @@ export const LOCKED_EXIT_CODE = 75;
 /** The supervisor ends with this exit code when the pipeline was taken away while it was being started. */
 export const TAKEN_AWAY_EXIT_CODE = 76;
 
-const START_DEADLINE_MS = 30_000;
+const START_DEADLINE_MS = 60_000;
 
 /**
  * Makes sure that a supervisor answers, and says who it is. Starts one, with `desired` or as the last one was, when
@@ -60,7 +60,7 @@ export async function ensureSupervisor(
   options: LaunchOptions,
 ): Promise<SupervisorHello> {
   const { paths, clock, signal } = options;
-  const deadline = clock.now() + START_DEADLINE_MS;
+  let deadline = clock.now() + START_DEADLINE_MS;
   let started: StartedSupervisor | undefined;
   for (;;) {
     try {
@@ -69,8 +69,11 @@ export async function ensureSupervisor(
       if (started !== undefined && started.pid !== answer.pid) started.kill();
       return answer;
     } catch (error) {
-      if (isUnusable(error)) await endSupervisor(options);
-      else if (!hasCode(error, NO_SUPERVISOR)) throw error;
+      if (isUnusable(error)) {
+        await endSupervisor(options);
+        // Finding out that it hangs may have taken long: whoever takes its place has all the time.
+        if (started === undefined) deadline = clock.now() + START_DEADLINE_MS;
+      } else if (!hasCode(error, NO_SUPERVISOR)) throw error;
     }
     const end = started?.end();
     if (end !== undefined && end !== "again") throw await startFailure(options, end.exitCode);

@@ -4,6 +4,8 @@ import type { World } from "./world.ts";
 /** Exit codes of a command that refused before it did anything: usage, an invalid file, a state that forbids it. */
 const REFUSED = [2, 3, 6];
 const TRIES = 3;
+/** So long a command may take to return after Ctrl-C. */
+const RETURN_LIMIT_MS = 180_000;
 
 const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
 
@@ -23,6 +25,7 @@ export async function commandUp(world: World, before: Config, next: Config): Pro
   }
   if (!REFUSED.includes(code)) {
     world.notes.push(`up ended with ${code} and is called again: ${lastLines(stderr)}`);
+    world.calledAgain++;
     await settleUp(world, next);
     return "done";
   }
@@ -42,6 +45,7 @@ export async function settleUp(world: World, config: Config): Promise<void> {
     if (code === 0) return settled(world, config);
     said = `up -d ended with ${code}: ${lastLines(stderr)}`;
     world.notes.push(said);
+    world.calledAgain++;
     await pause(1_000);
   }
   world.problem("up fails again and again", said);
@@ -52,13 +56,14 @@ function settled(world: World, config: Config): void {
   world.history.settle(config, Date.now());
 }
 
-/** `up -d` that is killed in the middle, or has ended before. */
-export async function killedUp(world: World, afterMs: number): Promise<void> {
+/** `up -d` that is killed in the middle, or has ended before; whether it was killed. */
+export async function killedUp(world: World, afterMs: number): Promise<boolean> {
   const up = world.scenario.start("up", "-d");
   await Promise.race([up.ended, pause(afterMs)]);
   up.child.kill("SIGKILL");
   const { code } = await up.ended;
   if (code !== 137) world.notes.push(`up had ended with ${code} before it was killed`);
+  return code === 137;
 }
 
 export async function upTwice(world: World): Promise<void> {
@@ -68,20 +73,22 @@ export async function upTwice(world: World): Promise<void> {
   }
 }
 
-/** An attached `up` that gets a Ctrl-C, after which nothing runs but the control plane. */
-export async function interruptedUp(world: World, afterMs: number): Promise<void> {
+/** An attached `up` that gets a Ctrl-C, after which nothing runs but the control plane; whether it had not ended before. */
+export async function interruptedUp(world: World, afterMs: number): Promise<boolean> {
   const up = world.scenario.start("up");
   await Promise.race([up.ended, pause(afterMs)]);
   const over = up.child.exitCode !== null;
   up.child.kill("SIGINT");
-  const patience = setTimeout(() => up.child.kill("SIGKILL"), 60_000);
+  const patience = setTimeout(() => up.child.kill("SIGKILL"), RETURN_LIMIT_MS);
   const { code, stderr } = await up.ended;
   clearTimeout(patience);
   if (over) world.notes.push(`up had ended with ${code} before Ctrl-C: ${lastLines(stderr)}`);
-  else if (code === 137) world.problem("a command does not return", `up within 60 s of Ctrl-C: ${lastLines(stderr)}`);
+  else if (code === 137)
+    world.problem("a command does not return", `up within ${RETURN_LIMIT_MS / 1000} s of Ctrl-C: ${lastLines(stderr)}`);
   else if (code !== 130) world.problem("Ctrl-C is not followed", `up ended with ${code}: ${lastLines(stderr)}`);
   // Before it had taken the pipeline over there is nothing for it to stop.
   else if (stderr.includes("Ctrl-C again")) await world.allStopped();
+  return !over;
 }
 
 /** `up` and `down` at once: whichever wins, the next `up` has everything run again. */

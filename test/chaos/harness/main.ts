@@ -6,9 +6,10 @@ import { report, script } from "./report.ts";
 import { type RoundResult, runRound } from "./round.ts";
 import { shrink } from "./shrink.ts";
 import type { Step } from "./steps.ts";
+import type { DriverName } from "./world.ts";
 
 const USAGE = `npm run chaos -- [--driver process|docker] [--minutes N] [--seed S] [--count STEPS] [--steps JSON|@FILE] [--shared-engine]
-                [--no-shrink] [--stop-at-first] [--log FILE]`;
+                [--no-build] [--no-shrink] [--stop-at-first] [--log FILE] [--pace PART]`;
 
 const { values } = parseArgs({
   options: {
@@ -18,7 +19,9 @@ const { values } = parseArgs({
     count: { type: "string", default: "12" },
     steps: { type: "string" },
     log: { type: "string" },
+    pace: { type: "string", default: "1" },
     "shared-engine": { type: "boolean", default: false },
+    "no-build": { type: "boolean", default: false },
     "no-shrink": { type: "boolean", default: false },
     "stop-at-first": { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -34,8 +37,10 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
-  await buildProgram();
-  await using engine = driver === "docker" && !values["shared-engine"] ? await OwnEngine.start(213) : undefined;
+  if (!values["no-build"]) await buildProgram();
+  // Another number for each, so that runs can go on side by side.
+  await using engine =
+    driver === "docker" && !values["shared-engine"] ? await OwnEngine.start(200 + (process.pid % 50)) : undefined;
   if (engine !== undefined) process.env.DOCKER_HOST = engine.host;
   const say = (line: string): void => {
     console.log(line);
@@ -51,6 +56,8 @@ async function main(): Promise<number> {
       driver,
       seed,
       count: Number(values.count),
+      // On a machine that others use as well, less than all that the sources are to make.
+      pace: Number(values.pace),
       signal: stop.signal,
       engine,
       say,
@@ -58,12 +65,9 @@ async function main(): Promise<number> {
     });
   for (let seed = first; rounds.length === 0 || Date.now() < end; seed++) {
     say(`seed ${seed} on ${driver}`);
-    const round = await once(seed, steps).catch((error: unknown) => {
-      if (stop.signal.aborted) return undefined;
-      throw error;
-    });
+    const round = await once(seed, steps).catch((error: unknown) => brokenOff(seed, driver, error));
     // What was ended by a signal says nothing: its commands may have got the signal as well.
-    if (round === undefined || stop.signal.aborted) break;
+    if (stop.signal.aborted) break;
     rounds.push(round);
     if (round.problems.length === 0) continue;
     const small = values["no-shrink"] ? round.steps : await shrunk(round, once);
@@ -76,6 +80,16 @@ async function main(): Promise<number> {
   return rounds.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
+/** A run that came to nothing, so that those before and after it are reported all the same. */
+function brokenOff(seed: number, driver: DriverName, error: unknown): RoundResult {
+  const problem = {
+    what: "broken off",
+    detail: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  };
+  const verdict = { wrong: [], sent: 0, demanded: 0, repeated: 0, retried: 0, deadLetters: 0 };
+  return { seed, driver, steps: [], done: [], verdict, problems: [problem], notes: [], calledAgain: 0, ms: 0 };
+}
+
 async function readSteps(value: string): Promise<readonly Step[]> {
   return JSON.parse(value.startsWith("@") ? await readFile(value.slice(1), "utf8") : value) as Step[];
 }
@@ -86,6 +100,7 @@ async function shrunk(
   once: (seed: number, steps: readonly Step[]) => Promise<RoundResult>,
 ): Promise<readonly Step[]> {
   const kinds = new Set(problems.map(({ what }) => what));
+  if (steps.length === 0) return steps;
   return await shrink(
     steps,
     async (candidate) => (await once(seed, candidate)).problems.some(({ what }) => kinds.has(what)),

@@ -72,19 +72,23 @@ export class OwnEngine implements AsyncDisposable {
     log.end();
   }
 
-  /** Ends the engine, sees that it is gone, and starts it again. */
-  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    await this.#end(signal);
+  /** Ends the engine, sees that it is gone, and starts it again. Returns when it was gone. Rejects when it had gone before. */
+  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<number> {
+    if (!(await this.#end(signal))) throw new Error("the engine had ended by itself");
+    const gone = Date.now();
     await rm(join(this.#folder, "docker.pid"), { force: true });
     await this.#launch();
+    return gone;
   }
 
-  async #end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  /** Whether it still ran. */
+  async #end(signal: "SIGTERM" | "SIGKILL"): Promise<boolean> {
     const daemon = this.#daemon;
-    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return;
+    if (daemon === undefined || daemon.exitCode !== null || daemon.signalCode !== null) return false;
     const ended = once(daemon, "exit");
     daemon.kill(signal);
     await ended;
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

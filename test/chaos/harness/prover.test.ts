@@ -143,11 +143,31 @@ describe("the proof of a run with a change", () => {
     expect(wrongsOf(judge(history, sinks))).toEqual(["lost 1 numbers at late"]);
   });
 
+  it("misses an event that nobody has of a source that was added", () => {
+    const source = { kind: "source", replicas: 1, environment: 0, rate: 100 } as const;
+    const { history, last, first } = changedRun({ op: "add", id: "extra", component: source, into: "direct" });
+    const sinks = flawless((moment) => (moment < END ? first : last));
+    for (const content of sinks.values()) {
+      content.arrivals = content.arrivals.filter(({ source: from, n }) => from !== "extra" || n !== 700);
+    }
+    expect(wrongsOf(judge(history, sinks)).toSorted()).toEqual([`lost 1 extra at ${ANCHOR}`, "lost 1 extra at direct"]);
+  });
+
   it("demands everything of a sink that the change does not concern", () => {
     const { history, last, first } = changedRun({ op: "add", id: "late", component: FIRST.components.direct! });
     const sinks = flawless((moment) => (moment < END ? first : last));
     without(sinks, "kept", 450);
     expect(wrongsOf(judge(history, sinks))).toEqual(["lost 1 numbers at kept"]);
+  });
+
+  it("finds events beyond the last only where the source had been told of its end", () => {
+    const { history, last, first } = changedRun({ op: "add", id: "late", component: FIRST.components.direct! });
+    const sinks = flawless((moment) => (moment < END ? first : last));
+    const beyond = { source: "numbers", n: COUNT + 1, route: "numbers", tries: 1 };
+    sinks.get("direct")!.arrivals.push({ ...beyond, madeAt: END - 1 });
+    expect(wrongsOf(judge(history, sinks))).toEqual([]);
+    sinks.get("direct")!.arrivals.push({ ...beyond, n: COUNT + 2, madeAt: END + 1 });
+    expect(wrongsOf(judge(history, sinks))).toEqual(["unknown 1 numbers at direct"]);
   });
 
   it("demands of an input that loses no more what comes after the change", () => {

@@ -1,3 +1,4 @@
+import { nextOfShard, shardCount } from "../../../src/components/sources/generator-shards.ts";
 import { ANCHOR, type Config, idsOf } from "./config.ts";
 import type { Epoch } from "./history.ts";
 import { type EventClass, isRefused, losslessPaths } from "./paths.ts";
@@ -43,6 +44,7 @@ export interface Evidence {
  */
 export function prove({ epochs, sinks }: Evidence): Verdict {
   const last = epochs.at(-1)!.configs[0]!;
+  const toldAt = epochs.at(-1)!.from;
   const madeAt = momentsOf(sinks);
   const wrong: Wrong[] = [];
   let sent = 0;
@@ -53,16 +55,18 @@ export function prove({ epochs, sinks }: Evidence): Verdict {
     if (count === undefined) throw new Error(`the last file does not say how many events ${source} sends`);
     sent += count;
     const obligations = new Obligations(epochs, source);
+    const moments = momentsUpTo(count, madeAt.get(source) ?? new Map());
     for (const sink of idsOf(last, "sink")) {
       const has = new Set((sinks.get(sink)?.arrivals ?? []).flatMap((it) => (it.source === source ? [it.n] : [])));
       const lost: number[] = [];
       for (let n = 1; n <= count; n++) {
-        if (!obligations.demands(sink, n, madeAt.get(source)?.get(n) ?? 0)) continue;
+        if (!obligations.demands(sink, n, moments[n]!)) continue;
         demanded++;
         if (!has.has(n)) lost.push(n);
       }
       if (lost.length > 0) wrong.push(wrongOf("lost", sink, source, lost.map(String)));
-      const beyond = [...has].filter((n) => n > count);
+      // One that was beyond its end when it was told of it has ended there.
+      const beyond = [...has].filter((n) => n > count && (madeAt.get(source)?.get(n) ?? 0) > toldAt);
       if (beyond.length > 0) wrong.push(wrongOf("unknown", sink, source, beyond.map(String)));
     }
   }
@@ -88,6 +92,23 @@ function momentsOf(sinks: ReadonlyMap<string, SinkContent>): ReadonlyMap<string,
   const anchorLast = [...sinks].sort(([a], [b]) => Number(a === ANCHOR) - Number(b === ANCHOR));
   for (const [, { arrivals }] of anchorLast) {
     for (const { source, n, madeAt } of arrivals) valueIn(moments, source, () => new Map()).set(n, madeAt);
+  }
+  return moments;
+}
+
+/**
+ * The moment by which each number from 1 on was made at the earliest. What nobody has was made, for the last time, after all that
+ * comes before it in its shard: a source makes a shard in order, and all of it again that is not settled.
+ */
+function momentsUpTo(count: number, known: ReadonlyMap<number, number>): readonly number[] {
+  const moments = new Array<number>(count + 1).fill(0);
+  for (let shard = 0; shard < shardCount; shard++) {
+    let newest = 0;
+    for (let n = nextOfShard(shard, 0); n <= count; n = nextOfShard(shard, n)) {
+      const moment = known.get(n) ?? newest;
+      moments[n] = moment;
+      newest = Math.max(newest, moment);
+    }
   }
   return moments;
 }

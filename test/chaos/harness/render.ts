@@ -14,6 +14,8 @@ export interface Surroundings {
   readonly driver: "process" | "docker";
   /** argv of the processor that refuses events. */
   readonly chaosCommand: readonly string[];
+  /** What part of their rates the sources keep to until they are given an end; 1: all. */
+  readonly pace: number;
   /** The two images that it can run from; none on processes. */
   readonly images?: Readonly<Record<"a" | "b", string>>;
 }
@@ -48,7 +50,7 @@ function renderComponent(id: string, component: Component, surroundings: Surroun
   };
   switch (component.kind) {
     case "source":
-      return { ...common, ...renderSource(id, component) };
+      return { ...common, ...renderSource(id, component, surroundings) };
     case "processor":
       return { ...common, inputs: component.inputs.map(renderInput), ...renderProcessor(id, component, surroundings) };
     case "sink":
@@ -56,7 +58,8 @@ function renderComponent(id: string, component: Component, surroundings: Surroun
   }
 }
 
-function renderSource(id: string, { rate, count }: Source): Record<string, unknown> {
+function renderSource(id: string, { rate: wanted, count }: Source, { pace }: Surroundings): Record<string, unknown> {
+  const rate = count === undefined ? Math.max(1, Math.round(wanted * pace)) : wanted;
   const template = { s: `'${id}'`, n: "sequence", k: "sequence % 16", t: "now", v: `'${id}'` };
   return { uses: "generator", with: { rate, type: "plain", template, ...(count === undefined ? {} : { count }) } };
 }

@@ -4,11 +4,14 @@ import { describe, kindOf, type Step } from "./steps.ts";
 /** What many runs have shown, as text: counts of what was done, of events, and seconds until events flowed again. */
 export function report(rounds: readonly RoundResult[]): string {
   const kinds = new Map<string, { done: number; refused: number; skipped: number; recovered: number[] }>();
-  for (const { step, outcome, recoveredMs } of rounds.flatMap(({ done }) => done)) {
-    const kind = kinds.get(kindOf(step)) ?? { done: 0, refused: 0, skipped: 0, recovered: [] };
-    kinds.set(kindOf(step), kind);
-    kind[outcome]++;
-    if (recoveredMs !== undefined) kind.recovered.push(recoveredMs);
+  for (const { step, outcome, how, recoveredMs } of rounds.flatMap(({ done }) => done)) {
+    const names = [kindOf(step), ...(how === undefined || how === "once" ? [] : [`up ${how}`])];
+    for (const name of names) {
+      const kind = kinds.get(name) ?? { done: 0, refused: 0, skipped: 0, recovered: [] };
+      kinds.set(name, kind);
+      kind[outcome]++;
+      if (recoveredMs !== undefined) kind.recovered.push(recoveredMs);
+    }
   }
   const lines = ["what                  done  refused  skipped  events again after: median, worst (of)"];
   for (const [name, { done, refused, skipped, recovered }] of [...kinds].sort()) {
@@ -19,13 +22,14 @@ export function report(rounds: readonly RoundResult[]): string {
   const wrong = (what: string): number =>
     sum(({ verdict }) => verdict.wrong.reduce((total, it) => total + (it.what === what ? it.count : 0), 0));
   const failed = rounds.filter(({ problems }) => problems.length > 0);
-  const recovered = [...kinds.values()].flatMap((kind) => kind.recovered);
+  const recovered = rounds.flatMap(({ done }) => done.flatMap(({ recoveredMs }) => recoveredMs ?? []));
   return [
     ...lines,
     `all together: ${secondsOf(recovered)}`,
-    `runs ${rounds.length}, failed ${failed.length}${failed.map(({ seed }) => ` (seed ${seed})`).join("")}`,
+    `minutes ${(sum(({ ms }) => ms) / 60_000).toFixed(0)}, runs ${rounds.length}, failed ${failed.length}${failed.map(({ seed }) => ` (seed ${seed})`).join("")}`,
     `events sent ${sum(({ verdict }) => verdict.sent)}, arrivals demanded ${sum(({ verdict }) => verdict.demanded)}, ` +
       `lost ${wrong("lost")}, doubled ${wrong("doubled")}, repeated where that is allowed ${sum(({ verdict }) => verdict.repeated)}`,
+    `up called again as it had failed ${sum(({ calledAgain }) => calledAgain)}`,
     `taken at the second attempt ${sum(({ verdict }) => verdict.retried)}, dead letters ${sum(({ verdict }) => verdict.deadLetters)}`,
   ].join("\n");
 }

@@ -1,4 +1,4 @@
-import { open, readdir, readFile } from "node:fs/promises";
+import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 /** One line of a sink's file. */
@@ -69,14 +69,29 @@ export async function readSinks(folder: string): Promise<ReadonlyMap<string, Sin
 /** The last whole line of a sink, of any of its instances. */
 export async function lastArrival(folder: string, sink: string): Promise<Arrival | undefined> {
   let last: Arrival | undefined;
-  for (const below of ["out", "small"]) {
-    for (const name of await readdir(join(folder, below)).catch(() => [])) {
-      if (name.replace(/-\d+\.jsonl$/, "") !== sink || !name.endsWith(".jsonl")) continue;
-      const arrival = await lastOf(join(folder, below, name));
-      if (arrival !== undefined && arrival.madeAt >= (last?.madeAt ?? 0)) last = arrival;
-    }
+  for (const path of await filesOf(folder, [sink])) {
+    const arrival = await lastOf(path);
+    if (arrival !== undefined && arrival.madeAt >= (last?.madeAt ?? 0)) last = arrival;
   }
   return last;
+}
+
+/** How much these sinks have written together, in bytes; all there are where none are named. */
+export async function writtenBy(folder: string, sinks?: readonly string[]): Promise<number> {
+  let size = 0;
+  for (const path of await filesOf(folder, sinks)) size += (await stat(path).catch(() => ({ size: 0 }))).size;
+  return size;
+}
+
+async function filesOf(folder: string, sinks?: readonly string[]): Promise<readonly string[]> {
+  const files: string[] = [];
+  for (const below of ["out", "small"]) {
+    for (const name of await readdir(join(folder, below)).catch(() => [])) {
+      const id = /^(.+)-\d+\.jsonl$/.exec(name)?.[1];
+      if (id !== undefined && (sinks?.includes(id) ?? true)) files.push(join(folder, below, name));
+    }
+  }
+  return files;
 }
 
 /** More than two lines have. */

@@ -8,8 +8,9 @@ import { ANCHOR, type Config } from "./config.ts";
 import { History } from "./history.ts";
 import type { OwnEngine } from "./own-engine.ts";
 import { type Program, programOf } from "./processes.ts";
+import { Progress } from "./progress.ts";
 import { render, type Surroundings } from "./render.ts";
-import { lastArrival } from "./sink-file.ts";
+import { lastArrival, writtenBy } from "./sink-file.ts";
 import { SmallDisk } from "./small-disk.ts";
 import { CONTROL_PLANE, type Disk } from "./steps.ts";
 
@@ -23,6 +24,8 @@ export interface Problem {
 
 const fixture = resolve(import.meta.dirname, "fixtures/chaos-processor.mjs");
 const dist = resolve(import.meta.dirname, "../../../dist");
+/** A busy machine takes minutes for what takes a second on an idle one. */
+const COMMAND_LIMIT_MS = 300_000;
 const RUNNING = /^(starting|healthy|degraded|unhealthy|stopping|running)$/;
 
 /** A pipeline that runs for real, what was asked of it so far, and the hands that reach into it. */
@@ -33,6 +36,8 @@ export class World implements AsyncDisposable {
   readonly problems: Problem[] = [];
   /** What is worth knowing and no failure: what was refused, what could not be done. */
   readonly notes: string[] = [];
+  /** How often an `up` that nobody broke off had to be called again, as it had failed. */
+  calledAgain = 0;
   /** Components and instances that were stopped and are to stay so. */
   readonly stopped = new Set<string>();
   readonly engine: OwnEngine | undefined;
@@ -58,8 +63,8 @@ export class World implements AsyncDisposable {
     return this.#config;
   }
 
-  static async on(driver: DriverName, engine?: OwnEngine): Promise<World> {
-    const surroundings = await surroundingsOf(driver);
+  static async on(driver: DriverName, engine?: OwnEngine, pace = 1): Promise<World> {
+    const surroundings = await surroundingsOf(driver, pace);
     const scenario = await Scenario.on(driver, render(FIRST, surroundings));
     if (driver === "docker") await layOutProgram(join(scenario.folder, "chaos"));
     const disks = new Map<Disk, SmallDisk>();
@@ -80,12 +85,14 @@ export class World implements AsyncDisposable {
     await this.scenario.pipeline(render(config, this.#surroundings));
   }
 
-  /** Runs flowctl to its end; one that takes longer than two minutes is a problem, and ended with 124. */
+  /** Runs flowctl to its end; one that takes longer than five minutes is a problem, and ended with 124. */
   async flowctl(...args: string[]): Promise<Ended> {
-    return await this.scenario.flowctl(...args).catch((error: unknown) => {
-      this.problem("a command does not return", String(error));
-      return { code: 124, stdout: "", stderr: "" };
-    });
+    const { child, ended } = this.scenario.start(...args);
+    const patience = setTimeout(() => child.kill("SIGKILL"), COMMAND_LIMIT_MS);
+    const result = await ended.finally(() => clearTimeout(patience));
+    if (result.code !== 137) return result;
+    this.problem("a command does not return", `flowctl ${args.join(" ")}\n${result.stdout}\n${result.stderr}`);
+    return { ...result, code: 124 };
   }
 
   problem(what: string, detail: string): void {
@@ -125,19 +132,20 @@ export class World implements AsyncDisposable {
         );
         return running.length === 0;
       },
-      20_000,
+      60_000,
     ).catch(() => this.problem("still runs after Ctrl-C", running.join(", ")));
   }
 
   /**
-   * Waits until a sink has an event that was made after the moment; gives how long that took in milliseconds, or undefined when none
-   * came in time, or nothing can come because what leads there is stopped.
+   * Waits until a sink has an event that was made after the moment; gives how long that took in milliseconds. Undefined when none of
+   * the sinks has written anything for `stillMs`: one that has much to catch up with first does not stand still.
    */
-  async recovery(sinks: readonly string[], since: number, withinMs: number): Promise<number | undefined> {
-    const end = Date.now() + withinMs;
-    while (Date.now() < end) {
+  async recovery(sinks: readonly string[], since: number, stillMs: number): Promise<number | undefined> {
+    const { folder } = this.scenario;
+    const progress = new Progress(stillMs, () => writtenBy(folder, sinks));
+    while (!(await progress.isOver())) {
       for (const sink of sinks) {
-        const last = await lastArrival(this.scenario.folder, sink);
+        const last = await lastArrival(folder, sink);
         if (last !== undefined && last.madeAt > since) return Date.now() - since;
       }
       await new Promise((wake) => setTimeout(wake, 100));
@@ -155,6 +163,15 @@ export class World implements AsyncDisposable {
     return Object.entries(components).flatMap(([below, it]) =>
       it.kind === "sink" && it.inputs.some(({ from, types }) => from === id && types.length === 0) ? [below] : [],
     );
+  }
+
+  /** Sinks on the file system that can be filled. */
+  get onSmallDisk(): readonly string[] {
+    const { components } = this.#config;
+    return Object.keys(components).filter((id) => {
+      const component = components[id]!;
+      return component.kind === "sink" && component.onSmallDisk;
+    });
   }
 
   /** Keeps everything there is of it in FLOWCTL_TEST_ARTIFACTS, where that is set; before it is taken down. */
@@ -188,10 +205,10 @@ export class World implements AsyncDisposable {
   }
 }
 
-async function surroundingsOf(driver: DriverName): Promise<Surroundings> {
-  if (driver === "process") return { driver, chaosCommand: [process.execPath, fixture, join(dist, "sdk.js")] };
+async function surroundingsOf(driver: DriverName, pace: number): Promise<Surroundings> {
+  if (driver === "process") return { driver, pace, chaosCommand: [process.execPath, fixture, join(dist, "sdk.js")] };
   const chaosCommand = ["node", "/chaos/chaos-processor.mjs", "/chaos/dist/sdk.js"];
-  return { driver, chaosCommand, images: await chaosImages() };
+  return { driver, pace, chaosCommand, images: await chaosImages() };
 }
 
 /** The folder that the chaos processor's containers see as /chaos: the program, and the SDK, which flowctl's image has not. */
