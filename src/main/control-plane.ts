@@ -9,6 +9,7 @@ import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
 import { packageRoot, packageVersion } from "../foundation/package-root.ts";
+import { sayFatal } from "./say-fatal.ts";
 
 /** What the program reads from its environment. */
 interface Settings {
@@ -102,17 +103,6 @@ async function superviseByDocker(controlPlane: ControlPlane, log: Logger): Promi
   }
 }
 
-/** Says in one line what ended the program. */
-function fatal(error: unknown, log: Logger): number {
-  const known = FlowctlError.wrap(error, { code: "control-plane/internal", kind: "internal", message: "it broke" });
-  log.error(`the control plane ends: ${known.message}`, {
-    code: known.code,
-    ...(known.fix === undefined ? {} : { fix: known.fix }),
-    ...(known.kind === "internal" ? { err: error } : {}),
-  });
-  return 1;
-}
-
 /** The control plane of one pipeline as a program of its own, which is how the Docker driver runs it. */
 async function main(): Promise<number> {
   const fallback = createLogger({ level: "info", name: "control-plane" });
@@ -121,7 +111,8 @@ async function main(): Promise<number> {
     await serve(settings, createLogger({ level: settings.logLevel, name: "control-plane" }));
     return 0;
   } catch (error) {
-    return fatal(error, fallback);
+    sayFatal(error, "the control plane", fallback);
+    return 1;
   }
 }
 
