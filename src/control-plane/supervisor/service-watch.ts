@@ -29,6 +29,8 @@ interface Service {
   readonly healthSince: number;
   /** What the engine would have told, had it started or ended it since; the same again is no news. */
   readonly seen: number;
+  /** How it ended while a command changed the pipeline, where no command ends anything like that. */
+  readonly crash?: string | undefined;
 }
 
 type Health = "none" | "starting" | "healthy" | "unhealthy";
@@ -80,7 +82,7 @@ export class ServiceWatch {
     switch (event.type) {
       case "started":
         // Without a health check it never says more.
-        this.#services.set(event.key, { ...service, seen: event.time });
+        this.#services.set(event.key, { ...service, seen: event.time, crash: undefined });
         this.#setHealth(event.key, service.health === "none" ? "none" : "starting");
         this.#handle(event.key, { type: "started", at: event.time });
         return;
@@ -98,11 +100,15 @@ export class ServiceWatch {
 
   /** To be called a few times a second. */
   tick(): void {
-    for (const [key, { watched, health, healthSince }] of this.#services) {
+    for (const [key, { watched, health, healthSince, crash }] of this.#services) {
       const now = this.#options.clock.now();
       // It got well although it was given up: it had not ended.
       if (watched.phase === "failed" && health === "healthy") this.#put(key, watch(now));
       if (!this.#isWanted()) continue;
+      if (crash !== undefined) {
+        this.#crashed(key, crash, now, false);
+        continue;
+      }
       const state = health === "unhealthy" ? "ill" : health === "starting" ? "other" : "healthy";
       this.#handle(key, { type: "state", state, hung: false, since: healthSince, reason: ILL });
       this.#judge(key, state);
@@ -137,17 +143,32 @@ export class ServiceWatch {
     if (service === undefined) return;
     const { exitCode, oomKilled, willRestart, time } = event;
     const how = describeExit({ exitCode, oomKilled }, service.observed.policy);
-    const unexpected = (exitCode !== 0 || oomKilled) && this.#isWanted();
     this.#services.set(key, { ...service, seen: time });
     this.#event(key, "service.exited", how);
-    this.#handle(key, { type: "exited", at: time, how, unexpected, willRestart });
-    if (unexpected && this.#services.get(key)?.watched.phase !== "giving-up") this.#trouble(key, "unhealthy", how);
+    if ((exitCode !== 0 || oomKilled) && this.#isWanted()) {
+      this.#crashed(key, how, time, willRestart);
+      return;
+    }
+    this.#handle(key, { type: "exited", at: time, how, unexpected: false, willRestart });
+    const crash = mayBeMeant({ exitCode, oomKilled }) || willRestart ? undefined : how;
+    const ended = this.#services.get(key);
+    if (ended !== undefined) this.#services.set(key, { ...ended, crash });
+  }
+
+  #crashed(key: ResourceKey, how: string, at: number, willRestart: boolean): void {
+    const service = this.#services.get(key);
+    if (service === undefined) return;
+    const { crash: _, ...rest } = service;
+    this.#services.set(key, rest);
+    if (service.watched.phase === "ended") this.#put(key, watch(0));
+    this.#handle(key, { type: "exited", at, how, unexpected: true, willRestart });
+    if (this.#services.get(key)?.watched.phase !== "giving-up") this.#trouble(key, "unhealthy", how);
   }
 
   /** Nobody knows whether an end from before was meant; one by a signal may have been a command's. */
   #firstSeenEnded(key: ResourceKey, state: Extract<ObservedResource["state"], { status: "exited" }>): void {
     const { exitCode, oomKilled, finishedAt } = state;
-    if (!oomKilled && [0, 137, 143].includes(exitCode)) this.#put(key, { phase: "ended", since: finishedAt });
+    if (mayBeMeant(state)) this.#put(key, { phase: "ended", since: finishedAt });
     else this.#exited(key, { exitCode, oomKilled, willRestart: false, time: finishedAt });
   }
 
@@ -236,6 +257,11 @@ export class ServiceWatch {
       message,
     });
   }
+}
+
+/** Whether a command may have ended it so: a program that was asked to end, or made to. */
+function mayBeMeant({ exitCode, oomKilled }: { readonly exitCode: number; readonly oomKilled: boolean }): boolean {
+  return !oomKilled && [0, 137, 143].includes(exitCode);
 }
 
 function instanceOf(key: ResourceKey): string {
