@@ -122,7 +122,7 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
       withService("console.log('ready to serve'); setInterval(() => {}, 1000)", 'restart: "on-failure:1"'),
     );
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
-    const container = `flowctl_${scenario.name}_db-1`;
+    const container = `${scenario.name}-db-1`;
     const startedAt = () => docker("inspect", "-f", "{{.State.StartedAt}} {{.State.Running}}", container);
     const first = await startedAt();
     await crash(container);
@@ -158,12 +158,12 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
       withService(
         sick,
         `restart: always
-    healthcheck: { test: ["CMD-SHELL", "test ! -e /tmp/sick"], interval: 1s, retries: 2 }
+    healthcheck: { test: [CMD, node, -e, "process.exit(fs.existsSync('/tmp/sick') ? 1 : 0)"], interval: 1s, retries: 2 }
     tmpfs: [/tmp]`,
       ),
     );
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
-    await docker("exec", `flowctl_${scenario.name}_db-1`, "touch", "/tmp/sick");
+    await docker("exec", `${scenario.name}-db-1`, "node", "-e", "fs.writeFileSync('/tmp/sick', '')");
     await eventually("it is said", async () =>
       (await scenario.succeed("status")).includes("service db-1 is unhealthy: its health check fails"),
     );

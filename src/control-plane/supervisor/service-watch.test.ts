@@ -137,6 +137,9 @@ describe("a service", () => {
     const operation = registry.operations.hold({ command: "flowctl up", holder: "x" }, false);
     watch.told(exited(137, false, true));
     await pass(1);
+    watch.looked([
+      service({ status: "exited", exitCode: 137, oomKilled: true, finishedAt: clock.now(), restarts: 0 }, 0),
+    ]);
     expect(pipeline()).toBe("running");
     operation.release();
     await pass(1);

@@ -63,7 +63,7 @@ export class ServiceWatch {
       const now = this.#options.clock.now();
       const watched = known?.watched ?? watch(now);
       const healthSince = known?.health === health ? known.healthSince : now;
-      this.#services.set(key, { observed, watched, health, healthSince, seen });
+      this.#services.set(key, { ...known, observed, watched, health, healthSince, seen });
       if (known === undefined && state.status === "exited") this.#firstSeenEnded(key, state);
       else if (known !== undefined && known.seen !== seen && watched.phase === "running" && state.status === "exited") {
         const { exitCode, oomKilled, finishedAt } = state;
@@ -76,9 +76,15 @@ export class ServiceWatch {
     for (const key of this.#services.keys()) if (!keys.has(key)) this.#removed(key);
   }
 
-  told(event: DriverEvent): void {
+  /** Returns whether it knows what the event is about, or needs not to. */
+  told(event: DriverEvent): boolean {
     const service = this.#services.get(event.key);
-    if (service === undefined) return;
+    if (service === undefined) return !event.key.startsWith("service/") || event.type === "removed";
+    this.#tell(service, event);
+    return true;
+  }
+
+  #tell(service: Service, event: DriverEvent): void {
     switch (event.type) {
       case "started":
         // Without a health check it never says more.

@@ -242,7 +242,8 @@ class Supervisor {
   #onDriverEvent(told: DriverEvent): void {
     // Nothing has happened in the future: a clock that was set back meanwhile says so.
     const event: DriverEvent = { ...told, time: Math.min(told.time, this.#options.clock.now()) };
-    this.#services.told(event);
+    // One that was made since the last look is looked at now.
+    if (!this.#services.told(event)) this.#lookedAt = Number.NEGATIVE_INFINITY;
     const target = this.#target(event.key);
     if (target === undefined) {
       this.#forget(event);
