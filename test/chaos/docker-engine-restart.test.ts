@@ -8,7 +8,7 @@ const run = promisify(execFile);
 const COUNT = 12_000;
 const pipeline = `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 400 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 150 } }
 processors:
   passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, deploy: { replicas: 2 } }
 sinks:
@@ -26,13 +26,14 @@ describe.each(["SIGTERM", "SIGKILL"] as const)("an engine that is ended with %s 
       await using scenario = await Scenario.on("docker", pipeline);
       const arrived = async (): Promise<number> => (await scenario.lines("out/archive.jsonl")).length;
       await scenario.succeed("up", "-d", "--wait", "--timeout", "150");
-      await eventually("a tenth", async () => (await arrived()) > COUNT / 10);
+      await eventually("the first ones", async () => (await arrived()) > COUNT / 40);
       const before = (await run("docker", ["ps", "-q", "--no-trunc"])).stdout.trim().split("\n").sort();
       await engine.restart(signal);
       const running = async (): Promise<readonly string[]> =>
         (await run("docker", ["ps", "-q", "--no-trunc"])).stdout.trim().split("\n").sort();
-      await eventually("the containers run again", async () => (await running()).join() === before.join());
-      await scenario.succeed("wait", "--timeout", "200");
+      await eventually("the containers run again", async () => (await running()).join() === before.join(), 150_000);
+      await eventually("all have arrived", async () => (await arrived()) >= COUNT, 200_000);
+      await scenario.succeed("wait", "--timeout", "110");
       const numbers = (await scenario.lines("out/archive.jsonl")).map(
         (line) => (JSON.parse(line) as { sequence: number }).sequence,
       );
@@ -44,5 +45,5 @@ describe.each(["SIGTERM", "SIGKILL"] as const)("an engine that is ended with %s 
       if (host === undefined) delete process.env.DOCKER_HOST;
       else process.env.DOCKER_HOST = host;
     }
-  }, 400_000);
+  }, 600_000);
 });
