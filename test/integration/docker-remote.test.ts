@@ -147,7 +147,7 @@ sinks:
     const sink = await scenario.flowctl("up", "-d");
     expect(sink.code).toBe(3);
     expect(sink.stderr).toMatch(
-      /flowctl\.yaml:\d+:\d+: error: archive uses \S+ of this machine, and the Docker engine at tcp/,
+      /archive uses \S+ of this machine, and the Docker engine at tcp.*\n +at +flowctl\.yaml:8:/,
     );
     await scenario.pipeline(`${pipeline}
 services:
@@ -157,7 +157,9 @@ services:
 `);
     const service = await scenario.flowctl("up", "-d");
     expect(service.code).toBe(3);
-    expect(service.stderr).toMatch(/flowctl\.yaml:9:\d+: error: db uses .*named volume/s);
+    expect(service.stderr).toMatch(
+      /db uses \S+ of this machine.*\n +at +flowctl\.yaml:8:\d+\n.*\n +fix +use a named volume/,
+    );
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();
   });
