@@ -122,6 +122,16 @@ describe.each([
     expect(said).toContain(`clock.jumped: the machine's clock went ${way} by 3600 s`);
   });
 
+  it("who was started shortly before, and not looked at yet, has not been started again", async () => {
+    await pass(9);
+    // After it registered, by the clock as it is set.
+    states.set("sink", { status: "running", startedAt: clock.now() - 9_500, health: "none", restarts: 0 });
+    clock.jump(jump);
+    await pass(25);
+    expect(registry.entry("sink", "sink-1")?.data).toMatchObject({ starts: 0, state: { name: "healthy" } });
+    expect(applied).toEqual([]);
+  });
+
   it("who exits after that is started again, and who hangs is restarted, as soon as without it", async () => {
     await pass(20);
     clock.jump(jump);

@@ -158,7 +158,7 @@ services:
     const service = await scenario.flowctl("up", "-d");
     expect(service.code).toBe(3);
     expect(service.stderr).toMatch(
-      /db uses \S+ of this machine.*\n +at +flowctl\.yaml:8:\d+\n.*\n +fix +use a named volume/,
+      /db uses \S+ of this machine.*\n +at +flowctl\.yaml:10:\d+\n.*\n +fix +use a named volume/,
     );
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();

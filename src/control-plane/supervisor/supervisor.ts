@@ -79,6 +79,8 @@ class Supervisor {
   readonly #watched = new Map<ResourceKey, Watched>();
   /** When the driver said that an instance which runs was started: the same again is no news, whatever the clock does. */
   readonly #seenStarts = new Map<ResourceKey, number>();
+  /** The clock was set since the last look: what the driver says of when something was started may be of before. */
+  #clockMoved = false;
   /** What was taken from what runs, as of the last look. */
   readonly #flaws = new Map<ResourceKey, string>();
   #lookedAt = Number.NEGATIVE_INFINITY;
@@ -128,6 +130,7 @@ class Supervisor {
 
   /** What is remembered moves along with the clock. */
   moveTimes(ms: number): void {
+    this.#clockMoved = true;
     for (const [key, watched] of this.#watched) this.#watched.set(key, moved(watched, ms));
     this.#services.moveTimes(ms);
   }
@@ -195,6 +198,7 @@ class Supervisor {
       if (isNews)
         this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
     }
+    this.#clockMoved = false;
   }
 
   /** Whoever is cut off hears nobody, and would restart everybody for that. */
@@ -209,7 +213,8 @@ class Supervisor {
   }
 
   #foundRunning(target: Target, startedAt: number): void {
-    const known = this.#seenStarts.get(target.key) === startedAt && this.#watched.get(target.key)?.phase === "running";
+    const runs = this.#watched.get(target.key)?.phase === "running";
+    const known = runs && (this.#clockMoved || this.#seenStarts.get(target.key) === startedAt);
     this.#seenStarts.set(target.key, startedAt);
     if (known) return;
     const data = this.#entry(target)?.data;
