@@ -3,19 +3,22 @@
 #   docker-registry, apache2-utils   an image registry with a password (the Docker driver's pulls)
 #   debootstrap, busybox-static      base images without any registry
 #   postgresql                       a database that goes away and comes back
+#   openssh-server                   an engine that is reached over SSH
+#   faketime                         a machine whose clock is set while everything runs
 #   zsh, fish                        shells that completion scripts are for
 # FLOWCTL_TEST_SKIP leaves out what its names (docker, postgres, zsh, fish) are about.
 set -euo pipefail
 
 skips() { [[ ",${FLOWCTL_TEST_SKIP:-}," == *",$1,"* ]]; }
 
-declare -A programs=()
+declare -A programs=([faketime]=faketime)
 if ! skips docker; then
   programs+=(
     [docker-registry]=docker-registry
     [htpasswd]=apache2-utils
     [debootstrap]=debootstrap
     [busybox]=busybox-static
+    [sshd]=openssh-server
   )
 fi
 for shell in zsh fish; do

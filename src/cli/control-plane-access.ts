@@ -6,11 +6,17 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { PipelineRecord } from "../protocol/records.ts";
 import type { CliDependencies } from "./dependencies.ts";
 
+/** Code of the error that says that no control plane runs. */
+export const NO_CONTROL_PLANE = "cli/no-control-plane";
+
 /** How long one call may take before the control plane counts as away, in milliseconds. */
 const CALL_DEADLINE = 5_000;
 
 /** The same while the last call was not answered in time: a command of many calls waits for who hangs once. */
 const CALL_DEADLINE_WHILE_HANGING = 500;
+
+/** The same where it is tried again and again: what takes long on a busy machine must not be begun anew all the time. */
+const PATIENT_CALL_DEADLINE = 15_000;
 
 /**
  * The control plane of one pipeline, found through its driver, and found again at another address after it was away.
@@ -44,7 +50,7 @@ export class ControlPlaneAccess {
       return answer;
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
-      this.#hanging = deadline.aborted ? this.#hangs(error) : undefined;
+      this.#hanging = deadline.aborted ? this.hangs(error) : undefined;
       const failure = this.#hanging ?? error;
       if (isAway(failure)) this.close();
       throw failure;
@@ -66,18 +72,21 @@ export class ControlPlaneAccess {
     }
   }
 
-  /** The same call again and again while nothing answers, for at most `withinMs`. */
+  /**
+   * The same call again and again while nothing answers, for at most `withinMs`. Each time over a new connection, with time
+   * enough for a slow machine: what was lost on its way, or went to a control plane that has ended since, is found out.
+   */
   async persistently<T>(
     withinMs: number,
     signal: AbortSignal,
     what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const end = this.#deps.clock.now() + withinMs;
+    const end = this.#deps.clock.elapsed() + withinMs;
     for (;;) {
       try {
-        return await this.call(signal, what);
+        return await this.call(signal, what, PATIENT_CALL_DEADLINE);
       } catch (error) {
-        if (!isAway(error) || this.#deps.clock.now() >= end) throw error;
+        if (!isAway(error) || this.#deps.clock.elapsed() >= end) throw error;
         await this.#deps.clock.sleep(100, signal);
       }
     }
@@ -87,7 +96,7 @@ export class ControlPlaneAccess {
   async client(signal: AbortSignal): Promise<ControlPlaneClient> {
     if (this.#client !== undefined) return this.#client;
     const endpoint = await this.#endpoint(signal);
-    if (endpoint === undefined) throw this.#away();
+    if (endpoint === undefined) throw this.away();
     this.#client = await this.#deps.connect(endpoint);
     return this.#client;
   }
@@ -107,16 +116,18 @@ export class ControlPlaneAccess {
     }
   }
 
-  #away(): FlowctlError {
+  /** What is said where no control plane runs. */
+  away(): FlowctlError {
     return new FlowctlError({
-      code: "cli/no-control-plane",
+      code: NO_CONTROL_PLANE,
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} does not answer`,
       fix: `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up\``,
     });
   }
 
-  #hangs(cause: unknown): FlowctlError {
+  /** What is said of a control plane that is there and does not answer. */
+  hangs(cause: unknown): FlowctlError {
     return new FlowctlError({
       code: "cli/control-plane-hangs",
       kind: "unavailable",

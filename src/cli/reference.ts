@@ -101,7 +101,7 @@ function nowhere(): Cli["deps"] {
     cwd: "/",
     stdout,
     stderr,
-    clock: { now: () => 0, sleep: refuse },
+    clock: { now: () => 0, elapsed: () => 0, sleep: refuse },
     interrupts: { first: never, second: never, answerSecond: refuse, ignoreOutput: refuse },
     driverNames: [],
     driver: refuse,

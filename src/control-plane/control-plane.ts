@@ -3,6 +3,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
 import { type EventInit, EventLog } from "./event-log.ts";
 import type { HandlerContext } from "./grpc-handlers.ts";
@@ -64,7 +65,9 @@ const SETTLE_MS = 3_000;
  * Rejects with `store/…` or `control-plane/cannot-listen`.
  */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { store, clock, log } = options;
+  const { store, log } = options;
+  let onJump: (ms: number) => void = () => undefined;
+  const clock = tellingJumps(options.clock, (ms) => onJump(ms));
   const stopping = new AbortController();
   const halted = new AbortController();
   const supervising = AbortSignal.any([stopping.signal, halted.signal]);
@@ -96,6 +99,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     },
     restored: kept,
   });
+  onJump = (ms) => {
+    supervision?.clockJumped(ms);
+    registry.clockJumped(ms);
+  };
   const report = (seen: InstanceReport): void => registry.report(seen, clock.now());
   const context: HandlerContext = { log, stopping: stopping.signal };
   const partitions = new PartitionTable({

@@ -31,10 +31,10 @@ export async function monitorHealth(options: HealthMonitorOptions, signal: Abort
 }
 
 async function watchSilence({ registry, clock }: HealthMonitorOptions, signal: AbortSignal): Promise<void> {
-  let last = clock.now();
+  let last = clock.elapsed();
   for (;;) {
     await clock.sleep(tickMs, signal);
-    const now = clock.now();
+    const now = clock.elapsed();
     const lost = now - last - tickMs;
     // A suspended or starved control plane has not listened either.
     if (lost > 5 * tickMs) registry.excuse(lost);

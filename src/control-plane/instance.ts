@@ -106,7 +106,11 @@ export function restoredInstance(data: InstanceData, now: number): InstanceEntry
   const state: InstanceState = settled
     ? data.state
     : { name: "starting", since: now, reason: "not heard of since the control plane was started" };
-  return { data: { ...data, state, wasHealthy: settled && data.wasHealthy }, vitals: newVitals(now) };
+  // A clock that was set back meanwhile must not make it begin in the future: what happens to it would seem to be before.
+  const registeredAt = Math.min(data.registeredAt, now);
+  const since = Math.min(state.since, now);
+  const restored = { ...data, state: { ...state, since }, registeredAt, wasHealthy: settled && data.wasHealthy };
+  return { data: restored, vitals: newVitals(now) };
 }
 
 /** The entry after a registration, its state untouched. A new incarnation begins anew and supersedes the one before. */
@@ -160,6 +164,21 @@ export function assess(entry: InstanceEntry, now: number, unhealthyAfterMs: numb
   if (probe.result === "passing" || data.healthEndpoint === "") return { name: "healthy", since: now };
   // Nothing speaks against it, and nothing for a change.
   return current;
+}
+
+/** The same after the clock was set: all that is remembered of it lies as far back as it did. */
+export function movedInstance({ data, vitals }: InstanceEntry, ms: number): InstanceEntry {
+  // 0 stands for never.
+  const moved = (time: number): number => (time === 0 ? 0 : time + ms);
+  return {
+    data: {
+      ...data,
+      state: { ...data.state, since: data.state.since + ms },
+      registeredAt: moved(data.registeredAt),
+      lastHeartbeat: moved(data.lastHeartbeat),
+    },
+    vitals: { ...vitals, heardAt: vitals.heardAt + ms, askedAt: moved(vitals.askedAt) },
+  };
 }
 
 /** What is said of an instance of which nothing was heard for `ms`. */

@@ -4,6 +4,7 @@ import type { InstanceData } from "./instance.ts";
 import type { PartitionData, SourceData } from "./partitions/partition-data.ts";
 import type { PipelineData } from "./pipeline-state.ts";
 import type { StateWriter } from "./state-writer.ts";
+import { DAMAGED_FIX } from "./store/level-store.ts";
 import type { Store } from "./store/store.ts";
 
 const pipelineKey = "pipeline";
@@ -105,7 +106,7 @@ function parse<T>([key, value]: readonly [string, Uint8Array]): T {
       code: "store/damaged",
       kind: "failed",
       message: `the control plane's database is damaged: ${key} does not hold what flowctl wrote`,
-      fix: "Restore it from a backup, or remove it with `flowctl down -v`; sources then begin anew.",
+      fix: DAMAGED_FIX,
       cause: error,
     });
   }

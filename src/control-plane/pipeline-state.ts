@@ -22,6 +22,12 @@ export interface PipelineData {
   readonly finishedAt?: number;
 }
 
+/** What is wrong with a service: it does not work and is looked after, or nobody starts it again. */
+export interface ServiceTrouble {
+  readonly state: "unhealthy" | "failed";
+  readonly reason: string;
+}
+
 /** A component as the pipeline file wants it, and the instances that the registry has of it. */
 export interface ComponentView {
   readonly spec: ComponentSpec;
@@ -58,9 +64,13 @@ export function componentStateOf({ instances, missing }: Omit<ComponentView, "sp
 /**
  * The state of a pipeline by the states of its instances: failed when one was given up; completed when all that it is
  * to have are; stopping when nothing but stopping and completed ones are left; degraded when one that has worked does
- * not, or works badly; starting while one has not worked yet; else running.
+ * not, or works badly; starting while one has not worked yet; else running. Services count while there is something left to
+ * do.
  */
-export function pipelineStateOf(components: readonly ComponentView[]): {
+export function pipelineStateOf(
+  components: readonly ComponentView[],
+  services: ReadonlyMap<string, ServiceTrouble> = new Map(),
+): {
   readonly state: PipelineState;
   readonly reason: string;
 } {
@@ -73,6 +83,11 @@ export function pipelineStateOf(components: readonly ComponentView[]): {
     if (done) return { state: "completed", reason: "" };
     const ending = instances.every(({ state }) => state.name === "stopping" || state.name === "completed");
     if (ending) return { state: "stopping", reason: "" };
+  }
+  const [troubled] = [...services].sort(([, a], [, b]) => Number(b.state === "failed") - Number(a.state === "failed"));
+  if (troubled !== undefined) {
+    const [id, { state, reason }] = troubled;
+    return { state: state === "failed" ? "failed" : "degraded", reason: `service ${id} is ${state}: ${reason}` };
   }
   const ill = instances.find(isIll);
   if (ill !== undefined) return { state: "degraded", reason: because(ill) };
@@ -90,9 +105,10 @@ export function advancePipeline(
   pipeline: PipelineData & { readonly spec: PipelineSpec },
   components: readonly ComponentView[],
   now: number,
+  services?: ReadonlyMap<string, ServiceTrouble>,
 ): PipelineData | undefined {
   const { spec, stopped, finishedAt, ...before } = pipeline;
-  const next = pipelineStateOf(components);
+  const next = pipelineStateOf(components, services);
   if (next.state === before.state && next.reason === before.reason) return undefined;
   // Out of a final state the way leads over a new start, whatever it is found to be now.
   const from = isOver(before) && next.state !== before.state ? "starting" : before.state;

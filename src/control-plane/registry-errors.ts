@@ -60,16 +60,26 @@ export function wrongType(componentId: string, asked: string, own: string): Flow
 
 /** A change would give up events that were accepted already. */
 export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
-  const what = stranded.map(({ name, upstream }) =>
-    upstream === undefined
-      ? `${name} does not run and may have events in a buffer on disk`
-      : `${name} does not run, ${upstream} holds events for it, and no other component takes over`,
+  const what = stranded.map(({ name, upstream, cannotDrain }) => {
+    if (upstream === undefined) return `${name} does not run and may have events in a buffer on disk`;
+    if (cannotDrain) return `${upstream} does not support draining, and forgets what it still holds for ${name}`;
+    return `${name} does not run, ${upstream} holds events for it, and no other component takes over`;
+  });
+  const down = stranded.filter(({ cannotDrain }) => cannotDrain !== true).map(({ name }) => name);
+  const older = stranded.flatMap(({ upstream, cannotDrain }) =>
+    cannotDrain && upstream !== undefined ? [upstream] : [],
   );
+  const fixes = [
+    ...(down.length === 0 ? [] : [`start ${unique(down)} so that it can finish them`]),
+    ...(older.length === 0
+      ? []
+      : [`run a version of ${unique(older)} that declares draining in RegisterComponent.features`]),
+  ].join(", and ");
   return new FlowctlError({
     code: "registry/would-lose-events",
     kind: "conflict",
     message: `the change would lose events that were accepted: ${what.join("; ")}`,
-    fix: `Start ${unique(stranded)} so that it can finish them, or give them up with \`flowctl up --discard\`.`,
+    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or give them up with \`flowctl up --discard\`.`,
   });
 }
 
@@ -83,8 +93,8 @@ export function stillLeaving(names: readonly string[]): FlowctlError {
   });
 }
 
-function unique(stranded: readonly Stranded[]): string {
-  return [...new Set(stranded.map(({ name }) => name))].join(", ");
+function unique(names: readonly string[]): string {
+  return [...new Set(names)].join(", ");
 }
 
 export function noAddress(reference: InstanceReference, type: string): FlowctlError {

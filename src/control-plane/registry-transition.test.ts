@@ -173,4 +173,67 @@ describe("a changed pipeline", () => {
     expect(registry.apply(without, { discard: true })).toBe(true);
     expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "sink"]);
   });
+
+  const removed = (id: string) =>
+    registry.report({ componentId: id.slice(0, -2), instanceId: id, observation: "removed" }, clock.now());
+  const disk = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
+
+  it("does not take an instance for left that was taken away while it had a buffer on disk to hand on", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const buffered = { ...sink, inputs: [{ from: "processor", types: [], buffer: disk }] };
+    const scaled = (replicas: number) => ({
+      ...linearPipeline(),
+      components: [source, { ...processor, replicas }, buffered],
+    });
+    registry.apply(scaled(2));
+    const two = incarnation("processor", 2);
+    for (const who of [incarnation("source"), incarnation("processor"), two, incarnation("sink")])
+      registry.register(registration(who));
+    registry.apply(scaled(1));
+    removed("processor-2");
+    const seen = (): unknown => registry.entry("processor", "processor-2")?.data.state;
+    const said = { name: "failed", reason: expect.stringContaining("is not delivered") };
+    expect(seen()).toMatchObject(said);
+    expect(registry.pipeline()).toMatchObject({ state: "failed", draining: [{ instanceId: "processor-2" }] });
+    registry = open();
+    expect(seen()).toMatchObject(said);
+    const again = { existing: ["source-1", "processor-1", "sink-1"] };
+    expect(codeOf(() => registry.apply(scaled(1), again))).toBe("registry/would-lose-events");
+    expect(codeOf(() => registry.apply(scaled(1), { ...again, discard: true }))).toBe("none");
+    expect(registry.pipeline().draining).toBeUndefined();
+    expect(registry.entry("processor", "processor-2")).toBeUndefined();
+  });
+
+  it("takes an instance for left that was taken away and had nothing that others cannot have", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    registry.apply({ ...linearPipeline(), components: [source, { ...processor, replicas: 2 }, sink] });
+    for (const who of [incarnation("source"), incarnation("processor"), incarnation("processor", 2)])
+      registry.register(registration(who));
+    registry.apply(linearPipeline());
+    removed("processor-2");
+    expect(registry.pipeline().draining).toBeUndefined();
+  });
+
+  it("does not take a component for left when its last instance was taken away", () => {
+    const [source, , sink] = linearPipeline().components as Three;
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    const without = { ...linearPipeline(), components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
+    registry.apply(without);
+    removed("processor-1");
+    expect(registry.pipeline()).toMatchObject({ state: "failed", draining: [{ componentId: "processor" }] });
+    expect(registry.topology(incarnation("source")).downstreams).toContainEqual(
+      expect.objectContaining({ componentId: "processor", draining: true }),
+    );
+  });
+
+  it("refuses to cut an edge that the component above cannot drain, with what to do about it", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };
+    registry.apply({ ...linearPipeline(), components: [source, processor, both] });
+    registry.register(registration(incarnation("source"), { features: [] }));
+    for (const id of ["processor", "sink"]) registry.register(registration(incarnation(id)));
+    expect(codeOf(() => registry.apply(linearPipeline()))).toBe("registry/would-lose-events");
+    expect(() => registry.apply(linearPipeline())).toThrow(/source does not support draining.* for sink/);
+    expect(codeOf(() => registry.apply(linearPipeline(), { discard: true }))).toBe("none");
+  });
 });

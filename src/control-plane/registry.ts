@@ -18,6 +18,7 @@ import type {
 } from "../protocol/registry-codec.ts";
 import type { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desiredInstances, stoppedAfter } from "./desired-state.ts";
+import type { EventInit } from "./event-log.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import { checkFeatures, checkRunningFeatures } from "./feature-check.ts";
 import {
@@ -30,6 +31,7 @@ import {
   registeredInstance,
 } from "./instance.ts";
 import { Operations } from "./operations.ts";
+import type { ServiceTrouble } from "./pipeline-state.ts";
 import { componentRecordsOf, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
   deregistered,
@@ -47,7 +49,7 @@ import {
 } from "./registry-errors.ts";
 import { Roster, type RosterOptions } from "./roster.ts";
 import { checkSpec } from "./spec-check.ts";
-import { appliedPart, isUnderWay, transitionOf } from "./transition.ts";
+import { appliedPart, isUnderWay, takesAlong, transitionOf } from "./transition.ts";
 
 /** See ApplyPipelineRequest in the protocol file. */
 export interface ApplyOptions {
@@ -293,8 +295,7 @@ export class Registry {
     if (report.observation === "started") this.#started(entry, at);
     else if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report, spec));
     else if (report.observation === "removed" && isCurrent && entry.data.state.name !== "completed") {
-      // Of what is to be stopped it stays known that it is.
-      if (this.desire(componentId, instanceId) !== "stopped") this.#roster.remove(entry.data);
+      this.#removed(entry.data);
     }
     this.#roster.assess(entry.data);
     this.#roster.changed();
@@ -308,6 +309,22 @@ export class Registry {
     this.#roster.put({ ...entry, data: { ...entry.data, live: false } });
     this.#roster.move(entry.data, { name: "failed", since: now, reason });
     this.#roster.changed();
+  }
+
+  /** What is wrong with a service; undefined: nothing. Kept only while this process runs. */
+  service(id: string, trouble: ServiceTrouble | undefined): void {
+    if (this.#roster.setService(id, trouble)) this.#roster.changed();
+  }
+
+  /** Whether an instance is to run, be it only until it has left. */
+  isToRun(componentId: string, instanceId: string): boolean {
+    const desire = this.desire(componentId, instanceId);
+    return desire === "running" || desire === "leaving";
+  }
+
+  /** Something to be seen by `flowctl events`. */
+  tell(event: EventInit): void {
+    this.#roster.event(event);
   }
 
   /** Something to be seen by `flowctl events` that the supervisor does. */
@@ -325,6 +342,14 @@ export class Registry {
     for (const entry of this.#roster.instances.all()) {
       this.#roster.note({ ...entry, vitals: { ...entry.vitals, heardAt: entry.vitals.heardAt + ms } });
     }
+  }
+
+  /** The machine's clock was set forwards, or back by a negative number: nobody was silent or ill for longer by that. */
+  clockJumped(ms: number): void {
+    this.#roster.moveTimes(ms);
+    const way = ms > 0 ? "forwards" : "back";
+    const seconds = Math.round(Math.abs(ms) / 1000);
+    this.#roster.event({ type: "clock.jumped", message: `the machine's clock went ${way} by ${seconds} s` });
   }
 
   /** Whether the end of an instance is meant: it is not to run, or a command is about to start it again. */
@@ -449,6 +474,19 @@ export class Registry {
     this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how } });
     if (this.isToEnd(entry.data.componentId, entry.data.id)) this.#stop(entry.data, "");
     this.#roster.removeIfSurplus({ ...entry.data, live: false });
+  }
+
+  /** Somebody took it away. Only what has handed on everything has left: what has not, and is gone, is not forgotten. */
+  #removed(data: InstanceData): void {
+    const { componentId, id } = data;
+    const desire = this.desire(componentId, id);
+    // Of what is to be stopped it stays known that it is.
+    if (desire === "stopped") return;
+    const others = this.#roster.instances.dataOf(componentId).filter((other) => other.id !== id);
+    const component = this.spec?.components.find((one) => one.id === componentId);
+    if (desire === "leaving" && component !== undefined && takesAlong(this.#spec(), component, data, others)) {
+      this.fail(componentId, id, "was removed before it had handed on what it held: that is not delivered");
+    } else this.#roster.remove(data);
   }
 
   #stop(data: InstanceData, reason: string): void {

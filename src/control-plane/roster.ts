@@ -4,9 +4,16 @@ import { instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desireOf, stoppedAfterApply } from "./desired-state.ts";
 import type { EventInit } from "./event-log.ts";
-import { assess, type InstanceData, type InstanceEntry, inNewRun, restoredInstance } from "./instance.ts";
+import {
+  assess,
+  type InstanceData,
+  type InstanceEntry,
+  inNewRun,
+  movedInstance,
+  restoredInstance,
+} from "./instance.ts";
 import { InstanceTable, type KnownInstances } from "./instance-table.ts";
-import { advancePipeline, isOver, type PipelineData, viewOf } from "./pipeline-state.ts";
+import { advancePipeline, isOver, type PipelineData, type ServiceTrouble, viewOf } from "./pipeline-state.ts";
 import { looksDifferent } from "./records-view.ts";
 import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
@@ -39,6 +46,8 @@ export class Roster {
   readonly #instances = new InstanceTable();
   /** By component id: that its topology has changed. */
   readonly #topologyChanges = new Map<string, ChangeNotifier>();
+  /** What is wrong with services, by instance. */
+  readonly #services = new Map<string, ServiceTrouble>();
   #surroundings: ReadonlyMap<string, Surroundings>;
   #pipeline: PipelineData;
 
@@ -88,6 +97,15 @@ export class Roster {
   /** What is wanted of an instance. */
   desire(componentId: string, instanceId: string): Desire {
     return desireOf(this.#pipeline, componentId, instanceId);
+  }
+
+  /** Returns whether that is news. */
+  setService(id: string, trouble: ServiceTrouble | undefined): boolean {
+    const before = this.#services.get(id);
+    if (before?.state === trouble?.state && before?.reason === trouble?.reason) return false;
+    if (trouble === undefined) this.#services.delete(id);
+    else this.#services.set(id, trouble);
+    return true;
   }
 
   /** Makes these the instances that are to be stopped. States are the registry's to move. */
@@ -199,6 +217,15 @@ export class Roster {
     };
   }
 
+  /** The clock was set by so much: what is remembered of the instances, and since when the pipeline runs, moves along. */
+  moveTimes(ms: number): void {
+    for (const entry of this.#instances.all()) this.count(movedInstance(entry, ms));
+    const { startedAt, finishedAt } = this.#pipeline;
+    const finished = finishedAt === undefined ? {} : { finishedAt: finishedAt + ms };
+    this.#pipeline = { ...this.#pipeline, startedAt: startedAt + ms, ...finished };
+    this.#options.journal.pipelineChanged(this.#pipeline);
+  }
+
   /** To be called after one or several changes that belong together. */
   changed(): void {
     this.#endTransition();
@@ -273,7 +300,7 @@ export class Roster {
     const { spec } = before;
     if (spec === undefined) return;
     const views = spec.components.map((component) => viewOf(component, before, this.#instances.dataOf(component.id)));
-    const next = advancePipeline({ ...before, spec }, views, this.#options.clock.now());
+    const next = advancePipeline({ ...before, spec }, views, this.#options.clock.now(), this.#services);
     if (next === undefined) return;
     this.#pipeline = next;
     this.#options.journal.pipelineChanged(next);

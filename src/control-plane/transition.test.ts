@@ -210,8 +210,20 @@ describe("the transition from one file to the next", () => {
     expect(leaving(transitionOf(scaled(3), scaled(1), { ...runs, leaves: no }).spec)).toBeUndefined();
   });
 
-  it("cuts an edge at once where the component above cannot drain it", () => {
+  it("names an edge that the component above would cut at once, unless it may lose events", () => {
+    const stranded = (before: PipelineSpec, next: string) =>
+      transitionOf(before, pipeline(next), { ...runs, drains: no }).stranded;
+    const cut = { upstream: "s", cannotDrain: true };
+    expect(stranded(pipeline("s > z, s > y"), "s > z, z > y")).toEqual([{ name: "y", ...cut }]);
+    expect(stranded(pipeline("s > a > z"), "s > z")).toEqual([{ name: "a", ...cut }]);
+    expect(stranded(pipeline("s > a > z"), "s > a > z")).toEqual([]);
     expect(change("s > z, s > y", "s > z, z > y", { ...runs, drains: no })).toEqual(["s > z", "z > y"]);
+    const before = pipeline("s > z, s > y");
+    const buffer = { type: "memory", maxEvents: 1, maxBytes: 0, whenFull: "drop_oldest" } as const;
+    const components = before.components.map((one) =>
+      one.id === "y" ? { ...one, inputs: [{ from: "s", types: [], buffer }] } : one,
+    );
+    expect(stranded({ ...before, components }, "s > z, z > y")).toEqual([]);
   });
 
   it("drains dead letters when they go elsewhere from now on", () => {

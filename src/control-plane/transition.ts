@@ -24,6 +24,8 @@ export interface Stranded {
   /** Of a component or of an instance. */
   readonly name: string;
   readonly upstream: string | undefined;
+  /** `upstream` runs, and forgets what it owes as soon as the edge is gone: it does not support draining. */
+  readonly cannotDrain?: true;
 }
 
 export interface Transition {
@@ -114,6 +116,16 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
     stranded.push(
       ...lost.filter((id) => running.hasRest(component.id, id)).map((id) => ({ name: id, upstream: undefined })),
     );
+  }
+
+  for (const component of [...next.components, ...leaving.values()]) {
+    const ends = leaving.has(component.id)
+      ? component.inputs
+      : inputsThatEnd(component, known.get(component.id), before, next);
+    for (const { from, buffer } of ends) {
+      const isCut = staying.has(from) && !running.drains(from) && !isLossy(buffer);
+      if (isCut) stranded.push({ name: component.id, upstream: from, cannotDrain: true });
+    }
   }
 
   const present = (id: string): boolean => (staying.has(id) && running.drains(id)) || leaving.has(id);
@@ -229,6 +241,20 @@ function neededBelow(before: PipelineSpec, staying: ReadonlyMap<string, unknown>
   return needed;
 }
 
+/**
+ * Whether events go with an instance that leaves and is taken away before it has completed: what is in a buffer on its
+ * disk, or, where it was the last of a component that leaves, what its upstream owes to it and nobody else is to have.
+ */
+export function takesAlong(
+  spec: PipelineSpec,
+  component: ComponentSpec,
+  { registrations }: { readonly registrations: number },
+  others: readonly { readonly live: boolean }[],
+): boolean {
+  if (hasBufferBelow(component, spec) && registrations > 0) return true;
+  return component.leaving === true && !others.some(({ live }) => live);
+}
+
 /** Instances that a component had, and has no more; those that were leaving already included. */
 function surplusOf(before: ComponentSpec | undefined, next: ComponentSpec): readonly string[] {
   if (before === undefined) return [];
@@ -247,6 +273,11 @@ function hasBufferBelow({ id }: ComponentSpec, spec: PipelineSpec): boolean {
 /** Whether what waits for the input may be on the disk of the component above, also where the file names another buffer by now. */
 function mayBeOnDisk({ buffer, hadDisk }: InputSpec): boolean {
   return buffer?.type === "disk" || hadDisk === true;
+}
+
+/** Who may drop events has not promised to keep them. */
+function isLossy(buffer: InputSpec["buffer"]): boolean {
+  return buffer !== undefined && buffer.whenFull !== "block";
 }
 
 function isNewInput(component: ComponentSpec, from: string, before: ComponentSpec | undefined): boolean {

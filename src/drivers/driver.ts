@@ -48,6 +48,18 @@ export interface Driver {
 
   /** Names of the pipelines of which anything exists. */
   pipelines(signal: AbortSignal): Promise<readonly string[]>;
+
+  /** What it uses of this machine; undefined where it runs things on another. */
+  here?(signal: AbortSignal): Promise<UsedHere | undefined>;
+}
+
+export interface UsedHere {
+  /** Folder whose disk state, logs and buffers are on. It may not exist yet. */
+  readonly folder: string;
+  /** Whether this process writes there itself; else an engine does. */
+  readonly own: boolean;
+  /** Whether `ports` of the pipeline file are published on this machine. */
+  readonly publishes: boolean;
 }
 
 export interface DriverCapabilities {
@@ -138,6 +150,10 @@ export interface ObservedResource extends ResourceIdentity {
   readonly ports: readonly string[];
   /** Folder that the pipeline belongs to (see projectFolder); absent where it was not recorded. */
   readonly folder?: string;
+  /** What was taken from it while it runs, for people; starting or restarting it gives that back. */
+  readonly flaw?: string;
+  /** Of a service, where it is known: how often in a row it may be started again, and what it may use. */
+  readonly policy?: { readonly maxRestarts: number; readonly memoryLimitBytes?: number };
 }
 
 /** Existing networks and volumes are `running`. Times are Unix milliseconds. */

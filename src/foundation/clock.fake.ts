@@ -3,6 +3,8 @@ import { type Clock, cancelled } from "./clock.ts";
 /** A clock for tests: time passes only by `advance`, which runs everything that became due, in order. */
 export interface FakeClock extends Clock {
   advance(ms: number): Promise<void>;
+  /** Sets the machine's clock forwards, or back: no time passes. */
+  jump(ms: number): void;
   /** How many sleepers wait. */
   readonly sleeping: number;
 }
@@ -14,12 +16,17 @@ interface Sleeper {
 
 export function fakeClock(start = 0): FakeClock {
   let time = start;
+  let jumped = 0;
   let sleepers: Sleeper[] = [];
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };
   return {
-    now: () => time,
+    now: () => time + jumped,
+    elapsed: () => time,
+    jump: (ms) => {
+      jumped += ms;
+    },
     get sleeping() {
       return sleepers.length;
     },

@@ -5,10 +5,12 @@ import { type ControlPlane, startControlPlane } from "../control-plane/control-p
 import { openLevelStore } from "../control-plane/store/level-store.ts";
 import { createMemoryStore } from "../control-plane/store/memory-store.ts";
 import type { Store } from "../control-plane/store/store.ts";
+import { backoffDelay } from "../foundation/backoff.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
 import { packageRoot, packageVersion } from "../foundation/package-root.ts";
+import { sayFatal } from "./say-fatal.ts";
 
 /** What the program reads from its environment. */
 interface Settings {
@@ -73,13 +75,15 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
     await store.close();
     throw error;
   });
+  const stopping = new AbortController();
   const told = new Promise<undefined>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(undefined));
   });
   if (settings.supervisor === "docker" && (process.env.DOCKER_HOST !== undefined || existsSync(dockerSocket))) {
-    await superviseByDocker(controlPlane, log);
+    void superviseByDocker(controlPlane, log, stopping.signal);
   }
   const failure = await Promise.race([told, controlPlane.failure]);
+  stopping.abort();
   await controlPlane.close();
   if (failure !== undefined) throw failure;
 }
@@ -87,30 +91,30 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
 /** Where the engine's socket is mounted for the supervisor; without it Docker's own restart policy is all there is. */
 const dockerSocket = "/var/run/docker.sock";
 
-async function superviseByDocker(controlPlane: ControlPlane, log: Logger): Promise<void> {
+/**
+ * Begins as soon as the engine answers: after a restart of the machine or of the engine containers run again before it does.
+ */
+async function superviseByDocker(controlPlane: ControlPlane, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     // Loaded only where it is needed: it is a good part of the program's memory.
     const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
     const installation = { packageRoot: packageRoot(), version: packageVersion() };
     const driver = createDockerDriver({ environment: process.env, ...installation });
-    const probe = await driver.probe(AbortSignal.timeout(10_000));
-    if (probe.available) controlPlane.supervise(driver);
-    else log.warn("hung instances are not restarted: the Docker engine does not answer", { reason: probe.reason });
+    let said = "";
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const probe = await driver.probe(signal);
+      if (probe.available) return controlPlane.supervise(driver);
+      if (probe.reason !== said) {
+        log.warn("what hangs or ends is not restarted until the Docker engine answers", { reason: probe.reason });
+        said = probe.reason;
+      }
+      await systemClock.sleep(backoffDelay(attempt, { initialMs: 500, maxMs: 10_000 }), signal);
+    }
   } catch (error) {
+    if (signal.aborted) return;
     // Registry and topology serve without it; containers that exit are restarted by Docker itself.
     log.error("hung instances are not restarted: the Docker driver broke", { err: error });
   }
-}
-
-/** Says in one line what ended the program. */
-function fatal(error: unknown, log: Logger): number {
-  const known = FlowctlError.wrap(error, { code: "control-plane/internal", kind: "internal", message: "it broke" });
-  log.error(`the control plane ends: ${known.message}`, {
-    code: known.code,
-    ...(known.fix === undefined ? {} : { fix: known.fix }),
-    ...(known.kind === "internal" ? { err: error } : {}),
-  });
-  return 1;
 }
 
 /** The control plane of one pipeline as a program of its own, which is how the Docker driver runs it. */
@@ -121,7 +125,8 @@ async function main(): Promise<number> {
     await serve(settings, createLogger({ level: settings.logLevel, name: "control-plane" }));
     return 0;
   } catch (error) {
-    return fatal(error, fallback);
+    sayFatal(error, "the control plane", fallback);
+    return 1;
   }
 }
 

@@ -9,6 +9,7 @@ import type { SupervisorLaunch } from "../drivers/process/supervisor-launch.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { createLogger, type Logger } from "../foundation/logger.ts";
 import { packageRoot } from "../foundation/package-root.ts";
+import { sayFatal } from "./say-fatal.ts";
 
 /**
  * The background process of the process driver, started by it and by nobody else: hosts the control plane of one
@@ -28,7 +29,7 @@ async function main(): Promise<number> {
   process.on("SIGHUP", () => undefined);
   // What it supervises goes on; its watcher becomes another supervisor, which takes over.
   const die = (error: unknown): void => {
-    log.error("the supervisor broke", { err: error });
+    sayFatal(error, "the supervisor", log);
     process.exit(1);
   };
   process.on("uncaughtException", die);

@@ -72,6 +72,7 @@ describe("executePlan", () => {
     let returnsAt = Number.POSITIVE_INFINITY;
     const clock: Clock = {
       now: () => now,
+      elapsed: () => now,
       sleep: async () => {
         await new Promise((wake) => setImmediate(wake));
         now += 1_000;

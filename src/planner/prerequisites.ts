@@ -9,8 +9,16 @@ export type Standing =
   | { readonly kind: "pending"; readonly text: string }
   | { readonly kind: "hopeless"; readonly reason: string; readonly fix: string };
 
-/** Judges one prerequisite by what was observed of its resource; `undefined` when it does not exist yet. Pure. */
-export function standing(condition: Prerequisite["condition"], resource: ObservedResource | undefined): Standing {
+/**
+ * Judges one prerequisite by what was observed of its resource; `undefined` when it does not exist yet. Pure.
+ *
+ * @param restartsBefore How often it had been restarted when it was first waited for.
+ */
+export function standing(
+  condition: Prerequisite["condition"],
+  resource: ObservedResource | undefined,
+  restartsBefore = Number.POSITIVE_INFINITY,
+): Standing {
   if (resource === undefined) return { kind: "pending", text: "Waiting" };
   if (condition === "exists") return { kind: "met" };
   const { state } = resource;
@@ -20,6 +28,10 @@ export function standing(condition: Prerequisite["condition"], resource: Observe
     if (state.exitCode === 0 && resource.kind === "component") return { kind: "met" };
     const how = state.oomKilled ? "ran out of memory" : `exited with ${state.exitCode}`;
     return { kind: "hopeless", reason: `${resource.name} ${how}`, fix };
+  }
+  const restarts = "restarts" in state ? state.restarts - restartsBefore : 0;
+  if (restarts >= KEEPS_ENDING && !(state.status === "running" && state.health === "healthy")) {
+    return { kind: "hopeless", reason: `${resource.name} does not stay up: it has ended ${restarts} times`, fix };
   }
   if (state.status !== "running") return { kind: "pending", text: "Starting" };
   if (condition === "started") return { kind: "met" };
@@ -39,6 +51,9 @@ export function standing(condition: Prerequisite["condition"], resource: Observe
       };
   }
 }
+
+/** What has ended so often while it was waited for will not stay up. */
+const KEEPS_ENDING = 5;
 
 export interface PrerequisiteWatchOptions {
   readonly driver: Pick<Driver, "observe">;
@@ -78,15 +93,21 @@ export class PrerequisiteWatch {
   async met(prerequisites: readonly Prerequisite[], subject: ResourceKey): Promise<void> {
     const { clock } = this.#options;
     let open = prerequisites;
-    let thereAt = clock.now();
+    let thereAt = clock.elapsed();
+    const restarts = new Map<ResourceKey, number>();
     for (let first = true; open.length > 0; first = false) {
       const observed = await this.#observe(first);
       const missing = open.find(({ key }) => !observed.has(key));
-      if (missing === undefined) thereAt = clock.now();
-      else if (clock.now() - thereAt >= MISSING_AT_MOST) throw this.#gone(missing.key, subject);
+      if (missing === undefined) thereAt = clock.elapsed();
+      else if (clock.elapsed() - thereAt >= MISSING_AT_MOST) throw this.#gone(missing.key, subject);
       const still: Prerequisite[] = [];
       for (const prerequisite of open) {
-        const now = standing(prerequisite.condition, observed.get(prerequisite.key));
+        const resource = observed.get(prerequisite.key);
+        const state = resource?.state;
+        if (state !== undefined && "restarts" in state && !restarts.has(prerequisite.key)) {
+          restarts.set(prerequisite.key, state.restarts);
+        }
+        const now = standing(prerequisite.condition, resource, restarts.get(prerequisite.key));
         if (now.kind === "met") this.#say(prerequisite, observed);
         else if (now.kind === "pending") {
           this.#report(prerequisite.key, "working", now.text);

@@ -36,6 +36,8 @@ function cutOff(container: string): () => void {
   docker("network", "disconnect", network, container);
   return () => {
     const aliases = (Aliases ?? []).flatMap((alias) => ["--alias", alias]);
+    // One that was silent for too long was restarted, and is connected again.
+    if (docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", container).includes(`"${network}"`)) return;
     docker("network", "connect", ...aliases, network, container);
   };
 }

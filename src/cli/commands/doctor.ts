@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { LogLine } from "../../drivers/driver.ts";
+import type { Driver, LogLine, ObservedResource } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
@@ -11,6 +11,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { findPipelineFile, loadValid } from "../load.ts";
 import type { Flags } from "../settings.ts";
 import { availableDrivers, findTarget, type Target } from "../target.ts";
+import { lastWordsOfControlPlane } from "../up/last-words.ts";
 
 export function doctorCommand(cli: Cli): Command {
   const command = describe({
@@ -62,8 +63,10 @@ async function checkFile(context: CommandContext, argument: string | undefined):
   try {
     const pipeline = await loadValid(context, files);
     const drivers = await availableDrivers(context);
-    const running = await Promise.all(drivers.map((driver) => driver.pipelines(context.signal)));
-    const ports = running.flat().includes(pipeline.name) ? [] : await checkPorts(pipeline);
+    const publishers = await Promise.all(drivers.map((driver) => driver.here?.(context.signal)));
+    const publishes =
+      publishers.some((here) => here?.publishes === true) && !(await runsAnywhere(context, drivers, pipeline.name));
+    const ports = publishes ? await checkPorts(pipeline) : [];
     return [ok("file", `${files.join(", ")} is valid`), ...ports];
   } catch (error) {
     if (!(error instanceof FlowctlError) || error.kind === "internal") throw error;
@@ -71,14 +74,36 @@ async function checkFile(context: CommandContext, argument: string | undefined):
   }
 }
 
+/** Whether it has its ports itself. What cannot be looked at is taken to run: then nothing wrong is said of its ports. */
+async function runsAnywhere({ signal }: CommandContext, drivers: readonly Driver[], name: string): Promise<boolean> {
+  const runs = drivers.map((driver) =>
+    driver.observe(name, signal).then(
+      (observed) =>
+        observed.some(({ kind, state }) => (kind === "component" || kind === "service") && state.status === "running"),
+      () => true,
+    ),
+  );
+  return (await Promise.all(runs)).includes(true);
+}
+
 async function lookInto(context: CommandContext, { name, driver }: Target): Promise<readonly Finding[]> {
   const { deps, signal } = context;
-  const observed = await driver.observe(name, signal);
+  const left = (): Promise<readonly Finding[]> =>
+    checkLeftovers([driver], signal).then((all) => all.filter(({ subject }) => subject === `pipeline ${name}`));
+  let observed: readonly ObservedResource[];
+  try {
+    observed = await driver.observe(name, signal);
+  } catch (error) {
+    if (!(error instanceof FlowctlError) || error.kind === "cancelled") throw error;
+    return await left();
+  }
+  const ended = await lastWordsOfControlPlane(driver, name, signal);
+  if (ended !== undefined) {
+    const fix = ended.fix ?? `See \`flowctl logs -p ${name} control-plane\``;
+    return [problem(`pipeline ${name}`, `its control plane does not stay up: ${ended.message} (${ended.code})`, fix)];
+  }
   const runs = observed.some(({ kind, state }) => kind === "control-plane" && state.status === "running");
-  if (!runs)
-    return await checkLeftovers([driver], signal).then((all) =>
-      all.filter(({ subject }) => subject.endsWith(` ${name}`)),
-    );
+  if (!runs) return await left();
   const access = new ControlPlaneAccess(deps, driver, name);
   try {
     const record = await access.record(signal);

@@ -208,9 +208,9 @@ async function holdPatiently(
   clock: CommandContext["deps"]["clock"],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const end = clock.now() + RESTORE_WITHIN; ; await clock.sleep(200, signal)) {
+  for (const end = clock.elapsed() + RESTORE_WITHIN; ; await clock.sleep(200, signal)) {
     try {
-      await operation.hold({ takeOver: clock.now() >= end }, signal);
+      await operation.hold({ takeOver: clock.elapsed() >= end }, signal);
       return;
     } catch (error) {
       if (!hasCode(error, "control/operation-under-way")) throw error;

@@ -30,12 +30,13 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
   const findings = [
     ...unregistered(facts, record, now),
     ...record.components.flatMap((component) => component.instances.flatMap((one) => unwell(facts, component, one))),
-    ...silent(record),
+    ...cutOff(facts),
+    ...silent(record, name),
     ...slowComponents(record).map(({ id, holdsUp, share, waiting }) =>
       warning(
         id,
         `is slow: ${holdsUp} could not send to it ${Math.round(share * 100)} % of the time, ${waiting} events wait`,
-        `Make ${id} faster, give it more instances with \`flowctl scale ${id}=2\`, or give its input a buffer`,
+        `Make ${id} faster, give it more instances with \`flowctl scale -p ${name} ${id}=2\`, or give its input a buffer`,
       ),
     ),
     ...(record.draining ?? [])
@@ -98,21 +99,31 @@ function unwell(facts: PipelineFacts, component: ComponentRecord, instance: Inst
             warning(
               id,
               `${instance.metrics.eventsFailed} events have failed`,
-              `See \`${logs}\` and \`flowctl dead-letters list\``,
+              `See \`${logs}\` and \`flowctl dead-letters list -p ${facts.name}\``,
             ),
           ]
         : [];
   }
 }
 
+/** What runs and cannot reach anybody. */
+function cutOff({ observed, name }: PipelineFacts): readonly Finding[] {
+  return observed.flatMap(({ kind, owner, index, flaw }) => {
+    if (flaw === undefined) return [];
+    const id = kind === "control-plane" ? "control-plane" : `${owner}-${index}`;
+    const fix = `It is given back when it is started again, by itself after 30 s or with \`flowctl restart -p ${name} ${owner}\``;
+    return [problem(id, `is ${flaw}`, fix)];
+  });
+}
+
 /** Components that get events and pass nothing on, which filters may do on purpose. */
-function silent(record: PipelineRecord): readonly Finding[] {
+function silent(record: PipelineRecord, name: string): readonly Finding[] {
   const total = (one: ComponentRecord, key: "eventsIn" | "eventsOut"): number =>
     one.instances.reduce((sum, { metrics }) => sum + metrics[key], 0);
   return record.components.flatMap((component) => {
     if (component.type !== "processor" || total(component, "eventsIn") < 100 || total(component, "eventsOut") > 0)
       return [];
-    const fix = `Check its settings, or watch it with \`flowctl run --log-level debug\``;
+    const fix = `Check its settings (\`flowctl inspect -p ${name} ${component.id}\`), and what it says (\`flowctl logs -p ${name} ${component.id}\`)`;
     return [warning(component.id, `has taken ${total(component, "eventsIn")} events and passed on none`, fix)];
   });
 }

@@ -148,8 +148,8 @@ async function untilEnd(
 /** A completed instance says so just before it exits. */
 async function untilExited(context: CommandContext, prepared: PreparedUp): Promise<void> {
   const { deps, signal } = context;
-  const end = deps.clock.now() + EXIT_GRACE;
-  while (deps.clock.now() < end) {
+  const end = deps.clock.elapsed() + EXIT_GRACE;
+  while (deps.clock.elapsed() < end) {
     const observed = await prepared.driver.observe(prepared.pipeline.name, signal);
     if (!observed.some(({ kind, state }) => kind === "component" && state.status === "running")) return;
     await deps.clock.sleep(50, signal);

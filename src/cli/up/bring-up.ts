@@ -1,5 +1,5 @@
 import type { DesiredResource, Driver, ObservedResource, ProgressSink, ResourceKey } from "../../drivers/driver.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
@@ -9,7 +9,7 @@ import { planUp } from "../../planner/plan-up.ts";
 import type { PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
-import { ControlPlaneAccess } from "../control-plane-access.ts";
+import { ControlPlaneAccess, NO_CONTROL_PLANE } from "../control-plane-access.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
@@ -18,6 +18,7 @@ import { availableDrivers } from "../target.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown, untilNotGoing } from "./going.ts";
+import { lastWordsOfControlPlane } from "./last-words.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { recordBefore } from "./record-before.ts";
@@ -93,6 +94,8 @@ export async function prepareUp(
   try {
     const { build, dryRun } = options;
     desired = await driver.prepare(deployment, { signal, progress: progress.sink, build, dryRun });
+  } catch (error) {
+    throw withPlace(error, loaded.positionOf);
   } finally {
     progress.stop();
   }
@@ -125,7 +128,7 @@ export async function prepareUp(
       const tell = async (): Promise<void> => {
         completed = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
-        await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
+        await operation.holdPersistently(until);
         const { number } = operation;
         const applyOptions = { discard: options.discard, operation: number, ...instancesOf(plan, observed) };
         await onceLeft(deps.clock, sink, until, () =>
@@ -163,10 +166,10 @@ export async function prepareUp(
         told ??= tell();
         await told;
         // Whoever took the pipeline down meanwhile took its control plane along.
-        await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
+        await operation.holdPersistently(until);
         refuseTakenDown(plan, await driver.observe(pipeline.name, until));
       } catch (error) {
-        throw withPlace(error, loaded.positionOf);
+        throw withPlace(await whyAway(error, driver, pipeline.name, until), loaded.positionOf);
       } finally {
         operation.release();
       }
@@ -180,6 +183,12 @@ export async function prepareUp(
   }
 }
 
+/** Where no control plane came up, what it said last tells more than that. */
+async function whyAway(error: unknown, driver: Driver, pipeline: string, signal: AbortSignal): Promise<unknown> {
+  if (!hasCode(error, NO_CONTROL_PLANE) && !hasCode(error, "planner/prerequisite-failed")) return error;
+  return (await lastWordsOfControlPlane(driver, pipeline, signal).catch(() => undefined)) ?? error;
+}
+
 /** What the control plane cannot know of instances: which there are, and which are about to be replaced. */
 function instancesOf(plan: Plan, observed: readonly ObservedResource[]) {
   const components = observed.filter(({ kind }) => kind === "component");
@@ -190,26 +199,6 @@ function instancesOf(plan: Plan, observed: readonly ObservedResource[]) {
     existing: components.map((resource) => instanceIdOf(resource)),
     replaced: replaced.map(({ change }) => instanceIdOf(resourceOf(change))),
   };
-}
-
-/** Asks again while nobody answers, for a while. */
-async function persistently(
-  clock: CommandContext["deps"]["clock"],
-  signal: AbortSignal,
-  hold: (withinMs: number) => Promise<boolean>,
-): Promise<void> {
-  const end = clock.now() + CONTROL_PLANE_GRACE;
-  while (!(await hold(Math.max(1, end - clock.now())))) {
-    if (clock.now() >= end) {
-      throw new FlowctlError({
-        code: "cli/no-control-plane",
-        kind: "unavailable",
-        message: "The control plane does not answer, or was taken down meanwhile",
-        fix: "Run `flowctl up` again",
-      });
-    }
-    await clock.sleep(100, signal);
-  }
 }
 
 /** With `only`, what runs stays as it was applied, whatever the file says by now, but for the numbers of those components. */

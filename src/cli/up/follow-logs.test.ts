@@ -66,7 +66,7 @@ describe("following logs", () => {
       },
       pipeline: "p",
       select: [],
-      clock: { now: () => 0, sleep: () => Promise.resolve() },
+      clock: { now: () => 0, elapsed: () => 0, sleep: () => Promise.resolve() },
       print: ({ text }) => printed.push(text),
       onBreak: ({ code }) => broken.push(code),
     });

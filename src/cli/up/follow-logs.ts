@@ -52,8 +52,8 @@ export class LogFollower {
   async drain(signal: AbortSignal): Promise<void> {
     const { clock, select, since } = this.#options;
     if (this.#running !== undefined) {
-      const end = clock.now() + QUIET_AT_MOST;
-      for (let before = -1; before !== this.#total && clock.now() < end; ) {
+      const end = clock.elapsed() + QUIET_AT_MOST;
+      for (let before = -1; before !== this.#total && clock.elapsed() < end; ) {
         before = this.#total;
         await clock.sleep(QUIET, signal);
       }

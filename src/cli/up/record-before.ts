@@ -21,20 +21,20 @@ const CALL_MS = 10_000;
 export async function recordBefore(
   access: Pick<ControlPlaneAccess, "call">,
   observed: readonly ObservedResource[],
-  clock: Pick<Clock, "now" | "sleep">,
+  clock: Pick<Clock, "elapsed" | "sleep">,
   signal: AbortSignal,
 ): Promise<PipelineRecord | undefined> {
   const status = observed.find(({ kind }) => kind === "control-plane")?.state.status;
   if (status === undefined) return undefined;
   const runs = status === "running" || status === "restarting";
-  const end = clock.now() + (runs ? PATIENCE_MS : PATIENCE_WHILE_ENDED_MS);
+  const end = clock.elapsed() + (runs ? PATIENCE_MS : PATIENCE_WHILE_ENDED_MS);
   for (;;) {
     try {
       return await access.call(signal, (client, inner) => client.getPipeline(inner), CALL_MS);
     } catch (error) {
       if (error instanceof FlowctlError && error.kind === "not-found") return undefined;
       if (!isAway(error)) throw error;
-      if (clock.now() >= end) return undefined;
+      if (clock.elapsed() >= end) return undefined;
     }
     await clock.sleep(200, signal);
   }

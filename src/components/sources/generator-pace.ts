@@ -14,13 +14,13 @@ export class Pace {
   constructor(perMs: number, clock: Clock) {
     this.#perMs = perMs;
     this.#clock = clock;
-    this.#start = clock.now();
+    this.#start = clock.elapsed();
   }
 
   /** Goes on at another rate from now on. */
   change(perMs: number): void {
     if (perMs === this.#perMs) return;
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     // What is owed, or was made ahead, stays so.
     const owed = this.#perMs === Number.POSITIVE_INFINITY ? 0 : (now - this.#start) * this.#perMs - this.#made;
     this.#perMs = perMs;
@@ -31,7 +31,7 @@ export class Pace {
   /** Whether an event is due now, which counts as made then. */
   due(): boolean {
     if (this.#perMs === Number.POSITIVE_INFINITY) return true;
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     const due = (now - this.#start) * this.#perMs;
     if (due - this.#made > catchUpMs * this.#perMs + 1) {
       this.#start = now - catchUpMs;
@@ -45,7 +45,7 @@ export class Pace {
 
   /** Waits until the next event may be due; ends early, without an error, when the signal fires. */
   async wait(signal: AbortSignal): Promise<void> {
-    const nextMs = this.#start + this.#made / this.#perMs - this.#clock.now();
+    const nextMs = this.#start + this.#made / this.#perMs - this.#clock.elapsed();
     try {
       await this.#clock.sleep(Math.max(1, Math.ceil(nextMs)), signal);
     } catch (error) {

@@ -65,10 +65,10 @@ async function poll(
   const intervalMs = durationMs(config.interval);
   try {
     while (!signal.aborted && (config.count === undefined || poller.polls < config.count)) {
-      const started = clock.now();
+      const started = clock.elapsed();
       await poller.once(emit);
       if (config.count !== undefined && poller.polls >= config.count) return;
-      await clock.sleep(Math.max(0, started + intervalMs - clock.now()), signal);
+      await clock.sleep(Math.max(0, started + intervalMs - clock.elapsed()), signal);
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -2,9 +2,9 @@ import { mkdir, readdir } from "node:fs/promises";
 import { Level } from "level";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Store } from "./store.ts";
+import { formatKey, StoreSeal } from "./store-seal.ts";
 
 /** Written into every database; a later flowctl that keeps things differently refuses or converts what it finds. */
-const formatKey = "!format";
 const format = "flowctl-control-plane/1";
 
 /** The highest code unit sorts behind every key that a prefix can begin. */
@@ -22,6 +22,7 @@ export async function openLevelStore(folder: string): Promise<Store> {
     throw storeError(error, folder, "open");
   }
   // Made only now: it begins to open by itself as soon as it is there.
+  const seal = new StoreSeal(folder);
   const database = new Level<string, Uint8Array>(folder, {
     keyEncoding: "utf8",
     valueEncoding: "view",
@@ -31,11 +32,15 @@ export async function openLevelStore(folder: string): Promise<Store> {
   });
   try {
     await database.open();
+    const why = await seal.broken(database);
+    if (why !== undefined) throw damaged(folder, why, undefined);
     await claimFormat(database, folder);
+    await seal.open();
   } catch (error) {
     await database.close().catch(() => undefined);
     throw storeError(error, folder, "open");
   }
+  let failed = false;
   return {
     async entries(prefix) {
       try {
@@ -49,11 +54,13 @@ export async function openLevelStore(folder: string): Promise<Store> {
       try {
         await database.batch([...changes], { sync: durable });
       } catch (error) {
+        failed = true;
         throw storeError(error, folder, "write");
       }
     },
     async close() {
       try {
+        if (database.status === "open" && !failed) await seal.close(database);
         await database.close();
       } catch (error) {
         throw storeError(error, folder, "close");
@@ -129,11 +136,15 @@ function damaged(folder: string, detail: string, cause: unknown): FlowctlError {
     code: "store/damaged",
     kind: "failed",
     message: `the control plane's database in ${folder} is damaged: ${detail}`,
-    fix: "Restore it from a backup, or remove it with `flowctl down -v`; sources then begin anew.",
+    fix: DAMAGED_FIX,
     path: folder,
     cause,
   });
 }
+
+/** What to do about a damaged database, and what that costs. */
+export const DAMAGED_FIX =
+  "Restore the folder from a backup, or begin anew with `flowctl down -v` and `flowctl up`: that forgets the positions of the sources, which read everything again, the remembered ids of sinks, and what is in buffers on disk.";
 
 /** LevelDB's own code is in a cause, under a general code of the wrapper. */
 function codesOf(error: unknown): readonly string[] {

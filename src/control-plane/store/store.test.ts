@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Level } from "level";
@@ -66,6 +66,63 @@ describe("a store in LevelDB", () => {
     await expect(openLevelStore(folder)).rejects.toMatchObject({ code: "store/damaged", kind: "failed" });
     await rm(join(folder, "CURRENT"));
     await expect(openLevelStore(folder)).rejects.toMatchObject({ code: "store/damaged" });
+  });
+
+  const damages: readonly [string, (file: string) => Promise<void>][] = [
+    ["cut off", async (file) => truncate(file, 0)],
+    ["cut in the middle", async (file) => truncate(file, Math.floor((await stat(file)).size / 2))],
+    ["overwritten", async (file) => writeFile(file, Buffer.alloc((await stat(file)).size, 0x55))],
+    ["removed", async (file) => rm(file)],
+  ];
+
+  it.each(damages)(
+    "is refused when its log or a table was %s while it was closed, and something of it is gone",
+    async (_, damage) => {
+      let refused = 0;
+      for (const opened of [1, 2, 3]) {
+        const original = join(folder, `${opened}`);
+        // A second and a third time: what the log held is in a table then.
+        for (let turn = 1; turn <= opened; turn++) {
+          const store = await openLevelStore(original);
+          await store.write([put("k", `${turn}`), put("position/a", "7")], { durable: true });
+          await store.close();
+        }
+        for (const file of (await readdir(original)).filter((name) => /^\d+\.(ldb|log)$/.test(name))) {
+          const copy = join(folder, `${opened}-${file}`);
+          await cp(original, copy, { recursive: true });
+          await damage(join(copy, file));
+          const found = await openLevelStore(copy).then(
+            async (store) => (await read(store, "")).join(),
+            (error: { readonly code: string; readonly fix: string }) => `${error.code} ${error.fix}`,
+          );
+          // The last entry of the log only repeats what is there.
+          if (found === `!format=flowctl-control-plane/1,k=${opened},position/a=7`) continue;
+          expect(found, file).toMatch(/^store\/damaged .*flowctl down -v/);
+          refused++;
+        }
+      }
+      expect(refused).toBeGreaterThanOrEqual(3);
+    },
+  );
+
+  it("whose log was cut off after a kill is refused where nothing is left, and opened where the end of it is missing", async () => {
+    const module = join(import.meta.dirname, "level-store.ts");
+    const killed = join(folder, "killed");
+    const script = `import(${JSON.stringify(module)}).then((m) => m.openLevelStore(${JSON.stringify(killed)})).then(
+      async (store) => {
+        for (const n of [1, 2, 3]) await store.write([{ type: "put", key: "k" + n, value: Buffer.from("v") }], { durable: true });
+        process.kill(process.pid, "SIGKILL");
+      })`;
+    spawnSync(process.execPath, ["--import", "tsx", "--eval", script]);
+    const log = (await readdir(killed)).find((file) => file.endsWith(".log")) ?? "";
+    const copy = join(folder, "copy");
+    await cp(killed, copy, { recursive: true });
+    await truncate(join(killed, log), (await stat(join(killed, log))).size - 3);
+    const store = await openLevelStore(killed);
+    expect(await read(store, "k")).toEqual(["k1=v", "k2=v"]);
+    await store.close();
+    await truncate(join(copy, log), 0);
+    await expect(openLevelStore(copy)).rejects.toMatchObject({ code: "store/damaged" });
   });
 
   it("that a kill left before anything was in it, is made anew; nothing is taken for damage while one is being made", async () => {

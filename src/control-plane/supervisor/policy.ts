@@ -86,6 +86,30 @@ export interface Decided {
 const goodForMs = 10_000;
 const backoff = { initialMs: 250, maxMs: 30_000 };
 
+/** The same after the clock was set by so much: everything lies as far back, or ahead, as it did. */
+export function moved(watched: Watched, ms: number): Watched {
+  switch (watched.phase) {
+    case "running": {
+      const { healthySince } = watched;
+      const healthy = healthySince === undefined ? {} : { healthySince: healthySince + ms };
+      return { ...watched, since: watched.since + ms, ...healthy };
+    }
+    case "waiting":
+      return { ...watched, since: watched.since + ms, until: watched.until + ms };
+    case "acting": {
+      const { startedAt, exit } = watched;
+      const started = startedAt === undefined ? {} : { startedAt: startedAt + ms };
+      const ended = exit === undefined ? {} : { exit: { ...exit, at: exit.at + ms } };
+      return { ...watched, asked: watched.asked + ms, ...started, ...ended };
+    }
+    case "giving-up":
+      return watched;
+    case "ended":
+    case "failed":
+      return { ...watched, since: watched.since + ms };
+  }
+}
+
 /** The first that is heard of an instance. */
 export function watch(now: number): Watched {
   return { phase: "running", since: now, crashes: 0 };

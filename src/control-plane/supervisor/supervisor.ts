@@ -9,7 +9,8 @@ import { describeExit, type InstanceEntry, silenceOf } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
-import { type Action, type Decision, decide, type Happening, type Watched, watch } from "./policy.ts";
+import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
+import { ServiceWatch } from "./service-watch.ts";
 
 /** What the supervisor needs of a driver; its logs only to say what an instance said last. */
 export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities"> &
@@ -52,6 +53,8 @@ export interface Supervision {
   readonly ended: Promise<void>;
   /** Resolves when nothing that was begun before is still starting one of these instances. */
   settled(instanceIds: readonly string[]): Promise<void>;
+  /** The clock was set by so many milliseconds. */
+  clockJumped(ms: number): void;
 }
 
 /**
@@ -66,6 +69,7 @@ export function supervise(options: SupervisorOptions, signal: AbortSignal): Supe
   return {
     ended: Promise.all([supervisor.followDriver(), supervisor.tick()]).then(() => supervisor.settled()),
     settled: (instanceIds) => supervisor.settled(new Set(instanceIds)),
+    clockJumped: (ms) => supervisor.moveTimes(ms),
   };
 }
 
@@ -73,13 +77,23 @@ class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #signal: AbortSignal;
   readonly #watched = new Map<ResourceKey, Watched>();
-  #lookedAt = 0;
+  /** When the driver said that an instance which runs was started: the same again is no news, whatever the clock does. */
+  readonly #seenStarts = new Map<ResourceKey, number>();
+  /** The clock was set since the last look: what the driver says of when something was started may be of before. */
+  #clockMoved = false;
+  /** What was taken from what runs, as of the last look. */
+  readonly #flaws = new Map<ResourceKey, string>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  readonly #services: ServiceWatch;
   /** By instance id: what the driver is doing to it. */
   readonly #underWay = new Map<string, Promise<void>>();
 
   constructor(options: SupervisorOptions, signal: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
+    const { unhealthyAfterMs: illForMs, random = Math.random } = options;
+    const lastLine = (instanceId: string): Promise<string> => this.#lastLine({ instanceId });
+    this.#services = new ServiceWatch({ ...options, illForMs, random, signal, lastLine });
   }
 
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
@@ -111,14 +125,23 @@ class Supervisor {
         if (entry === undefined && !this.#watched.has(target.key)) continue;
         this.#handle(target, this.#look(target, entry));
       }
+      this.#services.tick();
       await this.#sleep(this.#options.clock, tickMs);
     }
+  }
+
+  /** What is remembered moves along with the clock. */
+  moveTimes(ms: number): void {
+    this.#clockMoved = true;
+    for (const [key, watched] of this.#watched) this.#watched.set(key, moved(watched, ms));
+    this.#services.moveTimes(ms);
   }
 
   /** Resolves when nothing that was begun before is done any more to these instances, or to any. */
   async settled(instanceIds?: ReadonlySet<string>): Promise<void> {
     const mine = [...this.#underWay].filter(([id]) => instanceIds?.has(id) ?? true);
     await Promise.all(mine.map(([, done]) => done));
+    if (instanceIds === undefined) await this.#services.settled();
   }
 
   #look(target: Target, entry: InstanceEntry | undefined): Happening {
@@ -137,8 +160,7 @@ class Supervisor {
   }
 
   #isToRun({ spec, instanceId }: Target): boolean {
-    const desire = this.#options.registry.desire(spec.id, instanceId);
-    return desire === "running" || desire === "leaving";
+    return this.#options.registry.isToRun(spec.id, instanceId);
   }
 
   /** It ended as it should, or was given up, and nothing is due. */
@@ -163,8 +185,13 @@ class Supervisor {
   /** Takes what there is for what happened while nobody looked, or what was not told. */
   async #catchUp(): Promise<void> {
     const observed = await this.#options.driver.observe(this.#options.pipeline, this.#signal);
-    this.#lookedAt = this.#options.clock.now();
-    for (const { key, state } of observed) {
+    this.#lookedAt = this.#options.clock.elapsed();
+    this.#services.looked(observed);
+    for (const resource of observed) {
+      const { key, state, flaw } = resource;
+      if (flaw === undefined) this.#flaws.delete(key);
+      else this.#flaws.set(key, flaw);
+      if (resource.kind === "control-plane" && flaw !== undefined) await this.#mendSelf(resource, flaw);
       const target = this.#target(key);
       if (target === undefined) continue;
       if (state.status === "running") this.#foundRunning(target, state.startedAt);
@@ -175,9 +202,25 @@ class Supervisor {
       if (isNews)
         this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
     }
+    this.#clockMoved = false;
+  }
+
+  /** Whoever is cut off hears nobody, and would restart everybody for that. */
+  async #mendSelf(observed: ObservedResource, flaw: string): Promise<void> {
+    const { driver, pipeline, log } = this.#options;
+    const cause = `the control plane is ${flaw}`;
+    log.warn(`${cause}; it is put right`);
+    await driver.apply(
+      { action: "start", observed, cause },
+      { pipeline, signal: this.#signal, progress: (event) => log.debug(`${event.subject}: ${event.text}`) },
+    );
   }
 
   #foundRunning(target: Target, startedAt: number): void {
+    const runs = this.#watched.get(target.key)?.phase === "running";
+    const known = runs && (this.#clockMoved || this.#seenStarts.get(target.key) === startedAt);
+    this.#seenStarts.set(target.key, startedAt);
+    if (known) return;
     const data = this.#entry(target)?.data;
     const watched = this.#watched.get(target.key);
     const rested = (watched?.phase === "ended" || watched?.phase === "failed") && startedAt >= watched.since;
@@ -189,8 +232,8 @@ class Supervisor {
   /** Events may be lost, in an engine as well: what there is counts. */
   #lookAgain(): void {
     const { clock, log } = this.#options;
-    if (clock.now() - this.#lookedAt < LOOK_AGAIN_MS) return;
-    this.#lookedAt = clock.now();
+    if (clock.elapsed() - this.#lookedAt < LOOK_AGAIN_MS) return;
+    this.#lookedAt = clock.elapsed();
     this.#catchUp().catch((error: unknown) => {
       if (!this.#signal.aborted) log.debug("cannot look at what runs", { driver_error: messageOf(error) });
     });
@@ -211,7 +254,11 @@ class Supervisor {
     this.#options.registry.report({ componentId, instanceId, observation: "removed" }, event.time);
   }
 
-  #onDriverEvent(event: DriverEvent): void {
+  #onDriverEvent(told: DriverEvent): void {
+    // Nothing has happened in the future: a clock that was set back meanwhile says so.
+    const event: DriverEvent = { ...told, time: Math.min(told.time, this.#options.clock.now()) };
+    // One that was made since the last look is looked at now.
+    if (!this.#services.told(event)) this.#lookedAt = Number.NEGATIVE_INFINITY;
     const target = this.#target(event.key);
     if (target === undefined) {
       this.#forget(event);
@@ -279,7 +326,7 @@ class Supervisor {
   }
 
   /** What an instance logged last, as the end of a sentence; empty when it cannot be told. Never rejects. */
-  async #lastLine({ instanceId }: Target): Promise<string> {
+  async #lastLine({ instanceId }: Pick<Target, "instanceId">): Promise<string> {
     const { driver, pipeline } = this.#options;
     if (driver.logs === undefined) return "";
     const limit = withDeadline(this.#signal, LAST_LINE_MS);
@@ -361,7 +408,7 @@ class Supervisor {
     const state = entry?.data.state;
     const mute = this.#muteSince(target, entry);
     if (mute !== undefined) {
-      const reason = `runs since ${new Date(mute).toISOString()} and has not registered`;
+      const reason = this.#withFlaw(target, `runs since ${new Date(mute).toISOString()} and has not registered`);
       return { type: "state", state: "ill", hung: true, since: mute, reason };
     }
     if (entry === undefined || state === undefined) {
@@ -378,8 +425,13 @@ class Supervisor {
       hung,
       since: state.since,
       // It was ill first because /health did not answer; that nothing at all is heard of it tells more.
-      reason: hung && entry.data.live ? silenceOf(unhealthyAfterMs) : reasonOf(state),
+      reason: this.#withFlaw(target, hung && entry.data.live ? silenceOf(unhealthyAfterMs) : reasonOf(state)),
     };
+  }
+
+  #withFlaw({ key }: Target, reason: string): string {
+    const flaw = this.#flaws.get(key);
+    return flaw === undefined ? reason : `${reason}, ${flaw}`;
   }
 
   /** Since when an instance runs that has not registered, when that is longer ago than it may take. */

@@ -4,6 +4,7 @@ import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
+import { instanceId } from "../component-environment.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
 import { otherFolder } from "../other-folder.ts";
 import type { ContainerSpec } from "./container-spec.ts";
@@ -21,7 +22,7 @@ import type { Engine } from "./engine.ts";
 import { LABEL, readLabels, writeLabels } from "./labels.ts";
 import { nameTaken } from "./name-taken.ts";
 import { networkName } from "./names.ts";
-import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
+import { connectToNetwork, createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
 import { containerState } from "./observe.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./program-check.ts";
 import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./volumes.ts";
@@ -78,6 +79,7 @@ async function carryOut(engine: Engine, version: string, change: Change, context
     case "start":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
+      await reconnect(engine, change.observed, signal);
       return unlessTakenAway(startContainer(engine, change.observed.ref, signal), change.observed, context);
     case "stop":
       if (!isContainer(change.observed)) return;
@@ -85,9 +87,25 @@ async function carryOut(engine: Engine, version: string, change: Change, context
     case "restart":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
+      await reconnect(engine, change.observed, signal);
       return unlessTakenAway(restartContainer(engine, change.observed.ref, force, signal), change.observed, context);
     case "remove":
       return remove(engine, change.observed, context);
+  }
+}
+
+/** A container that was disconnected from a network stays so over every restart, and could do nothing. */
+async function reconnect(
+  engine: Engine,
+  { ref, kind, owner, index }: ObservedResource,
+  signal: AbortSignal,
+): Promise<void> {
+  const detail = await inspectContainer(engine, ref, signal);
+  const wanted = readLabels(detail?.Config.Labels)?.networks ?? [];
+  const aliases = kind === "control-plane" ? ["control-plane"] : [owner, instanceId(owner, index)];
+  for (const name of wanted) {
+    if (detail?.NetworkSettings.Networks?.[name] !== undefined) continue;
+    await connectToNetwork(engine, name, ref, aliases, signal);
   }
 }
 

@@ -58,7 +58,9 @@ export function controlPlaneContainer(
           [grpc]: [{ HostIp: "127.0.0.1", HostPort: "" }],
           [http]: [{ HostIp: "127.0.0.1", HostPort: "" }],
         },
-        RestartPolicy: { Name: "unless-stopped", MaximumRetryCount: 0 },
+        // Not `unless-stopped`: an engine that was killed stops at its next start what still runs, and takes that for a stop by
+        // hand. One that comes back although the pipeline was stopped starts nothing: what is desired is in its store.
+        RestartPolicy: { Name: "always", MaximumRetryCount: 0 },
         LogConfig: LOG_CONFIG,
         ...(socket?.group === undefined ? {} : { GroupAdd: [socket.group] }),
       },

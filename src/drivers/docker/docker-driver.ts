@@ -5,7 +5,7 @@ import { applyChange } from "./apply.ts";
 import { listContainers } from "./containers.ts";
 import { findControlPlane } from "./control-plane-endpoint.ts";
 import { endpointText } from "./endpoint.ts";
-import { connectEngine, type Engine, engineVersion } from "./engine.ts";
+import { connectEngine, type Engine, engineInfo, engineVersion } from "./engine.ts";
 import { driverEvents } from "./events.ts";
 import type { Invoker } from "./host-user.ts";
 import { readLabels } from "./labels.ts";
@@ -57,6 +57,12 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     },
     controlPlane: async (pipeline, signal) => findControlPlane(await engine(), pipeline, signal),
     pipelines: async (signal) => pipelineNames(await engine(), signal),
+    here: async (signal) => {
+      const connected = await engine();
+      if (!connected.local) return undefined;
+      const { DockerRootDir } = await engineInfo(connected, signal);
+      return { folder: DockerRootDir ?? "/var/lib/docker", own: false, publishes: true };
+    },
   };
 }
 

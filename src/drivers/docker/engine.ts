@@ -5,6 +5,8 @@ import Dockerode from "dockerode";
 import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../foundation/errors.ts";
 import { type EngineEndpoint, endpointText, resolveEndpoint } from "./endpoint.ts";
+import { openSshWay, type SshWay } from "./ssh-way.ts";
+import { Tunnels } from "./tunnel.ts";
 
 /** A connection to one Docker engine. Stays inside this folder, as do the types of its client. */
 export interface Engine {
@@ -12,6 +14,8 @@ export interface Engine {
   readonly endpoint: EngineEndpoint;
   /** Whether host paths and published ports of the engine are those of this machine. */
   readonly local: boolean;
+  /** The way to ports in containers where they are not. */
+  readonly tunnels: Tunnels;
   /**
    * Runs one request. What the client throws becomes a FlowctlError: `docker/not-modified`, `docker/not-found`,
    * `docker/conflict`, `docker/unreachable`, `docker/denied`, `docker/refused`, or kind `cancelled` by the signal.
@@ -22,11 +26,13 @@ export interface Engine {
 /** Opens no connection yet; throws only for an address that cannot be read. */
 export async function connectEngine(env: Readonly<Record<string, string | undefined>>): Promise<Engine> {
   const endpoint = await resolveEndpoint(env, dockerConfigDirectory(env));
-  const docker = new Dockerode(clientOptions(endpoint, env));
+  const way = endpoint.kind === "ssh" ? await openSshWay(endpoint, env) : undefined;
+  const docker = new Dockerode(clientOptions(endpoint, way));
   return {
     docker,
     endpoint,
     local: endpoint.kind === "unix",
+    tunnels: new Tunnels(docker),
     async call(what, signal, request) {
       if (signal.aborted) throw cancelled(signal);
       // Many requests at once wait on one signal, and that is no leak.
@@ -35,7 +41,7 @@ export async function connectEngine(env: Readonly<Record<string, string | undefi
       try {
         return await Promise.race([request(docker), aborted.promise]);
       } catch (error) {
-        throw engineError(error, what, endpoint, signal);
+        throw engineError(error, what, endpoint, signal, way?.complaint());
       } finally {
         aborted.release();
       }
@@ -51,6 +57,8 @@ interface Asking {
 
 export interface EngineInfo {
   readonly SecurityOptions?: readonly string[];
+  /** Where its containers, images and volumes are. */
+  readonly DockerRootDir?: string;
 }
 
 export async function engineVersion(engine: Engine, signal: AbortSignal): Promise<Dockerode.DockerVersion> {
@@ -86,6 +94,7 @@ export function engineError(
   what: string,
   endpoint: EngineEndpoint,
   signal?: AbortSignal,
+  complaint = "",
 ): FlowctlError {
   if (error instanceof FlowctlError) return error;
   if (signal?.aborted) return cancelled(signal);
@@ -107,8 +116,11 @@ export function engineError(
   return new FlowctlError({
     code: "docker/unreachable",
     kind: "unavailable",
-    message: `the Docker engine at ${endpointText(endpoint)} does not answer (${code ?? said})`,
-    fix: "start Docker, or point DOCKER_HOST at an engine that runs",
+    message: `the Docker engine at ${endpointText(endpoint)} does not answer (${complaint || (code ?? said)})`,
+    fix:
+      endpoint.kind === "ssh"
+        ? `see that \`ssh ${endpoint.user === "" ? "" : `${endpoint.user}@`}${endpoint.host}${endpoint.port === 22 ? "" : ` -p ${endpoint.port}`} docker version\` works without asking for anything`
+        : "start Docker, or point DOCKER_HOST at an engine that runs",
     cause: error,
   });
 }
@@ -132,23 +144,11 @@ function engineMessage(error: unknown): string {
   return typeof said === "string" ? said.trim() : messageOf(error).trim();
 }
 
-function clientOptions(
-  endpoint: EngineEndpoint,
-  env: Readonly<Record<string, string | undefined>>,
-): Dockerode.DockerOptions {
+function clientOptions(endpoint: EngineEndpoint, way: SshWay | undefined): Dockerode.DockerOptions {
   // The client merges DOCKER_HOST of the process under its options, so every option that it knows is given.
   const none = { host: undefined, port: undefined, socketPath: undefined, protocol: undefined } as object;
   if (endpoint.kind === "unix") return { ...none, socketPath: endpoint.path };
-  if (endpoint.kind === "ssh") {
-    return {
-      ...none,
-      protocol: "ssh",
-      host: endpoint.host,
-      port: endpoint.port,
-      username: endpoint.user,
-      sshOptions: { agent: env.SSH_AUTH_SOCK },
-    } as Dockerode.DockerOptions;
-  }
+  if (endpoint.kind === "ssh") return { ...none, socketPath: way?.socketPath } as Dockerode.DockerOptions;
   const { tls } = endpoint;
   return { ...none, protocol: tls ? "https" : "http", host: endpoint.host, port: endpoint.port, ...tls };
 }

@@ -34,6 +34,21 @@ export async function inspectNetwork(
   return unlessCode(request, "docker/not-found");
 }
 
+/** Puts a container into a network, under these names; one that is in it, or a network that is gone, is left as it is. */
+export async function connectToNetwork(
+  engine: Engine,
+  name: string,
+  container: string,
+  aliases: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const request = engine.call(`connect ${container} to network ${name}`, signal, (docker) =>
+    docker.getNetwork(name).connect({ Container: container, EndpointConfig: { Aliases: [...aliases] } }),
+  );
+  // The engine says 403 for what is connected already.
+  await unlessCode(request, "docker/not-found", "docker/conflict", "docker/forbidden");
+}
+
 /** `docker/conflict` when the name is taken. */
 export async function createNetwork(
   engine: Engine,

@@ -51,7 +51,8 @@ export function observedContainer(
   const labels = readLabels(detail.Config.Labels);
   if (labels === undefined) return undefined;
   const state = containerState(detail);
-  const whole = state.status !== "created" && labels.networks.every((name) => isAttached(detail, name, networkIds));
+  const missing = labels.networks.filter((name) => !isAttached(detail, name, networkIds));
+  const whole = state.status !== "created" && missing.length === 0;
   return {
     ...identity(labels),
     // What was never started may lack files, and what lost a network is not what was asked for.
@@ -61,7 +62,20 @@ export function observedContainer(
     name: detail.Name.replace(/^\//, ""),
     image: detail.Config.Labels[LABEL.image] ?? detail.Config.Image,
     ports: publishedPorts(detail),
+    ...(labels.kind === "service" ? { policy: policyOf(detail) } : {}),
+    ...(state.status === "running" && missing.length > 0
+      ? { flaw: `cut off from the network ${missing.join(" and ")}` }
+      : {}),
   };
+}
+
+function policyOf({ HostConfig }: ContainerDetail): NonNullable<ObservedResource["policy"]> {
+  const { Name = "no", MaximumRetryCount = 0 } = HostConfig.RestartPolicy ?? {};
+  const never = Name === "" || Name === "no";
+  const limited = Name === "on-failure" && MaximumRetryCount > 0;
+  const maxRestarts = never ? 0 : limited ? MaximumRetryCount : Number.POSITIVE_INFINITY;
+  const memory = HostConfig.Memory ?? 0;
+  return { maxRestarts, ...(memory > 0 ? { memoryLimitBytes: memory } : {}) };
 }
 
 function identity(

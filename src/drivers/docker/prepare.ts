@@ -4,6 +4,7 @@ import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
 import { buildComponentImage, builtImageName } from "./build-image.ts";
 import type { ImageFacts } from "./container-spec.ts";
+import { endpointText } from "./endpoint.ts";
 import { dockerConfigDirectory, type Engine, engineInfo } from "./engine.ts";
 import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
 import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
@@ -34,6 +35,7 @@ export async function prepareDeployment(
 ): Promise<readonly DesiredResource[]> {
   const { pipeline } = deployment;
   const { signal } = options;
+  if (!engine.local) refusePathsOfThisMachine(pipeline, endpointText(engine.endpoint));
   const clientConfig = await readClientConfig(dockerConfigDirectory(installation.env));
   await checkExternals(engine, pipeline, signal);
   const ownImage = options.dryRun
@@ -144,6 +146,44 @@ async function engineSocket(engine: Engine, signal: AbortSignal): Promise<Prepar
     () => undefined,
   );
   return gid === undefined ? { path } : { path, group: gid };
+}
+
+/** The engine of another machine would look for them there, and make empty folders where it finds none. */
+function refusePathsOfThisMachine({ components, services }: Pipeline, engine: string): void {
+  const refuse = (owner: string, path: string, key: string, fix: string): never => {
+    throw new FlowctlError({
+      code: "docker/path-not-there",
+      kind: "invalid",
+      message: `${owner} uses ${path} of this machine, and the Docker engine at ${engine} is on another`,
+      fix,
+      path: key,
+    });
+  };
+  const here = "or run the pipeline on an engine of this machine";
+  for (const { id, type, hostPaths } of components) {
+    const [first] = hostPaths;
+    if (first === undefined) continue;
+    refuse(
+      id,
+      first.path,
+      `${type}s.${id}.with`,
+      `let ${id} read or write over the network, or put a component with \`image\` and a volume in its place, ${here}`,
+    );
+  }
+  const placed = [
+    ...components.map(({ id, type, mounts }) => ({ id, mounts, section: `${type}s` })),
+    ...services.map(({ id, mounts }) => ({ id, mounts, section: "services" })),
+  ];
+  for (const { id, mounts, section } of placed) {
+    const bind = mounts.find(({ type }) => type === "bind");
+    if (bind === undefined) continue;
+    refuse(
+      id,
+      bind.source ?? "",
+      `${section}.${id}.volumes`,
+      `use a named volume, or \`configs\` for files that are only read, ${here}`,
+    );
+  }
 }
 
 /** What the file calls external has to be there already. */

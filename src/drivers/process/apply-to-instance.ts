@@ -23,7 +23,7 @@ export async function applyToInstance(
   const { signal, progress } = context;
   const force = context.force ?? false;
   const body = requestOf(change, context);
-  const deadline = clock.now() + DEADLINE_MS;
+  const deadline = clock.elapsed() + DEADLINE_MS;
   for (;;) {
     try {
       await options.greet(paths, signal);
@@ -43,7 +43,7 @@ export async function applyToInstance(
       return;
     } catch (error) {
       const again = hasCode(error, SUPERVISOR_LOST) || hasCode(error, NO_SUPERVISOR);
-      if (!again || clock.now() > deadline) throw error;
+      if (!again || clock.elapsed() > deadline) throw error;
     }
     await clock.sleep(100, signal);
   }

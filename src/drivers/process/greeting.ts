@@ -22,19 +22,19 @@ const HANGS_FOR_MS = 15_000;
 const SLOWER = 7.5;
 
 /** @param patienceMs who is stopped and has not answered within this time hangs. */
-export function createGreeting(clock: Pick<Clock, "now">, patienceMs: number): Greet {
+export function createGreeting(clock: Pick<Clock, "elapsed">, patienceMs: number): Greet {
   const hanging = new Map<string, { readonly identity: ProcessIdentity; readonly until: number }>();
   return async (paths, signal) => {
     const known = hanging.get(paths.runId);
     const identity = (await readSupervisorRecord(paths))?.identity;
     const same = known !== undefined && known.identity.birth === identity?.birth && known.identity.pid === identity.pid;
-    if (same && clock.now() < known.until && isAlive(known.identity)) throw hangs(paths, known.identity);
+    if (same && clock.elapsed() < known.until && isAlive(known.identity)) throw hangs(paths, known.identity);
     hanging.delete(paths.runId);
     try {
       return await patiently(paths, identity, signal, patienceMs);
     } catch (error) {
       if (!hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity)) throw error;
-      hanging.set(paths.runId, { identity, until: clock.now() + HANGS_FOR_MS });
+      hanging.set(paths.runId, { identity, until: clock.elapsed() + HANGS_FOR_MS });
       throw hangs(paths, identity);
     }
   };

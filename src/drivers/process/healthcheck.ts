@@ -17,6 +17,8 @@ export interface HealthcheckOptions {
 interface Checking {
   /** Start of the process that is checked: a new process begins anew. */
   readonly startedAt: number;
+  /** The same moment as the clock counts durations. */
+  readonly begunAt: number;
   failures: number;
   lastAt: number;
   running: boolean;
@@ -37,11 +39,11 @@ export function startHealthchecks(options: HealthcheckOptions): () => void {
   const checks = new Map<string, Checking>();
   const check = async (record: InstanceRecord, healthcheck: Healthcheck, state: Checking): Promise<void> => {
     state.running = true;
-    state.lastAt = clock.now();
+    state.lastAt = clock.elapsed();
     const passed = await runTest(record, healthcheck, options);
     state.running = false;
-    state.lastAt = clock.now();
-    const starting = clock.now() - state.startedAt < (healthcheck.startPeriodMs ?? 0);
+    state.lastAt = clock.elapsed();
+    const starting = clock.elapsed() - state.begunAt < (healthcheck.startPeriodMs ?? 0);
     if (passed) state.failures = 0;
     else if (!starting || healthOf(record) === "healthy") state.failures++;
     if (passed) engine.setHealth(record.instance, "healthy");
@@ -58,10 +60,14 @@ export function startHealthchecks(options: HealthcheckOptions): () => void {
       const { startedAt } = record.process;
       let state = checks.get(record.instance);
       if (state?.startedAt !== startedAt) {
-        state = { startedAt, failures: 0, lastAt: startedAt, running: false };
+        const begunAt = clock.elapsed() - Math.max(0, clock.now() - startedAt);
+        state = { startedAt, begunAt, failures: 0, lastAt: begunAt, running: false };
         checks.set(record.instance, state);
       }
-      if (!state.running && clock.now() - state.lastAt >= intervalOf(record, healthcheck, clock)) {
+      if (
+        !state.running &&
+        clock.elapsed() - state.lastAt >= intervalOf(record, healthcheck, clock.elapsed() - state.begunAt)
+      ) {
         void check(record, healthcheck, state);
       }
     }
@@ -71,10 +77,11 @@ export function startHealthchecks(options: HealthcheckOptions): () => void {
   return () => clearInterval(timer);
 }
 
-function intervalOf(record: InstanceRecord, healthcheck: Healthcheck, clock: Clock): number {
+/** @param ageMs Since when the instance runs. */
+function intervalOf(record: InstanceRecord, healthcheck: Healthcheck, ageMs: number): number {
   const interval = healthcheck.intervalMs ?? DEFAULT_INTERVAL_MS;
   if (record.process.status !== "running" || healthOf(record) === "healthy") return interval;
-  const starting = clock.now() - record.process.startedAt < (healthcheck.startPeriodMs ?? 0);
+  const starting = ageMs < (healthcheck.startPeriodMs ?? 0);
   return starting ? Math.min(interval, healthcheck.startIntervalMs ?? DEFAULT_START_INTERVAL_MS) : interval;
 }
 

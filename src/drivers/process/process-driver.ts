@@ -58,6 +58,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   return {
     name: "process",
     capabilities: PROCESS_CAPABILITIES,
+    here: async () => ({ folder: home, own: true, publishes: false }),
     async probe() {
       if (process.platform === "win32") {
         const fix = "Run flowctl in WSL, or use --driver docker";

@@ -102,12 +102,12 @@ export async function changeState(change: Change, options: LaunchOptions): Promi
 
 /** Waits for another command that holds the lock; undefined when it is a supervisor that does. */
 async function lockUnlessSupervised({ paths, clock, signal }: LaunchOptions): Promise<Lock | undefined> {
-  const deadline = clock.now() + LOCK_DEADLINE_MS;
+  const deadline = clock.elapsed() + LOCK_DEADLINE_MS;
   for (;;) {
     const lock = await acquireLock(paths.runId);
     if (lock !== undefined) return lock;
     const supervisor = await readSupervisorRecord(paths);
-    if ((supervisor !== undefined && isAlive(supervisor.identity)) || clock.now() > deadline) return undefined;
+    if ((supervisor !== undefined && isAlive(supervisor.identity)) || clock.elapsed() > deadline) return undefined;
     await clock.sleep(50, signal);
   }
 }
@@ -115,11 +115,11 @@ async function lockUnlessSupervised({ paths, clock, signal }: LaunchOptions): Pr
 /** A supervisor that somebody starts in this moment is ended: the pipeline is going. */
 async function takeLock(options: LaunchOptions): Promise<Lock> {
   const { paths, clock, signal } = options;
-  const deadline = clock.now() + LOCK_DEADLINE_MS;
+  const deadline = clock.elapsed() + LOCK_DEADLINE_MS;
   for (;;) {
     const lock = await acquireLock(paths.runId);
     if (lock !== undefined) return lock;
-    if (clock.now() > deadline) throw busy(options);
+    if (clock.elapsed() > deadline) throw busy(options);
     await endSupervisor(options);
     await clock.sleep(50, signal);
   }

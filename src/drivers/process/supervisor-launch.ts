@@ -60,7 +60,7 @@ export async function ensureSupervisor(
   options: LaunchOptions,
 ): Promise<SupervisorHello> {
   const { paths, clock, signal } = options;
-  let deadline = clock.now() + START_DEADLINE_MS;
+  let deadline = clock.elapsed() + START_DEADLINE_MS;
   let started: StartedSupervisor | undefined;
   for (;;) {
     try {
@@ -72,12 +72,12 @@ export async function ensureSupervisor(
       if (isUnusable(error)) {
         await endSupervisor(options);
         // Finding out that it hangs may have taken long: whoever takes its place has all the time.
-        if (started === undefined) deadline = clock.now() + START_DEADLINE_MS;
+        if (started === undefined) deadline = clock.elapsed() + START_DEADLINE_MS;
       } else if (!hasCode(error, NO_SUPERVISOR)) throw error;
     }
     const end = started?.end();
     if (end !== undefined && end !== "again") throw await startFailure(options, end.exitCode);
-    if (clock.now() > deadline) throw await startFailure(options, undefined);
+    if (clock.elapsed() > deadline) throw await startFailure(options, undefined);
     if (end === "again") await clock.sleep(100, signal);
     if (started === undefined || end === "again") started = await startSupervisor(desired, options);
     await clock.sleep(25, signal);
@@ -175,34 +175,54 @@ function defaultSupervisor(): SupervisorIdentity {
 }
 
 async function startFailure(options: LaunchOptions, exitCode: number | undefined): Promise<FlowctlError> {
+  const { pipeline } = options.paths;
   const what = exitCode === undefined ? "does not answer" : `ended with exit code ${exitCode}`;
+  const { said, code, fix } = await lastWords(options);
   return new FlowctlError({
-    code: "process/supervisor-failed",
-    kind: "unavailable",
-    message: `The supervisor of ${options.paths.pipeline} ${what}${await lastWords(options)}`,
-    fix: `\`flowctl logs -p ${options.paths.pipeline} control-plane\` shows all that it said`,
+    code: code ?? "process/supervisor-failed",
+    kind: code === undefined ? "unavailable" : "failed",
+    message: `The supervisor of ${pipeline} ${what}${said}`,
+    fix: fix ?? `\`flowctl logs -p ${pipeline} control-plane\` shows all that it said`,
   });
 }
 
-async function lastWords(options: LaunchOptions): Promise<string> {
+interface LastWords {
+  /** As the end of a sentence. */
+  readonly said: string;
+  /** Of the error that it ended with, where it has said so. */
+  readonly code?: string;
+  readonly fix?: string;
+}
+
+async function lastWords(options: LaunchOptions): Promise<LastWords> {
   const reader = { folder: options.paths.logs, clock: options.clock };
   const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 1 };
   try {
-    const lines: string[] = [];
-    for await (const line of readLogs(reader, select, options.signal)) lines.push(spoken(line.text).slice(0, 400));
-    return lines.length === 0 ? "" : `: ${lines.join(" | ")}`;
+    let last: LastWords = { said: "" };
+    for await (const line of readLogs(reader, select, options.signal)) last = spoken(line.text);
+    return last;
   } catch (error) {
-    return ` (and its log cannot be read: ${messageOf(error)})`;
+    return { said: ` (and its log cannot be read: ${messageOf(error)})` };
   }
 }
 
 /** What a log line says, without what only programs read; any other line as it is. */
-function spoken(line: string): string {
+function spoken(line: string): LastWords {
+  const shown = (text: string): string => `: ${text.slice(0, 400)}`;
   try {
-    const { msg, err } = JSON.parse(line) as { readonly msg?: unknown; readonly err?: { readonly message?: unknown } };
-    if (typeof msg !== "string") return line;
-    return typeof err?.message === "string" ? `${msg}: ${err.message}` : msg;
+    const { msg, err, code, fix } = JSON.parse(line) as {
+      readonly msg?: unknown;
+      readonly err?: { readonly message?: unknown };
+      readonly code?: unknown;
+      readonly fix?: unknown;
+    };
+    if (typeof msg !== "string") return { said: shown(line) };
+    return {
+      said: shown(typeof err?.message === "string" ? `${msg}: ${err.message}` : msg),
+      ...(typeof code === "string" ? { code } : {}),
+      ...(typeof fix === "string" ? { fix } : {}),
+    };
   } catch {
-    return line;
+    return { said: shown(line) };
   }
 }

@@ -77,10 +77,10 @@ export async function waitUntil(
   timeoutMs: number,
   options: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  const deadline = options.clock.now() + timeoutMs;
+  const deadline = options.clock.elapsed() + timeoutMs;
   for (let pause = 5; ; pause = Math.min(pause * 1.5, 100)) {
     if (condition()) return true;
-    const left = deadline - options.clock.now();
+    const left = deadline - options.clock.elapsed();
     if (left <= 0) return false;
     await options.clock.sleep(Math.min(pause, left), options.signal);
   }

@@ -62,12 +62,21 @@ export class OwnEngine implements AsyncDisposable {
     }
     const log = createWriteStream(join(this.#folder, "dockerd.log"), { flags: "a" });
     await once(log, "open");
-    this.#daemon = spawn("dockerd", [...this.#arguments], { stdio: ["ignore", log, log], detached: true });
-    await eventually("the engine answers", () =>
-      run("docker", ["-H", this.host, "info"]).then(
-        () => true,
-        () => false,
-      ),
+    const begin = (): ChildProcess =>
+      spawn("dockerd", [...this.#arguments], { stdio: ["ignore", log, log], detached: true });
+    this.#daemon = begin();
+    await eventually(
+      "the engine answers",
+      () => {
+        // After a kill it may take the containerd of before for its own, and end; an init system starts it again, too.
+        const { exitCode, signalCode } = this.#daemon as ChildProcess;
+        if (exitCode !== null || signalCode !== null) this.#daemon = begin();
+        return run("docker", ["-H", this.host, "version"], { timeout: 10_000 }).then(
+          () => true,
+          () => false,
+        );
+      },
+      180_000,
     );
     log.end();
   }

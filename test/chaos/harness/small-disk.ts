@@ -22,10 +22,15 @@ export class SmallDisk implements AsyncDisposable {
 
   /** Fills it for so long, and sees that it is full. */
   async fill(ms: number): Promise<void> {
+    await this.whileFull(() => new Promise((wake) => setTimeout(wake, ms)));
+  }
+
+  /** Fills it, and makes room again once something is done. */
+  async whileFull<T>(work: () => Promise<T>): Promise<T> {
     const filler = join(this.#folder, ".filler");
     try {
       await fill(filler);
-      await new Promise((wake) => setTimeout(wake, ms));
+      return await work();
     } finally {
       await rm(filler, { force: true });
     }

@@ -1,0 +1,54 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, expect, it } from "vitest";
+import { buildProgram, eventually, Scenario } from "./checks.ts";
+
+const COUNT = 3_000;
+const library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+beforeAll(buildProgram);
+
+/** Every program of the pipeline, its supervisor included, sees the clock that a file says; durations it sees as they are. */
+it.each([
+  ["forwards", "+1h"],
+  ["back", "-1h"],
+])(
+  "a machine whose clock is set %s by an hour: nobody is taken for dead, and each number arrives once",
+  async (_, offset) => {
+    await using scenario = await Scenario.on(
+      "process",
+      `
+sources: { numbers: { uses: generator, with: { count: ${COUNT}, rate: 100 } } }
+processors: { passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } } }
+sinks: { archive: { uses: file, inputs: [passed], with: { path: ./out/numbers.jsonl } } }
+`,
+    );
+    const clock = join(scenario.folder, "clock");
+    await writeFile(clock, "+0\n");
+    Object.assign(scenario.env, {
+      LD_PRELOAD: library,
+      FAKETIME_TIMESTAMP_FILE: clock,
+      FAKETIME_NO_CACHE: "1",
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      DONT_FAKE_MONOTONIC: "1",
+    });
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const arrived = async (): Promise<number> => (await scenario.lines("out/numbers.jsonl")).length;
+    await eventually("a tenth", async () => (await arrived()) > COUNT / 10);
+    await writeFile(clock, `${offset}\n`);
+    await eventually("it is noticed", async () =>
+      (await scenario.succeed("events")).includes("the machine's clock went"),
+    );
+    const refs = await scenario.refs();
+    process.kill(Number(refs["passed-1"]), "SIGKILL");
+    await scenario.succeed("wait", "--timeout", "120");
+    const numbers = (await scenario.lines("out/numbers.jsonl")).map(
+      (line) => (JSON.parse(line) as { sequence: number }).sequence,
+    );
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: COUNT }, (_, index) => index + 1));
+    const restarts = Object.fromEntries((await scenario.instances()).map((one) => [one.instance, one.restarts]));
+    expect(restarts).toMatchObject({ "numbers-1": 0, "passed-1": 1, "archive-1": 0 });
+    scenario.passed();
+  },
+  240_000,
+);
