@@ -9,12 +9,25 @@ export default defineConfig({
     // Tests of real processes mostly wait for them: two files at once keep two processors busy.
     maxWorkers: 2,
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 30_000 } },
+      {
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "test/conformance/memory-driver.test.ts"],
+          testTimeout: 120_000,
+          // A worker that runs one file after the other imports what they share once.
+          isolate: false,
+        },
+      },
       {
         test: {
           name: "system",
           include: ["test/{integration,conformance,e2e,chaos}/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...(withoutDocker ? dockerAlone : [])],
+          exclude: [
+            ...configDefaults.exclude,
+            "test/conformance/memory-driver.test.ts",
+            ...(withoutDocker ? dockerAlone : []),
+          ],
+          globalSetup: "test/build-once.ts",
           testTimeout: 180_000,
           hookTimeout: 300_000,
         },

@@ -7,7 +7,7 @@ import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** A control plane in a process of its own, on a LevelDB in a folder of its own, at addresses that stay the same. */
+/** The control plane of dist/ in a process of its own, on a LevelDB in a folder of its own, at addresses that stay the same. */
 export interface ControlPlaneProcess extends AsyncDisposable {
   readonly grpc: string;
   readonly http: string;
@@ -48,7 +48,7 @@ export async function controlPlaneProcess(
       return log;
     },
     async start() {
-      const started = spawn(process.execPath, ["--import", "tsx", join(root, "src/main/control-plane.ts")], {
+      const started = spawn(process.execPath, [join(root, "dist/control-plane.js")], {
         cwd: root,
         env: {
           PATH: process.env.PATH ?? "",
