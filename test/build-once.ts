@@ -13,7 +13,8 @@ let programs: string | undefined;
 /** Builds dist/, with the SDK's types, once for all files of a run of the tests. */
 export async function setup(): Promise<void> {
   if (process.env[BUILT] === repository) return;
-  await runWell(process.execPath, [join(repository, "scripts/build.mjs")], { cwd: repository });
+  const build = [join(repository, "scripts/build.mjs")];
+  await runWell(process.execPath, build, { cwd: repository, timeoutMs: 600_000 });
   process.env[BUILT] = repository;
   // Inside the package, as its own bundles are: they look for its other files there.
   const cache = join(repository, ".cache");
