@@ -64,8 +64,9 @@ describe("a component that keeps the contract", () => {
     ["processor", { copies: 2 }, 70],
     ["sink", {}, 29],
   ])("shows as a %s with %j that it keeps all of it", async (type, config, checks) => {
-    // A program of its own, as a stranger's is: also how it exits, and what it does when it is killed.
-    const report = await testFixture(type, "", { config, launch: launchFixture(type) });
+    // As a program of its own, as a stranger's is, and with another configuration within this one.
+    const launch = Object.keys(config as object).length === 0 ? launchFixture(type) : launchFixtureHere(type);
+    const report = await testFixture(type, "", { config, launch });
     expect(failures(report), renderReport(report)).toEqual([]);
     expect(report).toMatchObject({ conforms: true, notShown: 0 });
     expect(report.passed, renderReport(report)).toBeGreaterThan(checks);
