@@ -36,7 +36,7 @@ export function describeUnchanged(fixture: DriverFixture): void {
 
   it("stops an instance that waits to be started again after a crash, for good", async () => {
     await using world = new World(fixture);
-    const restart = { name: "on-failure" } as const;
+    const restart = { name: "on-failure", maxRetries: 1_000 } as const;
     const both = CRASHING.map((id) => component(id, "process.exit(3)", { ...settings, restart }));
     await world.up(deploymentOf(pipelineOf(world.name, [])));
     const seen = watch(world);
