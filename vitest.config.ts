@@ -1,22 +1,70 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** FLOWCTL_TEST_SKIP=docker leaves out the tests that are about Docker alone; those of several drivers leave it out. */
 const withoutDocker = (process.env.FLOWCTL_TEST_SKIP ?? "").split(",").includes("docker");
 const dockerAlone = ["test/**/docker-*.test.ts", "test/**/flowctl-image.test.ts"];
 
+/** Needs neither an engine nor a server, though it stands beside those that do. */
+const unitBesides = "test/conformance/memory-driver.test.ts";
+
+/** The files that take longest, the longest first. */
+const LONG = [
+  "conformance/component-python",
+  "e2e/cli-init",
+  "conformance/docker-driver",
+  "conformance/component-builtins",
+  "e2e/cli-interrupted",
+  "chaos/numbered",
+  "conformance/component",
+  "e2e/examples",
+  "chaos/changes",
+  "e2e/desired-state",
+  "conformance/process-driver",
+  "e2e/cli-life",
+  "e2e/live-edits",
+  "chaos/harder-faults",
+].map((name) => `/test/${name}.test.ts`);
+
+/** Begins with what takes longest, so that no worker is left with it when the others are through. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = LONG.findIndex((name) => moduleId.endsWith(name));
+      return at < 0 ? LONG.length : at;
+    };
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
+  }
+}
+
 export default defineConfig({
   test: {
-    // Tests of real processes mostly wait for them: two files at once keep two processors busy.
-    maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     projects: [
-      { test: { name: "unit", include: ["src/**/*.test.ts"], testTimeout: 30_000 } },
+      {
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", unitBesides],
+          // A machine that others use as well may take long for everything.
+          testTimeout: 120_000,
+          // A worker that runs one file after the other imports what they share once.
+          isolate: false,
+          // They compute: as many as there are processors on the smallest machine that they are for.
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
       {
         test: {
           name: "system",
           include: ["test/{integration,conformance,e2e,chaos}/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...(withoutDocker ? dockerAlone : [])],
+          exclude: [...configDefaults.exclude, unitBesides, ...(withoutDocker ? dockerAlone : [])],
+          globalSetup: "test/build-once.ts",
           testTimeout: 180_000,
           hookTimeout: 300_000,
+          // They wait for programs half of the time.
+          maxWorkers: 4,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

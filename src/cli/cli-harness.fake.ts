@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
 import type { ControlPlaneClient } from "../client/client.ts";
 import { builtinCatalog } from "../components/catalog.ts";
+import type { ObservedState } from "../drivers/driver.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
@@ -185,7 +186,13 @@ export class CliHarness implements AsyncDisposable {
 
   static async create(files: Readonly<Record<string, string>>, drivers?: readonly MemoryDriver[]): Promise<CliHarness> {
     const folder = await mkdtemp(join(tmpdir(), "flowctl-cli-"));
-    const harness = new CliHarness(folder, drivers ?? [new MemoryDriver({ name: "process" })]);
+    // Programs of a pipeline that has completed, as its control plane says, have exited.
+    const startedState = ({ kind }: { readonly kind: string }): ObservedState =>
+      kind === "component" && harness.controlPlane.state === "completed" ? EXITED : RUNNING;
+    const harness: CliHarness = new CliHarness(
+      folder,
+      drivers ?? [new MemoryDriver({ name: "process", startedState })],
+    );
     for (const [name, text] of Object.entries(files)) await harness.write(name, text);
     return harness;
   }
@@ -234,6 +241,9 @@ export class CliHarness implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
+
+const EXITED: ObservedState = { status: "exited", exitCode: 0, oomKilled: false, finishedAt: 0, restarts: 0 };
+const RUNNING: ObservedState = { status: "running", startedAt: 0, health: "healthy", restarts: 0 };
 
 class Collector extends Writable implements OutputStream {
   text = "";

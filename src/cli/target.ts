@@ -138,7 +138,7 @@ async function askDrivers(
 }
 
 /** What might exist all the same, on a driver that could not be asked; empty where all could. */
-async function unlessUnseen(context: CommandContext): Promise<string> {
+export async function unlessUnseen(context: CommandContext): Promise<string> {
   const { reasons } = await askDrivers(context);
   return reasons.length === 0 ? "" : `, as far as can be seen (${reasons.join("; ")})`;
 }

@@ -1,33 +1,14 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
+import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
-import type { InstanceData } from "./instance.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import type { PipelineData } from "./pipeline-state.ts";
-import { Registry } from "./registry.ts";
+import { Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
+let kept: Kept;
 let clock: FakeClock;
-let pipeline: PipelineData | undefined;
-let instances: Map<string, InstanceData>;
 let registry: Registry;
-
-function open(): Registry {
-  return new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: (changed) => {
-        pipeline = changed;
-      },
-      instanceChanged: (data) => instances.set(data.id, data),
-      instanceRemoved: (_, id) => instances.delete(id),
-    },
-    restored: { pipeline, instances: [...instances.values()] },
-  });
-}
 
 const all = ["source", "processor", "sink"].map((id) => incarnation(id));
 const bye = (who: IncarnationReference, reason: "completed" | "stopped" | "failed", eventsIn = 0) =>
@@ -37,10 +18,9 @@ const seen = (id: string, observation: "started" | "exited" | "removed", exitCod
   registry.report({ componentId: id, instanceId: `${id}-1`, observation, exitCode }, clock.now());
 
 beforeEach(() => {
-  clock = fakeClock(1_000_000);
-  pipeline = undefined;
-  instances = new Map();
-  registry = open();
+  kept = new Kept();
+  clock = kept.clock;
+  registry = kept.open();
   registry.apply(linearPipeline());
 });
 
@@ -54,7 +34,7 @@ describe("an instance that is to be stopped", () => {
     await clock.advance(10);
     seen("source", "started");
     expect(stateOf("source")).toBe("stopping");
-    registry = open();
+    registry = kept.open();
     expect(registry.desire("source", "source-1")).toBe("stopped");
     expect(registry.component("source").instances).toMatchObject([{ state: "stopping", desiredStopped: true }]);
     registry.register(registration(incarnation("source", 1, "3")));
@@ -95,7 +75,7 @@ describe("what is about to be started again", () => {
   it("makes a completed pipeline starting before it is, so that nobody takes the old end for the new one", () => {
     registry.setDesired({ started: ["sink-1"] });
     expect(registry.pipeline().state).toBe("starting");
-    registry = open();
+    registry = kept.open();
     expect(registry.pipeline().state).toBe("starting");
     seen("sink", "removed");
     expect(registry.pipeline().state).toBe("starting");
@@ -155,7 +135,7 @@ describe("counts", () => {
   it("add up over the programs of an instance and over control planes", () => {
     registry.register(registration(incarnation("sink")));
     beat(incarnation("sink"), 10);
-    registry = open();
+    registry = kept.open();
     expect(totals()).toMatchObject({ eventsIn: 10 });
     beat(incarnation("sink"), 12);
     registry.register(registration(incarnation("sink", 1, "2")));

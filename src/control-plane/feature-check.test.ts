@@ -1,22 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { fakeClock } from "../foundation/clock.fake.ts";
-import { FlowctlError } from "../foundation/errors.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import { everyFeature } from "../protocol/features.ts";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import { Registry } from "./registry.ts";
+import { codeOf, Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 let registry: Registry;
-
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    return error instanceof FlowctlError ? error.code : String(error);
-  }
-  return "none";
-}
 
 const changed =
   (id: string, change: Partial<ComponentSpec>) =>
@@ -27,9 +17,7 @@ const changed =
 const buffer = (type: "memory" | "disk") => ({ type, maxEvents: 10, maxBytes: 0, whenFull: "block" as const });
 
 beforeEach(() => {
-  const journal = { event() {}, pipelineChanged() {}, instanceChanged() {}, instanceRemoved() {} };
-  const restored = { pipeline: undefined, instances: [] };
-  registry = new Registry({ pipeline: "p", clock: fakeClock(1_000_000), unhealthyAfterMs: 30_000, journal, restored });
+  registry = new Kept().open();
   registry.apply(linearPipeline());
 });
 

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
+import type { FakeClock } from "../foundation/clock.fake.ts";
 import { monitorHealth } from "./health-monitor.ts";
 import type { ProbeResult } from "./health-probe.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import { Registry } from "./registry.ts";
+import { Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 let clock: FakeClock;
 let registry: Registry;
@@ -13,22 +14,12 @@ let answers: Map<string, ProbeResult | "hangs">;
 let asked: { readonly endpoint: string; readonly at: number }[];
 
 beforeEach(() => {
-  clock = fakeClock(1_000_000);
+  const kept = new Kept();
+  clock = kept.clock;
   stop = new AbortController();
   answers = new Map();
   asked = [];
-  registry = new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: () => undefined,
-      instanceChanged: () => undefined,
-      instanceRemoved: () => undefined,
-    },
-    restored: { pipeline: undefined, instances: [] },
-  });
+  registry = kept.open();
   registry.apply(linearPipeline());
   const probe = (endpoint: string, signal: AbortSignal): Promise<ProbeResult> => {
     asked.push({ endpoint, at: clock.now() });

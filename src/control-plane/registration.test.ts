@@ -1,19 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
+import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import { Registry } from "./registry.ts";
+import { Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 let clock: FakeClock;
 let registry: Registry;
-
-const journal = {
-  event: () => undefined,
-  pipelineChanged: () => undefined,
-  instanceChanged: () => undefined,
-  instanceRemoved: () => undefined,
-};
 
 const bye = (who: IncarnationReference, reason: "completed" | "stopped" | "failed", message = "") =>
   registry.deregister({ ...who, reason, message, metrics: noMetrics });
@@ -27,14 +21,9 @@ const refusal = (who: IncarnationReference): unknown => {
 };
 
 beforeEach(() => {
-  clock = fakeClock(1_000_000);
-  registry = new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal,
-    restored: { pipeline: undefined, instances: [] },
-  });
+  const kept = new Kept();
+  clock = kept.clock;
+  registry = kept.open();
   registry.apply(linearPipeline());
 });
 
@@ -101,13 +90,7 @@ describe("a stranger that takes the id of an instance", () => {
   });
 
   it("is accepted where no driver watches: nobody could tell it from a restart", () => {
-    registry = new Registry({
-      pipeline: "p",
-      clock,
-      unhealthyAfterMs: 30_000,
-      journal,
-      restored: { pipeline: undefined, instances: [] },
-    });
+    registry = new Kept(clock).open();
     registry.apply(linearPipeline());
     registry.register(registration(own));
     expect(refusal(stranger)).toBeUndefined();

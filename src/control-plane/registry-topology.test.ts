@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { fakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { PipelineSpec } from "../protocol/records.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
 import { componentSpec, incarnation, registration } from "./pipeline.fake.ts";
-import { Registry } from "./registry.ts";
+import { Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 let registry: Registry;
 
@@ -12,18 +12,7 @@ const bye = (who: IncarnationReference, reason: "completed" | "stopped") =>
   registry.deregister({ ...who, reason, message: "", metrics: noMetrics });
 
 beforeEach(() => {
-  registry = new Registry({
-    pipeline: "p",
-    clock: fakeClock(1_000_000),
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: () => undefined,
-      instanceChanged: () => undefined,
-      instanceRemoved: () => undefined,
-    },
-    restored: { pipeline: undefined, instances: [] },
-  });
+  registry = new Kept().open();
 });
 
 describe("topology", () => {

@@ -1,54 +1,25 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
-import { FlowctlError } from "../foundation/errors.ts";
+import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { ComponentSpec } from "../protocol/records.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
-import type { InstanceData } from "./instance.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import type { PipelineData } from "./pipeline-state.ts";
-import { Registry } from "./registry.ts";
+import { codeOf, Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 type Three = [ComponentSpec, ComponentSpec, ComponentSpec];
 
 let clock: FakeClock;
-let kept: { pipeline: PipelineData | undefined; readonly instances: Map<string, InstanceData> };
+let kept: Kept;
 let registry: Registry;
-
-/** A registry over what is kept, as a control plane that has just started has it. */
-function open(): Registry {
-  return new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: (pipeline) => {
-        kept.pipeline = pipeline;
-      },
-      instanceChanged: (data) => kept.instances.set(data.id, data),
-      instanceRemoved: (_, id) => kept.instances.delete(id),
-    },
-    restored: { pipeline: kept.pipeline, instances: [...kept.instances.values()] },
-  });
-}
 
 const bye = (who: IncarnationReference, reason: "completed" | "failed" = "completed") =>
   registry.deregister({ ...who, reason, message: "", metrics: noMetrics });
 
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    return error instanceof FlowctlError ? error.code : String(error);
-  }
-  return "none";
-}
-
 beforeEach(() => {
-  clock = fakeClock(1_000_000);
-  kept = { pipeline: undefined, instances: new Map() };
-  registry = open();
+  kept = new Kept();
+  clock = kept.clock;
+  registry = kept.open();
   registry.apply(linearPipeline());
 });
 
@@ -83,7 +54,7 @@ describe("a changed pipeline", () => {
       "source",
       "processor",
     ]);
-    registry = open();
+    registry = kept.open();
     for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id, 1, "2")));
     bye(incarnation("processor", 1, "2"));
     expect(registry.pipeline().draining).toBeUndefined();

@@ -1,54 +1,15 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
-import { FlowctlError } from "../foundation/errors.ts";
+import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
-import type { EventInit } from "./event-log.ts";
-import type { InstanceData } from "./instance.ts";
 import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
-import type { PipelineData } from "./pipeline-state.ts";
-import { Registry, type RegistryOptions } from "./registry.ts";
-
-/** A journal that keeps what a store would. */
-class Kept {
-  readonly events: EventInit[] = [];
-  readonly instances = new Map<string, InstanceData>();
-  pipeline: PipelineData | undefined;
-
-  readonly journal: RegistryOptions["journal"] = {
-    event: (event) => this.events.push(event),
-    pipelineChanged: (pipeline) => {
-      this.pipeline = pipeline;
-    },
-    instanceChanged: (data) => this.instances.set(`${data.componentId}/${data.id}`, data),
-    instanceRemoved: (componentId, id) => this.instances.delete(`${componentId}/${id}`),
-  };
-}
+import { codeOf, Kept } from "./registry.fake.ts";
+import type { Registry } from "./registry.ts";
 
 let clock: FakeClock;
 let kept: Kept;
 let registry: Registry;
-
-/** A registry over what is kept, as a control plane that has just started has it. */
-function open(): Registry {
-  return new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: kept.journal,
-    restored: { pipeline: kept.pipeline, instances: [...kept.instances.values()] },
-  });
-}
-
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    return error instanceof FlowctlError ? error.code : String(error);
-  }
-  return "none";
-}
 
 const beat = (who: IncarnationReference, degradedReason = "") =>
   registry.heartbeat({ ...who, metrics: noMetrics, degradedReason });
@@ -57,9 +18,9 @@ const bye = (who: IncarnationReference, reason: "completed" | "stopped" | "faile
 const stateOf = (id: string) => registry.component(id).state;
 
 beforeEach(() => {
-  clock = fakeClock(1_000_000);
   kept = new Kept();
-  registry = open();
+  clock = kept.clock;
+  registry = kept.open();
   registry.apply(linearPipeline());
 });
 
@@ -77,8 +38,7 @@ describe("registration", () => {
   });
 
   it("is refused as unavailable, to be tried again, before the pipeline was applied", () => {
-    kept = new Kept();
-    registry = open();
+    registry = new Kept(clock).open();
     try {
       registry.register(registration(source));
       expect.unreachable();
@@ -295,7 +255,7 @@ describe("a control plane that comes back", () => {
     const { startedAt } = registry.pipeline();
     bye(source, "completed");
     await clock.advance(1000);
-    registry = open();
+    registry = kept.open();
     expect(registry.pipeline()).toMatchObject({ state: "starting", startedAt });
     expect([stateOf("source"), stateOf("processor"), stateOf("sink")]).toEqual(["completed", "starting", "starting"]);
     expect(registry.topology(sink).upstreams[0]?.instances[0]?.address).toBe("processor-1:50051");
@@ -307,7 +267,7 @@ describe("a control plane that comes back", () => {
   it("still tells a superseded start from its successor", () => {
     registry.register(registration(source));
     registry.register(registration(incarnation("source", 1, "2")));
-    registry = open();
+    registry = kept.open();
     expect(codeOf(() => beat(source))).toBe("registry/unknown-instance");
     expect(codeOf(() => registry.register(registration(source)))).toBe("registry/superseded");
   });
@@ -334,9 +294,9 @@ describe("any sequence of what components, drivers and time may do", () => {
   it("makes no illegal move, lets no stale start disturb its successor, and survives any restart", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { maxLength: 60 }), async (operations) => {
-        clock = fakeClock(1_000_000);
         kept = new Kept();
-        registry = open();
+        clock = kept.clock;
+        registry = kept.open();
         registry.apply(linearPipeline());
         const current = new Map<string, string>();
         for (const step of operations) {
@@ -361,7 +321,7 @@ describe("any sequence of what components, drivers and time may do", () => {
               const { startedAt, state, components } = registry.pipeline();
               const ended = (list: typeof components) =>
                 list.map(({ instances }) => instances.map((i) => i.state === "completed"));
-              registry = open();
+              registry = kept.open();
               expect(ended(registry.pipeline().components)).toEqual(ended(components));
               expect(registry.pipeline().startedAt).toBe(startedAt);
               if (state === "completed" || state === "failed") expect(registry.pipeline().state).toBe(state);

@@ -282,8 +282,8 @@ describe("any transition", () => {
         for (const { id, leaving } of spec!.components) if (leaving) spec = withoutComponent(spec!, id);
         for (const { id, inputs } of spec!.components)
           for (const { from, draining } of inputs) if (draining) spec = withoutInput(spec!, id, from);
-        expect(appliedPart(spec!)).toEqual(spec!.components.some(hasHeritage) ? appliedPart(spec!) : spec);
-        expect(appliedPart(spec!)).toEqual(files.at(-1));
+        // But for what an input was to take over, which stays until the next file but one.
+        expect(withoutHeritage(spec!)).toEqual(files.at(-1));
       }),
     );
   });
@@ -307,6 +307,7 @@ describe("any transition", () => {
   });
 });
 
-function hasHeritage({ inputs }: ComponentSpec): boolean {
-  return inputs.some(({ takesOver }) => takesOver !== undefined);
+function withoutHeritage(spec: PipelineSpec): PipelineSpec {
+  const plain = ({ inputs }: ComponentSpec) => inputs.map(({ takesOver: _, ...input }) => input);
+  return { ...spec, components: spec.components.map((one) => ({ ...one, inputs: plain(one) })) };
 }

@@ -1,6 +1,7 @@
-import type { FileHandle } from "node:fs/promises";
+import files from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { dirname, join } from "node:path";
-import { expect, it, vi } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { temporaryDirectory } from "../components/component-harness.fake.ts";
 import { OnceFile } from "../components/sinks/once-file.ts";
 import { writeFileAtomically } from "../drivers/process/atomic-file.ts";
@@ -11,12 +12,18 @@ import { SegmentLog } from "../streams/segment-log.ts";
 /** What was opened or made and what was synced, in order. */
 const done: string[] = [];
 
-vi.mock("node:fs/promises", async (load) => {
-  const real = await load<typeof import("node:fs/promises")>();
-  return {
-    ...real,
-    open: async (...args: Parameters<typeof real.open>): Promise<FileHandle> => {
-      const file = await real.open(...args);
+const { open, rename } = files;
+
+/** What modules import by name from Node.js follows what is done to the module itself. */
+function replace(others: Pick<typeof files, "open" | "rename">): void {
+  Object.assign(files, others);
+  syncBuiltinESMExports();
+}
+
+beforeAll(() =>
+  replace({
+    open: async (...args) => {
+      const file = await open(...args);
       const path = String(args[0]);
       done.push(`open ${path}`);
       for (const method of ["sync", "datasync"] as const) {
@@ -28,12 +35,14 @@ vi.mock("node:fs/promises", async (load) => {
       }
       return file;
     },
-    rename: async (from: string, to: string): Promise<void> => {
-      await real.rename(from, to);
-      done.push(`open ${to}`);
+    rename: async (from, to) => {
+      await rename(from, to);
+      done.push(`open ${String(to)}`);
     },
-  };
-});
+  }),
+);
+
+afterAll(() => replace({ open, rename }));
 
 /** That the name of a file was made to last after the file was opened. */
 function expectLasting(path: string): void {
@@ -46,7 +55,7 @@ it.each<readonly [string, (folder: string) => Promise<string>]>([
   [
     "segments of a buffer",
     async (folder) => {
-      const log = await SegmentLog.open(folder);
+      const log = await SegmentLog.open(folder, { openFile: (...args) => files.open(...args) });
       log.appendRun(Buffer.from([0x12, 1, 7]), 0, 3, 1);
       await log.flush();
       await log.close();

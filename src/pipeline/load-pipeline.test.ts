@@ -182,12 +182,13 @@ test("a report can be thrown as one error, at its first mistake", async () => {
 });
 
 describe("a file that is far too large for people", () => {
+  const WIRED = 1_500;
   const many = (count: number, line: (index: number) => string) =>
     Array.from({ length: count }, (_, index) => line(index)).join("");
   const wired = (from: (index: number, count: number) => string) => {
     const one = (index: number) =>
-      `  p${index}: { uses: filter, with: { where: 'true' }, inputs: [${from(index, 3000)}] }\n`;
-    return `sources: { s: { uses: generator } }\nprocessors:\n${many(3000, one)}sinks: { o: { uses: stdout, inputs: [p2999] } }\n`;
+      `  p${index}: { uses: filter, with: { where: 'true' }, inputs: [${from(index, WIRED)}] }\n`;
+    return `sources: { s: { uses: generator } }\nprocessors:\n${many(WIRED, one)}sinks: { o: { uses: stdout, inputs: [p${WIRED - 1}] } }\n`;
   };
 
   test("is loaded when it is right", async () => {

@@ -115,7 +115,7 @@ describe("executePlan", () => {
         const { key } = resourceOf(change);
         if (key === "component/slow-1") await held;
         if (key === "component/bad-1") {
-          setTimeout(release, 5);
+          setImmediate(release);
           throw new FlowctlError({ code: "docker/no-such-image", kind: "not-found", message: "no image" });
         }
       },
@@ -132,7 +132,7 @@ describe("executePlan", () => {
     const driver = new MemoryDriver({
       onApply: async () => {
         most = Math.max(most, ++running);
-        await new Promise((resolve) => setTimeout(resolve, 2));
+        await new Promise((resolve) => setImmediate(resolve));
         running--;
       },
     });

@@ -1,3 +1,5 @@
+import { createHmac, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import type {
   ApplyContext,
   Change,
@@ -17,9 +19,10 @@ import type {
   ResourceKind,
 } from "../drivers/driver.ts";
 import { fingerprint } from "../drivers/fingerprint.ts";
+import { otherFolder } from "../drivers/other-folder.ts";
 import { cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import type { Component, DriverName, Pipeline } from "../pipeline/pipeline.ts";
+import type { Component, DriverName } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 
 export interface MemoryDriverOptions {
@@ -33,9 +36,9 @@ export interface MemoryDriverOptions {
 }
 
 /**
- * A driver that keeps everything in memory, for tests of what drives drivers. Starts things instantly; else it behaves as the
- * real ones do: what is as a change wants it is left alone, what is not there cannot be started or stopped, and it tells of
- * everything by its events.
+ * A driver that keeps everything in memory, for tests of what drives drivers. Passes the same suite as the real ones, as far
+ * as that is not about programs: it starts none, so nothing of it writes a log, exits or crashes by itself, or is started
+ * again by itself; a test that needs one of that says so by the options, or reaches into `state`.
  */
 export class MemoryDriver implements Driver {
   readonly name: DriverName;
@@ -51,6 +54,7 @@ export class MemoryDriver implements Driver {
   /** `action key` in the order in which the changes were carried out. */
   readonly applied: string[] = [];
   readonly #options: MemoryDriverOptions;
+  readonly #secretKey = randomBytes(16);
   #serial = 0;
   readonly #listeners = new Set<(event: DriverEvent) => void>();
 
@@ -65,7 +69,7 @@ export class MemoryDriver implements Driver {
 
   async prepare(deployment: Deployment, options: PrepareOptions): Promise<readonly DesiredResource[]> {
     if (options.signal.aborted) throw cancelled(options.signal);
-    return desiredOf(deployment.pipeline);
+    return this.#desiredOf(deployment);
   }
 
   async observe(pipeline: string): Promise<readonly ObservedResource[]> {
@@ -75,14 +79,16 @@ export class MemoryDriver implements Driver {
   async apply(change: Change, context: ApplyContext): Promise<void> {
     await this.#options.onApply?.(change, context);
     if (context.signal.aborted) throw cancelled(context.signal);
+    if ("resource" in change) this.#refuseOtherFolder(context);
     const world = this.state.get(context.pipeline) ?? new Map<ResourceKey, ObservedResource>();
     this.state.set(context.pipeline, world);
     const resource = change.action === "create" || change.action === "replace" ? change.resource : change.observed;
     this.applied.push(`${change.action} ${resource.key}`);
     const before = world.get(resource.key);
     if (change.action === "create" || change.action === "replace") {
-      // As the real ones: what is there as wanted and runs is left alone.
-      const same = change.action === "create" && before?.hash === change.resource.hash;
+      // What is there as wanted, and is not the very one that is to be replaced, is left alone.
+      const replaced = change.action === "replace" ? change.observed.ref : undefined;
+      const same = before?.hash === change.resource.hash && before.ref !== replaced;
       if (same && before.state.status === "running") return;
       this.#end(before);
       const made = this.#made(change.resource, context);
@@ -142,13 +148,24 @@ export class MemoryDriver implements Driver {
   }
 
   async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
-    return this.state.get(pipeline)?.has("control-plane/1")
+    return this.state.get(pipeline)?.get("control-plane/1")?.state.status === "running"
       ? { grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` }
       : undefined;
   }
 
   async pipelines(): Promise<readonly string[]> {
     return [...this.state.keys()];
+  }
+
+  #refuseOtherFolder({ pipeline, deployment }: ApplyContext): void {
+    if (deployment === undefined) return;
+    const folder = projectFolder(deployment.pipeline);
+    const owner = [...(this.state.get(pipeline)?.values() ?? [])].find((resource) => resource.folder !== undefined);
+    if (owner?.folder === undefined || owner.folder === folder) return;
+    // State that is all that is left of a folder which is gone changes hands.
+    const isUp = this.state.get(pipeline)?.has("control-plane/1") ?? false;
+    if (isUp || existsSync(owner.folder)) throw otherFolder(pipeline, owner.folder, folder);
+    for (const [key, kept] of this.state.get(pipeline) ?? []) this.state.get(pipeline)?.set(key, { ...kept, folder });
   }
 
   /** Ends what runs, and tells of it. Returns whether it did run. */
@@ -188,37 +205,45 @@ export class MemoryDriver implements Driver {
       this.#options.startedState?.(resource) ?? { status: "running", startedAt: 0, health: "healthy", restarts: 0 }
     );
   }
+
+  /** The resources of a pipeline, hashed by what the file says of them and by the values that they are granted. */
+  #desiredOf({ pipeline, secretValues }: Deployment): readonly DesiredResource[] {
+    const network = resource("network", "default", 0, {}, []);
+    const volumes = [
+      resource("volume", "state", 0, {}, []),
+      ...Object.entries(pipeline.volumes).map(([key, volume]) => resource("volume", key, 0, { volume }, [])),
+    ];
+    const controlPlane = resource("control-plane", "control-plane", 1, {}, [{ key: network.key, condition: "exists" }]);
+    const services = pipeline.services.map((service) =>
+      resource("service", service.id, 1, { image: service.image }, [{ key: controlPlane.key, condition: "healthy" }]),
+    );
+    const components = pipeline.components.flatMap((component) =>
+      Array.from({ length: component.replicas }, (_, i) =>
+        resource("component", component.id, i + 1, this.#partsOf(component, secretValues), [
+          { key: network.key, condition: "exists" },
+          { key: controlPlane.key, condition: "healthy" },
+          ...services.map(({ key }) => ({ key, condition: "started" }) as const),
+        ]),
+      ),
+    );
+    return [network, ...volumes, controlPlane, ...services, ...components];
+  }
+
+  #partsOf(component: Component, values: Deployment["secretValues"]): Record<string, unknown> {
+    const { type, uses, image, command, environment } = component;
+    const secrets = component.secrets.map(({ source, target }) => {
+      const digest = createHmac("sha256", this.#secretKey).update(values.get(source) ?? "");
+      return [source, target, digest.digest("hex")];
+    });
+    const granted = secrets.length === 0 ? {} : { secrets };
+    return { type, uses, image, command, environment, with: component.with, ...granted };
+  }
 }
 
 const STOPPED: ObservedState = { status: "exited", exitCode: 0, oomKilled: false, finishedAt: 0, restarts: 0 };
 
 function noSuchResource(key: ResourceKey): FlowctlError {
   return new FlowctlError({ code: "driver/no-such-resource", kind: "not-found", message: `There is no ${key}` });
-}
-
-/** The resources of a pipeline as a driver would prepare them, hashed by what the file says of them. */
-export function desiredOf(pipeline: Pipeline): readonly DesiredResource[] {
-  const network = resource("network", "default", 0, {}, []);
-  const volumes = Object.entries(pipeline.volumes).map(([key, volume]) => resource("volume", key, 0, { volume }, []));
-  const controlPlane = resource("control-plane", "control-plane", 1, {}, [{ key: network.key, condition: "exists" }]);
-  const services = pipeline.services.map((service) =>
-    resource("service", service.id, 1, { image: service.image }, [{ key: controlPlane.key, condition: "healthy" }]),
-  );
-  const components = pipeline.components.flatMap((component) =>
-    Array.from({ length: component.replicas }, (_, i) =>
-      resource("component", component.id, i + 1, componentParts(component), [
-        { key: network.key, condition: "exists" },
-        { key: controlPlane.key, condition: "healthy" },
-        ...services.map(({ key }) => ({ key, condition: "started" }) as const),
-      ]),
-    ),
-  );
-  return [network, ...volumes, controlPlane, ...services, ...components];
-}
-
-function componentParts(component: Component): Record<string, unknown> {
-  const { uses, image, command, environment } = component;
-  return { uses, image, command, environment, with: component.with };
 }
 
 function resource(

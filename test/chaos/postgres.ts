@@ -5,7 +5,8 @@ import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freePort, poll } from "./rig.ts";
+import { freePort } from "../free-port.ts";
+import { poll } from "./rig.ts";
 
 /** How a PostgreSQL is stopped: `fast` tells its clients, `immediate` breaks their connections. */
 export type Stop = "fast" | "immediate";

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream, mkdirSync, type WriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ControlPlaneClient } from "../../src/client/client.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import type { ComponentSpec, PipelineRecord } from "../../src/protocol/records.ts";
+import { freePort } from "../free-port.ts";
 
 /** One component of a rig: what runs it, and its place in the topology. */
 export interface Part {
@@ -272,17 +272,4 @@ const DEFAULTS = {
 /** Resolves when the condition holds; the test's own time limit ends it otherwise. */
 export async function poll(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
-}
-
-/** A port of this machine that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  return await new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -4,9 +4,10 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
+import { bundledProgram } from "../bundled-program.ts";
 
 const LIVES = 8;
-const user = resolve(import.meta.dirname, "fixtures/segment-user.ts");
+const user = bundledProgram(resolve(import.meta.dirname, "fixtures/segment-user.ts"));
 
 async function linesOf(path: string): Promise<string[]> {
   const text = await readFile(path, "utf8").catch(() => "");
@@ -17,7 +18,7 @@ it("a segment log whose user is killed by kill -9 again and again loses nothing,
   const folder = await mkdtemp(join(tmpdir(), "flowctl-killed-log-"));
   const out = join(folder, "out");
   const live = (...more: string[]) =>
-    spawn(process.execPath, ["--import", "tsx", user, join(folder, "log"), out, ...more], {
+    spawn(process.execPath, [user, join(folder, "log"), out, ...more], {
       stdio: ["ignore", "ignore", "inherit"],
     });
   try {

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
 import {
   type ConformanceReport,
@@ -13,23 +12,21 @@ import {
   type TestComponentOptions,
   testComponent,
 } from "../../src/conformance/index.ts";
+import { launchFixture, launchFixtureHere, type Type } from "./component-fixture.ts";
 
-const fixture = fileURLToPath(new URL("fixtures/component.mjs", import.meta.url));
 const environment = process.env;
 
 // Most of what they do is to wait; on a machine that others use as well, for their turn.
 const testTimeout = 900_000;
-vi.setConfig({ maxConcurrency: 6, testTimeout: testTimeout + 30_000 });
+vi.setConfig({ maxConcurrency: 10, testTimeout: testTimeout + 30_000 });
 
 /** For what is to pass: a machine that others use as well may take long for everything. */
 const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
 
-type Type = "source" | "processor" | "sink";
-
 /** A small component in plain grpc-js that keeps the contract, or breaks one obligation of it. */
 function testFixture(type: Type, defect: string, options: Partial<TestComponentOptions> = {}) {
   return testComponent({
-    launch: launchCommand([process.execPath, fixture, type, defect], { environment }),
+    launch: launchFixtureHere(type, defect),
     type,
     signal: AbortSignal.timeout(testTimeout),
     timing: patient,
@@ -45,7 +42,7 @@ function factsOf(type: Type, config: unknown): Promise<Facts> {
   const facts =
     known.get(key) ??
     exploreComponent({
-      launch: launchCommand([process.execPath, fixture, type], { environment }),
+      launch: launchFixtureHere(type),
       type,
       config,
       timing: patient,
@@ -67,7 +64,9 @@ describe("a component that keeps the contract", () => {
     ["processor", { copies: 2 }, 70],
     ["sink", {}, 29],
   ])("shows as a %s with %j that it keeps all of it", async (type, config, checks) => {
-    const report = await testFixture(type, "", { config });
+    // As a program of its own, as a stranger's is, and with another configuration within this one.
+    const launch = Object.keys(config as object).length === 0 ? launchFixture(type) : launchFixtureHere(type);
+    const report = await testFixture(type, "", { config, launch });
     expect(failures(report), renderReport(report)).toEqual([]);
     expect(report).toMatchObject({ conforms: true, notShown: 0 });
     expect(report.passed, renderReport(report)).toBeGreaterThan(checks);
@@ -98,7 +97,7 @@ describe("a component that keeps the contract", () => {
   it("runs once at a time where it is told to", async () => {
     let running = 0;
     let most = 0;
-    const launch = launchCommand([process.execPath, fixture, "sink"], { environment });
+    const launch = launchFixtureHere("sink");
     const report = await testComponent({
       launch: (variables) => {
         const launched = launch(variables);
@@ -120,7 +119,7 @@ describe("a component that keeps the contract", () => {
 
   it("is recognized by what it registers as, when nobody says what it is", async () => {
     const report = await testComponent({
-      launch: launchCommand([process.execPath, fixture, "sink"], { environment }),
+      launch: launchFixture("sink"),
       only: ["ack/all"],
       signal: AbortSignal.timeout(testTimeout),
     });
@@ -163,7 +162,7 @@ describe("a component that breaks one obligation", { concurrent: true }, () => {
         only: [id],
         concurrency: 1,
         facts: await factsOf(type, config),
-        timing: { startMs: 60_000, stepMs: 8_000, quietMs: 800, graceMs: 2_000, pingMs: 500 },
+        timing: { startMs: 60_000, stepMs: 15_000, quietMs: 2_000, graceMs: 6_000, pingMs: 500 },
       });
       expect(failures(report), renderReport(report)).toEqual([id]);
       expect(report.conforms).toBe(false);

@@ -37,6 +37,7 @@ export async function docker(...args: string[]): Promise<string> {
 /** The Docker driver, with a stand-in for the flowctl image that is built from this machine's Node. */
 export const fixture: DriverFixture = {
   connect: () => createDockerDriver({ environment: process.env, packageRoot, version }),
+  runsPrograms: true,
   settings: { image: `flowctl:${version}`, entrypoint: [] },
   async setUp() {
     await makePackage(packageRoot, PROGRAM);

@@ -5,6 +5,8 @@ import type { Component } from "../../src/pipeline/pipeline.ts";
 export interface DriverFixture {
   /** A driver as a flowctl that was just started has it: without memory of what another one did. */
   connect(): Driver;
+  /** Whether what it starts are programs, which say that they are up; else what is observed to run counts as up. */
+  readonly runsPrograms: boolean;
   /** What a component with a `command` needs besides, such as an image. */
   readonly settings: Partial<Component>;
   /** Makes ready what all tests need. */
@@ -15,6 +17,6 @@ export interface DriverFixture {
   leftovers(pipeline: string): Promise<readonly string[]>;
   /** Everything that an onlooker may read of an instance: its configuration, environment and arguments. */
   visible(observed: ObservedResource): Promise<string>;
-  /** Kills the instance's program with SIGKILL, behind the driver's back. */
+  /** Kills the instance's program with SIGKILL, behind the driver's back. Never called where there are no programs. */
   crash(observed: ObservedResource): Promise<void>;
 }

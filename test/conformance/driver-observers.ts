@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { expect } from "vitest";
 import type { DriverEvent, LogLine } from "../../src/drivers/driver.ts";
+import { bundledProgram } from "../bundled-program.ts";
 import { eventually, type World } from "./driver-world.ts";
 
 /** Collects the events of a world's pipeline. */
@@ -49,14 +50,11 @@ export function follow(world: World) {
 
 /** Lets another process bring a pipeline up, and kills it without warning as it begins its step number `step`. */
 export async function upUntilKilled(world: World, fixtureModule: string, step: number): Promise<NodeJS.Signals | null> {
-  const program = fileURLToPath(new URL("fixtures/up-until-killed.ts", import.meta.url));
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ["--import", "tsx", program, fixtureModule, world.name, String(step)],
-    {
-      stdio: ["ignore", "inherit", "inherit"],
-    },
-  );
+  const program = bundledProgram(fileURLToPath(new URL("fixtures/up-until-killed.ts", import.meta.url)));
+  const module = pathToFileURL(bundledProgram(fileURLToPath(fixtureModule))).href;
+  const child: ChildProcess = spawn(process.execPath, [program, module, world.name, String(step)], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   const [, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
   return signal;
 }

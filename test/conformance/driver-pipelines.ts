@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Deployment } from "../../src/drivers/driver.ts";
+import type { Deployment, DesiredResource } from "../../src/drivers/driver.ts";
 import type { Component, Pipeline } from "../../src/pipeline/pipeline.ts";
 
 /** A name that no other test run uses. */
@@ -82,4 +82,22 @@ export function deploymentOf(pipeline: Pipeline, secrets: Readonly<Record<string
     configValues: new Map(),
     options: { persistence: true, logLevel: "info" },
   };
+}
+
+/** Resources in an order in which each comes after what it waits for. */
+export function inOrder(resources: readonly DesiredResource[]): readonly DesiredResource[] {
+  const done = new Set<string>();
+  const ordered: DesiredResource[] = [];
+  const known = new Set<string>(resources.map(({ key }) => key));
+  while (ordered.length < resources.length) {
+    const ready = resources.filter(
+      ({ key, after }) => !done.has(key) && after.every((need) => done.has(need.key) || !known.has(need.key)),
+    );
+    if (ready.length === 0) throw new Error("resources wait for each other");
+    for (const resource of ready) {
+      ordered.push(resource);
+      done.add(resource.key);
+    }
+  }
+  return ordered;
 }

@@ -14,7 +14,7 @@ import type {
 import type { Pipeline } from "../../src/pipeline/pipeline.ts";
 import type { DesiredChange } from "../../src/protocol/records.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
-import { uniqueName } from "./driver-pipelines.ts";
+import { inOrder, uniqueName } from "./driver-pipelines.ts";
 
 /** How long a state may take to come about before a test fails, in milliseconds. */
 const PATIENCE_MS = 30_000;
@@ -121,6 +121,17 @@ export class World implements AsyncDisposable {
     return lines;
   }
 
+  /** Waits until an instance has come up so many times and runs, and its program, where it has one, knows how to end. */
+  async untilUp(instance: string, times = 1): Promise<void> {
+    if (this.fixture.runsPrograms) {
+      await eventually(async () => {
+        const said = await this.logs({ select: [instance] });
+        expect(said.filter(({ text }) => text === "up")).toHaveLength(times);
+      });
+    }
+    await this.until(`component/${instance}`, ({ state }) => state.status === "running", "running");
+  }
+
   /** Removes everything that is there, instances first, volumes too. */
   async down(force = true): Promise<void> {
     const order = ["component", "service", "control-plane", "network", "volume"];
@@ -151,22 +162,4 @@ export async function eventually(check: () => Promise<void>): Promise<void> {
       await delay(50);
     }
   }
-}
-
-/** Resources in an order in which each comes after what it waits for. */
-export function inOrder(resources: readonly DesiredResource[]): readonly DesiredResource[] {
-  const done = new Set<string>();
-  const ordered: DesiredResource[] = [];
-  const known = new Set<string>(resources.map(({ key }) => key));
-  while (ordered.length < resources.length) {
-    const ready = resources.filter(
-      ({ key, after }) => !done.has(key) && after.every((need) => done.has(need.key) || !known.has(need.key)),
-    );
-    if (ready.length === 0) throw new Error("resources wait for each other");
-    for (const resource of ready) {
-      ordered.push(resource);
-      done.add(resource.key);
-    }
-  }
-  return ordered;
 }

@@ -28,6 +28,7 @@ export const fixture: DriverFixture = {
       // Asked for its capabilities before anything is built.
       ...(existsSync(packageRoot) ? {} : { entries: processEntries(repository, { sources: true }) }),
     }),
+  runsPrograms: true,
   settings: {},
   async setUp() {
     await mkdir(packageRoot, { recursive: true });

@@ -4,14 +4,16 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/pr
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { BUILT } from "../build-once.ts";
 import { type Ended, runProgram } from "./run-program.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
 const program = join(repository, "dist/flowctl.js");
 
-/** Builds dist/, which the scenarios run. */
+/** Builds dist/, which the scenarios run, unless the run of the tests has built it. */
 export async function buildProgram(): Promise<void> {
-  const { code, stderr } = await runProgram(process.execPath, ["scripts/build.mjs", "--no-types"], { cwd: repository });
+  if (process.env[BUILT] === repository) return;
+  const { code, stderr } = await runProgram(process.execPath, ["scripts/build.mjs"], { cwd: repository });
   if (code !== 0) throw new Error(stderr);
 }
 
@@ -167,7 +169,7 @@ export class Scenario implements AsyncDisposable {
       await mkdir(artifacts, { recursive: true });
       await cp(this.folder, join(artifacts, this.name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
     }
-    await this.flowctl("down", this.name, "-v", "--timeout", "0");
+    if ((await this.leftovers()).length > 0) await this.flowctl("down", this.name, "-v", "--timeout", "0");
     await rm(this.folder, { recursive: true, force: true });
   }
 }
@@ -196,13 +198,18 @@ async function processesOf(folder: string): Promise<readonly string[]> {
   return found;
 }
 
-/** Polls until `check` gives something true; fails with what it gave last when that takes longer than `withinMs`. */
+/**
+ * Polls until `check` gives something true; fails with what it gave last when that takes longer than `withinMs`. Rests twice as
+ * long as a look takes: many of them run flowctl, and what is looked at needs the processors as well.
+ */
 export async function eventually<T>(what: string, check: () => Promise<T> | T, withinMs = 60_000): Promise<T> {
   const end = Date.now() + withinMs;
   for (;;) {
+    const began = Date.now();
     const value = await check();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`${what}: not within ${withinMs} ms; last seen: ${JSON.stringify(value)}`);
-    await new Promise((wake) => setTimeout(wake, 100));
+    const now = Date.now();
+    if (now > end) throw new Error(`${what}: not within ${withinMs} ms; last seen: ${JSON.stringify(value)}`);
+    await new Promise((wake) => setTimeout(wake, Math.min(1_000, Math.max(50, 2 * (now - began)))));
   }
 }

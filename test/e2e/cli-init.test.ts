@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { connectEngine } from "../../src/drivers/docker/engine.ts";
 import { nodeBaseImage } from "../../src/drivers/docker/flowctl-image-base.ts";
-import { Scenario } from "./checks.ts";
+import { buildProgram, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 import { runProgram, runWell } from "./run-program.ts";
 
@@ -11,7 +11,7 @@ const repository = resolve(import.meta.dirname, "../..");
 const program = join(repository, "dist/flowctl.js");
 
 // With the types of the SDK, which a TypeScript project is checked against.
-beforeAll(() => runWell(process.execPath, ["scripts/build.mjs"], { cwd: repository }));
+beforeAll(buildProgram);
 
 describe.each(driversUnderTest())("init on %s", (driver) => {
   it("writes a pipeline that runs as it is", async () => {

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { freePort } from "../free-port.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 
-/** A control plane in a process of its own, on a LevelDB in a folder of its own, at addresses that stay the same. */
+/** The control plane of dist/ in a process of its own, on a LevelDB in a folder of its own, at addresses that stay the same. */
 export interface ControlPlaneProcess extends AsyncDisposable {
   readonly grpc: string;
   readonly http: string;
@@ -48,7 +48,7 @@ export async function controlPlaneProcess(
       return log;
     },
     async start() {
-      const started = spawn(process.execPath, ["--import", "tsx", join(root, "src/main/control-plane.ts")], {
+      const started = spawn(process.execPath, [join(root, "dist/control-plane.js")], {
         cwd: root,
         env: {
           PATH: process.env.PATH ?? "",
@@ -93,12 +93,4 @@ export async function until(condition: () => Promise<boolean> | boolean, timeout
     if (Date.now() > end) throw new Error(`it did not come true within ${timeoutMs} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
 }

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -11,6 +10,7 @@ import type { ProgressEvent } from "../../src/drivers/driver.ts";
 import { docker, fixture, installation } from "../conformance/docker-fixture.ts";
 import { component, deploymentOf, pipelineOf } from "../conformance/driver-pipelines.ts";
 import { eventually, World } from "../conformance/driver-world.ts";
+import { freePort } from "../free-port.ts";
 
 const run = promisify(execFile);
 const user = "reader";
@@ -114,11 +114,3 @@ describe("a registry that wants a login", () => {
     await docker("rmi", `${world.name}-a`, `${host}/acme/app:1`);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
-}

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance-record.ts";
 import { isAlive } from "../../src/drivers/process/process-identity.ts";
 import { acquireLock } from "../../src/drivers/process/single-instance-lock.ts";
+import { readSupervisorRecord } from "../../src/drivers/process/supervisor-record.ts";
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;
@@ -122,14 +123,17 @@ describe("when the supervisor is killed", () => {
   });
 
   test("at whatever moment of an up, down leaves nothing", async () => {
-    for (let round = 0; round < 8; round++) {
+    // Spread over the whole of an up: the supervisor begins, it can be found, and then each of its spawns.
+    for (const spawned of ["nothing", "its record", 1, 2, 4, 6, 8, 10] as const) {
       await using bench = createBench();
       const components = ["a", "b", "c", "d"].map((id) => scriptedComponent(id, "family"));
       const up = bench.up(bench.deployment(components)).catch(() => undefined);
       const supervisor = await eventually("a supervisor", () => supervisorOf(bench));
-      // Rounds spread over the whole of an up; the later ones fall among the spawning.
-      const moment = Date.now() + round * 60;
-      await eventually("the moment", () => Date.now() >= moment);
+      await eventually(`spawned ${spawned}`, async () => {
+        if (spawned === "nothing") return true;
+        if (spawned === "its record") return (await readSupervisorRecord(bench.paths)) !== undefined;
+        return instances(bench).length >= spawned;
+      });
       process.kill(supervisor.pid, "SIGKILL");
       await Promise.race([up, eventually("some instance", () => instances(bench).length > 0)]);
       await bench.down();

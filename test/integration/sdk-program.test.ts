@@ -9,6 +9,7 @@ import { type ControlPlane, startControlPlane } from "../../src/control-plane/co
 import { createMemoryStore } from "../../src/control-plane/store/memory-store.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { silentLogger } from "../../src/foundation/logger.ts";
+import { bundledProgram } from "../bundled-program.ts";
 
 /** A component as a program of its own: how it ends, and what its last line says. */
 let controlPlane: ControlPlane;
@@ -52,8 +53,8 @@ function start(
   more: Record<string, string> = {},
   file = "sdk-program.ts",
 ): { child: ChildProcess; saw(text: string): Promise<void>; ended: Promise<Ended> } {
-  const program = join(import.meta.dirname, "fixtures", file);
-  const started = spawn(process.execPath, ["--import", "tsx", program], {
+  const program = bundledProgram(join(import.meta.dirname, "fixtures", file));
+  const started = spawn(process.execPath, [program], {
     env: {
       ...process.env,
       FLOWCTL_CONTROL_PLANE: controlPlane.grpcAddress,

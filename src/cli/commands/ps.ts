@@ -6,7 +6,7 @@ import { type Column, renderTable } from "../display/table.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { type InstanceView, viewInstances } from "../instances.ts";
 import type { Flags } from "../settings.ts";
-import { allPipelines, findTarget } from "../target.ts";
+import { allPipelines, findTarget, unlessUnseen } from "../target.ts";
 
 interface PsFlags extends Flags {
   readonly all?: boolean;
@@ -36,7 +36,7 @@ async function ps(context: CommandContext, [argument]: [string | undefined], fla
   const found = await Promise.all(wanted.map(({ pipeline, driver }) => viewInstances(deps, driver, pipeline, signal)));
   const instances = found.flatMap((pipeline) => pipeline.instances);
   if (output.json) output.printJson(instances);
-  else if (instances.length === 0) output.say("Nothing runs");
+  else if (instances.length === 0) output.say(`Nothing runs${flags.all ? await unlessUnseen(context) : ""}`);
   else output.print(renderTable(columns(output, flags.all ?? false), instances, output));
   for (const { hanging } of found) if (hanging !== undefined) output.warn(hanging.message, hanging.fix);
   return ExitCode.ok;

@@ -5,7 +5,11 @@ import { MemoryControlPlane } from "../cli-harness.fake.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
 
-async function watched(controlPlane: MemoryControlPlane, exists: () => boolean, stop = new AbortController()) {
+async function watched(
+  controlPlane: MemoryControlPlane,
+  exists: () => boolean,
+  { stop = new AbortController(), onRecord = (): void => undefined } = {},
+) {
   const driver = new MemoryDriver();
   driver.controlPlane = async () => ({ grpc: "memory", http: "memory" });
   const access = new ControlPlaneAccess(
@@ -22,10 +26,13 @@ async function watched(controlPlane: MemoryControlPlane, exists: () => boolean, 
       exists: async () => exists(),
       onOutage: (away) => {
         outages.push(away);
-        if (away) setTimeout(() => (controlPlane.away = false), 5);
+        if (away) controlPlane.away = false;
       },
     },
-    ({ state }) => (state === "completed" ? "done" : undefined),
+    ({ state }) => {
+      onRecord();
+      return state === "completed" ? "done" : undefined;
+    },
   ).catch((error: unknown) => error);
   return { result, outages };
 }
@@ -47,8 +54,8 @@ describe("watching a pipeline", () => {
 
   it("ends as cancelled when its signal fires", async () => {
     const stop = new AbortController();
-    setTimeout(() => stop.abort(), 10);
-    const { result } = await watched(new MemoryControlPlane(), () => true, stop);
+    const onRecord = (): void => stop.abort();
+    const { result } = await watched(new MemoryControlPlane(), () => true, { stop, onRecord });
     expect(result).toMatchObject({ kind: "cancelled" });
   });
 });

@@ -4,7 +4,8 @@ import { noMetrics } from "../../protocol/component-codec.ts";
 import type { IncarnationReference, RegistrationRequest } from "../../protocol/registry-codec.ts";
 import { Checkpoints } from "../checkpoints.ts";
 import { componentSpec, incarnation, registration } from "../pipeline.fake.ts";
-import { Registry } from "../registry.ts";
+import { Kept } from "../registry.fake.ts";
+import type { Registry } from "../registry.ts";
 import { StateWriter } from "../state-writer.ts";
 import { createMemoryStore } from "../store/memory-store.ts";
 import { PartitionTable } from "./partition-table.ts";
@@ -32,14 +33,7 @@ beforeEach(() => {
     },
   };
   const writer = new StateWriter(store, () => undefined);
-  const journal = {
-    event: () => undefined,
-    pipelineChanged: () => undefined,
-    instanceChanged: () => undefined,
-    instanceRemoved: () => undefined,
-  };
-  const restored = { pipeline: undefined, instances: [] };
-  registry = new Registry({ pipeline: "p", clock, unhealthyAfterMs: 30_000, journal, restored });
+  registry = new Kept(clock).open();
   const checkpoints = new Checkpoints(writer, new Map());
   const kept = { partitions: [], sources: [] };
   table = new PartitionTable({ registry, checkpoints, writer, clock, goneAfterMs: 30_000, kept });

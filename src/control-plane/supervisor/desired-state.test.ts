@@ -1,16 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Change, DriverEvent, ObservedResource, ObservedState } from "../../drivers/driver.ts";
-import { fakeClock } from "../../foundation/clock.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import type { IncarnationReference } from "../../protocol/registry-codec.ts";
-import type { InstanceData } from "../instance.ts";
 import type { Operation } from "../operations.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
-import type { PipelineData } from "../pipeline-state.ts";
-import { Registry } from "../registry.ts";
+import { Kept } from "../registry.fake.ts";
+import type { Registry } from "../registry.ts";
 import { type SupervisedDriver, supervise } from "./supervisor.ts";
 
 const ids = ["source", "processor", "sink"] as const;
@@ -25,7 +23,8 @@ class World implements SupervisedDriver {
     restartsExited: false,
     survivesSupervisor: true,
   };
-  readonly clock = fakeClock(1_000_000);
+  readonly #kept = new Kept();
+  readonly clock = this.#kept.clock;
   /** What broke the promise that nothing is started which is to be stopped. */
   readonly broken: string[] = [];
   readonly applied: string[] = [];
@@ -34,8 +33,6 @@ class World implements SupervisedDriver {
   operation: Operation | undefined;
   #stop = new AbortController();
   #supervising: Promise<void> = Promise.resolve();
-  #pipeline: PipelineData | undefined;
-  readonly #instances = new Map<string, InstanceData>();
   readonly #states = new Map<Id, ObservedState>(ids.map((id) => [id, exited(0)]));
   readonly #runs = new Map<Id, number>(ids.map((id) => [id, 0]));
   readonly #listeners = new Set<(event: DriverEvent) => void>();
@@ -133,20 +130,7 @@ class World implements SupervisedDriver {
   }
 
   #open(): void {
-    this.registry = new Registry({
-      pipeline: "p",
-      clock: this.clock,
-      unhealthyAfterMs: 30_000,
-      journal: {
-        event: () => undefined,
-        pipelineChanged: (pipeline) => {
-          this.#pipeline = pipeline;
-        },
-        instanceChanged: (data) => this.#instances.set(data.id, data),
-        instanceRemoved: (_, id) => this.#instances.delete(id),
-      },
-      restored: { pipeline: this.#pipeline, instances: [...this.#instances.values()] },
-    });
+    this.registry = this.#kept.open();
     const options = { driver: this, registry: this.registry, pipeline: "p", clock: this.clock };
     const rest = { log: silentLogger, unhealthyAfterMs: 30_000, random: () => 0.5 };
     this.#supervising = supervise({ ...options, ...rest }, this.#stop.signal).ended;

@@ -6,7 +6,8 @@ import { noMetrics } from "../../protocol/component-codec.ts";
 import { everyFeature } from "../../protocol/features.ts";
 import type { ComponentSpec } from "../../protocol/records.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
-import { Registry } from "../registry.ts";
+import { Kept } from "../registry.fake.ts";
+import type { Registry } from "../registry.ts";
 import { type SupervisedDriver, supervise } from "./supervisor.ts";
 
 const IDS = ["source-1", "processor-1", "processor-2", "sink-1"];
@@ -84,23 +85,8 @@ class StartingDriver implements SupervisedDriver {
 
 beforeEach(() => {
   clock = fakeClock(1_000_000);
-  registry = newRegistry();
+  registry = new Kept(clock).open();
 });
-
-function newRegistry(): Registry {
-  return new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: () => undefined,
-      instanceChanged: () => undefined,
-      instanceRemoved: () => undefined,
-    },
-    restored: { pipeline: undefined, instances: [] },
-  });
-}
 
 /** A running pipeline whose processor is being scaled from two to one by a command that waits for the second to leave. */
 async function scaledDown(
@@ -186,7 +172,7 @@ describe("an instance that leaves", () => {
   it("is forgotten when it had crashed before it was scaled away, or ends without a word after that", async () => {
     for (const isBefore of [true, false]) {
       clock = fakeClock(1_000_000);
-      registry = newRegistry();
+      registry = new Kept(clock).open();
       const { driver, end } = await scaledDown((running) => isBefore && running.exit("processor-2", 137), []);
       if (!isBefore) driver.exit("processor-2", 137);
       await clock.advance(1_000);

@@ -14,7 +14,8 @@ import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import type { PipelineSpec } from "../../protocol/records.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
-import { Registry } from "../registry.ts";
+import { Kept } from "../registry.fake.ts";
+import type { Registry } from "../registry.ts";
 import { type SupervisedDriver, supervise } from "./supervisor.ts";
 
 const source = incarnation("source");
@@ -109,18 +110,7 @@ beforeEach(() => {
   clock = fakeClock(1_000_000);
   driver = new OneInstance();
   stop = new AbortController();
-  registry = new Registry({
-    pipeline: "p",
-    clock,
-    unhealthyAfterMs: 30_000,
-    journal: {
-      event: () => undefined,
-      pipelineChanged: () => undefined,
-      instanceChanged: () => undefined,
-      instanceRemoved: () => undefined,
-    },
-    restored: { pipeline: undefined, instances: [] },
-  });
+  registry = new Kept(clock).open();
   registry.apply(linearPipeline());
 });
 

@@ -62,7 +62,7 @@ describe("a request", () => {
   });
 
   test("fails when the supervisor goes away in the middle of it", async () => {
-    await serve(() => new Promise(() => void setTimeout(() => void server?.close(), 20)));
+    await serve(() => new Promise(() => void setImmediate(() => void server?.close())));
     await expect(request(socket(), { method: "hello" }, { signal: never })).rejects.toMatchObject({
       code: "process/supervisor-lost",
     });
@@ -148,10 +148,10 @@ test("events wait for a supervisor, and end quietly when their signal fires", as
 test("events fail when the connection breaks", async () => {
   await serve(async (_body, reply) => {
     reply({ type: "event", event: { type: "started", key: "component/a-1", time: 1 } });
-    setTimeout(() => void server?.close(), 20);
     await new Promise(() => undefined);
   });
   const events = supervisorEvents(socket(), systemClock, never)[Symbol.asyncIterator]();
   await events.next();
+  void server?.close();
   await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
 });

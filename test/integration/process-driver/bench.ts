@@ -16,6 +16,7 @@ import { createProcessDriver } from "../../../src/drivers/process/process-driver
 import { type MarkedProcess, markedProcesses, signalProcess } from "../../../src/drivers/process/process-identity.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import type { Component, Pipeline } from "../../../src/pipeline/pipeline.ts";
+import { bundledProgram } from "../../bundled-program.ts";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
 const scripted = fileURLToPath(new URL("scripted-component.mjs", import.meta.url));
@@ -49,12 +50,7 @@ export function createBench(environment: Readonly<Record<string, string>> = {}, 
   const home = join(root, folder);
   mkdirSync(home, { recursive: true });
   const entries: ProcessEntries = {
-    supervisor: [
-      process.execPath,
-      "--import",
-      import.meta.resolve("tsx"),
-      fileURLToPath(new URL("stub-supervisor.ts", import.meta.url)),
-    ],
+    supervisor: [process.execPath, bundledProgram(fileURLToPath(new URL("stub-supervisor.ts", import.meta.url)))],
     component: [process.execPath, scripted],
     supervisorCode: "test",
     componentCode: "test",
