@@ -12,6 +12,7 @@ import { noMetrics } from "../protocol/component-codec.ts";
 import {
   type ComponentState,
   instanceIdsOf,
+  type KeptPipeline,
   type OperationName,
   type PipelineRecord,
   type PipelineSpec,
@@ -45,6 +46,7 @@ export class MemoryControlPlane {
   /** The command that changes the pipeline now. */
   operation: string | undefined;
   away = false;
+  kept: KeptPipeline = {};
 
   client(): ControlPlaneClient {
     const present = <T>(value: T): Promise<T> => {
@@ -78,6 +80,11 @@ export class MemoryControlPlane {
         return present(going);
       },
       holdOperation: (name, { takeOver }, signal) => this.#hold(name, takeOver, signal),
+      keepPipeline: (content) => {
+        this.kept = { healthy: content, latest: content };
+        return present(undefined);
+      },
+      keptPipeline: () => present(this.kept),
       reportInstance: ({ instanceId, observation }) => {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
@@ -216,6 +223,7 @@ export class CliHarness implements AsyncDisposable {
       },
       connect: async () => this.controlPlane.client(),
       catalog: async () => builtinCatalog,
+      homeKey: async () => new Uint8Array(32),
       readStdin: async () => "",
       runBuiltin: async () => undefined,
       packageRoot: packageRoot(),

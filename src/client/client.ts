@@ -6,6 +6,7 @@ import type {
   DesiredChange,
   InstanceMetrics,
   InstanceReport,
+  KeptPipeline,
   OperationName,
   Partition,
   PipelineEvent,
@@ -49,6 +50,9 @@ export interface ControlPlaneClient {
     options: { readonly takeOver: boolean },
     signal: AbortSignal,
   ): AsyncIterable<unknown>;
+  /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; see KeepPipeline in the protocol file. */
+  keepPipeline(content: Uint8Array, signal: AbortSignal): Promise<void>;
+  keptPipeline(signal: AbortSignal): Promise<KeptPipeline>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -87,6 +91,8 @@ export interface ApplyOptions {
   readonly existing?: readonly string[];
   /** Ids of the instances that are about to be replaced. */
   readonly replaced?: readonly string[];
+  /** The spec is an earlier one, and what is new in the present one never worked. */
+  readonly goingBack?: boolean | undefined;
 }
 
 export interface Registration {

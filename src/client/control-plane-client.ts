@@ -16,8 +16,9 @@ import { connect } from "./connection.ts";
 export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
-    async applyPipeline(spec, signal, { discard = false, existing = [], replaced = [] } = {}) {
-      const request = { spec: encodeSpec(spec), discard, existing, replaced };
+    async applyPipeline(spec, signal, options = {}) {
+      const { discard = false, existing = [], replaced = [], goingBack = false } = options;
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, goingBack };
       return connection.call(pipelineControl.applyPipeline, request, signal);
     },
     async getPipeline(signal) {
@@ -43,6 +44,13 @@ export function connectControlPlane(address: string): ControlPlaneClient {
     },
     async *holdOperation(name, { takeOver }, signal) {
       yield* connection.stream(pipelineControl.holdOperation, { ...name, takeOver }, { finite: false }, signal);
+    },
+    async keepPipeline(content, signal) {
+      await connection.call(pipelineControl.keepPipeline, { content }, signal);
+    },
+    async keptPipeline(signal) {
+      const { healthy, latest } = await connection.call(pipelineControl.getKeptPipeline, {}, signal);
+      return { ...(healthy.length > 0 ? { healthy } : {}), ...(latest.length > 0 ? { latest } : {}) };
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);

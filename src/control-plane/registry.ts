@@ -54,6 +54,7 @@ export interface ApplyOptions {
   readonly discard?: boolean;
   readonly existing?: readonly string[];
   readonly replaced?: readonly string[];
+  readonly goingBack?: boolean;
 }
 
 export interface RegistryOptions extends RosterOptions {
@@ -90,7 +91,8 @@ export class Registry {
    * from what was applied last. Throws, and changes nothing: `registry/would-lose-events` when something could not be
    * delivered any more, unless that is to be discarded; `registry/still-leaving` while what is wanted again has not left.
    */
-  apply(spec: PipelineSpec, { discard = false, existing = [], replaced = [] }: ApplyOptions = {}): boolean {
+  apply(spec: PipelineSpec, options: ApplyOptions = {}): boolean {
+    const { discard = false, existing = [], replaced = [], goingBack = false } = options;
     checkSpec(spec, this.#name);
     const before = this.spec;
     const same = before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec);
@@ -100,7 +102,7 @@ export class Registry {
       spec,
       running.filter(({ id }) => !replaced.includes(id)),
     );
-    const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing));
+    const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
     this.#roster.apply(transition.spec);

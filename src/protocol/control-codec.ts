@@ -39,6 +39,7 @@ export interface ApplyMessage {
   readonly discard: boolean;
   readonly existing: readonly string[];
   readonly replaced: readonly string[];
+  readonly goingBack: boolean;
 }
 
 export interface ComponentSpecMessage {
@@ -101,6 +102,12 @@ export interface HoldOperationMessage {
   readonly command: string;
   readonly holder: string;
   readonly takeOver: boolean;
+}
+
+/** flowctl.control.v1.GetKeptPipelineResponse. */
+export interface KeptPipelineMessage {
+  readonly healthy: Uint8Array;
+  readonly latest: Uint8Array;
 }
 
 export interface ReportMessage {
