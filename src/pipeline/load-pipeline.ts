@@ -71,7 +71,13 @@ export type LoadResult =
  */
 export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
   const problems = new ProblemList();
-  const reading: Reading = { problems, files: new Map(), looked: new Set(), signal: options.signal, stdin: options.stdin };
+  const reading: Reading = {
+    problems,
+    files: new Map(),
+    looked: new Set(),
+    signal: options.signal,
+    stdin: options.stdin,
+  };
   const paths = options.files.map((path) => (path === "-" ? path : resolve(path)));
   const first = paths[0];
   const directory = resolve(options.directory ?? (first === undefined || first === "-" ? "." : dirname(first)));

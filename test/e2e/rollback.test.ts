@@ -6,8 +6,6 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
-const COUNT = 6_000;
-
 /** Node.js does not start with it. */
 const BROKEN = 'environment: { NODE_OPTIONS: "--no-such-option" }, restart: "on-failure:1"';
 
@@ -18,7 +16,7 @@ function pipeline(processors: Readonly<Record<string, string>>, inputs: string):
   );
   return `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 250 } }
+  numbers: { uses: generator, with: { rate: 200 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
   archive: { uses: file, inputs: ${inputs}, with: { path: ./out/archive.jsonl } }
@@ -35,7 +33,11 @@ const edits: readonly (readonly [string, string, RegExp])[] = [
     pipeline({ z: `inputs: [numbers], ${BROKEN}` }, "[z]"),
     /z-1/,
   ],
-  ["a new processor, in the place of another, crashes", pipeline({ a: "inputs: [numbers]", b: `inputs: [a], ${BROKEN}` }, "[b]"), /b-1/],
+  [
+    "a new processor, in the place of another, crashes",
+    pipeline({ a: "inputs: [numbers]", b: `inputs: [a], ${BROKEN}` }, "[b]"),
+    /b-1/,
+  ],
   [
     "a new branch crashes",
     pipeline({ a: "inputs: [numbers]", z: "inputs: [a]", b: `inputs: [numbers], ${BROKEN}` }, "[z, b]"),
@@ -58,10 +60,12 @@ async function arrived(scenario: Scenario): Promise<readonly number[]> {
   return (await scenario.lines("out/archive.jsonl")).map((line) => (JSON.parse(line) as { sequence: number }).sequence);
 }
 
+/** Whatever the source has sent by now is there, once. */
 async function expectAllOnce(scenario: Scenario): Promise<void> {
-  await scenario.succeed("wait", "--timeout", "120");
+  await scenario.succeed("stop", "numbers");
   const sequences = [...(await arrived(scenario))].sort((a, b) => a - b);
-  expect(sequences).toEqual(Array.from({ length: COUNT }, (_, i) => i + 1));
+  expect(sequences.length).toBeGreaterThan(100);
+  expect(sequences).toEqual(Array.from({ length: sequences.length }, (_, i) => i + 1));
 }
 
 beforeAll(buildProgram);
@@ -79,7 +83,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
       expect(code, `${what}: ${stderr}`).toBe(1);
       expect(stderr, what).toMatch(who);
       expect(stderr, what).toContain("putting back what ran before");
-      expect(stderr, what).toMatch(/What ran before was put back, and is healthy[^]*code cli\/rolled-back/);
+      expect(stderr, what).toMatch(/What ran before was put back, and is healthy[\s\S]*code cli\/rolled-back/);
       expect(Object.keys(await scenario.refs()).sort(), what).toEqual(Object.keys(before).sort());
     }
     // What no edit was about was never touched.
@@ -102,14 +106,26 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
     await using scenario = await Scenario.on(driver, GOOD);
     await scenario.succeed("up", "-d");
     await scenario.succeed("scale", "z=2");
-    await eventually("both are healthy", async () => (await scenario.instances()).filter(({ component, state }) => component === "z" && state === "healthy").length === 2);
+    await eventually(
+      "both are healthy",
+      async () =>
+        (await scenario.instances()).filter(({ component, state }) => component === "z" && state === "healthy")
+          .length === 2,
+    );
     await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}`, z: "inputs: [a]" }, "[z]"));
     await scenario.succeed("up", "-d");
     await scenario.pipeline(pipeline({ z: `inputs: [numbers], ${BROKEN}` }, "[z]"));
     const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "60");
     expect(code, stderr).not.toBe(0);
     expect(stderr).toContain("code cli/rolled-back");
-    expect(Object.keys(await scenario.refs()).sort()).toEqual(["a-1", "archive-1", "control-plane", "numbers-1", "z-1", "z-2"]);
+    expect(Object.keys(await scenario.refs()).sort()).toEqual([
+      "a-1",
+      "archive-1",
+      "control-plane",
+      "numbers-1",
+      "z-1",
+      "z-2",
+    ]);
     await expectAllOnce(scenario);
     scenario.passed();
   }, 300_000);
@@ -137,26 +153,30 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
 
   it.each([
     ["when it begins", /putting back what ran before/],
-    ["while it replaces", /putting back what ran before[^]*component\/a-1 (Replacing|Draining)/],
-  ])("killed with -9 %s leaves a state from which up and down work", async (_moment, said) => {
-    await using scenario = await Scenario.on(driver, GOOD);
-    await scenario.succeed("up", "--wait");
-    await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}`, z: "inputs: [a]" }, "[z]"));
-    const up = scenario.start("up", "--wait");
-    await up.until(said);
-    up.child.kill("SIGKILL");
-    await up.ended;
-    await scenario.pipeline(GOOD);
-    await scenario.succeed("up", "--wait", "--timeout", "60");
-    await expectAllOnce(scenario);
-    await scenario.succeed("down", "-v");
-    expect(await scenario.leftovers()).toEqual([]);
-    scenario.passed();
-  }, 200_000);
+    ["while it replaces", /putting back what ran before[\s\S]*component\/a-1 (Replacing|Draining)/],
+  ])(
+    "killed with -9 %s leaves a state from which up and down work",
+    async (_moment, said) => {
+      await using scenario = await Scenario.on(driver, GOOD);
+      await scenario.succeed("up", "--wait");
+      await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}`, z: "inputs: [a]" }, "[z]"));
+      const up = scenario.start("up", "--wait");
+      await up.until(said);
+      up.child.kill("SIGKILL");
+      await up.ended;
+      await scenario.pipeline(GOOD);
+      await scenario.succeed("up", "--wait", "--timeout", "60");
+      await expectAllOnce(scenario);
+      await scenario.succeed("down", "-v");
+      expect(await scenario.leftovers()).toEqual([]);
+      scenario.passed();
+    },
+    200_000,
+  );
 
   it("keeps no value of a secret, reads it again, and says when it is another one", async () => {
     const file = (broken: string): string => `
-sources: { numbers: { uses: generator, with: { count: ${COUNT}, rate: 250 } } }
+sources: { numbers: { uses: generator, with: { rate: 200 } } }
 processors:
   a: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, secrets: [token]${broken} }
 sinks: { archive: { uses: file, inputs: [a], with: { path: ./out/archive.jsonl } } }

@@ -41,7 +41,7 @@ describe.each(driversUnderTest())("up --watch on %s", (driver) => {
 
     await scenario.pipeline(pipeline("payload.sequence > 1"));
     await changedRef(scenario, "a-1", first["a-1"]);
-    await up.until(/Edited: flowctl.yaml\n[^]*replace component\/a-1 +with changed[^]*\nCarried out\n/);
+    await up.until(/Edited: flowctl.yaml\n[\s\S]*replace component\/a-1 +with changed[\s\S]*\nCarried out\n/);
     const second = await scenario.refs();
     expect({ ...second, "a-1": "" }).toEqual({ ...first, "a-1": "" });
 
@@ -71,11 +71,11 @@ describe.each(driversUnderTest())("up --watch on %s", (driver) => {
     await up.until(/archive-1 +│ .*started/);
     const first = await scenario.refs();
     await scenario.pipeline(pipeline("payload.sequence > 0").replace("inputs: [a]", "inputs: [nobody]"));
-    await up.until(/nobody[^]*Not carried out; waiting for the next edit/);
+    await up.until(/nobody[\s\S]*Not carried out; waiting for the next edit/);
     await scenario.pipeline("sinks: [not: {closed");
-    await up.until(/(Not carried out; waiting for the next edit[^]*){2}/);
+    await up.until(/(Not carried out; waiting for the next edit[\s\S]*){2}/);
     await scenario.write("flowctl.yaml", `name: another\n${pipeline("payload.sequence > 0")}`);
-    await up.until(/code cli\/renamed[^]*Not carried out/);
+    await up.until(/code cli\/renamed[\s\S]*Not carried out/);
     expect(await scenario.refs()).toEqual(first);
     await scenario.pipeline(pipeline("payload.sequence > 5"));
     await changedRef(scenario, "a-1", first["a-1"]);
@@ -108,7 +108,10 @@ describe.each(driversUnderTest())("up --watch on %s", (driver) => {
     await using scenario = await Scenario.on(driver, pipeline("payload.sequence > 0"));
     const up = scenario.start("up", "--watch");
     await up.until(/archive-1 +│ .*started/);
-    const wanted = pipeline("payload.sequence > -1", "  copy: { uses: file, inputs: [a], with: { path: ./out/copy.jsonl } }\n");
+    const wanted = pipeline(
+      "payload.sequence > -1",
+      "  copy: { uses: file, inputs: [a], with: { path: ./out/copy.jsonl } }\n",
+    );
     await scenario.pipeline(pipeline("payload.sequence > -2"));
     await up.until(/component\/a-1 Replacing/);
     await scenario.pipeline(wanted);
@@ -134,7 +137,7 @@ describe.each(driversUnderTest())("up --watch on %s", (driver) => {
     await up.until(/archive-1 +│ .*started/);
     const broken = 'restart: "no", environment: { NODE_OPTIONS: "--no-such-option" }, inputs: [a]';
     await scenario.pipeline(pipeline("payload.sequence > 0").replace("inputs: [a]", broken));
-    await up.until(/code cli\/pipeline-failed[^]*Waiting for the next edit/);
+    await up.until(/code cli\/pipeline-failed[\s\S]*Waiting for the next edit/);
     const before = (await scenario.lines("out/archive.jsonl")).length;
     await scenario.pipeline(pipeline("payload.sequence > 0"));
     await eventually("events", async () => (await scenario.lines("out/archive.jsonl")).length > before + 50);
@@ -171,10 +174,10 @@ sinks: { out: { uses: discard, inputs: [one, two] } }
     await write("one/.library.mjs.swp", "ignored");
     await write("data.txt", "nobody's");
     await write("one/library.mjs", source("edited"));
-    await up.until(/Edited: one\/library.mjs\n[^]*this is edited/);
+    await up.until(/Edited: one\/library.mjs\n[\s\S]*this is edited/);
     await eventually("the other is as it was", async () => (await scenario.refs())["two-1"] === before["two-1"]);
     await write("two.mjs", source("edited, too"));
-    await up.until(/Edited: two.mjs\n[^]*this is edited, too/);
+    await up.until(/Edited: two.mjs\n[\s\S]*this is edited, too/);
     expect(up.said()).not.toMatch(/Edited: .*(notes|swp|data)/);
     up.child.kill("SIGINT");
     await up.ended;
@@ -184,8 +187,9 @@ sinks: { out: { uses: discard, inputs: [one, two] } }
 
 describe.skipIf(!driversUnderTest().includes("docker"))("up --watch of a build context on Docker", () => {
   it("builds the image whose context was edited, and replaces what runs it, but not for what is ignored", async () => {
-    const base = (await run("docker", ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=flowctl"]))
-      .stdout.split("\n")[0] as string;
+    const base = (
+      await run("docker", ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=flowctl"])
+    ).stdout.split("\n")[0] as string;
     const file = `
 sources:
   numbers: { uses: generator, with: { rate: 50 } }
@@ -209,12 +213,12 @@ services:
     const before = await scenario.refs();
     await write("greeter/notes.log", "ignored");
     await write("greeter/word.txt", "good evening");
-    await up.until(/Edited: greeter\/word.txt\n[^]*good evening/);
+    await up.until(/Edited: greeter\/word.txt\n[\s\S]*good evening/);
     const after = await scenario.refs();
     expect([after["numbers-1"], after["out-1"]]).toEqual([before["numbers-1"], before["out-1"]]);
     // A build that fails changes nothing.
     await write("greeter/Dockerfile", `FROM ${base}\nRUN exit 3\n`);
-    await up.until(/Edited: greeter\/Dockerfile\n[^]*Not carried out; waiting for the next edit/);
+    await up.until(/Edited: greeter\/Dockerfile\n[\s\S]*Not carried out; waiting for the next edit/);
     expect((await scenario.refs())["numbers-1"]).toBe(before["numbers-1"]);
     up.child.kill("SIGINT");
     await up.ended;

@@ -58,7 +58,10 @@ export function upCommand(cli: Cli): Command {
   pipelineOptions(command);
   upOptions(command)
     .option("-d, --detach", "start it in the background and return")
-    .option("--wait", "start it in the background, return when it is healthy or completed; else put back what ran before")
+    .option(
+      "--wait",
+      "start it in the background, return when it is healthy or completed; else put back what ran before",
+    )
     .option("--no-rollback", "with --wait: leave a change that does not work as it is")
     .option("--watch", "stay attached, and carry out every edit of the file and of what it runs as it is saved")
     .option("--dry-run", "only show what would be done")

@@ -65,7 +65,5 @@ export function withComponents(kept: Kept, newer: Kept, ids: ReadonlySet<string>
 
 /** Secrets whose values are not what they were, by name. */
 export function changedSecrets(kept: Kept, values: Deployment["secretValues"], key: Uint8Array): readonly string[] {
-  return [...values]
-    .filter(([id, value]) => kept.secrets[id] !== sealedDigest(value, key, PURPOSE))
-    .map(([id]) => id);
+  return [...values].filter(([id, value]) => kept.secrets[id] !== sealedDigest(value, key, PURPOSE)).map(([id]) => id);
 }

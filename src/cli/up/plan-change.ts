@@ -22,11 +22,7 @@ import { onceLeft, untilLeft } from "./until-left.ts";
 const CONTROL_PLANE_GRACE = 30_000;
 
 /** Compares what is wanted of a pipeline with what runs, and takes hold of the operation. Changes nothing that runs. */
-export async function planChange(
-  context: CommandContext,
-  wanted: Wanted,
-  options: ChangeOptions,
-): Promise<PreparedUp> {
+export async function planChange(context: CommandContext, wanted: Wanted, options: ChangeOptions): Promise<PreparedUp> {
   const { deps, output, signal } = context;
   const { driver, deployment, desired } = wanted;
   const { pipeline } = deployment;

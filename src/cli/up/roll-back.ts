@@ -8,8 +8,8 @@ import { withEnvFile } from "../load.ts";
 import { renderTrouble, troublesOf } from "../troubles.ts";
 import { prepareWanted } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
-import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { keptBefore } from "./keeping.ts";
+import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { planChange } from "./plan-change.ts";
 import { startUntilHealthy } from "./until-healthy.ts";
 
@@ -53,7 +53,9 @@ export async function rollBack(
     return ended(error, "cli/rolled-back", `What ran before was put back, and is healthy${notes}`);
   } catch (failure) {
     if (signal.aborted) {
-      output.say("Interrupted while putting back what ran before: `flowctl up` goes on from here, `flowctl down` ends it");
+      output.say(
+        "Interrupted while putting back what ran before: `flowctl up` goes on from here, `flowctl down` ends it",
+      );
       return failure;
     }
     if (!(failure instanceof FlowctlError)) throw failure;
@@ -123,7 +125,12 @@ async function putBack(
   const placed = (error: unknown): unknown => error;
   const wanted = await prepareWanted(context, changed.driver, deployment, { build: false, dryRun: false, placed });
   await mendWhatOthersWaitFor(context, changed, wanted, timeoutMs);
-  const change = await planChange(context, wanted, { dryRun: false, forceRecreate: false, command: COMMAND, goingBack: true });
+  const change = await planChange(context, wanted, {
+    dryRun: false,
+    forceRecreate: false,
+    command: COMMAND,
+    goingBack: true,
+  });
   try {
     const same = isEmpty(change.plan);
     await startUntilHealthy(context, change, timeoutMs);

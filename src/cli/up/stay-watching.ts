@@ -147,7 +147,9 @@ export class Watching {
   #refused(error: FlowctlError, inPart: boolean): void {
     const { output, errorView } = this.#context;
     if (error instanceof InvalidPipeline) {
-      output.stderr.write(`${problemReport(error.problems, error.texts, errorView)}\n\n${output.paintError.red(error.message)}\n`);
+      output.stderr.write(
+        `${problemReport(error.problems, error.texts, errorView)}\n\n${output.paintError.red(error.message)}\n`,
+      );
     } else output.stderr.write(`${renderError(error, errorView)}\n`);
     output.say(`${inPart ? "Carried out in part" : "Not carried out"}; waiting for the next edit`);
   }

@@ -76,7 +76,9 @@ export class EditWatch {
         const pause = this.#isSomethingGone(seen) ? GONE : SETTLED;
         await this.#clock.sleep(pause, signal);
         const again = await this.#look();
-        const same = [...again].every(([key, { files }]) => changedFiles(seen.get(key)?.files ?? files, files).length === 0);
+        const same = [...again].every(
+          ([key, { files }]) => changedFiles(seen.get(key)?.files ?? files, files).length === 0,
+        );
         seen = again;
         if (same) break;
       }
@@ -113,7 +115,9 @@ export class EditWatch {
   }
 
   #isSomethingGone(seen: ReadonlyMap<string, Snapshot>): boolean {
-    return [...this.#told].some(([key, { files }]) => [...files.keys()].some((path) => !seen.get(key)?.files.has(path)));
+    return [...this.#told].some(([key, { files }]) =>
+      [...files.keys()].some((path) => !seen.get(key)?.files.has(path)),
+    );
   }
 
   #editOf(seen: ReadonlyMap<string, Snapshot>): Edit {

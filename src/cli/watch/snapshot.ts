@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile, readdir, readlink, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 
 /** A file or folder that is watched, with everything in it. */
@@ -70,7 +70,13 @@ export class Snapshots {
 
   async #digest(
     path: string,
-    info: { readonly ino: number; readonly size: number; readonly mtimeMs: number; readonly ctimeMs: number; readonly mode: number },
+    info: {
+      readonly ino: number;
+      readonly size: number;
+      readonly mtimeMs: number;
+      readonly ctimeMs: number;
+      readonly mode: number;
+    },
   ): Promise<string | undefined> {
     const stamp = [info.ino, info.size, info.mtimeMs, info.ctimeMs].join(" ");
     const known = this.#known.get(path);

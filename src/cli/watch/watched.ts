@@ -90,7 +90,9 @@ function isHidden(path: string): boolean {
 }
 
 function isWritten(path: string, written: readonly string[]): boolean {
-  return written.some((own) => isWithin(path, own) || (dirname(path) === dirname(own) && basename(path).startsWith(`${basename(own)}.`)));
+  return written.some(
+    (own) => isWithin(path, own) || (dirname(path) === dirname(own) && basename(path).startsWith(`${basename(own)}.`)),
+  );
 }
 
 async function ignoreRules(folder: string, names: readonly string[]): Promise<ReturnType<typeof compileDockerignore>> {
