@@ -47,7 +47,7 @@ const edits: readonly (readonly [string, string, RegExp])[] = [
     "a health check never passes",
     pipeline(
       {
-        a: 'inputs: [numbers], healthcheck: { test: ["CMD", "node", "-e", "process.exit(1)"], interval: 1s, retries: 2 }',
+        a: 'inputs: [numbers], healthcheck: { test: ["CMD", "false"], interval: 1s, retries: 2 }',
         z: "inputs: [a]",
       },
       "[z]",
@@ -79,7 +79,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
       const seen = (await arrived(scenario)).length;
       await eventually(`events before ${what}`, async () => (await arrived(scenario)).length > seen);
       await scenario.pipeline(file);
-      const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "60");
+      const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "180");
       expect(code, `${what}: ${stderr}`).toBe(1);
       expect(stderr, what).toMatch(who);
       expect(stderr, what).toContain("putting back what ran before");
@@ -115,7 +115,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
     await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}`, z: "inputs: [a]" }, "[z]"));
     await scenario.succeed("up", "-d");
     await scenario.pipeline(pipeline({ z: `inputs: [numbers], ${BROKEN}` }, "[z]"));
-    const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "60");
+    const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(code, stderr).not.toBe(0);
     expect(stderr).toContain("code cli/rolled-back");
     expect(Object.keys(await scenario.refs()).sort()).toEqual([
@@ -132,7 +132,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
 
   it("has nothing to go back to at a first start, and leaves with --no-rollback what does not work", async () => {
     await using scenario = await Scenario.on(driver, pipeline({ a: `inputs: [numbers], ${BROKEN}` }, "[a]"));
-    const first = await scenario.flowctl("up", "--wait", "--timeout", "60");
+    const first = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(first.code, first.stderr).toBe(1);
     expect(first.stderr).toMatch(/Nothing ran before, so there is nothing to go back to: what was started stays/);
     expect(first.stderr).toContain("code cli/pipeline-failed");
@@ -140,12 +140,12 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
     await scenario.pipeline(pipeline({ a: "inputs: [numbers]" }, "[a]"));
     await scenario.succeed("up", "--wait");
     await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}` }, "[a]"));
-    const left = await scenario.flowctl("up", "--wait", "--no-rollback", "--timeout", "60");
+    const left = await scenario.flowctl("up", "--wait", "--no-rollback", "--timeout", "180");
     expect(left.code, left.stderr).toBe(1);
     expect(left.stderr).not.toContain("put back");
     expect((await scenario.instances()).find(({ instance }) => instance === "a-1")?.state).toBe("failed");
     // The next one still knows what worked, although nothing of it is new.
-    const again = await scenario.flowctl("up", "--wait", "--timeout", "60");
+    const again = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(again.stderr).toContain("code cli/rolled-back");
     await expectAllOnce(scenario);
     scenario.passed();
@@ -165,7 +165,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
       up.child.kill("SIGKILL");
       await up.ended;
       await scenario.pipeline(GOOD);
-      await scenario.succeed("up", "--wait", "--timeout", "60");
+      await scenario.succeed("up", "--wait", "--timeout", "180");
       await expectAllOnce(scenario);
       await scenario.succeed("down", "-v");
       expect(await scenario.leftovers()).toEqual([]);
@@ -187,7 +187,7 @@ secrets: { token: { file: ./token.txt } }
     await scenario.succeed("up", "--wait");
     await scenario.write("token.txt", "second-secret");
     await scenario.pipeline(file(`, ${BROKEN}`));
-    const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "60");
+    const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(code, stderr).toBe(1);
     expect(stderr).toContain("but with the present value of token: earlier ones are not kept");
     for (const [name, content] of await stored(scenario)) {

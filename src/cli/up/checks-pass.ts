@@ -1,6 +1,7 @@
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
+import { instanceIdOf } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import type { PreparedUp } from "./change.ts";
 import { lastLines } from "./outcome.ts";
@@ -11,12 +12,13 @@ const LOOK_INTERVAL = 250;
 /**
  * What the control plane does not see: resolves when every service, and every component with a `healthcheck` in the file, runs and passes
  * its check, or has exited with 0. Rejects with `cli/unhealthy` when one fails its check, or a service has exited
- * with another code, after showing its last lines.
+ * with another code, after showing its last lines. `onWait` is told what it waits for.
  */
 export async function untilChecksPass(
   context: CommandContext,
   { driver, pipeline }: Pick<PreparedUp, "driver" | "pipeline">,
   signal: AbortSignal,
+  onWait: (what: string) => void,
 ): Promise<void> {
   const { deps, output } = context;
   const checked = checkedOwners(pipeline);
@@ -25,8 +27,8 @@ export async function untilChecksPass(
     const found = all.filter(({ kind, owner }) => (kind === "component" || kind === "service") && checked.has(owner));
     const failed = found.find((resource) => whyFailed(resource) !== undefined);
     if (failed !== undefined) {
-      const what = failed.kind === "service" ? `the service ${failed.owner}` : `${failed.owner}-${failed.index}`;
-      const id = failed.kind === "service" ? failed.owner : `${failed.owner}-${failed.index}`;
+      const id = instanceIdOf(failed);
+      const what = failed.kind === "service" ? `the service ${failed.owner}` : id;
       for (const line of output.json ? [] : await lastLines(driver, pipeline.name, id, 10, signal)) {
         output.stderr.write(`${output.paintError.dim(`${line.instance} │`)} ${line.text}\n`);
       }
@@ -37,7 +39,9 @@ export async function untilChecksPass(
         fix: `See all it said with \`flowctl logs -p ${pipeline.name} ${id}\``,
       });
     }
-    if (new Set(found.map(({ owner }) => owner)).size === checked.size && found.every(isReady)) return;
+    const unready = found.filter((resource) => !isReady(resource)).map(instanceIdOf);
+    if (new Set(found.map(({ owner }) => owner)).size === checked.size && unready.length === 0) return;
+    onWait(unready.length === 0 ? "" : `the health check of ${unready.slice(0, 3).join(", ")} has not passed yet`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
   }
 }

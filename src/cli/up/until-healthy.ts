@@ -24,6 +24,7 @@ export async function startUntilHealthy(
   const { access, driver, pipeline, plan, before } = prepared;
   const startedAt = deps.clock.now();
   const deadline = timeoutMs === undefined ? signal : withDeadline(signal, Math.max(1, timeoutMs));
+  let waitsFor = "";
   const late = (): boolean => deadline.aborted && !signal.aborted;
   try {
     await startUnlessFailed(context, prepared, deadline);
@@ -31,14 +32,16 @@ export async function startUntilHealthy(
     const since = { before, plan, startedAt };
     const target = { access, driver, pipeline: pipeline.name };
     const state = await waitForState(context, target, "healthy", { timeoutMs: rest, since });
-    await untilChecksPass(context, prepared, deadline);
+    await untilChecksPass(context, prepared, deadline, (what) => {
+      waitsFor = what;
+    });
     return state;
   } catch (error) {
     if (!late() || !(error instanceof FlowctlError) || error.kind !== "cancelled") throw error;
     throw new FlowctlError({
       code: "cli/wait-timeout",
       kind: "timeout",
-      message: `${pipeline.name} was not healthy within ${humanDuration(timeoutMs ?? 0)}`,
+      message: `${pipeline.name} was not healthy within ${humanDuration(timeoutMs ?? 0)}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
       fix: `See what it waits for with \`flowctl status -p ${pipeline.name}\``,
     });
   }
