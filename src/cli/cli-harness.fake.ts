@@ -57,6 +57,8 @@ export class MemoryControlPlane {
       applyPipeline: (spec) => {
         this.spec = spec;
         this.applied++;
+        const { latest: _, ...rest } = this.kept;
+        this.kept = rest;
         return present({ changed: true });
       },
       getPipeline: () => present(this.record()),

@@ -28,10 +28,9 @@ export async function startUntilHealthy(
   const late = (): boolean => deadline.aborted && !signal.aborted;
   try {
     await startUnlessFailed(context, prepared, deadline);
-    const rest = timeoutMs === undefined ? undefined : Math.max(1, timeoutMs - (deps.clock.now() - startedAt));
     const since = { before, plan, startedAt };
     const target = { access, driver, pipeline: pipeline.name };
-    const state = await waitForState(context, target, "healthy", { timeoutMs: rest, since });
+    const state = await waitForState(context, target, "healthy", { timeoutMs, deadline, since });
     await untilChecksPass(context, prepared, deadline, (what) => {
       waitsFor = what;
     });

@@ -23,6 +23,8 @@ export interface WaitTarget {
 
 export interface WaitForStateOptions {
   readonly timeoutMs?: number | undefined;
+  /** What `timeoutMs` has been counted for already; default: it begins now. */
+  readonly deadline?: AbortSignal;
   /** The start that is waited for, so that the end of an earlier one is not taken for its own. */
   readonly since?: {
     readonly before: PipelineRecord | undefined;
@@ -45,7 +47,8 @@ export async function waitForState(
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
   const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
-  const deadline = timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs));
+  const deadline =
+    options.deadline ?? (timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs)));
   let latest: string | undefined;
   let waitsFor = "";
   try {
