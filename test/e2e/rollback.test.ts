@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -152,18 +152,24 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
   }, 300_000);
 
   it.each([
-    ["when it begins", /putting back what ran before/],
-    ["while it replaces", /putting back what ran before[\s\S]*component\/a-1 (Replacing|Draining)/],
-  ])(
-    "killed with -9 %s leaves a state from which up and down work",
-    async (_moment, said) => {
+    ["killed with -9 when it begins", "SIGKILL", 137, /putting back what ran before/],
+    ["interrupted when it begins", "SIGINT", 130, /putting back what ran before/],
+    [
+      "killed with -9 while it replaces",
+      "SIGKILL",
+      137,
+      /putting back what ran before[\s\S]*component\/a-1 (Replacing|Draining)/,
+    ],
+  ] as const)(
+    "%s leaves a state from which up and down work",
+    async (_moment, signal, code, said) => {
       await using scenario = await Scenario.on(driver, GOOD);
       await scenario.succeed("up", "--wait");
       await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}`, z: "inputs: [a]" }, "[z]"));
       const up = scenario.start("up", "--wait");
       await up.until(said);
-      up.child.kill("SIGKILL");
-      await up.ended;
+      up.child.kill(signal);
+      expect((await up.ended).code).toBe(code);
       await scenario.pipeline(GOOD);
       await scenario.succeed("up", "--wait", "--timeout", "180");
       await expectAllOnce(scenario);
@@ -197,6 +203,32 @@ secrets: { token: { file: ./token.txt } }
     await expectAllOnce(scenario);
     scenario.passed();
   }, 200_000);
+});
+
+describe.skipIf(!driversUnderTest().includes("docker"))("up --wait --build on Docker", () => {
+  it("goes back to the image that ran before, although its tag is another one's by now", async () => {
+    await using scenario = await Scenario.on(
+      "docker",
+      `
+sources: { numbers: { uses: generator, with: { rate: 50 } } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+services: { greeter: { build: ./greeter } }
+`,
+    );
+    const { stdout } = await promisify(execFile)("docker", ["image", "ls", "-q", "flowctl-base"]);
+    const dockerfile = (script: string): string =>
+      `FROM ${stdout.split("\n")[0]}\nENTRYPOINT ["node", "-e", "${script}"]\n`;
+    await mkdir(join(scenario.folder, "greeter"));
+    await scenario.write("greeter/Dockerfile", dockerfile("console.log('it works'); setInterval(() => {}, 1000)"));
+    await scenario.succeed("up", "--wait");
+    await scenario.write("greeter/Dockerfile", dockerfile("console.log('it does not'); process.exit(3)"));
+    const { code, stderr } = await scenario.flowctl("up", "--wait", "--build", "--timeout", "180");
+    expect(code, stderr).toBe(1);
+    expect(stderr).toMatch(/the service greeter exited with code 3[\s\S]*code cli\/rolled-back/);
+    expect(stderr).toContain("it does not");
+    expect(await scenario.succeed("logs", "greeter")).toContain("it works");
+    scenario.passed();
+  }, 300_000);
 });
 
 /** The files of the control plane's store. */

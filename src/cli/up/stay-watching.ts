@@ -98,12 +98,12 @@ export class Watching {
         this.#further = edit;
         stop.abort();
       },
-      () => undefined,
+      (error: unknown) => stop.abort(error),
     );
     try {
       await startPrepared(this.#context, prepared, AbortSignal.any([signal, stop.signal]));
     } finally {
-      done.abort();
+      done.abort(signal.reason);
       await further;
     }
   }
