@@ -83,7 +83,7 @@ export class MemoryControlPlane {
       },
       holdOperation: (name, { takeOver }, signal) => this.#hold(name, takeOver, signal),
       keepPipeline: (content) => {
-        this.kept = { healthy: content, latest: content };
+        this.kept = content.length === 0 ? {} : { healthy: content, latest: content };
         return present(undefined);
       },
       keptPipeline: () => present(this.kept),

@@ -50,7 +50,7 @@ export interface ControlPlaneClient {
     options: { readonly takeOver: boolean },
     signal: AbortSignal,
   ): AsyncIterable<unknown>;
-  /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; see KeepPipeline in the protocol file. */
+  /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; no bytes forget everything; see KeepPipeline in the protocol file. */
   keepPipeline(content: Uint8Array, signal: AbortSignal): Promise<void>;
   keptPipeline(signal: AbortSignal): Promise<KeptPipeline>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;

@@ -90,6 +90,15 @@ describe("what a command has carried out", () => {
     expect(texts()).toEqual({ latest: "one", healthy: "one" });
   });
 
+  it("is forgotten when nothing of it runs any more", async () => {
+    for (const id of ids) comes(id);
+    kept.keep(content("one"), clock.now());
+    kept.keep(content(""), clock.now());
+    expect(texts()).toEqual({});
+    await writer.durable();
+    expect((await loadKeptState(store)).given).toEqual({});
+  });
+
   it("is there after a restart of the control plane, and is limited in size", async () => {
     for (const id of ids) comes(id);
     kept.keep(content("one"), clock.now());

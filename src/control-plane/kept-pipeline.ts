@@ -1,6 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { KeptPipeline } from "../protocol/records.ts";
-import { forgetLatest, keepHealthy, keepLatest } from "./kept-state.ts";
+import { forgetKept, forgetLatest, keepHealthy, keepLatest } from "./kept-state.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
 
@@ -30,8 +30,13 @@ export class KeptPipelines {
     return this.#kept;
   }
 
-  /** Throws `control/too-large` (kind invalid). */
+  /** Nothing (no bytes) is to forget everything. Throws `control/too-large` (kind invalid). */
   keep(content: Uint8Array, now: number): void {
+    if (content.length === 0) {
+      this.#kept = {};
+      forgetKept(this.#writer);
+      return;
+    }
     if (content.length > MOST) {
       throw new FlowctlError({
         code: "control/too-large",

@@ -90,6 +90,10 @@ export function forgetLatest(writer: StateWriter): void {
   writer.delete(latestKey);
 }
 
+export function forgetKept(writer: StateWriter): void {
+  for (const key of [latestKey, healthyKey]) writer.delete(key);
+}
+
 export function keepHealthy(writer: StateWriter, content: Uint8Array): void {
   writer.put(healthyKey, () => content);
 }

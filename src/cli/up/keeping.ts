@@ -47,6 +47,11 @@ function amongLatest(
   return latest && withComponents(latest, now, only);
 }
 
+/** Nothing that was kept is gone back to any more. */
+export async function forgetKept(access: ControlPlaneAccess, signal: AbortSignal): Promise<void> {
+  await leniently(signal, () => access.call(signal, (client, inner) => client.keepPipeline(new Uint8Array(), inner)));
+}
+
 async function leniently<T>(signal: AbortSignal, what: () => Promise<T>): Promise<T | undefined> {
   try {
     return await what();

@@ -12,7 +12,7 @@ import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown } from "./going.ts";
-import { keepCarriedOut, keptBefore } from "./keeping.ts";
+import { forgetKept, keepCarriedOut, keptBefore } from "./keeping.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { sourceNotes } from "./source-notes.ts";
@@ -53,6 +53,8 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
         done.completedBefore = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
         await persistently(deps.clock, until, (withinMs) => operation.hold({ takeOver: false, withinMs }, until));
+        // What was down is started anew: there is nothing that it could go back to.
+        if (!observed.some(({ kind }) => kind === "component")) await forgetKept(access, until);
         const { discard, goingBack } = options;
         const applyOptions = { discard, goingBack, ...instancesOf(plan, observed) };
         await onceLeft(deps.clock, sink, until, () =>

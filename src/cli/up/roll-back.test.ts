@@ -103,6 +103,29 @@ describe("up --wait of a change that does not work", () => {
     expect(made.driver.applied).toEqual(["replace component/even-1"]);
   });
 
+  it("has nothing to go back to after down", async () => {
+    const { cli } = await world();
+    await using _ = cli;
+    expect((await cli.run("down")).code).toBe(0);
+    fails({ cli } as World);
+    for (const said of ["Nothing ran before", "no earlier state of the pipeline is known that was healthy"]) {
+      const { code, stderr } = await cli.run("up", "--wait");
+      expect(code).toBe(1);
+      expect(stderr).toContain(said);
+      cli.controlPlane.kept = {};
+    }
+  });
+
+  it("puts nothing back that does not differ from what runs", async () => {
+    const { cli, driver } = await world();
+    await using _ = cli;
+    await cli.write("flowctl.yaml", file("good"));
+    fails({ cli } as World);
+    const { code, stderr } = await cli.run("up", "--wait");
+    expect([code, driver.applied]).toEqual([1, []]);
+    expect(stderr).toContain("could not be put back: it does not differ from what runs now");
+  });
+
   it("says when it is not known what ran before, or cannot be read", async () => {
     for (const [kept, why] of [
       [{}, "no earlier state of the pipeline is known that was healthy"],

@@ -1,4 +1,5 @@
 import type { Deployment } from "../../drivers/driver.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import type { KeptPipeline } from "../../protocol/records.ts";
@@ -6,6 +7,7 @@ import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { withEnvFile } from "../load.ts";
 import { renderTrouble, troublesOf } from "../troubles.ts";
+import { startPrepared } from "./attach.ts";
 import { prepareWanted } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
 import { keptBefore } from "./keeping.ts";
@@ -23,6 +25,9 @@ const NOT_OURS: ReadonlySet<string> = new Set([
   "cli/taken-down",
   "driver/other-folder",
 ]);
+
+/** Failures of what runs, rather than of a step. */
+const NOT_WELL: ReadonlySet<string> = new Set(["cli/pipeline-failed", "cli/wait-timeout", "cli/unhealthy"]);
 
 /**
  * After a change that did not work: puts back the pipeline that was last healthy, as a change of its own that loses nothing, waits until
@@ -49,7 +54,7 @@ export async function rollBack(
   try {
     const kept = await lastHealthy(context, changed);
     output.say(`${pipeline.name} does not work as changed: putting back what ran before`);
-    const notes = await putBack(context, changed, kept, timeoutMs);
+    const notes = await putBack(context, changed, { error, kept, timeoutMs });
     return ended(error, "cli/rolled-back", `What ran before was put back, and is healthy${notes}`);
   } catch (failure) {
     if (signal.aborted) {
@@ -117,13 +122,17 @@ function refuseChanged(now: KeptPipeline | undefined, { done }: PreparedUp): voi
 async function putBack(
   context: CommandContext,
   changed: PreparedUp,
-  kept: Kept,
-  timeoutMs: number | undefined,
+  {
+    error,
+    kept,
+    timeoutMs,
+  }: { readonly error: FlowctlError; readonly kept: Kept; readonly timeoutMs: number | undefined },
 ): Promise<string> {
   const { deps } = context;
   const deployment = await deploymentOf(context, kept);
   const placed = (error: unknown): unknown => error;
   const wanted = await prepareWanted(context, changed.driver, deployment, { build: false, dryRun: false, placed });
+  const secrets = changedSecrets(kept, deployment.secretValues, await deps.homeKey());
   await mendWhatOthersWaitFor(context, changed, wanted, timeoutMs);
   const change = await planChange(context, wanted, {
     dryRun: false,
@@ -132,16 +141,25 @@ async function putBack(
     goingBack: true,
   });
   try {
-    const same = isEmpty(change.plan);
+    if (isEmpty(change.plan) && NOT_WELL.has(error.code)) throw noDifference(secrets);
     await startUntilHealthy(context, change, timeoutMs);
-    const secrets = changedSecrets(kept, deployment.secretValues, await deps.homeKey());
-    return [
-      same ? " (it did not differ from what was started now)" : "",
-      secrets.length === 0 ? "" : `, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`,
-    ].join("");
+    return secrets.length === 0
+      ? ""
+      : `, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`;
   } finally {
+    change.release();
     change.access.close();
   }
+}
+
+function noDifference(secrets: readonly string[]): FlowctlError {
+  const but = secrets.length === 0 ? "" : `, but for the value of ${secrets.join(", ")}, and earlier ones are not kept`;
+  return new FlowctlError({
+    code: "cli/nothing-to-put-back",
+    kind: "not-found",
+    message: `it does not differ from what runs now${but}`,
+    fix: "See what it needs with `flowctl status`",
+  });
 }
 
 async function deploymentOf(context: CommandContext, kept: Kept): Promise<Deployment> {
@@ -173,7 +191,9 @@ async function mendWhatOthersWaitFor(
     command: COMMAND,
   });
   try {
-    await startUntilHealthy(context, change, timeoutMs);
+    // What is new may go on failing meanwhile: nobody waits for that.
+    const { signal } = context;
+    await startPrepared(context, change, timeoutMs === undefined ? signal : withDeadline(signal, timeoutMs));
   } finally {
     change.access.close();
   }
