@@ -9,6 +9,12 @@ import { type Ended, runProgram } from "./run-program.ts";
 const repository = resolve(import.meta.dirname, "../..");
 const program = join(repository, "dist/flowctl.js");
 
+/** The image of built-in components, which `up` on Docker makes: what images of tests can be built on. */
+export async function flowctlImage(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as { version: string };
+  return `flowctl:${version}`;
+}
+
 /** Builds dist/, which the scenarios run. */
 export async function buildProgram(): Promise<void> {
   const { code, stderr } = await runProgram(process.execPath, ["scripts/build.mjs", "--no-types"], { cwd: repository });

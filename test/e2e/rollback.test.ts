@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildProgram, eventually, Scenario } from "./checks.ts";
+import { buildProgram, eventually, flowctlImage, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
 /** Node.js does not start with it. */
@@ -207,17 +207,15 @@ secrets: { token: { file: ./token.txt } }
 
 describe.skipIf(!driversUnderTest().includes("docker"))("up --wait --build on Docker", () => {
   it("goes back to the image that ran before, although its tag is another one's by now", async () => {
-    await using scenario = await Scenario.on(
-      "docker",
-      `
+    const file = `
 sources: { numbers: { uses: generator, with: { rate: 50 } } }
 sinks: { out: { uses: discard, inputs: [numbers] } }
-services: { greeter: { build: ./greeter } }
-`,
-    );
-    const { stdout } = await promisify(execFile)("docker", ["image", "ls", "-q", "flowctl-base"]);
-    const dockerfile = (script: string): string =>
-      `FROM ${stdout.split("\n")[0]}\nENTRYPOINT ["node", "-e", "${script}"]\n`;
+`;
+    await using scenario = await Scenario.on("docker", file);
+    await scenario.succeed("up", "--wait");
+    const base = await flowctlImage();
+    const dockerfile = (script: string): string => `FROM ${base}\nENTRYPOINT ["node", "-e", "${script}"]\n`;
+    await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     await mkdir(join(scenario.folder, "greeter"));
     await scenario.write("greeter/Dockerfile", dockerfile("console.log('it works'); setInterval(() => {}, 1000)"));
     await scenario.succeed("up", "--wait");

@@ -1,12 +1,8 @@
-import { execFile } from "node:child_process";
 import { mkdir, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildProgram, eventually, Scenario } from "./checks.ts";
+import { buildProgram, eventually, flowctlImage, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
-
-const run = promisify(execFile);
 
 const pipeline = (where: string, extra = ""): string => `
 sources:
@@ -189,17 +185,15 @@ sinks: { out: { uses: discard, inputs: [one, two] } }
 
 describe.skipIf(!driversUnderTest().includes("docker"))("up --watch of a build context on Docker", () => {
   it("builds the image whose context was edited, and replaces what runs it, but not for what is ignored", async () => {
-    const base = (
-      await run("docker", ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=flowctl"])
-    ).stdout.split("\n")[0] as string;
+    const base = await flowctlImage();
     const file = `
 sources:
   numbers: { uses: generator, with: { rate: 50 } }
 sinks: { out: { uses: discard, inputs: [numbers] } }
-services:
-  greeter: { build: ./greeter }
 `;
     await using scenario = await Scenario.on("docker", file);
+    await scenario.succeed("up", "-d");
+    await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     const write = async (path: string, text: string): Promise<void> => {
       await mkdir(dirname(join(scenario.folder, path)), { recursive: true });
       await writeFile(join(scenario.folder, path), text);

@@ -11,6 +11,9 @@ import { type AwaitableState, waitForState } from "./wait-for-state.ts";
 /** How often it is looked whether something has failed while a plan is being carried out, in milliseconds. */
 const LOOK_INTERVAL = 500;
 
+/** What has ended for so long, in milliseconds, is not started again by anybody. */
+const ENDED_FOR = 10_000;
+
 /**
  * Carries out the plan of `prepared` and waits until everything is healthy, services included, or completed. Rejects when a component is given
  * up meanwhile, also while a step waits for it, when a step fails, and with `cli/wait-timeout` after `timeoutMs` in all.
@@ -68,16 +71,47 @@ async function startUnlessFailed(context: CommandContext, prepared: PreparedUp, 
 /** The error of a pipeline that fails; undefined when the signal fires before it does. */
 async function failureMeanwhile(
   { deps }: CommandContext,
-  { access, before, pipeline }: PreparedUp,
+  { access, before, driver, pipeline, plan }: PreparedUp,
   signal: AbortSignal,
 ): Promise<FlowctlError | undefined> {
   // What had failed before may be what this is to mend.
   let hadFailed = before?.state === "failed";
+  const ended = new Map<string, number>();
   while (!signal.aborted) {
     const record = await access.record(signal).catch(() => undefined);
     if (record?.state === "failed" && !hadFailed) return failureError(pipeline.name, failureOf(record));
     if (record !== undefined) hadFailed &&= record.state === "failed";
+    // Nobody starts again what this command has just made, as long as it is at work.
+    const all = await madeAndEnded(driver, plan, signal);
+    for (const key of ended.keys()) if (!all.some((one) => one.key === key)) ended.delete(key);
+    for (const { key, state } of all) {
+      const since = ended.get(key) ?? deps.clock.now();
+      ended.set(key, since);
+      if (deps.clock.now() - since < ENDED_FOR) continue;
+      const id = key.slice(key.indexOf("/") + 1);
+      const reason = `exited with code ${state.exitCode}, and a step waits for it`;
+      return failureError(pipeline.name, { reason: "", instances: [{ id, reason }] });
+    }
     await deps.clock.sleep(LOOK_INTERVAL, signal).catch(() => undefined);
   }
   return undefined;
+}
+
+/** What the plan has made anew and what has failed since. */
+async function madeAndEnded(
+  driver: PreparedUp["driver"],
+  { pipeline, steps }: PreparedUp["plan"],
+  signal: AbortSignal,
+): Promise<readonly { readonly key: string; readonly state: { readonly exitCode: number } }[]> {
+  const made = new Map(
+    steps.flatMap(({ change }) =>
+      change.action === "create" || change.action === "replace" ? [[change.resource.key, change.resource.hash]] : [],
+    ),
+  );
+  const observed = await driver.observe(pipeline, signal).catch(() => []);
+  return observed.flatMap(({ key, kind, hash, state }) =>
+    kind === "component" && made.get(key) === hash && state.status === "exited" && state.exitCode !== 0
+      ? [{ key, state }]
+      : [],
+  );
 }
