@@ -214,7 +214,8 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     await using scenario = await Scenario.on("docker", file);
     await scenario.succeed("up", "--wait");
     const base = await flowctlImage();
-    const dockerfile = (script: string): string => `FROM ${base}\nENTRYPOINT ["node", "-e", "${script}"]\n`;
+    const dockerfile = (script: string): string =>
+      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ["node", "-e", "${script}"]\n`;
     await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     await mkdir(join(scenario.folder, "greeter"));
     await scenario.write("greeter/Dockerfile", dockerfile("console.log('it works'); setInterval(() => {}, 1000)"));

@@ -18,10 +18,11 @@ import {
 import { ExitCode } from "../exit-codes.ts";
 import { findPipelineFile } from "../load.ts";
 import type { Flags } from "../settings.ts";
-import { attach, startPrepared } from "../up/attach.ts";
+import { attach } from "../up/attach.ts";
 import { type BringUpOptions, prepareUp } from "../up/bring-up.ts";
 import type { PreparedUp } from "../up/change.ts";
 import { rollBack } from "../up/roll-back.ts";
+import { startPrepared } from "../up/start-prepared.ts";
 import { startUntilHealthy } from "../up/until-healthy.ts";
 
 export interface UpFlags extends Flags {

@@ -1,6 +1,4 @@
 import { hasCode } from "../../foundation/errors.ts";
-import { isEmpty } from "../../planner/plan.ts";
-import { renderPlanText } from "../../planner/render-plan.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { LogPrinter } from "../display/log-printer.ts";
@@ -8,9 +6,9 @@ import { plainProgress } from "../display/progress-plain.ts";
 import { renderError } from "../display/render-error.ts";
 import { awaitedInWords } from "./awaited.ts";
 import type { PreparedUp } from "./change.ts";
-import { sayCompletedBefore } from "./completed-before.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
+import { startPrepared } from "./start-prepared.ts";
 import type { Watching } from "./stay-watching.ts";
 import { FreshVerdict } from "./verdict.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
@@ -40,27 +38,6 @@ const SAY_WAITING = 10_000;
 
 /** How long instances may take to exit after the pipeline has completed, in milliseconds. */
 const EXIT_GRACE = 15_000;
-
-/** Carries out the plan of `prepared` under progress, after showing it. The signal ends it; default the first interrupt. */
-export async function startPrepared(
-  context: CommandContext,
-  prepared: PreparedUp,
-  signal: AbortSignal = context.signal,
-): Promise<void> {
-  const { output } = context;
-  if (!isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
-  const progress = await context.progress();
-  try {
-    await prepared.execute(progress.sink, signal);
-  } finally {
-    progress.stop();
-  }
-  if (isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
-  const completedAt = prepared.done.completedBefore;
-  if (completedAt !== undefined) {
-    sayCompletedBefore(output, prepared.pipeline.name, completedAt, context.deps.clock.now());
-  }
-}
 
 /**
  * Starts a prepared pipeline and stays with it: shows its logs until it completes or fails. The first interrupt stops

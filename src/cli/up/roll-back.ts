@@ -7,12 +7,12 @@ import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { withEnvFile } from "../load.ts";
 import { renderTrouble, troublesOf } from "../troubles.ts";
-import { startPrepared } from "./attach.ts";
 import { prepareWanted } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
 import { keptBefore } from "./keeping.ts";
 import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { planChange } from "./plan-change.ts";
+import { startPrepared } from "./start-prepared.ts";
 import { startUntilHealthy } from "./until-healthy.ts";
 
 const COMMAND = "flowctl up (putting back what ran before)";

@@ -7,9 +7,9 @@ import { renderError } from "../display/render-error.ts";
 import { InvalidPipeline } from "../load.ts";
 import { type Edit, EditWatch } from "../watch/edit-watch.ts";
 import { watchedOf } from "../watch/watched.ts";
-import { startPrepared } from "./attach.ts";
 import { type BringUpOptions, prepareUp } from "./bring-up.ts";
 import type { PreparedUp } from "./change.ts";
+import { startPrepared } from "./start-prepared.ts";
 
 /** Between two tries while another command changes the pipeline, in milliseconds. */
 const BUSY_RETRY = 500;

@@ -2,10 +2,10 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { CommandContext } from "../command.ts";
 import { humanDuration } from "../display/quantities.ts";
-import { startPrepared } from "./attach.ts";
 import type { PreparedUp } from "./change.ts";
 import { untilChecksPass } from "./checks-pass.ts";
 import { failureError, failureOf } from "./outcome.ts";
+import { startPrepared } from "./start-prepared.ts";
 import { type AwaitableState, waitForState } from "./wait-for-state.ts";
 
 /** How often it is looked whether something has failed while a plan is being carried out, in milliseconds. */
