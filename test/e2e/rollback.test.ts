@@ -215,12 +215,12 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     await scenario.succeed("up", "--wait");
     const base = await flowctlImage();
     const dockerfile = (script: string): string =>
-      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ["node", "-e", "${script}"]\n`;
+      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ["sh", "-c", "${script}"]\n`;
     await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     await mkdir(join(scenario.folder, "greeter"));
-    await scenario.write("greeter/Dockerfile", dockerfile("console.log('it works'); setInterval(() => {}, 1000)"));
+    await scenario.write("greeter/Dockerfile", dockerfile("echo it works; exec sleep 1000"));
     await scenario.succeed("up", "--wait");
-    await scenario.write("greeter/Dockerfile", dockerfile("console.log('it does not'); process.exit(3)"));
+    await scenario.write("greeter/Dockerfile", dockerfile("echo it does not; exit 3"));
     const { code, stderr } = await scenario.flowctl("up", "--wait", "--build", "--timeout", "180");
     expect(code, stderr).toBe(1);
     expect(stderr).toMatch(/the service greeter exited with code 3[\s\S]*code cli\/rolled-back/);

@@ -14,14 +14,17 @@ services: { db: { image: "postgres:16" } }
 const running = { status: "running", startedAt: 0, restarts: 0 } as const;
 const exited = { status: "exited", oomKilled: false, finishedAt: 0, restarts: 0 } as const;
 
-async function upWith(state: ObservedState): Promise<{ readonly code: number; readonly stderr: string }> {
+async function upWith(
+  state: ObservedState,
+  timeout = "1",
+): Promise<{ readonly code: number; readonly stderr: string }> {
   const driver = new MemoryDriver({
     name: "docker",
     startedState: ({ kind }) => (kind === "service" ? state : { ...running, health: "healthy" }),
     logs: [{ instance: "db-1", owner: "db", stream: "stderr", time: 1, text: "no space left" }],
   });
   await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
-  return await cli.run("up", "--wait", "--timeout", "1");
+  return await cli.run("up", "--wait", "--timeout", timeout);
 }
 
 describe("up --wait with a service", () => {
@@ -30,7 +33,7 @@ describe("up --wait with a service", () => {
     ["passes its health check", { ...running, health: "healthy" }],
     ["has exited with 0", { ...exited, exitCode: 0 }],
   ] as const)("is done when it %s", async (_what, state) => {
-    const { code, stderr } = await upWith(state);
+    const { code, stderr } = await upWith(state, "60");
     expect(code, stderr).toBe(0);
   });
 

@@ -1,13 +1,16 @@
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
-import { instanceIdOf } from "../../planner/plan.ts";
+import { instanceIdOf, resourceOf } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import type { PreparedUp } from "./change.ts";
 import { lastLines } from "./outcome.ts";
 
 /** Between two looks, in milliseconds. */
 const LOOK_INTERVAL = 250;
+
+/** A service that was just started, and that nothing checks, has to run for so long, in milliseconds, without ending. */
+const STAYS = 2_000;
 
 /**
  * What the control plane does not see: resolves when every service, and every component with a `healthcheck` in the file, runs and passes
@@ -16,12 +19,21 @@ const LOOK_INTERVAL = 250;
  */
 export async function untilChecksPass(
   context: CommandContext,
-  { driver, pipeline }: Pick<PreparedUp, "driver" | "pipeline">,
+  { driver, pipeline, plan }: Pick<PreparedUp, "driver" | "pipeline" | "plan">,
   signal: AbortSignal,
   onWait: (what: string) => void,
 ): Promise<void> {
   const { deps, output } = context;
   const checked = checkedOwners(pipeline);
+  const started = new Set(plan.steps.map(({ change }) => resourceOf(change).key));
+  /** Since when what nothing checks is seen to run, by what it is and when it was started. */
+  const seen = new Map<string, number>();
+  const stays = ({ key, ref, state }: ObservedResource): boolean => {
+    if (!started.has(key) || state.status !== "running" || state.health !== "none") return true;
+    const run = `${ref} ${state.startedAt}`;
+    seen.set(run, seen.get(run) ?? deps.clock.now());
+    return deps.clock.now() - (seen.get(run) ?? 0) >= STAYS;
+  };
   while (checked.size > 0) {
     const all = await driver.observe(pipeline.name, signal);
     const found = all.filter(({ kind, owner }) => (kind === "component" || kind === "service") && checked.has(owner));
@@ -39,7 +51,7 @@ export async function untilChecksPass(
         fix: `See all it said with \`flowctl logs -p ${pipeline.name} ${id}\``,
       });
     }
-    const unready = found.filter((resource) => !isReady(resource)).map(instanceIdOf);
+    const unready = found.filter((resource) => !(isReady(resource) && stays(resource))).map(instanceIdOf);
     if (new Set(found.map(({ owner }) => owner)).size === checked.size && unready.length === 0) return;
     onWait(unready.length === 0 ? "" : `the health check of ${unready.slice(0, 3).join(", ")} has not passed yet`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
