@@ -214,17 +214,20 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     await using scenario = await Scenario.on("docker", file);
     await scenario.succeed("up", "--wait");
     const base = await flowctlImage();
-    const dockerfile = (script: string): string =>
-      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ["sh", "-c", "${script}"]\n`;
+    const dockerfile = (...args: readonly string[]): string =>
+      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ${JSON.stringify(["node", ...args])}\n`;
     await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     await mkdir(join(scenario.folder, "greeter"));
-    await scenario.write("greeter/Dockerfile", dockerfile("echo it works; exec sleep 1000"));
+    await scenario.write(
+      "greeter/Dockerfile",
+      dockerfile("-e", "console.log('it works'); setInterval(() => {}, 1000)"),
+    );
     await scenario.succeed("up", "--wait");
-    await scenario.write("greeter/Dockerfile", dockerfile("echo it does not; exit 3"));
+    await scenario.write("greeter/Dockerfile", dockerfile("--no-such-option"));
     const { code, stderr } = await scenario.flowctl("up", "--wait", "--build", "--timeout", "180");
     expect(code, stderr).toBe(1);
-    expect(stderr).toMatch(/the service greeter exited with code 3[\s\S]*code cli\/rolled-back/);
-    expect(stderr).toContain("it does not");
+    expect(stderr).toMatch(/the service greeter exited with code 9[\s\S]*code cli\/rolled-back/);
+    expect(stderr).toContain("bad option: --no-such-option");
     expect(await scenario.succeed("logs", "greeter")).toContain("it works");
     scenario.passed();
   }, 300_000);

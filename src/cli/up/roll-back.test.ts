@@ -69,7 +69,7 @@ describe("up --wait of a change that does not work", () => {
       error: {
         code: "cli/rolled-back",
         kind: "conflict",
-        message: expect.stringMatching(/^the port is taken. What ran before was put back/),
+        message: expect.stringMatching(/^the port is taken. Nothing had to be put back: what ran before is healthy/),
       },
     });
   });

@@ -54,8 +54,8 @@ export async function rollBack(
   try {
     const kept = await lastHealthy(context, changed);
     output.say(`${pipeline.name} does not work as changed: putting back what ran before`);
-    const notes = await putBack(context, changed, { error, kept, timeoutMs });
-    return ended(error, "cli/rolled-back", `What ran before was put back, and is healthy${notes}`);
+    const became = await putBack(context, changed, { error, kept, timeoutMs });
+    return ended(error, "cli/rolled-back", became);
   } catch (failure) {
     if (signal.aborted) {
       output.say(
@@ -118,7 +118,7 @@ function refuseChanged(now: KeptPipeline | undefined, { done }: PreparedUp): voi
   });
 }
 
-/** Carries it out. Returns what to add to the message: what is not as it was. */
+/** Carries it out. Returns what became of it, and what is not as it was. */
 async function putBack(
   context: CommandContext,
   changed: PreparedUp,
@@ -143,9 +143,12 @@ async function putBack(
   try {
     if (isEmpty(change.plan) && NOT_WELL.has(error.code)) throw noDifference(secrets);
     await startUntilHealthy(context, change, timeoutMs);
+    const became = isEmpty(change.plan)
+      ? "Nothing had to be put back: what ran before is healthy"
+      : "What ran before was put back, and is healthy";
     return secrets.length === 0
-      ? ""
-      : `, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`;
+      ? became
+      : `${became}, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`;
   } finally {
     change.release();
     change.access.close();
