@@ -15,6 +15,14 @@ export async function flowctlImage(): Promise<string> {
   return `flowctl:${version}`;
 }
 
+/** Removes the images with the label `dev.flowctl.test` of this value, whatever they are named by now. */
+async function removeTestImages(label: string): Promise<void> {
+  const run = promisify(execFile);
+  const { stdout } = await run("docker", ["image", "ls", "-q", "--filter", `label=dev.flowctl.test=${label}`]);
+  const ids = new Set(stdout.split("\n").filter((id) => id !== ""));
+  if (ids.size > 0) await run("docker", ["image", "rm", "-f", ...ids]);
+}
+
 /** Builds dist/, which the scenarios run. */
 export async function buildProgram(): Promise<void> {
   const { code, stderr } = await runProgram(process.execPath, ["scripts/build.mjs", "--no-types"], { cwd: repository });
@@ -174,6 +182,7 @@ export class Scenario implements AsyncDisposable {
       await cp(this.folder, join(artifacts, this.name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
     }
     await this.flowctl("down", this.name, "-v", "--timeout", "0");
+    if (this.driver === "docker") await removeTestImages(this.name);
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -215,7 +215,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     await scenario.succeed("up", "--wait");
     const base = await flowctlImage();
     const dockerfile = (...args: readonly string[]): string =>
-      `FROM ${base}\nHEALTHCHECK NONE\nENTRYPOINT ${JSON.stringify(["node", ...args])}\n`;
+      `FROM ${base}\nLABEL dev.flowctl.test=${scenario.name}\nHEALTHCHECK NONE\nENTRYPOINT ${JSON.stringify(["node", ...args])}\n`;
     await scenario.pipeline(`${file}services: { greeter: { build: ./greeter } }\n`);
     await mkdir(join(scenario.folder, "greeter"));
     await scenario.write(

@@ -200,7 +200,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     };
     await write(
       "greeter/Dockerfile",
-      `FROM ${base}\nCOPY . /greeter\nENTRYPOINT ["node", "-e", "console.log(require('fs').readFileSync('/greeter/word.txt', 'utf8')); setInterval(() => {}, 1000)"]\n`,
+      `FROM ${base}\nLABEL dev.flowctl.test=${scenario.name}\nCOPY . /greeter\nENTRYPOINT ["node", "-e", "console.log(require('fs').readFileSync('/greeter/word.txt', 'utf8')); setInterval(() => {}, 1000)"]\n`,
     );
     await write("greeter/word.txt", "good morning");
     await write("greeter/.dockerignore", "*.log\n");
