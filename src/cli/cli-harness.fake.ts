@@ -13,6 +13,7 @@ import { noMetrics } from "../protocol/component-codec.ts";
 import {
   type ComponentState,
   instanceIdsOf,
+  type KeptPipeline,
   type OperationName,
   type PipelineRecord,
   type PipelineSpec,
@@ -51,6 +52,7 @@ export class MemoryControlPlane {
   readonly askedBy: number[] = [];
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
+  kept: KeptPipeline = {};
 
   client(): ControlPlaneClient {
     const present = <T>(value: T): Promise<T> => {
@@ -62,6 +64,8 @@ export class MemoryControlPlane {
         this.spec = spec;
         this.askedBy.push(operation);
         this.applied++;
+        const { latest: _, ...rest } = this.kept;
+        this.kept = rest;
         return present({ changed: true });
       },
       checkPipeline: () => (this.refusal === undefined ? present(undefined) : Promise.reject(this.refusal)),
@@ -87,6 +91,11 @@ export class MemoryControlPlane {
         return present(going);
       },
       holdOperation: (name, { takeOver }, signal) => this.#hold(name, takeOver, signal),
+      keepPipeline: (content) => {
+        this.kept = content.length === 0 ? {} : { healthy: content, latest: content };
+        return present(undefined);
+      },
+      keptPipeline: () => present(this.kept),
       reportInstance: ({ instanceId, observation }) => {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
@@ -231,6 +240,7 @@ export class CliHarness implements AsyncDisposable {
       },
       connect: async () => this.controlPlane.client(),
       catalog: async () => builtinCatalog,
+      homeKey: async () => new Uint8Array(32),
       readStdin: async () => "",
       runBuiltin: async () => undefined,
       packageRoot: packageRoot(),

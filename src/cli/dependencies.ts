@@ -20,6 +20,8 @@ export interface CliDependencies {
   driver(name: DriverName): Promise<Driver>;
   connect(endpoint: ControlPlaneEndpoint): Promise<ControlPlaneClient>;
   catalog(): Promise<BuiltinCatalog>;
+  /** At least 32 secret bytes, always the same for one user of one machine. Rejects where none can be kept. */
+  homeKey(): Promise<Uint8Array>;
   /** Everything on standard input, for `-f -`. */
   readStdin(): Promise<string>;
   /** Runs a built-in component as this process, by its environment; it ends the process, or rejects. */

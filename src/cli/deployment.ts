@@ -6,13 +6,14 @@ import type { ConfigFile, Pipeline, Secret } from "../pipeline/pipeline.ts";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * A pipeline with the values of the secrets and configs that something in it is granted. Rejects with
- * `cli/secret-missing` or `cli/config-missing` (kind invalid) for a value that is not there.
+ * A pipeline with the values of the secrets and configs that something in it is granted; configs that are given are not read.
+ * Rejects with `cli/secret-missing` or `cli/config-missing` (kind invalid) for a value that is not there.
  */
 export async function resolveDeployment(
   pipeline: Pipeline,
   env: Environment,
   options: DeploymentOptions,
+  given: Pick<Partial<Deployment>, "configValues"> = {},
 ): Promise<Deployment> {
   const parts = [...pipeline.components, ...pipeline.services];
   const secretValues = new Map<string, Uint8Array>();
@@ -23,7 +24,8 @@ export async function resolveDeployment(
   const configValues = new Map<string, Uint8Array>();
   for (const key of new Set(parts.flatMap(({ configs }) => configs.map(({ source }) => source)))) {
     const config = pipeline.configs[key];
-    if (config !== undefined) configValues.set(key, await configValue(key, config, env));
+    const known = given.configValues?.get(key);
+    if (config !== undefined) configValues.set(key, known ?? (await configValue(key, config, env)));
   }
   return { pipeline, secretValues, configValues, options };
 }

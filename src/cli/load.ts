@@ -61,13 +61,15 @@ export async function loadValid(context: CommandContext, files: readonly string[
   return (await loadWithPlaces(context, files)).pipeline;
 }
 
-/** The same, with where in the files everything is written. */
+/** The same, with where in the files everything is written. `onLook` is told which files were read or looked for, valid or not. */
 export async function loadWithPlaces(
   context: CommandContext,
   files: readonly string[] = [],
   replicas: Readonly<Record<string, number>> = {},
+  onLook: (paths: readonly string[]) => void = () => undefined,
 ): Promise<ValidPipeline> {
   const loaded = await load(context, files, replicas);
+  onLook(loaded.looked);
   if (!loaded.ok) throw new InvalidPipeline(loaded.problems, loaded.texts);
   if (loaded.warnings.length > 0) {
     context.output.say(problemReport(loaded.warnings, loaded.texts, context.errorView));

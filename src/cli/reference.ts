@@ -107,6 +107,7 @@ function nowhere(): Cli["deps"] {
     driver: refuse,
     connect: refuse,
     catalog: refuse,
+    homeKey: refuse,
     readStdin: refuse,
     runBuiltin: refuse,
     packageRoot: "/",

@@ -208,7 +208,11 @@ describe("up -d", () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     const { code, stdout } = await cli.run("up", "--dry-run", "--json");
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ pipeline: "demo", driver: "process", changes: [{}, {}, {}, {}, {}, {}] });
+    expect(JSON.parse(stdout)).toMatchObject({
+      pipeline: "demo",
+      driver: "process",
+      changes: [{}, {}, {}, {}, {}, {}],
+    });
     expect(cli.drivers[0]?.applied).toEqual([]);
   });
 

@@ -6,6 +6,7 @@ import type {
   DesiredChange,
   InstanceMetrics,
   InstanceReport,
+  KeptPipeline,
   OperationName,
   Partition,
   PipelineEvent,
@@ -52,6 +53,9 @@ export interface ControlPlaneClient {
     options: { readonly takeOver: boolean },
     signal: AbortSignal,
   ): AsyncIterable<number>;
+  /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; no bytes forget everything; see KeepPipeline in the protocol file. */
+  keepPipeline(content: Uint8Array, signal: AbortSignal): Promise<void>;
+  keptPipeline(signal: AbortSignal): Promise<KeptPipeline>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -92,6 +96,8 @@ export interface ApplyOptions {
   readonly replaced?: readonly string[];
   /** Number of the operation that the command holds: rejects with `control/operation-taken-over` when another has taken over. */
   readonly operation?: number;
+  /** The spec is an earlier one, and what is new in the present one never worked. */
+  readonly goingBack?: boolean | undefined;
 }
 
 export interface Registration {

@@ -17,12 +17,12 @@ export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
     async applyPipeline(spec, signal, options = {}) {
-      const { discard = false, existing = [], replaced = [], operation = 0 } = options;
-      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation };
+      const { discard = false, existing = [], replaced = [], operation = 0, goingBack = false } = options;
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation, goingBack };
       return connection.call(pipelineControl.applyPipeline, request, signal);
     },
-    async checkPipeline(spec, signal, { discard = false, existing = [], replaced = [] } = {}) {
-      const request = { spec: encodeSpec(spec), discard, existing, replaced };
+    async checkPipeline(spec, signal, { discard = false, existing = [], replaced = [], goingBack = false } = {}) {
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, goingBack };
       await connection.call(pipelineControl.checkPipeline, request, signal);
     },
     async getPipeline(signal) {
@@ -51,6 +51,13 @@ export function connectControlPlane(address: string): ControlPlaneClient {
       const request = { ...name, takeOver };
       const messages = connection.stream(pipelineControl.holdOperation, request, { finite: false }, signal);
       for await (const { operation } of messages) yield operation;
+    },
+    async keepPipeline(content, signal) {
+      await connection.call(pipelineControl.keepPipeline, { content }, signal);
+    },
+    async keptPipeline(signal) {
+      const { healthy, latest } = await connection.call(pipelineControl.getKeptPipeline, {}, signal);
+      return { ...(healthy.length > 0 ? { healthy } : {}), ...(latest.length > 0 ? { latest } : {}) };
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);

@@ -11,6 +11,7 @@ import { startGrpcServer } from "./grpc-server.ts";
 import { monitorHealth } from "./health-monitor.ts";
 import { createHttpHealthProbe } from "./health-probe.ts";
 import { startHttpServer } from "./http-server.ts";
+import { KeptPipelines } from "./kept-pipeline.ts";
 import { forgetInstance, keepEvent, keepInstance, keepPipeline, loadKeptState } from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
 import { PartitionTable } from "./partitions/partition-table.ts";
@@ -113,6 +114,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     goneAfterMs: unhealthyAfterMs,
     kept,
   });
+  const keptPipelines = new KeptPipelines(registry, writer, kept.given);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());
   const grpc = await startGrpcServer(options.grpcListen, {
     "flowctl.registry.v1.ComponentRegistry": registryService(context, {
@@ -127,6 +129,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       events,
       writer,
       report,
+      kept: keptPipelines,
+      now: () => clock.now(),
       settled: async (instanceIds) => {
         const enough = new AbortController();
         const late = clock.sleep(SETTLE_MS, enough.signal).catch(() => undefined);
@@ -150,7 +154,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const defect = { code: "control-plane/internal", kind: "internal", message: "the control plane broke" } as const;
     background.push(work.catch((error: unknown) => fail(FlowctlError.wrap(error, defect))));
   };
-  run(followChanges(registry, partitions, stopping.signal));
+  run(followChanges(registry, [() => partitions.refreshAll(), () => keptPipelines.refresh()], stopping.signal));
   const pollIntervalMs = options.pollIntervalMs ?? 5_000;
   run(monitorHealth({ registry, clock, probe: prober.probe, pollIntervalMs }, stopping.signal));
   log.info("control plane serves", { pipeline: options.pipeline, grpc: grpc.address, http: http.address });
@@ -190,11 +194,15 @@ function closed(): FlowctlError {
   return new FlowctlError({ code: "control-plane/closed", kind: "cancelled", message: "closed" });
 }
 
-/** Lets what sources read follow from whatever becomes of their instances. */
-async function followChanges(registry: Registry, partitions: PartitionTable, signal: AbortSignal): Promise<void> {
+/** Lets what sources read, and what is known to work, follow from whatever becomes of the instances. */
+async function followChanges(
+  registry: Registry,
+  followers: readonly (() => void)[],
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     const seen = registry.changes.version;
-    partitions.refreshAll();
+    for (const follow of followers) follow();
     await registry.changes.changed(seen, signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });

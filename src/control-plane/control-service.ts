@@ -16,6 +16,7 @@ import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { desiredInstances } from "./desired-state.ts";
 import type { EventLog } from "./event-log.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
+import type { KeptPipelines } from "./kept-pipeline.ts";
 import type { Operation } from "./operations.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
@@ -25,10 +26,14 @@ export interface ControlServiceParts {
   readonly pipeline: () => PipelineRecord;
   readonly events: EventLog;
   readonly writer: StateWriter;
+  readonly kept: KeptPipelines;
+  readonly now: () => number;
   readonly report: (report: InstanceReport) => void;
   /** Resolves when nothing is still being done to these instances, or when that takes too long to wait for. */
   readonly settled: (instanceIds: readonly string[]) => Promise<void>;
 }
+
+const empty = new Uint8Array();
 
 interface WatchEventsMessage {
   readonly after: number;
@@ -42,6 +47,7 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
     ApplyPipeline: unary(context, async ({ spec, operation, ...options }: ApplyMessage) => {
       registry.operations.require(operation);
       const changed = registry.apply(decodeSpec(spec), options);
+      parts.kept.applied();
       await writer.durable();
       return { changed };
     }),
@@ -66,6 +72,12 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
     HoldOperation: serverStream(context, ({ command, holder, takeOver }: HoldOperationMessage, signal) =>
       holdOperation(registry.operations.hold({ command, holder }, takeOver), signal),
     ),
+    KeepPipeline: unary(context, async ({ content }: { readonly content: Uint8Array }) => {
+      parts.kept.keep(content, parts.now());
+      await writer.durable();
+      return {};
+    }),
+    GetKeptPipeline: unary(context, () => ({ healthy: empty, latest: empty, ...parts.kept.current })),
     ReportInstance: unary(context, (message: ReportMessage) => {
       parts.report(decodeReport(message));
       return {};

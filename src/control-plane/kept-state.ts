@@ -1,5 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
-import type { Partition, PipelineEvent } from "../protocol/records.ts";
+import type { KeptPipeline, Partition, PipelineEvent } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
 import type { PartitionData, SourceData } from "./partitions/partition-data.ts";
 import type { PipelineData } from "./pipeline-state.ts";
@@ -13,6 +13,8 @@ const positionPrefix = "position/";
 const partitionPrefix = "partition/";
 const sourcePrefix = "source/";
 const eventPrefix = "event/";
+const latestKey = "kept/latest";
+const healthyKey = "kept/healthy";
 
 /** What a control plane finds when it starts. */
 export interface KeptState {
@@ -23,6 +25,8 @@ export interface KeptState {
   readonly partitions: readonly PartitionData[];
   readonly sources: readonly SourceData[];
   readonly events: readonly PipelineEvent[];
+  /** What commands gave to be kept; see KeptPipelines. */
+  readonly given: KeptPipeline;
 }
 
 /** Rejects with `store/damaged` when a value does not read as what it must be, else as the store does. */
@@ -32,6 +36,8 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
   const events = await store.entries(eventPrefix);
   const partitions = await store.entries(partitionPrefix);
   const sources = await store.entries(sourcePrefix);
+  const [latest] = await store.entries(latestKey);
+  const [healthy] = await store.entries(healthyKey);
   return {
     pipeline: pipeline === undefined ? undefined : parse<PipelineData>(pipeline),
     instances: instances.map((entry) => parse<InstanceData>(entry)),
@@ -39,6 +45,10 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
     partitions: partitions.map((entry) => parse<PartitionData>(entry)),
     sources: sources.map((entry) => parse<SourceData>(entry)),
     events: events.map((entry) => parse<PipelineEvent>(entry)),
+    given: {
+      ...(latest === undefined ? {} : { latest: latest[1] }),
+      ...(healthy === undefined ? {} : { healthy: healthy[1] }),
+    },
   };
 }
 
@@ -71,6 +81,22 @@ function partitionPath(componentId: string, { id, identity }: Partition): string
 
 export function keepPipeline(writer: StateWriter, pipeline: PipelineData): void {
   writer.put(pipelineKey, () => encode(pipeline));
+}
+
+export function keepLatest(writer: StateWriter, content: Uint8Array): void {
+  writer.put(latestKey, () => content);
+}
+
+export function forgetLatest(writer: StateWriter): void {
+  writer.delete(latestKey);
+}
+
+export function forgetKept(writer: StateWriter): void {
+  for (const key of [latestKey, healthyKey]) writer.delete(key);
+}
+
+export function keepHealthy(writer: StateWriter, content: Uint8Array): void {
+  writer.put(healthyKey, () => content);
 }
 
 export function keepInstance(writer: StateWriter, instance: InstanceData): void {

@@ -166,7 +166,7 @@ describe("a changed pipeline", () => {
     const said = { name: "failed", reason: expect.stringContaining("is not delivered") };
     expect(seen()).toMatchObject(said);
     expect(registry.pipeline()).toMatchObject({ state: "failed", draining: [{ instanceId: "processor-2" }] });
-    registry = open();
+    registry = kept.open();
     expect(seen()).toMatchObject(said);
     const again = { existing: ["source-1", "processor-1", "sink-1"] };
     expect(codeOf(() => registry.apply(scaled(1), again))).toBe("registry/would-lose-events");

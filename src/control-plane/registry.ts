@@ -56,6 +56,7 @@ export interface ApplyOptions {
   readonly discard?: boolean;
   readonly existing?: readonly string[];
   readonly replaced?: readonly string[];
+  readonly goingBack?: boolean;
 }
 
 export interface RegistryOptions extends RosterOptions {
@@ -106,7 +107,7 @@ export class Registry {
 
   /** What `apply` would make the pipeline; undefined when nothing would change. Throws as that does, and changes nothing. */
   check(spec: PipelineSpec, options: ApplyOptions = {}): PipelineSpec | undefined {
-    const { discard = false, existing = [], replaced = [] } = options;
+    const { discard = false, existing = [], replaced = [], goingBack = false } = options;
     checkSpec(spec, this.#name);
     const before = this.spec;
     const same = before !== undefined && JSON.stringify(appliedPart(before)) === JSON.stringify(spec);
@@ -116,7 +117,7 @@ export class Registry {
       spec,
       running.filter(({ id }) => !replaced.includes(id)),
     );
-    const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing));
+    const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
     return transition.spec;

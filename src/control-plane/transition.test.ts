@@ -311,3 +311,47 @@ function withoutHeritage(spec: PipelineSpec): PipelineSpec {
   const plain = ({ inputs }: ComponentSpec) => inputs.map(({ takesOver: _, ...input }) => input);
   return { ...spec, components: spec.components.map((one) => ({ ...one, inputs: plain(one) })) };
 }
+
+describe("going back to an earlier file", () => {
+  const back = (before: string, next: string) => transitionOf(pipeline(before), pipeline(next), isDown, true).stranded;
+  const forth = (before: string, next: string) => transitionOf(pipeline(before), pipeline(next), isDown).stranded;
+
+  it("gives up what waits for a new branch, as everybody gets those events without it", () => {
+    expect(forth("s > a > z, s > b > z", "s > a > z")).toEqual([{ name: "b", upstream: "s" }]);
+    expect(back("s > a > z, s > b > z", "s > a > z")).toEqual([]);
+    expect(back("s > a > z, s > b > c > z", "s > a > z")).toEqual([]);
+  });
+
+  it("hands what waits for whoever stood in the place of another to that one", () => {
+    const { spec, stranded } = transitionOf(pipeline("s > a > b > z"), pipeline("s > a > z"), isDown, true);
+    expect([shown(spec), stranded]).toEqual([["a > z[b]", "s > a"], []]);
+  });
+
+  it("gives up nothing that only whoever stood in the place of another has on its disk", () => {
+    const buffered = (text: string, id: string): PipelineSpec => {
+      const spec = pipeline(text);
+      const buffer = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
+      const components = spec.components.map((one) =>
+        one.id === id ? { ...one, inputs: one.inputs.map((input) => ({ ...input, buffer })) } : one,
+      );
+      return { ...spec, components };
+    };
+    const strandedIn = (before: PipelineSpec, next: string) =>
+      transitionOf(before, pipeline(next), isDown, true).stranded;
+    expect(strandedIn(buffered("s > b > z", "z"), "s > z")).toEqual([{ name: "b", upstream: undefined }]);
+    expect(strandedIn(buffered("s > b > z", "b"), "s > z")).toEqual([{ name: "b", upstream: "s" }]);
+    expect(strandedIn(buffered("s > a > z, s > b > z", "b"), "s > a > z")).toEqual([]);
+  });
+
+  it("gives up nothing that a new source has read", () => {
+    const spec = pipeline("s > z, s2 > z");
+    const buffer = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
+    const components = spec.components.map((one) => ({
+      ...one,
+      inputs: one.inputs.map((input) => ({ ...input, buffer })),
+    }));
+    expect(transitionOf({ ...spec, components }, pipeline("s > z"), isDown, true).stranded).toEqual([
+      { name: "s2", upstream: undefined },
+    ]);
+  });
+});

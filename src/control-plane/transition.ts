@@ -46,9 +46,15 @@ export interface Transition {
  * - What is owed to a component that is gone and cannot take it (none of its instances runs) goes to the new edges of
  *   whoever owes it: they take its place. Where there are none it is stranded.
  *
- * What an earlier transition has not finished goes on in the new one.
+ * What an earlier transition has not finished goes on in the new one. With `goingBack`, what is gone is only of the change that did not
+ * work: where it stood in nobody's place, what it was to take, and what it holds, is given up.
  */
-export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpec, running: Running): Transition {
+export function transitionOf(
+  before: PipelineSpec | undefined,
+  next: PipelineSpec,
+  running: Running,
+  goingBack = false,
+): Transition {
   if (before === undefined) return { spec: next, stranded: [], waits: [] };
   const staying = new Map(next.components.map((component) => [component.id, component]));
   const gone = before.components.filter(({ id }) => !staying.has(id));
@@ -68,13 +74,22 @@ export function transitionOf(before: PipelineSpec | undefined, next: PipelineSpe
   const leaving = new Map(
     gone.filter((one) => needed.has(one.id) && canLeave(one)).map((component) => [component.id, component]),
   );
-  const unable = gone.filter(({ id }) => needed.has(id) && !leaving.has(id));
+  const newBelowOf = (from: string): readonly ComponentSpec[] =>
+    next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
+  // Whoever is there without it had every event without it. What a source has read nobody else has.
+  const isExtra = ({ type, inputs }: ComponentSpec): boolean =>
+    type !== "source" &&
+    inputs.every(({ from }) => {
+      const above = known.get(from);
+      return staying.has(from) ? newBelowOf(from).length === 0 : above === undefined || isExtra(above);
+    });
+  const unable = gone
+    .filter(({ id }) => needed.has(id) && !leaving.has(id))
+    .filter((component) => !goingBack || !isExtra(component));
   const stranded: Stranded[] = unable
     .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
-  const newBelowOf = (from: string): readonly ComponentSpec[] =>
-    next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
   for (const component of unable) {
     for (const input of component.inputs) {
       const { from } = input;

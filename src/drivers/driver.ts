@@ -87,6 +87,8 @@ export interface Deployment {
   /** Contents of every config that is granted, by key of `pipeline.configs`. */
   readonly configValues: ReadonlyMap<string, Uint8Array>;
   readonly options: DeploymentOptions;
+  /** Ids of images by component or service id: these are run, whatever the file's tags mean by now, or `prepare` rejects. */
+  readonly images?: ReadonlyMap<string, string>;
 }
 
 export interface DeploymentOptions {
@@ -98,8 +100,8 @@ export interface DeploymentOptions {
 export interface PrepareOptions {
   readonly signal: AbortSignal;
   readonly progress: ProgressSink;
-  /** Build images even where one is there. */
-  readonly build: boolean;
+  /** Build images even where one is there: all of them, or those of these components and services. */
+  readonly build: boolean | ReadonlySet<string>;
   /** Only say what would be; pull and build nothing. Hashes may then be of the file's tags instead of image ids. */
   readonly dryRun: boolean;
 }
@@ -123,6 +125,8 @@ export interface DesiredResource extends ResourceIdentity {
   readonly hash: string;
   /** Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … */
   readonly parts: Readonly<Record<string, string>>;
+  /** Id of the image that it runs, where the file names or builds one. */
+  readonly image?: string;
   /** Ports of the host that it needs for itself, such as `127.0.0.1:8080/tcp`. Left out: none, or whichever are free. */
   readonly hostPorts?: readonly string[];
   /** What has to be there, and in which state, before this one starts. Keys of other desired resources. */

@@ -123,6 +123,19 @@ const deps: CliDependencies = {
   driver: lazyDrivers(),
   connect: async ({ grpc }) => (await import("../client/control-plane-client.ts")).connectControlPlane(grpc),
   catalog: async () => (await import("../components/catalog.ts")).builtinCatalog,
+  homeKey: async () => {
+    const { flowctlHome } = await import("../drivers/process/paths.ts");
+    const { homeKey } = await import("../drivers/process/secret-digest.ts");
+    const home = flowctlHome(process.env);
+    return homeKey(home, { readOnly: false }).catch((cause: unknown) => {
+      throw FlowctlError.wrap(cause, {
+        code: "cli/no-home",
+        kind: "unavailable",
+        message: `Nothing can be kept in ${home}`,
+        fix: "Set FLOWCTL_HOME to a folder that you may write to",
+      });
+    });
+  },
   readStdin: () => readStdin(interrupts.first),
   runBuiltin: async (type, name) => {
     const { loadBuiltin } = await import("../components/load-builtin.ts");

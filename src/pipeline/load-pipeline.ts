@@ -52,6 +52,8 @@ export type LoadResult =
       readonly warnings: readonly Problem[];
       /** Text of every file that was read, by path: what `renderProblems` quotes from. */
       readonly texts: ReadonlyMap<string, string>;
+      /** Absolute paths of every file that was read or looked for: pipeline files, env files. */
+      readonly looked: readonly string[];
       /** Where the value is written that a path such as `sinks.archive.command` names, or the nearest around it. */
       positionOf(path: string): SourcePosition;
     }
@@ -60,6 +62,7 @@ export type LoadResult =
       /** Errors, at least one, and warnings, by file, line and column. */
       readonly problems: readonly Problem[];
       readonly texts: ReadonlyMap<string, string>;
+      readonly looked: readonly string[];
     };
 
 /**
@@ -68,7 +71,13 @@ export type LoadResult =
  */
 export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
   const problems = new ProblemList();
-  const reading: Reading = { problems, files: new Map(), signal: options.signal, stdin: options.stdin };
+  const reading: Reading = {
+    problems,
+    files: new Map(),
+    looked: new Set(),
+    signal: options.signal,
+    stdin: options.stdin,
+  };
   const paths = options.files.map((path) => (path === "-" ? path : resolve(path)));
   const first = paths[0];
   const directory = resolve(options.directory ?? (first === undefined || first === "-" ? "." : dirname(first)));
@@ -77,13 +86,15 @@ export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
   options.signal?.throwIfAborted();
   const texts = new Map([...reading.files.values()].map((file) => [file.path, file.text]));
   const found = problems.sorted();
-  if (loaded === undefined || problems.hasErrors) return { ok: false, problems: found, texts };
+  const looked = [...reading.looked];
+  if (loaded === undefined || problems.hasErrors) return { ok: false, problems: found, texts, looked };
   const { pipeline, root } = loaded;
   return {
     ok: true,
     pipeline,
     warnings: found,
     texts,
+    looked,
     positionOf: (path) => positionOf(valuePlace(root, path.split("."))),
   };
 }
@@ -155,6 +166,7 @@ async function readEnvFiles(
   for (const section of ["sources", "processors", "sinks", "services"] as const) {
     for (const [id, item] of Object.entries(file[section] ?? {})) {
       for (const envFile of envFilesOf({ root, env }, [section, id], item)) {
+        reading.looked.add(envFile.path);
         const missing = !envFile.required && (await access(envFile.path).catch(() => true)) === true;
         if (result.has(envFile.path) || missing) continue;
         const source = await readSource(envFile.path, dirname(envFile.path), reading.problems, {

@@ -6,8 +6,8 @@ export type Verdict =
   | { readonly action: "start" | "restart" | "replace"; readonly cause: string };
 
 export interface AssessOptions {
-  /** Replace it even when nothing about it changed. */
-  readonly force: boolean;
+  /** Why it is to be replaced even when nothing about it changed; undefined: it is not. */
+  readonly force: string | undefined;
   /** It ended by itself with its work done, rather than because somebody stopped it. */
   readonly completed: boolean;
 }
@@ -26,7 +26,7 @@ export function assess(desired: DesiredResource, observed: ObservedResource, opt
   }
   if (observed.hash === "") return { action: "replace", cause: "left half-made" };
   if (!same) return { action: "replace", cause: `${changedParts(desired, observed)} changed` };
-  if (options.force && desired.kind !== "network") return { action: "replace", cause: "forced" };
+  if (options.force !== undefined && desired.kind !== "network") return { action: "replace", cause: options.force };
   const { state } = observed;
   switch (state.status) {
     case "created":

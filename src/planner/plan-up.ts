@@ -4,8 +4,8 @@ import { byKind, topologicalOrder } from "./order.ts";
 import { type LiveChange, type Plan, type PlanStep, resourceOf } from "./plan.ts";
 
 export interface PlanUpOptions {
-  /** Replace every component, service and the control plane, changed or not. */
-  readonly forceRecreate?: boolean;
+  /** Replace what has not changed, too: every component, service and the control plane, or what these owners have, whose sources were edited. */
+  readonly forceRecreate?: boolean | ReadonlySet<string>;
   /**
    * Instances that exited with 0 but had not completed: somebody stopped them, so they are started again. Those not
    * named count as completed and are left alone.
@@ -95,7 +95,7 @@ export function planUp(
     if (existing === undefined) return { action: "create", resource, cause: "is missing" };
     if (removed) return { action: "create", resource, cause: "its network is replaced" };
     const verdict = assess(resource, existing, {
-      force: options.forceRecreate ?? false,
+      force: forcedBy(resource, options.forceRecreate),
       completed: countsAsCompleted(resource, desired) && !(options.stopped?.has(resource.key) ?? false),
     });
     const onlyNeeded = options.only !== undefined && !options.only.has(resource.owner);
@@ -120,6 +120,11 @@ export function planUp(
       }),
     );
   }
+}
+
+function forcedBy({ owner }: DesiredResource, forced: PlanUpOptions["forceRecreate"] = false): string | undefined {
+  if (typeof forced === "boolean") return forced ? "forced" : undefined;
+  return forced.has(owner) ? "its sources were edited" : undefined;
 }
 
 /** Whether an observed port, `host:port->port/proto`, is one of those that are needed. */

@@ -39,6 +39,7 @@ export interface CheckMessage {
   readonly discard: boolean;
   readonly existing: readonly string[];
   readonly replaced: readonly string[];
+  readonly goingBack: boolean;
 }
 
 /** flowctl.control.v1.ApplyPipelineRequest. */
@@ -112,6 +113,12 @@ export interface HoldOperationMessage {
 /** flowctl.control.v1.HoldOperationResponse. */
 export interface HeldOperationMessage {
   readonly operation: number;
+}
+
+/** flowctl.control.v1.GetKeptPipelineResponse. */
+export interface KeptPipelineMessage {
+  readonly healthy: Uint8Array;
+  readonly latest: Uint8Array;
 }
 
 export interface ReportMessage {

@@ -7,11 +7,12 @@ import type {
   HeldOperationMessage,
   HoldOperationMessage,
   InputSpecMessage,
+  KeptPipelineMessage,
   PipelineMessage,
   PipelineSpecMessage,
   ReportMessage,
 } from "./control-codec.ts";
-import { bool, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
+import { bool, bytes, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
 import type { DrainingRecord } from "./records.ts";
 import { buffer, component, componentType, connections, onError, timestamp } from "./registry-messages.ts";
 import { method } from "./service-methods.ts";
@@ -69,6 +70,7 @@ const checkRequest = messageType<CheckMessage>("flowctl.control.v1.CheckPipeline
   discard: one(2, bool),
   existing: list(3, string),
   replaced: list(4, string),
+  goingBack: one(5, bool),
 });
 
 const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipelineRequest", {
@@ -77,6 +79,7 @@ const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipeline
   existing: list(3, string),
   replaced: list(4, string),
   operation: one(5, uint64),
+  goingBack: one(6, bool),
 });
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
@@ -154,6 +157,15 @@ const holdResponse = messageType<HeldOperationMessage>("flowctl.control.v1.HoldO
   operation: one(1, uint64),
 });
 
+const keepRequest = messageType<{ readonly content: Uint8Array }>("flowctl.control.v1.KeepPipelineRequest", {
+  content: one(1, bytes),
+});
+
+const kept = messageType<KeptPipelineMessage>("flowctl.control.v1.GetKeptPipelineResponse", {
+  healthy: one(1, bytes),
+  latest: one(2, bytes),
+});
+
 const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
@@ -166,5 +178,7 @@ export const pipelineControl = {
   watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event),
   setDesiredState: method(`${service}/SetDesiredState`, setDesiredRequest, setDesiredResponse),
   holdOperation: method(`${service}/HoldOperation`, holdRequest, holdResponse),
+  keepPipeline: method(`${service}/KeepPipeline`, keepRequest, nothing("KeepPipelineResponse")),
+  getKeptPipeline: method(`${service}/GetKeptPipeline`, nothing("GetKeptPipelineRequest"), kept),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
 };

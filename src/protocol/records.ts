@@ -203,6 +203,14 @@ export interface OperationName {
   readonly holder: string;
 }
 
+/** What commands have carried out, each as its command wrote it. */
+export interface KeptPipeline {
+  /** What was last known to work: every instance was healthy or completed. */
+  readonly healthy?: Uint8Array;
+  /** What was carried out last, where that is known. */
+  readonly latest?: Uint8Array;
+}
+
 export interface InputSpec {
   readonly from: string;
   readonly types: readonly string[];

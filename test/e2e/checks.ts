@@ -10,6 +10,20 @@ import { type Ended, runProgram } from "./run-program.ts";
 const repository = resolve(import.meta.dirname, "../..");
 const program = join(repository, "dist/flowctl.js");
 
+/** The image of built-in components, which `up` on Docker makes: what images of tests can be built on. */
+export async function flowctlImage(): Promise<string> {
+  const { version } = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as { version: string };
+  return `flowctl:${version}`;
+}
+
+/** Removes the images with the label `dev.flowctl.test` of this value, whatever they are named by now. */
+async function removeTestImages(label: string): Promise<void> {
+  const run = promisify(execFile);
+  const { stdout } = await run("docker", ["image", "ls", "-q", "--filter", `label=dev.flowctl.test=${label}`]);
+  const ids = new Set(stdout.split("\n").filter((id) => id !== ""));
+  if (ids.size > 0) await run("docker", ["image", "rm", "-f", ...ids]);
+}
+
 /** Builds dist/, which the scenarios run, unless the run of the tests has built it. */
 export async function buildProgram(): Promise<void> {
   if (process.env[BUILT] === repository) return;
@@ -170,6 +184,7 @@ export class Scenario implements AsyncDisposable {
       await cp(this.folder, join(artifacts, this.name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
     }
     if ((await this.leftovers()).length > 0) await this.flowctl("down", this.name, "-v", "--timeout", "0");
+    if (this.driver === "docker") await removeTestImages(this.name);
     await rm(this.folder, { recursive: true, force: true });
   }
 }

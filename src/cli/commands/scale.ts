@@ -13,8 +13,8 @@ import {
 } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
-import { startPrepared } from "../up/attach.ts";
 import { prepareUp } from "../up/bring-up.ts";
+import { startPrepared } from "../up/start-prepared.ts";
 
 export function scaleCommand(cli: Cli): Command {
   const command = describe({

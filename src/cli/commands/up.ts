@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
 import {
@@ -15,14 +16,20 @@ import {
   timeoutOption,
 } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { findPipelineFile } from "../load.ts";
 import type { Flags } from "../settings.ts";
-import { attach, startPrepared } from "../up/attach.ts";
-import { type PreparedUp, prepareUp } from "../up/bring-up.ts";
-import { waitForState } from "../up/wait-for-state.ts";
+import { attach } from "../up/attach.ts";
+import { type BringUpOptions, prepareUp } from "../up/bring-up.ts";
+import type { PreparedUp } from "../up/change.ts";
+import { rollBack } from "../up/roll-back.ts";
+import { startPrepared } from "../up/start-prepared.ts";
+import { startUntilHealthy } from "../up/until-healthy.ts";
 
 export interface UpFlags extends Flags {
   readonly detach?: boolean;
   readonly wait?: boolean;
+  readonly watch?: boolean;
+  readonly rollback?: boolean;
   readonly timeout?: number;
   readonly build?: boolean;
   readonly scale?: Readonly<Record<string, number>>;
@@ -38,10 +45,12 @@ export function upCommand(cli: Cli): Command {
     usage: "up [files...]",
     summary: "Start a pipeline, or change a running one to what its file says",
     description:
-      "Compares the file with what runs, shows what is going to change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C lets it finish what is in flight and stops it, the second ends it at once.",
+      "Compares the file with what runs, shows what is going to change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C lets it finish what is in flight and stops it, the second ends it at once. With --wait a change that does not become healthy is taken back: what ran before is put back, by the same rules as every change, and the exit code says what went wrong. With --watch each saved edit of the pipeline file and of what it reads, of a build context (Docker) or of the sources of a command (processes) is carried out as another up would, until Ctrl-C.",
     examples: [
       ["flowctl up", "the pipeline of this folder"],
       ["flowctl up quakes.yaml -d --wait", "in the background, return when it is healthy"],
+      ["flowctl up --wait --timeout 2m", "the same; when it is not healthy by then, what ran before is put back"],
+      ["flowctl up --watch", "while you edit: replace just what was changed"],
       ["flowctl up --dry-run", "only show what would change"],
       ["flowctl up --scale enrich=3", "three instances of enrich"],
     ],
@@ -50,7 +59,12 @@ export function upCommand(cli: Cli): Command {
   pipelineOptions(command);
   upOptions(command)
     .option("-d, --detach", "start it in the background and return")
-    .option("--wait", "start it in the background, return when it is healthy or completed")
+    .option(
+      "--wait",
+      "start it in the background, return when it is healthy or completed; else put back what ran before",
+    )
+    .option("--no-rollback", "with --wait: leave a change that does not work as it is")
+    .option("--watch", "stay attached, and carry out every edit of the file and of what it runs as it is saved")
     .option("--dry-run", "only show what would be done")
     .option("--discard", "give up events that a removed component holds and cannot hand on");
   timeoutOption(command, "with --wait: give up after this long");
@@ -77,13 +91,15 @@ async function up(
 ): Promise<ExitCode | undefined> {
   const { deps, output } = context;
   if (flags.detach || flags.wait) deps.interrupts.ignoreOutput();
-  const prepared = await prepareUp(context, files, {
+  const options: BringUpOptions = {
     build: flags.build ?? false,
     dryRun: flags.dryRun ?? false,
     forceRecreate: flags.forceRecreate ?? false,
     scale: flags.scale ?? {},
     discard: flags.discard ?? false,
-  });
+  };
+  if (flags.watch) return watched(context, files, flags, options);
+  const prepared = await prepareUp(context, files, options);
   if (flags.dryRun) {
     if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
     else output.print(renderPlanText(prepared.plan));
@@ -100,24 +116,65 @@ async function up(
   return ExitCode.ok;
 }
 
+async function watched(
+  context: CommandContext,
+  given: readonly string[],
+  flags: UpFlags,
+  up: BringUpOptions,
+): Promise<ExitCode> {
+  const { deps, settings, output } = context;
+  const named = given.length > 0 ? given : settings.files;
+  if (flags.detach || flags.wait || flags.dryRun || output.json || named.includes("-")) {
+    throw new FlowctlError({
+      code: "cli/usage",
+      kind: "usage",
+      message: "--watch stays attached to files that can be read again",
+      fix: "Leave out --detach, --wait, --dry-run, --json and the file `-`",
+    });
+  }
+  const found = named.length > 0 ? undefined : await findPipelineFile(deps.cwd);
+  const files = found === undefined ? named : [found];
+  const since = deps.clock.now();
+  let looked: readonly string[] = [];
+  const onLook = (paths: readonly string[]): void => {
+    looked = paths;
+  };
+  const prepared = await prepareUp(context, files, { ...up, onLook });
+  const { Watching } = await import("../up/stay-watching.ts");
+  const ending = await attach(context, prepared, {
+    ephemeral: false,
+    timestamps: flags.timestamps ?? false,
+    prefix: flags.prefix ?? true,
+    watching: new Watching(context, { files, up, looked, since }),
+  });
+  throw ending.error;
+}
+
 async function detached(context: CommandContext, prepared: PreparedUp, flags: UpFlags): Promise<ExitCode> {
-  const { output, deps } = context;
+  const { output } = context;
   const { pipeline, driver, plan, access } = prepared;
-  const startedAt = deps.clock.now();
   try {
-    await startPrepared(context, prepared);
-    const state = flags.wait
-      ? await waitForState(context, { access, driver, pipeline: pipeline.name }, "healthy", {
-          timeoutMs: flags.timeout,
-          since: { before: prepared.before, plan, startedAt },
-        })
-      : isEmpty(plan)
-        ? "unchanged"
-        : "started";
+    const state = await begin(context, prepared, flags);
     if (output.json) output.printJson({ driver: driver.name, state, ...planDocument(plan) });
     else if (state !== "unchanged") output.say(`${pipeline.name} ${state === "healthy" ? "is healthy" : state}`);
     return ExitCode.ok;
   } finally {
     access.close();
+  }
+}
+
+async function begin(
+  context: CommandContext,
+  prepared: PreparedUp,
+  { wait = false, rollback = true, timeout }: UpFlags,
+): Promise<string> {
+  if (!wait) {
+    await startPrepared(context, prepared);
+    return isEmpty(prepared.plan) ? "unchanged" : "started";
+  }
+  try {
+    return await startUntilHealthy(context, prepared, timeout);
+  } catch (error) {
+    throw rollback ? await rollBack(context, prepared, error, timeout) : error;
   }
 }

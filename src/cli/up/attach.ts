@@ -1,15 +1,15 @@
 import { hasCode } from "../../foundation/errors.ts";
-import { isEmpty } from "../../planner/plan.ts";
-import { renderPlanText } from "../../planner/render-plan.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { LogPrinter } from "../display/log-printer.ts";
 import { plainProgress } from "../display/progress-plain.ts";
+import { renderError } from "../display/render-error.ts";
 import { awaitedInWords } from "./awaited.ts";
-import type { PreparedUp } from "./bring-up.ts";
-import { sayCompletedBefore } from "./completed-before.ts";
+import type { PreparedUp } from "./change.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
+import { startPrepared } from "./start-prepared.ts";
+import type { Watching } from "./stay-watching.ts";
 import { FreshVerdict } from "./verdict.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
 import { depthsOf, windDown } from "./wind-down.ts";
@@ -19,6 +19,8 @@ export interface AttachOptions {
   readonly ephemeral: boolean;
   readonly timestamps: boolean;
   readonly prefix: boolean;
+  /** Carry out edits until the first interrupt, whatever becomes of the pipeline. */
+  readonly watching?: Watching;
 }
 
 /** How an attached pipeline ended. */
@@ -37,23 +39,6 @@ const SAY_WAITING = 10_000;
 /** How long instances may take to exit after the pipeline has completed, in milliseconds. */
 const EXIT_GRACE = 15_000;
 
-/** Carries out the plan of `prepared` under progress, after showing it. */
-export async function startPrepared(context: CommandContext, prepared: PreparedUp): Promise<void> {
-  const { output } = context;
-  if (!isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
-  const progress = await context.progress();
-  try {
-    await prepared.execute(progress.sink, context.signal);
-  } finally {
-    progress.stop();
-  }
-  if (isEmpty(prepared.plan)) output.say(renderPlanText(prepared.plan));
-  const completedAt = prepared.completedBefore();
-  if (completedAt !== undefined) {
-    sayCompletedBefore(output, prepared.pipeline.name, completedAt, context.deps.clock.now());
-  }
-}
-
 /**
  * Starts a prepared pipeline and stays with it: shows its logs until it completes or fails. The first interrupt stops
  * it gracefully, the second at once. However it ends, nothing of it runs any more when this resolves, except its
@@ -64,6 +49,7 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
   const release = deps.interrupts.answerSecond();
   const startedAt = deps.clock.now();
   const logs = followLogs(context, prepared, options, startedAt);
+  let current = prepared;
   let error: unknown;
   let endedAt = startedAt;
   let record: PipelineRecord | undefined;
@@ -71,20 +57,27 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
     try {
       await startPrepared(context, prepared);
       logs.start();
-      await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt), options);
-      await untilExited(context, prepared);
+      if (options.watching === undefined) {
+        await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt), options);
+        await untilExited(context, prepared);
+      } else {
+        await watchUntilInterrupt(context, prepared, options.watching, (changed) => {
+          current = changed;
+        });
+      }
     } catch (caught) {
       error = caught;
     }
     endedAt = deps.clock.now();
     // Whoever has taken over the pipeline sees to the rest of it.
-    if (!hasCode(error, "control/operation-taken-over")) await settle(context, prepared, options, "stop");
+    if (!hasCode(error, "control/operation-taken-over")) await settle(context, current, options, "stop");
     await drain(context, logs);
-    record = await prepared.access.record(new AbortController().signal);
+    record = await current.access.record(new AbortController().signal);
   } finally {
+    options.watching?.close();
     await logs.stop();
-    if (options.ephemeral) await settle(context, prepared, options, "remove");
-    prepared.access.close();
+    if (options.ephemeral) await settle(context, current, options, "remove");
+    current.access.close();
     release();
   }
   return { startedAt, endedAt, record, error };
@@ -143,6 +136,54 @@ async function untilEnd(
     },
   );
   if (failure !== "none") throw failureError(pipeline.name, failure, options.ephemeral);
+}
+
+/** Rejects at the first interrupt, or when the pipeline is somebody else's or gone. `onChange` is told what runs after each edit. */
+async function watchUntilInterrupt(
+  context: CommandContext,
+  prepared: PreparedUp,
+  watching: Watching,
+  onChange: (changed: PreparedUp) => void,
+): Promise<never> {
+  const { deps, signal } = context;
+  let current = prepared;
+  let startedAt = deps.clock.now();
+  await watching.start(prepared);
+  for (;;) {
+    const stop = new AbortController();
+    const gone = new AbortController();
+    const verdict = new FreshVerdict(current.before, current.plan, startedAt);
+    const inner = { ...context, signal: AbortSignal.any([signal, stop.signal]) };
+    const following = sayHowItEnds(inner, current, verdict).catch((error: unknown) => gone.abort(error));
+    let changed: PreparedUp | undefined;
+    try {
+      const until = AbortSignal.any([signal, gone.signal]);
+      while (changed === undefined) {
+        startedAt = deps.clock.now();
+        changed = await watching.next(current, until);
+      }
+    } finally {
+      stop.abort(signal.reason);
+      await following;
+    }
+    current.access.close();
+    current = changed;
+    onChange(changed);
+  }
+}
+
+/** Rejects when the pipeline is gone, or for a defect; resolves when the signal fires. */
+async function sayHowItEnds(context: CommandContext, current: PreparedUp, verdict: FreshVerdict): Promise<void> {
+  const { output, errorView, signal } = context;
+  try {
+    await untilEnd(context, current, verdict, { ephemeral: false });
+    output.say(`${current.pipeline.name} completed; waiting for the next edit`);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (!hasCode(error, "cli/pipeline-failed")) throw error;
+    output.stderr.write(`${renderError(error, errorView)}\n`);
+    output.say("Waiting for the next edit");
+  }
 }
 
 /** A completed instance says so just before it exits. */

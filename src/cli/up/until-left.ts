@@ -19,7 +19,7 @@ export interface LeavingContext {
 /**
  * Before a component or one of its instances is removed: waits until it has handed on everything that it holds, however
  * long that takes, and shows so. Before one is replaced or restarted: waits until edges that the file no longer has are drained,
- * since its successor would not feed them, unless that may be given up. Resolves at once for every other step.
+ * since its successor would not feed them, unless that may be given up or it does not work. Resolves at once for every other step.
  *
  * Rejects with `cli/cannot-leave` when what leaves was given up by the supervisor, and when the signal fires; what leaves goes
  * on leaving then, and the next `up` removes it.
@@ -37,9 +37,10 @@ export async function untilLeft(
     const record = await access.record(signal);
     if (record !== undefined) {
       const { owner } = resource;
-      const rest = goes ? leaves(record, owner, instanceIdOf(resource)) : feedsWhatDrains(record, owner);
+      const id = instanceIdOf(resource);
+      const rest = goes ? leaves(record, owner, id) : feedsWhatDrains(record, owner) && works(record, owner, id);
       if (!rest) return;
-      if (goes) refuseFailed(record, owner, instanceIdOf(resource));
+      if (goes) refuseFailed(record, owner, id);
     }
     if (!waited) progress({ subject: resource.key, status: "working", text: "Draining" });
     await clock.sleep(POLL, signal);
@@ -74,6 +75,12 @@ function leaves({ draining = [] }: PipelineRecord, componentId: string, instance
 
 function feedsWhatDrains({ draining = [] }: PipelineRecord, componentId: string): boolean {
   return draining.some(({ from }) => from === componentId);
+}
+
+/** One that does not work delivers nothing: what it took comes again to its successor, and what is on its disk is kept for that. */
+function works({ components }: PipelineRecord, componentId: string, instanceId: string): boolean {
+  const instances = components.find(({ id }) => id === componentId)?.instances ?? [];
+  return instances.some(({ id, state }) => id === instanceId && (state === "healthy" || state === "degraded"));
 }
 
 function refuseFailed({ components }: PipelineRecord, componentId: string, instanceId: string): void {

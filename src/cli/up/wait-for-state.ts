@@ -1,8 +1,8 @@
 import type { Driver } from "../../drivers/driver.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import type { Plan } from "../../planner/plan.ts";
-import type { PipelineRecord } from "../../protocol/records.ts";
+import { instanceIdOf, type Plan, resourceOf } from "../../planner/plan.ts";
+import type { InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import { humanDuration } from "../display/quantities.ts";
@@ -23,6 +23,8 @@ export interface WaitTarget {
 
 export interface WaitForStateOptions {
   readonly timeoutMs?: number | undefined;
+  /** What `timeoutMs` has been counted for already; default: it begins now. */
+  readonly deadline?: AbortSignal;
   /** The start that is waited for, so that the end of an earlier one is not taken for its own. */
   readonly since?: {
     readonly before: PipelineRecord | undefined;
@@ -44,7 +46,9 @@ export async function waitForState(
   const { deps, signal } = context;
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
-  const deadline = timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs));
+  const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
+  const deadline =
+    options.deadline ?? (timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs)));
   let latest: string | undefined;
   let waitsFor = "";
   try {
@@ -66,7 +70,7 @@ export async function waitForState(
         const ended = verdict === undefined ? record.state : verdict.of(record);
         if (ended === "failed") return failureOf(record);
         if (ended === "completed") return "completed";
-        return state === "healthy" && isHealthy(record) ? "healthy" : undefined;
+        return state === "healthy" && isHealthy(record) && !isStale(record) ? "healthy" : undefined;
       },
     );
     if (typeof reached === "string") return reached;
@@ -81,6 +85,25 @@ export async function waitForState(
       fix: `See what it waits for with \`flowctl status -p ${target.pipeline}\``,
     });
   }
+}
+
+/** Whether an instance that was started anew is still known only as it was before. */
+function someAreFromBefore(
+  record: PipelineRecord,
+  { before, plan }: Pick<NonNullable<WaitForStateOptions["since"]>, "before" | "plan">,
+): boolean {
+  if (before === undefined) return false;
+  const known = new Map(instancesOf(before).map(({ id, registeredAt }) => [id, registeredAt]));
+  const anew = plan.steps
+    .filter(({ change }) => change.action !== "remove" && change.action !== "stop")
+    .map(({ change }) => resourceOf(change))
+    .filter(({ kind }) => kind === "component");
+  const now = new Map(instancesOf(record).map(({ id, registeredAt }) => [id, registeredAt]));
+  return anew.map(instanceIdOf).some((id) => known.has(id) && known.get(id) === now.get(id));
+}
+
+function instancesOf({ components }: PipelineRecord): readonly InstanceRecord[] {
+  return components.flatMap(({ instances }) => instances);
 }
 
 function isHealthy(record: PipelineRecord): boolean {

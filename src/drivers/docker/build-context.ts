@@ -3,8 +3,8 @@ import { lstat, readdir, readFile, readlink } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Pack, pack } from "tar-stream";
+import { compileDockerignore, type IgnoreRule } from "../../foundation/dockerignore.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { compileDockerignore, type IgnoreRule } from "./dockerignore.ts";
 
 export interface ContextOptions {
   /** Path of the Dockerfile in the context: it goes along whatever `.dockerignore` says. */

@@ -44,7 +44,7 @@ export async function prepareDeployment(
   const known = new Map([[`flowctl:${installation.version}`, ownImage]]);
   const [flowctlImage, images, hosts, socket] = await Promise.all([
     ownImage,
-    prepareImages(engine, pipeline, clientConfig, options, known),
+    prepareImages(engine, deployment, clientConfig, options, known),
     prepareHosts(engine, pipeline, installation.invoker),
     engineSocket(engine, signal),
   ]);
@@ -58,7 +58,7 @@ export async function prepareDeployment(
 /** Images of everything that is not a built-in, each reference once, and none that is made elsewhere: the `known`. */
 async function prepareImages(
   engine: Engine,
-  pipeline: Pipeline,
+  { pipeline, images = new Map() }: Deployment,
   clientConfig: DockerClientConfig,
   options: PrepareOptions,
   known: ReadonlyMap<string, Promise<ImageFacts>>,
@@ -71,6 +71,11 @@ async function prepareImages(
     owners.map(async (owner) => {
       if ("uses" in owner && owner.uses !== undefined) return;
       const reference = imageReference(pipeline, owner);
+      const pinned = images.get(owner.id);
+      if (pinned !== undefined) {
+        facts.set(owner.id, await pinnedImage(engine, reference, pinned, owner, options.signal));
+        return;
+      }
       let ready = work.get(reference);
       if (ready === undefined) {
         ready = turns(() => prepareImage(engine, reference, owner, clientConfig, options));
@@ -94,6 +99,25 @@ function imageReference(pipeline: Pipeline, owner: Component | Service): string 
   });
 }
 
+/** The image with that id, under the name that the file has for it. */
+async function pinnedImage(
+  engine: Engine,
+  reference: string,
+  id: string,
+  owner: Component | Service,
+  signal: AbortSignal,
+): Promise<ImageFacts> {
+  const image = await inspectImage(engine, id, signal);
+  if (image !== undefined) return imageFacts(reference, image);
+  throw new FlowctlError({
+    code: "docker/image-gone",
+    kind: "not-found",
+    message: `the image that ${owner.id} ran before is not on the engine any more (${reference}, ${id})`,
+    fix: "pull or build it again",
+    path: owner.id,
+  });
+}
+
 async function prepareImage(
   engine: Engine,
   reference: string,
@@ -101,7 +125,8 @@ async function prepareImage(
   clientConfig: DockerClientConfig,
   options: PrepareOptions,
 ): Promise<ImageFacts> {
-  const { signal, progress, build, dryRun } = options;
+  const { signal, progress, dryRun } = options;
+  const build = options.build === true || (options.build !== false && options.build.has(owner.id));
   const present = await inspectImage(engine, reference, signal);
   if (dryRun) return imageFacts(reference, present);
   const policy = owner.pullPolicy ?? "missing";

@@ -147,6 +147,7 @@ function serviceResource(
     owner: service.id,
     index: 1,
     ...fingerprint({ ...partsOf(spec), ...grantParts(spec, macs), networks: networkParts(context.pipeline, spec) }),
+    image: spec.body.Image,
     ...hostPortsOf(spec),
     after: prerequisites(context.pipeline, service, instance, facts),
     spec,
@@ -173,6 +174,7 @@ function componentResource(
       ...grantParts(spec, macs),
       networks: networkParts(context.pipeline, spec),
     }),
+    ...(component.uses === undefined ? { image: spec.body.Image } : {}),
     ...hostPortsOf(spec),
     after: [
       { key: CONTROL_PLANE_KEY, condition: "started" },

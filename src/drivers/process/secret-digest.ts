@@ -12,17 +12,22 @@ export type SecretDigest = (value: Uint8Array) => string;
  * replaced by a key that nobody else has, so that every secret counts as changed.
  */
 export async function secretDigest(home: string, options: { readonly readOnly: boolean }): Promise<SecretDigest> {
+  const key = await homeKey(home, options);
+  return (value) => createHmac("sha256", key).update(value).digest("hex").slice(0, 32);
+}
+
+/**
+ * 32 random bytes that belong to the home: `hash.key` in it. A missing one is made; with `readOnly` one that nobody else has is
+ * given instead. Rejects with `process/state-not-read`, or as the file system does.
+ */
+export async function homeKey(home: string, options: { readonly readOnly: boolean }): Promise<Uint8Array> {
   const file = join(home, "hash.key");
-  let key = await readKey(file);
-  if (key === undefined) {
-    key = randomBytes(32);
-    if (!options.readOnly) {
-      await createFileOnce(file, key);
-      key = (await readKey(file)) ?? key;
-    }
-  }
-  const used = key;
-  return (value) => createHmac("sha256", used).update(value).digest("hex").slice(0, 32);
+  const key = await readKey(file);
+  if (key !== undefined) return key;
+  const made = randomBytes(32);
+  if (options.readOnly) return made;
+  await createFileOnce(file, made);
+  return (await readKey(file)) ?? made;
 }
 
 async function readKey(file: string): Promise<Buffer | undefined> {

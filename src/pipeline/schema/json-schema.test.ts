@@ -32,7 +32,7 @@ async function plainOf({ options }: CorpusCase): Promise<Record<string, unknown>
       env: new Map(Object.entries(options.env).map(([key, value]) => [key, value ?? ""])),
       chain: [],
     },
-    { problems, files: new Map(), signal: undefined, stdin: undefined },
+    { problems, files: new Map(), looked: new Set(), signal: undefined, stdin: undefined },
   );
   return root === undefined || problems.hasErrors ? undefined : plainFile(root);
 }

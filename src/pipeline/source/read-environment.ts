@@ -19,6 +19,7 @@ export async function readEnvironment(
 ): Promise<ReadonlyMap<string, string>> {
   const variables = new Map<string, string>();
   for (const path of envFiles ?? [resolve(directory, ".env")]) {
+    reading.looked.add(path);
     const file = await readOptional(path, envFiles !== undefined, reading, mention);
     if (file === undefined) continue;
     const lookup = (name: string) => env.get(name) ?? variables.get(name);

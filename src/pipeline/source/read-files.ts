@@ -20,6 +20,7 @@ export async function readFiles(set: FileSet, reading: Reading): Promise<MapNode
 }
 
 async function readOne(path: string, set: FileSet, reading: Reading): Promise<MapNode | undefined> {
+  if (path !== "-") reading.looked.add(path);
   const file = await open(path, set, reading);
   if (file === undefined) return undefined;
   reading.files.set(file.path, file);

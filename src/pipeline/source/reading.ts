@@ -6,6 +6,8 @@ export interface Reading {
   readonly problems: ProblemList;
   /** Every file that was read, by path. */
   readonly files: Map<string, SourceFile>;
+  /** Absolute paths of what was read or looked for. */
+  readonly looked: Set<string>;
   readonly signal: AbortSignal | undefined;
   /** The content of the file `-`. */
   readonly stdin: string | Uint8Array | undefined;

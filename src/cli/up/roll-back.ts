@@ -1,0 +1,203 @@
+import type { Deployment } from "../../drivers/driver.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
+import { FlowctlError, messageOf } from "../../foundation/errors.ts";
+import { isEmpty } from "../../planner/plan.ts";
+import type { KeptPipeline } from "../../protocol/records.ts";
+import type { CommandContext } from "../command.ts";
+import { resolveDeployment } from "../deployment.ts";
+import { withEnvFile } from "../load.ts";
+import { renderTrouble, troublesOf } from "../troubles.ts";
+import { prepareWanted } from "./bring-up.ts";
+import type { PreparedUp, Wanted } from "./change.ts";
+import { keptBefore } from "./keeping.ts";
+import { changedSecrets, type Kept, openKept } from "./kept.ts";
+import { planChange } from "./plan-change.ts";
+import { startPrepared } from "./start-prepared.ts";
+import { startUntilHealthy } from "./until-healthy.ts";
+
+const COMMAND = "flowctl up (putting back what ran before)";
+
+/** Failures after which somebody else sees to the pipeline, or there is none. */
+const NOT_OURS: ReadonlySet<string> = new Set([
+  "control/operation-taken-over",
+  "control/operation-under-way",
+  "cli/pipeline-gone",
+  "cli/taken-down",
+  "driver/other-folder",
+]);
+
+/** Failures of what runs, rather than of a step. */
+const NOT_WELL: ReadonlySet<string> = new Set(["cli/pipeline-failed", "cli/wait-timeout", "cli/unhealthy"]);
+
+/**
+ * After a change that did not work: puts back the pipeline that was last healthy, as a change of its own that loses nothing, waits until
+ * it is healthy again, and says all that. Returns the error to end with, which tells what became of it: `cli/rolled-back`,
+ * `cli/not-rolled-back`, or `error` itself where nothing had been changed, or nothing ran before.
+ */
+export async function rollBack(
+  context: CommandContext,
+  changed: PreparedUp,
+  error: unknown,
+  timeoutMs: number | undefined,
+): Promise<unknown> {
+  const { output, signal } = context;
+  const { pipeline, done } = changed;
+  if (!(error instanceof FlowctlError) || error.kind === "cancelled" || NOT_OURS.has(error.code)) return error;
+  if (!done.changed) return error;
+  await showTroubles(context, changed);
+  if (!changed.observed.some(({ kind }) => kind === "component")) {
+    output.say(
+      `Nothing ran before, so there is nothing to go back to: what was started stays, until \`flowctl down -p ${pipeline.name}\``,
+    );
+    return error;
+  }
+  try {
+    const kept = await lastHealthy(context, changed);
+    output.say(`${pipeline.name} does not work as changed: putting back what ran before`);
+    const became = await putBack(context, changed, { error, kept, timeoutMs });
+    return ended(error, "cli/rolled-back", became);
+  } catch (failure) {
+    if (signal.aborted) {
+      output.say(
+        "Interrupted while putting back what ran before: `flowctl up` goes on from here, `flowctl down` ends it",
+      );
+      return failure;
+    }
+    if (!(failure instanceof FlowctlError)) throw failure;
+    const fix = failure.fix ?? "Correct the file, and run `flowctl up` again";
+    return ended(error, "cli/not-rolled-back", `What ran before could not be put back: ${failure.message}`, fix);
+  }
+}
+
+function ended(error: FlowctlError, code: string, message: string, fix = error.fix): FlowctlError {
+  return new FlowctlError({
+    code,
+    kind: error.kind,
+    message: `${messageOf(error)}. ${message}`,
+    ...(fix === undefined ? {} : { fix }),
+    ...(error.position === undefined ? {} : { position: error.position }),
+    cause: error,
+  });
+}
+
+async function showTroubles(context: CommandContext, { access, driver }: PreparedUp): Promise<void> {
+  const { output, signal } = context;
+  const record = await access.record(signal);
+  for (const trouble of record === undefined ? [] : await troublesOf(record, driver, signal)) {
+    // What to do about it is done here.
+    output.say(renderTrouble({ ...trouble, fix: "" }, output).join("\n"));
+  }
+}
+
+/** What to go back to. Rejects with `cli/nothing-kept` or `cli/changed-meanwhile`. */
+async function lastHealthy({ deps, signal }: CommandContext, changed: PreparedUp): Promise<Kept> {
+  const now = await keptBefore(changed.access, signal);
+  refuseChanged(now, changed);
+  const sealed = (changed.keptBefore ?? now)?.healthy;
+  const kept = sealed && openKept(sealed, await deps.homeKey());
+  if (kept !== undefined) return kept;
+  throw new FlowctlError({
+    code: "cli/nothing-kept",
+    kind: "not-found",
+    message:
+      sealed === undefined
+        ? "no earlier state of the pipeline is known that was healthy"
+        : "it was started by another user, from another machine, or by another version of flowctl",
+  });
+}
+
+/** Throws when another command has changed the pipeline since. */
+function refuseChanged(now: KeptPipeline | undefined, { done }: PreparedUp): void {
+  const ours = done.kept ?? new Uint8Array();
+  if (now === undefined || Buffer.compare(now.latest ?? new Uint8Array(), ours) === 0) return;
+  throw new FlowctlError({
+    code: "cli/changed-meanwhile",
+    kind: "conflict",
+    message: "another command has changed the pipeline meanwhile",
+    fix: "See what runs with `flowctl status`",
+  });
+}
+
+/** Carries it out. Returns what became of it, and what is not as it was. */
+async function putBack(
+  context: CommandContext,
+  changed: PreparedUp,
+  {
+    error,
+    kept,
+    timeoutMs,
+  }: { readonly error: FlowctlError; readonly kept: Kept; readonly timeoutMs: number | undefined },
+): Promise<string> {
+  const { deps } = context;
+  const deployment = await deploymentOf(context, kept);
+  const placed = (error: unknown): unknown => error;
+  const wanted = await prepareWanted(context, changed.driver, deployment, { build: false, dryRun: false, placed });
+  const secrets = changedSecrets(kept, deployment.secretValues, await deps.homeKey());
+  await mendWhatOthersWaitFor(context, changed, wanted, timeoutMs);
+  const change = await planChange(context, wanted, {
+    dryRun: false,
+    forceRecreate: false,
+    command: COMMAND,
+    goingBack: true,
+  });
+  try {
+    if (isEmpty(change.plan) && NOT_WELL.has(error.code)) throw noDifference(secrets);
+    await startUntilHealthy(context, change, timeoutMs);
+    const became = isEmpty(change.plan)
+      ? "Nothing had to be put back: what ran before is healthy"
+      : "What ran before was put back, and is healthy";
+    return secrets.length === 0
+      ? became
+      : `${became}, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`;
+  } finally {
+    change.release();
+    change.access.close();
+  }
+}
+
+function noDifference(secrets: readonly string[]): FlowctlError {
+  const but = secrets.length === 0 ? "" : `, but for the value of ${secrets.join(", ")}, and earlier ones are not kept`;
+  return new FlowctlError({
+    code: "cli/nothing-to-put-back",
+    kind: "not-found",
+    message: `it does not differ from what runs now${but}`,
+    fix: "See what it needs with `flowctl status`",
+  });
+}
+
+async function deploymentOf(context: CommandContext, kept: Kept): Promise<Deployment> {
+  const configValues = new Map(Object.entries(kept.configs).map(([id, value]) => [id, Buffer.from(value, "base64")]));
+  const env = await withEnvFile(context, kept.pipeline);
+  const deployment = await resolveDeployment(kept.pipeline, env, kept.options, { configValues });
+  return { ...deployment, images: new Map(Object.entries(kept.images)) };
+}
+
+/**
+ * A component that was removed and is to come back has to leave first, and can do so only when what is below it works: what stays
+ * gets its earlier settings before anything else.
+ */
+async function mendWhatOthersWaitFor(
+  context: CommandContext,
+  changed: PreparedUp,
+  wanted: Wanted,
+  timeoutMs: number | undefined,
+): Promise<void> {
+  const record = await changed.access.record(context.signal);
+  const before = new Set(wanted.deployment.pipeline.components.map(({ id }) => id));
+  const leaving = record?.draining?.some(({ componentId, from }) => from === "" && before.has(componentId)) ?? false;
+  const stay = new Set(changed.pipeline.components.map(({ id }) => id).filter((id) => before.has(id)));
+  if (!leaving || stay.size === 0) return;
+  const change = await planChange(context, wanted, {
+    dryRun: false,
+    forceRecreate: false,
+    only: stay,
+    command: COMMAND,
+  });
+  try {
+    // What is new may go on failing meanwhile: nobody waits for that.
+    const { signal } = context;
+    await startPrepared(context, change, timeoutMs === undefined ? signal : withDeadline(signal, timeoutMs));
+  } finally {
+    change.access.close();
+  }
+}

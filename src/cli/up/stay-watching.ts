@@ -1,0 +1,156 @@
+import { relative } from "node:path";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import { isEmpty } from "../../planner/plan.ts";
+import type { CommandContext } from "../command.ts";
+import { problemReport } from "../display/problem-report.ts";
+import { renderError } from "../display/render-error.ts";
+import { InvalidPipeline } from "../load.ts";
+import { type Edit, EditWatch } from "../watch/edit-watch.ts";
+import { watchedOf } from "../watch/watched.ts";
+import { type BringUpOptions, prepareUp } from "./bring-up.ts";
+import type { PreparedUp } from "./change.ts";
+import { startPrepared } from "./start-prepared.ts";
+
+/** Between two tries while another command changes the pipeline, in milliseconds. */
+const BUSY_RETRY = 500;
+/** So many changed files are named. */
+const NAMED = 3;
+
+/** Errors that say that there is nothing left to stay with. */
+const OVER = ["control/operation-taken-over", "cli/pipeline-gone", "cli/taken-down"];
+
+export interface WatchingOptions {
+  /** The pipeline files, by name: another must never be found in their place. */
+  readonly files: readonly string[];
+  readonly up: BringUpOptions;
+  /** Files that the first start has read or looked for, and when it began, in Unix milliseconds. */
+  readonly looked: readonly string[];
+  readonly since: number;
+}
+
+/**
+ * Carries out edits of a pipeline that has been started, one after the other, until the first interrupt. Whatever is wrong with one is
+ * said, and the pipeline goes on as it was. `began` is told what runs from then on. Rejects when it is over: by the interrupt, or
+ * when somebody else has taken the pipeline over or down.
+ */
+export class Watching {
+  readonly #context: CommandContext;
+  readonly #options: WatchingOptions;
+  readonly #edits: EditWatch;
+  #looked: readonly string[];
+  /** Came while the one before was carried out. */
+  #further: Edit | undefined;
+  /** What was edited and not carried out yet. */
+  #build = new Set<string>();
+  #recreate = new Set<string>();
+
+  constructor(context: CommandContext, options: WatchingOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#edits = new EditWatch(context.deps.clock);
+    this.#looked = options.looked;
+  }
+
+  /** To be called once the pipeline has been started. */
+  async start(prepared: PreparedUp): Promise<void> {
+    await this.#watch(prepared, this.#options.since);
+  }
+
+  close(): void {
+    this.#edits.close();
+  }
+
+  /** Resolves with what runs from then on, after an edit was carried out; with `undefined` where it could not be. */
+  async next(current: PreparedUp, signal: AbortSignal): Promise<PreparedUp | undefined> {
+    const edit = this.#further ?? (await this.#edits.next(signal));
+    this.#further = undefined;
+    this.#say(edit);
+    for (const owner of edit.build) this.#build.add(owner);
+    for (const owner of edit.recreate) this.#recreate.add(owner);
+    const began = this.#context.deps.clock.now();
+    let prepared: PreparedUp | undefined;
+    try {
+      prepared = await this.#prepare(current);
+      await this.#watch(prepared, began);
+      await this.#carryOut(prepared);
+    } catch (error) {
+      prepared?.release();
+      prepared?.access.close();
+      if (this.#context.signal.aborted || OVER.some((code) => hasCode(error, code))) throw error;
+      if (!(error instanceof FlowctlError)) throw error;
+      if (this.#further === undefined) this.#refused(error, prepared?.done.changed ?? false);
+      if (prepared === undefined) await this.#watch(current, began);
+      return undefined;
+    }
+    this.#build = new Set();
+    this.#recreate = new Set();
+    this.#context.output.say(isEmpty(prepared.plan) ? "Nothing to carry out" : "Carried out");
+    return prepared;
+  }
+
+  /** Until it is done, or there is a further edit: a step may wait for something that only that will mend. */
+  async #carryOut(prepared: PreparedUp): Promise<void> {
+    const { signal } = this.#context;
+    const done = new AbortController();
+    const stop = new AbortController();
+    const further = this.#edits.next(AbortSignal.any([signal, done.signal])).then(
+      (edit) => {
+        this.#further = edit;
+        stop.abort();
+      },
+      (error: unknown) => stop.abort(error),
+    );
+    try {
+      await startPrepared(this.#context, prepared, AbortSignal.any([signal, stop.signal]));
+    } finally {
+      done.abort(signal.reason);
+      await further;
+    }
+  }
+
+  async #prepare(current: PreparedUp): Promise<PreparedUp> {
+    const { files, up } = this.#options;
+    const { deps, output, signal } = this.#context;
+    for (let said = false; ; said = true) {
+      try {
+        return await prepareUp(this.#context, files, {
+          ...up,
+          build: this.#build,
+          forceRecreate: this.#recreate,
+          same: current.pipeline.name,
+          onLook: (paths) => {
+            this.#looked = paths;
+          },
+        });
+      } catch (error) {
+        if (!hasCode(error, "control/operation-under-way")) throw error;
+        if (!said) output.say(`${(error as FlowctlError).message}; waiting until that is done`);
+        await deps.clock.sleep(BUSY_RETRY, signal);
+      }
+    }
+  }
+
+  /** What a file that is not valid names is watched as well as what the one before did. */
+  async #watch({ pipeline, driver }: PreparedUp, since: number): Promise<void> {
+    const files = new Set([...pipeline.files, ...this.#looked]);
+    files.delete("<stdin>");
+    await this.#edits.set(await watchedOf(pipeline, [...files], driver.capabilities.images), since);
+  }
+
+  #say({ paths }: Edit): void {
+    const { deps, output } = this.#context;
+    const names = paths.slice(0, NAMED).map((path) => relative(deps.cwd, path) || path);
+    const more = paths.length - names.length;
+    output.say(`Edited: ${names.join(", ")}${more > 0 ? `, and ${more} more` : ""}`);
+  }
+
+  #refused(error: FlowctlError, inPart: boolean): void {
+    const { output, errorView } = this.#context;
+    if (error instanceof InvalidPipeline) {
+      output.stderr.write(
+        `${problemReport(error.problems, error.texts, errorView)}\n\n${output.paintError.red(error.message)}\n`,
+      );
+    } else output.stderr.write(`${renderError(error, errorView)}\n`);
+    output.say(`${inPart ? "Carried out in part" : "Not carried out"}; waiting for the next edit`);
+  }
+}

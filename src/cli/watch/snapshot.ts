@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+
+/** A file or folder that is watched, with everything in it. */
+export interface Root {
+  /** Absolute. */
+  readonly path: string;
+  /** Says of a path in the folder, relative and with slashes, whether it is left out. */
+  readonly ignores?: (path: string) => boolean;
+  /** Something that is left out may hold something that is not. */
+  readonly hasExceptions?: boolean;
+}
+
+/** What was found at one moment. */
+export interface Snapshot {
+  /** Absolute path → digest of the content. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Folders in which something that matters may come into being. */
+  readonly folders: ReadonlySet<string>;
+}
+
+interface Known {
+  readonly stamp: string;
+  readonly digest: string;
+}
+
+/** Looks at files by content. Reads again only what may have changed. */
+export class Snapshots {
+  readonly #known = new Map<string, Known>();
+
+  /** What `root` is now. What cannot be read counts as not there. `touchedSince`: files that were written after it get a digest of no content. */
+  async of(root: Root, touchedSince = Number.POSITIVE_INFINITY): Promise<Snapshot> {
+    const files = new Map<string, string>();
+    const folders = new Set<string>();
+    await this.#add(root, root.path, files, folders, touchedSince);
+    return { files, folders };
+  }
+
+  async #add(
+    root: Root,
+    path: string,
+    files: Map<string, string>,
+    folders: Set<string>,
+    touchedSince: number,
+  ): Promise<void> {
+    const info = await stat(path).catch(() => undefined);
+    if (info?.isDirectory() === true) {
+      folders.add(path);
+      const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const inner = join(path, entry.name);
+        const ignored = root.ignores?.(relative(root.path, inner).split(sep).join("/")) ?? false;
+        if (ignored && !(entry.isDirectory() && root.hasExceptions === true)) continue;
+        // A link to a folder is no folder of this one.
+        if (entry.isSymbolicLink()) files.set(inner, await this.#ofLink(inner));
+        else if (entry.isDirectory() || entry.isFile()) await this.#add(root, inner, files, folders, touchedSince);
+      }
+    } else if (info?.isFile() === true) {
+      const digest = info.ctimeMs >= touchedSince ? "" : await this.#digest(path, info);
+      if (digest !== undefined) files.set(path, digest);
+    }
+  }
+
+  async #ofLink(path: string): Promise<string> {
+    const info = await stat(path).catch(() => undefined);
+    const content = info?.isFile() === true ? await this.#digest(path, info) : undefined;
+    return `${await readlink(path).catch(() => "")} ${content ?? ""}`;
+  }
+
+  async #digest(
+    path: string,
+    info: {
+      readonly ino: number;
+      readonly size: number;
+      readonly mtimeMs: number;
+      readonly ctimeMs: number;
+      readonly mode: number;
+    },
+  ): Promise<string | undefined> {
+    const stamp = [info.ino, info.size, info.mtimeMs, info.ctimeMs].join(" ");
+    const known = this.#known.get(path);
+    if (known?.stamp === stamp) return known.digest;
+    const content = await readFile(path).catch(() => undefined);
+    if (content === undefined) return undefined;
+    const digest = `${createHash("sha256").update(content).digest("hex")} ${info.mode & 0o111}`;
+    this.#known.set(path, { stamp, digest });
+    return digest;
+  }
+}
+
+/** Paths whose content differs, that came or went, in order. */
+export function changedFiles(before: Snapshot["files"], now: Snapshot["files"]): readonly string[] {
+  const all = new Set([...before.keys(), ...now.keys()]);
+  return [...all].filter((path) => before.get(path) !== now.get(path)).sort();
+}
