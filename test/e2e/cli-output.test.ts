@@ -46,7 +46,7 @@ describe("the command itself", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("rate: 20");
     const missing = await runProgram(program, ["validate", "--env-file=missing.env"], { cwd, env });
-    expect(missing.code).toBe(2);
+    expect(missing.code).toBe(3);
     expect(missing.stderr).toContain("pipeline/file-missing");
   });
 });
