@@ -94,6 +94,27 @@ describe("what doctor finds of a pipeline", () => {
     ]);
   });
 
+  it("is what was cut off from its network", () => {
+    const observed = [
+      {
+        ...{
+          key: "component/feed-1",
+          kind: "component",
+          owner: "feed",
+          index: 1,
+          hash: "",
+          parts: {},
+          ref: "",
+          name: "",
+        },
+        ...{ ports: [], state: { status: "running", startedAt: NOW, health: "none", restarts: 0 } },
+        flaw: "cut off from the network flowctl_p",
+      },
+    ] as unknown as PipelineFacts["observed"];
+    const found = check({ observed, record: record([component("feed", "source", instance("feed-1"))]) });
+    expect(shown(found)).toContain("problem feed-1: is cut off from the network flowctl_p");
+  });
+
   it("is who holds whom up, and who passes nothing on", () => {
     const source = instance("feed-1", {
       metrics: { ...noMetrics, eventsOut: 1000, inFlight: 500, backpressure: 0.9, waiting: { slow: 400 } },
@@ -132,6 +153,10 @@ describe("what doctor finds of a machine", () => {
     ]);
     const levels = [50e6, 500e6, 5e9].map((free) => judgeDisk("disk", "/", free).level);
     expect(levels).toEqual(["problem", "warning", "ok"]);
+    expect(judgeDisk("disk", "/", 5e9, 10)).toMatchObject({
+      level: "problem",
+      detail: expect.stringContaining("10 more files"),
+    });
   });
 
   it("is a port that something else has", async () => {
