@@ -84,6 +84,8 @@ class Supervisor {
   /** What was taken from what runs, as of the last look. */
   readonly #flaws = new Map<ResourceKey, string>();
   #lookedAt = Number.NEGATIVE_INFINITY;
+  /** What ended while nobody looked is known: before that, whoever is not known to have ended would count as running from now on. */
+  #hasLooked = false;
   readonly #services: ServiceWatch;
   /** By instance id: what the driver is doing to it. */
   readonly #underWay = new Map<string, Promise<void>>();
@@ -122,7 +124,7 @@ class Supervisor {
       this.#forgetAllBut(targets);
       for (const target of targets) {
         const entry = entries.get(target.key);
-        if (entry === undefined && !this.#watched.has(target.key)) continue;
+        if (!this.#watched.has(target.key) && (entry === undefined || !this.#hasLooked)) continue;
         this.#handle(target, this.#look(target, entry));
       }
       this.#services.tick();
@@ -203,6 +205,7 @@ class Supervisor {
         this.#onDriverEvent({ type: "exited", key, time: finishedAt, exitCode, oomKilled, willRestart: false });
     }
     this.#clockMoved = false;
+    this.#hasLooked = true;
   }
 
   /** Whoever is cut off hears nobody, and would restart everybody for that. */
