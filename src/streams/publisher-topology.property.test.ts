@@ -108,12 +108,11 @@ class Owed {
   }
 
   give(n: number, size: number, usual: Limits): void {
-    if (this.policy === "drop_oldest" && this.isFull(usual)) {
+    while (this.policy === "drop_oldest" && this.isFull(usual)) {
       const oldest = [...this.events].find(([, { fresh, queue }]) => fresh && queue === this.queue);
-      if (oldest !== undefined) {
-        this.events.delete(oldest[0]);
-        this.dropped++;
-      }
+      if (oldest === undefined) break;
+      this.events.delete(oldest[0]);
+      this.dropped++;
     }
     if (this.policy !== "block" && this.isFull(usual)) this.dropped++;
     else this.events.set(n, { size, queue: this.queue, holds: this.policy === "block", fresh: true });
