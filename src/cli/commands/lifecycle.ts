@@ -54,7 +54,7 @@ export function stopCommand(cli: Cli): Command {
     const progress = await context.progress();
     const release = deps.interrupts.answerSecond();
     try {
-      const { plan, told } = await windDown({
+      const { plan, told, unheard } = await windDown({
         driver: target.driver,
         pipeline: target.name,
         command: "flowctl stop",
@@ -68,6 +68,11 @@ export function stopCommand(cli: Cli): Command {
         hurry: hurryAfter(flags.timeout, deps.interrupts.first),
         onHurry: () => undefined,
       });
+      if (unheard)
+        context.output.warn(
+          "the control plane did not answer, and starts again what it was not told to stop once it does",
+          "Run `flowctl stop` again then, or take the pipeline down with `flowctl down`",
+        );
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
       if (idle.length > 0) context.output.say(`${idle.join(", ")} did not run and will not be restarted`);
       return { plan, done: idle.length > 0 };

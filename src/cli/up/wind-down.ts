@@ -38,13 +38,15 @@ export interface WoundDown {
   readonly plan: Plan;
   /** Instances that were to run until now, whether or not they did. */
   readonly told: readonly string[];
+  /** Whether there is a control plane that was not told: once it answers again it starts what is to run as far as it knows. */
+  readonly unheard: boolean;
 }
 
 /**
  * Stops or removes a pipeline from its sources down, each instance within its grace period; when `hurry` fires, at
  * once. First the control plane is told that it is to be stopped: from then on nothing of it is started any more, and
  * what comes into being late is stopped by the supervisor, whatever becomes of this command. Without a control plane
- * there is nobody who starts anything.
+ * there is nobody who starts anything; one that comes back and was not told does.
  */
 export async function windDown(options: WindDownOptions): Promise<WoundDown> {
   const { driver, pipeline, hurry, deps } = options;
@@ -72,7 +74,8 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
       quiet = isEmpty(rest) ? quiet + 1 : 0;
       if (quiet < looksAfter(options.mode, graceful, told !== undefined)) await deps.clock.sleep(LATECOMERS);
     }
-    return { plan, told: told ?? [] };
+    const isThere = (await driver.observe(pipeline, never)).some(({ kind }) => kind === "control-plane");
+    return { plan, told: told ?? [], unheard: told === undefined && isThere };
   } finally {
     operation.release();
   }
