@@ -87,6 +87,9 @@ function viewOf(
   };
 }
 
+/** Exit code of what ended while nobody watched it who could know its own. */
+const UNKNOWN = -1;
+
 /** The control plane knows how a running or completed instance is; that it does not run, the driver knows. */
 function stateOf({ state, kind }: ObservedResource, known: InstanceRecord | undefined): string {
   switch (state.status) {
@@ -97,6 +100,7 @@ function stateOf({ state, kind }: ObservedResource, known: InstanceRecord | unde
     case "exited":
       if (known?.state === "completed" || known?.state === "failed") return known.state;
       if (state.oomKilled) return "out of memory";
+      if (state.exitCode === UNKNOWN && known?.desiredStopped === true) return "stopped";
       return state.exitCode === 0 ? "stopped" : `exited (${state.exitCode})`;
     default:
       return state.status;

@@ -200,13 +200,13 @@ async function dockerLeftovers(name: string): Promise<readonly string[]> {
   return found.flat().filter((line) => line !== "");
 }
 
-/** Processes that were started with a scenario's folder in their environment, but the test's own flowctl. */
+/** Processes that have a scenario's folder in their environment. */
 async function processesOf(folder: string): Promise<readonly string[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
   const found: string[] = [];
   for (const pid of pids) {
     const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
-    if (!environment.includes(`FLOWCTL_HOME=${folder}`)) continue;
+    if (!environment.includes(folder)) continue;
     const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
     found.push(`process ${pid} ${command.replaceAll("\0", " ")}`);
   }

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
@@ -15,6 +16,29 @@ async function controlPlanePids(scenario: Scenario): Promise<readonly number[]> 
   if (scenario.driver === "process") return [Number(ref)];
   const { stdout } = await promisify(execFile)("docker", ["top", ref, "-o", "pid"]);
   return stdout.trim().split("\n").slice(1).map(Number);
+}
+
+/** The processes that bring the control plane of a scenario back on the process driver. */
+async function watchersOf(scenario: Scenario): Promise<readonly number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const marked = await Promise.all(
+    pids.map(async (pid) => {
+      const environment = await readFile(`/proc/${pid}/environ`, "utf8").catch(() => "");
+      const watches = environment.includes("\0FLOWCTL_WATCHER=") && environment.includes(scenario.folder);
+      return watches ? [Number(pid)] : [];
+    }),
+  );
+  return marked.flat();
+}
+
+async function stateOf(scenario: Scenario, id: string): Promise<string> {
+  const { components } = JSON.parse(await scenario.succeed("status", "--json"));
+  return components.find((component: { readonly id: string }) => component.id === id)?.state;
+}
+
+/** What `ps` says of the sink. */
+async function runOf(scenario: Scenario): Promise<string | undefined> {
+  return (await scenario.instances()).find(({ instance }) => instance === "out-1")?.state;
 }
 
 /** Starts the pipeline, and makes its control plane hang once events flow. Returns who hangs. */
@@ -70,6 +94,19 @@ describe.each(driversUnderTest())("a control plane that hangs on %s", (driver) =
     scenario.passed();
   });
 
+  it("is restarted by stop, which it would undo, and what was stopped stays so", async () => {
+    await using scenario = await Scenario.on(driver, pipeline);
+    await hang(scenario);
+    const stopped = await scenario.flowctl("stop", "out");
+    expect(stopped, stopped.stderr).toMatchObject({ code: 0 });
+    expect(stopped.stderr).toContain("hangs: restarting it");
+    expect(await runOf(scenario)).toBe("stopped");
+    // It has looked at everything by now, and goes on doing so.
+    await scenario.succeed("start", "out");
+    expect(await runOf(scenario)).not.toBe("stopped");
+    scenario.passed();
+  });
+
   it("is ended by down with everything else", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
     await hang(scenario);
@@ -77,6 +114,50 @@ describe.each(driversUnderTest())("a control plane that hangs on %s", (driver) =
     expect(code).toBe(0);
     expect(stderr).toMatch(/warning: .*hangs or is stopped/);
     expect(await scenario.leftovers()).toEqual([]);
+    scenario.passed();
+  });
+});
+
+describe.each(driversUnderTest())("a control plane that nobody brings back on %s", (driver) => {
+  /** Ends it together with all that watches it. */
+  async function kill(scenario: Scenario): Promise<void> {
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    if (driver === "docker") {
+      // What was killed by the engine's own command is not restarted by it.
+      const all = await scenario.instances();
+      const ref = all.find(({ component }) => component === "control-plane")?.ref ?? "";
+      await promisify(execFile)("docker", ["kill", ref]);
+      return;
+    }
+    const [pid] = await controlPlanePids(scenario);
+    const watchers = await eventually("a watcher", async () => {
+      const found = await watchersOf(scenario);
+      return found.length > 0 ? found : undefined;
+    });
+    for (const each of [...(watchers ?? []), pid as number]) process.kill(each, "SIGKILL");
+  }
+
+  it("is started again by stop, which it would undo, and what was stopped stays so", async () => {
+    await using scenario = await Scenario.on(driver, pipeline);
+    await kill(scenario);
+    const stopped = await scenario.flowctl("stop", "out");
+    expect(stopped, stopped.stderr).toMatchObject({ code: 0 });
+    expect(stopped.stderr).toContain("starting it again");
+    await eventually(
+      "the other one has registered again",
+      async () => (await stateOf(scenario, "ticks")) === "healthy",
+    );
+    expect(await runOf(scenario)).toBe("stopped");
+    expect(await stateOf(scenario, "out")).toBe("stopping");
+    scenario.passed();
+  });
+
+  it("is started again by an up that waits for what it has changed", async () => {
+    await using scenario = await Scenario.on(driver, pipeline);
+    await kill(scenario);
+    await scenario.pipeline(pipeline.replace("rate: 50", "rate: 60"));
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    expect(await scenario.succeed("status")).toContain(" running");
     scenario.passed();
   });
 });

@@ -405,11 +405,14 @@ describe("a buffer on an input", () => {
     const sink = start("k", collect(got));
     for (let runs = 1; ; runs++) {
       const source = start("s", numbers(count));
-      const enough = Math.min(count, got.length + 20_000);
-      await Promise.race([until(() => got.length >= enough), source.outcome]);
-      source.stop();
+      const enough = got.length + 20_000;
+      // The last run is left to complete: stopped once all have arrived, it might always be so just before it says so.
+      if (enough < count) {
+        await Promise.race([until(() => got.length >= enough), source.outcome]);
+        source.stop();
+      }
       if ((await source.outcome) === "completed") break;
-      expect(runs).toBeLessThan(40);
+      expect(runs).toBeLessThan(5);
     }
     await sink.outcome;
     expect(new Set(got.map(({ id }) => id)).size).toBe(count);

@@ -50,11 +50,10 @@ export function stopCommand(cli: Cli): Command {
     const { deps, signal } = context;
     const access = new ControlPlaneAccess(deps, target.driver, target.name);
     const record = await access.record(signal);
-    if (access.hanging !== undefined) context.output.warn(access.hanging.message, access.hanging.fix);
     const progress = await context.progress();
     const release = deps.interrupts.answerSecond();
     try {
-      const { plan, told, unheard } = await windDown({
+      const { plan, told } = await windDown({
         driver: target.driver,
         pipeline: target.name,
         command: "flowctl stop",
@@ -63,16 +62,11 @@ export function stopCommand(cli: Cli): Command {
         volumes: false,
         select: ids,
         deps,
-        hanging: access.hanging !== undefined,
+        unheard: { otherwise: "refuse", patience: deps.interrupts.first },
         progress: progress.sink,
         hurry: hurryAfter(flags.timeout, deps.interrupts.first),
         onHurry: () => undefined,
       });
-      if (unheard)
-        context.output.warn(
-          "the control plane did not answer, and starts again what it was not told to stop once it does",
-          "Run `flowctl stop` again then, or take the pipeline down with `flowctl down`",
-        );
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
       if (idle.length > 0) context.output.say(`${idle.join(", ")} did not run and will not be restarted`);
       return { plan, done: idle.length > 0 };
@@ -156,31 +150,25 @@ async function execute(
 ): Promise<Outcome> {
   const { deps, signal } = context;
   const { driver, name } = target;
-  const access = new ControlPlaneAccess(deps, driver, name);
   const operation = new PipelineOperation(deps, driver, name, command);
+  const progress = await context.progress();
   try {
-    await access.record(signal);
-    if (access.hanging !== undefined) context.output.warn(access.hanging.message, access.hanging.fix);
-    const held = access.hanging === undefined && (await operation.hold({ takeOver: false }, signal));
+    const persistent = { restartHung: true, progress: progress.sink };
+    const held = await operation.holdPersistently(persistent, signal);
     const plan = planFor(await driver.observe(name, signal));
     // Nothing is started and no exit is a surprise before the control plane knows what is wanted.
-    if (held) await operation.desire(desiredBy(plan), signal);
-    const progress = await context.progress();
-    try {
-      await executePlan(plan, {
-        driver,
-        clock: deps.clock,
-        signal: AbortSignal.any([signal, operation.takenOver]),
-        // What is being restarted has been stopped: it is started again before an interrupt ends the command.
-        hurry: deps.interrupts.second,
-        progress: progress.sink,
-      });
-    } finally {
-      progress.stop();
-    }
+    if (held) await operation.desirePersistently(desiredBy(plan), persistent, signal);
+    await executePlan(plan, {
+      driver,
+      clock: deps.clock,
+      signal: AbortSignal.any([signal, operation.takenOver]),
+      // What is being restarted has been stopped: it is started again before an interrupt ends the command.
+      hurry: deps.interrupts.second,
+      progress: progress.sink,
+    });
     return { plan, done: false };
   } finally {
+    progress.stop();
     operation.release();
-    access.close();
   }
 }

@@ -121,6 +121,7 @@ async function untilEnd(
       exists: async () => (await driver.observe(pipeline.name, signal)).some(({ kind }) => kind === "component"),
       onOutage: (away) =>
         output.say(away ? "the control plane is away; events go on without it" : "the control plane is back"),
+      reviving: { driver, pipeline: pipeline.name },
     },
     (record) => {
       const ended = verdict.of(record);
@@ -212,7 +213,7 @@ async function settle(
   }
   // Log lines come in between: a spinner would be torn.
   const progress = output.quiet || output.json ? { sink: () => undefined } : plainProgress(output);
-  await windDown({
+  const { unheard } = await windDown({
     driver: prepared.driver,
     pipeline: prepared.pipeline.name,
     command: options.ephemeral ? "flowctl run" : "flowctl up",
@@ -221,11 +222,18 @@ async function settle(
     volumes: true,
     select: [],
     deps,
-    hanging: false,
+    // Whoever started it ends it, whether or not it can be told.
+    unheard: { otherwise: "go-on", patience: second },
     progress: progress.sink,
     hurry: second,
     onHurry: () => output.say("Ending it at once"),
   });
+  if (unheard && mode === "stop") {
+    output.warn(
+      "The control plane did not hear of it, and starts everything again once it answers",
+      `Take the pipeline down with \`flowctl down ${prepared.pipeline.name}\``,
+    );
+  }
 }
 
 async function drain(context: CommandContext, logs: LogFollower): Promise<void> {

@@ -36,7 +36,7 @@ function operation(
 /** What becomes of it, and after how many seconds at most. */
 async function outcome(clock: FakeClock, it: PipelineOperation): Promise<readonly [string, number]> {
   let what: string | undefined;
-  it.holdPersistently(never).then(
+  it.holdPersistently({ whileAbsent: true }, never).then(
     () => {
       what = "held";
     },

@@ -5,21 +5,22 @@ import type { Clock } from "../../foundation/clock.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { DesiredChange } from "../../protocol/records.ts";
-import { ControlPlaneAccess, isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
+import { ControlPlaneAccess, isAway } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
+import { type PatienceOptions, untilHeard } from "./control-plane-patience.ts";
 
 /** How long the control plane may take to say whether an operation may begin, in milliseconds. */
 const ANSWER_WITHIN = 5_000;
 
-/** How long none may run, as while one is replaced or restarted, and how long one that runs may not answer. */
-const GONE_FOR = 30_000;
-const SILENT_FOR = 300_000;
-
-/** One that has ended so often meanwhile does not stay up. */
-const KEEPS_ENDING = 3;
-
 /** How long a change of the desired state may take. */
 const DESIRED_WITHIN = 15_000;
+
+export interface PersistentHold extends Pick<PatienceOptions, "progress" | "restartHung"> {
+  /** Take it from another command that holds it. */
+  readonly takeOver?: boolean;
+  /** Wait, for half a minute, where no control plane is there. */
+  readonly whileAbsent?: boolean;
+}
 
 type DesireCall = (client: ControlPlaneClient, signal: AbortSignal) => Promise<readonly string[]>;
 
@@ -98,30 +99,50 @@ export class PipelineOperation {
 
   /**
    * Holds it, asking again and again while nobody answers: a control plane that has just been started takes its time on a
-   * busy machine, minutes at worst. Gives up with `cli/no-control-plane` when none has run for half a minute, or one ends
-   * again and again, and with `cli/control-plane-hangs` when one runs and has not answered for five minutes. Rejects else as
-   * `hold` does.
+   * busy machine, minutes at worst, and one that has ended is started again. Returns whether there is one; with `whileAbsent`
+   * one that is not there yet is waited for, too. Gives up with `cli/no-control-plane` when none has run for half a minute, or
+   * one ends again and again, and with `cli/control-plane-hangs` when one runs and has not answered for five minutes.
+   * Rejects else as `hold` does.
    */
-  async holdPersistently(signal: AbortSignal): Promise<void> {
-    const begun = this.#clock.elapsed();
-    let ranAt = begun;
-    let before: number | undefined;
-    while (!(await this.hold({ takeOver: false }, signal))) {
-      const now = this.#clock.elapsed();
-      if (!hasCode(this.#failure, NO_CONTROL_PLANE)) ranAt = now;
-      const restarts = await this.#restarts(signal);
-      before ??= restarts;
-      if (restarts - before >= KEEPS_ENDING || now - ranAt >= GONE_FOR) throw this.#access.away();
-      if (now - begun >= SILENT_FOR) throw this.#access.hangs(this.#failure);
-      await this.#clock.sleep(100, signal);
-    }
+  async holdPersistently(options: PersistentHold, signal: AbortSignal): Promise<boolean> {
+    return this.#persist(() => this.hold({ takeOver: options.takeOver ?? false }, signal), options, signal);
   }
 
-  /** How often the control plane that there is was started again. */
-  async #restarts(signal: AbortSignal): Promise<number> {
-    const observed = await this.#driver.observe(this.#pipeline, signal);
-    const state = observed.find(({ kind }) => kind === "control-plane")?.state;
-    return state !== undefined && "restarts" in state ? state.restarts : 0;
+  /**
+   * Holds it and changes the desired state, asking again and again as `holdPersistently` does, and gives up as that does.
+   * Returns the ids for which it made a difference; undefined where there is no control plane.
+   */
+  async desirePersistently(
+    change: DesiredChange,
+    options: PersistentHold,
+    signal: AbortSignal,
+  ): Promise<readonly string[] | undefined> {
+    let changed: readonly string[] | undefined;
+    const attempt = async (): Promise<boolean> => {
+      if (!(await this.hold({ takeOver: options.takeOver ?? false }, signal))) return false;
+      changed = await this.desire(change, signal);
+      return true;
+    };
+    await this.#persist(attempt, options, signal);
+    return changed;
+  }
+
+  async #persist(attempt: () => Promise<boolean>, options: PersistentHold, signal: AbortSignal): Promise<boolean> {
+    const { takeOver: _, whileAbsent = false, ...rest } = options;
+    const patience = { ...rest, driver: this.#driver, pipeline: this.#pipeline, clock: this.#clock, whileAbsent };
+    const unlessAway = async (): Promise<boolean> => {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (signal.aborted || !isAway(error)) throw error;
+        this.#failure = error instanceof FlowctlError ? error : undefined;
+        return false;
+      }
+    };
+    const ended = await untilHeard(unlessAway, patience, signal);
+    if (ended === "hangs") throw this.#access.hangs(this.#failure);
+    if (ended === "ends") throw this.#access.away();
+    return ended === "heard";
   }
 
   /** Changes the desired state. Returns the ids for which that made a difference; none when there is no pipeline yet. */

@@ -60,7 +60,7 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
       const tell = async (): Promise<void> => {
         done.completedBefore = await completedBefore(before, access, until);
         // One that has just become healthy may not answer yet.
-        await operation.holdPersistently(until);
+        await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
         // What was down is started anew: there is nothing that it could go back to.
         if (!observed.some(({ kind }) => kind === "component")) await forgetKept(access, until);
         const { number } = operation;
@@ -101,7 +101,7 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
         told ??= tell();
         await told;
         // Whoever took the pipeline down meanwhile took its control plane along.
-        await operation.holdPersistently(until);
+        await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
         refuseTakenDown(plan, await driver.observe(pipeline.name, until));
         done.kept = await keepCarriedOut(context, access, { wanted, kept, only: options.only }, until);
       } catch (error) {

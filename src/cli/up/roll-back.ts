@@ -9,6 +9,7 @@ import { withEnvFile } from "../load.ts";
 import { renderTrouble, troublesOf } from "../troubles.ts";
 import { prepareWanted } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
+import { untilHeard } from "./control-plane-patience.ts";
 import { keptBefore } from "./keeping.ts";
 import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { planChange } from "./plan-change.ts";
@@ -89,9 +90,14 @@ async function showTroubles(context: CommandContext, { access, driver }: Prepare
   }
 }
 
-/** What to go back to. Rejects with `cli/nothing-kept` or `cli/changed-meanwhile`. */
+/** What to go back to. Rejects with `cli/nothing-kept` or `cli/changed-meanwhile`, or where no control plane can be asked. */
 async function lastHealthy({ deps, signal }: CommandContext, changed: PreparedUp): Promise<Kept> {
-  const now = await keptBefore(changed.access, signal);
+  const { access, driver, pipeline } = changed;
+  const patience = { driver, pipeline: pipeline.name, clock: deps.clock, whileAbsent: false };
+  const asked = await untilHeard(async () => (await access.record(signal)) !== undefined, patience, signal);
+  if (asked === "hangs") throw access.hangs(access.hanging);
+  if (asked !== "heard") throw access.away();
+  const now = await keptBefore(access, signal);
   refuseChanged(now, changed);
   const sealed = (changed.keptBefore ?? now)?.healthy;
   const kept = sealed && openKept(sealed, await deps.homeKey());

@@ -63,6 +63,8 @@ export async function waitForState(
         },
         exists: async () =>
           (await target.driver.observe(target.pipeline, signal)).some(({ kind }) => kind === "component"),
+        // Whoever waits for what it has started sees to it; whoever only waits changes nothing.
+        ...(since === undefined ? {} : { reviving: target }),
       },
       (record) => {
         latest = record.state;

@@ -4,6 +4,7 @@ import type { PipelineRecord } from "../../protocol/records.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
 import { Bell } from "./bell.ts";
+import { ControlPlanePatience, type PatienceOptions } from "./control-plane-patience.ts";
 
 export interface WatchOptions {
   readonly access: ControlPlaneAccess;
@@ -13,6 +14,8 @@ export interface WatchOptions {
   readonly exists: () => Promise<boolean>;
   /** Called once when the control plane stops answering, and once when it answers again. */
   readonly onOutage?: (away: boolean) => void;
+  /** Brings back a control plane that has ended and that nobody else brings back; left out: it is only waited for. */
+  readonly reviving?: Pick<PatienceOptions, "driver" | "pipeline" | "progress">;
 }
 
 /** Between two looks when no event says that something happened, in milliseconds. */
@@ -34,6 +37,7 @@ export async function watchPipeline<T>(
   const bell = new Bell();
   const listening = ringOnEvents(options, bell, inner);
   let away = false;
+  let patience: ControlPlanePatience | undefined;
   try {
     for (;;) {
       const seen = bell.rings;
@@ -52,6 +56,12 @@ export async function watchPipeline<T>(
           fix: "Start it again with `flowctl up`, if that was not meant",
         });
       }
+      patience =
+        record !== undefined || options.reviving === undefined
+          ? undefined
+          : (patience ?? new ControlPlanePatience({ ...options.reviving, clock }));
+      // Without it there is nobody who judges the pipeline: whatever becomes of this, it is waited for.
+      await patience?.look(signal);
       await bell.heard(seen, clock, record === undefined ? RETRY_INTERVAL : LOOK_INTERVAL, inner);
       if (signal.aborted) throw cancelled(signal);
     }

@@ -1,13 +1,14 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
+import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { instanceIdOf, isEmpty, type Plan } from "../../planner/plan.ts";
 import { planDown, planStop, selectInstances } from "../../planner/plan-lifecycle.ts";
-import type { PipelineRecord } from "../../protocol/records.ts";
-import { isAway } from "../control-plane-access.ts";
+import type { DesiredChange, PipelineRecord } from "../../protocol/records.ts";
+import { isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
+import { lastWordsOfControlPlane } from "./last-words.ts";
 import { PipelineOperation } from "./operation.ts";
 
 export interface WindDownOptions {
@@ -24,8 +25,15 @@ export interface WindDownOptions {
   /** Only these, with `stop`. */
   readonly select: readonly string[];
   readonly deps: Pick<CliDependencies, "connect" | "clock">;
-  /** Whether the control plane was found not to answer: it is not asked then. */
-  readonly hanging: boolean;
+  /** With `remove`: whether the control plane was found not to answer. It is not asked then. */
+  readonly hanging?: boolean;
+  /** With `stop`: what to do where a control plane is there and does not get to hear of it. */
+  readonly unheard?: {
+    /** `refuse` stops nothing: it would be started again. `go-on` stops all the same. */
+    readonly otherwise: "refuse" | "go-on";
+    /** Fires when it is not waited for any longer. */
+    readonly patience: AbortSignal;
+  };
   readonly progress: ProgressSink;
   /** Fires when it is to end at once; what then still runs is killed. */
   readonly hurry: AbortSignal;
@@ -38,15 +46,17 @@ export interface WoundDown {
   readonly plan: Plan;
   /** Instances that were to run until now, whether or not they did. */
   readonly told: readonly string[];
-  /** Whether there is a control plane that was not told: once it answers again it starts what is to run as far as it knows. */
+  /** Whether a control plane is left that was not told: once it answers again it starts what is to run as far as it knows. */
   readonly unheard: boolean;
 }
 
 /**
  * Stops or removes a pipeline from its sources down, each instance within its grace period; when `hurry` fires, at
  * once. First the control plane is told that it is to be stopped: from then on nothing of it is started any more, and
- * what comes into being late is stopped by the supervisor, whatever becomes of this command. Without a control plane
- * there is nobody who starts anything; one that comes back and was not told does.
+ * what comes into being late is stopped by the supervisor, whatever becomes of this command. One that is away is waited for
+ * before anything is stopped, and brought back where nobody else does that: it would start again what it was not told of.
+ * Without a control plane there is nobody who starts anything. Rejects with kind `unavailable`, and has stopped nothing, when it
+ * does not get to hear of it and that is to be refused.
  */
 export async function windDown(options: WindDownOptions): Promise<WoundDown> {
   const { driver, pipeline, hurry, deps } = options;
@@ -93,22 +103,51 @@ function looksAfter(mode: WindDownOptions["mode"], graceful: boolean, supervised
   return graceful ? 0 : supervised ? 1 : 2;
 }
 
-/** Makes it the desired state. Returns the instances that were to run until now; undefined when no control plane answers. */
+/** Makes it the desired state. Returns the instances that were to run until now; undefined when no control plane has heard it. */
 async function tell(
   operation: PipelineOperation,
   options: WindDownOptions,
   signal: AbortSignal,
 ): Promise<readonly string[] | undefined> {
-  const { driver, pipeline, select } = options;
+  const { driver, pipeline, select, unheard, progress } = options;
   const chosen = select.length === 0 ? undefined : selectInstances(await driver.observe(pipeline, signal), select);
+  const change = { stopped: chosen?.filter(({ kind }) => kind === "component").map(instanceIdOf) ?? "all" } as const;
+  if (options.mode === "remove") return tellOnce(operation, change, options, signal);
+  const patience = unheard?.patience ?? signal;
   try {
-    if (options.hanging || !(await operation.hold({ takeOver: true }, signal))) return undefined;
-    const ids = chosen?.filter(({ kind }) => kind === "component").map(instanceIdOf);
-    return await operation.desire({ stopped: ids ?? "all" }, signal);
+    return await operation.desirePersistently(change, { takeOver: true, restartHung: true, progress }, patience);
+  } catch (error) {
+    if (!patience.aborted && !isAway(error)) throw error;
+    if (unheard?.otherwise === "go-on") return undefined;
+    throw isAway(error) ? await nothingStopped(options, error) : error;
+  }
+}
+
+/** What is to be removed need not hear of it: nobody is left then who starts anything. */
+async function tellOnce(
+  operation: PipelineOperation,
+  change: DesiredChange,
+  { hanging = false }: WindDownOptions,
+  signal: AbortSignal,
+): Promise<readonly string[] | undefined> {
+  try {
+    if (hanging || !(await operation.hold({ takeOver: true }, signal))) return undefined;
+    return await operation.desire(change, signal);
   } catch (error) {
     if (isAway(error)) return undefined;
     throw error;
   }
+}
+
+async function nothingStopped({ driver, pipeline }: WindDownOptions, error: unknown): Promise<FlowctlError> {
+  const why = await lastWordsOfControlPlane(driver, pipeline, new AbortController().signal).catch(() => undefined);
+  return new FlowctlError({
+    code: NO_CONTROL_PLANE,
+    kind: "unavailable",
+    message: `Nothing was stopped, as it would be started again. ${messageOf(error)}${why === undefined ? "" : `; it said last: ${why.message}`}`,
+    fix: `${why?.fix === undefined ? "" : `${why.fix}; `}\`flowctl down ${pipeline}\` ends everything without it`,
+    cause: error,
+  });
 }
 
 function planFor(observed: readonly ObservedResource[], options: WindDownOptions): Plan {
