@@ -1,7 +1,6 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { hasCode } from "../foundation/errors.ts";
 import { type ComponentMessage, componentState, componentType, encodeComponent } from "../protocol/component-codec.ts";
-import type { Topology } from "../protocol/records.ts";
 import {
   type DeregisterMessage,
   decodeDeregistration,
@@ -16,11 +15,11 @@ import {
   requireInstance,
   type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
-import { encodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
+import { topologyOf, watchTopology } from "./watch-topology.ts";
 
 export interface RegistryServiceParts {
   readonly registry: Registry;
@@ -108,27 +107,5 @@ function admit(registry: Registry, partitions: PartitionTable, request: Registra
   } catch (error) {
     if (hasCode(error, "registry/stands-by")) registry.waits(request);
     throw error;
-  }
-}
-
-function topologyOf({ registry, partitions }: RegistryServiceParts, reference: InstanceReference): Topology {
-  return { ...registry.topology(reference), ...partitions.viewOf(reference) };
-}
-
-async function* watchTopology(
-  parts: RegistryServiceParts,
-  reference: InstanceReference,
-  signal: AbortSignal,
-): AsyncGenerator<{ readonly topology: TopologyMessage }> {
-  const changes = parts.registry.topologyChanges(reference.componentId);
-  let last = "";
-  for (;;) {
-    const seen = changes.version;
-    const topology = encodeTopology(topologyOf(parts, reference));
-    // A position is told with its assignment; that it has moved since is no news to its owner.
-    const text = JSON.stringify(topology, (key, value: unknown) => (key === "position" ? undefined : value));
-    if (text !== last) yield { topology };
-    last = text;
-    await changes.changed(seen, signal);
   }
 }

@@ -1,0 +1,42 @@
+import type { Topology } from "../protocol/records.ts";
+import type { InstanceReference } from "../protocol/registry-codec.ts";
+import { encodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
+import type { PartitionTable } from "./partitions/partition-table.ts";
+import type { Registry } from "./registry.ts";
+import type { StateWriter } from "./state-writer.ts";
+
+export interface TopologyParts {
+  readonly registry: Pick<Registry, "topology" | "topologyChanges">;
+  readonly partitions: Pick<PartitionTable, "viewOf">;
+  readonly writer: Pick<StateWriter, "durable">;
+}
+
+/** What an instance is to be connected to, and to read, now. */
+export function topologyOf({ registry, partitions }: TopologyParts, reference: InstanceReference): Topology {
+  return { ...registry.topology(reference), ...partitions.viewOf(reference) };
+}
+
+/**
+ * The topology of an instance now, and whenever it changes, the newest only. Nothing is told before it is on the disk: what a
+ * component has acted on is not taken back because the control plane is killed.
+ */
+export async function* watchTopology(
+  parts: TopologyParts,
+  reference: InstanceReference,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly topology: TopologyMessage }> {
+  const changes = parts.registry.topologyChanges(reference.componentId);
+  let last = "";
+  for (;;) {
+    const seen = changes.version;
+    const topology = encodeTopology(topologyOf(parts, reference));
+    // A position is told with its assignment; that it has moved since is no news to its owner.
+    const text = JSON.stringify(topology, (key, value: unknown) => (key === "position" ? undefined : value));
+    if (text !== last) {
+      await parts.writer.durable();
+      yield { topology };
+    }
+    last = text;
+    await changes.changed(seen, signal);
+  }
+}
