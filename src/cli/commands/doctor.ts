@@ -31,12 +31,16 @@ export function doctorCommand(cli: Cli): Command {
 
 async function doctor(context: CommandContext, [argument]: [string | undefined]): Promise<ExitCode> {
   const { output } = context;
-  const findings = [...(await checkMachine(context)), ...(await checkFile(context, argument))];
+  const found = [...(await checkMachine(context)), ...(await checkFile(context, argument))];
   const target = await findRunning(context, argument);
   const drivers = await availableDrivers(context);
   const others = await checkLeftovers(drivers, context.signal);
-  findings.push(...others.filter(({ subject }) => subject !== `pipeline ${target?.name}`));
-  if (target !== undefined) findings.push(...(await lookInto(context, target)));
+  found.push(...others.filter(({ subject }) => subject !== `pipeline ${target?.name}`));
+  if (target !== undefined) found.push(...(await lookInto(context, target)));
+  const findings = found.map(({ fix, ...finding }) => ({
+    ...finding,
+    ...(fix === undefined ? {} : { fix: output.retyped(fix) }),
+  }));
   if (output.json) output.printJson(findings);
   else output.print(render(findings, output));
   return findings.some(({ level }) => level === "problem") ? ExitCode.failed : ExitCode.ok;

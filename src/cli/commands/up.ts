@@ -102,7 +102,7 @@ async function up(
   const prepared = await prepareUp(context, files, options);
   if (flags.dryRun) {
     if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
-    else output.print(renderPlanText(prepared.plan));
+    else output.print(output.retyped(renderPlanText(prepared.plan)));
     return ExitCode.ok;
   }
   if (flags.detach || flags.wait) return detached(context, prepared, flags);
