@@ -8,9 +8,10 @@ import { checkLeftovers, checkMachine, checkPorts } from "../doctor/check-machin
 import { checkPipeline } from "../doctor/check-pipeline.ts";
 import { type Finding, ok, problem } from "../doctor/finding.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { availableDrivers } from "../holdings.ts";
 import { findPipelineFile, loadValid } from "../load.ts";
 import type { Flags } from "../settings.ts";
-import { availableDrivers, findTarget, type Target } from "../target.ts";
+import { findTarget, type Target } from "../target.ts";
 import { lastWordsOfControlPlane } from "../up/last-words.ts";
 
 export function doctorCommand(cli: Cli): Command {

@@ -18,7 +18,7 @@ export function renderError(error: unknown, view: ErrorView): string {
   const { paint, retyped = (text) => text } = view;
   const known = error instanceof FlowctlError;
   const lines = [`${paint.red.bold("error:")} ${messageOf(error)}`];
-  if (known && error.position !== undefined) lines.push(`  ${paint.dim("at")}   ${place(error.position, view.cwd)}`);
+  if (known && error.position !== undefined) lines.push(`  ${paint.dim("at")}   ${placeOf(error.position, view.cwd)}`);
   if (known && error.path !== undefined) lines.push(`  ${paint.dim("in")}   ${error.path}`);
   if (known && error.fix !== undefined) lines.push(`  ${paint.dim("fix")}  ${retyped(error.fix)}`);
   lines.push(`  ${paint.dim("code")} ${known ? error.code : "internal/unexpected"}`);
@@ -47,7 +47,7 @@ export function errorDocument(
 }
 
 /** `file:line:column`, the file relative to `cwd` where it is below it. */
-function place(position: SourcePosition, cwd: string): string {
+export function placeOf(position: SourcePosition, cwd: string): string {
   const near = relative(cwd, position.file);
   const file = near === "" || near.startsWith("..") ? position.file : near;
   return `${file}:${position.line}:${position.column}`;
