@@ -69,8 +69,10 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       await parts.settled(going ?? []);
       return { changed };
     }),
-    HoldOperation: serverStream(context, ({ command, holder, takeOver }: HoldOperationMessage, signal) =>
-      holdOperation(registry.operations.hold({ command, holder }, takeOver), signal),
+    HoldOperation: serverStream(
+      context,
+      ({ command, holder, takeOver, unchangedSince }: HoldOperationMessage, signal) =>
+        holdOperation(registry.operations.hold({ command, holder }, takeOver, unchangedSince), signal),
     ),
     KeepPipeline: unary(context, async ({ content }: { readonly content: Uint8Array }) => {
       parts.kept.keep(content, parts.now());

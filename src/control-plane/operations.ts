@@ -1,6 +1,6 @@
 import type { Clock } from "../foundation/clock.ts";
 import type { OperationName } from "../protocol/records.ts";
-import { operationTakenOver, operationUnderWay } from "./registry-errors.ts";
+import { changedSince, operationTakenOver, operationUnderWay } from "./registry-errors.ts";
 
 /** A command that is changing the pipeline. */
 export interface Operation {
@@ -38,9 +38,14 @@ export class Operations {
     return this.#current?.operation;
   }
 
-  /** Throws `control/operation-under-way` while another one is, unless it is to be taken over. */
-  hold(name: OperationName, takeOver: boolean): Operation {
+  /**
+   * Throws `control/operation-under-way` while another one is, unless it is to be taken over, and `control/changed-since` when one with
+   * a greater number than `unchangedSince` was begun; 0 does not ask.
+   */
+  hold(name: OperationName, takeOver: boolean, unchangedSince = 0): Operation {
     const before = this.#current;
+    if (unchangedSince !== 0 && this.#last !== undefined && this.#last.number > unchangedSince)
+      throw changedSince(this.#last.name);
     if (before !== undefined) {
       if (!takeOver) throw operationUnderWay(before.operation.name, this.#clock.now() - before.operation.since);
       this.#release(before);
