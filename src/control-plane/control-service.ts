@@ -66,7 +66,10 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       await writer.durable();
       const going =
         change.stopped === "all" ? desiredInstances({ spec: registry.spec }).map(({ id }) => id) : change.stopped;
-      await parts.settled(going ?? []);
+      const renewed = change.renewed ?? [];
+      await parts.settled([...(going ?? []), ...renewed]);
+      // What was still being started until now is not what the command makes anew.
+      if (registry.operations.current?.number === message.operation) registry.operations.renew(renewed);
       return { changed };
     }),
     HoldOperation: serverStream(
