@@ -53,6 +53,7 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  #life = new AbortController();
   /** Called once when a command begins to hold the operation, before it does: what another one does right before. */
   beforeHold: (() => void) | undefined;
 
@@ -128,10 +129,17 @@ export class MemoryControlPlane {
     this.operation = command;
     try {
       yield ++this.operations;
-      if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
+      const end = AbortSignal.any([signal, this.#life.signal]);
+      if (!end.aborted) await new Promise((wake) => end.addEventListener("abort", wake, { once: true }));
     } finally {
       this.operation = undefined;
     }
+  }
+
+  /** As one that is started anew: nobody holds anything any more, and operations go on counting. */
+  restart(): void {
+    this.#life.abort();
+    this.#life = new AbortController();
   }
 
   record(): PipelineRecord {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 
 const FILE = `
@@ -88,5 +88,34 @@ describe("a change that another command makes right before this one holds the op
     };
     expect(await cli.run("scale", "even=2")).toMatchObject({ code: 0 });
     expect(cli.controlPlane.spec?.components.find(({ id }) => id === "extra")?.replicas).toBe(5);
+  });
+});
+
+describe("a change that another command makes while this one does not hold the operation, as its control plane is replaced", () => {
+  it("is not overwritten: the plan of before it is given up, with the reason", async () => {
+    let meanwhile: (() => Promise<void>) | undefined;
+    const driver = new MemoryDriver({
+      name: "process",
+      onApply: async ({ action }, _) => {
+        const once = meanwhile;
+        if (action === "replace") meanwhile = undefined;
+        if (action === "replace") await once?.();
+      },
+    });
+    const file = FILE.replace(/environment.*secrets: \[key\]/, "environment: {}").replace(/secrets: .*\n/, "");
+    await using cli = await CliHarness.create({ "flowctl.yaml": file }, [driver]);
+    expect(await cli.run("up", "-d")).toMatchObject({ code: 0 });
+    meanwhile = async () => {
+      cli.controlPlane.restart();
+      // Ends only with the streams of those that held it.
+      await new Promise((wake) => setImmediate(wake));
+      expect(await cli.run("scale", "even=3")).toMatchObject({ code: 0 });
+    };
+    const { code, stderr } = await cli.run("up", "-d", "--force-recreate");
+    expect(code, stderr).toBe(6);
+    expect(stderr).toContain("code control/changed-since");
+    expect(cli.controlPlane.spec?.components.find(({ id }) => id === "even")?.replicas).toBe(3);
+    expect([...(driver.state.get("demo")?.keys() ?? [])]).toContain("component/even-3");
+    expect(await cli.run("up", "-d", "--scale", "even=3")).toMatchObject({ code: 0 });
   });
 });
