@@ -31,7 +31,7 @@ describe("a command that needs only the name of a pipeline whose file has mistak
     ["stop", "-f", "flowctl.yaml"],
     ["down", "-v"],
   ])("goes by what is recorded for the folder, under a warning: %s %s", async (...args) => {
-    for (const broken of [BAD_SCHEMA, BAD_YAML]) {
+    for (const broken of [BAD_SCHEMA, BAD_YAML, "this is no pipeline", ""]) {
       await using cli = await running();
       await cli.write("flowctl.yaml", broken);
       const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined));
@@ -60,6 +60,7 @@ describe("a command that needs only the name of a pipeline whose file has mistak
       { "other.yaml": BAD_SCHEMA.replace("demo", "other") },
       "other.yaml",
     ],
+    ["another file says none", { "other.yaml": BAD_SCHEMA.replace("name: demo", "") }, "other.yaml"],
     ["a file is not there", {}, "typo.yaml"],
   ])("changes nothing that was not meant: %s", async (_, files, file) => {
     await using cli = await running();

@@ -58,5 +58,7 @@ function saidName(paths: readonly string[], { texts }: InvalidPipeline, folder: 
     if (line === undefined) continue;
     return /^[ \t]*(["']?)([a-z0-9][a-z0-9_-]*)\1[ \t\r]*(?:#.*)?$/.exec(line)?.[2];
   }
-  return nameFromFolder(folder);
+  // Without a name it has that of its folder, where it is a pipeline at all, and no other file may say another one.
+  const all = paths.map((path) => texts.get(path === "-" ? "<stdin>" : path)).join("\n");
+  return /^(?:sources|sinks)\b/m.test(all) && !/^include\b/m.test(all) ? nameFromFolder(folder) : undefined;
 }
