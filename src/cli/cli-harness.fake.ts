@@ -53,6 +53,9 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  #life = new AbortController();
+  /** Called once when a command begins to hold the operation, before it does: what another one does right before. */
+  beforeHold: (() => void) | undefined;
 
   client(): ControlPlaneClient {
     const present = <T>(value: T): Promise<T> => {
@@ -61,6 +64,7 @@ export class MemoryControlPlane {
     };
     return {
       applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
+        if (this.refusal !== undefined) return Promise.reject(this.refusal);
         this.spec = spec;
         this.askedBy.push(operation);
         this.applied++;
@@ -90,7 +94,7 @@ export class MemoryControlPlane {
         for (const id of going) this.stopped.add(id);
         return present(going);
       },
-      holdOperation: (name, { takeOver }, signal) => this.#hold(name, takeOver, signal),
+      holdOperation: (name, options, signal) => this.#hold(name, options, signal),
       keepPipeline: (content) => {
         this.kept = content.length === 0 ? {} : { healthy: content, latest: content };
         return present(undefined);
@@ -104,19 +108,38 @@ export class MemoryControlPlane {
     };
   }
 
-  async *#hold({ command }: OperationName, takeOver: boolean, signal: AbortSignal): AsyncGenerator<number> {
+  async *#hold(
+    { command }: OperationName,
+    { takeOver, unchangedSince = 0 }: { readonly takeOver: boolean; readonly unchangedSince?: number },
+    signal: AbortSignal,
+  ): AsyncGenerator<number> {
     if (this.away) throw new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" });
+    const meanwhile = this.beforeHold;
+    this.beforeHold = undefined;
+    meanwhile?.();
     if (this.operation !== undefined && !takeOver) {
       const message = `\`${this.operation}\` is changing this pipeline`;
       throw new FlowctlError({ code: "control/operation-under-way", kind: "conflict", message });
     }
+    // Those that hold none yet say a time, which no number of an operation comes up to here.
+    if (unchangedSince !== 0 && this.operations > unchangedSince) {
+      const message = "another command has changed this pipeline since this change was planned";
+      throw new FlowctlError({ code: "control/changed-since", kind: "conflict", message });
+    }
     this.operation = command;
     try {
       yield ++this.operations;
-      if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
+      const end = AbortSignal.any([signal, this.#life.signal]);
+      if (!end.aborted) await new Promise((wake) => end.addEventListener("abort", wake, { once: true }));
     } finally {
       this.operation = undefined;
     }
+  }
+
+  /** As one that is started anew: nobody holds anything any more, and operations go on counting. */
+  restart(): void {
+    this.#life.abort();
+    this.#life = new AbortController();
   }
 
   record(): PipelineRecord {

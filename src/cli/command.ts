@@ -7,12 +7,17 @@ import type { ProgressRenderer } from "./display/progress-renderer.ts";
 import { parseSpan } from "./display/quantities.ts";
 import type { ErrorView } from "./display/render-error.ts";
 import { describeExitCodes, type ExitCode } from "./exit-codes.ts";
+import { aboutTheSame, type Invocation, invocationOf } from "./invocation.ts";
 import { type Flags, readSettings, type Settings } from "./settings.ts";
 
 /** What one run of the command line shares: the world, and where the exit code of a command goes. */
 export interface Cli {
   readonly deps: CliDependencies;
+  /** The words after `flowctl`, as they were typed; none where nothing is run. */
+  readonly args?: readonly string[];
   finish(code: ExitCode): void;
+  /** Told how the command was typed, before it runs. */
+  began?(invocation: Invocation): void;
 }
 
 /** What a command's handler gets besides its own arguments and flags. */
@@ -20,6 +25,8 @@ export interface CommandContext {
   readonly deps: CliDependencies;
   readonly settings: Settings;
   readonly output: Output;
+  /** How the command was typed. */
+  readonly invocation: Invocation;
   /** Fires at the first interrupt. */
   readonly signal: AbortSignal;
   /** Shows progress until stopped. */
@@ -85,23 +92,27 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
   return command.action(async (...all: unknown[]) => {
     const self = all.at(-1) as Command;
     const flags = self.optsWithGlobals() as Given;
-    const context = await createContext(cli.deps, flags);
+    const invocation = invocationOf(self, cli.args ?? [], cli.deps.cwd);
+    cli.began?.(invocation);
+    const context = await createContext(cli.deps, flags, invocation);
     const code = await handler(context, self.processedArgs as unknown as Args, flags);
     if (code !== undefined) cli.finish(code);
   });
 }
 
-async function createContext(deps: CliDependencies, flags: Flags): Promise<CommandContext> {
+async function createContext(deps: CliDependencies, flags: Flags, invocation: Invocation): Promise<CommandContext> {
   const settings = await readSettings(flags, deps.env);
   const { json, quiet } = settings;
-  const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet });
+  const retyped = (text: string): string => aboutTheSame(text, invocation);
+  const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet, retyped });
   return {
     deps,
     settings,
     output,
+    invocation,
     signal: deps.interrupts.first,
     progress: () => createProgress(output, settings.progress),
-    errorView: { paint: output.paintError, cwd: deps.cwd, debug: isDebugging(deps.env) },
+    errorView: { paint: output.paintError, cwd: deps.cwd, debug: isDebugging(deps.env), retyped },
   };
 }
 

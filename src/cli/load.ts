@@ -12,7 +12,8 @@ export class InvalidPipeline extends FlowctlError {
   readonly problems: readonly Problem[];
   readonly texts: ReadonlyMap<string, string>;
 
-  constructor(problems: readonly Problem[], texts: ReadonlyMap<string, string>) {
+  /** `fix`: what to do besides what is said of each mistake. */
+  constructor(problems: readonly Problem[], texts: ReadonlyMap<string, string>, fix?: string) {
     const errors = problems.filter(({ severity }) => severity === "error");
     const first = errors[0];
     super({
@@ -20,6 +21,7 @@ export class InvalidPipeline extends FlowctlError {
       kind: "invalid",
       message: `${errors.length} ${errors.length === 1 ? "mistake" : "mistakes"} in the pipeline file`,
       ...(first === undefined ? {} : { position: first.position }),
+      ...(fix === undefined ? {} : { fix }),
     });
     this.problems = problems;
     this.texts = texts;

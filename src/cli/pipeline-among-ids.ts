@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { CommandContext } from "./command.ts";
-import { allPipelines } from "./target.ts";
+import { allPipelines } from "./holdings.ts";
 
 /** What a command ends with whose ids belong to another pipeline than it took, or to none. */
 const NOT_FOUND: ReadonlySet<string> = new Set(["planner/unknown-id", "cli/which-pipeline", "cli/no-pipeline"]);

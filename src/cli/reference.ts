@@ -19,7 +19,7 @@ export function cliReference(): string {
       commands.map((command) => [`[\`${command.name()}\`](#flowctl-${command.name()})`, command.summary()]),
     ),
     "## Which pipeline",
-    "A command is about, in this order: the pipeline named by its argument or `-p`; the files given with `-f` or as arguments; the `flowctl.yaml`, `flowctl.yml`, `pipeline.yaml` or `pipeline.yml` in the working directory or the nearest folder above it; the pipeline that belongs to this folder; for commands that change nothing, the only pipeline there is on this machine. A pipeline belongs to the folder of its first file: the same name from another folder is refused with `cli/other-folder`, and `-p` names another one. Commands about what runs ask every driver that answers, so they work without the file, too.",
+    "A command is about, in this order: the pipeline named by its argument or `-p`; the files given with `-f` or as arguments; the `flowctl.yaml`, `flowctl.yml`, `pipeline.yaml` or `pipeline.yml` in the working directory or the nearest folder above it; the pipeline that belongs to this folder; for commands that change nothing, the only pipeline there is on this machine. A pipeline belongs to the folder of its first file: the same name from another folder is refused with `cli/other-folder`, and `-p` names another one. Commands about what runs ask every driver that answers, so they work without the file, too. When the file has mistakes, they go by the pipeline that is recorded for its folder, with a warning; a file that says another name, or does not exist, is never taken for it. After `name` was edited, they name the pipelines that the folder still has.",
     "## Exit codes",
     ["```", ...describeExitCodes(), "```"].join("\n"),
     "## Variables",

@@ -216,17 +216,24 @@ describe("up -d", () => {
     expect(cli.drivers[0]?.applied).toEqual([]);
   });
 
-  it("says with --dry-run why the control plane would refuse the plan", async () => {
+  it("ends with --dry-run as the real command would where the control plane refuses the plan", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");
     expect((await cli.run("up", "--dry-run")).stdout).not.toContain("refused");
     const message = "the change would lose events that were accepted";
     const code = "registry/would-lose-events";
     cli.controlPlane.refusal = new FlowctlError({ code, kind: "conflict", message, fix: "Start even." });
-    const { code: exit, stdout } = await cli.run("up", "--dry-run");
-    expect(exit).toBe(0);
-    expect(stdout).toContain(`refused (${code}): ${message}. Start even.`);
+    const dry = await cli.run("up", "--dry-run");
+    expect(dry.code).toBe(6);
+    expect(dry.stdout).toContain("nothing to do");
     expect(cli.controlPlane.applied).toBe(1);
+    const json = await cli.run("up", "--dry-run", "--json");
+    expect(JSON.parse(json.stdout)).toMatchObject({ pipeline: "demo" });
+    expect(JSON.parse(json.stderr)).toMatchObject({ error: { code, message, fix: "Start even.", exitCode: 6 } });
+    const real = await cli.run("up", "-d");
+    expect(real.code).toBe(dry.code);
+    expect(dry.stderr).toContain(`error: ${message}\n  fix  Start even.\n  code ${code}\n`);
+    expect(real.stderr).toContain(`error: ${message}\n  fix  Start even.\n  code ${code}\n`);
   });
 
   it("names the component that a driver cannot run, and what it lacks", async () => {

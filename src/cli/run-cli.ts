@@ -3,8 +3,9 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { isDebugging } from "./command.ts";
 import type { CliDependencies } from "./dependencies.ts";
 import { createOutput } from "./display/output.ts";
-import { errorDocument, renderError } from "./display/render-error.ts";
+import { type ErrorView, errorDocument, renderError } from "./display/render-error.ts";
 import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "./exit-codes.ts";
+import { aboutTheSame } from "./invocation.ts";
 import { InvalidPipeline } from "./load.ts";
 import { buildProgram } from "./program.ts";
 
@@ -14,8 +15,13 @@ import { buildProgram } from "./program.ts";
  */
 export async function runCli(args: readonly string[], deps: CliDependencies): Promise<ExitCode> {
   let code: ExitCode = ExitCode.ok;
+  let retyped: ErrorView["retyped"];
   const program = buildProgram({
     deps,
+    args,
+    began: (invocation) => {
+      retyped = (text) => aboutTheSame(text, invocation);
+    },
     finish: (finished) => {
       code = finished;
     },
@@ -33,37 +39,43 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
   } catch (error) {
     // Help and version were asked for, and are shown.
     if (error instanceof CommanderError) return ExitCode.ok;
-    await report(error, deps, json);
+    await report(error, deps, { json, retyped });
     return exitCodeOf(error);
   }
 }
 
-async function report(error: unknown, deps: CliDependencies, json: boolean): Promise<void> {
+/** How a failure is told. */
+type Telling = { readonly json: boolean } & Pick<ErrorView, "retyped">;
+
+async function report(error: unknown, deps: CliDependencies, telling: Telling): Promise<void> {
   if (error instanceof FlowctlError && error.code === OUTPUT_CLOSED) return;
-  if (error instanceof InvalidPipeline) return reportInvalid(error, deps, json);
-  deps.stderr.write(failureText(error, deps, json));
+  if (error instanceof InvalidPipeline) return reportInvalid(error, deps, telling);
+  deps.stderr.write(failureText(error, deps, telling));
 }
 
 /** What is written on standard error about a failed command: one JSON object with `json`, else for people. */
-export function failureText(error: unknown, deps: CliDependencies, json: boolean): string {
+export function failureText(error: unknown, deps: CliDependencies, { json, retyped }: Telling): string {
   const { stdout, stderr, env, cwd } = deps;
-  if (json) return `${JSON.stringify(errorDocument(error))}\n`;
+  if (json) return `${JSON.stringify(errorDocument(error, { retyped }))}\n`;
   const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
   if (error instanceof FlowctlError && error.kind === "cancelled") return `${paintError.yellow("interrupted")}\n`;
-  return `${renderError(error, { paint: paintError, cwd, debug: isDebugging(env) })}\n`;
+  return `${renderError(error, { paint: paintError, cwd, debug: isDebugging(env), retyped })}\n`;
 }
 
-async function reportInvalid(error: InvalidPipeline, deps: CliDependencies, json: boolean): Promise<void> {
+async function reportInvalid(error: InvalidPipeline, deps: CliDependencies, { json, retyped }: Telling): Promise<void> {
   const { stdout, stderr, env, cwd } = deps;
   if (json) {
     const { problemRecords } = await import("../pipeline/render/render-problems.ts");
-    stderr.write(`${JSON.stringify({ ...errorDocument(error), problems: problemRecords(error.problems) })}\n`);
+    stderr.write(
+      `${JSON.stringify({ ...errorDocument(error, { retyped }), problems: problemRecords(error.problems) })}\n`,
+    );
     return;
   }
   const { problemReport } = await import("./display/problem-report.ts");
   const { paintError } = createOutput({ stdout, stderr, env, json, quiet: false });
   const view = { paint: paintError, cwd, debug: isDebugging(env) };
-  stderr.write(`${problemReport(error.problems, error.texts, view)}\n\n${paintError.red(error.message)}\n`);
+  const fix = error.fix === undefined ? "" : `  ${paintError.dim("fix")}  ${(retyped ?? String)(error.fix)}\n`;
+  stderr.write(`${problemReport(error.problems, error.texts, view)}\n\n${paintError.red(error.message)}\n${fix}`);
 }
 
 function silence(command: ReturnType<typeof buildProgram>): void {

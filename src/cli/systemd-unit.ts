@@ -7,6 +7,9 @@ export interface ServiceUnit {
   readonly files: readonly string[];
   readonly folder: string;
   readonly driver: "docker" | "process" | "kubernetes";
+  /** Absolute path of the file that stands for `.env`, where one does. */
+  readonly envFile?: string | undefined;
+  readonly profiles: readonly string[];
   /** For the environment of the unit: settings that say where flowctl keeps things. */
   readonly environment: Readonly<Record<string, string>>;
   /** Whether it is a unit of the user's own service manager. */
@@ -26,7 +29,9 @@ export function unitName(pipeline: string): string {
 export function systemdUnit(unit: ServiceUnit): string {
   const command = (...args: readonly string[]): string => [...unit.flowctl, ...args].map(quoted).join(" ");
   const files = unit.files.flatMap((file) => ["-f", file]);
-  const common = [...files, "--driver", unit.driver];
+  const envFile = unit.envFile === undefined ? [] : ["--env-file", unit.envFile];
+  const profiles = unit.profiles.flatMap((profile) => ["--profile", profile]);
+  const common = [...files, ...envFile, ...profiles, "--driver", unit.driver];
   const engine = unit.driver === "docker" && !unit.isUser;
   const lines = [
     "[Unit]",

@@ -4,10 +4,12 @@ import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
-import { noDriver } from "./choose-driver.ts";
 import type { CommandContext } from "./command.ts";
-import { findPipelineFile, loadValid } from "./load.ts";
-import { folderOf, homesOf, isWithin, refuseOtherFolder } from "./project.ts";
+import { allPipelines, availableDrivers, type Holding, ofFolder, unlessUnseen } from "./holdings.ts";
+import { sameFor } from "./invocation.ts";
+import { findPipelineFile, InvalidPipeline, loadValid } from "./load.ts";
+import { homesOf, isWithin, refuseOtherFolder } from "./project.ts";
+import { pipelinesOf, recordedPipeline } from "./recorded-pipeline.ts";
 
 /** A pipeline that exists on some driver. */
 export interface Target {
@@ -17,21 +19,18 @@ export interface Target {
   readonly file: Pipeline | undefined;
 }
 
-/** A pipeline and the driver that holds it. */
-export interface Holding {
-  readonly pipeline: string;
-  readonly driver: Driver;
-}
-
 export interface FindTargetOptions {
   /** The command, such as `down`, where it changes what runs: then it needs a file, a folder or a name. */
   readonly changes?: string;
+  /** The file has to be valid, where there is one: its name is not enough. */
+  readonly needsFile?: boolean;
 }
 
 /**
  * The pipeline that a command about something running means: its argument (a name or a file), `-p`, `-f`, the file
  * found from the working directory up, the one that belongs to this folder, or, for a command that changes nothing, the
- * only one there is. Asks every available driver which holds it, so the file may be gone. Rejects with `cli/no-pipeline`
+ * only one there is. Asks every available driver which holds it, so the file may be gone, or have mistakes: then what is recorded for
+ * its folder counts (see `recordedPipeline`), under a warning. Rejects with `cli/no-pipeline`
  * (kind not-found) when nothing of it exists, `cli/which-pipeline` or `cli/which-driver` (kind usage) when it could be
  * several, and `cli/other-folder` (kind conflict) when a file led to it and it belongs to another folder.
  */
@@ -47,20 +46,24 @@ export async function findTarget(
   const files = argument === undefined || byName ? settings.files : [argument];
   const found = files.length > 0 ? files : await oneOrNone(context);
   if (found.length > 0) {
-    const file = await loadValid(context, found);
+    const file = await loadValid(context, found).catch((error: unknown) => invalid(error, options));
+    if (file instanceof InvalidPipeline) return held(context, await recordedPipeline(context, found, file), undefined);
     return held(context, file.name, file);
   }
   return withoutFile(context, options);
+}
+
+/** Mistakes in the file, where the name of the pipeline is enough; rejects with all other errors. */
+function invalid(error: unknown, { needsFile = false }: FindTargetOptions): InvalidPipeline {
+  if (error instanceof InvalidPipeline && !needsFile) return error;
+  throw error;
 }
 
 /** The pipeline of this folder, or the only one there is. */
 async function withoutFile(context: CommandContext, { changes }: FindTargetOptions): Promise<Target> {
   const { deps, signal } = context;
   const holdings = await allPipelines(context);
-  const folders = await Promise.all(
-    holdings.map(async ({ pipeline, driver }) => folderOf(await driver.observe(pipeline, signal))),
-  );
-  const here = holdings.filter((_, at) => folders[at] !== undefined && isWithin(deps.cwd, folders[at]));
+  const here = await ofFolder(holdings, (folder) => isWithin(deps.cwd, folder), signal);
   const names = new Set(here.map(({ pipeline }) => pipeline));
   const [name] = names;
   if (name !== undefined && names.size === 1) return held(context, name, undefined);
@@ -93,56 +96,6 @@ function whichPipeline(holdings: readonly Holding[], how: string): FlowctlError 
   });
 }
 
-/** Every pipeline of which anything exists, on every driver that answers, by name. */
-export async function allPipelines(context: CommandContext): Promise<readonly Holding[]> {
-  const found = await Promise.all(
-    (await availableDrivers(context)).map(async (driver) =>
-      (await driver.pipelines(context.signal)).map((pipeline) => ({ pipeline, driver })),
-    ),
-  );
-  return found.flat().sort((a, b) => (a.pipeline < b.pipeline ? -1 : a.pipeline > b.pipeline ? 1 : 0));
-}
-
-/** The drivers that answer; only the one that `--driver` or FLOWCTL_DRIVER names, where they do. */
-export async function availableDrivers(context: CommandContext): Promise<readonly Driver[]> {
-  return (await askDrivers(context)).available;
-}
-
-/** As `availableDrivers`, with what the others say of why they are not. */
-async function askDrivers(
-  context: CommandContext,
-): Promise<{ readonly available: readonly Driver[]; readonly reasons: readonly string[] }> {
-  const { deps, settings, signal } = context;
-  const asked = settings.driver;
-  const names = deps.driverNames.filter((name) => asked === undefined || name === asked);
-  if (asked !== undefined && names.length === 0) throw noDriver(asked, deps.driverNames);
-  const probed = await Promise.all(
-    names.map(async (name) => {
-      const driver = await deps.driver(name);
-      return { driver, probe: await driver.probe(signal) };
-    }),
-  );
-  const refused = probed.find(({ probe }) => !probe.available);
-  if (asked !== undefined && refused !== undefined && !refused.probe.available) {
-    throw new FlowctlError({
-      code: "cli/driver-unavailable",
-      kind: "unavailable",
-      message: `${settings.driverFrom ?? "The configuration"} asks for ${asked}, but ${refused.probe.reason}`,
-      fix: refused.probe.fix ?? "Start its engine",
-    });
-  }
-  return {
-    available: probed.filter(({ probe }) => probe.available).map(({ driver }) => driver),
-    reasons: probed.flatMap(({ driver, probe }) => (probe.available ? [] : [`${driver.name}: ${probe.reason}`])),
-  };
-}
-
-/** What might exist all the same, on a driver that could not be asked; empty where all could. */
-export async function unlessUnseen(context: CommandContext): Promise<string> {
-  const { reasons } = await askDrivers(context);
-  return reasons.length === 0 ? "" : `, as far as can be seen (${reasons.join("; ")})`;
-}
-
 async function held(context: CommandContext, name: string, file: Pipeline | undefined): Promise<Target> {
   const homes = await homesOf(name, await availableDrivers(context), context.signal);
   const up = homes.filter(({ isUp }) => isUp);
@@ -154,11 +107,16 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
     return { name, driver: only.driver, file };
   }
   if (only === undefined) {
+    const others = file === undefined ? [] : await pipelinesOf(context, projectFolder(file));
+    const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
     throw new FlowctlError({
       code: "cli/no-pipeline",
       kind: "not-found",
-      message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}`,
-      fix: "Start it with `flowctl up`; `flowctl ps -a` lists what runs",
+      message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}${beside}`,
+      fix:
+        others.length === 0
+          ? "Start it with `flowctl up`; `flowctl ps -a` lists what runs"
+          : `If that is meant: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
     });
   }
   throw new FlowctlError({

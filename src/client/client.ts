@@ -46,11 +46,12 @@ export interface ControlPlaneClient {
   setDesiredState(change: DesiredChange, signal: AbortSignal, operation?: number): Promise<readonly string[]>;
   /**
    * Holds the operation on the pipeline. The first item says that it is held, and is its number; it is let go when the signal
-   * fires. Throws `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away.
+   * fires. Throws `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away,
+   * and `control/changed-since` when one was begun since the operation `unchangedSince`, or that time in Unix milliseconds.
    */
   holdOperation(
     name: OperationName,
-    options: { readonly takeOver: boolean },
+    options: { readonly takeOver: boolean; readonly unchangedSince?: number },
     signal: AbortSignal,
   ): AsyncIterable<number>;
   /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; no bytes forget everything; see KeepPipeline in the protocol file. */

@@ -47,8 +47,8 @@ export function connectControlPlane(address: string): ControlPlaneClient {
       const request = encodeDesiredChange(change, operation);
       return (await connection.call(pipelineControl.setDesiredState, request, signal)).changed;
     },
-    async *holdOperation(name, { takeOver }, signal) {
-      const request = { ...name, takeOver };
+    async *holdOperation(name, { takeOver, unchangedSince = 0 }, signal) {
+      const request = { ...name, takeOver, unchangedSince };
       const messages = connection.stream(pipelineControl.holdOperation, request, { finite: false }, signal);
       for await (const { operation } of messages) yield operation;
     },

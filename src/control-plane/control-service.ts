@@ -66,11 +66,16 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       await writer.durable();
       const going =
         change.stopped === "all" ? desiredInstances({ spec: registry.spec }).map(({ id }) => id) : change.stopped;
-      await parts.settled(going ?? []);
+      const renewed = change.renewed ?? [];
+      await parts.settled([...(going ?? []), ...renewed]);
+      // What was still being started until now is not what the command makes anew.
+      if (registry.operations.current?.number === message.operation) registry.operations.renew(renewed);
       return { changed };
     }),
-    HoldOperation: serverStream(context, ({ command, holder, takeOver }: HoldOperationMessage, signal) =>
-      holdOperation(registry.operations.hold({ command, holder }, takeOver), signal),
+    HoldOperation: serverStream(
+      context,
+      ({ command, holder, takeOver, unchangedSince }: HoldOperationMessage, signal) =>
+        holdOperation(registry.operations.hold({ command, holder }, takeOver, unchangedSince), signal),
     ),
     KeepPipeline: unary(context, async ({ content }: { readonly content: Uint8Array }) => {
       parts.kept.keep(content, parts.now());

@@ -113,6 +113,21 @@ describe("a command that renews an instance", () => {
     expect(registry.operations.current).toBeUndefined();
   });
 
+  it("is not held by whoever planned before another command did something, whether or not that is done", () => {
+    const planned = registry.operations.hold(command, false).number;
+    registry.operations.current?.release();
+    registry.operations.hold(command, false, planned).release();
+    expect(() => registry.operations.hold(command, false, planned)).toThrow(
+      expect.objectContaining({ code: "control/changed-since", kind: "conflict" }),
+    );
+    // Where it held none it says when it planned; a control plane that nobody has asked since does not refuse it.
+    const since = registry.operations.hold(command, false);
+    since.release();
+    registry.operations.hold(command, false, since.number).release();
+    expect(() => registry.operations.hold(command, false, since.number - 1)).toThrow(/since this change was planned/);
+    registry.operations.hold(command, false).release();
+  });
+
   it("is not heard any more once another has taken over, also when that is done", () => {
     const first = registry.operations.hold(command, false);
     registry.operations.require(first.number);

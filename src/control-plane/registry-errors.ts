@@ -149,6 +149,16 @@ export function operationUnderWay({ command, holder }: OperationName, sinceMs: n
   });
 }
 
+/** A plan was made before another command changed the pipeline. */
+export function changedSince({ command, holder }: OperationName): FlowctlError {
+  return new FlowctlError({
+    code: "control/changed-since",
+    kind: "conflict",
+    message: `\`${command}\` (${holder}) has changed this pipeline since this change was planned`,
+    fix: "Run this command again: it plans from what is there now.",
+  });
+}
+
 export function operationTakenOver({ command, holder }: OperationName): FlowctlError {
   return new FlowctlError({
     code: "control/operation-taken-over",

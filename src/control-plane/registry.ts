@@ -293,8 +293,11 @@ export class Registry {
     });
     const entry = known ?? newInstance(componentId, instanceId, this.#now());
     const isCurrent = at >= entry.data.registeredAt;
-    if (report.observation === "started") this.#started(entry, at);
-    else if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report, spec));
+    if (report.observation === "started") {
+      this.operations.startedOne(instanceId, at);
+      this.#started(entry, at);
+    }
+    if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report, spec));
     else if (report.observation === "removed" && isCurrent && entry.data.state.name !== "completed") {
       this.#removed(entry.data);
     }
@@ -357,7 +360,7 @@ export class Registry {
   isToEnd(componentId: string, instanceId: string): boolean {
     const desire = this.desire(componentId, instanceId);
     if (desire !== "running" && desire !== "leaving") return true;
-    return this.operations.current?.renewed.has(instanceId) ?? false;
+    return this.operations.isEnding(instanceId);
   }
 
   entry(componentId: string, instanceId: string): InstanceEntry | undefined {

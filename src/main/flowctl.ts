@@ -40,7 +40,8 @@ function listenForInterrupts(): Interrupts {
       process.once("exit", (code) => {
         if (code !== ExitCode.ok) return;
         process.exitCode = exitCodeOf(failure);
-        if (stream === process.stdout) process.stderr.write(failureText(failure, deps, asksForJson(args, deps.env)));
+        if (stream === process.stdout)
+          process.stderr.write(failureText(failure, deps, { json: asksForJson(args, deps.env) }));
       });
     });
   }

@@ -207,7 +207,7 @@ export class MemoryDriver implements Driver {
   }
 
   /** The resources of a pipeline, hashed by what the file says of them and by the values that they are granted. */
-  #desiredOf({ pipeline, secretValues }: Deployment): readonly DesiredResource[] {
+  #desiredOf({ pipeline, secretValues, options }: Deployment): readonly DesiredResource[] {
     const network = resource("network", "default", 0, {}, []);
     const volumes = [
       resource("volume", "state", 0, {}, []),
@@ -219,11 +219,17 @@ export class MemoryDriver implements Driver {
     );
     const components = pipeline.components.flatMap((component) =>
       Array.from({ length: component.replicas }, (_, i) =>
-        resource("component", component.id, i + 1, this.#partsOf(component, secretValues), [
-          { key: network.key, condition: "exists" },
-          { key: controlPlane.key, condition: "healthy" },
-          ...services.map(({ key }) => ({ key, condition: "started" }) as const),
-        ]),
+        resource(
+          "component",
+          component.id,
+          i + 1,
+          { ...this.#partsOf(component, secretValues), log_level: options.logLevel },
+          [
+            { key: network.key, condition: "exists" },
+            { key: controlPlane.key, condition: "healthy" },
+            ...services.map(({ key }) => ({ key, condition: "started" }) as const),
+          ],
+        ),
       ),
     );
     return [network, ...volumes, controlPlane, ...services, ...components];

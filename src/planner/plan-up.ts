@@ -15,6 +15,8 @@ export interface PlanUpOptions {
   readonly restartWith?: ReadonlyMap<string, readonly string[]>;
   /** Touch only these components and services, and what they need; nothing is removed but their surplus instances. */
   readonly only?: ReadonlySet<string>;
+  /** With `only`: what there is and differs is not replaced; what does not run is started as it is. */
+  readonly keepExisting?: boolean;
   /** What the control plane is told besides, and applies while everything runs on. */
   readonly live?: readonly LiveChange[];
 }
@@ -94,7 +96,8 @@ export function planUp(
   ): Change | undefined {
     if (existing === undefined) return { action: "create", resource, cause: "is missing" };
     if (removed) return { action: "create", resource, cause: "its network is replaced" };
-    const verdict = assess(resource, existing, {
+    const like = options.keepExisting && existing.hash !== "" ? { ...resource, hash: existing.hash } : resource;
+    const verdict = assess(like, existing, {
       force: forcedBy(resource, options.forceRecreate),
       completed: countsAsCompleted(resource, desired) && !(options.stopped?.has(resource.key) ?? false),
     });

@@ -108,6 +108,7 @@ export interface HoldOperationMessage {
   readonly command: string;
   readonly holder: string;
   readonly takeOver: boolean;
+  readonly unchangedSince: number;
 }
 
 /** flowctl.control.v1.HoldOperationResponse. */

@@ -151,6 +151,7 @@ const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOp
   command: one(1, string),
   holder: one(2, string),
   takeOver: one(3, bool),
+  unchangedSince: one(4, uint64),
 });
 
 const holdResponse = messageType<HeldOperationMessage>("flowctl.control.v1.HoldOperationResponse", {

@@ -294,8 +294,8 @@ describe("a running control plane", () => {
     stranger.close();
 
     const end = new AbortController();
-    const hold = async (takeOver: boolean): Promise<number> => {
-      const held = control.holdOperation({ command: "c", holder: "h" }, { takeOver }, end.signal);
+    const hold = async (takeOver: boolean, unchangedSince = 0): Promise<number> => {
+      const held = control.holdOperation({ command: "c", holder: "h" }, { takeOver, unchangedSince }, end.signal);
       const first = await held[Symbol.asyncIterator]().next();
       return first.value as number;
     };
@@ -306,6 +306,9 @@ describe("a running control plane", () => {
     const late = { code: "control/operation-taken-over", kind: "conflict" };
     await expect(control.applyPipeline(linearPipeline(), soon(), { operation: first })).rejects.toMatchObject(late);
     await expect(control.setDesiredState({ running: ["source-1"] }, soon(), first)).rejects.toMatchObject(late);
+    // What was planned in the first one, or before the second one, does not fit any more.
+    for (const since of [first, second - 1])
+      await expect(hold(false, since)).rejects.toMatchObject({ code: "control/changed-since", kind: "conflict" });
     const record = await control.getPipeline(soon());
     expect(record.components.flatMap(({ instances }) => instances.map((one) => one.desiredStopped))).toEqual([
       true,

@@ -168,7 +168,9 @@ async function replayLetters(
     });
   }
   if (!flags.dryRun) deps.interrupts.ignoreOutput();
-  const target = flags.dryRun ? undefined : await findTarget(context, undefined, { changes: "dead-letters replay" });
+  const target = flags.dryRun
+    ? undefined
+    : await findTarget(context, undefined, { changes: "dead-letters replay", needsFile: true });
   const pipeline = target?.file ?? (await loadValid(context));
   const sinks = letterSinks(pipeline, flags);
   const { batches, missing } = await batchesOf(storedLetters(sinks, flags, signal), {

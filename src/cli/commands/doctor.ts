@@ -8,9 +8,10 @@ import { checkLeftovers, checkMachine, checkPorts } from "../doctor/check-machin
 import { checkPipeline } from "../doctor/check-pipeline.ts";
 import { type Finding, ok, problem } from "../doctor/finding.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { availableDrivers } from "../holdings.ts";
 import { findPipelineFile, loadValid } from "../load.ts";
 import type { Flags } from "../settings.ts";
-import { availableDrivers, findTarget, type Target } from "../target.ts";
+import { findTarget, type Target } from "../target.ts";
 import { lastWordsOfControlPlane } from "../up/last-words.ts";
 
 export function doctorCommand(cli: Cli): Command {
@@ -31,12 +32,16 @@ export function doctorCommand(cli: Cli): Command {
 
 async function doctor(context: CommandContext, [argument]: [string | undefined]): Promise<ExitCode> {
   const { output } = context;
-  const findings = [...(await checkMachine(context)), ...(await checkFile(context, argument))];
+  const found = [...(await checkMachine(context)), ...(await checkFile(context, argument))];
   const target = await findRunning(context, argument);
   const drivers = await availableDrivers(context);
   const others = await checkLeftovers(drivers, context.signal);
-  findings.push(...others.filter(({ subject }) => subject !== `pipeline ${target?.name}`));
-  if (target !== undefined) findings.push(...(await lookInto(context, target)));
+  found.push(...others.filter(({ subject }) => subject !== `pipeline ${target?.name}`));
+  if (target !== undefined) found.push(...(await lookInto(context, target)));
+  const findings = found.map(({ fix, ...finding }) => ({
+    ...finding,
+    ...(fix === undefined ? {} : { fix: output.retyped(fix) }),
+  }));
   if (output.json) output.printJson(findings);
   else output.print(render(findings, output));
   return findings.some(({ level }) => level === "problem") ? ExitCode.failed : ExitCode.ok;

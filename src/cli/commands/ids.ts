@@ -3,8 +3,9 @@ import type { ObservedResource } from "../../drivers/driver.ts";
 import { type Cli, type CommandContext, DescribedCommand, describe, handle, PipelineNameOption } from "../command.ts";
 import { flagsOf, IDS_COMMAND } from "../completion.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { allPipelines } from "../holdings.ts";
 import { type Flags, readSettings } from "../settings.ts";
-import { allPipelines, findTarget } from "../target.ts";
+import { findTarget } from "../target.ts";
 
 /** Not for people: completion scripts ask it what the command that is being typed can be about. */
 export function idsCommand(cli: Cli): Command {

@@ -4,9 +4,10 @@ import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration } from "../display/quantities.ts";
 import { type Column, renderTable } from "../display/table.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { allPipelines, unlessUnseen } from "../holdings.ts";
 import { type InstanceView, viewInstances } from "../instances.ts";
 import type { Flags } from "../settings.ts";
-import { allPipelines, findTarget, unlessUnseen } from "../target.ts";
+import { findTarget } from "../target.ts";
 
 interface PsFlags extends Flags {
   readonly all?: boolean;

@@ -13,7 +13,8 @@ import {
 } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
-import { prepareUp } from "../up/bring-up.ts";
+import { findTarget } from "../target.ts";
+import { prepareScale } from "../up/scale-applied.ts";
 import { startPrepared } from "../up/start-prepared.ts";
 
 export function scaleCommand(cli: Cli): Command {
@@ -21,10 +22,10 @@ export function scaleCommand(cli: Cli): Command {
     usage: "scale",
     summary: "Change how many instances of components run",
     description:
-      "Starts or gracefully stops instances; the others go on. Needs the pipeline file. The next `up` goes back to the numbers of the file unless it gets --scale, too.",
+      "Starts or gracefully stops instances; the others go on as they are. Everything but the numbers is as the pipeline runs, whatever the file, the flags and the environment say by now: the log level, the env file and the profiles of the last `up`, too. The next `up` goes back to the numbers of the file unless it gets --scale, too.",
     examples: [["flowctl scale enrich=3 publish=2", "three instances of enrich, two of publish"]],
     takes: "numbers-of-components",
-    exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound],
+    exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound, ExitCode.conflict],
   });
   command.argument("<id=n...>", "components and their numbers of instances", parsePairs);
   jsonOption(quietOption(progressOption(pipelineOptions(command))));
@@ -39,14 +40,7 @@ function parsePairs(text: string, previous: Readonly<Record<string, number>> | u
 async function scale(context: CommandContext, [numbers]: [Readonly<Record<string, number>>]): Promise<ExitCode> {
   const { deps, output } = context;
   deps.interrupts.ignoreOutput();
-  const prepared = await prepareUp(context, [], {
-    build: false,
-    dryRun: false,
-    forceRecreate: false,
-    scale: numbers,
-    only: new Set(Object.keys(numbers)),
-    command: "flowctl scale",
-  });
+  const prepared = await prepareScale(context, await findTarget(context, undefined, { changes: "scale" }), numbers);
   try {
     await startPrepared(context, prepared);
   } finally {

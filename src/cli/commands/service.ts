@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { chooseDriver } from "../choose-driver.ts";
@@ -136,6 +136,8 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
     files: pipeline.files,
     folder: pipeline.directory,
     driver: driver.name,
+    envFile: settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile),
+    profiles: settings.profiles,
     environment,
     isUser,
   });
@@ -147,12 +149,12 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
 /** What systemd says in one word; undefined where it does not run. */
 function systemctl(context: CommandContext, isUser: boolean, ...args: readonly string[]): Promise<string | undefined> {
   if (!existsSync("/run/systemd/system")) return Promise.resolve(undefined);
-  return new Promise((resolve) => {
+  return new Promise((done) => {
     const env = { ...context.deps.env };
     execFile("systemctl", [...(isUser ? ["--user"] : []), ...args], { env }, (error, stdout) => {
       // It answers also where it ends with another code than 0, as for a unit that is inactive.
       const said = stdout.trim();
-      resolve(said === "" && error !== null ? undefined : said);
+      done(said === "" && error !== null ? undefined : said);
     });
   });
 }

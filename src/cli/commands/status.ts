@@ -36,7 +36,8 @@ async function status(context: CommandContext, [argument]: [string | undefined])
   try {
     const record = await access.call(signal, (client, inner) => client.getPipeline(inner));
     const slow = slowComponents(record);
-    const troubles = await troublesOf(record, driver, signal);
+    const found = await troublesOf(record, driver, signal);
+    const troubles = found.map((trouble) => ({ ...trouble, fix: output.retyped(trouble.fix) }));
     if (output.json) output.printJson({ ...record, slow, troubles });
     else output.print(render(record, { slow, troubles }, deps.clock.now(), output));
     return ExitCode.ok;
@@ -54,7 +55,7 @@ function render(
   const { paint } = output;
   const until = record.finishedAt ?? now;
   const lines = [
-    `${paint.bold(record.name)} ${paintState(record.state, output)}${record.reason === "" ? "" : `: ${record.reason}`}`,
+    `${paint.bold(record.name)} ${paintState(record.state, output)}${record.reason === "" ? "" : `: ${output.retyped(record.reason)}`}`,
     paint.dim(`on ${record.driver}, for ${humanDuration(until - record.startedAt)}`),
     "",
     renderTable(

@@ -65,7 +65,7 @@ export function upCommand(cli: Cli): Command {
     )
     .option("--no-rollback", "with --wait: leave a change that does not work as it is")
     .option("--watch", "stay attached, and carry out every edit of the file and of what it runs as it is saved")
-    .option("--dry-run", "only show what would be done")
+    .option("--dry-run", "only show what would be done; ends as the real command would where that would be refused")
     .option("--discard", "give up events that a removed component holds and cannot hand on");
   timeoutOption(command, "with --wait: give up after this long");
   jsonOption(quietOption(progressOption(command)));
@@ -102,7 +102,9 @@ async function up(
   const prepared = await prepareUp(context, files, options);
   if (flags.dryRun) {
     if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
-    else output.print(renderPlanText(prepared.plan));
+    else output.print(output.retyped(renderPlanText(prepared.plan)));
+    prepared.access.close();
+    if (prepared.refusal !== undefined) throw prepared.refusal;
     return ExitCode.ok;
   }
   if (flags.detach || flags.wait) return detached(context, prepared, flags);

@@ -1,5 +1,6 @@
 import { appendFile, chown, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { ControlPlaneClient } from "../../client/client.ts";
 import type { Deployment, Driver } from "../../drivers/driver.ts";
 import { marksPathOf, readMarks } from "../../event-files/replay-marks.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
@@ -137,7 +138,7 @@ async function send(
     ...rest,
     components: components.map((one) => (one.id === source.id ? { ...one, temporary: true } : one)),
   };
-  await access.call(signal, (client, inner) => client.applyPipeline(spec, inner));
+  await access.call(signal, (client, inner) => applyBesides(client, spec, inner));
   await executePlan(plan, { driver, deployment, clock: deps.clock, signal, progress: progress.sink });
   // Others may change the pipeline while the letters are being taken.
   operation.release();
@@ -184,7 +185,7 @@ async function restore(world: World, pipeline: Pipeline, id: string): Promise<vo
       // Whoever changed the pipeline meanwhile may have taken it out, and what else they changed stays as it is.
       const { spec } = await client.getPipeline(inner);
       if (spec?.components.some((component) => component.id === id))
-        await client.applyPipeline(without(spec, id), inner);
+        await applyBesides(client, without(spec, id), inner);
     });
   } finally {
     try {
@@ -193,6 +194,17 @@ async function restore(world: World, pipeline: Pipeline, id: string): Promise<vo
       operation.release();
     }
   }
+}
+
+/** A replay is no change of the pipeline: what is kept of how that was applied stays. */
+async function applyBesides(client: ControlPlaneClient, spec: PipelineSpec, signal: AbortSignal): Promise<void> {
+  // One of an earlier version keeps nothing.
+  const latest = await client.keptPipeline(signal).then(
+    (kept) => kept.latest,
+    () => undefined,
+  );
+  await client.applyPipeline(spec, signal);
+  if (latest !== undefined) await client.keepPipeline(latest, signal);
 }
 
 function without(spec: PipelineSpec, id: string): PipelineSpec {

@@ -10,6 +10,8 @@ export interface Output {
   readonly paintError: ChalkInstance;
   readonly json: boolean;
   readonly quiet: boolean;
+  /** A text whose commands in backticks are about the pipeline that this command is about. */
+  retyped(text: string): string;
   /** A result, with a line end added. */
   print(text: string): void;
   /** A result for machines: one JSON document. */
@@ -26,10 +28,12 @@ export interface OutputOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly json: boolean;
   readonly quiet: boolean;
+  /** Default: as it is. */
+  readonly retyped?: (text: string) => string;
 }
 
 export function createOutput(options: OutputOptions): Output {
-  const { stdout, stderr, env, json, quiet } = options;
+  const { stdout, stderr, env, json, quiet, retyped = (text) => text } = options;
   const paint = new Chalk({ level: colorLevel(stdout, env) });
   const paintError = new Chalk({ level: colorLevel(stderr, env) });
   return {
@@ -39,14 +43,15 @@ export function createOutput(options: OutputOptions): Output {
     paintError,
     json,
     quiet,
+    retyped,
     print: (text) => void stdout.write(`${text}\n`),
     printJson: (value) => void stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
     say: (text) => {
-      if (!quiet && !json) stderr.write(`${text}\n`);
+      if (!quiet && !json) stderr.write(`${retyped(text)}\n`);
     },
     warn: (text, fix) => {
-      stderr.write(`${paintError.yellow("warning:")} ${text}\n`);
-      if (fix !== undefined) stderr.write(`  ${paintError.dim("fix")}  ${fix}\n`);
+      stderr.write(`${paintError.yellow("warning:")} ${retyped(text)}\n`);
+      if (fix !== undefined) stderr.write(`  ${paintError.dim("fix")}  ${retyped(fix)}\n`);
     },
   };
 }

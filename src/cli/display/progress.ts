@@ -6,6 +6,11 @@ import type { ProgressRenderer } from "./progress-renderer.ts";
 
 /** The renderer for a mode; `auto` is `tty` on a terminal, else `plain`, as is `tty` on a terminal without a width. Quiet and JSON output show none by default. */
 export async function createProgress(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
+  const { sink, stop } = await rendererFor(output, mode);
+  return { sink: (event) => sink({ ...event, text: output.retyped(event.text) }), stop };
+}
+
+async function rendererFor(output: Output, mode: ProgressMode): Promise<ProgressRenderer> {
   switch (resolveMode(output, mode)) {
     case "tty":
       // A spinner cannot be drawn over where the terminal does not say how wide it is.

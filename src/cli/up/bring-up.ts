@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Driver } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
@@ -6,9 +7,9 @@ import { projectFolder } from "../../pipeline/project-folder.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
+import { availableDrivers } from "../holdings.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
-import { availableDrivers } from "../target.ts";
 import type { ChangeOptions, PreparedUp, Wanted } from "./change.ts";
 import { untilNotGoing } from "./going.ts";
 import { planChange } from "./plan-change.ts";
@@ -32,6 +33,15 @@ export async function prepareUp(
   files: readonly string[],
   options: BringUpOptions,
 ): Promise<PreparedUp> {
+  return planChange(context, await wantedOfFile(context, files, options), options);
+}
+
+/** What the file says, ready to be compared with what runs. */
+export async function wantedOfFile(
+  context: CommandContext,
+  files: readonly string[],
+  options: BringUpOptions,
+): Promise<Wanted> {
   const { deps, settings, output, signal } = context;
   const loaded = await loadWithPlaces(context, files, options.scale, options.onLook);
   const { pipeline } = loaded;
@@ -51,7 +61,8 @@ export async function prepareUp(
     logLevel: settings.logLevel,
   });
   const placed = (error: unknown): unknown => withPlace(error, loaded.positionOf);
-  return planChange(context, await prepareWanted(context, driver, deployment, { ...options, placed }), options);
+  const envFile = settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile);
+  return prepareWanted(context, driver, deployment, { ...options, placed, envFile });
 }
 
 /** Lets the driver make ready what a deployment needs: pulls, builds and checks, under progress. */
@@ -59,14 +70,14 @@ export async function prepareWanted(
   context: CommandContext,
   driver: Driver,
   deployment: Wanted["deployment"],
-  options: Pick<BringUpOptions, "build" | "dryRun"> & Pick<Wanted, "placed">,
+  options: Pick<BringUpOptions, "build" | "dryRun"> & Pick<Wanted, "placed" | "envFile">,
 ): Promise<Wanted> {
-  const { build, dryRun, placed } = options;
+  const { build, dryRun, placed, envFile } = options;
   const progress = await context.progress();
   try {
     const { signal } = context;
     const desired = await driver.prepare(deployment, { signal, progress: progress.sink, build, dryRun });
-    return { driver, deployment, desired, placed };
+    return { driver, deployment, desired, placed, envFile };
   } catch (error) {
     throw placed(error);
   } finally {

@@ -10,6 +10,8 @@ export interface Wanted {
   readonly deployment: Deployment;
   /** What the driver has prepared for it. */
   readonly desired: readonly DesiredResource[];
+  /** Absolute path of the file that stood for `.env`, where one did. */
+  readonly envFile: string | undefined;
   /** Says of an error where in the pipeline file its cause is written, where that is known. */
   readonly placed: (error: unknown) => unknown;
 }
@@ -20,6 +22,8 @@ export interface ChangeOptions {
   readonly forceRecreate: boolean | ReadonlySet<string>;
   /** Plan for these components alone. */
   readonly only?: ReadonlySet<string>;
+  /** With `only`: what there is of them stays as it is, and only their number changes. */
+  readonly keepExisting?: boolean;
   /** What is being done, for whoever else wants to change the pipeline; default `flowctl up`. */
   readonly command?: string;
   /** Give up what removed components hold and cannot hand on. */
@@ -43,6 +47,8 @@ export interface PreparedUp {
    * Rejects with `control/operation-taken-over` when another one has taken over meanwhile. Call it once.
    */
   execute(progress: ProgressSink, signal: AbortSignal): Promise<void>;
+  /** Why the control plane would refuse the plan, as the error that carrying it out would end with; only of a dry run. */
+  readonly refusal?: unknown;
   /** What `execute` has come to so far. */
   readonly done: Done;
   /** Lets other commands change the pipeline; for what is not executed. */

@@ -27,7 +27,7 @@ export async function keepCarriedOut(
   return leniently(signal, async () => {
     const { wanted, kept, only } = carriedOut;
     const key = await deps.homeKey();
-    const now = keptOf(wanted.deployment, wanted.desired, key);
+    const now = keptOf(wanted.deployment, wanted.desired, key, wanted.envFile);
     const all = only === undefined ? now : amongLatest(now, kept, only, key);
     if (all === undefined) return undefined;
     const sealed = sealKept(all, key);

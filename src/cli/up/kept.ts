@@ -10,6 +10,8 @@ import type { Pipeline } from "../../pipeline/pipeline.ts";
 export interface Kept {
   readonly pipeline: Pipeline;
   readonly options: DeploymentOptions;
+  /** Absolute path of the file that stood for `.env`, where one did: values of secrets may be in it. */
+  readonly envFile?: string;
   /** Id of the image of each component and service that has one of its own. */
   readonly images: Readonly<Record<string, string>>;
   /** Contents of configs, in base64. */
@@ -22,11 +24,17 @@ const FORMAT = 1;
 const PURPOSE = "kept pipeline";
 
 /** What is kept of a deployment, whose `resources` the driver has prepared. */
-export function keptOf(deployment: Deployment, resources: readonly DesiredResource[], key: Uint8Array): Kept {
+export function keptOf(
+  deployment: Deployment,
+  resources: readonly DesiredResource[],
+  key: Uint8Array,
+  envFile?: string,
+): Kept {
   const { pipeline, options, configValues, secretValues } = deployment;
   return {
     pipeline,
     options,
+    ...(envFile === undefined ? {} : { envFile }),
     images: Object.fromEntries(resources.flatMap(({ owner, image }) => (image === undefined ? [] : [[owner, image]]))),
     configs: Object.fromEntries([...configValues].map(([id, value]) => [id, Buffer.from(value).toString("base64")])),
     secrets: Object.fromEntries([...secretValues].map(([id, value]) => [id, sealedDigest(value, key, PURPOSE)])),

@@ -74,3 +74,38 @@ it("gives up on one that ends again and again", async () => {
   expect(code).toBe("cli/no-control-plane");
   expect(seconds).toBeLessThan(20);
 });
+
+it("is not held any more by a plan of before another command: it says what it planned by, each time that it holds it", async () => {
+  const clock = fakeClock();
+  const asked: unknown[] = [];
+  let end = (): void => undefined;
+  const client = {
+    async *holdOperation(_name: unknown, options: unknown) {
+      asked.push(options);
+      yield 700 + asked.length;
+      await new Promise<void>((resolve) => {
+        end = resolve;
+      });
+    },
+    close: () => undefined,
+  } as unknown as ControlPlaneClient;
+  const driver = { controlPlane: async () => ({ grpc: "x:1", http: "http://x:2" }) } as unknown as Driver;
+  const deps = { connect: async () => client, clock };
+  const held = new PipelineOperation(deps, driver, "p", "flowctl up");
+  await held.hold({ takeOver: false }, never);
+  held.plannedAt(5);
+  end();
+  await new Promise((wake) => setImmediate(wake));
+  await held.hold({ takeOver: false }, never);
+  const unheld = new PipelineOperation(deps, driver, "p", "flowctl up");
+  unheld.plannedAt(5);
+  await unheld.hold({ takeOver: false }, never);
+  const stop = new PipelineOperation(deps, driver, "p", "flowctl stop");
+  await stop.hold({ takeOver: true }, never);
+  expect(asked).toEqual([
+    { takeOver: false, unchangedSince: 0 },
+    { takeOver: false, unchangedSince: 701 },
+    { takeOver: false, unchangedSince: 5 },
+    { takeOver: true, unchangedSince: 0 },
+  ]);
+});

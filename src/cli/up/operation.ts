@@ -50,6 +50,14 @@ export class PipelineOperation {
     this.#pipeline = pipeline;
   }
 
+  /**
+   * What is going to be done was planned from what was there at that time, in Unix milliseconds, where it is not held: once another
+   * command has changed the pipeline since, it is not held any more, with `control/changed-since`.
+   */
+  plannedAt(time: number): void {
+    if (this.#number === 0) this.#number = time;
+  }
+
   /** Fires, with the error to end with, when another command has taken over. */
   get takenOver(): AbortSignal {
     return this.#takenOver.signal;
@@ -62,7 +70,8 @@ export class PipelineOperation {
 
   /**
    * Holds the operation, unless it does already. Returns whether a control plane answered within 5 s. Rejects with
-   * `control/operation-under-way` when another command holds it and is not to be taken over.
+   * `control/operation-under-way` when another command holds it and is not to be taken over, and, when it is not taken over, with
+   * `control/changed-since` when another one held it since this one did, or since the time of `plannedAt`.
    */
   async hold({ takeOver }: { readonly takeOver: boolean }, signal: AbortSignal): Promise<boolean> {
     this.takenOver.throwIfAborted();
@@ -74,7 +83,8 @@ export class PipelineOperation {
     try {
       const client = await this.#access.client(deadline);
       const name = { command: this.#command, holder: `process ${process.pid} on ${hostname()}` };
-      const stream = client.holdOperation(name, { takeOver }, end.signal)[Symbol.asyncIterator]();
+      const unchangedSince = takeOver ? 0 : this.#number;
+      const stream = client.holdOperation(name, { takeOver, unchangedSince }, end.signal)[Symbol.asyncIterator]();
       const first = await stream.next();
       if (first.done === true) {
         // It may have gone to one that is not there any more: the next one looks anew.

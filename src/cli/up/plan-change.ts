@@ -4,20 +4,21 @@ import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
-import type { PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
+import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { ControlPlaneAccess, NO_CONTROL_PLANE } from "../control-plane-access.ts";
+import type { Holding } from "../holdings.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { refuseTakenDown } from "./going.ts";
+import { holdForPlan } from "./hold-for-plan.ts";
 import { forgetKept, keepCarriedOut, keptBefore } from "./keeping.ts";
 import { lastWordsOfControlPlane } from "./last-words.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
-import { recordBefore } from "./record-before.ts";
-import { refusalNotes } from "./refusal-notes.ts";
+import { refusalOf } from "./refusal.ts";
 import { sourceNotes } from "./source-notes.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
 
@@ -26,17 +27,31 @@ const CONTROL_PLANE_GRACE = 30_000;
 
 /** Compares what is wanted of a pipeline with what runs, and takes hold of the operation. Changes nothing that runs. */
 export async function planChange(context: CommandContext, wanted: Wanted, options: ChangeOptions): Promise<PreparedUp> {
+  const place = { driver: wanted.driver, pipeline: wanted.deployment.pipeline.name };
+  return planOnceHeld(context, place, async () => wanted, options);
+}
+
+/** The same with what follows from what runs: `wantedFrom` is called once nobody else changes it, with what is kept of it. */
+export async function planOnceHeld(
+  context: CommandContext,
+  place: Holding,
+  wantedFrom: (kept: KeptPipeline | undefined) => Promise<Wanted>,
+  options: ChangeOptions,
+): Promise<PreparedUp> {
   const { deps, output, signal } = context;
-  const { driver, deployment, desired } = wanted;
-  const { pipeline } = deployment;
-  const access = new ControlPlaneAccess(deps, driver, pipeline.name);
-  const operation = new PipelineOperation(deps, driver, pipeline.name, options.command ?? "flowctl up");
+  const { driver } = place;
+  const access = new ControlPlaneAccess(deps, driver, place.pipeline);
+  const operation = new PipelineOperation(deps, driver, place.pipeline, options.command ?? "flowctl up");
   try {
-    const before = await recordBefore(access, await driver.observe(pipeline.name, signal), deps.clock, signal);
+    const lookedAt = deps.clock.now();
+    // From here on nobody else changes what is looked at. Where nobody could be asked for that, it is noticed before anything is told.
+    const before = await holdForPlan({ access, driver, deps, operation }, place.pipeline, options.dryRun, signal);
+    operation.plannedAt(lookedAt);
     if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
-    // From here on nobody else changes what is looked at.
-    if (before !== undefined && !options.dryRun) await operation.hold({ takeOver: false }, signal);
     const kept = before === undefined || options.dryRun ? undefined : await keptBefore(access, signal);
+    const wanted = await wantedFrom(kept);
+    const { deployment, desired } = wanted;
+    const { pipeline } = deployment;
     const seen = await driver.observe(pipeline.name, signal);
     const observed = access.hanging === undefined ? seen : seen.map(asHanging);
     const file = pipelineSpec(pipeline, driver.name, desired);
@@ -46,15 +61,14 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
       stopped: stoppedInstances(observed, before),
       restartWith: restartsWith(pipeline),
       live: liveChanges(before?.spec, spec),
+      keepExisting: options.keepExisting ?? false,
       ...(options.only === undefined ? {} : { only: options.only }),
     });
     const { discard, goingBack } = options;
-    const notes = [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())];
-    if (options.dryRun && before !== undefined) {
-      const asked = { discard, goingBack, ...instancesOf(planned, observed) };
-      notes.push(...(await refusalNotes(access, spec, asked, signal)));
-    }
-    const plan = { ...planned, notes };
+    const plan = { ...planned, notes: [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())] };
+    const asked = { discard, goingBack, ...instancesOf(planned, observed) };
+    const isRefused = options.dryRun && before !== undefined;
+    const refusal = isRefused ? await refusalOf(access, spec, asked, signal) : undefined;
     const done: Done = { changed: false };
     const execute: PreparedUp["execute"] = async (sink, until) => {
       const tell = async (): Promise<void> => {
@@ -63,8 +77,7 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
         await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
         // What was down is started anew: there is nothing that it could go back to.
         if (!observed.some(({ kind }) => kind === "component")) await forgetKept(access, until);
-        const { number } = operation;
-        const applyOptions = { discard, goingBack, operation: number, ...instancesOf(plan, observed) };
+        const applyOptions = { ...asked, operation: operation.number };
         await onceLeft(deps.clock, sink, until, () =>
           access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
             client.applyPipeline(spec, inner, applyOptions),
@@ -111,7 +124,10 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
       }
     };
     const release = (): void => operation.release();
-    return { pipeline, driver, plan, observed, before, keptBefore: kept, execute, done, access, release };
+    return {
+      ...{ pipeline, driver, plan, observed, before, keptBefore: kept, execute, done, access, release },
+      ...(refusal === undefined ? {} : { refusal: wanted.placed(refusal) }),
+    };
   } catch (error) {
     operation.release();
     access.close();

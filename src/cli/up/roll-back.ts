@@ -1,17 +1,15 @@
-import type { Deployment } from "../../drivers/driver.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import type { KeptPipeline } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
-import { resolveDeployment } from "../deployment.ts";
-import { withEnvFile } from "../load.ts";
 import { renderTrouble, troublesOf } from "../troubles.ts";
 import { prepareWanted } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
 import { untilHeard } from "./control-plane-patience.ts";
 import { keptBefore } from "./keeping.ts";
 import { changedSecrets, type Kept, openKept } from "./kept.ts";
+import { deploymentOf } from "./kept-deployment.ts";
 import { planChange } from "./plan-change.ts";
 import { startPrepared } from "./start-prepared.ts";
 import { startUntilHealthy } from "./until-healthy.ts";
@@ -137,7 +135,8 @@ async function putBack(
   const { deps } = context;
   const deployment = await deploymentOf(context, kept);
   const placed = (error: unknown): unknown => error;
-  const wanted = await prepareWanted(context, changed.driver, deployment, { build: false, dryRun: false, placed });
+  const how = { build: false, dryRun: false, placed, envFile: kept.envFile };
+  const wanted = await prepareWanted(context, changed.driver, deployment, how);
   const secrets = changedSecrets(kept, deployment.secretValues, await deps.homeKey());
   await mendWhatOthersWaitFor(context, changed, wanted, timeoutMs);
   const change = await planChange(context, wanted, {
@@ -169,13 +168,6 @@ function noDifference(secrets: readonly string[]): FlowctlError {
     message: `it does not differ from what runs now${but}`,
     fix: "See what it needs with `flowctl status`",
   });
-}
-
-async function deploymentOf(context: CommandContext, kept: Kept): Promise<Deployment> {
-  const configValues = new Map(Object.entries(kept.configs).map(([id, value]) => [id, Buffer.from(value, "base64")]));
-  const env = await withEnvFile(context, kept.pipeline);
-  const deployment = await resolveDeployment(kept.pipeline, env, kept.options, { configValues });
-  return { ...deployment, images: new Map(Object.entries(kept.images)) };
 }
 
 /**

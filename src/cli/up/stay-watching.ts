@@ -78,6 +78,12 @@ export class Watching {
       prepared?.access.close();
       if (this.#context.signal.aborted || OVER.some((code) => hasCode(error, code))) throw error;
       if (!(error instanceof FlowctlError)) throw error;
+      if (hasCode(error, "control/changed-since")) {
+        // Another command was quicker: the edit is planned once more, from what is there now.
+        this.#context.output.say(`${error.message}; planning again`);
+        this.#further ??= edit;
+        return undefined;
+      }
       if (this.#further === undefined) this.#refused(error, prepared?.done.changed ?? false);
       if (prepared === undefined) await this.#watch(current, began);
       return undefined;

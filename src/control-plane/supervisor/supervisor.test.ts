@@ -320,6 +320,66 @@ describe("the supervisor", () => {
     expect(new Set(driver.applied)).toEqual(new Set(["stop"]));
   });
 
+  it("restarts a replaced instance as often as its policy says, also when it crashes before it registers and while the command goes on", async () => {
+    const spec = linearPipeline();
+    registry.apply({ ...spec, components: spec.components.map((one) => ({ ...one, maxRestarts: 2 })) });
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    const operation = registry.operations.hold({ command: "flowctl up", holder: "process 1" }, false);
+    registry.setDesired({ started: ["source-1"], renewed: ["source-1"] });
+    // What the engine did before the command came to it is about the program of before.
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() - 1 });
+    exit(143);
+    await clock.advance(10);
+    const startsAndCrashes = async (): Promise<void> => {
+      driver.state = { ...running, startedAt: clock.now() } as ObservedState;
+      driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+      await clock.advance(10);
+      exit(1);
+      await clock.advance(10);
+    };
+    await startsAndCrashes();
+    operation.release();
+    for (let starts = 0; state() !== "failed"; ) {
+      await clock.advance(1_000);
+      const now = driver.applied.filter((action) => action === "start").length;
+      if (now > starts) await startsAndCrashes();
+      starts = now;
+    }
+    expect(driver.applied).toEqual(["start", "start"]);
+    expect(registry.pipeline().reason).toContain("that was failure 3 in a row");
+  });
+
+  it("begins to count anew with a replaced instance, whatever the one before had done, and leaves its start to the command", async () => {
+    const spec = linearPipeline();
+    registry.apply({ ...spec, components: spec.components.map((one) => ({ ...one, maxRestarts: 2 })) });
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    exit(1);
+    await clock.advance(1_000);
+    exit(1);
+    await clock.advance(10);
+    const operation = registry.operations.hold({ command: "flowctl up", holder: "process 1" }, false);
+    registry.setDesired({ started: ["source-1"], renewed: ["source-1"] });
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual(["start"]);
+    driver.state = { ...running, startedAt: clock.now() } as ObservedState;
+    driver.emit({ type: "started", key: "component/source-1", time: clock.now() });
+    await clock.advance(10);
+    operation.release();
+    for (const starts of [2, 3]) {
+      exit(1);
+      await clock.advance(2_000);
+      expect(driver.applied).toHaveLength(starts);
+    }
+    exit(1);
+    await clock.advance(60_000);
+    expect(driver.applied).toEqual(["start", "start", "start"]);
+    expect(state()).toBe("failed");
+  });
+
   it("starts what a command had ended and not started when it was killed", async () => {
     registry.register(registration(source));
     begin();

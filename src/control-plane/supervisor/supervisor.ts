@@ -125,6 +125,7 @@ class Supervisor {
       for (const target of targets) {
         const entry = entries.get(target.key);
         if (!this.#watched.has(target.key) && (entry === undefined || !this.#hasLooked)) continue;
+        if (this.#isLeftToCommand(target)) continue;
         this.#handle(target, this.#look(target, entry));
       }
       this.#services.tick();
@@ -163,6 +164,11 @@ class Supervisor {
 
   #isToRun({ spec, instanceId }: Target): boolean {
     return this.#options.registry.isToRun(spec.id, instanceId);
+  }
+
+  /** A command is about to start it anew: what is due to be started of it would only be replaced. */
+  #isLeftToCommand({ key, instanceId }: Target): boolean {
+    return this.#watched.get(key)?.phase === "waiting" && this.#options.registry.operations.isEnding(instanceId);
   }
 
   /** It ended as it should, or was given up, and nothing is due. */
@@ -268,10 +274,15 @@ class Supervisor {
       return;
     }
     switch (event.type) {
-      case "started":
+      case "started": {
+        const { operations } = this.#options.registry;
+        const wasEnding = operations.isEnding(target.instanceId);
         this.#report(target, { observation: "started" }, event.time);
+        // What a command has made anew has not crashed yet.
+        if (wasEnding && !operations.isEnding(target.instanceId)) this.#watched.set(target.key, watch(event.time));
         this.#handle(target, { type: "started", at: event.time });
         return;
+      }
       case "exited": {
         const { exitCode, oomKilled, willRestart, time } = event;
         const unexpected = this.#isWanted(target);

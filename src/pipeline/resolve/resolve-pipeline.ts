@@ -65,7 +65,7 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
     components,
     services,
     pipeline: {
-      name: options.name ?? file.name ?? nameFrom(options.directory),
+      name: options.name ?? file.name ?? nameFromFolder(options.directory),
       ...(driver === undefined ? {} : { driver }),
       directory: options.directory,
       files: options.files,
@@ -119,7 +119,7 @@ function isActive(file: ComponentFile | ServiceFile, profiles: readonly string[]
 }
 
 /** A legal pipeline name from the name of a folder, as Compose makes project names. */
-function nameFrom(directory: string): string {
+export function nameFromFolder(directory: string): string {
   const name = basename(directory)
     .toLowerCase()
     .replaceAll(/[^a-z0-9_-]/g, "")

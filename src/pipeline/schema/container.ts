@@ -297,7 +297,9 @@ export const containerShape = {
       error: restart,
     })
     .optional()
-    .describe("When to restart it. Default: `on-failure` for components, `no` for services."),
+    .describe(
+      "When to restart it; `on-failure:n`: n times in a row after its first start. Default: `on-failure` for components, `no` for services.",
+    ),
   stop_grace_period: duration().optional().describe("Time between SIGTERM and SIGKILL. Default: 10s."),
   ulimits: ulimits.optional(),
   user: z
