@@ -136,6 +136,7 @@ export class MemoryControlPlane {
       },
       desiredInstances: replicas,
       temporary: temporary ?? false,
+      totals: { ...noMetrics, eventsIn: this.eventsIn * replicas, eventsOut: 10 * replicas },
       instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
         (instance) => ({
           ...instanceRecord(instance, now, this.instanceStates, this.eventsIn),

@@ -90,9 +90,9 @@ const up = ({ instances }: ComponentRecord): number =>
   instances.filter(({ state }) => state === "healthy" || state === "degraded" || state === "completed").length;
 
 const total = (
-  { instances }: ComponentRecord,
+  { totals }: ComponentRecord,
   key: "eventsIn" | "eventsOut" | "inFlight" | "eventsDropped" | "eventsFailed",
-): number => instances.reduce((sum, { totals }) => sum + totals[key], 0);
+): number => totals[key];
 
 const worst = ({ instances }: ComponentRecord): number =>
   Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));

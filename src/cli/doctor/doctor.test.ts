@@ -25,7 +25,8 @@ function instance(id: string, given: Partial<InstanceRecord> = {}): InstanceReco
 function component(id: string, type: ComponentRecord["type"], ...instances: InstanceRecord[]): ComponentRecord {
   const [first] = instances;
   const connections = { upstream: [], downstream: [] };
-  return { id, type, state: first?.state ?? "starting", connections, desiredInstances: 1, temporary: false, instances };
+  const usual = { connections, desiredInstances: 1, temporary: false, totals: noMetrics };
+  return { id, type, state: first?.state ?? "starting", ...usual, instances };
 }
 
 function record(components: readonly ComponentRecord[], given: Partial<PipelineRecord> = {}): PipelineRecord {
