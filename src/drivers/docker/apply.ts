@@ -363,7 +363,7 @@ function startFailure(error: unknown, spec: ContainerSpec): unknown {
       error.kind === "invalid" || error.kind === "not-found"
         ? "check its command and entrypoint: the program has to be in the image"
         : ports.length > 0
-          ? `check that nothing else uses port ${ports.join(", ")}`
+          ? `stop what uses it (\`ss -ltnp 'sport = :${ports[0]}'\` shows it), or publish another port`
           : "see what the engine says above",
     cause: error,
   });
