@@ -183,6 +183,8 @@ export class CliHarness implements AsyncDisposable {
   cwd: string;
   readonly drivers: readonly MemoryDriver[];
   readonly controlPlane = new MemoryControlPlane();
+  /** Whether the machine was booted with systemd. */
+  hasSystemd = false;
   readonly first = new AbortController();
   readonly second = new AbortController();
   env: Record<string, string | undefined>;
@@ -244,6 +246,7 @@ export class CliHarness implements AsyncDisposable {
       homeKey: async () => new Uint8Array(32),
       readStdin: async () => "",
       runBuiltin: async () => undefined,
+      hasSystemd: () => this.hasSystemd,
       packageRoot: packageRoot(),
     };
   }
