@@ -19,6 +19,7 @@ import { PipelineOperation } from "./operation.ts";
 import { recordBefore } from "./record-before.ts";
 import { refusalNotes } from "./refusal-notes.ts";
 import { sourceNotes } from "./source-notes.ts";
+import { removedSinks, stopRemovedSinks } from "./stop-removed-sinks.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
 
 /** How long a control plane that has just become healthy may still not answer, in milliseconds. */
@@ -89,6 +90,19 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
       try {
         // A control plane that runs learns of the change before anything else happens: it may refuse it.
         if (before !== undefined) {
+          const sinks = removedSinks(plan, before.spec, spec);
+          if (sinks.length > 0) {
+            const asked = { discard, goingBack, ...instancesOf(plan, observed) };
+            // Nothing is stopped for a change that is refused.
+            await operation.holdPersistently(until);
+            await onceLeft(deps.clock, sink, until, () =>
+              access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
+                client.checkPipeline(spec, inner, asked),
+              ),
+            );
+            done.changed = true;
+            await stopRemovedSinks(plan, sinks, { driver, operation, progress: sink, signal: until });
+          }
           toldBefore = tell();
           await toldBefore;
           // One that is about to be replaced is told again what the first forgets: who holds the operation.
