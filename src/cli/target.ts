@@ -128,7 +128,7 @@ async function askDrivers(
       code: "cli/driver-unavailable",
       kind: "unavailable",
       message: `${settings.driverFrom ?? "The configuration"} asks for ${asked}, but ${refused.probe.reason}`,
-      fix: refused.probe.fix ?? "Start its engine",
+      fix: refused.probe.fix ?? `Leave ${asked} out to use a driver that answers`,
     });
   }
   return {
@@ -158,14 +158,14 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
       code: "cli/no-pipeline",
       kind: "not-found",
       message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}`,
-      fix: "Start it with `flowctl up`; `flowctl ps -a` lists what runs",
+      fix: "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs",
     });
   }
   throw new FlowctlError({
     code: "cli/which-driver",
     kind: "usage",
     message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
-    fix: "Say which one with --driver",
+    fix: `Say which one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
   });
 }
 

@@ -118,7 +118,7 @@ export class Registry {
     );
     const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
-    if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
+    if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(this.#name, transition.stranded);
     return transition.spec;
   }
 

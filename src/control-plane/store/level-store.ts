@@ -89,7 +89,7 @@ async function claimFormat(database: Level<string, Uint8Array>, folder: string):
       code: "store/unknown-format",
       kind: "conflict",
       message: `the control plane's database in ${folder} was written by another version of flowctl (${text})`,
-      fix: "Use that version, or remove the pipeline's state with `flowctl down -v`.",
+      fix: "Use that version, or begin anew: `flowctl down -v` removes the state of the pipeline, and with it the positions of its sources.",
       path: folder,
     });
   }

@@ -246,7 +246,7 @@ function takenAway(name: string, pipeline: string, cause: unknown): FlowctlError
     code: "docker/taken-away",
     kind: "conflict",
     message: `${name} was removed while it was being started: another command takes ${pipeline} down`,
-    fix: "Run `flowctl up` again once that is done",
+    fix: `Run \`flowctl up -d -p ${pipeline}\` again once that is done`,
     cause,
   });
 }
