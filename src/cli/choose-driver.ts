@@ -50,7 +50,7 @@ export async function chooseDriver(
     code: "cli/no-driver",
     kind: "unavailable",
     message: `No driver can run ${pipeline.name}: ${refusals.join("; ")}`,
-    fix: "Start a Docker engine, or give every component `uses` or `command` so that it can run as a process",
+    fix: "Start a Docker engine (`sudo systemctl start docker`), or give every component `uses` or `command` so that it can run as a process",
   });
 }
 
@@ -62,6 +62,11 @@ export function noDriver(name: DriverName, names: readonly DriverName[]): Flowct
     message: `This flowctl has no ${name} driver`,
     fix: `Use one of ${names.join(", ")}`,
   });
+}
+
+function otherDrivers(name: DriverName, names: readonly DriverName[]): string {
+  const others = names.filter((other) => other !== name).map((other) => `\`--driver ${other}\``);
+  return others.length === 0 ? "another driver" : others.join(" or ");
 }
 
 async function asSaid(
@@ -77,7 +82,7 @@ async function asSaid(
       code: "cli/driver-lacks",
       kind: "invalid",
       message: `${from} asks for ${name}, but ${sentence(lacking)}`,
-      fix: "Give it what it lacks, or choose another driver with --driver",
+      fix: `Give ${lacking[0]?.component ?? "it"} what it lacks, or use ${otherDrivers(name, deps.driverNames)}`,
       path: lacking[0]?.component ?? "",
     });
   }
@@ -88,7 +93,7 @@ async function asSaid(
     code: "cli/driver-unavailable",
     kind: "unavailable",
     message: `${from} asks for ${name}, but ${probe.reason}`,
-    fix: probe.fix ?? "Start its engine, or choose another driver with --driver",
+    fix: probe.fix ?? `Use ${otherDrivers(name, deps.driverNames)}`,
   });
 }
 

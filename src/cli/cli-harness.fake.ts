@@ -159,6 +159,7 @@ export class MemoryControlPlane {
       },
       desiredInstances: replicas,
       temporary: temporary ?? false,
+      totals: { ...noMetrics, eventsIn: this.eventsIn * replicas, eventsOut: 10 * replicas },
       instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
         (instance) => ({
           ...instanceRecord(instance, now, this.instanceStates, this.eventsIn),
@@ -205,6 +206,8 @@ export class CliHarness implements AsyncDisposable {
   cwd: string;
   readonly drivers: readonly MemoryDriver[];
   readonly controlPlane = new MemoryControlPlane();
+  /** Whether the machine was booted with systemd. */
+  hasSystemd = false;
   readonly first = new AbortController();
   readonly second = new AbortController();
   env: Record<string, string | undefined>;
@@ -266,6 +269,7 @@ export class CliHarness implements AsyncDisposable {
       homeKey: async () => new Uint8Array(32),
       readStdin: async () => "",
       runBuiltin: async () => undefined,
+      hasSystemd: () => this.hasSystemd,
       packageRoot: packageRoot(),
     };
   }

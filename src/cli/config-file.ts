@@ -25,7 +25,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
       code: "cli/config-file",
       kind: "invalid",
       message: `${path} is not YAML`,
-      fix: "Correct it, or take it away",
+      fix: `Fix its YAML, or remove it: \`rm ${path}\``,
     });
   }
   const checked = configFile.safeParse(document);

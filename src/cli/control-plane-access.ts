@@ -122,7 +122,7 @@ export class ControlPlaneAccess {
       code: NO_CONTROL_PLANE,
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} does not answer`,
-      fix: `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up\``,
+      fix: `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up -d -p ${this.#pipeline}\``,
     });
   }
 
@@ -132,7 +132,7 @@ export class ControlPlaneAccess {
       code: "cli/control-plane-hangs",
       kind: "unavailable",
       message: `The control plane of ${this.#pipeline} hangs or is stopped: it is there and does not answer, and its components go on without it`,
-      fix: `Run \`flowctl up\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl logs -p ${this.#pipeline} control-plane\` shows what it said last`,
+      fix: `Run \`flowctl up -d -p ${this.#pipeline}\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl logs -p ${this.#pipeline} control-plane\` shows what it said last`,
       cause,
     });
   }

@@ -26,6 +26,8 @@ export interface CliDependencies {
   readStdin(): Promise<string>;
   /** Runs a built-in component as this process, by its environment; it ends the process, or rejects. */
   runBuiltin(type: ComponentType, name: string): Promise<void>;
+  /** Whether this machine was booted with systemd, so that its units mean something. */
+  hasSystemd(): boolean;
   /** Absolute folder that holds `templates/`, `examples/` and `proto/`. */
   readonly packageRoot: string;
 }

@@ -57,7 +57,7 @@ async function askDrivers(
       code: "cli/driver-unavailable",
       kind: "unavailable",
       message: `${settings.driverFrom ?? "The configuration"} asks for ${asked}, but ${refused.probe.reason}`,
-      fix: refused.probe.fix ?? "Start its engine",
+      fix: refused.probe.fix ?? `Leave ${asked} out to use a driver that answers`,
     });
   }
   return {

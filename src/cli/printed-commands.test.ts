@@ -62,6 +62,7 @@ function wordsOf(line: string): readonly string[] {
   const filled = line
     .replaceAll(/--driver \$\{[^{}]*\}/g, "--driver docker")
     .replaceAll(/\$\{[^{}]* \? "" : [^{}]*\}/g, "")
+    .replaceAll(/=\$\{[^{}]*instances\}/g, "=2")
     .replaceAll(/\$\{[^{}]*\}/g, "x")
     .replaceAll(/<[\w-]+>|…/g, "x");
   return (splitShellWords(filled) ?? []).slice(1);

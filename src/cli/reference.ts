@@ -110,6 +110,7 @@ function nowhere(): Cli["deps"] {
     homeKey: refuse,
     readStdin: refuse,
     runBuiltin: refuse,
+    hasSystemd: () => false,
     packageRoot: "/",
   };
 }

@@ -56,7 +56,7 @@ describe("settings", () => {
     await expect(readSettings({}, file)).rejects.toMatchObject({ code: "cli/config-file", kind: "invalid" });
     await expect(readSettings({}, await withConfig("a: [\n"))).rejects.toMatchObject({
       code: "cli/config-file",
-      fix: "Correct it, or take it away",
+      fix: expect.stringContaining("Fix its YAML, or remove it: `rm /"),
     });
     await expect(readSettings({}, { FLOWCTL_CONFIG_FILE: join(folder, "none") })).rejects.toMatchObject({
       code: "cli/config-file",

@@ -18,7 +18,7 @@ function record(of: Readonly<Record<string, Said | readonly Said[]>>): PipelineR
     id,
     state: said(id)[0]?.state ?? "healthy",
     connections: { downstream: below(id), upstream: ids.filter((other) => below(other).includes(id)) },
-    instances: said(id).map((metrics) => ({ metrics: { ...nothing, ...metrics } })),
+    instances: said(id).map(({ state = "healthy", ...metrics }) => ({ state, metrics: { ...nothing, ...metrics } })),
   }));
   return { components } as unknown as PipelineRecord;
 }
@@ -42,7 +42,7 @@ describe("slow components", () => {
       after: through(2_389, 0, "out"),
       out: { eventsIn: 2_389 },
     });
-    expect(slowComponents(chain)).toEqual([{ id: "slow", holdsUp: "src", share: 1, waiting: 3_756 }]);
+    expect(slowComponents(chain)).toEqual([{ id: "slow", holdsUp: "src", share: 1, waiting: 3_756, works: true }]);
   });
 
   it("are the sink when everybody above it has sent all there is credit for", () => {
@@ -60,7 +60,7 @@ describe("slow components", () => {
       quick: { eventsIn: 9_448 },
       slow: { eventsIn: 5_352, inFlight: 4_096 },
     });
-    expect(slowComponents(fan)).toEqual([{ id: "slow", holdsUp: "src", share: 1, waiting: 8_192 }]);
+    expect(slowComponents(fan)).toEqual([{ id: "slow", holdsUp: "src", share: 1, waiting: 8_192, works: true }]);
   });
 
   it("are counted over their instances", () => {
@@ -124,7 +124,7 @@ describe("slow components", () => {
       fast: through(5_000, 4_096, "hung"),
       hung: { state: "unhealthy", eventsIn: 1_000, inFlight: 12 },
     });
-    expect(slowComponents(hung)).toMatchObject([{ id: "hung" }]);
+    expect(slowComponents(hung)).toMatchObject([{ id: "hung", works: false }]);
   });
 
   it("are none when nobody waits for long", () => {

@@ -1,4 +1,4 @@
-import type { ComponentRecord, InstanceMetrics, PipelineRecord } from "../protocol/records.ts";
+import type { ComponentRecord, InstanceMetrics, InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 
 /** Share of time an upstream could not send, from which on what holds it up counts as slow. */
 const HELD_UP = 0.1;
@@ -6,7 +6,7 @@ const HELD_UP = 0.1;
 /** More of what a component has taken than this is with itself, and not with those below: it is the slow one. */
 const OWN_SHARE = 0.5;
 
-/** A component that holds others up. */
+/** A component that others wait for: it is slow, or none of its instances works. */
 export interface SlowComponent {
   readonly id: string;
   /** The component above that was held up most, and the share of time in which it could not send, 0 to 1. */
@@ -14,6 +14,8 @@ export interface SlowComponent {
   readonly share: number;
   /** Events that were sent to it, or wait to be, and that it has not acknowledged. */
   readonly waiting: number;
+  /** Whether any of its instances works. Where none does, it is not slow: it takes nothing at all. */
+  readonly works: boolean;
 }
 
 /**
@@ -30,9 +32,14 @@ export function slowComponents(record: PipelineRecord): readonly SlowComponent[]
     const slow = flow.causeOf(id);
     const known = slow === undefined ? undefined : found.get(slow.id);
     if (slow === undefined || (known !== undefined && known.share >= share)) continue;
-    found.set(slow.id, { ...slow, holdsUp: id, share });
+    const works = record.components.some((one) => one.id === slow.id && one.instances.some(isWorking));
+    found.set(slow.id, { ...slow, holdsUp: id, share, works });
   }
   return [...found.values()].sort((a, b) => b.share - a.share);
+}
+
+function isWorking({ state }: InstanceRecord): boolean {
+  return state === "healthy" || state === "degraded";
 }
 
 /** What one component owes another. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
+import { ExitCode } from "./exit-codes.ts";
 
 const FILE = `
 name: demo
@@ -36,5 +37,35 @@ describe("status", () => {
     ]);
     const { troubles: data } = JSON.parse((await cli.run("status", "--json")).stdout) as { troubles: unknown[] };
     expect(data[0]).toMatchObject({ instance: "out-1", state: "failed", lastLine: "password refused", restarts: 0 });
+  });
+
+  it("says of an instance that should run and is not there that it is missing, and what creates it", async () => {
+    const driver = new MemoryDriver();
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    driver.state.get("demo")?.delete("component/out-1");
+    const { stdout } = await cli.run("status");
+    expect(stdout).toContain(
+      "out-1 is missing: should run, but does not exist on process: it was removed, or never created",
+    );
+    expect(stdout).toContain("`flowctl up -d -p demo` in the pipeline's folder creates it");
+  });
+
+  it("names the disk and its free space where the control plane cannot write, whether it answers or not", async () => {
+    const logs = [
+      line("control-plane", '{"level":"info","msg":"control plane serves"}'),
+      line("control-plane", '{"level":"error","msg":"the supervisor ends: its disk is full","code":"store/full"}'),
+    ];
+    const driver = new MemoryDriver({ logs, folder: "/proc" });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    expect((await cli.run("status")).stdout).toMatch(/^disk: 0 B free in the process driver's folder \(\/proc\)$/m);
+    const world = driver.state.get("demo");
+    const state = { status: "exited", exitCode: 1, oomKilled: false, finishedAt: 1, restarts: 0 } as const;
+    world?.set("control-plane/1", { ...world.get("control-plane/1")!, state });
+    const { code, stderr } = await cli.run("status");
+    expect(code).toBe(ExitCode.unavailable);
+    expect(stderr).toMatch(/does not answer: the supervisor ends: its disk is full; 0 B free in .*\/proc/);
+    expect(stderr).toContain("code store/full");
   });
 });

@@ -115,7 +115,7 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
       message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}${beside}`,
       fix:
         others.length === 0
-          ? "Start it with `flowctl up`; `flowctl ps -a` lists what runs"
+          ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
           : `If that is meant: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
     });
   }
@@ -123,7 +123,7 @@ async function held(context: CommandContext, name: string, file: Pipeline | unde
     code: "cli/which-driver",
     kind: "usage",
     message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
-    fix: "Say which one with --driver",
+    fix: `Say which one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
   });
 }
 

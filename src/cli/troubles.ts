@@ -3,6 +3,7 @@ import type { InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 import { paintState } from "./commands/ps.ts";
 import { parseRecord, renderRecord } from "./display/log-printer.ts";
 import type { Output } from "./display/output.ts";
+import { describeMissing, missingInstances } from "./missing-instances.ts";
 import { lastLines } from "./up/outcome.ts";
 
 /** An instance that is not as it should be. Plain data. */
@@ -23,7 +24,7 @@ const MOST = 8;
 /** The instances that are not well, the failed ones first, with what is known of why. */
 export async function troublesOf(
   record: PipelineRecord,
-  driver: Pick<Driver, "logs">,
+  driver: Pick<Driver, "name" | "logs" | "observe">,
   signal: AbortSignal,
 ): Promise<readonly Trouble[]> {
   const unwell = record.components
@@ -31,13 +32,20 @@ export async function troublesOf(
     .filter(({ state, reason }) => reason !== "" && state !== "completed" && state !== "stopping")
     .sort((a, b) => Number(b.state === "failed") - Number(a.state === "failed"))
     .slice(0, MOST);
-  return await Promise.all(
+  const missing = missingInstances(record, await driver.observe(record.name, signal)).map(
+    (one): Trouble => ({
+      ...{ instance: one.id, state: "missing", reason: describeMissing(one, driver.name), restarts: 0, lastLine: "" },
+      fix: `\`flowctl up -d -p ${record.name}\` in the pipeline's folder creates it`,
+    }),
+  );
+  const ill = await Promise.all(
     unwell.map(async (instance) => {
       const { id, state, reason, restarts } = instance;
       const [line] = await lastLines(driver, record.name, id, 1, signal);
       return { instance: id, state, reason, restarts, lastLine: line?.text ?? "", fix: fixOf(record.name, instance) };
     }),
   );
+  return [...missing, ...ill].slice(0, MOST);
 }
 
 export function renderTrouble(trouble: Trouble, output: Output): readonly string[] {

@@ -70,7 +70,8 @@ const failuresUntilUnhealthy = 3;
 /** Earlier incarnations of one instance that are remembered. */
 const supersededKept = 16;
 
-export function newInstance(componentId: string, id: string, now: number): InstanceEntry {
+/** @param earlier What earlier programs under this id have counted, where an instance of it was forgotten. */
+export function newInstance(componentId: string, id: string, now: number, earlier?: InstanceMetrics): InstanceEntry {
   return {
     data: {
       componentId,
@@ -83,6 +84,7 @@ export function newInstance(componentId: string, id: string, now: number): Insta
       healthEndpoint: "",
       metadata: {},
       metrics: noMetrics,
+      ...(earlier === undefined ? {} : { earlier }),
       consumes: [],
       produces: [],
       registeredAt: 0,

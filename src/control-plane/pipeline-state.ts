@@ -7,6 +7,7 @@ import {
 } from "../protocol/records.ts";
 import { type DesiredState, desireOf } from "./desired-state.ts";
 import type { InstanceData } from "./instance.ts";
+import type { RetiredTotals } from "./retired-totals.ts";
 import { movePipeline, reasonOf } from "./states.ts";
 
 /** The pipeline as it is kept. Plain JSON. Times are Unix milliseconds. */
@@ -18,6 +19,8 @@ export interface PipelineData {
   readonly state: PipelineState;
   readonly reason: string;
   readonly startedAt: number;
+  /** What instances had counted in this run when they were forgotten; absent where none was. */
+  readonly retired?: RetiredTotals;
   /** Set exactly while it is completed or failed. */
   readonly finishedAt?: number;
 }
@@ -107,19 +110,21 @@ export function advancePipeline(
   now: number,
   services?: ReadonlyMap<string, ServiceTrouble>,
 ): PipelineData | undefined {
-  const { spec, stopped, finishedAt, ...before } = pipeline;
+  const { spec, stopped, finishedAt, retired, ...before } = pipeline;
   const next = pipelineStateOf(components, services);
   if (next.state === before.state && next.reason === before.reason) return undefined;
   // Out of a final state the way leads over a new start, whatever it is found to be now.
   const from = isOver(before) && next.state !== before.state ? "starting" : before.state;
   movePipeline(spec.name, before.state, from);
   const state = movePipeline(spec.name, from, next.state);
+  const isNewRun = before.state === "completed" && state !== "completed";
   const finished = state === before.state ? finishedAt : now;
   return {
     spec,
     ...(stopped === undefined ? {} : { stopped }),
     ...next,
-    startedAt: before.state === "completed" && state !== "completed" ? now : before.startedAt,
+    startedAt: isNewRun ? now : before.startedAt,
+    ...(retired === undefined || isNewRun ? {} : { retired }),
     ...(isOver(next) && finished !== undefined ? { finishedAt: finished } : {}),
   };
 }

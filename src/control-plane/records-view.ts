@@ -3,12 +3,13 @@ import { type DesiredState, desireOf } from "./desired-state.ts";
 import { type InstanceEntry, recordOf } from "./instance.ts";
 import type { KnownInstances } from "./instance-table.ts";
 import { componentStateOf, type PipelineData, viewOf } from "./pipeline-state.ts";
+import { componentTotals, type RetiredTotals } from "./retired-totals.ts";
 import { connectionsOf, type Surroundings, type TopologyInstance, topologyOf } from "./topology.ts";
 import { appliedPart } from "./transition.ts";
 
 /** The public record of a pipeline. */
 export function pipelineRecordOf(name: string, pipeline: PipelineData, instances: KnownInstances): PipelineRecord {
-  const { spec, stopped, ...same } = pipeline;
+  const { spec, stopped, retired, ...same } = pipeline;
   const draining = spec === undefined ? [] : drainingRecordsOf(spec);
   return {
     ...same,
@@ -17,13 +18,16 @@ export function pipelineRecordOf(name: string, pipeline: PipelineData, instances
     id: name,
     name,
     driver: spec?.driver ?? "",
-    components: componentRecordsOf({ spec, stopped }, instances),
+    components: componentRecordsOf({ spec, stopped, retired }, instances),
     topology: spec === undefined ? {} : connectionsOf(spec),
   };
 }
 
 /** The public records of all components, in the order of the file; empty without a spec. */
-export function componentRecordsOf(desired: DesiredState, instances: KnownInstances): readonly ComponentRecord[] {
+export function componentRecordsOf(
+  desired: DesiredState & { readonly retired?: RetiredTotals | undefined },
+  instances: KnownInstances,
+): readonly ComponentRecord[] {
   const { spec } = desired;
   if (spec === undefined) return [];
   const connections = connectionsOf(spec);
@@ -37,6 +41,7 @@ export function componentRecordsOf(desired: DesiredState, instances: KnownInstan
       .of(component.id)
       .map((entry) => recordOf(entry, desireOf(desired, component.id, entry.data.id) === "stopped")),
     temporary: component.temporary ?? false,
+    totals: componentTotals(component.id, instances.dataOf(component.id), desired.retired),
   }));
 }
 

@@ -59,7 +59,7 @@ export function wrongType(componentId: string, asked: string, own: string): Flow
 }
 
 /** A change would give up events that were accepted already. */
-export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
+export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[]): FlowctlError {
   const what = stranded.map(({ name, upstream, cannotDrain }) => {
     if (upstream === undefined) return `${name} does not run and may have events in a buffer on disk`;
     if (cannotDrain) return `${upstream} does not support draining, and forgets what it still holds for ${name}`;
@@ -70,7 +70,9 @@ export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
     cannotDrain && upstream !== undefined ? [upstream] : [],
   );
   const fixes = [
-    ...(down.length === 0 ? [] : [`start ${unique(down)} so that it can finish them`]),
+    ...(down.length === 0
+      ? []
+      : [`start ${unique(down)} to finish them: \`flowctl start -p ${pipeline} ${[...new Set(down)].join(" ")}\``]),
     ...(older.length === 0
       ? []
       : [`run a version of ${unique(older)} that declares draining in RegisterComponent.features`]),
@@ -79,7 +81,7 @@ export function wouldLoseEvents(stranded: readonly Stranded[]): FlowctlError {
     code: "registry/would-lose-events",
     kind: "conflict",
     message: `the change would lose events that were accepted: ${what.join("; ")}`,
-    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or give them up with \`flowctl up --discard\`.`,
+    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or give them up with \`flowctl up -p ${pipeline} --discard\`.`,
   });
 }
 
@@ -145,7 +147,7 @@ export function operationUnderWay({ command, holder }: OperationName, sinceMs: n
     code: "control/operation-under-way",
     kind: "conflict",
     message: `\`${command}\` (${holder}) has been changing this pipeline for ${Math.round(sinceMs / 1000)} s`,
-    fix: "Wait until it is done, then run this command again.",
+    fix: "Run this command again once that one is done; `flowctl stop` and `flowctl down` do not wait for it, and end it.",
   });
 }
 

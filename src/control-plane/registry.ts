@@ -25,7 +25,6 @@ import {
   describeReport,
   type InstanceData,
   type InstanceEntry,
-  newInstance,
   newVitals,
   type ProbeState,
   registeredInstance,
@@ -119,7 +118,7 @@ export class Registry {
     );
     const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
-    if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(transition.stranded);
+    if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(this.#name, transition.stranded);
     return transition.spec;
   }
 
@@ -146,7 +145,7 @@ export class Registry {
       this.#roster.event({ type: "instance.desired", componentId, instanceId: id, message });
       const known = this.#roster.instances.get(componentId, id);
       if (goes) {
-        const entry = known ?? newInstance(componentId, id, this.#now());
+        const entry = known ?? this.#roster.newInstance(componentId, id);
         this.#roster.put(entry);
         this.#stop(entry.data, "");
       } else if (known !== undefined && (started.has(id) || !isOver(known.data)))
@@ -186,7 +185,7 @@ export class Registry {
     );
     checkFeatures(this.#spec(), request);
     const now = this.#now();
-    const entry = registeredInstance(before ?? newInstance(spec.id, request.instanceId, now), request, now);
+    const entry = registeredInstance(before ?? this.#roster.newInstance(spec.id, request.instanceId), request, now);
     this.#roster.put(entry);
     this.#roster.event({
       type: "instance.registered",
@@ -207,7 +206,8 @@ export class Registry {
   /** An instance that asks to register is told to wait: it is there, and does not hang. */
   waits({ componentId, instanceId }: InstanceReference): void {
     const now = this.#now();
-    const entry = this.#roster.instances.get(componentId, instanceId) ?? newInstance(componentId, instanceId, now);
+    const entry =
+      this.#roster.instances.get(componentId, instanceId) ?? this.#roster.newInstance(componentId, instanceId);
     this.#roster.note({ ...entry, vitals: { ...entry.vitals, askedAt: now } });
   }
 
@@ -291,7 +291,7 @@ export class Registry {
       message: describeReport(report, spec),
       attributes: report.observation === "exited" ? { exit_code: String(report.exitCode ?? 0) } : {},
     });
-    const entry = known ?? newInstance(componentId, instanceId, this.#now());
+    const entry = known ?? this.#roster.newInstance(componentId, instanceId);
     const isCurrent = at >= entry.data.registeredAt;
     if (report.observation === "started") {
       this.operations.startedOne(instanceId, at);
@@ -308,7 +308,8 @@ export class Registry {
   /** The supervisor gives an instance up; so fails the pipeline. What has completed cannot fail any more. */
   fail(componentId: string, instanceId: string, reason: string): void {
     const now = this.#now();
-    const entry = this.#roster.instances.get(componentId, instanceId) ?? newInstance(componentId, instanceId, now);
+    const entry =
+      this.#roster.instances.get(componentId, instanceId) ?? this.#roster.newInstance(componentId, instanceId);
     if (entry.data.state.name === "completed") return;
     this.#roster.put({ ...entry, data: { ...entry.data, live: false } });
     this.#roster.move(entry.data, { name: "failed", since: now, reason });

@@ -10,11 +10,13 @@ import {
   type InstanceEntry,
   inNewRun,
   movedInstance,
+  newInstance,
   restoredInstance,
 } from "./instance.ts";
 import { InstanceTable, type KnownInstances } from "./instance-table.ts";
 import { advancePipeline, isOver, type PipelineData, type ServiceTrouble, viewOf } from "./pipeline-state.ts";
 import { looksDifferent } from "./records-view.ts";
+import { retiredOf, withRetired } from "./retired-totals.ts";
 import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
 import { appliedPart, type Running, withoutComponent, withoutInput, withoutInstances } from "./transition.ts";
@@ -138,8 +140,19 @@ export class Roster {
     if (looksDifferent(before, entry)) this.#tellBelow(componentId);
   }
 
+  /** An instance of which nothing is known but what an earlier one of its id has counted. It is kept by `put`. */
+  newInstance(componentId: string, id: string): InstanceEntry {
+    return newInstance(componentId, id, this.#options.clock.now(), this.#pipeline.retired?.[componentId]?.[id]);
+  }
+
+  /** Forgets an instance, and keeps what it has counted while the pipeline has its component. */
   remove({ componentId, id }: InstanceData): void {
-    if (!this.#instances.delete(componentId, id)) return;
+    const data = this.#instances.get(componentId, id)?.data;
+    if (data === undefined || !this.#instances.delete(componentId, id)) return;
+    if (this.#surroundings.has(componentId)) {
+      this.#pipeline = { ...this.#pipeline, retired: withRetired(this.#pipeline.retired, data) };
+      this.#options.journal.pipelineChanged(this.#pipeline);
+    }
     this.#options.journal.instanceRemoved(componentId, id);
     this.#tellBelow(componentId);
   }
@@ -269,7 +282,9 @@ export class Roster {
 
   #replaceSpec(spec: PipelineSpec): void {
     this.#forgetDrained(this.#pipeline.spec, spec);
-    this.#pipeline = { ...this.#pipeline, spec };
+    const { retired: before, ...rest } = this.#pipeline;
+    const retired = retiredOf(before, spec);
+    this.#pipeline = { ...rest, spec, ...(retired === undefined ? {} : { retired }) };
     this.#surroundings = surroundingsOf(spec);
     for (const changes of this.#topologyChanges.values()) changes.notify();
     this.#options.journal.pipelineChanged(this.#pipeline);

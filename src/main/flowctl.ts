@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { addAbortSignal } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -143,6 +143,7 @@ const deps: CliDependencies = {
     const { run } = await import("../sdk/index.ts");
     await run(await loadBuiltin(type, name));
   },
+  hasSystemd: () => existsSync("/run/systemd/system"),
   packageRoot: root,
 };
 

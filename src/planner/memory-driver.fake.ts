@@ -17,6 +17,7 @@ import type {
   Prerequisite,
   ResourceKey,
   ResourceKind,
+  UsedHere,
 } from "../drivers/driver.ts";
 import { fingerprint } from "../drivers/fingerprint.ts";
 import { otherFolder } from "../drivers/other-folder.ts";
@@ -33,6 +34,8 @@ export interface MemoryDriverOptions {
   /** Called before each change is carried out; throw to fail it, wait to hold it. */
   readonly onApply?: (change: Change, context: ApplyContext) => Promise<void> | void;
   readonly logs?: readonly LogLine[];
+  /** Folder of this machine whose disk it says that it uses; default: none. */
+  readonly folder?: string;
 }
 
 /**
@@ -70,6 +73,11 @@ export class MemoryDriver implements Driver {
   async prepare(deployment: Deployment, options: PrepareOptions): Promise<readonly DesiredResource[]> {
     if (options.signal.aborted) throw cancelled(options.signal);
     return this.#desiredOf(deployment);
+  }
+
+  async here(): Promise<UsedHere | undefined> {
+    const { folder } = this.#options;
+    return folder === undefined ? undefined : { folder, own: false, publishes: false };
   }
 
   async observe(pipeline: string): Promise<readonly ObservedResource[]> {

@@ -92,7 +92,7 @@ export function selectInstances(
       code: "planner/unknown-id",
       kind: "not-found",
       message: `No component or service of this pipeline is called ${JSON.stringify(id)}`,
-      fix: known.length === 0 ? "Start the pipeline first" : `Use one of ${known.join(", ")}`,
+      fix: known.length === 0 ? "Start the pipeline first with `flowctl up -d`" : `Use one of ${known.join(", ")}`,
     });
   }
   return instances.filter((resource) => select.some((id) => matches(resource, id)));

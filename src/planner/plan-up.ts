@@ -150,7 +150,11 @@ function effectsOf(steps: readonly PlanStep[]): readonly string[] {
     ...(of("replace", "restart")
       ? ["Replaced components finish what they hold; the rest goes to their successors. Positions are kept."]
       : []),
-    ...(of("remove") ? ["Removed components that others need hand on what they hold before they end."] : []),
+    ...(of("remove")
+      ? [
+          "Removed components that others need hand on what they hold before they end; others, as sinks, finish only what they have begun.",
+        ]
+      : []),
   ];
 }
 

@@ -177,6 +177,7 @@ const pipeline = fc
           connections,
           desiredInstances: count,
           temporary: fc.boolean(),
+          totals: metrics,
           instances: fc.array(
             fc.record({
               id,

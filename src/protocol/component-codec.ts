@@ -18,6 +18,7 @@ export interface ComponentMessage {
   readonly desiredInstances: number;
   readonly instances: readonly InstanceMessage[];
   readonly temporary: boolean;
+  readonly totals: InstanceMetrics | null;
   readonly partitions: readonly PartitionRecord[];
 }
 
@@ -94,6 +95,7 @@ export function encodeComponent(component: ComponentRecord): ComponentMessage {
     desiredInstances: component.desiredInstances,
     instances: component.instances.map(encodeInstance),
     temporary: component.temporary,
+    totals: component.totals,
     partitions: component.partitions ?? [],
   };
 }
@@ -107,6 +109,7 @@ export function decodeComponent(message: ComponentMessage): ComponentRecord {
     desiredInstances: message.desiredInstances,
     instances: message.instances.map(decodeInstance),
     temporary: message.temporary,
+    totals: decodeMetrics(message.totals),
     ...(message.partitions.length === 0 ? {} : { partitions: message.partitions }),
   };
 }

@@ -44,6 +44,8 @@ export interface ComponentRecord {
   readonly instances: readonly InstanceRecord[];
   /** It is there for one command only, such as a replay of dead letters. */
   readonly temporary: boolean;
+  /** Of all its instances since the pipeline was started, those included that were replaced or scaled away. */
+  readonly totals: InstanceMetrics;
   /** A source: what its instances read, and what they have read of earlier; left out when nothing is known. */
   readonly partitions?: readonly PartitionRecord[];
 }

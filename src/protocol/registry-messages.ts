@@ -218,6 +218,7 @@ export const component = messageType<ComponentMessage>("flowctl.registry.v1.Comp
   desiredInstances: one(5, uint32),
   instances: list(6, instance),
   temporary: one(7, bool),
+  totals: one(8, metrics),
   partitions: list(13, partitionStatus),
 });
 

@@ -82,8 +82,9 @@ export class Group {
     });
   }
 
+  /** Something waits for room with its members. While none is connected nothing is slow: it is not there. */
   get isBlocked(): boolean {
-    return this.blocked;
+    return this.blocked && this.members.size > 0;
   }
 
   /** Events that it has not been sent yet, or has to be sent again. */

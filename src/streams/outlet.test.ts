@@ -19,6 +19,23 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
+describe("an outlet", () => {
+  it("counts as held up by those that are connected, not while nobody is there", async () => {
+    const outlet = new Outlet({ folder, onFailure: () => undefined, maxEvents: 3 });
+    outlet.setGroups([group("out")]);
+    for (let n = 1; n <= 3; n++) outlet.publish(event(n), { settle: () => undefined });
+    expect(outlet).toMatchObject({ hasRoom: false });
+    expect(outlet.counters()).toMatchObject({ waiting: { out: 3 }, blocked: false });
+    const peer = new Peer();
+    peer.creditSequence = 1;
+    const member = outlet.attach("out", "out-1", peer, { maxSequence: 1, maxBytes: 1e9 });
+    expect(outlet.counters()).toMatchObject({ waiting: { out: 2 }, blocked: true });
+    outlet.detach("out", member);
+    expect(outlet.counters().blocked).toBe(false);
+    await outlet.close();
+  });
+});
+
 describe("an outlet to an input with a buffer on disk", () => {
   const disk = (whenFull: "block" | "drop_newest" | "drop_oldest", maxEvents = 1000) =>
     group("slow", { buffer: { type: "disk", maxEvents, maxBytes: 0, whenFull } });

@@ -32,6 +32,10 @@ sinks:
         const { code, stdout } = await scenario.flowctl("doctor");
         return code === 1 && stdout.includes(`free in the process driver's folder (${home})`);
       });
+      await eventually("and status says so, whether the control plane answers or not", async () => {
+        const { stdout, stderr } = await scenario.flowctl("status");
+        return (stdout + stderr).includes(`free in the process driver's folder (${home})`);
+      });
       // Long enough for everything that writes to have met it.
       const before = await arrived();
       await eventually("whatever still arrives has arrived", async () => {

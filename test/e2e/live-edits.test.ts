@@ -79,4 +79,18 @@ describe.each(driversUnderTest())("edits of a running pipeline on %s", (driver) 
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();
   }, 600_000);
+
+  it("remove a sink without a warning from it or from what is above it", async () => {
+    const archive = pipeline({ processors: { a: "[numbers]" }, sink: "[a]" });
+    const extra = "  extra: { uses: discard, inputs: [a] }\n";
+    await using scenario = await Scenario.on(driver, archive + extra);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const follow = scenario.flowctl("logs", "-f", "extra");
+    await scenario.pipeline(archive);
+    await scenario.succeed("up", "-d");
+    expect(await scenario.succeed("logs", "a")).not.toMatch(/warn|error/);
+    await scenario.succeed("down", "-v");
+    expect((await follow).stdout).not.toMatch(/warn|error/);
+    scenario.passed();
+  });
 });

@@ -47,6 +47,7 @@ function install(cli: Cli): Command {
   const command = describe({
     usage: "install",
     summary: "Write the systemd unit of the pipeline",
+    description: "Refused where systemd does not run: nothing would start the unit. `--print` works everywhere.",
     examples: [["flowctl service install --user", "without root: also needs `loginctl enable-linger`"]],
     exitCodes: EXIT_CODES,
   });
@@ -58,6 +59,7 @@ function install(cli: Cli): Command {
       output.print(text.trimEnd());
       return ExitCode.ok;
     }
+    if (!context.deps.hasSystemd()) throw noSystemd(name);
     try {
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, text);
@@ -148,7 +150,7 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
 
 /** What systemd says in one word; undefined where it does not run. */
 function systemctl(context: CommandContext, isUser: boolean, ...args: readonly string[]): Promise<string | undefined> {
-  if (!existsSync("/run/systemd/system")) return Promise.resolve(undefined);
+  if (!context.deps.hasSystemd()) return Promise.resolve(undefined);
   return new Promise((done) => {
     const env = { ...context.deps.env };
     execFile("systemctl", [...(isUser ? ["--user"] : []), ...args], { env }, (error, stdout) => {
@@ -156,6 +158,16 @@ function systemctl(context: CommandContext, isUser: boolean, ...args: readonly s
       const said = stdout.trim();
       done(said === "" && error !== null ? undefined : said);
     });
+  });
+}
+
+function noSystemd(unit: string): FlowctlError {
+  return new FlowctlError({
+    code: "cli/no-systemd",
+    kind: "unavailable",
+    message:
+      "This machine does not run systemd (there is no /run/systemd/system), so nothing would ever start the unit",
+    fix: `Have whatever starts programs here run \`flowctl up -d\` in this folder; for another machine, \`flowctl service install --print > ${unit}\` writes the unit`,
   });
 }
 

@@ -6,11 +6,14 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration, humanRate } from "../display/quantities.ts";
 import { renderTable } from "../display/table.ts";
+import { fullDiskOf } from "../doctor/disk-space.ts";
+import type { Finding } from "../doctor/finding.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { findTarget } from "../target.ts";
 import { renderTrouble, type Trouble, troublesOf } from "../troubles.ts";
+import { whyAway } from "../why-away.ts";
 import { paintState } from "./ps.ts";
 
 export function statusCommand(cli: Cli): Command {
@@ -18,7 +21,7 @@ export function statusCommand(cli: Cli): Command {
     usage: "status [pipeline]",
     summary: "Show the state of a pipeline: topology, rates, and what is slow",
     description:
-      "Counts are totals since the pipeline was started, over all restarts, as of each component's last heartbeat; rates are averages since it registered. An instance that is not well is shown with the reason, its restarts, its last log line and what to do.",
+      "Counts are totals since the pipeline was started, over all restarts, as of each component's last heartbeat; instances that were replaced or scaled away are counted as well; rates are averages since it registered. An instance that is missing or not well is shown with the reason, its restarts, its last log line and what to do, and so is a disk that is full.",
     examples: [
       ["flowctl status", "the pipeline of this folder, or the only one there is"],
       ["flowctl status quakes --json", "the whole record for machines"],
@@ -34,24 +37,34 @@ async function status(context: CommandContext, [argument]: [string | undefined])
   const { name, driver } = await findTarget(context, argument);
   const access = new ControlPlaneAccess(deps, driver, name);
   try {
-    const record = await access.call(signal, (client, inner) => client.getPipeline(inner));
-    const slow = slowComponents(record);
-    const found = await troublesOf(record, driver, signal);
-    const troubles = found.map((trouble) => ({ ...trouble, fix: output.retyped(trouble.fix) }));
-    if (output.json) output.printJson({ ...record, slow, troubles });
-    else output.print(render(record, { slow, troubles }, deps.clock.now(), output));
+    const record = await access
+      .call(signal, (client, inner) => client.getPipeline(inner))
+      .catch(async (error: unknown) => {
+        throw await whyAway(error, driver, name, signal);
+      });
+    const retyped = <T extends { readonly fix: string }>(one: T): T => ({ ...one, fix: output.retyped(one.fix) });
+    const found = {
+      slow: slowComponents(record),
+      troubles: (await troublesOf(record, driver, signal)).map(retyped),
+      disk: await fullDiskOf(driver, signal),
+    };
+    if (output.json) output.printJson({ ...record, ...found });
+    else output.print(render(record, found, deps.clock.now(), output));
     return ExitCode.ok;
   } finally {
     access.close();
   }
 }
 
-function render(
-  record: PipelineRecord,
-  { slow, troubles }: { readonly slow: readonly SlowComponent[]; readonly troubles: readonly Trouble[] },
-  now: number,
-  output: Output,
-): string {
+/** What is wrong besides what the record itself says. */
+interface Found {
+  readonly slow: readonly SlowComponent[];
+  readonly troubles: readonly Trouble[];
+  /** That the disk under the driver's folder is full, or nearly. */
+  readonly disk: Finding | undefined;
+}
+
+function render(record: PipelineRecord, { slow, troubles, disk }: Found, now: number, output: Output): string {
   const { paint } = output;
   const until = record.finishedAt ?? now;
   const lines = [
@@ -79,11 +92,13 @@ function render(
   if (troubles.length > 0) lines.push("");
   for (const trouble of troubles) lines.push(...renderTrouble(trouble, output));
   if (slow.length > 0) lines.push("");
-  for (const { id, holdsUp, share: held, waiting } of slow) {
+  for (const { id, holdsUp, share: held, waiting, works } of slow) {
+    const what = works ? "is slow" : "takes nothing, as none of its instances works";
     lines.push(
-      `${paint.yellow(id)} is slow: ${holdsUp} could not send ${share(held)} of the time, ${humanCount(waiting)} events wait`,
+      `${paint.yellow(id)} ${what}: ${holdsUp} could not send ${share(held)} of the time, ${humanCount(waiting)} events wait`,
     );
   }
+  if (disk !== undefined) lines.push("", `${paint.red("disk")}: ${disk.detail}`, `  fix            ${disk.fix}`);
   return lines.join("\n");
 }
 
@@ -91,9 +106,9 @@ const up = ({ instances }: ComponentRecord): number =>
   instances.filter(({ state }) => state === "healthy" || state === "degraded" || state === "completed").length;
 
 const total = (
-  { instances }: ComponentRecord,
+  { totals }: ComponentRecord,
   key: "eventsIn" | "eventsOut" | "inFlight" | "eventsDropped" | "eventsFailed",
-): number => instances.reduce((sum, { totals }) => sum + totals[key], 0);
+): number => totals[key];
 
 const worst = ({ instances }: ComponentRecord): number =>
   Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));

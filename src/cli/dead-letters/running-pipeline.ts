@@ -51,7 +51,7 @@ export function targetOf(pipeline: Pipeline, id: string, observed: readonly Obse
     code: "cli/component-not-running",
     kind: "conflict",
     message: `${id}, which is to get the events again, does not run`,
-    fix: "Start it with `flowctl up` or `flowctl start`",
+    fix: `Start it with \`flowctl start -p ${pipeline.name} ${id}\``,
   });
 }
 
@@ -67,7 +67,7 @@ function refuseOtherReplay(observed: readonly ObservedResource[], replays: Reado
     code: "cli/replay-under-way",
     kind: "conflict",
     message: `Another replay is under way, or was left behind: ${other.owner}`,
-    fix: "Wait until it ends, or remove it with `flowctl up`",
+    fix: "Run this again once it has ended; if it was left behind, `flowctl up -d` removes it",
   });
 }
 
@@ -90,7 +90,7 @@ function refuseDifference(pipeline: Pipeline, record: PipelineRecord, driver: st
     code: "cli/pipeline-differs",
     kind: "conflict",
     message: `${pipeline.name} runs with other components or connections than its file says`,
-    fix: "Bring it to what the file says with `flowctl up`, then replay",
+    fix: `Run \`flowctl up -d -p ${pipeline.name}\`, which makes it what its file says, then replay again`,
   });
 }
 

@@ -1,14 +1,24 @@
 import type { LogLine, ObservedResource } from "../../drivers/driver.ts";
+import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
-import { slowComponents } from "../slow-components.ts";
+import { parseRecord } from "../display/log-printer.ts";
+import { describeMissing, missingInstances } from "../missing-instances.ts";
+import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
+import type { Scaling } from "./scaling.ts";
 
 /** What is known of one running pipeline. */
 export interface PipelineFacts {
   readonly name: string;
   readonly observed: readonly ObservedResource[];
-  /** Undefined when its control plane does not answer. */
+  readonly driver: string;
+  /** Undefined when its control plane does not answer; `away` says so then. */
   readonly record: PipelineRecord | undefined;
+  readonly away: FlowctlError;
+  /** The command that makes it run as its file says. */
+  readonly up: string;
+  /** Of slow components: whether they can have another instance. */
+  readonly scaling: ReadonlyMap<string, Scaling>;
   /** The last thing that an instance logged; undefined when it logged nothing. */
   lastLine(instanceId: string): LogLine | undefined;
 }
@@ -24,21 +34,25 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
   const { name, record } = facts;
   const subject = `pipeline ${name}`;
   if (record === undefined) {
-    const fix = `See \`flowctl logs control-plane -p ${name}\`, then run \`flowctl up\`, which starts it again`;
-    return [problem(subject, "its control plane does not answer; events flow on without it", fix)];
+    return [problem(subject, facts.away.message, facts.away.fix ?? `Start it again with \`${facts.up}\``)];
   }
+  const mute = unregistered(facts, record, now);
+  const missing = missingInstances(record, facts.observed);
   const findings = [
-    ...unregistered(facts, record, now),
-    ...record.components.flatMap((component) => component.instances.flatMap((one) => unwell(facts, component, one))),
+    ...missing.map((one) =>
+      problem(one.id, describeMissing(one, facts.driver), `Create it again with \`${facts.up}\``),
+    ),
+    ...mute,
+    ...record.components.flatMap((component) =>
+      component.instances
+        .filter(({ id, state }) => state !== "starting" || !mute.some(({ subject: named }) => named === id))
+        .flatMap((one) => unwell(facts, component, one)),
+    ),
     ...cutOff(facts),
     ...silent(record, name),
-    ...slowComponents(record).map(({ id, holdsUp, share, waiting }) =>
-      warning(
-        id,
-        `is slow: ${holdsUp} could not send to it ${Math.round(share * 100)} % of the time, ${waiting} events wait`,
-        `Make ${id} faster, give it more instances with \`flowctl scale -p ${name} ${id}=2\`, or give its input a buffer`,
-      ),
-    ),
+    ...slowComponents(record)
+      .filter(({ id, works }) => works || !missing.some(({ component }) => component === id))
+      .map((one) => slow(facts, record, one)),
     ...(record.draining ?? [])
       .filter(({ from }) => from === "")
       .map(({ componentId, instanceId }) =>
@@ -52,15 +66,45 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
   const whole = `${record.state}${record.reason === "" ? "" : `: ${record.reason}`}`;
   if (record.state === "failed" || record.state === "degraded") {
     return [
-      problem(subject, whole, "Look at the findings below; `flowctl up` starts what has failed again"),
+      problem(subject, whole, `Fix what is listed below, then \`${facts.up}\` starts again what has failed`),
       ...findings,
     ];
   }
   return [ok(subject, whole), ...findings];
 }
 
+/** Who is slow, and what its file allows to do about it; or that none of its instances works, which is said of each of them. */
+function slow(facts: PipelineFacts, record: PipelineRecord, one: SlowComponent): Finding {
+  const { id, holdsUp, share, waiting, works } = one;
+  const blocks = `${holdsUp} could not send to it ${Math.round(share * 100)} % of the time, ${waiting} events wait`;
+  if (!works) {
+    const fix = `Make an instance of it work: \`flowctl logs -p ${facts.name} ${id}\` shows what they said`;
+    return warning(id, `takes nothing, as none of its instances works: ${blocks}`, fix);
+  }
+  const inputs = record.spec?.components.find((component) => component.id === id)?.inputs ?? [];
+  return warning(id, `is slow: ${blocks}`, slowFix(facts, id, inputs.find(({ buffer }) => buffer === undefined)?.from));
+}
+
+/** @param from An input of it without a buffer. */
+function slowFix({ name, up, scaling }: PipelineFacts, id: string, from: string | undefined): string {
+  const more = scaling.get(id);
+  const scale = `\`flowctl scale -p ${name} ${id}=${more?.instances}\``;
+  if (from === undefined) {
+    if (more === undefined || more.refusal !== undefined) {
+      const why = more?.refusal === undefined ? "" : ` (${more.refusal})`;
+      return `Its inputs have buffers, which are full: make ${id} itself faster${why}; \`flowctl inspect -p ${name} ${id}\` shows its settings`;
+    }
+    return `Give it more instances: ${scale}`;
+  }
+  const buffer = `\`inputs: [{ from: ${from}, buffer: { type: disk, max_events: 1000000 } }]\` in the file and \`${up}\``;
+  const apart = `let it fall behind without holding ${from} up: ${buffer}`;
+  if (more === undefined) return `To ${apart}`;
+  if (more.refusal === undefined) return `Give it more instances: ${scale}; or ${apart}`;
+  return `It cannot have ${more.instances} instances: ${more.refusal}. To ${apart}`;
+}
+
 /** Instances whose program runs and that the control plane has not heard of. */
-function unregistered({ observed, name }: PipelineFacts, record: PipelineRecord, now: number): readonly Finding[] {
+function unregistered({ observed, name, up }: PipelineFacts, record: PipelineRecord, now: number): readonly Finding[] {
   const heard = new Set(
     record.components.flatMap(({ instances }) => instances.filter((one) => one.registeredAt > 0).map(({ id }) => id)),
   );
@@ -69,7 +113,7 @@ function unregistered({ observed, name }: PipelineFacts, record: PipelineRecord,
     if (kind !== "component" || state.status !== "running" || heard.has(id)) return [];
     if (now - state.startedAt < REGISTRATION) return [];
     const seconds = Math.round((now - state.startedAt) / 1000);
-    const fix = `See \`flowctl logs ${id} -p ${name}\`; try it alone with \`flowctl component test\``;
+    const fix = `See what it does instead with \`flowctl logs ${id} -p ${name}\`, fix it, then run \`${up}\``;
     return [problem(id, `has run for ${seconds} s without registering`, fix)];
   });
 }
@@ -77,17 +121,21 @@ function unregistered({ observed, name }: PipelineFacts, record: PipelineRecord,
 function unwell(facts: PipelineFacts, component: ComponentRecord, instance: InstanceRecord): readonly Finding[] {
   const { id, state, reason, restarts, healthEndpoint } = instance;
   const last = facts.lastLine(id);
-  const said = last === undefined ? "" : `; it said last: ${last.text}`;
+  const line = last === undefined ? "" : (parseRecord(last.text)?.message ?? last.text).trim();
+  // Where it was given up, or has said why it ends, that is the reason already.
+  const said = line === "" || reason.includes(line.slice(0, 100)) ? "" : `; it said last: ${line}`;
   const often = restarts > 0 ? `, restarted ${restarts} ${restarts === 1 ? "time" : "times"}` : "";
   const logs = `flowctl logs ${id} -p ${facts.name}`;
+  const restart = `flowctl restart ${id} -p ${facts.name}`;
   switch (state) {
     case "failed":
       return [
-        problem(id, `has failed${often}: ${reason}${said}`, `Fix the cause (\`${logs}\`), then run \`flowctl up\``),
+        problem(id, `has failed${often}: ${reason}${said}`, `Fix the cause (\`${logs}\`), then run \`${facts.up}\``),
       ];
     case "unhealthy": {
-      const health = healthEndpoint === "" ? "" : `; its health is at http://${healthEndpoint}/health`;
-      return [problem(id, `is unhealthy${often}: ${reason}${said}`, `See \`${logs}\`${health}`)];
+      const health = healthEndpoint === "" ? "" : `; \`curl http://${healthEndpoint}/health\` shows its health`;
+      const fix = `See \`${logs}\`${health}. It is started again by its \`restart\` policy, or now by \`${restart}\``;
+      return [problem(id, `is unhealthy${often}: ${reason}${said}`, fix)];
     }
     case "degraded":
       return [warning(id, `works, but says: ${reason}`, `See \`${logs}\``)];

@@ -1,9 +1,14 @@
 import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
+import { componentSpec } from "../../control-plane/pipeline.fake.ts";
+import type { ObservedResource, ObservedState } from "../../drivers/driver.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
-import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
-import { checkNode, checkPorts, judgeDisk } from "./check-machine.ts";
+import type { ComponentRecord, InputSpec, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
+import { checkResources, type Resources } from "./check-leftovers.ts";
+import { checkNode, checkPorts } from "./check-machine.ts";
 import { checkPipeline, type PipelineFacts } from "./check-pipeline.ts";
+import { judgeDisk } from "./disk-space.ts";
 import type { Finding } from "./finding.ts";
 
 const NOW = 1_000_000;
@@ -25,7 +30,8 @@ function instance(id: string, given: Partial<InstanceRecord> = {}): InstanceReco
 function component(id: string, type: ComponentRecord["type"], ...instances: InstanceRecord[]): ComponentRecord {
   const [first] = instances;
   const connections = { upstream: [], downstream: [] };
-  return { id, type, state: first?.state ?? "starting", connections, desiredInstances: 1, temporary: false, instances };
+  const usual = { connections, desiredInstances: 1, temporary: false, totals: noMetrics };
+  return { id, type, state: first?.state ?? "starting", ...usual, instances };
 }
 
 function record(components: readonly ComponentRecord[], given: Partial<PipelineRecord> = {}): PipelineRecord {
@@ -41,8 +47,18 @@ function record(components: readonly ComponentRecord[], given: Partial<PipelineR
   return { ...usual, components, ...given };
 }
 
+function resource(owner: string, index: number, state: ObservedState): ObservedResource {
+  const name = `${owner}-${index}`;
+  return {
+    ...{ key: `component/${name}`, kind: "component", owner, index, hash: "", parts: {} },
+    ...{ ref: "", name, ports: [], state },
+  };
+}
+
 function check(facts: Partial<PipelineFacts>): readonly Finding[] {
-  return checkPipeline({ name: "p", observed: [], record: undefined, lastLine: () => undefined, ...facts }, NOW);
+  const away = new FlowctlError({ code: "x", kind: "unavailable", message: "it does not answer", fix: "kill -CONT 1" });
+  const usual = { name: "p", driver: "docker", observed: [], record: undefined, lastLine: () => undefined };
+  return checkPipeline({ ...usual, away, up: "flowctl up -d", scaling: new Map(), ...facts }, NOW);
 }
 
 const shown = (findings: readonly Finding[]): readonly string[] =>
@@ -56,9 +72,8 @@ describe("what doctor finds of a pipeline", () => {
   });
 
   it("is a control plane that does not answer", () => {
-    expect(shown(check({}))).toEqual([
-      "problem pipeline p: its control plane does not answer; events flow on without it",
-    ]);
+    expect(shown(check({}))).toEqual(["problem pipeline p: it does not answer"]);
+    expect(check({})[0]?.fix).toBe("kill -CONT 1");
   });
 
   it("is an instance that runs and has not registered, after it had time to", () => {
@@ -128,6 +143,55 @@ describe("what doctor finds of a pipeline", () => {
     expect(found.join("\n")).toContain("has taken 600 events and passed on none");
   });
 
+  it("is an instance that should run and is gone, and who waits for it; not one that is over or stopped", () => {
+    const waiting = instance("feed-1", { metrics: { ...noMetrics, waiting: { out: 70 } } });
+    const sinks = [instance("out-2", { desiredStopped: true }), instance("out-3", { state: "completed" })];
+    const spec = {
+      ...{ name: "p", driver: "docker" },
+      components: [componentSpec({ id: "out", type: "sink", replicas: 4 })],
+    };
+    const observed = [resource("out", 4, { status: "running", startedAt: NOW, health: "none", restarts: 0 })];
+    const components = [component("feed", "source", waiting), component("out", "sink", ...sinks)];
+    const found = check({ record: record(components, { spec }), observed });
+    expect(found.filter(({ subject }) => subject.startsWith("out"))).toEqual([
+      {
+        level: "problem",
+        subject: "out-1",
+        detail: "should run, but does not exist on docker: it was removed, or never created; 70 events wait for it",
+        fix: "Create it again with `flowctl up -d`",
+      },
+    ]);
+  });
+
+  it("is what to do about a slow one that its file allows", () => {
+    const metrics = { ...noMetrics, eventsOut: 1000, inFlight: 500, backpressure: 0.9, waiting: { out: 400 } };
+    const out = component(
+      "out",
+      "sink",
+      instance("out-1", { metrics: { ...noMetrics, eventsIn: 600, inFlight: 100 } }),
+    );
+    const fix = (scaling: PipelineFacts["scaling"], input: Partial<InputSpec> = {}) => {
+      const inputs = [{ from: "feed", types: [], ...input }];
+      const sink = componentSpec({ id: "out", type: "sink", inputs });
+      const components = [component("feed", "source", instance("feed-1", { metrics })), out];
+      const whole = record(components, { spec: { name: "p", driver: "process", components: [sink] } });
+      const observed = [resource("out", 1, { status: "running", startedAt: NOW, health: "none", restarts: 0 })];
+      return check({ record: whole, scaling, observed }).find(({ subject }) => subject === "out")?.fix;
+    };
+    const buffer = "`inputs: [{ from: feed, buffer: { type: disk, max_events: 1000000 } }]` in the file";
+    expect(fix(new Map([["out", { instances: 2 }]]))).toContain("`flowctl scale -p p out=2`");
+    const refused = fix(new Map([["out", { instances: 2, refusal: "they would write to one file" }]]));
+    expect(refused).toContain("It cannot have 2 instances: they would write to one file");
+    expect(refused).toContain(buffer);
+    expect(refused).not.toContain("flowctl scale");
+    expect(fix(new Map())).not.toContain("flowctl scale");
+    const full: InputSpec["buffer"] = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" };
+    expect(fix(new Map([["out", { instances: 2 }]]), { buffer: full })).toBe(
+      "Give it more instances: `flowctl scale -p p out=2`",
+    );
+    expect(fix(new Map(), { buffer: full })).toContain("Its inputs have buffers, which are full");
+  });
+
   it("has a fix for whatever is not well", () => {
     const all = [
       ...check({}),
@@ -141,6 +205,39 @@ describe("what doctor finds of a pipeline", () => {
     ];
     expect(all.length).toBeGreaterThan(4);
     for (const { level, fix } of all) expect(fix !== undefined, level).toBe(true);
+  });
+});
+
+describe("what doctor finds of a pipeline without a control plane", () => {
+  const found = (given: Partial<Resources>) =>
+    checkResources({
+      pipeline: "p",
+      driver: "docker",
+      observed: [],
+      up: "flowctl up -d",
+      goneFolder: undefined,
+      ...given,
+    });
+  const running = { status: "running", startedAt: NOW, health: "none", restarts: 0 } as const;
+  const killed = { status: "exited", exitCode: -1, oomKilled: false, finishedAt: NOW, restarts: 0 } as const;
+
+  it("is what runs on, what ended, and what of the file is not there", () => {
+    const observed = [resource("feed", 1, running), resource("out", 1, killed)];
+    expect(shown(found({ observed, wanted: ["feed-1", "out-1", "out-2"] }))).toEqual([
+      "problem pipeline p: runs on docker without a control plane, so nothing that ends is started again: feed-1",
+      "problem out-1: does not run: it ended while no control plane ran",
+      "problem out-2: the pipeline file has it, and it does not exist on docker",
+    ]);
+  });
+
+  it("is that the folder it belongs to is gone, so that nothing but removing it is left", () => {
+    const [only] = found({ observed: [resource("feed", 1, killed)], goneFolder: "/gone", up: undefined });
+    expect(only).toEqual({
+      level: "warning",
+      subject: "pipeline p",
+      detail: "exists on docker, and nothing of it runs; its folder /gone is gone",
+      fix: "Remove it with `flowctl down -p p --driver docker`",
+    });
   });
 });
 
@@ -168,6 +265,7 @@ describe("what doctor finds of a machine", () => {
       typeof checkPorts
     >[0];
     expect((await checkPorts(pipeline))[0]?.level).toBe("problem");
+    expect(await checkPorts(pipeline, new Set(["web"]))).toEqual([]);
     await new Promise((closed) => server.close(closed));
     expect((await checkPorts(pipeline))[0]?.level).toBe("ok");
   });

@@ -20,6 +20,7 @@ function record(...instances: readonly (readonly [string, ComponentState, string
     connections: { upstream: [], downstream: [] },
     desiredInstances: 1,
     temporary: false,
+    totals: noMetrics,
     instances: reason === "missing" ? [] : [{ ...common, ...rest, id: `${id}-1`, state, reason }],
   }));
   return { id: "1", name: "p", state: "starting", reason: "", driver: "", startedAt: 0, components, topology: {} };

@@ -137,6 +137,6 @@ function renamed(before: string, now: string): FlowctlError {
     code: "cli/renamed",
     kind: "conflict",
     message: `The file is of the pipeline ${now} now, and ${before} runs`,
-    fix: "Change `name` back, or stop this command, take the pipeline down, and start the other one",
+    fix: `Change \`name\` back to ${before}, or stop this command, run \`flowctl down -p ${before}\`, then \`flowctl up\``,
   });
 }

@@ -6,6 +6,9 @@ import { lastLines } from "./outcome.ts";
 /** Instance that the control plane's log lines are of. */
 const CONTROL_PLANE = "control-plane";
 
+/** What it logs once it works. */
+const SERVES = "control plane serves";
+
 /** Lines in which its last error is looked for: an engine starts it again at once. */
 const LOOKED_AT = 20;
 
@@ -24,6 +27,8 @@ export async function lastWordsOfControlPlane(
   const lines = await lastLines(driver, pipeline, CONTROL_PLANE, LOOKED_AT, signal);
   for (const { text } of [...lines].reverse()) {
     const record = parseRecord(text);
+    // What it said before it last worked is not why it does not now.
+    if (record?.message === SERVES) return undefined;
     const { code, fix } = record?.fields ?? {};
     if (record?.level !== "error" || typeof code !== "string") continue;
     const how = typeof fix === "string" ? { fix } : {};

@@ -20,6 +20,7 @@ import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { refusalOf } from "./refusal.ts";
 import { sourceNotes } from "./source-notes.ts";
+import { removedSinks, stopRemovedSinks } from "./stop-removed-sinks.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
 
 /** How long a control plane that has just become healthy may still not answer, in milliseconds. */
@@ -102,6 +103,18 @@ export async function planOnceHeld(
       try {
         // A control plane that runs learns of the change before anything else happens: it may refuse it.
         if (before !== undefined) {
+          const sinks = removedSinks(plan, before.spec, spec);
+          if (sinks.length > 0) {
+            // Nothing is stopped for a change that is refused.
+            await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
+            await onceLeft(deps.clock, sink, until, () =>
+              access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
+                client.checkPipeline(spec, inner, asked),
+              ),
+            );
+            done.changed = true;
+            await stopRemovedSinks(plan, sinks, { driver, operation, progress: sink, signal: until });
+          }
           toldBefore = tell();
           await toldBefore;
           // One that is about to be replaced is told again what the first forgets: who holds the operation.

@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import { type BuiltinCatalog, builtinKey } from "../../pipeline/catalog.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
-import type { InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
+import type { PipelineRecord } from "../../protocol/records.ts";
 import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration } from "../display/quantities.ts";
 import { renderTable } from "../display/table.ts";
@@ -44,17 +44,17 @@ export function summarize(
   span: { readonly startedAt: number; readonly endedAt: number },
 ): RunSummary {
   const components = inFileOrder(pipeline, record).map((component) => {
-    const metrics = component.instances.map((instance) => instance.totals);
+    const { totals } = component;
     return {
       id: component.id,
       type: component.type,
       state: component.state,
       instances: component.instances.length,
-      eventsIn: total(metrics, "eventsIn"),
-      eventsOut: total(metrics, "eventsOut"),
-      eventsFiltered: total(metrics, "eventsFiltered"),
-      eventsDropped: total(metrics, "eventsDropped"),
-      eventsFailed: total(metrics, "eventsFailed"),
+      eventsIn: totals.eventsIn,
+      eventsOut: totals.eventsOut,
+      eventsFiltered: totals.eventsFiltered,
+      eventsDropped: totals.eventsDropped,
+      eventsFailed: totals.eventsFailed,
       restarts: component.instances.reduce((count, { restarts }) => count + restarts, 0),
     };
   });
@@ -132,13 +132,6 @@ export function renderSummary(summary: RunSummary, output: Output, cwd: string):
 function inFileOrder(pipeline: Pipeline, record: PipelineRecord): PipelineRecord["components"] {
   const rank = new Map(pipeline.components.map(({ id }, i) => [id, i]));
   return [...record.components].sort((a, b) => (rank.get(a.id) ?? 0) - (rank.get(b.id) ?? 0));
-}
-
-function total(
-  metrics: readonly InstanceMetrics[],
-  key: "eventsIn" | "eventsOut" | "eventsFiltered" | "eventsDropped" | "eventsFailed",
-): number {
-  return metrics.reduce((sum, own) => sum + own[key], 0);
 }
 
 function property(value: unknown, key: string): unknown {

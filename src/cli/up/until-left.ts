@@ -83,7 +83,7 @@ function works({ components }: PipelineRecord, componentId: string, instanceId: 
   return instances.some(({ id, state }) => id === instanceId && (state === "healthy" || state === "degraded"));
 }
 
-function refuseFailed({ components }: PipelineRecord, componentId: string, instanceId: string): void {
+function refuseFailed({ name, components }: PipelineRecord, componentId: string, instanceId: string): void {
   const instances = components.find(({ id }) => id === componentId)?.instances ?? [];
   const failed = instances.find(({ id, state }) => id === instanceId && state === "failed");
   if (failed === undefined) return;
@@ -91,6 +91,6 @@ function refuseFailed({ components }: PipelineRecord, componentId: string, insta
     code: "cli/cannot-leave",
     kind: "failed",
     message: `${instanceId} has failed before it could hand on what it holds: ${failed.reason}`,
-    fix: `See \`flowctl logs ${instanceId}\`; \`flowctl up --discard\` gives up what it holds`,
+    fix: `See \`flowctl logs -p ${name} ${instanceId}\`; \`flowctl up -p ${name} --discard\` gives up what it holds`,
   });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { DesiredResource } from "../../drivers/driver.ts";
 import type { Plan } from "../../planner/plan.ts";
+import { noMetrics } from "../../protocol/component-codec.ts";
 import type { PipelineRecord, PipelineState } from "../../protocol/records.ts";
 import { FreshVerdict } from "./verdict.ts";
 
@@ -10,7 +11,7 @@ const record = (state: PipelineState, registeredAt: number, finishedAt?: number)
   components: [
     {
       ...{ id: "a", type: "source", state: "completed", desiredInstances: 1, temporary: false },
-      connections: { upstream: [], downstream: [] },
+      ...{ connections: { upstream: [], downstream: [] }, totals: noMetrics },
       instances: [{ id: "a-1", registeredAt } as PipelineRecord["components"][number]["instances"][number]],
     },
   ],

@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import { mkdir, readdir } from "node:fs/promises";
 import { Level } from "level";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
@@ -88,7 +89,7 @@ async function claimFormat(database: Level<string, Uint8Array>, folder: string):
       code: "store/unknown-format",
       kind: "conflict",
       message: `the control plane's database in ${folder} was written by another version of flowctl (${text})`,
-      fix: "Use that version, or remove the pipeline's state with `flowctl down -v`.",
+      fix: "Use that version, or begin anew: `flowctl down -v` removes the state of the pipeline, and with it the positions of its sources.",
       path: folder,
     });
   }
@@ -121,14 +122,36 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
   if (codes.includes("LEVEL_CORRUPTION")) {
     return damaged(folder, innermostMessage(error), error);
   }
-  const detail = innermostMessage(error);
+  const what = `cannot ${doing} the control plane's database in ${folder}`;
+  const free = freeBytes(folder);
+  if (codes.includes("ENOSPC") || (free !== undefined && free < FULL)) {
+    return new FlowctlError({
+      ...common,
+      code: "store/full",
+      kind: "unavailable",
+      message: `${what}: its disk is full, ${free === undefined ? "nothing" : `${Math.floor(free / 1024)} KiB`} is free`,
+      fix: `Free some space: \`df -h ${folder}\` shows the disk`,
+    });
+  }
   return new FlowctlError({
     ...common,
-    code: codes.includes("ENOSPC") ? "store/full" : "store/failed",
+    code: "store/failed",
     kind: "unavailable",
-    message: `cannot ${doing} the control plane's database in ${folder}: ${detail}`,
-    fix: "See that the disk has room and that the folder can be written.",
+    message: `${what}: ${innermostMessage(error)}`,
+    fix: `Make the folder writable for this user: \`ls -ld ${folder}\` shows whose it is`,
   });
+}
+
+/** Less free space than this, in bytes, and LevelDB, which does not say why it cannot write, has no room for a file. */
+const FULL = 1024 * 1024;
+
+function freeBytes(folder: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
 }
 
 function damaged(folder: string, detail: string, cause: unknown): FlowctlError {

@@ -246,7 +246,7 @@ function takenAway(name: string, pipeline: string, cause: unknown): FlowctlError
     code: "docker/taken-away",
     kind: "conflict",
     message: `${name} was removed while it was being started: another command takes ${pipeline} down`,
-    fix: "Run `flowctl up` again once that is done",
+    fix: `Run \`flowctl up -d -p ${pipeline}\` again once that is done`,
     cause,
   });
 }
@@ -363,7 +363,7 @@ function startFailure(error: unknown, spec: ContainerSpec): unknown {
       error.kind === "invalid" || error.kind === "not-found"
         ? "check its command and entrypoint: the program has to be in the image"
         : ports.length > 0
-          ? `check that nothing else uses port ${ports.join(", ")}`
+          ? `stop what uses it (\`ss -ltnp 'sport = :${ports[0]}'\` shows it), or publish another port`
           : "see what the engine says above",
     cause: error,
   });

@@ -75,6 +75,7 @@ async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promis
       return {
         available: false,
         reason: `the Docker engine runs ${version.Os} containers, and flowctl needs Linux ones`,
+        fix: "switch Docker to Linux containers, or run the pipeline with `--driver process`",
       };
     }
     const where = endpointText(connected.endpoint);
@@ -83,7 +84,11 @@ async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promis
     if (signal.aborted) throw error;
     if (!(error instanceof FlowctlError)) throw error;
     if (error.kind === "cancelled") {
-      return { available: false, reason: "the Docker engine did not answer within 5 s", fix: "restart Docker" };
+      return {
+        available: false,
+        reason: "the Docker engine did not answer within 5 s",
+        fix: "restart it: `sudo systemctl restart docker`",
+      };
     }
     return { available: false, reason: error.message, ...(error.fix === undefined ? {} : { fix: error.fix }) };
   }

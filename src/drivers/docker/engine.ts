@@ -23,6 +23,12 @@ export interface Engine {
   call<T>(what: string, signal: AbortSignal, request: (docker: Dockerode) => Promise<T>): Promise<T>;
 }
 
+/** What is said of an address at which something else answers. */
+const NO_ENGINE = "does not answer as a Docker engine does";
+
+/** Where the engine of a machine is unless somebody says otherwise. */
+const USUAL = "unix:///var/run/docker.sock";
+
 /** Opens no connection yet; throws only for an address that cannot be read. */
 export async function connectEngine(env: Readonly<Record<string, string | undefined>>): Promise<Engine> {
   const endpoint = await resolveEndpoint(env, dockerConfigDirectory(env));
@@ -62,9 +68,8 @@ export interface EngineInfo {
 }
 
 export async function engineVersion(engine: Engine, signal: AbortSignal): Promise<Dockerode.DockerVersion> {
-  return engine.call("ask for the version", signal, (docker) =>
-    (docker as unknown as Asking).version({ abortSignal: signal }),
-  );
+  const what = `${endpointText(engine.endpoint)} ${NO_ENGINE}`;
+  return engine.call(what, signal, (docker) => (docker as unknown as Asking).version({ abortSignal: signal }));
 }
 
 export async function engineInfo(engine: Engine, signal: AbortSignal): Promise<EngineInfo> {
@@ -102,7 +107,8 @@ export function engineError(
   const said = withShortIds(engineMessage(error));
   if (statusCode !== undefined) {
     const [name, kind] = STATUS[statusCode] ?? (["docker/refused", "failed"] as const);
-    return new FlowctlError({ code: name, kind, message: `${withShortIds(what)}: ${said}`, cause: error });
+    const fix = what.endsWith(NO_ENGINE) ? { fix: otherEngine(endpoint) } : {};
+    return new FlowctlError({ code: name, kind, message: `${withShortIds(what)}: ${said}`, ...fix, cause: error });
   }
   if (code === "EACCES" || code === "EPERM") {
     return new FlowctlError({
@@ -120,9 +126,15 @@ export function engineError(
     fix:
       endpoint.kind === "ssh"
         ? `see that \`ssh ${endpoint.user === "" ? "" : `${endpoint.user}@`}${endpoint.host}${endpoint.port === 22 ? "" : ` -p ${endpoint.port}`} docker version\` works without asking for anything`
-        : "start Docker, or point DOCKER_HOST at an engine that runs",
+        : otherEngine(endpoint),
     cause: error,
   });
+}
+
+function otherEngine(endpoint: EngineEndpoint): string {
+  const start = "start Docker (`sudo systemctl start docker`)";
+  if (endpointText(endpoint) === USUAL) return start;
+  return `${start}, or use the engine of this machine (\`unset DOCKER_HOST DOCKER_CONTEXT\`)`;
 }
 
 const STATUS: Readonly<Record<number, readonly [code: string, kind: FlowctlError["kind"]]>> = {

@@ -48,7 +48,7 @@ export function streamEnded(what: string): FlowctlError {
     code: "docker/stream-ended",
     kind: "unavailable",
     message: `${what}: the Docker engine closed the stream`,
-    fix: "check that Docker still runs",
+    fix: "start Docker if it was stopped: `sudo systemctl start docker`",
   });
 }
 

@@ -113,7 +113,10 @@ async function pinnedImage(
     code: "docker/image-gone",
     kind: "not-found",
     message: `the image that ${owner.id} ran before is not on the engine any more (${reference}, ${id})`,
-    fix: "pull or build it again",
+    fix:
+      owner.build === undefined
+        ? `pull it again: \`docker pull ${reference}\``
+        : "build it again: `flowctl up -d --build`",
     path: owner.id,
   });
 }
@@ -137,7 +140,7 @@ async function prepareImage(
       code: "docker/image-missing",
       kind: "not-found",
       message: `the image ${reference} of ${owner.id} is not on the engine, and its pull_policy is "never"`,
-      fix: `pull or build it, or change pull_policy`,
+      fix: `pull it (\`docker pull ${reference}\`), or remove \`pull_policy: never\` from ${owner.id}`,
       path: owner.id,
     });
   } else if (policy === "always" || present === undefined) {

@@ -57,7 +57,7 @@ export async function readClientConfig(directory: string): Promise<DockerClientC
       code: "docker/bad-config",
       kind: "invalid",
       message: `${path} is not JSON`,
-      fix: "mend it, or remove it and run `docker login` again",
+      fix: `fix it, or remove it (\`rm ${path}\`) and run \`docker login\` again`,
       cause,
     });
   }

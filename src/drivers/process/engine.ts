@@ -284,7 +284,7 @@ export function createEngine(options: EngineOptions): Engine {
       code: "driver/no-such-resource",
       kind: "not-found",
       message: `There is no ${observed.key} in ${paths.pipeline}`,
-      fix: "Run `flowctl up`",
+      fix: `Create it with \`flowctl up -d -p ${paths.pipeline}\``,
     });
   };
 

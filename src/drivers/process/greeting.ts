@@ -60,6 +60,6 @@ function hangs({ pipeline }: PipelinePaths, { pid }: ProcessIdentity): FlowctlEr
     code: SUPERVISOR_LOST,
     kind: "unavailable",
     message: `The supervisor of ${pipeline}, process ${pid}, hangs or is stopped: it does not answer, and its components go on without it`,
-    fix: `Run \`flowctl up\` to put another in its place, \`flowctl down ${pipeline}\` to end everything, or \`kill -CONT ${pid}\` if you stopped it`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\` to put another in its place, \`flowctl down ${pipeline}\` to end everything, or \`kill -CONT ${pid}\` if you stopped it`,
   });
 }

@@ -58,7 +58,7 @@ export class PortReservations {
       code: "process/no-free-port",
       kind: "unavailable",
       message: `No free port of 127.0.0.1 was found between ${first} and ${first + count - 1}`,
-      fix: "End programs that listen there; `ss -ltn` shows them",
+      fix: `End programs that listen there: \`ss -ltnp 'sport >= :${first} and sport < :${first + count}'\` shows them`,
     });
   }
 

@@ -134,7 +134,7 @@ function workingDirectory(component: Component, pipeline: Pipeline): string {
     code: "process/no-working-directory",
     kind: "not-found",
     message: `The working_dir of ${component.id} is not a folder of this machine: ${directory}`,
-    fix: "Create it, or correct working_dir",
+    fix: `Create it (\`mkdir -p ${directory}\`), or change \`working_dir\` of ${component.id}`,
     path: `${component.type}s.${component.id}.working_dir`,
   });
 }

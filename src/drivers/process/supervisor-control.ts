@@ -90,7 +90,7 @@ export async function changeState(change: Change, options: LaunchOptions): Promi
       code: "driver/volume-in-use",
       kind: "conflict",
       message: `The state of ${paths.pipeline} is in use`,
-      fix: "Take the pipeline down first",
+      fix: `Take the pipeline down first: \`flowctl down -p ${paths.pipeline}\``,
     });
   }
   try {
@@ -130,6 +130,6 @@ function busy(options: LaunchOptions): FlowctlError {
     code: "process/busy",
     kind: "conflict",
     message: `Another command works on ${options.paths.pipeline}`,
-    fix: "Wait until it is done, then run this one again",
+    fix: `Run this again once that is done; \`flowctl status -p ${options.paths.pipeline}\` shows how far it is`,
   });
 }

@@ -27,7 +27,7 @@ export class BadLines {
         code: "components/bad-line",
         kind: "invalid",
         message: `${this.#path}:${line}: ${reason}`,
-        fix: "mend the line, or set on_bad_line: skip",
+        fix: "fix the line, or set on_bad_line: skip",
         position: { file: this.#path, line, column: 1 },
       });
     }

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { FlowctlError } from "../../foundation/errors.ts";
+import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { CliHarness } from "../cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources:
+  numbers: { uses: generator, with: { rate: 10 } }
+sinks:
+  out: { uses: stdout, inputs: [numbers] }
+`;
+const MORE = `${FILE}  more: { uses: discard, inputs: [numbers] }\n`;
+
+/** A pipeline that runs with a sink that the file does not have any more, and what the control plane had at each change. */
+async function edited() {
+  const seen: string[] = [];
+  const driver = new MemoryDriver({
+    name: "process",
+    onApply: async (change) => {
+      if (change.action !== "stop" && change.action !== "remove") return;
+      const has = cli.controlPlane.spec?.components.some(({ id }) => id === "more");
+      seen.push(`${change.action} ${change.observed.key}, ${has ? "in" : "not in"} the pipeline`);
+    },
+  });
+  const cli = await CliHarness.create({ "flowctl.yaml": MORE }, [driver]);
+  await cli.run("up", "-d");
+  await cli.write("flowctl.yaml", FILE);
+  return { cli, seen };
+}
+
+describe("a sink that an edit removes", () => {
+  it("is stopped while it still is in the pipeline, so that it ends its streams itself, and removed afterwards", async () => {
+    const { cli, seen } = await edited();
+    await using _ = cli;
+    expect(await cli.run("up", "-d")).toMatchObject({ code: 0 });
+    expect(seen).toEqual(["stop component/more-1, in the pipeline", "remove component/more-1, not in the pipeline"]);
+    expect(cli.controlPlane.desired).toContain("stopped more-1");
+  });
+
+  it("goes on where the change is refused", async () => {
+    const { cli, seen } = await edited();
+    await using _ = cli;
+    cli.controlPlane.refusal = new FlowctlError({
+      code: "registry/would-lose-events",
+      kind: "conflict",
+      message: "no",
+    });
+    expect((await cli.run("up", "-d")).code).not.toBe(0);
+    expect(seen).toEqual([]);
+  });
+});

@@ -1,0 +1,33 @@
+import type { Driver } from "../drivers/driver.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import { isAway } from "./control-plane-access.ts";
+import { fullDiskOf } from "./doctor/disk-space.ts";
+import { lastWordsOfControlPlane } from "./up/last-words.ts";
+
+/**
+ * The error of a control plane that does not answer, with why it does not as far as that can be told: what it ended with, and
+ * that the disk with its store is full. Returns any other error as it is.
+ */
+export async function whyAway(
+  error: unknown,
+  driver: Pick<Driver, "name" | "here" | "logs" | "observe">,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (!(error instanceof FlowctlError) || !isAway(error)) return error;
+  const said = await lastWordsOfControlPlane(driver, pipeline, signal);
+  // What it ended with tells more, unless it is that.
+  const disk = said === undefined || said.code === "store/full" ? await fullDiskOf(driver, signal) : undefined;
+  if (said === undefined && disk === undefined) return error;
+  const reasons = [said?.message, disk?.detail].filter((reason) => reason !== undefined);
+  const fixes = [disk?.fix ?? said?.fix, `then run \`flowctl up -d -p ${pipeline}\``].filter(
+    (fix) => fix !== undefined,
+  );
+  return new FlowctlError({
+    code: said?.code ?? error.code,
+    kind: "unavailable",
+    message: `${error.message}: ${reasons.join("; ")}`,
+    fix: fixes.map((fix) => fix.replace(/\.$/, "")).join("; "),
+    cause: error,
+  });
+}
