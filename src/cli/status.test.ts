@@ -51,6 +51,17 @@ describe("status", () => {
     expect(stdout).toContain("`flowctl up -d -p demo` in the pipeline's folder creates it");
   });
 
+  it("calls a component stopped once nothing of it runs, and stopping until then", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.controlPlane.instanceStates.set("out-1", { state: "stopping", reason: "" });
+    const stateOf = async (): Promise<string | undefined> =>
+      /^out +sink +\S+ +(\S+)/m.exec((await cli.run("status")).stdout)?.[1];
+    expect(await stateOf()).toBe("stopping");
+    await cli.run("stop", "out");
+    expect(await stateOf()).toBe("stopped");
+  });
+
   it("names the disk and its free space where the control plane cannot write, whether it answers or not", async () => {
     const logs = [
       line("control-plane", '{"level":"info","msg":"control plane serves"}'),

@@ -5,7 +5,7 @@ import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 import { OwnEngine } from "./harness/own-engine.ts";
 
 const run = promisify(execFile);
-const COUNT = 12_000;
+const COUNT = 6_000;
 const pipeline = `
 sources:
   numbers: { uses: generator, with: { count: ${COUNT}, rate: 150 } }

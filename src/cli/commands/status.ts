@@ -42,6 +42,9 @@ async function status(context: CommandContext, [argument]: [string | undefined])
       .catch(async (error: unknown) => {
         throw await whyAway(error, driver, name, signal);
       });
+    const running = new Set(
+      (await driver.observe(name, signal)).filter(({ state }) => state.status === "running").map(({ owner }) => owner),
+    );
     const retyped = <T extends { readonly fix: string }>(one: T): T => ({ ...one, fix: output.retyped(one.fix) });
     const found = {
       slow: slowComponents(record),
@@ -49,7 +52,7 @@ async function status(context: CommandContext, [argument]: [string | undefined])
       disk: await fullDiskOf(driver, signal),
     };
     if (output.json) output.printJson({ ...record, ...found });
-    else output.print(render(record, found, deps.clock.now(), output));
+    else output.print(render(record, { ...found, running }, deps.clock.now(), output));
     return ExitCode.ok;
   } finally {
     access.close();
@@ -62,9 +65,11 @@ interface Found {
   readonly troubles: readonly Trouble[];
   /** That the disk under the driver's folder is full, or nearly. */
   readonly disk: Finding | undefined;
+  /** Components of which anything runs. */
+  readonly running: ReadonlySet<string>;
 }
 
-function render(record: PipelineRecord, { slow, troubles, disk }: Found, now: number, output: Output): string {
+function render(record: PipelineRecord, { slow, troubles, disk, running }: Found, now: number, output: Output): string {
   const { paint } = output;
   const until = record.finishedAt ?? now;
   const lines = [
@@ -76,7 +81,7 @@ function render(record: PipelineRecord, { slow, troubles, disk }: Found, now: nu
         { title: "COMPONENT", value: ({ id }) => id },
         { title: "TYPE", value: ({ type }) => type },
         { title: "FROM", value: ({ connections }) => connections.upstream.join(", ") || "-" },
-        { title: "STATE", value: ({ state }) => paintState(state, output) },
+        { title: "STATE", value: (one) => paintState(stateOf(one, running), output) },
         { title: "INSTANCES", align: "right", value: (one) => `${up(one)}/${one.desiredInstances}` },
         { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn")) },
         { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut")) },
@@ -101,6 +106,10 @@ function render(record: PipelineRecord, { slow, troubles, disk }: Found, now: nu
   if (disk !== undefined) lines.push("", `${paint.red("disk")}: ${disk.detail}`, `  fix            ${disk.fix}`);
   return lines.join("\n");
 }
+
+/** The control plane calls what it was told to end stopping for as long as that is wanted. */
+const stateOf = ({ id, state }: ComponentRecord, running: ReadonlySet<string>): string =>
+  state === "stopping" && !running.has(id) ? "stopped" : state;
 
 const up = ({ instances }: ComponentRecord): number =>
   instances.filter(({ state }) => state === "healthy" || state === "degraded" || state === "completed").length;
