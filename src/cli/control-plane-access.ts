@@ -116,13 +116,17 @@ export class ControlPlaneAccess {
     }
   }
 
-  /** What is said where no control plane runs. */
-  away(): FlowctlError {
+  /** What is said where no control plane runs; with why it could not be started, where that was tried. */
+  away(failure?: FlowctlError): FlowctlError {
+    const why = failure === undefined ? "does not answer" : `does not run, and cannot be started: ${failure.message}`;
     return new FlowctlError({
       code: NO_CONTROL_PLANE,
       kind: "unavailable",
-      message: `The control plane of ${this.#pipeline} does not answer`,
-      fix: `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up -d -p ${this.#pipeline}\``,
+      message: `The control plane of ${this.#pipeline} ${why}`,
+      ...(failure === undefined ? {} : { cause: failure }),
+      fix:
+        failure?.fix ??
+        `Look at it with \`flowctl logs -p ${this.#pipeline} control-plane\`, or start it with \`flowctl up -d -p ${this.#pipeline}\``,
     });
   }
 

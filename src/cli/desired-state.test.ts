@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ObservedState } from "../drivers/driver.ts";
-import type { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
 const FILE = `
@@ -97,5 +97,21 @@ describe("what is wanted", () => {
       expect(stderr).toContain("`flowctl down` is changing this pipeline");
     }
     expect(await cli.run("down")).toMatchObject({ code: 0 });
+  });
+
+  it("is told before the time of stop --timeout begins: waiting for the control plane takes nothing of it", async () => {
+    const forced: (boolean | undefined)[] = [];
+    const driver = new MemoryDriver({
+      onApply: ({ action }, { force }) => {
+        if (action === "stop") forced.push(force);
+      },
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    let refused = 0;
+    Object.defineProperty(cli.controlPlane, "away", { get: () => ++refused <= 8 });
+    expect(await cli.run("stop", "--timeout", "500ms")).toMatchObject({ code: 0 });
+    expect(refused).toBeGreaterThan(8);
+    expect(forced).toEqual([undefined, undefined, undefined]);
   });
 });

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { withDeadline } from "../../foundation/deadline.ts";
 import { planDocument } from "../../planner/render-plan.ts";
 import {
   type Cli,
@@ -65,7 +64,8 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
       deps,
       hanging: access.hanging !== undefined,
       progress: progress.sink,
-      hurry: hurryAfter(flags.timeout, deps.interrupts.first),
+      hurry: deps.interrupts.first,
+      timeoutMs: flags.timeout,
       onHurry: () => undefined,
     });
     progress.stop();
@@ -78,10 +78,4 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
     access.close();
     progress.stop();
   }
-}
-
-/** Fires after `timeoutMs` (at once for 0), or when `signal` does. */
-export function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSignal {
-  if (timeoutMs === undefined) return signal;
-  return timeoutMs <= 0 ? AbortSignal.abort() : withDeadline(signal, timeoutMs);
 }

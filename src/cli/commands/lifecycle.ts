@@ -24,7 +24,6 @@ import { findTarget } from "../target.ts";
 import { desiredBy } from "../up/desired-by-plan.ts";
 import { PipelineOperation } from "../up/operation.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
-import { hurryAfter } from "./down.ts";
 
 interface LifecycleFlags extends Flags {
   readonly timeout?: number;
@@ -64,7 +63,8 @@ export function stopCommand(cli: Cli): Command {
         deps,
         unheard: { otherwise: "refuse", patience: deps.interrupts.first },
         progress: progress.sink,
-        hurry: hurryAfter(flags.timeout, deps.interrupts.first),
+        hurry: deps.interrupts.first,
+        timeoutMs: flags.timeout,
         onHurry: () => undefined,
       });
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));

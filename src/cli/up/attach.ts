@@ -8,6 +8,7 @@ import { awaitedInWords } from "./awaited.ts";
 import type { PreparedUp } from "./change.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
+import { isSomebodyElses, wasNeverOurs } from "./somebody-elses.ts";
 import { startPrepared } from "./start-prepared.ts";
 import type { Watching } from "./stay-watching.ts";
 import { FreshVerdict } from "./verdict.ts";
@@ -70,13 +71,13 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
     }
     endedAt = deps.clock.now();
     // Whoever has taken over the pipeline sees to the rest of it.
-    if (!hasCode(error, "control/operation-taken-over")) await settle(context, current, options, "stop");
+    if (!isSomebodyElses(error)) await settle(context, current, options, "stop");
     await drain(context, logs);
     record = await current.access.record(new AbortController().signal);
   } finally {
     options.watching?.close();
     await logs.stop();
-    if (options.ephemeral) await settle(context, current, options, "remove");
+    if (options.ephemeral && !wasNeverOurs(error)) await settle(context, current, options, "remove");
     current.access.close();
     release();
   }

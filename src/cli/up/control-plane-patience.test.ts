@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Change, ObservedResource, ObservedState } from "../../drivers/driver.ts";
 import { fakeClock } from "../../foundation/clock.fake.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { ControlPlanePatience, type Outlook, untilHeard } from "./control-plane-patience.ts";
 
 const never = new AbortController().signal;
@@ -75,7 +76,26 @@ it("what one has to hear is attempted until it does, and not where there is none
   let attempts = 0;
   const third = async (): Promise<boolean> => ++attempts === 3;
   const there = { key: "control-plane/1", kind: "control-plane", state: running } as unknown as ObservedResource;
-  expect(await untilHeard(third, of([there]), never)).toBe("heard");
+  expect(await untilHeard(third, of([there]), never)).toMatchObject({ outcome: "heard" });
   expect(attempts).toBe(3);
-  expect(await untilHeard(async () => false, of([]), never)).toBe("absent");
+  expect(await untilHeard(async () => false, of([]), never)).toMatchObject({ outcome: "absent" });
+});
+
+it("one that cannot be started is given up with the reason, and not before that was tried again", async () => {
+  const clock = fakeClock();
+  const refused = new FlowctlError({ code: "store/full", kind: "failed", message: "its disk is full" });
+  let tried = 0;
+  const driver = {
+    observe: async () => [
+      { key: "control-plane/1", kind: "control-plane", state: exited } as unknown as ObservedResource,
+    ],
+    apply: async () => {
+      tried++;
+      throw refused;
+    },
+  };
+  const sleeping = { elapsed: clock.elapsed, sleep: (ms: number) => clock.advance(ms) };
+  const options = { driver, pipeline: "p", clock: sleeping, whileAbsent: true };
+  expect(await untilHeard(async () => false, options, never)).toEqual({ outcome: "ends", failure: refused });
+  expect(tried).toBe(3);
 });

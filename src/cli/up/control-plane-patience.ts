@@ -1,5 +1,6 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
 import type { Clock } from "../../foundation/clock.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 
 /** How long one that has ended may take to be brought back by whoever watches it, in milliseconds. */
 const ENDED_FOR = 5_000;
@@ -45,6 +46,8 @@ export class ControlPlanePatience {
   #restartsBefore: number | undefined;
   #starts = 0;
   #wasHung = false;
+  /** Why it could not be started, the last time that it could not. */
+  failure: FlowctlError | undefined;
 
   constructor(options: PatienceOptions) {
     this.#options = options;
@@ -90,25 +93,40 @@ export class ControlPlanePatience {
     const { driver, pipeline, progress = () => undefined } = this.#options;
     const subject = observed.key;
     progress({ subject, status: "working", text: action === "start" ? "starting it again" : "hangs: restarting it" });
-    await driver.apply({ action, observed, cause: "it does not answer" }, { pipeline, signal, progress });
+    try {
+      await driver.apply({ action, observed, cause: "it does not answer" }, { pipeline, signal, progress });
+    } catch (error) {
+      if (signal.aborted || !(error instanceof FlowctlError)) throw error;
+      // It may be able to the next time; how often that is, is counted.
+      this.failure = error;
+      progress({ subject, status: "failed", text: error.message });
+      return;
+    }
     progress({ subject, status: "done", text: action === "start" ? "started" : "restarted" });
   }
 }
 
+/** How it ended: `heard`, or the outlook that made it give up, with why it could not be started where that was tried. */
+export interface Heard {
+  readonly outcome: "heard" | "absent" | "ends" | "hangs";
+  readonly failure: FlowctlError | undefined;
+}
+
 /**
- * Attempts something of a control plane again and again until one hears it. Returns how it ended: `heard`, or the outlook
- * that made it give up: `absent` at once, unless `whileAbsent` is to be waited, too.
+ * Attempts something of a control plane again and again until one hears it. Gives up where there is none, unless `whileAbsent`
+ * is to be waited, too, and where it ends or hangs.
  */
 export async function untilHeard(
   attempt: () => Promise<boolean>,
   { whileAbsent, ...options }: PatienceOptions & { readonly whileAbsent: boolean },
   signal: AbortSignal,
-): Promise<"heard" | "absent" | "ends" | "hangs"> {
+): Promise<Heard> {
   const patience = new ControlPlanePatience(options);
   while (!(await attempt())) {
     const outlook = await patience.look(signal);
-    if (outlook === "ends" || outlook === "hangs" || (outlook === "absent" && !whileAbsent)) return outlook;
+    const givesUp = outlook === "ends" || outlook === "hangs" || (outlook === "absent" && !whileAbsent);
+    if (givesUp) return { outcome: outlook, failure: patience.failure };
     await options.clock.sleep(100, signal);
   }
-  return "heard";
+  return { outcome: "heard", failure: undefined };
 }

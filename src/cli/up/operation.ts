@@ -149,10 +149,10 @@ export class PipelineOperation {
         return false;
       }
     };
-    const ended = await untilHeard(unlessAway, patience, signal);
-    if (ended === "hangs") throw this.#access.hangs(this.#failure);
-    if (ended === "ends") throw this.#access.away();
-    return ended === "heard";
+    const { outcome, failure } = await untilHeard(unlessAway, patience, signal);
+    if (outcome === "hangs") throw this.#access.hangs(this.#failure);
+    if (outcome === "ends") throw this.#access.away(failure);
+    return outcome === "heard";
   }
 
   /** Changes the desired state. Returns the ids for which that made a difference; none when there is no pipeline yet. */

@@ -1,30 +1,20 @@
-import type { Driver, ObservedResource, ResourceKey } from "../../drivers/driver.ts";
-import { hasCode } from "../../foundation/errors.ts";
+import type { ObservedResource, ResourceKey } from "../../drivers/driver.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
-import { executePlan } from "../../planner/execute.ts";
-import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
+import { instanceIdOf, type Plan, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
-import { ControlPlaneAccess, NO_CONTROL_PLANE } from "../control-plane-access.ts";
+import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Holding } from "../holdings.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
+import { carryOut } from "./carry-out.ts";
 import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
-import { completedBefore } from "./completed-before.ts";
-import { desiredBy } from "./desired-by-plan.ts";
-import { refuseTakenDown } from "./going.ts";
 import { holdForPlan } from "./hold-for-plan.ts";
-import { forgetKept, keepCarriedOut, keptBefore } from "./keeping.ts";
-import { lastWordsOfControlPlane } from "./last-words.ts";
+import { keptBefore } from "./keeping.ts";
 import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { refusalOf } from "./refusal.ts";
 import { sourceNotes } from "./source-notes.ts";
-import { removedSinks, stopRemovedSinks } from "./stop-removed-sinks.ts";
-import { onceLeft, untilLeft } from "./until-left.ts";
-
-/** How long a control plane that has just become healthy may still not answer, in milliseconds. */
-const CONTROL_PLANE_GRACE = 30_000;
 
 /** Compares what is wanted of a pipeline with what runs, and takes hold of the operation. Changes nothing that runs. */
 export async function planChange(context: CommandContext, wanted: Wanted, options: ChangeOptions): Promise<PreparedUp> {
@@ -71,71 +61,20 @@ export async function planOnceHeld(
     const isRefused = options.dryRun && before !== undefined;
     const refusal = isRefused ? await refusalOf(access, spec, asked, signal) : undefined;
     const done: Done = { changed: false };
-    const execute: PreparedUp["execute"] = async (sink, until) => {
-      const tell = async (): Promise<void> => {
-        done.completedBefore = await completedBefore(before, access, until);
-        // One that has just become healthy may not answer yet.
-        await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
-        // What was down is started anew: there is nothing that it could go back to.
-        if (!observed.some(({ kind }) => kind === "component")) await forgetKept(access, until);
-        const applyOptions = { ...asked, operation: operation.number };
-        await onceLeft(deps.clock, sink, until, () =>
-          access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
-            client.applyPipeline(spec, inner, applyOptions),
-          ),
-        );
-        done.changed = true;
-        await operation.desire(desiredBy(plan), until);
-      };
-      let told: Promise<void> | undefined;
-      let toldBefore: Promise<void> | undefined;
-      const beforeStep = async (step: PlanStep, ends: AbortSignal): Promise<void> => {
-        const { change } = step;
-        done.changed = true;
-        if (resourceOf(change).kind !== "component") return;
-        // What is removed may go before the control plane is there, or there anew.
-        if (change.action === "remove") toldBefore ??= before === undefined ? Promise.resolve() : (told ?? tell());
-        else told ??= tell();
-        await (change.action === "remove" ? toldBefore : told);
-        if (before !== undefined)
-          await untilLeft(step, access, { clock: deps.clock, progress: sink, signal: ends, discard: discard ?? false });
-      };
-      try {
-        // A control plane that runs learns of the change before anything else happens: it may refuse it.
-        if (before !== undefined) {
-          const sinks = removedSinks(plan, before.spec, spec);
-          if (sinks.length > 0) {
-            // Nothing is stopped for a change that is refused.
-            await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
-            await onceLeft(deps.clock, sink, until, () =>
-              access.persistently(CONTROL_PLANE_GRACE, until, (client, inner) =>
-                client.checkPipeline(spec, inner, asked),
-              ),
-            );
-            done.changed = true;
-            await stopRemovedSinks(plan, sinks, { driver, operation, progress: sink, signal: until });
-          }
-          toldBefore = tell();
-          await toldBefore;
-          // One that is about to be replaced is told again what the first forgets: who holds the operation.
-          const goesOn = !plan.steps.some(({ change }) => resourceOf(change).kind === "control-plane");
-          if (goesOn) told = toldBefore;
-        }
-        const signal = AbortSignal.any([until, operation.takenOver]);
-        const hurry = deps.interrupts.second;
-        await executePlan(plan, { driver, deployment, clock: deps.clock, signal, hurry, progress: sink, beforeStep });
-        told ??= tell();
-        await told;
-        // Whoever took the pipeline down meanwhile took its control plane along.
-        await operation.holdPersistently({ whileAbsent: true, progress: sink }, until);
-        refuseTakenDown(plan, await driver.observe(pipeline.name, until));
-        done.kept = await keepCarriedOut(context, access, { wanted, kept, only: options.only }, until);
-      } catch (error) {
-        throw wanted.placed(await whyAway(error, driver, pipeline.name, until));
-      } finally {
-        operation.release();
-      }
-    };
+    const execute = carryOut({
+      context,
+      access,
+      operation,
+      wanted,
+      plan,
+      observed,
+      before,
+      kept,
+      spec,
+      asked,
+      done,
+      options,
+    });
     const release = (): void => operation.release();
     return {
       ...{ pipeline, driver, plan, observed, before, keptBefore: kept, execute, done, access, release },
@@ -158,12 +97,6 @@ function instancesOf(plan: Plan, observed: readonly ObservedResource[]) {
     existing: components.map((resource) => instanceIdOf(resource)),
     replaced: replaced.map(({ change }) => instanceIdOf(resourceOf(change))),
   };
-}
-
-/** Where no control plane came up, what it said last tells more than that. */
-async function whyAway(error: unknown, driver: Driver, pipeline: string, signal: AbortSignal): Promise<unknown> {
-  if (!hasCode(error, NO_CONTROL_PLANE) && !hasCode(error, "planner/prerequisite-failed")) return error;
-  return (await lastWordsOfControlPlane(driver, pipeline, signal).catch(() => undefined)) ?? error;
 }
 
 /** With `only`, what runs stays as it was applied, whatever the file says by now, but for the numbers of those components. */

@@ -11,19 +11,11 @@ import { keptBefore } from "./keeping.ts";
 import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { deploymentOf } from "./kept-deployment.ts";
 import { planChange } from "./plan-change.ts";
+import { isSomebodyElses } from "./somebody-elses.ts";
 import { startPrepared } from "./start-prepared.ts";
 import { startUntilHealthy } from "./until-healthy.ts";
 
 const COMMAND = "flowctl up (putting back what ran before)";
-
-/** Failures after which somebody else sees to the pipeline, or there is none. */
-const NOT_OURS: ReadonlySet<string> = new Set([
-  "control/operation-taken-over",
-  "control/operation-under-way",
-  "cli/pipeline-gone",
-  "cli/taken-down",
-  "driver/other-folder",
-]);
 
 /** Failures of what runs, rather than of a step. */
 const NOT_WELL: ReadonlySet<string> = new Set(["cli/pipeline-failed", "cli/wait-timeout", "cli/unhealthy"]);
@@ -41,7 +33,7 @@ export async function rollBack(
 ): Promise<unknown> {
   const { output, signal } = context;
   const { pipeline, done } = changed;
-  if (!(error instanceof FlowctlError) || error.kind === "cancelled" || NOT_OURS.has(error.code)) return error;
+  if (!(error instanceof FlowctlError) || error.kind === "cancelled" || isSomebodyElses(error)) return error;
   if (!done.changed) return error;
   await showTroubles(context, changed);
   if (!changed.observed.some(({ kind }) => kind === "component")) {
@@ -93,8 +85,8 @@ async function lastHealthy({ deps, signal }: CommandContext, changed: PreparedUp
   const { access, driver, pipeline } = changed;
   const patience = { driver, pipeline: pipeline.name, clock: deps.clock, whileAbsent: false };
   const asked = await untilHeard(async () => (await access.record(signal)) !== undefined, patience, signal);
-  if (asked === "hangs") throw access.hangs(access.hanging);
-  if (asked !== "heard") throw access.away();
+  if (asked.outcome === "hangs") throw access.hangs(access.hanging);
+  if (asked.outcome !== "heard") throw access.away(asked.failure);
   const now = await keptBefore(access, signal);
   refuseChanged(now, changed);
   const sealed = (changed.keptBefore ?? now)?.healthy;

@@ -49,4 +49,22 @@ describe("a sink that an edit removes", () => {
     expect((await cli.run("up", "-d")).code).not.toBe(0);
     expect(seen).toEqual([]);
   });
+
+  it("is started again where it was stopped and the change was not made after all, and that is what is said", async () => {
+    const { cli } = await edited();
+    await using _ = cli;
+    const [driver] = cli.drivers as [MemoryDriver];
+    const apply = driver.apply.bind(driver);
+    driver.apply = async (change, context) => {
+      await apply(change, context);
+      if (change.action !== "stop") return;
+      throw new FlowctlError({ code: "driver/lost", kind: "failed", message: "the engine went away" });
+    };
+    const { code, stderr } = await cli.run("up", "--wait");
+    expect(code).toBe(1);
+    expect(stderr).toContain("the engine went away");
+    expect(stderr).not.toContain("another command");
+    expect(cli.controlPlane.desired.slice(-2)).toEqual(["stopped more-1", "started more-1"]);
+    expect(driver.state.get("demo")?.get("component/more-1")?.state.status).toBe("running");
+  });
 });

@@ -1,11 +1,11 @@
-import type { ApplyContext, Driver, ProgressSink } from "../../drivers/driver.ts";
+import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
 import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { PipelineSpec } from "../../protocol/records.ts";
 import type { PipelineOperation } from "./operation.ts";
 
 export interface StopContext {
-  readonly driver: Pick<Driver, "apply">;
-  readonly operation: Pick<PipelineOperation, "desire">;
+  readonly driver: Pick<Driver, "apply" | "observe">;
+  readonly operation: Pick<PipelineOperation, "desirePersistently">;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
 }
@@ -33,15 +33,56 @@ export async function stopRemovedSinks(
   { driver, operation, progress, signal }: StopContext,
 ): Promise<void> {
   if (steps.length === 0) return;
-  await operation.desire({ stopped: steps.map(({ change }) => instanceIdOf(resourceOf(change))) }, signal);
-  const context: ApplyContext = { pipeline: plan.pipeline, signal, progress };
-  await Promise.all(
-    steps.map(async ({ change }) => {
-      if (change.action !== "remove") return;
-      const { observed, cause } = change;
-      progress({ subject: observed.key, status: "working", text: "Stopping" });
-      await driver.apply({ action: "stop", observed, cause }, context);
-      progress({ subject: observed.key, status: "done", text: "Stopped" });
-    }),
+  await operation.desirePersistently({ stopped: idsOf(steps) }, { progress }, signal);
+  await all(steps, async (observed, cause) => {
+    progress({ subject: observed.key, status: "working", text: "Stopping" });
+    await driver.apply({ action: "stop", observed, cause }, { pipeline: plan.pipeline, signal, progress });
+    progress({ subject: observed.key, status: "done", text: "Stopped" });
+  });
+}
+
+/** How long what was stopped in vain may take to be started again, in milliseconds. */
+const START_WITHIN = 30_000;
+
+/**
+ * Takes back `stopRemovedSinks` where the change could not be made: the sinks are part of the pipeline as before, and events wait
+ * for them. Never rejects: what fails here is the lesser part of what has failed already.
+ */
+export async function startAgain(
+  plan: Plan,
+  steps: readonly PlanStep[],
+  { driver, operation, progress }: Omit<StopContext, "signal">,
+): Promise<void> {
+  if (steps.length === 0) return;
+  const signal = AbortSignal.timeout(START_WITHIN);
+  try {
+    await operation.desirePersistently({ started: idsOf(steps) }, { progress }, signal);
+    const now = new Map((await driver.observe(plan.pipeline, signal)).map((one) => [one.key, one]));
+    await all(steps, async ({ key }) => {
+      const observed = now.get(key);
+      if (observed === undefined || observed.state.status === "running") return;
+      const cause = "the change could not be made";
+      await driver.apply({ action: "start", observed, cause }, { pipeline: plan.pipeline, signal, progress });
+      progress({ subject: key, status: "done", text: "Started again" });
+    });
+  } catch {
+    for (const { change } of steps) {
+      progress({ subject: resourceOf(change).key, status: "failed", text: "Could not be started again" });
+    }
+  }
+}
+
+const idsOf = (steps: readonly PlanStep[]): readonly string[] =>
+  steps.map(({ change }) => instanceIdOf(resourceOf(change)));
+
+/** Does it for what each step removes, and waits for all before it rejects with the first failure. */
+async function all(
+  steps: readonly PlanStep[],
+  what: (observed: ObservedResource, cause: string) => Promise<void>,
+): Promise<void> {
+  const ended = await Promise.allSettled(
+    steps.map(async ({ change }) => (change.action === "remove" ? what(change.observed, change.cause) : undefined)),
   );
+  const failed = ended.find((one) => one.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }

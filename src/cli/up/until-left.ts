@@ -14,6 +14,8 @@ export interface LeavingContext {
   readonly signal: AbortSignal;
   /** What cannot be handed on may be given up. */
   readonly discard: boolean;
+  /** Called while no control plane answers: waits for one. Rejects where that is in vain, or another command has taken over. */
+  readonly reach: () => Promise<void>;
 }
 
 /**
@@ -21,13 +23,13 @@ export interface LeavingContext {
  * long that takes, and shows so. Before one is replaced or restarted: waits until edges that the file no longer has are drained,
  * since its successor would not feed them, unless that may be given up or it does not work. Resolves at once for every other step.
  *
- * Rejects with `cli/cannot-leave` when what leaves was given up by the supervisor, and when the signal fires; what leaves goes
+ * Rejects as `reach` does, with `cli/cannot-leave` when what leaves was given up by the supervisor, and when the signal fires; what leaves goes
  * on leaving then, and the next `up` removes it.
  */
 export async function untilLeft(
   { change }: PlanStep,
   access: Pick<ControlPlaneAccess, "record">,
-  { clock, progress, signal, discard }: LeavingContext,
+  { clock, progress, signal, discard, reach }: LeavingContext,
 ): Promise<void> {
   const resource = resourceOf(change);
   const goes = change.action === "remove";
@@ -42,6 +44,7 @@ export async function untilLeft(
       if (!rest) return;
       if (goes) refuseFailed(record, owner, id);
     }
+    if (record === undefined) await reach();
     if (!waited) progress({ subject: resource.key, status: "working", text: "Draining" });
     await clock.sleep(POLL, signal);
   }

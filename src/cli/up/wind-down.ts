@@ -1,4 +1,5 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
@@ -37,6 +38,8 @@ export interface WindDownOptions {
   readonly progress: ProgressSink;
   /** Fires when it is to end at once; what then still runs is killed. */
   readonly hurry: AbortSignal;
+  /** The same after so many milliseconds, 0 for at once, counted from when what stops has been told to. */
+  readonly timeoutMs?: number | undefined;
   /** Called when the graceful part is cut short. */
   readonly onHurry: () => void;
 }
@@ -59,11 +62,12 @@ export interface WoundDown {
  * does not get to hear of it and that is to be refused.
  */
 export async function windDown(options: WindDownOptions): Promise<WoundDown> {
-  const { driver, pipeline, hurry, deps } = options;
+  const { driver, pipeline, deps } = options;
   const never = new AbortController().signal;
   const operation = new PipelineOperation(deps, driver, pipeline, options.command);
   try {
     const told = await tell(operation, options, never);
+    const hurry = hurryAfter(options.timeoutMs, options.hurry);
     const plan = planFor(await driver.observe(pipeline, never), options);
     const base = { driver, clock: deps.clock, progress: options.progress };
     let graceful = false;
@@ -89,6 +93,12 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
   } finally {
     operation.release();
   }
+}
+
+/** Fires after `timeoutMs` (at once for 0), or when `signal` does. */
+function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSignal {
+  if (timeoutMs === undefined) return signal;
+  return timeoutMs <= 0 ? AbortSignal.abort() : withDeadline(signal, timeoutMs);
 }
 
 /** Between two looks for what comes into being late, in milliseconds. */
@@ -117,7 +127,7 @@ async function tell(
   try {
     return await operation.desirePersistently(change, { takeOver: true, restartHung: true, progress }, patience);
   } catch (error) {
-    if (!patience.aborted && !isAway(error)) throw error;
+    operation.takenOver.throwIfAborted();
     if (unheard?.otherwise === "go-on") return undefined;
     throw isAway(error) ? await nothingStopped(options, error) : error;
   }
@@ -140,12 +150,15 @@ async function tellOnce(
 }
 
 async function nothingStopped({ driver, pipeline }: WindDownOptions, error: unknown): Promise<FlowctlError> {
-  const why = await lastWordsOfControlPlane(driver, pipeline, new AbortController().signal).catch(() => undefined);
+  const said = await lastWordsOfControlPlane(driver, pipeline, new AbortController().signal).catch(() => undefined);
+  const message = messageOf(error);
+  const why = said === undefined || message.includes(said.message) ? "" : `; it said last: ${said.message}`;
+  const fix = said?.fix ?? (error instanceof FlowctlError ? error.fix : undefined);
   return new FlowctlError({
     code: NO_CONTROL_PLANE,
     kind: "unavailable",
-    message: `Nothing was stopped, as it would be started again. ${messageOf(error)}${why === undefined ? "" : `; it said last: ${why.message}`}`,
-    fix: `${why?.fix === undefined ? "" : `${why.fix}; `}\`flowctl down ${pipeline}\` ends everything without it`,
+    message: `Nothing was stopped, as it would be started again. ${message}${why}`,
+    fix: `${fix === undefined ? "" : `${fix}; `}\`flowctl down ${pipeline}\` ends everything without it`,
     cause: error,
   });
 }
