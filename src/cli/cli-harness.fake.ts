@@ -53,6 +53,8 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  /** Of every instance: when it was last told of a change. */
+  #registeredAt = Date.now();
   #life = new AbortController();
   /** Called once when a command begins to hold the operation, before it does: what another one does right before. */
   beforeHold: (() => void) | undefined;
@@ -66,6 +68,7 @@ export class MemoryControlPlane {
       applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
         if (this.refusal !== undefined) return Promise.reject(this.refusal);
         this.spec = spec;
+        this.#registeredAt = Math.max(this.#registeredAt + 1, Date.now());
         this.askedBy.push(operation);
         this.applied++;
         const { latest: _, ...rest } = this.kept;
@@ -85,6 +88,7 @@ export class MemoryControlPlane {
         if (!signal.aborted) await new Promise((wake) => signal.addEventListener("abort", wake, { once: true }));
       },
       setDesiredState: (change, _signal, operation = 0) => {
+        this.#registeredAt = Math.max(this.#registeredAt + 1, Date.now());
         this.askedBy.push(operation);
         const said = Object.entries(change).map(([key, ids]) => `${key} ${[ids].flat().join(" ")}`);
         this.desired.push(said.filter((one) => !one.endsWith(" ")).join(", "));
@@ -163,6 +167,7 @@ export class MemoryControlPlane {
       instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
         (instance) => ({
           ...instanceRecord(instance, now, this.instanceStates, this.eventsIn),
+          registeredAt: this.#registeredAt,
           desiredStopped: this.stopped.has(instance),
         }),
       ),
@@ -190,7 +195,6 @@ function instanceRecord(id: string, now: number, states: MemoryControlPlane["ins
     address: `${id}:50051`,
     healthEndpoint: `${id}:8088`,
     lastHeartbeat: now,
-    registeredAt: now,
     metadata: {},
     metrics,
     totals: metrics,

@@ -160,6 +160,13 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
     if (output.json) output.printJson({ driver: driver.name, state, ...planDocument(plan) });
     else if (state !== "unchanged") output.say(`${pipeline.name} ${state === "healthy" ? "is healthy" : state}`);
     return ExitCode.ok;
+  } catch (error) {
+    if (error instanceof FlowctlError && error.kind === "cancelled" && prepared.done.changed) {
+      output.say(
+        `What was begun stays: \`flowctl up -d\` goes on from there, \`flowctl down -p ${pipeline.name}\` ends it`,
+      );
+    }
+    throw error;
   } finally {
     access.close();
   }

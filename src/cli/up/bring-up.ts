@@ -7,7 +7,7 @@ import { projectFolder } from "../../pipeline/project-folder.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
-import { availableDrivers } from "../holdings.ts";
+import { allPipelines, availableDrivers, ofFolder } from "../holdings.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import type { ChangeOptions, PreparedUp, Wanted } from "./change.ts";
@@ -50,6 +50,7 @@ export async function wantedOfFile(
   if (!options.dryRun) await untilNotGoing(context, pipeline.name);
   const homes = await homesAnywhere(context, pipeline.name);
   const home = homes[0]?.driver.name;
+  if (homes.length === 0) await sayBeside(context, pipeline);
   // What runs stays where it runs, as long as nobody says otherwise.
   const unsaid = settings.driver === undefined && pipeline.driver === undefined;
   const stay = { ...settings, driver: home, driverFrom: "the running pipeline" };
@@ -103,6 +104,18 @@ export function refuseUnknown(pipeline: Pipeline, wanted: readonly string[]): vo
 async function homesAnywhere(context: CommandContext, name: string): Promise<readonly Home[]> {
   const anyDriver = { ...context, settings: { ...context.settings, driver: undefined } };
   return homesOf(name, await availableDrivers(anyDriver), context.signal);
+}
+
+/** A pipeline that was given another name is another one: says which of this folder run on beside it. */
+async function sayBeside(context: CommandContext, pipeline: Pipeline): Promise<void> {
+  const folder = projectFolder(pipeline);
+  const beside = await ofFolder(await allPipelines(context), (other) => other === folder, context.signal);
+  const names = [...new Set(beside.map((one) => one.pipeline))].filter((name) => name !== pipeline.name);
+  if (names.length === 0) return;
+  context.output.warn(
+    `This folder has ${names.join(", ")} already, which stays as it is: ${pipeline.name} is another pipeline`,
+    `If you gave it another name: end this one with \`flowctl down -p ${pipeline.name} -v\`, take the other one down with \`flowctl down -p ${names[0]}\`, and start this one again`,
+  );
 }
 
 /** Throws when the pipeline belongs to another folder, or is up on another driver; says what else there is of it. */

@@ -1,41 +1,36 @@
-import type { Driver } from "../../drivers/driver.ts";
+import type { Driver, ProgressSink } from "../../drivers/driver.ts";
 import type { PipelineRecord } from "../../protocol/records.ts";
-import type { ControlPlaneAccess } from "../control-plane-access.ts";
+import { type ControlPlaneAccess, isAway } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
 import type { PipelineOperation } from "./operation.ts";
 import { recordBefore } from "./record-before.ts";
 
 /**
- * Holds the operation where a control plane answers, and returns what that was told by then: nobody else changes it any more.
- * Undefined where none answers, or it was told nothing. A dry run only looks. Rejects with `control/operation-under-way`.
+ * Holds the operation where there is a control plane, which is waited for and brought back, and returns what that was told
+ * by then: nobody else changes it any more, and nothing is planned without knowing how what runs was applied and what it holds.
+ * Undefined where there is none, or it was told nothing; also where it cannot be brought back, unless it has to be `known`: a
+ * plan may be what puts it right. A dry run only looks. Rejects with `control/operation-under-way`.
  */
 export async function holdForPlan(
   by: {
     readonly access: ControlPlaneAccess;
     readonly driver: Pick<Driver, "observe">;
     readonly deps: Pick<CliDependencies, "clock">;
-    readonly operation: Pick<PipelineOperation, "hold">;
+    readonly operation: Pick<PipelineOperation, "holdPersistently">;
+    readonly progress: ProgressSink;
   },
   pipeline: string,
-  dryRun: boolean,
+  { dryRun, known }: { readonly dryRun: boolean; readonly known: boolean },
   signal: AbortSignal,
 ): Promise<PipelineRecord | undefined> {
-  const { access, driver, deps, operation } = by;
-  const look = async (): Promise<PipelineRecord | undefined> =>
-    recordBefore(access, await driver.observe(pipeline, signal), deps.clock, signal);
-  for (;;) {
-    const seen = await look();
-    if (dryRun) return seen;
-    const observed = await driver.observe(pipeline, signal);
-    // One that was told nothing yet may be told by another command at this moment.
-    const answers = seen !== undefined || (access.hanging === undefined && hasControlPlane(observed));
-    if (!answers) return undefined;
-    // What was seen before it was held may be of before another command.
-    if (await operation.hold({ takeOver: false }, signal)) return look();
-    if (seen === undefined) return undefined;
+  const { access, driver, deps, operation, progress } = by;
+  if (!dryRun) {
+    try {
+      if (!(await operation.holdPersistently({ restartHung: true, progress }, signal))) return undefined;
+    } catch (error) {
+      if (signal.aborted || known || !isAway(error)) throw error;
+      return undefined;
+    }
   }
-}
-
-function hasControlPlane(observed: Awaited<ReturnType<Driver["observe"]>>): boolean {
-  return observed.some(({ kind, state }) => kind === "control-plane" && state.status === "running");
+  return await recordBefore(access, await driver.observe(pipeline, signal), deps.clock, signal);
 }

@@ -1,4 +1,4 @@
-import type { ObservedResource, ResourceKey } from "../../drivers/driver.ts";
+import type { ObservedResource, ProgressEvent, ResourceKey } from "../../drivers/driver.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { instanceIdOf, type Plan, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
@@ -36,7 +36,15 @@ export async function planOnceHeld(
   try {
     const lookedAt = deps.clock.now();
     // From here on nobody else changes what is looked at. Where nobody could be asked for that, it is noticed before anything is told.
-    const before = await holdForPlan({ access, driver, deps, operation }, place.pipeline, options.dryRun, signal);
+    const by = {
+      access,
+      driver,
+      deps,
+      operation,
+      progress: ({ subject, text }: ProgressEvent) => output.say(`${subject} ${text}`),
+    };
+    const how = { dryRun: options.dryRun, known: options.keepExisting ?? false };
+    const before = await holdForPlan(by, place.pipeline, how, signal);
     operation.plannedAt(lookedAt);
     if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
     const kept = before === undefined || options.dryRun ? undefined : await keptBefore(access, signal);

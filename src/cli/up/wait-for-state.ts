@@ -8,6 +8,7 @@ import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import { humanDuration } from "../display/quantities.ts";
 import { awaitedInWords } from "./awaited.ts";
 import { type Failure, failureError, failureOf, lastLines } from "./outcome.ts";
+import { StaysHealthy } from "./stays-healthy.ts";
 import { FreshVerdict } from "./verdict.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
 
@@ -46,6 +47,7 @@ export async function waitForState(
   const { deps, signal } = context;
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
+  const stays = new StaysHealthy(deps.clock);
   const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
   const deadline =
     options.deadline ?? (timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs)));
@@ -72,7 +74,8 @@ export async function waitForState(
         const ended = verdict === undefined ? record.state : verdict.of(record);
         if (ended === "failed") return failureOf(record);
         if (ended === "completed") return "completed";
-        return state === "healthy" && isHealthy(record) && !isStale(record) ? "healthy" : undefined;
+        const stay = since === undefined || stays.look(startedAnew(record, since.plan));
+        return state === "healthy" && isHealthy(record) && !isStale(record) && stay ? "healthy" : undefined;
       },
     );
     if (typeof reached === "string") return reached;
@@ -96,12 +99,17 @@ function someAreFromBefore(
 ): boolean {
   if (before === undefined) return false;
   const known = new Map(instancesOf(before).map(({ id, registeredAt }) => [id, registeredAt]));
-  const anew = plan.steps
+  return startedAnew(record, plan).some(({ id, registeredAt }) => known.get(id) === registeredAt);
+}
+
+/** What is known of the instances that the plan creates, replaces or starts. */
+function startedAnew(record: PipelineRecord, { steps }: Plan): readonly InstanceRecord[] {
+  const anew = steps
     .filter(({ change }) => change.action !== "remove" && change.action !== "stop")
     .map(({ change }) => resourceOf(change))
     .filter(({ kind }) => kind === "component");
-  const now = new Map(instancesOf(record).map(({ id, registeredAt }) => [id, registeredAt]));
-  return anew.map(instanceIdOf).some((id) => known.has(id) && known.get(id) === now.get(id));
+  const ids = new Set(anew.map(instanceIdOf));
+  return instancesOf(record).filter(({ id }) => ids.has(id));
 }
 
 function instancesOf({ components }: PipelineRecord): readonly InstanceRecord[] {

@@ -1,0 +1,33 @@
+import { expect, it } from "vitest";
+import { fakeClock } from "../../foundation/clock.fake.ts";
+import type { InstanceRecord } from "../../protocol/records.ts";
+import { StaysHealthy } from "./stays-healthy.ts";
+
+const instance = (state: string, registeredAt: number, restarts = 0) =>
+  ({ id: "out-1", state, registeredAt, restarts }) as unknown as InstanceRecord;
+
+it("one that is healthy between two failures is not well, and has to show it for longer then", async () => {
+  const clock = fakeClock();
+  const stays = new StaysHealthy(clock);
+  expect(stays.look([instance("healthy", 1)])).toBe(false);
+  await clock.advance(900);
+  expect(stays.look([instance("unhealthy", 1)])).toBe(false);
+  await clock.advance(900);
+  // Another program than the one that was seen.
+  expect(stays.look([instance("healthy", 2, 1)])).toBe(false);
+  await clock.advance(2_000);
+  expect(stays.look([instance("healthy", 3, 2)])).toBe(false);
+  await clock.advance(9_999);
+  expect(stays.look([instance("healthy", 3, 2)])).toBe(false);
+  await clock.advance(1);
+  expect(stays.look([instance("healthy", 3, 2)])).toBe(true);
+});
+
+it("one that goes on is well after a second, and one that has completed at once", async () => {
+  const clock = fakeClock();
+  const stays = new StaysHealthy(clock);
+  expect(stays.look([instance("completed", 1)])).toBe(true);
+  expect(stays.look([instance("healthy", 1)])).toBe(false);
+  await clock.advance(1_000);
+  expect(stays.look([instance("healthy", 1)])).toBe(true);
+});
