@@ -63,13 +63,13 @@ export class MemoryControlPlane {
       return Promise.reject(new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" }));
     };
     return {
-      applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
+      applyPipeline: (spec, _signal, { operation = 0, besides = false } = {}) => {
         if (this.refusal !== undefined) return Promise.reject(this.refusal);
         this.spec = spec;
         this.askedBy.push(operation);
         this.applied++;
         const { latest: _, ...rest } = this.kept;
-        this.kept = rest;
+        if (!besides) this.kept = rest;
         return present({ changed: true });
       },
       checkPipeline: () => (this.refusal === undefined ? present(undefined) : Promise.reject(this.refusal)),
