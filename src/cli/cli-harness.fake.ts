@@ -49,6 +49,8 @@ export class MemoryControlPlane {
   away = false;
   /** How many operations there were, and of which each change was that it was told. */
   operations = 0;
+  /** Number of the last one that took over. */
+  tookOver = 0;
   readonly askedBy: number[] = [];
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
@@ -121,14 +123,19 @@ export class MemoryControlPlane {
       const message = `\`${this.operation}\` is changing this pipeline`;
       throw new FlowctlError({ code: "control/operation-under-way", kind: "conflict", message });
     }
-    // Those that hold none yet say a time, which no number of an operation comes up to here.
+    if (unchangedSince !== 0 && this.tookOver > unchangedSince) {
+      const message = "another command has taken over this pipeline";
+      throw new FlowctlError({ code: "control/operation-taken-over", kind: "conflict", message });
+    }
     if (unchangedSince !== 0 && this.operations > unchangedSince) {
       const message = "another command has changed this pipeline since this change was planned";
       throw new FlowctlError({ code: "control/changed-since", kind: "conflict", message });
     }
     this.operation = command;
     try {
-      yield ++this.operations;
+      this.operations++;
+      if (takeOver) this.tookOver = this.operations;
+      yield this.operations;
       const end = AbortSignal.any([signal, this.#life.signal]);
       if (!end.aborted) await new Promise((wake) => end.addEventListener("abort", wake, { once: true }));
     } finally {
