@@ -49,6 +49,8 @@ export class MemoryControlPlane {
   away = false;
   /** How many operations there were, and of which each change was that it was told. */
   operations = 0;
+  /** Number of the last one that took over. */
+  tookOver = 0;
   readonly askedBy: number[] = [];
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
@@ -65,14 +67,14 @@ export class MemoryControlPlane {
       return Promise.reject(new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" }));
     };
     return {
-      applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
+      applyPipeline: (spec, _signal, { operation = 0, besides = false } = {}) => {
         if (this.refusal !== undefined) return Promise.reject(this.refusal);
         this.spec = spec;
         this.#registeredAt = Math.max(this.#registeredAt + 1, Date.now());
         this.askedBy.push(operation);
         this.applied++;
         const { latest: _, ...rest } = this.kept;
-        this.kept = rest;
+        if (!besides) this.kept = rest;
         return present({ changed: true });
       },
       checkPipeline: () => (this.refusal === undefined ? present(undefined) : Promise.reject(this.refusal)),
@@ -125,14 +127,19 @@ export class MemoryControlPlane {
       const message = `\`${this.operation}\` is changing this pipeline`;
       throw new FlowctlError({ code: "control/operation-under-way", kind: "conflict", message });
     }
-    // Those that hold none yet say a time, which no number of an operation comes up to here.
+    if (unchangedSince !== 0 && this.tookOver > unchangedSince) {
+      const message = "another command has taken over this pipeline";
+      throw new FlowctlError({ code: "control/operation-taken-over", kind: "conflict", message });
+    }
     if (unchangedSince !== 0 && this.operations > unchangedSince) {
       const message = "another command has changed this pipeline since this change was planned";
       throw new FlowctlError({ code: "control/changed-since", kind: "conflict", message });
     }
     this.operation = command;
     try {
-      yield ++this.operations;
+      this.operations++;
+      if (takeOver) this.tookOver = this.operations;
+      yield this.operations;
       const end = AbortSignal.any([signal, this.#life.signal]);
       if (!end.aborted) await new Promise((wake) => end.addEventListener("abort", wake, { once: true }));
     } finally {

@@ -10,16 +10,24 @@ export interface Holding {
   readonly driver: Driver;
 }
 
+/** A holding with the folder that it belongs to. */
+export interface FolderHolding extends Holding {
+  readonly folder: string;
+}
+
 /** The pipelines among these that belong to a folder for which `isMeant` says so. */
 export async function ofFolder(
   holdings: readonly Holding[],
   isMeant: (folder: string) => boolean,
   signal: AbortSignal,
-): Promise<readonly Holding[]> {
-  const folders = await Promise.all(
-    holdings.map(async ({ pipeline, driver }) => folderOf(await driver.observe(pipeline, signal))),
+): Promise<readonly FolderHolding[]> {
+  const found = await Promise.all(
+    holdings.map(async (holding) => {
+      const folder = folderOf(await holding.driver.observe(holding.pipeline, signal));
+      return folder !== undefined && isMeant(folder) ? [{ ...holding, folder }] : [];
+    }),
   );
-  return holdings.filter((_, at) => folders[at] !== undefined && isMeant(folders[at]));
+  return found.flat();
 }
 
 /** Every pipeline of which anything exists, on every driver that answers, by name. */

@@ -49,7 +49,7 @@ export function refuseOtherFolder(
   throw new FlowctlError({
     code: "cli/other-folder",
     kind: "conflict",
-    message: `${what} ${name} belongs to ${blocking.folder}, and the file is in ${here}`,
+    message: `${what} ${name} belongs to ${blocking.folder}, not to ${here}`,
     fix: `Give this one another name with \`-p NAME\`, or remove the other one with \`${remove}\``,
   });
 }

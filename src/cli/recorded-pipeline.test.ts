@@ -1,5 +1,7 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
 const FILE = `
@@ -31,7 +33,8 @@ describe("a command that needs only the name of a pipeline whose file has mistak
     ["stop", "-f", "flowctl.yaml"],
     ["down", "-v"],
   ])("goes by what is recorded for the folder, under a warning: %s %s", async (...args) => {
-    for (const broken of [BAD_SCHEMA, BAD_YAML, "this is no pipeline", ""]) {
+    const looks = !["restart", "start", "stop", "down"].includes(args[0] ?? "");
+    for (const broken of [BAD_SCHEMA, BAD_YAML, ...(looks ? ["this is no pipeline", ""] : [])]) {
       await using cli = await running();
       await cli.write("flowctl.yaml", broken);
       const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined));
@@ -90,6 +93,97 @@ describe("a command that needs only the name of a pipeline whose file has mistak
     expect(code).toBe(3);
     expect(keysOf(cli)).not.toEqual([]);
   });
+
+  const mistake = BAD_SCHEMA.replace("name: demo\n", "");
+  const indented = (text: string) => text.replaceAll(/^(?=.)/gm, "  ");
+  it.each([
+    ["a name that is not valid", FILE.replace("demo", "Staging")],
+    ["a name that is not valid and begins so", FILE.replace("demo", "demo.v2")],
+    ["a variable that is set", BAD_SCHEMA.replace("demo", `"\${NAME}"`)],
+    ["a variable with a default", BAD_SCHEMA.replace("demo", `\${OTHER:-test}`)],
+    ["a variable that is not set", BAD_SCHEMA.replace("demo", `\${OTHER}`)],
+    ["two names", `${FILE}name: other\n`],
+    ["two names, of which one is in a broken place", `name: demo\nsources: { a: {\nname: other\n`],
+    ["an indented document of another name", indented(BAD_SCHEMA.replace("demo", "other"))],
+    ["a document in flow style of another name", "{ name: other, sources: { a: { usse: generator } } }"],
+    ["a broken document in flow style", "{ name: demo, sources: { a: { uses: generator }, name: other }"],
+    ["a name behind an alias", `x-name: &n demo\nname: *n\n${mistake}`],
+    ["a name that a mapping brings along", `x-base: &b { name: other }\n<<: *b\n${mistake}`],
+    ["no name, in another folder than its own", mistake],
+    ["no name, and no YAML", `${mistake}  sinks: {{{\n`],
+    ["a name that is reset", BAD_SCHEMA.replace("demo", "!reset demo")],
+    ["no mapping", "this is no pipeline"],
+    ["nothing", ""],
+  ])("is not let change anything by a file that does not say that name: %s", async (_, text) => {
+    await using cli = await running();
+    await cli.write("flowctl.yaml", text);
+    cli.env = { ...cli.env, NAME: "test" };
+    const before = keysOf(cli);
+    for (const command of ["down -v", "stop", "restart", "scale numbers=2"]) {
+      const { code, stderr } = await cli.run(...command.split(" "));
+      expect(code, stderr).toBe(3);
+      const [verb, ...rest] = command.split(" ");
+      expect(stderr).toContain(`\`flowctl ${verb} -p demo ${rest.join(" ")}`.trim());
+    }
+    expect(keysOf(cli)).toEqual(before);
+    // Whoever only looks loses nothing by it.
+    const { code, stderr } = await cli.run("status");
+    expect([0, 3], stderr).toContain(code);
+  });
+
+  it.each([
+    ["indented", indented(BAD_SCHEMA)],
+    ["in flow style", "{ name: demo, sources: { a: { usse: generator } } }"],
+    ["with a variable", BAD_SCHEMA.replace("demo", `\${NAME}`)],
+    ["with a variable of the .env file", BAD_SCHEMA.replace("demo", `\${FROM_FILE}`)],
+    ["named after what YAML could not read", BAD_YAML],
+    ["with a name of something else, too", BAD_SCHEMA.replace("discard,", "discard, with: { name: other },")],
+  ])("is let change the one that the file names: %s", async (_, text) => {
+    await using cli = await running();
+    await cli.write("flowctl.yaml", text);
+    await cli.write(".env", "FROM_FILE=demo\n");
+    cli.env = { ...cli.env, NAME: "demo" };
+    const { code, stderr } = await cli.run("down", "-v");
+    expect(code, stderr).toBe(0);
+    expect(keysOf(cli)).toEqual([]);
+  });
+
+  it("is let change the one that has the name of the folder, where the file says none", async () => {
+    await using cli = await CliHarness.create({ "shop/flowctl.yaml": FILE.replace("name: demo", "") });
+    cli.cwd = join(cli.folder, "shop");
+    expect(await cli.run("up", "-d")).toMatchObject({ code: 0 });
+    await cli.write("shop/flowctl.yaml", mistake);
+    expect(await cli.run("down", "-v")).toMatchObject({ code: 0 });
+    expect(keysOf(cli, "shop")).toEqual([]);
+  });
+
+  it.each([["a file with mistakes"], ["no file"]])(
+    "does not take what another folder runs under that name, with %s",
+    async (how) => {
+      const drivers = ["docker", "process"].map((name) => new MemoryDriver({ name: name as "docker" }));
+      await using cli = await CliHarness.create({ "a/flowctl.yaml": FILE, "b/flowctl.yaml": FILE }, drivers);
+      const within = (folder: string): void => {
+        cli.cwd = join(cli.folder, folder);
+      };
+      within("a");
+      expect(await cli.run("up", "-d", "--driver", "docker")).toMatchObject({ code: 0 });
+      const [docker, process] = drivers;
+      // As `down` leaves it: only state.
+      const left = docker?.state.get("demo");
+      for (const key of [...(left?.keys() ?? [])]) if (!key.startsWith("volume")) left?.delete(key);
+      expect(left?.size).toBeGreaterThan(0);
+      within("b");
+      expect(await cli.run("up", "-d", "--driver", "process")).toMatchObject({ code: 0 });
+      const before = [...(process?.state.get("demo")?.keys() ?? [])];
+      within("a");
+      if (how === "no file") await rm(join(cli.folder, "a/flowctl.yaml"));
+      else await cli.write("a/flowctl.yaml", BAD_SCHEMA);
+      const { code, stderr } = await cli.run("down", "-v");
+      expect(code, stderr).toBe(6);
+      expect(stderr).toContain("cli/other-folder");
+      expect([...(process?.state.get("demo")?.keys() ?? [])]).toEqual(before);
+    },
+  );
 
   it("still needs the file where more than the name is needed", async () => {
     await using cli = await running();

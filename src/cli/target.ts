@@ -42,13 +42,14 @@ export async function findTarget(
   const { settings } = context;
   const byName = await isName(context, argument);
   const name = byName ? argument : settings.name;
-  if (name !== undefined && settings.files.length === 0) return held(context, name, undefined);
+  if (name !== undefined && settings.files.length === 0) return held(context, name, {});
   const files = argument === undefined || byName ? settings.files : [argument];
   const found = files.length > 0 ? files : await oneOrNone(context);
   if (found.length > 0) {
     const file = await loadValid(context, found).catch((error: unknown) => invalid(error, options));
-    if (file instanceof InvalidPipeline) return held(context, await recordedPipeline(context, found, file), undefined);
-    return held(context, file.name, file);
+    if (!(file instanceof InvalidPipeline)) return held(context, file.name, { folder: projectFolder(file), file });
+    const { name: meant, folder } = await recordedPipeline(context, found, file, options.changes !== undefined);
+    return held(context, meant, { folder });
   }
   return withoutFile(context, options);
 }
@@ -65,8 +66,8 @@ async function withoutFile(context: CommandContext, { changes }: FindTargetOptio
   const holdings = await allPipelines(context);
   const here = await ofFolder(holdings, (folder) => isWithin(deps.cwd, folder), signal);
   const names = new Set(here.map(({ pipeline }) => pipeline));
-  const [name] = names;
-  if (name !== undefined && names.size === 1) return held(context, name, undefined);
+  const [own] = here;
+  if (own !== undefined && names.size === 1) return held(context, own.pipeline, { folder: own.folder });
   const candidates = here.length > 0 ? here : holdings;
   const [only] = holdings;
   if (only !== undefined && changes !== undefined) throw whichPipeline(candidates, `flowctl ${changes} -p NAME`);
@@ -96,18 +97,23 @@ function whichPipeline(holdings: readonly Holding[], how: string): FlowctlError 
   });
 }
 
-async function held(context: CommandContext, name: string, file: Pipeline | undefined): Promise<Target> {
+/** The pipeline of that name; where a file or a folder led to it, it has to belong to that folder. */
+async function held(
+  context: CommandContext,
+  name: string,
+  { folder, file }: { readonly folder?: string; readonly file?: Pipeline },
+): Promise<Target> {
   const homes = await homesOf(name, await availableDrivers(context), context.signal);
   const up = homes.filter(({ isUp }) => isUp);
   // State that an earlier run left on another driver is not what a command is about while the pipeline is up.
   const candidates = up.length > 0 ? up : homes;
   const [only] = candidates;
   if (only !== undefined && candidates.length === 1) {
-    if (file !== undefined) refuseOtherFolder(name, projectFolder(file), only.observed);
+    if (folder !== undefined) refuseOtherFolder(name, folder, only.observed);
     return { name, driver: only.driver, file };
   }
   if (only === undefined) {
-    const others = file === undefined ? [] : await pipelinesOf(context, projectFolder(file));
+    const others = folder === undefined ? [] : await pipelinesOf(context, folder);
     const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
     throw new FlowctlError({
       code: "cli/no-pipeline",

@@ -30,7 +30,11 @@ export interface ControlPlaneClient {
     options?: ApplyOptions,
   ): Promise<{ readonly changed: boolean }>;
   /** Changes nothing, and rejects as `applyPipeline` would. */
-  checkPipeline(spec: PipelineSpec, signal: AbortSignal, options?: Omit<ApplyOptions, "operation">): Promise<void>;
+  checkPipeline(
+    spec: PipelineSpec,
+    signal: AbortSignal,
+    options?: Omit<ApplyOptions, "operation" | "besides">,
+  ): Promise<void>;
   getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
   getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
   getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;
@@ -46,12 +50,13 @@ export interface ControlPlaneClient {
   setDesiredState(change: DesiredChange, signal: AbortSignal, operation?: number): Promise<readonly string[]>;
   /**
    * Holds the operation on the pipeline. The first item says that it is held, and is its number; it is let go when the signal
-   * fires. Throws `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away,
-   * and `control/changed-since` when one was begun since the operation `unchangedSince`, or that time in Unix milliseconds.
+   * fires. Throws `control/operation-under-way` when another command holds it, `control/operation-taken-over` when one takes it away.
+   * When one was begun since the operation `unchangedSince`, or in the last `unchangedForMs`: `control/operation-taken-over` where that
+   * took over, else `control/changed-since`.
    */
   holdOperation(
     name: OperationName,
-    options: { readonly takeOver: boolean; readonly unchangedSince?: number },
+    options: { readonly takeOver: boolean; readonly unchangedSince?: number; readonly unchangedForMs?: number },
     signal: AbortSignal,
   ): AsyncIterable<number>;
   /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; no bytes forget everything; see KeepPipeline in the protocol file. */
@@ -99,6 +104,8 @@ export interface ApplyOptions {
   readonly operation?: number;
   /** The spec is an earlier one, and what is new in the present one never worked. */
   readonly goingBack?: boolean | undefined;
+  /** It comes and goes besides the last change: what is kept of that stays. */
+  readonly besides?: boolean | undefined;
 }
 
 export interface Registration {

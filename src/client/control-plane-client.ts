@@ -17,8 +17,15 @@ export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
     async applyPipeline(spec, signal, options = {}) {
-      const { discard = false, existing = [], replaced = [], operation = 0, goingBack = false } = options;
-      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation, goingBack };
+      const {
+        discard = false,
+        existing = [],
+        replaced = [],
+        operation = 0,
+        goingBack = false,
+        besides = false,
+      } = options;
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation, goingBack, besides };
       return connection.call(pipelineControl.applyPipeline, request, signal);
     },
     async checkPipeline(spec, signal, { discard = false, existing = [], replaced = [], goingBack = false } = {}) {
@@ -47,8 +54,8 @@ export function connectControlPlane(address: string): ControlPlaneClient {
       const request = encodeDesiredChange(change, operation);
       return (await connection.call(pipelineControl.setDesiredState, request, signal)).changed;
     },
-    async *holdOperation(name, { takeOver, unchangedSince = 0 }, signal) {
-      const request = { ...name, takeOver, unchangedSince };
+    async *holdOperation(name, { takeOver, unchangedSince = 0, unchangedForMs = 0 }, signal) {
+      const request = { ...name, takeOver, unchangedSince, unchangedForMs };
       const messages = connection.stream(pipelineControl.holdOperation, request, { finite: false }, signal);
       for await (const { operation } of messages) yield operation;
     },

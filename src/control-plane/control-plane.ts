@@ -12,7 +12,7 @@ import { monitorHealth } from "./health-monitor.ts";
 import { createHttpHealthProbe } from "./health-probe.ts";
 import { startHttpServer } from "./http-server.ts";
 import { KeptPipelines } from "./kept-pipeline.ts";
-import { forgetInstance, keepEvent, keepInstance, keepPipeline, loadKeptState } from "./kept-state.ts";
+import { forgetInstance, keepEvent, keepInstance, keepOperations, keepPipeline, loadKeptState } from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
 import { PartitionTable } from "./partitions/partition-table.ts";
 import { Registry } from "./registry.ts";
@@ -99,6 +99,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       instanceRemoved: (componentId, instanceId) => forgetInstance(writer, componentId, instanceId),
     },
     restored: kept,
+    operations: { kept: kept.operations, onBegin: (operations) => keepOperations(writer, operations) },
   });
   onJump = (ms) => {
     supervision?.clockJumped(ms);

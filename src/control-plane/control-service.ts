@@ -44,10 +44,10 @@ interface WatchEventsMessage {
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {
   const { registry, events, writer } = parts;
   return {
-    ApplyPipeline: unary(context, async ({ spec, operation, ...options }: ApplyMessage) => {
+    ApplyPipeline: unary(context, async ({ spec, operation, besides, ...options }: ApplyMessage) => {
       registry.operations.require(operation);
       const changed = registry.apply(decodeSpec(spec), options);
-      parts.kept.applied();
+      if (!besides) parts.kept.applied();
       await writer.durable();
       return { changed };
     }),
@@ -62,20 +62,16 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
     SetDesiredState: unary(context, async (message: DesiredStateMessage) => {
       registry.operations.require(message.operation);
       const change = decodeDesiredChange(message);
-      const changed = registry.setDesired(change);
+      const { changed, settled } = registry.setDesired(change);
       await writer.durable();
       const going =
         change.stopped === "all" ? desiredInstances({ spec: registry.spec }).map(({ id }) => id) : change.stopped;
-      const renewed = change.renewed ?? [];
-      await parts.settled([...(going ?? []), ...renewed]);
-      // What was still being started until now is not what the command makes anew.
-      if (registry.operations.current?.number === message.operation) registry.operations.renew(renewed);
+      await parts.settled([...(going ?? []), ...(change.renewed ?? [])]);
+      settled();
       return { changed };
     }),
-    HoldOperation: serverStream(
-      context,
-      ({ command, holder, takeOver, unchangedSince }: HoldOperationMessage, signal) =>
-        holdOperation(registry.operations.hold({ command, holder }, takeOver, unchangedSince), signal),
+    HoldOperation: serverStream(context, ({ command, holder, takeOver, ...planned }: HoldOperationMessage, signal) =>
+      holdOperation(registry.operations.hold({ command, holder }, takeOver, planned), writer, signal),
     ),
     KeepPipeline: unary(context, async ({ content }: { readonly content: Uint8Array }) => {
       parts.kept.keep(content, parts.now());
@@ -90,9 +86,11 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
   };
 }
 
-async function* holdOperation(operation: Operation, signal: AbortSignal): AsyncGenerator<object> {
+async function* holdOperation(operation: Operation, writer: StateWriter, signal: AbortSignal): AsyncGenerator<object> {
   const over = AbortSignal.any([signal, operation.takenOver]);
   try {
+    // A later life of the control plane has to know that this one was begun.
+    await writer.durable();
     yield { operation: operation.number };
     if (!over.aborted) await new Promise((resolve) => over.addEventListener("abort", resolve, { once: true }));
   } finally {

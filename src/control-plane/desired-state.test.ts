@@ -27,7 +27,7 @@ beforeEach(() => {
 describe("an instance that is to be stopped", () => {
   it("is stopping at once, whatever registers or starts after that, and after a restart of the control plane", async () => {
     registry.register(registration(incarnation("source")));
-    expect(registry.setDesired({ stopped: ["source-1", "nobody-1"] })).toEqual(["source-1"]);
+    expect(registry.setDesired({ stopped: ["source-1", "nobody-1"] }).changed).toEqual(["source-1"]);
     expect(stateOf("source")).toBe("stopping");
     registry.register(registration(incarnation("source", 1, "2")));
     expect(stateOf("source")).toBe("stopping");
@@ -51,7 +51,7 @@ describe("an instance that is to be stopped", () => {
   it("whose stop failed goes on as what it is once it is to run again", () => {
     registry.register(registration(incarnation("sink")));
     registry.setDesired({ stopped: ["sink-1"] });
-    expect(registry.setDesired({ started: ["sink-1"] })).toEqual(["sink-1"]);
+    expect(registry.setDesired({ started: ["sink-1"] }).changed).toEqual(["sink-1"]);
     expect(stateOf("sink")).toBe("healthy");
     expect(registry.isToEnd("sink", "sink-1")).toBe(false);
   });
@@ -116,15 +116,16 @@ describe("a command that renews an instance", () => {
   it("is not held by whoever planned before another command did something, whether or not that is done", () => {
     const planned = registry.operations.hold(command, false).number;
     registry.operations.current?.release();
-    registry.operations.hold(command, false, planned).release();
-    expect(() => registry.operations.hold(command, false, planned)).toThrow(
+    registry.operations.hold(command, false, { unchangedSince: planned }).release();
+    expect(() => registry.operations.hold(command, false, { unchangedSince: planned })).toThrow(
       expect.objectContaining({ code: "control/changed-since", kind: "conflict" }),
     );
-    // Where it held none it says when it planned; a control plane that nobody has asked since does not refuse it.
     const since = registry.operations.hold(command, false);
     since.release();
-    registry.operations.hold(command, false, since.number).release();
-    expect(() => registry.operations.hold(command, false, since.number - 1)).toThrow(/since this change was planned/);
+    registry.operations.hold(command, false, { unchangedSince: since.number }).release();
+    expect(() => registry.operations.hold(command, false, { unchangedSince: since.number - 1 })).toThrow(
+      /since this change was planned/,
+    );
     registry.operations.hold(command, false).release();
   });
 

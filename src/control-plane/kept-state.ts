@@ -1,6 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { KeptPipeline, Partition, PipelineEvent } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
+import type { KeptOperations } from "./operations.ts";
 import type { PartitionData, SourceData } from "./partitions/partition-data.ts";
 import type { PipelineData } from "./pipeline-state.ts";
 import type { StateWriter } from "./state-writer.ts";
@@ -13,6 +14,7 @@ const positionPrefix = "position/";
 const partitionPrefix = "partition/";
 const sourcePrefix = "source/";
 const eventPrefix = "event/";
+const operationsKey = "operations";
 const latestKey = "kept/latest";
 const healthyKey = "kept/healthy";
 
@@ -27,6 +29,8 @@ export interface KeptState {
   readonly events: readonly PipelineEvent[];
   /** What commands gave to be kept; see KeptPipelines. */
   readonly given: KeptPipeline;
+  /** Undefined where there was no operation yet. */
+  readonly operations: KeptOperations | undefined;
 }
 
 /** Rejects with `store/damaged` when a value does not read as what it must be, else as the store does. */
@@ -38,6 +42,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
   const sources = await store.entries(sourcePrefix);
   const [latest] = await store.entries(latestKey);
   const [healthy] = await store.entries(healthyKey);
+  const [operations] = await store.entries(operationsKey);
   return {
     pipeline: pipeline === undefined ? undefined : parse<PipelineData>(pipeline),
     instances: instances.map((entry) => parse<InstanceData>(entry)),
@@ -49,6 +54,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
       ...(latest === undefined ? {} : { latest: latest[1] }),
       ...(healthy === undefined ? {} : { healthy: healthy[1] }),
     },
+    operations: operations === undefined ? undefined : parse<KeptOperations>(operations),
   };
 }
 
@@ -81,6 +87,10 @@ function partitionPath(componentId: string, { id, identity }: Partition): string
 
 export function keepPipeline(writer: StateWriter, pipeline: PipelineData): void {
   writer.put(pipelineKey, () => encode(pipeline));
+}
+
+export function keepOperations(writer: StateWriter, operations: KeptOperations): void {
+  writer.put(operationsKey, () => encode(operations));
 }
 
 export function keepLatest(writer: StateWriter, content: Uint8Array): void {

@@ -17,12 +17,49 @@ export interface Operation {
   release(): void;
 }
 
+/** One that was begun. Plain JSON. */
+export interface BegunOperation {
+  readonly number: number;
+  readonly name: OperationName;
+}
+
+/** What outlives the control plane of the operations that there were. Plain JSON. */
+export interface KeptOperations {
+  readonly last: BegunOperation;
+  /** The last one that took over, whether or not there was anybody to take over from: `stop`, `down`, Ctrl-C. */
+  readonly takeOver?: BegunOperation;
+}
+
+/** Where operations outlive the control plane. */
+export interface OperationsStore {
+  /** What an earlier one left. */
+  readonly kept?: KeptOperations | undefined;
+  /** Called when one is begun. Nobody may be told that they hold it before that is kept for good. */
+  readonly onBegin?: (kept: KeptOperations) => void;
+}
+
+export interface OperationsOptions extends OperationsStore {
+  readonly clock: Pick<Clock, "now">;
+  /** Called, with the instances that were being renewed, whenever an operation is over. */
+  readonly onRelease: (renewed: ReadonlySet<string>) => void;
+}
+
+/** When the plan was made for which an operation is begun. */
+export interface Planned {
+  /** In the operation of that number; 0 does not ask. */
+  readonly unchangedSince?: number;
+  /** So many milliseconds ago, where no operation was held; 0 does not ask. */
+  readonly unchangedForMs?: number;
+}
+
 interface Held {
   readonly operation: Operation;
   /** Instances of which no new program has registered yet. */
   readonly renewed: Set<string>;
   /** Those of them whose program of before may still end, and since when, in Unix milliseconds. */
   readonly ending: Map<string, number>;
+  /** By instance: who asked last for it to be renewed. */
+  readonly renewals: Map<string, object>;
   readonly end: AbortController;
 }
 
@@ -31,16 +68,14 @@ interface Held {
  * that was killed holds up nobody.
  */
 export class Operations {
-  readonly #clock: Pick<Clock, "now">;
-  readonly #onRelease: (renewed: ReadonlySet<string>) => void;
-  /** Whoever held it last, or still does. */
-  #last: Pick<Operation, "number" | "name"> | undefined;
+  readonly #options: OperationsOptions;
+  /** Whoever held it last, or still does, in this life of the control plane or an earlier one. */
+  #kept: KeptOperations | undefined;
   #current: Held | undefined;
 
-  /** `onRelease` is called, with the instances that were being renewed, whenever an operation is over. */
-  constructor(clock: Pick<Clock, "now">, onRelease: (renewed: ReadonlySet<string>) => void) {
-    this.#clock = clock;
-    this.#onRelease = onRelease;
+  constructor(options: OperationsOptions) {
+    this.#options = options;
+    this.#kept = options.kept;
   }
 
   get current(): Operation | undefined {
@@ -48,33 +83,34 @@ export class Operations {
   }
 
   /**
-   * Throws `control/operation-under-way` while another one is, unless it is to be taken over, and `control/changed-since` when one with
-   * a greater number than `unchangedSince` was begun; 0 does not ask.
+   * Throws `control/operation-under-way` while another one is, unless it is to be taken over. When another one was begun since the
+   * plan was made: `control/operation-taken-over` where that took over, since what was planned before is not wanted any more, else
+   * `control/changed-since`.
    */
-  hold(name: OperationName, takeOver: boolean, unchangedSince = 0): Operation {
+  hold(name: OperationName, takeOver: boolean, planned: Planned = {}): Operation {
+    const { clock } = this.#options;
     const before = this.#current;
-    if (unchangedSince !== 0 && this.#last !== undefined && this.#last.number > unchangedSince)
-      throw changedSince(this.#last.name);
+    this.#refuseChanged(planned);
     if (before !== undefined) {
-      if (!takeOver) throw operationUnderWay(before.operation.name, this.#clock.now() - before.operation.since);
+      if (!takeOver) throw operationUnderWay(before.operation.name, clock.now() - before.operation.since);
       this.#release(before);
       before.end.abort(operationTakenOver(name));
     }
     const renewed = new Set<string>();
     const end = new AbortController();
-    const number = Math.max((this.#last?.number ?? 0) + 1, this.#clock.now());
-    this.#last = { number, name };
+    const last = { number: Math.max((this.#kept?.last.number ?? 0) + 1, clock.now()), name };
+    this.#kept = { ...this.#kept, last, ...(takeOver ? { takeOver: last } : {}) };
+    this.#options.onBegin?.(this.#kept);
     const operation: Operation = {
-      number,
-      name,
-      since: this.#clock.now(),
+      ...last,
+      since: clock.now(),
       takenOver: end.signal,
       renewed,
       release: () => {
         if (this.#current === held) this.#release(held);
       },
     };
-    const held: Held = { operation, renewed, ending: new Map(), end };
+    const held: Held = { operation, renewed, ending: new Map(), renewals: new Map(), end };
     this.#current = held;
     return operation;
   }
@@ -84,16 +120,30 @@ export class Operations {
    * is not wanted any more. 0 stands for nobody who holds one.
    */
   require(number: number): void {
-    if (number !== 0 && this.#last !== undefined && this.#last.number > number)
-      throw operationTakenOver(this.#last.name);
+    const last = this.#kept?.last;
+    if (number !== 0 && last !== undefined && last.number > number) throw operationTakenOver(last.name);
   }
 
-  /** Their end is no crash until they have started again, or the operation is over. Does nothing when there is none. */
-  renew(instanceIds: readonly string[]): void {
+  /**
+   * Their end is no crash until they have started again, or the operation is over. Does nothing when there is none. To be called what is
+   * returned once nothing is being done to them any more: what was still being started until then is not the new program. For those
+   * that were asked for once more meanwhile that does nothing: their new program may be there.
+   */
+  renew(instanceIds: readonly string[]): () => void {
+    const held = this.#current;
+    const renewal = {};
+    const mark = (id: string): void => {
+      held?.renewed.add(id);
+      held?.ending.set(id, this.#options.clock.now());
+    };
     for (const id of instanceIds) {
-      this.#current?.renewed.add(id);
-      this.#current?.ending.set(id, this.#clock.now());
+      held?.renewals.set(id, renewal);
+      mark(id);
     }
+    return () => {
+      if (this.#current !== held) return;
+      for (const id of instanceIds) if (held?.renewals.get(id) === renewal) mark(id);
+    };
   }
 
   /** A program of the instance was started at that time. Where that is the new one, its end is a crash, whether or not it registers first. */
@@ -113,8 +163,17 @@ export class Operations {
     this.#current?.ending.delete(instanceId);
   }
 
+  #refuseChanged({ unchangedSince = 0, unchangedForMs = 0 }: Planned): void {
+    const asked = unchangedSince !== 0 || unchangedForMs !== 0;
+    if (!asked || this.#kept === undefined) return;
+    const since = unchangedSince !== 0 ? unchangedSince : this.#options.clock.now() - unchangedForMs;
+    const { last, takeOver } = this.#kept;
+    if (takeOver !== undefined && takeOver.number > since) throw operationTakenOver(takeOver.name);
+    if (last.number > since) throw changedSince(last.name);
+  }
+
   #release({ renewed }: Held): void {
     this.#current = undefined;
-    this.#onRelease(renewed);
+    this.#options.onRelease(renewed);
   }
 }

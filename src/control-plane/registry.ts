@@ -29,7 +29,7 @@ import {
   type ProbeState,
   registeredInstance,
 } from "./instance.ts";
-import { Operations } from "./operations.ts";
+import { Operations, type OperationsStore } from "./operations.ts";
 import type { ServiceTrouble } from "./pipeline-state.ts";
 import { componentRecordsOf, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
@@ -60,6 +60,7 @@ export interface ApplyOptions {
 
 export interface RegistryOptions extends RosterOptions {
   readonly pipeline: string;
+  readonly operations?: OperationsStore;
 }
 
 /**
@@ -82,7 +83,8 @@ export class Registry {
     this.#name = options.pipeline;
     this.#clock = options.clock;
     this.#unhealthyAfterMs = options.unhealthyAfterMs;
-    this.operations = new Operations(options.clock, (renewed) => this.#operationOver(renewed));
+    const { clock, operations } = options;
+    this.operations = new Operations({ clock, ...operations, onRelease: (renewed) => this.#operationOver(renewed) });
     this.#roster = new Roster(options);
     this.changes = this.#roster.changes;
   }
@@ -124,14 +126,15 @@ export class Registry {
 
   /**
    * Changes which instances are to run. What is not to run any more counts as stopping, what is to be started again as
-   * starting, from now on. Returns the ids for which that made a difference. Throws `registry/no-pipeline` before `apply`.
+   * starting, from now on. Returns the ids for which that made a difference, and what to call once those that are renewed are left
+   * alone (see `Operations.renew`). Throws `registry/no-pipeline` before `apply`.
    */
-  setDesired(change: DesiredChange): readonly string[] {
+  setDesired(change: DesiredChange): { readonly changed: readonly string[]; readonly settled: () => void } {
     const desired = { spec: this.#spec(), stopped: this.#roster.pipeline.stopped };
     const before = new Set(desired.stopped);
     const stopped = stoppedAfter(desired, change);
     this.#roster.setStopped(stopped);
-    this.operations.renew(change.renewed ?? []);
+    const settled = this.operations.renew(change.renewed ?? []);
     const now = new Set(stopped);
     const started = new Set(change.started);
     const changed = desiredInstances(desired).filter(
@@ -152,7 +155,7 @@ export class Registry {
         this.#begin(known, "is being started");
     }
     this.#roster.changed();
-    return changed.map(({ id }) => id);
+    return { changed: changed.map(({ id }) => id), settled };
   }
 
   /** What is wanted of an instance. */

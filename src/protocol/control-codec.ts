@@ -45,6 +45,7 @@ export interface CheckMessage {
 /** flowctl.control.v1.ApplyPipelineRequest. */
 export interface ApplyMessage extends CheckMessage {
   readonly operation: number;
+  readonly besides: boolean;
 }
 
 export interface ComponentSpecMessage {
@@ -109,6 +110,7 @@ export interface HoldOperationMessage {
   readonly holder: string;
   readonly takeOver: boolean;
   readonly unchangedSince: number;
+  readonly unchangedForMs: number;
 }
 
 /** flowctl.control.v1.HoldOperationResponse. */

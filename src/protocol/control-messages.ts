@@ -80,6 +80,7 @@ const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipeline
   replaced: list(4, string),
   operation: one(5, uint64),
   goingBack: one(6, bool),
+  besides: one(7, bool),
 });
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
@@ -152,6 +153,7 @@ const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOp
   holder: one(2, string),
   takeOver: one(3, bool),
   unchangedSince: one(4, uint64),
+  unchangedForMs: one(5, uint64),
 });
 
 const holdResponse = messageType<HeldOperationMessage>("flowctl.control.v1.HoldOperationResponse", {

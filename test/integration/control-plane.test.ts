@@ -53,6 +53,41 @@ const stateOf = (components: readonly ComponentRecord[], id: string) =>
   components.find((component) => component.id === id)?.state;
 
 describe("a control plane that is killed", () => {
+  it("still knows which commands have changed the pipeline, and what is kept of the last change", async () => {
+    await using process = await controlPlaneProcess("p");
+    await process.start();
+    const control = connectControlPlane(process.grpc);
+    const hold = async (command: string, options: { takeOver?: boolean; unchangedSince?: number } = {}) => {
+      const end = new AbortController();
+      const held = control.holdOperation({ command, holder: "h" }, { takeOver: false, ...options }, end.signal);
+      const first = await held[Symbol.asyncIterator]().next();
+      return { number: first.value as number, release: () => end.abort() };
+    };
+    const up = await hold("flowctl up");
+    await control.applyPipeline(linearPipeline(), soon(), { operation: up.number });
+    await control.keepPipeline(Buffer.from("how"), soon());
+    await control.applyPipeline(linearPipeline(), soon(), { besides: true });
+    up.release();
+    const stop = await hold("flowctl stop", { takeOver: true });
+    await process.kill("SIGKILL");
+    await process.start();
+    const planned = { unchangedSince: up.number };
+    await expect
+      .poll(() => hold("flowctl up", planned).catch((error: unknown) => error))
+      .toMatchObject({
+        code: "control/operation-taken-over",
+        message: expect.stringContaining("flowctl stop"),
+      });
+    await expect(control.applyPipeline(linearPipeline(), soon(), { operation: up.number })).rejects.toMatchObject({
+      code: "control/operation-taken-over",
+    });
+    const again = await hold("flowctl stop", { unchangedSince: stop.number });
+    expect(again.number).toBeGreaterThan(stop.number);
+    expect(String((await control.keptPipeline(soon())).latest)).toBe("how");
+    again.release();
+    control.close();
+  });
+
   it("comes back with its pipeline, its components and who has completed, and the others heal by their heartbeats", async () => {
     await using process = await controlPlaneProcess("p");
     await process.start();
@@ -306,9 +341,8 @@ describe("a running control plane", () => {
     const late = { code: "control/operation-taken-over", kind: "conflict" };
     await expect(control.applyPipeline(linearPipeline(), soon(), { operation: first })).rejects.toMatchObject(late);
     await expect(control.setDesiredState({ running: ["source-1"] }, soon(), first)).rejects.toMatchObject(late);
-    // What was planned in the first one, or before the second one, does not fit any more.
-    for (const since of [first, second - 1])
-      await expect(hold(false, since)).rejects.toMatchObject({ code: "control/changed-since", kind: "conflict" });
+    // What was planned in the first one, or before the second one, is not wanted any more.
+    for (const since of [first, second - 1]) await expect(hold(false, since)).rejects.toMatchObject(late);
     const record = await control.getPipeline(soon());
     expect(record.components.flatMap(({ instances }) => instances.map((one) => one.desiredStopped))).toEqual([
       true,

@@ -164,21 +164,25 @@ describe("flowctl dead-letters replay", () => {
       const client = original();
       return {
         ...client,
-        applyPipeline: async (spec, signal) => {
+        keepPipeline: () => Promise.reject(new Error("nothing of the last change is to be written again")),
+        applyPipeline: async (spec, signal, options) => {
           specs.push(JSON.stringify(spec));
           for (const { id } of spec.components.filter((component) => component.id.includes("-replay-"))) {
             cli.controlPlane.instanceStates.set(`${id}-1`, { state: "failed", reason: "disk gone" });
           }
-          return client.applyPipeline(spec, signal);
+          return client.applyPipeline(spec, signal, options);
         },
       };
     };
     const applied = cli.drivers[0]?.applied.length ?? 0;
+    const { latest } = cli.controlPlane.kept;
+    expect(latest).toBeDefined();
     const { code, stderr } = await cli.run("dead-letters", "replay", "--all");
     expect(code, stderr).toBe(1);
     expect(stderr).toContain("disk gone");
     expect(specs[0]).toMatch(/"id":"map-replay-\w+"/);
     expect(specs.at(-1)).toBe(before);
+    expect(cli.controlPlane.kept.latest).toBe(latest);
     expect(cli.drivers[0]?.applied.slice(applied).map((step) => step.replace(/replay-\w+/, "replay"))).toEqual([
       "create component/map-replay-1",
       "remove component/map-replay-1",

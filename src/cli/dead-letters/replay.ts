@@ -198,13 +198,7 @@ async function restore(world: World, pipeline: Pipeline, id: string): Promise<vo
 
 /** A replay is no change of the pipeline: what is kept of how that was applied stays. */
 async function applyBesides(client: ControlPlaneClient, spec: PipelineSpec, signal: AbortSignal): Promise<void> {
-  // One of an earlier version keeps nothing.
-  const latest = await client.keptPipeline(signal).then(
-    (kept) => kept.latest,
-    () => undefined,
-  );
-  await client.applyPipeline(spec, signal);
-  if (latest !== undefined) await client.keepPipeline(latest, signal);
+  await client.applyPipeline(spec, signal, { besides: true });
 }
 
 function without(spec: PipelineSpec, id: string): PipelineSpec {

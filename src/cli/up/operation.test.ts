@@ -93,19 +93,19 @@ it("is not held any more by a plan of before another command: it says what it pl
   const deps = { connect: async () => client, clock };
   const held = new PipelineOperation(deps, driver, "p", "flowctl up");
   await held.hold({ takeOver: false }, never);
-  held.plannedAt(5);
+  held.plannedAt(clock.now());
   end();
   await new Promise((wake) => setImmediate(wake));
   await held.hold({ takeOver: false }, never);
   const unheld = new PipelineOperation(deps, driver, "p", "flowctl up");
-  unheld.plannedAt(5);
+  unheld.plannedAt(clock.now() - 40);
   await unheld.hold({ takeOver: false }, never);
   const stop = new PipelineOperation(deps, driver, "p", "flowctl stop");
   await stop.hold({ takeOver: true }, never);
   expect(asked).toEqual([
-    { takeOver: false, unchangedSince: 0 },
+    { takeOver: false },
     { takeOver: false, unchangedSince: 701 },
-    { takeOver: false, unchangedSince: 5 },
-    { takeOver: true, unchangedSince: 0 },
+    { takeOver: false, unchangedForMs: 40 },
+    { takeOver: true },
   ]);
 });

@@ -37,6 +37,8 @@ export class PipelineOperation {
   readonly #pipeline: string;
   #held: AbortController | undefined;
   #number = 0;
+  /** When what it is about to do was planned, where nobody could be asked then; in Unix milliseconds. */
+  #plannedAt: number | undefined;
   /** Why nobody answered, the last time that nobody did. */
   #failure: FlowctlError | undefined;
 
@@ -52,10 +54,10 @@ export class PipelineOperation {
 
   /**
    * What is going to be done was planned from what was there at that time, in Unix milliseconds, where it is not held: once another
-   * command has changed the pipeline since, it is not held any more, with `control/changed-since`.
+   * command has changed the pipeline since, it is not held any more (see `hold`).
    */
   plannedAt(time: number): void {
-    if (this.#number === 0) this.#number = time;
+    this.#plannedAt = time;
   }
 
   /** Fires, with the error to end with, when another command has taken over. */
@@ -70,8 +72,9 @@ export class PipelineOperation {
 
   /**
    * Holds the operation, unless it does already. Returns whether a control plane answered within 5 s. Rejects with
-   * `control/operation-under-way` when another command holds it and is not to be taken over, and, when it is not taken over, with
-   * `control/changed-since` when another one held it since this one did, or since the time of `plannedAt`.
+   * `control/operation-under-way` when another command holds it and is not to be taken over. Where it does not take over, and another one
+   * held it since this one did, or since the time of `plannedAt`: with `control/operation-taken-over` when that one took over, such as
+   * `flowctl stop`, else with `control/changed-since`.
    */
   async hold({ takeOver }: { readonly takeOver: boolean }, signal: AbortSignal): Promise<boolean> {
     this.takenOver.throwIfAborted();
@@ -83,8 +86,9 @@ export class PipelineOperation {
     try {
       const client = await this.#access.client(deadline);
       const name = { command: this.#command, holder: `process ${process.pid} on ${hostname()}` };
-      const unchangedSince = takeOver ? 0 : this.#number;
-      const stream = client.holdOperation(name, { takeOver, unchangedSince }, end.signal)[Symbol.asyncIterator]();
+      const stream = client
+        .holdOperation(name, { takeOver, ...this.#planned(takeOver) }, end.signal)
+        [Symbol.asyncIterator]();
       const first = await stream.next();
       if (first.done === true) {
         // It may have gone to one that is not there any more: the next one looks anew.
@@ -171,6 +175,13 @@ export class PipelineOperation {
     this.#held?.abort();
     this.#held = undefined;
     this.#access.close();
+  }
+
+  /** The control plane's clock may be another one: it is told how long ago a time was. */
+  #planned(takeOver: boolean): { readonly unchangedSince?: number; readonly unchangedForMs?: number } {
+    if (takeOver) return {};
+    if (this.#number !== 0) return { unchangedSince: this.#number };
+    return this.#plannedAt === undefined ? {} : { unchangedForMs: Math.max(1, this.#clock.now() - this.#plannedAt) };
   }
 
   async #follow(stream: AsyncIterator<unknown>, held: AbortController): Promise<void> {

@@ -92,7 +92,10 @@ describe("a change that another command makes right before this one holds the op
 });
 
 describe("a change that another command makes while this one does not hold the operation, as its control plane is replaced", () => {
-  it("is not overwritten: the plan of before it is given up, with the reason", async () => {
+  it.each([
+    ["scale even=3", "control/changed-since", ["component/even-3"]],
+    ["stop", "control/operation-taken-over", []],
+  ])("is not overwritten: the plan of before it is given up, with the reason: %s", async (command, error, made) => {
     let meanwhile: (() => Promise<void>) | undefined;
     const driver = new MemoryDriver({
       name: "process",
@@ -109,13 +112,13 @@ describe("a change that another command makes while this one does not hold the o
       cli.controlPlane.restart();
       // Ends only with the streams of those that held it.
       await new Promise((wake) => setImmediate(wake));
-      expect(await cli.run("scale", "even=3")).toMatchObject({ code: 0 });
+      expect(await cli.run(...command.split(" "))).toMatchObject({ code: 0 });
     };
     const { code, stderr } = await cli.run("up", "-d", "--force-recreate");
     expect(code, stderr).toBe(6);
-    expect(stderr).toContain("code control/changed-since");
-    expect(cli.controlPlane.spec?.components.find(({ id }) => id === "even")?.replicas).toBe(3);
-    expect([...(driver.state.get("demo")?.keys() ?? [])]).toContain("component/even-3");
+    expect(stderr).toContain(`code ${error}`);
+    expect([...(driver.state.get("demo")?.keys() ?? [])]).toEqual(expect.arrayContaining(made));
+    expect(cli.controlPlane.stopped.size > 0).toBe(command === "stop");
     expect(await cli.run("up", "-d", "--scale", "even=3")).toMatchObject({ code: 0 });
   });
 });

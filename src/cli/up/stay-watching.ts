@@ -79,7 +79,8 @@ export class Watching {
       if (this.#context.signal.aborted || OVER.some((code) => hasCode(error, code))) throw error;
       if (!(error instanceof FlowctlError)) throw error;
       if (hasCode(error, "control/changed-since")) {
-        // Another command was quicker: the edit is planned once more, from what is there now.
+        // Another `up` or `scale` was quicker: the edit is planned once more, from what is there now. After a `stop` or a `down`, which
+        // take over, it is over.
         this.#context.output.say(`${error.message}; planning again`);
         this.#further ??= edit;
         return undefined;
