@@ -16,7 +16,7 @@ const exited = { status: "exited", oomKilled: false, finishedAt: 0, restarts: 0 
 
 async function upWith(
   state: ObservedState,
-  timeout = "1",
+  timeout = "4",
 ): Promise<{ readonly code: number; readonly stderr: string }> {
   const driver = new MemoryDriver({
     name: "docker",
@@ -53,6 +53,6 @@ describe("up --wait with a service", () => {
   it("gives up after --timeout when its check does not pass", async () => {
     const { code, stderr } = await upWith({ ...running, health: "starting" });
     expect(code).toBe(7);
-    expect(stderr).toContain("demo was not healthy within 1.0s: the health check of db-1 has not passed yet");
+    expect(stderr).toContain("demo was not healthy within 4.0s: the health check of db-1 has not passed yet");
   });
 });
