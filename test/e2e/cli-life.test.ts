@@ -102,7 +102,11 @@ describe.each(driversUnderTest())("on %s", (driver) => {
     expect(Object.keys(await states()).filter((id) => id.startsWith("some-"))).toEqual(["some-1"]);
 
     await scenario.write("flowctl.yaml", "this is no pipeline");
-    expect(await scenario.flowctl("stop")).toMatchObject({ code: 0, stderr: expect.stringContaining("warning: ") });
+    expect(await scenario.flowctl("ps")).toMatchObject({ code: 0, stderr: expect.stringContaining("warning: ") });
+    const refused = await scenario.flowctl("stop");
+    expect(refused.code).toBeGreaterThan(0);
+    expect(refused.stderr).toContain(`flowctl stop -p ${scenario.name}`);
+    await scenario.succeed("stop", "-p", scenario.name);
     await scenario.succeed("down", scenario.name, "-v");
     expect(await scenario.leftovers()).toEqual([]);
     expect((await scenario.flowctl("down", scenario.name)).code).toBe(5);
