@@ -18,7 +18,7 @@ const environment = process.env;
 
 // Most of what they do is to wait; on a machine that others use as well, for their turn.
 const testTimeout = 900_000;
-vi.setConfig({ maxConcurrency: 40, testTimeout: testTimeout + 30_000 });
+vi.setConfig({ maxConcurrency: 10, testTimeout: testTimeout + 30_000 });
 
 /** For what is to pass: a machine that others use as well may take long for everything. */
 const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };

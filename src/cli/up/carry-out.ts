@@ -162,7 +162,10 @@ class Steps {
     try {
       await operation.holdPersistently({ whileAbsent: true, progress: this.#sink }, signal);
     } catch (error) {
-      if (isAway(error)) refuseTakenDown(plan, await wanted.driver.observe(plan.pipeline, signal));
+      if (!isAway(error)) throw error;
+      // What is yet to be made is not gone: only where there is no control plane at all somebody took it.
+      const left = await wanted.driver.observe(plan.pipeline, signal);
+      if (!left.some(({ kind }) => kind === "control-plane")) refuseTakenDown(plan, left);
       throw error;
     }
   }
