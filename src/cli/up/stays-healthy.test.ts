@@ -1,7 +1,14 @@
 import { expect, it } from "vitest";
 import { fakeClock } from "../../foundation/clock.fake.ts";
 import type { InstanceRecord } from "../../protocol/records.ts";
+import { CliHarness } from "../cli-harness.fake.ts";
 import { StaysHealthy } from "./stays-healthy.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
 
 const instance = (state: string, registeredAt: number, restarts = 0) =>
   ({ id: "out-1", state, registeredAt, restarts }) as unknown as InstanceRecord;
@@ -30,4 +37,20 @@ it("one that goes on is well after a second, and one that has completed at once"
   expect(stays.look([instance("healthy", 1)])).toBe(false);
   await clock.advance(1_000);
   expect(stays.look([instance("healthy", 1)])).toBe(true);
+});
+
+it("up --wait does not take a component for well that fails right after it was healthy", async () => {
+  await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+  const { controlPlane } = cli;
+  const record = controlPlane.record.bind(controlPlane);
+  let looks = 0;
+  controlPlane.record = () => {
+    const failed = controlPlane.applied > 0 && ++looks > 1;
+    controlPlane.state = failed ? "failed" : "running";
+    if (failed) controlPlane.instanceStates.set("out-1", { state: "failed", reason: "cannot write" });
+    return record();
+  };
+  const { code, stderr } = await cli.run("up", "--wait", "--timeout", "20");
+  expect(code, stderr).toBe(1);
+  expect(stderr).toContain("cannot write");
 });
