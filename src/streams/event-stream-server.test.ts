@@ -1,4 +1,4 @@
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { startDeadEnd } from "../foundation/dead-end.fake.ts";
 import { silentLogger } from "../foundation/logger.ts";
@@ -9,6 +9,38 @@ import { Outlet } from "./outlet.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 describe("the server of event streams", () => {
+  it("opens no stream that it refuses", async () => {
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    const server = await serveEventStream({
+      listen: "127.0.0.1:0",
+      pipeline: "p",
+      componentId: "up",
+      instanceId: "up-1",
+      publisher: outlet,
+      log: silentLogger,
+    });
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [] };
+    const asked = async (): Promise<{ messages: number; code: number }> => {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      let messages = 0;
+      call.on("data", () => messages++);
+      call.write(encodeRequest({ kind: "open", open: { ...open, credit: { maxSequence: 1, maxBytes: 1 } } }));
+      const { code } = await new Promise<ServiceError>((resolve) => call.once("error", resolve));
+      return { messages, code };
+    };
+    try {
+      // Before the topology is known, and where it has no such group.
+      expect(await asked()).toEqual({ messages: 0, code: status.UNAVAILABLE });
+      outlet.setGroups([]);
+      expect(await asked()).toEqual({ messages: 0, code: status.NOT_FOUND });
+    } finally {
+      client.close();
+      await server.close(AbortSignal.abort());
+      await outlet.close();
+    }
+  });
+
   it("closes by itself after a peer has vanished with events stuck on the way", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
@@ -26,7 +58,6 @@ describe("the server of event streams", () => {
       "grpc.max_receive_message_length": -1,
       "grpc.use_local_subchannel_pool": 1,
     });
-    const same = (buffer: Buffer): Buffer => buffer;
     const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
     call.on("error", () => undefined);
     const credit = { maxSequence: 1_000_000, maxBytes: 1e12 };
@@ -58,3 +89,7 @@ describe("the server of event streams", () => {
     }
   }, 30_000);
 });
+
+function same(buffer: Buffer): Buffer {
+  return buffer;
+}

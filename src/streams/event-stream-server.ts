@@ -100,8 +100,10 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
   const open = (request: Open): void => {
     checkPipeline(request, options.pipeline);
     group = request.group;
+    // Opened is a promise that events may come: whoever is refused is not given it, and dials again more and more slowly.
+    publisher.requireGroup(group);
     call.write(encodeOpened(options.componentId, options.instanceId));
-    member = publisher.attach(request.group, request.instanceId, transport, request.credit);
+    member = publisher.attach(group, request.instanceId, transport, request.credit);
     log.info("downstream connected", { group, instance: request.instanceId });
   };
   const leave = (): void => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Slack, Upstream } from "../protocol/records.ts";
 import type { Window } from "./ack-tracker.ts";
@@ -87,6 +87,31 @@ describe("an inlet whose upstream went away", () => {
     await until(() => inlet.counters().inFlight === 1);
     expect(ids(takeAll(inlet))).toEqual(["up-1:3"]);
     expect(inlet.counters().eventsIn).toBe(1);
+  });
+});
+
+describe("an inlet whose upstream opens its stream and breaks it at once, again and again", () => {
+  it("dials it no faster than one that is not there", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(1);
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    cleanUps.push(async () => {
+      random.mockRestore();
+      timers.mockRestore();
+    });
+    const { upstream, inlet } = await setUp();
+    upstream.onOpened = () => setImmediate(() => upstream.break("end"));
+    const pauses = (): unknown[] => timers.mock.calls.map(([, pause]) => pause);
+    await until(() => pauses().includes(400));
+    expect(pauses()).not.toContain(50);
+    // Once it has brought something, it is dialled at once again.
+    upstream.onOpened = () => undefined;
+    await until(() => upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0);
+    upstream.produce(1, 0);
+    upstream.send(1);
+    await until(() => inlet.counters().inFlight === 1);
+    timers.mockClear();
+    upstream.break("end");
+    await until(() => pauses().includes(50));
   });
 });
 

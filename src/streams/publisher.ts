@@ -233,21 +233,31 @@ export class Publisher {
   }
 
   /**
-   * Opens the stream of a downstream instance. Throws `stream/unknown-group` when the topology has no such group,
-   * and `stream/not-ready` before `setGroups` was called.
+   * Throws where a stream of the group cannot be opened: `stream/unknown-group` when the topology has no such group, and
+   * `stream/not-ready` before `setGroups` was called.
+   */
+  requireGroup(groupId: string): void {
+    this.groupOf(groupId);
+  }
+
+  /**
+   * Opens the stream of a downstream instance; throws as `requireGroup` does. May send at once.
    * The caller feeds the member with what the instance says and calls `detach` when the stream has ended.
    */
   attach(groupId: string, instanceId: string, transport: MemberTransport, credit: Credit): Member {
+    const group = this.groupOf(groupId);
+    const replaced = new FlowctlError({
+      code: "stream/replaced",
+      kind: "conflict",
+      message: `a newer stream of ${instanceId} took over`,
+    });
+    return group.attach(instanceId, transport, credit, replaced);
+  }
+
+  private groupOf(groupId: string): Group {
     const group = this.groups.get(groupId);
-    if (group === undefined && !this.informed) {
-      throw new FlowctlError({
-        code: "stream/not-ready",
-        kind: "unavailable",
-        message: "this component does not know its topology yet",
-        fix: "dial again in a moment",
-      });
-    }
-    if (group === undefined) {
+    if (group !== undefined) return group;
+    if (this.informed) {
       throw new FlowctlError({
         code: "stream/unknown-group",
         kind: "not-found",
@@ -255,12 +265,12 @@ export class Publisher {
         fix: `add this component to the inputs of ${groupId}`,
       });
     }
-    const replaced = new FlowctlError({
-      code: "stream/replaced",
-      kind: "conflict",
-      message: `a newer stream of ${instanceId} took over`,
+    throw new FlowctlError({
+      code: "stream/not-ready",
+      kind: "unavailable",
+      message: "this component does not know its topology yet",
+      fix: "dial again in a moment",
     });
-    return group.attach(instanceId, transport, credit, replaced);
   }
 
   detach(groupId: string, member: Member): void {

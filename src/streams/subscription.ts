@@ -26,7 +26,7 @@ export interface SubscriptionHandlers {
  */
 export type SubscriptionPhase =
   | { readonly name: "connecting"; readonly stream: UpstreamStream; readonly attempt: number }
-  | { readonly name: "open"; readonly stream: UpstreamStream }
+  | { readonly name: "open"; readonly stream: UpstreamStream; readonly attempt: number }
   | { readonly name: "waiting"; readonly attempt: number; readonly timer: NodeJS.Timeout }
   | { readonly name: "leaving"; readonly stream: UpstreamStream }
   | { readonly name: "ended" }
@@ -52,6 +52,8 @@ export class Subscription {
   /** When so many events have come on this stream, what is done by then does not come again. */
   private forgetAt = 0;
   private lastError = "";
+  /** Whether this stream has brought any event. */
+  private hasBrought = false;
 
   constructor(
     upstream: string,
@@ -138,7 +140,7 @@ export class Subscription {
           if (this.phase.name === "connecting" && this.phase.stream === stream) {
             this.lastError = "";
             this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
-            this.move({ name: "open", stream });
+            this.move({ name: "open", stream, attempt });
           }
         },
         events: (arrival, bytes) => this.received(stream, arrival, bytes),
@@ -151,11 +153,13 @@ export class Subscription {
       },
     );
     this.forgetAt = this.window.maxEvents;
+    this.hasBrought = false;
     this.move({ name: "connecting", stream, attempt });
   }
 
   private received(stream: UpstreamStream, arrival: Arrival, bytes: number): void {
     if (this.phase.name !== "open" || this.phase.stream !== stream) return;
+    this.hasBrought = true;
     if (this.unfinished.size === 0) {
       this.handlers.events(stream, arrival, bytes);
       return;
@@ -199,7 +203,8 @@ export class Subscription {
       return;
     }
     if ((phase.name !== "open" && phase.name !== "connecting") || phase.stream !== stream) return;
-    const attempt = phase.name === "connecting" ? phase.attempt : 0;
+    // A peer that opens a stream and breaks it at once, again and again, is not dialled faster than one that is not there.
+    const attempt = this.hasBrought ? 0 : phase.attempt;
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
       const tell = error.code === "stream/not-ready" ? this.log.debug : this.log.warn;

@@ -45,6 +45,7 @@ export class Rig {
   private readonly log: WriteStream;
   /** Programs that ended by themselves in failure. */
   readonly crashes: string[] = [];
+  /** What a component was scaled to. */
   private readonly replicas = new Map<string, number>();
   /** Instances that were scaled away. */
   private readonly leaving: Running[] = [];
@@ -158,6 +159,8 @@ export class Rig {
         FLOWCTL_GRPC_LISTEN: `127.0.0.1:${this.grpcPort}`,
         FLOWCTL_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
         FLOWCTL_DATA_DIR: join(this.folder, "data"),
+        // The rig starts again what ends, and tells nobody.
+        FLOWCTL_SUPERVISE_BY: "none",
       }),
     );
     this.client = connectControlPlane(`127.0.0.1:${this.grpcPort}`);
@@ -238,6 +241,12 @@ export class Rig {
     return child;
   }
 
+  /** Whether it was not scaled away. One that comes up only then is refused, and ends; nothing has failed. */
+  private isWanted(instance: string): boolean {
+    const [, id = instance, index = "0"] = /^(.*)-(\d+)$/.exec(instance) ?? [];
+    return Number(index) <= (this.replicas.get(id) ?? Number.POSITIVE_INFINITY);
+  }
+
   private supervise(name: string, start: () => ChildProcess): void {
     const launch = (): void => {
       if (this.closed || running.held) return;
@@ -247,7 +256,7 @@ export class Rig {
         this.log.write(`${name} exited ${code ?? signal}\n`);
         if (code === 0 && name !== "control-plane" && !child.killed) running.exit = 0;
         else if (!this.closed) {
-          if (!child.killed) this.crashes.push(`${name} exited ${code ?? signal}`);
+          if (!child.killed && this.isWanted(name)) this.crashes.push(`${name} exited ${code ?? signal}`);
           running.restarts++;
           launch();
         }
