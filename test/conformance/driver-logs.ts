@@ -84,13 +84,15 @@ export function describeLogs(fixture: DriverFixture): void {
     await world.up(deploymentOf(pipelineOf(world.name, [component("a", script, settings)])));
     const followed = follow(world);
     const began = () => followed.texts("a-1").filter((text) => text.startsWith("began"));
+    const count = (line: string) => followed.texts("a-1").filter((text) => text === line).length;
     for (const times of [1, 2, 3]) {
-      await eventually(async () => expect(began()).toHaveLength(times));
+      // Only when it says that it is up does it leave with a word.
+      await eventually(async () => expect([began().length, count("up")]).toEqual([times, times]));
       await world.apply({ action: "restart", observed: await world.find("component/a-1"), cause: "asked" });
     }
     await eventually(async () => expect(began()).toHaveLength(4));
     expect(new Set(began()).size).toBe(4);
-    expect(followed.texts("a-1").filter((text) => text === "leaving")).toHaveLength(3);
+    expect(count("leaving")).toBe(3);
     await followed.end();
   });
 }

@@ -214,7 +214,7 @@ async function processesOf(folder: string): Promise<readonly string[]> {
 }
 
 /**
- * Polls until `check` gives something true; fails with what it gave last when that takes longer than `withinMs`. Rests twice as
+ * Polls until `check` gives something true; fails with what it gave last when that takes longer than `withinMs`. Rests four times as
  * long as a look takes: many of them run flowctl, and what is looked at needs the processors as well.
  */
 export async function eventually<T>(what: string, check: () => Promise<T> | T, withinMs = 60_000): Promise<T> {
@@ -225,6 +225,6 @@ export async function eventually<T>(what: string, check: () => Promise<T> | T, w
     if (value) return value;
     const now = Date.now();
     if (now > end) throw new Error(`${what}: not within ${withinMs} ms; last seen: ${JSON.stringify(value)}`);
-    await new Promise((wake) => setTimeout(wake, Math.min(1_000, Math.max(50, 2 * (now - began)))));
+    await new Promise((wake) => setTimeout(wake, Math.min(2_000, Math.max(50, 4 * (now - began)))));
   }
 }

@@ -52,7 +52,7 @@ async function hang(scenario: Scenario): Promise<number> {
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("a control plane that hangs on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s", (driver) => {
   it("is named by every command that asks it, and left alone; logs and ps work without it", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
     const pid = await hang(scenario);
@@ -118,7 +118,7 @@ describe.each(driversUnderTest())("a control plane that hangs on %s", (driver) =
   });
 });
 
-describe.each(driversUnderTest())("a control plane that nobody brings back on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("a control plane that nobody brings back on %s", (driver) => {
   /** Ends it together with all that watches it. */
   async function kill(scenario: Scenario): Promise<void> {
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

@@ -23,7 +23,7 @@ sinks:
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
   it("runs a finite pipeline to its end, says what it did, and leaves nothing", async () => {
     await using scenario = await Scenario.on(driver, FINITE);
     const { code, stdout, stderr } = await scenario.flowctl("run");

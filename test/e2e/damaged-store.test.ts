@@ -27,7 +27,7 @@ const damages: readonly [string, (file: string) => Promise<void>][] = [
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
   it.each(damages)(
     "a database of the control plane that was %s while it was stopped is not begun anew without a word",
     async (_, damage) => {

@@ -48,7 +48,7 @@ async function isComplete(scenario: Scenario): Promise<boolean> {
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("dead letters on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("dead letters on %s", (driver) => {
   it("are replayed to the mended component, which goes on meanwhile, and every event is then in the sink once", async () => {
     await using scenario = await Scenario.on(driver, broken);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

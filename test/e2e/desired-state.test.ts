@@ -14,7 +14,7 @@ sinks:
 /** Its processors fail at the first event, again and again. */
 const CRASHING = `
 sources:
-  numbers: { uses: generator, with: { rate: 100 } }
+  numbers: { uses: generator, with: { rate: 50 } }
 processors:
   archive: { uses: filter, inputs: [numbers], restart: "on-failure:50", with: { where: payload.missing > 1 } }
   witness: { uses: filter, inputs: [numbers], restart: "on-failure:50", with: { where: payload.missing > 1 } }
@@ -64,7 +64,7 @@ async function stopByHand(scenario: Scenario, ref: string): Promise<void> {
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("desired state on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => {
   it("stop ends also what waits to be restarted: it is not started again, nor after a new control plane", async () => {
     await using scenario = await Scenario.on(driver, CRASHING);
     await scenario.succeed("up", "-d");

@@ -22,7 +22,7 @@ const eater = "const all = []; setInterval(() => all.push(Buffer.alloc(8e6, 1)),
 
 const count = 4_000;
 const numbers = `
-sources: { numbers: { uses: generator, with: { count: ${count}, rate: 100 } } }
+sources: { numbers: { uses: generator, with: { count: ${count}, rate: 60 } } }
 sinks: { archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } } }
 `;
 
@@ -63,7 +63,7 @@ async function numbersOf(scenario: Scenario): Promise<readonly number[]> {
 
 beforeAll(buildProgram);
 
-describe.skipIf(!driversUnderTest().includes("docker"))("on Docker", () => {
+describe.skipIf(!driversUnderTest().includes("docker"))("on Docker", { concurrent: true }, () => {
   it("a component that runs out of memory is named with its limit, and is given up in the end", async () => {
     await using scenario = await Scenario.on(
       "docker",

@@ -4,7 +4,7 @@ import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
 const pipeline = `
-sources: { numbers: { uses: generator, with: { rate: 100 } } }
+sources: { numbers: { uses: generator, with: { rate: 50 } } }
 sinks: { archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } } }
 `;
 

@@ -16,7 +16,7 @@ function pipeline(processors: Readonly<Record<string, string>>, inputs: string):
   );
   return `
 sources:
-  numbers: { uses: generator, with: { rate: 200 } }
+  numbers: { uses: generator, with: { rate: 40 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
   archive: { uses: file, inputs: ${inputs}, with: { path: ./out/archive.jsonl } }
@@ -70,7 +70,7 @@ async function expectAllOnce(scenario: Scenario): Promise<void> {
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("up --wait on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
   it("puts back what ran before when a change does not work, and every event arrives once", async () => {
     await using scenario = await Scenario.on(driver, GOOD);
     await scenario.succeed("up", "--wait");
@@ -182,7 +182,7 @@ describe.each(driversUnderTest())("up --wait on %s", (driver) => {
 
   it("keeps no value of a secret, reads it again, and says when it is another one", async () => {
     const file = (broken: string): string => `
-sources: { numbers: { uses: generator, with: { rate: 200 } } }
+sources: { numbers: { uses: generator, with: { rate: 40 } } }
 processors:
   a: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, secrets: [token]${broken} }
 sinks: { archive: { uses: file, inputs: [a], with: { path: ./out/archive.jsonl } } }

@@ -6,7 +6,7 @@ import { driversUnderTest } from "./drivers-under-test.ts";
 
 const pipeline = (where: string, extra = ""): string => `
 sources:
-  numbers: { uses: generator, with: { rate: 100 } }
+  numbers: { uses: generator, with: { rate: 50 } }
 processors:
   a: { uses: filter, inputs: [numbers], with: { where: "${where}" }, env_file: [{ path: a.env, required: false }] }
 sinks:
@@ -28,7 +28,7 @@ async function changedRef(scenario: Scenario, instance: string, before: string |
 
 beforeAll(buildProgram);
 
-describe.each(driversUnderTest())("up --watch on %s", (driver) => {
+describe.concurrent.each(driversUnderTest())("up --watch on %s", (driver) => {
   it("carries out edits as they are saved, replaces just what was changed, and stops at Ctrl-C", async () => {
     await using scenario = await Scenario.on(driver, pipeline("payload.sequence > 0"));
     const up = scenario.start("up", "--watch");
