@@ -74,7 +74,9 @@ async function idleProgram(found: (command: Command) => void = () => undefined):
   const output = { isTTY: false, columns: 80, write: () => true } as never;
   const program = buildProgram({ deps: cli.dependencies(output, output), finish: () => undefined });
   const idle = (command: Command): void => {
-    if (command.commands.length === 0) command.action((...all: unknown[]) => found(all.at(-1) as Command));
+    // One with commands below it may be a command of its own as well, such as init.
+    if (command.commands.length === 0 || command.registeredArguments.length > 0)
+      command.action((...all: unknown[]) => found(all.at(-1) as Command));
     for (const child of command.commands) idle(child);
   };
   idle(program);

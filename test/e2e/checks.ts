@@ -180,8 +180,14 @@ export class Scenario implements AsyncDisposable {
     }
     const artifacts = process.env.FLOWCTL_TEST_ARTIFACTS;
     if (!this.#passed && artifacts !== undefined) {
+      const kept = join(artifacts, this.name);
       await mkdir(artifacts, { recursive: true });
-      await cp(this.folder, join(artifacts, this.name), { recursive: true, filter: (path) => !path.endsWith(".sock") });
+      await cp(this.folder, kept, { recursive: true, filter: (path) => !path.endsWith(".sock") });
+      for (const command of ["status", "ps", "events", "logs", "logs control-plane"]) {
+        const { stdout, stderr } = await this.flowctl(...command.split(" "), "-p", this.name);
+        await writeFile(join(kept, `${command}.said.txt`), stdout + stderr);
+      }
+      console.error(`what happened is in ${kept}`);
     }
     if ((await this.leftovers()).length > 0) await this.flowctl("down", this.name, "-v", "--timeout", "0");
     if (this.driver === "docker") await removeTestImages(this.name);

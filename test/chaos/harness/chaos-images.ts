@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { connectEngine } from "../../../src/drivers/docker/engine.ts";
 import { buildFlowctlImage } from "../../../src/drivers/docker/flowctl-image.ts";
@@ -23,10 +24,14 @@ export async function chaosImages(): Promise<ChaosImages> {
   const name = `flowctl-chaos-${randomBytes(4).toString("hex")}`;
   const images = { a: `${name}:a`, b: `${name}:b` };
   for (const [label, image] of Object.entries(images)) {
-    const dockerfile = `FROM flowctl:${version}\nLABEL chaos=${label}\n`;
-    const building = execute("docker", ["build", "-q", "-t", image, "-"]);
-    building.child.stdin?.end(dockerfile);
-    await building;
+    // Not by standard input, for which buildx leaves folders behind.
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-chaos-image-"));
+    try {
+      await writeFile(join(folder, "Dockerfile"), `FROM flowctl:${version}\nLABEL chaos=${label}\n`);
+      await execute("docker", ["build", "-q", "-t", image, folder]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   }
   return images;
 }
