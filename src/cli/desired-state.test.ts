@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ObservedState } from "../drivers/driver.ts";
+import { FlowctlError } from "../foundation/errors.ts";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
@@ -113,5 +114,24 @@ describe("what is wanted", () => {
     expect(await cli.run("stop", "--timeout", "500ms")).toMatchObject({ code: 0 });
     expect(refused).toBeGreaterThan(8);
     expect(forced).toEqual([undefined, undefined, undefined]);
+  });
+
+  it("is told before anything is killed, however soon the second interrupt comes after the first", async () => {
+    const killed: (readonly string[])[] = [];
+    const driver = new MemoryDriver({
+      onApply: ({ action }, { force }) => {
+        if (action === "stop" && force === true) killed.push([...cli.controlPlane.desired]);
+      },
+    });
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    const up = cli.run("up");
+    while (cli.controlPlane.desired.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    let asked = 0;
+    Object.defineProperty(cli.controlPlane, "away", { get: () => cli.first.signal.aborted && ++asked <= 8 });
+    cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+    cli.second.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+    await up;
+    expect(killed.length).toBeGreaterThan(0);
+    for (const told of killed) expect(told).toContain("stopped all");
   });
 });

@@ -25,3 +25,14 @@ export function withDeadline(signal: AbortSignal, ms: number): AbortSignal {
   signal.addEventListener("abort", onAbort, { once: true });
   return controller.signal;
 }
+
+/** A signal that fires `ms` milliseconds after `signal` has. It holds no process alive. */
+export function firesAfter(signal: AbortSignal, ms: number): AbortSignal {
+  const controller = new AbortController();
+  const onAbort = (): void => {
+    setTimeout(() => controller.abort(signal.reason), ms).unref();
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return controller.signal;
+}

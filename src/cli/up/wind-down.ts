@@ -1,5 +1,5 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
-import { withDeadline } from "../../foundation/deadline.ts";
+import { firesAfter, withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
@@ -32,7 +32,7 @@ export interface WindDownOptions {
   readonly unheard?: {
     /** `refuse` stops nothing: it would be started again. `go-on` stops all the same. */
     readonly otherwise: "refuse" | "go-on";
-    /** Fires when it is not waited for any longer. */
+    /** Fires when it is not waited for any longer than one that answers takes. */
     readonly patience: AbortSignal;
   };
   readonly progress: ProgressSink;
@@ -101,6 +101,9 @@ function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSi
   return timeoutMs <= 0 ? AbortSignal.abort() : withDeadline(signal, timeoutMs);
 }
 
+/** How long a control plane may take to hear of it, once it is not waited for any longer, in milliseconds. */
+const HEARD_WITHIN = 5_000;
+
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;
 
@@ -123,7 +126,8 @@ async function tell(
   const chosen = select.length === 0 ? undefined : selectInstances(await driver.observe(pipeline, signal), select);
   const change = { stopped: chosen?.filter(({ kind }) => kind === "component").map(instanceIdOf) ?? "all" } as const;
   if (options.mode === "remove") return tellOnce(operation, change, options, signal);
-  const patience = unheard?.patience ?? signal;
+  // One that answers hears of it however soon that fires: it would start again what is killed.
+  const patience = unheard === undefined ? signal : firesAfter(unheard.patience, HEARD_WITHIN);
   try {
     return await operation.desirePersistently(change, { takeOver: true, restartHung: true, progress }, patience);
   } catch (error) {
