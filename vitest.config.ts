@@ -62,6 +62,8 @@ export default defineConfig({
           globalSetup: "test/build-once.ts",
           testTimeout: 180_000,
           hookTimeout: 300_000,
+          // Those of a file that wait for a pipeline do so side by side.
+          maxConcurrency: 3,
           // They wait for programs half of the time; more files at once were no faster, as some pipelines run at full speed.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

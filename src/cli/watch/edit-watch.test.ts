@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../foundation/clock.ts";
 import { type Edit, EditWatch } from "./edit-watch.ts";
+import { Snapshots } from "./snapshot.ts";
 import type { Watched } from "./watched.ts";
 
 let folder: string;
@@ -107,5 +108,25 @@ describe("a watch for edits", () => {
     await expect(ended).rejects.toThrow();
     await write("p.yaml", "2");
     expect(plain(await watching.next(never))).toEqual({ paths: ["p.yaml"], ...nothing });
+  });
+
+  it("tells of what was saved while it was read for the first time", async () => {
+    await write("p.yaml", "1");
+    // The clock of a file system goes by ticks of some milliseconds.
+    const since = (await stat(join(folder, "p.yaml"))).ctimeMs + 10;
+    while (Date.now() <= since + 10) await new Promise((resolve) => setTimeout(resolve, 5));
+    let saved = false;
+    const saving = new Snapshots(async (path) => {
+      if (!saved) await write("p.yaml", "2");
+      saved = true;
+      return readFile(path);
+    });
+    const racing = new EditWatch(systemClock, saving);
+    try {
+      await racing.set([read("p.yaml")], since);
+      expect(plain(await racing.next(never))).toEqual({ paths: ["p.yaml"], ...nothing });
+    } finally {
+      racing.close();
+    }
   });
 });

@@ -25,15 +25,16 @@ const LOOK = 10_000;
 export class EditWatch {
   readonly #clock: Clock;
   readonly #bells: FolderBells;
-  readonly #snapshots = new Snapshots();
+  readonly #snapshots: Snapshots;
   #watched: readonly Watched[] = [];
   /** What was told of last, by `keyOf`. */
   #told = new Map<string, Snapshot>();
   #rung = false;
   #wake: () => void = () => undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, snapshots = new Snapshots()) {
     this.#clock = clock;
+    this.#snapshots = snapshots;
     this.#bells = new FolderBells((path) => {
       if (!this.#watched.some(({ root }) => mayConcern(path, root))) return;
       this.#rung = true;

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Stats } from "node:fs";
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 
@@ -25,9 +26,18 @@ interface Known {
   readonly digest: string;
 }
 
+/** No file system here tells times apart less finely than by so many milliseconds. */
+const TICK = 50;
+
 /** Looks at files by content. Reads again only what may have changed. */
 export class Snapshots {
   readonly #known = new Map<string, Known>();
+  readonly #read: (path: string) => Promise<Buffer>;
+
+  /** `read`: reads a whole file; for tests. */
+  constructor(read: (path: string) => Promise<Buffer> = (path) => readFile(path)) {
+    this.#read = read;
+  }
 
   /** What `root` is now. What cannot be read counts as not there. `touchedSince`: files that were written after it get a digest of no content. */
   async of(root: Root, touchedSince = Number.POSITIVE_INFINITY): Promise<Snapshot> {
@@ -57,8 +67,10 @@ export class Snapshots {
         else if (entry.isDirectory() || entry.isFile()) await this.#add(root, inner, files, folders, touchedSince);
       }
     } else if (info?.isFile() === true) {
-      const digest = info.ctimeMs >= touchedSince ? "" : await this.#digest(path, info);
-      if (digest !== undefined) files.set(path, digest);
+      const digest = await this.#digest(path, info);
+      // Asked after it was read: what is saved meanwhile may have been read, and still nobody has heard of it.
+      const isTouched = touchedSince < Number.POSITIVE_INFINITY && (await writtenAt(path)) >= touchedSince;
+      if (digest !== undefined) files.set(path, isTouched ? "" : digest);
     }
   }
 
@@ -68,25 +80,21 @@ export class Snapshots {
     return `${await readlink(path).catch(() => "")} ${content ?? ""}`;
   }
 
-  async #digest(
-    path: string,
-    info: {
-      readonly ino: number;
-      readonly size: number;
-      readonly mtimeMs: number;
-      readonly ctimeMs: number;
-      readonly mode: number;
-    },
-  ): Promise<string | undefined> {
+  async #digest(path: string, info: Stats): Promise<string | undefined> {
     const stamp = [info.ino, info.size, info.mtimeMs, info.ctimeMs].join(" ");
     const known = this.#known.get(path);
     if (known?.stamp === stamp) return known.digest;
-    const content = await readFile(path).catch(() => undefined);
+    const content = await this.#read(path).catch(() => undefined);
     if (content === undefined) return undefined;
     const digest = `${createHash("sha256").update(content).digest("hex")} ${info.mode & 0o111}`;
-    this.#known.set(path, { stamp, digest });
+    // What is written again within the same tick of the file system's clock looks the same.
+    if (Date.now() - info.ctimeMs > TICK) this.#known.set(path, { stamp, digest });
     return digest;
   }
+}
+
+async function writtenAt(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.ctimeMs ?? Number.POSITIVE_INFINITY;
 }
 
 /** Paths whose content differs, that came or went, in order. */
