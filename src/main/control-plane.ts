@@ -9,6 +9,7 @@ import { backoffDelay } from "../foundation/backoff.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
+import { exitCodeOf } from "../foundation/never-starts.ts";
 import { packageRoot, packageVersion } from "../foundation/package-root.ts";
 import { sayFatal } from "./say-fatal.ts";
 
@@ -126,7 +127,7 @@ async function main(): Promise<number> {
     return 0;
   } catch (error) {
     sayFatal(error, "the control plane", fallback);
-    return 1;
+    return exitCodeOf(error);
   }
 }
 

@@ -9,6 +9,7 @@ import type {
 } from "../drivers/driver.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { NEVER_STARTS } from "../foundation/never-starts.ts";
 import { executePlan } from "./execute.ts";
 import { MemoryDriver } from "./memory-driver.fake.ts";
 import { resourceOf } from "./plan.ts";
@@ -103,6 +104,19 @@ describe("executePlan", () => {
     expect(failure).toMatchObject({ code: "planner/prerequisite-failed" });
     expect((failure as FlowctlError).message).toContain("exited with 3");
     expect(driver.applied).toEqual(["create service/db-1"]);
+  });
+
+  it("fails at once when a control plane that is started again and again says that it can never start", async () => {
+    const driver = new MemoryDriver({
+      startedState: () => ({ status: "restarting", exitCode: NEVER_STARTS, restarts: 0 }),
+    });
+    const plan = planUp(
+      "p",
+      [want("control-plane/1"), want("component/a-1", [{ key: "control-plane/1", condition: "healthy" }])],
+      [],
+    );
+    await expect(executePlan(plan, options(driver))).rejects.toMatchObject({ code: "planner/prerequisite-failed" });
+    expect(driver.applied).toEqual(["create control-plane/1"]);
   });
 
   it("begins nothing after the first error, lets what runs finish, and throws that error", async () => {

@@ -1,6 +1,7 @@
 import type { Driver, ObservedResource, Prerequisite, ProgressSink, ResourceKey } from "../drivers/driver.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { NEVER_STARTS } from "../foundation/never-starts.ts";
 import type { Plan } from "./plan.ts";
 
 /** Whether a resource is as a prerequisite wants it, will still become so, or never will. */
@@ -32,6 +33,9 @@ export function standing(
   const restarts = "restarts" in state ? state.restarts - restartsBefore : 0;
   if (restarts >= KEEPS_ENDING && !(state.status === "running" && state.health === "healthy")) {
     return { kind: "hopeless", reason: `${resource.name} does not stay up: it has ended ${restarts} times`, fix };
+  }
+  if (state.status === "restarting" && state.exitCode === NEVER_STARTS && resource.kind === "control-plane") {
+    return { kind: "hopeless", reason: `${resource.name} cannot start as it is`, fix };
   }
   if (state.status !== "running") return { kind: "pending", text: "Starting" };
   if (condition === "started") return { kind: "met" };

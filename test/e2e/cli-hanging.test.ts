@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { signalProcess } from "../../src/drivers/process/process-identity.ts";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
@@ -134,7 +135,7 @@ describe.concurrent.each(driversUnderTest())("a control plane that nobody brings
       const found = await watchersOf(scenario);
       return found.length > 0 ? found : undefined;
     });
-    for (const each of [...(watchers ?? []), pid as number]) process.kill(each, "SIGKILL");
+    for (const each of [...(watchers ?? []), pid as number]) signalProcess(each, "SIGKILL");
   }
 
   it("is started again by stop, which it would undo, and what was stopped stays so", async () => {

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { signalProcess } from "../../src/drivers/process/process-identity.ts";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
@@ -74,7 +75,7 @@ describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => 
     await scenario.succeed("stop", "archive");
     const before = await startsOf(scenario, "archive-1");
     const controlPlane = (await instance(scenario, "control-plane"))?.ref ?? "";
-    for (const pid of await pidsOf(scenario, controlPlane)) process.kill(pid, "SIGKILL");
+    for (const pid of await pidsOf(scenario, controlPlane)) signalProcess(pid, "SIGKILL");
     if (driver === "process") await scenario.succeed("restart", "numbers");
     await eventually("its control plane", async () => (await scenario.flowctl("status")).code === 0);
     // The other one, which crashes as often, has then waited at least as long as this one would have had to.
@@ -136,7 +137,7 @@ describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => 
     const refs = await scenario.refs();
     const before = await counted();
     for (const name of ["control-plane", "archive-1"]) {
-      for (const pid of await pidsOf(scenario, refs[name] ?? "")) process.kill(pid, "SIGKILL");
+      for (const pid of await pidsOf(scenario, refs[name] ?? "")) signalProcess(pid, "SIGKILL");
     }
     if (driver === "process") await scenario.succeed("up", "-d");
     await eventually("the control plane", async () => (await scenario.flowctl("status")).code === 0);

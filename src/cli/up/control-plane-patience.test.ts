@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Change, ObservedResource, ObservedState } from "../../drivers/driver.ts";
 import { fakeClock } from "../../foundation/clock.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { NEVER_STARTS } from "../../foundation/never-starts.ts";
 import { ControlPlanePatience, type Outlook, untilHeard } from "./control-plane-patience.ts";
 
 const never = new AbortController().signal;
@@ -51,6 +52,17 @@ describe("a control plane that does not answer", () => {
     const { done, outlook } = await looks(() => exited, 60);
     expect(outlook).toBe("ends");
     expect(done).toHaveLength(3);
+  });
+
+  it("is given up at once when it says that it can never start, and is tried again when it said so before", async () => {
+    const never = { exitCode: NEVER_STARTS } as const;
+    const restarting: ObservedState = { status: "restarting", ...never, restarts: 0 };
+    expect(await looks(() => restarting, 1)).toEqual({ done: [], outlook: "ends" });
+    expect(await looks(() => ({ ...exited, ...never }), 60)).toEqual({ done: ["start after 5 s"], outlook: "ends" });
+    expect(await looks((action) => (action === "start" ? running : { ...exited, ...never }), 20)).toEqual({
+      done: ["start after 5 s"],
+      outlook: "awaited",
+    });
   });
 
   it("is restarted once when it runs and is silent, and only where that is wanted", async () => {

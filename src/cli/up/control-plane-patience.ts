@@ -1,6 +1,7 @@
-import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
+import type { Driver, ObservedResource, ObservedState, ProgressSink } from "../../drivers/driver.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { NEVER_STARTS } from "../../foundation/never-starts.ts";
 
 /** How long one that has ended may take to be brought back by whoever watches it, in milliseconds. */
 const ENDED_FOR = 5_000;
@@ -19,7 +20,8 @@ const KEEPS_ENDING = 3;
 
 /**
  * What to expect of a control plane that does not answer. `absent`: none is there, or it has never run. `awaited`: it may answer
- * yet. `ends`: it does not stay up, or none has run for 30 s. `hangs`: it runs and has not answered for 5 minutes.
+ * yet. `ends`: it does not stay up, says that it never will, or none has run for 30 s. `hangs`: it runs and has not answered for
+ * 5 minutes.
  */
 export type Outlook = "absent" | "awaited" | "ends" | "hangs";
 
@@ -68,6 +70,7 @@ export class ControlPlanePatience {
     if (now - this.#ranAt >= GONE_FOR) return "ends";
     if (found === undefined || found.state.status === "created") return "absent";
     if (restarts - this.#restartsBefore >= KEEPS_ENDING) return "ends";
+    if (this.#neverStarts(found.state)) return "ends";
     if (found.state.status === "exited") return await this.#afterItsEnd(found, now, signal);
     this.#endedAt = undefined;
     if (now - this.#begun >= SILENT_FOR) return "hangs";
@@ -77,6 +80,12 @@ export class ControlPlanePatience {
       await this.#apply("restart", found, signal);
     }
     return "awaited";
+  }
+
+  /** Whether it has just said so. What was the matter long ago may have been mended. */
+  #neverStarts(state: ObservedState): boolean {
+    const isRecent = state.status === "restarting" || this.#starts > 0;
+    return isRecent && "exitCode" in state && state.exitCode === NEVER_STARTS;
   }
 
   async #afterItsEnd(found: ObservedResource, now: number, signal: AbortSignal): Promise<Outlook> {

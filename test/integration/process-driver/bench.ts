@@ -143,7 +143,7 @@ export function createBench(environment: Readonly<Record<string, string>> = {}, 
     },
     async [Symbol.asyncDispose]() {
       await bench.down(driver, { force: true });
-      for (const { pid } of bench.processes()) process.kill(pid, "SIGKILL");
+      for (const { pid } of bench.processes()) signalProcess(pid, "SIGKILL");
       rmSync(root, { recursive: true, force: true });
     },
   };
