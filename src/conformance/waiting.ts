@@ -1,3 +1,5 @@
+import { afterRunning } from "./running-time.ts";
+
 /** What a check throws: the obligation is broken. The text says what was seen. */
 export class Broken extends Error {
   override readonly name = "Broken";
@@ -28,7 +30,7 @@ export class Notice {
 
   /**
    * Resolves with the first value of `condition` that is neither undefined nor false; it is looked at now and after
-   * every change. Rejects with the signal's reason, or with what `late` makes after `timeoutMs`.
+   * every change. Rejects with the signal's reason, or with what `late` makes after `timeoutMs` in which this process could run.
    */
   until<Value>(
     condition: () => Value | undefined | false,
@@ -36,7 +38,7 @@ export class Notice {
   ): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
       const end = (settle: () => void) => {
-        clearTimeout(timer);
+        endWait();
         this.#waiting.delete(look);
         options.signal.removeEventListener("abort", aborted);
         settle();
@@ -50,7 +52,7 @@ export class Notice {
         }
       };
       const aborted = () => end(() => reject(options.signal.reason as Error));
-      const timer = setTimeout(() => end(() => reject(options.late())), options.timeoutMs);
+      const endWait = afterRunning(options.timeoutMs, () => end(() => reject(options.late())));
       if (options.signal.aborted) return aborted();
       options.signal.addEventListener("abort", aborted, { once: true });
       this.#waiting.add(look);
