@@ -3,7 +3,7 @@ import { beforeAll, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 import { SmallDisk } from "./harness/small-disk.ts";
 
-const COUNT = 9_000;
+const COUNT = 3_000;
 
 beforeAll(buildProgram);
 
@@ -14,7 +14,7 @@ it.skipIf(process.getuid?.() !== 0)(
     await using scenario = await Scenario.on(
       "process",
       `
-sources: { numbers: { uses: generator, with: { count: ${COUNT}, rate: 300 } } }
+sources: { numbers: { uses: generator, with: { count: ${COUNT}, rate: 100 } } }
 sinks:
   archive:
     uses: file
