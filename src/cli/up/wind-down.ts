@@ -32,7 +32,7 @@ export interface WindDownOptions {
   readonly unheard?: {
     /** `refuse` stops nothing: it would be started again. `go-on` stops all the same. */
     readonly otherwise: "refuse" | "go-on";
-    /** Fires when it is not waited for any longer than one that answers takes. */
+    /** Fires when it is not waited for any longer; with `go-on`, than one that answers takes. */
     readonly patience: AbortSignal;
   };
   readonly progress: ProgressSink;
@@ -126,13 +126,14 @@ async function tell(
   const chosen = select.length === 0 ? undefined : selectInstances(await driver.observe(pipeline, signal), select);
   const change = { stopped: chosen?.filter(({ kind }) => kind === "component").map(instanceIdOf) ?? "all" } as const;
   if (options.mode === "remove") return tellOnce(operation, change, options, signal);
-  // One that answers hears of it however soon that fires: it would start again what is killed.
-  const patience = unheard === undefined ? signal : firesAfter(unheard.patience, HEARD_WITHIN);
+  // Where it goes on, one that answers hears of it first however soon that fires: it would start again what is killed.
+  const { otherwise, patience: asked = signal } = unheard ?? {};
+  const patience = otherwise === "go-on" ? firesAfter(asked, HEARD_WITHIN) : asked;
   try {
     return await operation.desirePersistently(change, { takeOver: true, restartHung: true, progress }, patience);
   } catch (error) {
     operation.takenOver.throwIfAborted();
-    if (unheard?.otherwise === "go-on") return undefined;
+    if (otherwise === "go-on") return undefined;
     throw isAway(error) ? await nothingStopped(options, error) : error;
   }
 }
