@@ -286,21 +286,30 @@ export class Bench {
     );
   }
 
-  /** Waits for as long as nothing may happen and breaks the check as soon as `forbidden` says that it did. */
-  async quiet(forbidden: () => string | undefined | false): Promise<void> {
+  /**
+   * Waits for as long as nothing may happen and breaks the check as soon as `forbidden` says that it did. `inGrace`: the component has
+   * been told to stop, and its grace period goes by meanwhile.
+   */
+  async quiet(forbidden: () => string | undefined | false, { inGrace = false } = {}): Promise<void> {
+    const { quietMs, graceMs } = this.timing;
     let seen: string | undefined | false;
-    const happened = await this.happens(() => {
-      seen = forbidden();
-      return Boolean(seen);
-    }, this.timing.quietMs);
+    const happened = await this.happens(
+      () => {
+        seen = forbidden();
+        return Boolean(seen);
+      },
+      quietMs,
+      inGrace ? graceMs / 2 : undefined,
+    );
     if (happened) throw new Broken(String(seen));
   }
 
   /** Whether `condition` comes true within `timeoutMs`. */
-  async happens(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+  async happens(condition: () => boolean, timeoutMs: number, atMostMs?: number): Promise<boolean> {
     const quiet = new Error("nothing happened");
     try {
-      return await this.notice.until(condition, { timeoutMs, signal: this.signal, late: () => quiet });
+      const most = atMostMs === undefined ? {} : { atMostMs };
+      return await this.notice.until(condition, { timeoutMs, ...most, signal: this.signal, late: () => quiet });
     } catch (error) {
       if (error === quiet) return false;
       throw error;

@@ -24,3 +24,11 @@ it("calls nothing once it is ended", async () => {
   await new Promise<void>((resolve) => afterRunning(100, resolve));
   expect(isDone).toBe(false);
 });
+
+it("takes no longer than it may at most, however little this process could run", async () => {
+  const calls: string[] = [];
+  afterRunning(10_000, () => calls.push("done"), 50);
+  for (const end = performance.now() + 100; performance.now() < end; );
+  await new Promise<void>((resolve) => afterRunning(100, resolve));
+  expect(calls).toEqual(["done"]);
+});

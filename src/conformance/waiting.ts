@@ -34,7 +34,13 @@ export class Notice {
    */
   until<Value>(
     condition: () => Value | undefined | false,
-    options: { readonly timeoutMs: number; readonly signal: AbortSignal; readonly late: () => Error },
+    options: {
+      readonly timeoutMs: number;
+      /** However little this process could run. */
+      readonly atMostMs?: number;
+      readonly signal: AbortSignal;
+      readonly late: () => Error;
+    },
   ): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
       const end = (settle: () => void) => {
@@ -52,7 +58,8 @@ export class Notice {
         }
       };
       const aborted = () => end(() => reject(options.signal.reason as Error));
-      const endWait = afterRunning(options.timeoutMs, () => end(() => reject(options.late())));
+      const late = () => end(() => reject(options.late()));
+      const endWait = afterRunning(options.timeoutMs, late, options.atMostMs);
       if (options.signal.aborted) return aborted();
       options.signal.addEventListener("abort", aborted, { once: true });
       this.#waiting.add(look);

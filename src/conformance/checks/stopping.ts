@@ -56,7 +56,9 @@ export const stoppingChecks: readonly Check[] = [
       const events = await bench.produce(3);
       await bench.arrived(below, Math.max(3, bench.expectedOutputs(events)));
       bench.component?.terminate();
-      await bench.quiet(() => bench.component?.exit() && "it exited with events unacknowledged and grace left");
+      await bench.quiet(() => bench.component?.exit() && "it exited with events unacknowledged and grace left", {
+        inGrace: true,
+      });
       if (isProcessor) {
         const stream = await bench.subscribed();
         below.acknowledge = true;
@@ -93,7 +95,7 @@ export const stoppingChecks: readonly Check[] = [
       await bench.produce(3);
       await bench.arrived(below, 3);
       bench.component?.terminate();
-      await bench.quiet(() => undefined);
+      await bench.quiet(() => undefined, { inGrace: true });
       below.acknowledge = true;
       below.grant(plenty);
       below.ackAll();

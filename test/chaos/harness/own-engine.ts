@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { eventually } from "../../e2e/checks.ts";
+import { keepingDefaultBridge } from "./default-bridge.ts";
 
 const run = promisify(execFile);
 
@@ -86,7 +87,7 @@ export class OwnEngine implements AsyncDisposable {
     if (!(await this.#end(signal))) throw new Error("the engine had ended by itself");
     const gone = Date.now();
     await rm(join(this.#folder, "docker.pid"), { force: true });
-    await this.#launch();
+    await keepingDefaultBridge(() => this.#launch());
     return gone;
   }
 
