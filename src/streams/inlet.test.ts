@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import type { Slack, Upstream } from "../protocol/records.ts";
+import { encodeOpened } from "../protocol/stream-codec.ts";
 import type { Window } from "./ack-tracker.ts";
 import { Inlet } from "./inlet.ts";
 import { type ReceivedEvent, settle } from "./received-event.ts";
@@ -112,6 +113,28 @@ describe("an inlet whose upstream opens its stream and breaks it at once, again 
     timers.mockClear();
     upstream.break("end");
     await until(() => pauses().includes(50));
+  });
+});
+
+describe("an inlet that finds another instance at an address", () => {
+  it("connects anew, as a name may have become another's while the connection to it holds", async () => {
+    const upstream = new ScriptedUpstream("up", "up-1", violations);
+    upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
+    upstream.opened = encodeOpened("up", "up-2");
+    await upstream.listen();
+    const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
+    const inlet = new Inlet({ who, log: silentLogger, window: WINDOW });
+    cleanUps.push(
+      () => upstream.close(),
+      () => inlet.close(AbortSignal.abort()),
+    );
+    inlet.update(topology(upstream.address));
+    await until(() => upstream.connections >= 3);
+    upstream.opened = encodeOpened("up", "up-1");
+    await until(() => upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0);
+    upstream.produce(1, 0);
+    upstream.send(1);
+    await until(() => inlet.counters().inFlight === 1);
   });
 });
 

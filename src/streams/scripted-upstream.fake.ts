@@ -82,8 +82,9 @@ export class ScriptedUpstream {
   stream: Stream | undefined;
   /** What each request after Open said, such as "ack+credit". */
   readonly said: string[] = [];
-  /** Connections that were refused. */
+  /** Connections that were refused, and those that were taken. */
   refused = 0;
+  connections = 0;
   /** Who it says it is. */
   opened: Buffer;
   /** What the next stream begins with, instead of Opened. */
@@ -130,6 +131,7 @@ export class ScriptedUpstream {
         socket.destroy();
         return;
       }
+      this.connections++;
       this.sockets.add(socket);
       socket.on("error", () => undefined);
       socket.on("close", () => this.sockets.delete(socket));

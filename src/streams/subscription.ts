@@ -216,6 +216,9 @@ export class Subscription {
       });
     }
     this.breakOff(stream);
+    // A name that was looked up may be another instance's by now, as when two containers swap their addresses: a connection that holds
+    // would stay with the wrong one, and take its stream away at each try.
+    if (error?.code === "stream/wrong-upstream") this.dropClient();
     const delay = backoffDelay(attempt + 1, { initialMs: 50, maxMs: 1_000 });
     const timer = setTimeout(() => this.connect(attempt + 1), delay);
     this.move({ name: "waiting", attempt: attempt + 1, timer });
