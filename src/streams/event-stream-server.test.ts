@@ -4,21 +4,14 @@ import { startDeadEnd } from "../foundation/dead-end.fake.ts";
 import { silentLogger } from "../foundation/logger.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { encodeRequest } from "../protocol/stream-codec.ts";
-import { serveEventStream } from "./event-stream-server.ts";
+import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
 import { Outlet } from "./outlet.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 describe("the server of event streams", () => {
   it("opens no stream that it refuses", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
-    const server = await serveEventStream({
-      listen: "127.0.0.1:0",
-      pipeline: "p",
-      componentId: "up",
-      instanceId: "up-1",
-      publisher: outlet,
-      log: silentLogger,
-    });
+    const server = await serve(outlet);
     const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
     const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [] };
     const asked = async (): Promise<{ messages: number; code: number }> => {
@@ -44,14 +37,7 @@ describe("the server of event streams", () => {
   it("closes by itself after a peer has vanished with events stuck on the way", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
-    const server = await serveEventStream({
-      listen: "127.0.0.1:0",
-      pipeline: "p",
-      componentId: "up",
-      instanceId: "up-1",
-      publisher: outlet,
-      log: silentLogger,
-    });
+    const server = await serve(outlet);
     const way = await startDeadEnd(server.port);
     const client = new Client(way.address, credentials.createInsecure(), {
       "grpc-node.flow_control_window": 64 * 1024 * 1024,
@@ -92,4 +78,9 @@ describe("the server of event streams", () => {
 
 function same(buffer: Buffer): Buffer {
   return buffer;
+}
+
+function serve(publisher: Outlet): Promise<EventStreamServer> {
+  const who = { pipeline: "p", componentId: "up", instanceId: "up-1" };
+  return serveEventStream({ listen: "127.0.0.1:0", ...who, publisher, log: silentLogger });
 }
