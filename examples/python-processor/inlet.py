@@ -12,6 +12,7 @@ CHANNEL = [
     ("grpc.max_receive_message_length", 20 << 20),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a new channel is a new connection, to where the name leads by then
 ]
 
 
@@ -69,11 +70,14 @@ class Inlet:
         woken = asyncio.Event()
         first = pb.Credit(max_sequence=WINDOW_EVENTS, max_bytes=WINDOW_BYTES)
         me = dict(pipeline=self.me["pipeline"], group=self.me["component_id"], instance_id=self.me["instance_id"])
-        await call.write(pb.SubscribeRequest(open=pb.Open(credit=first, **me)))
+        await call.write(pb.SubscribeRequest(open=pb.Open(credit=first, upstream_instance_id=key[1], **me)))
         acknowledger = asyncio.create_task(self._acknowledge(call, inputs, woken))
         try:
             while (response := await call.read()) is not grpc.aio.EOF:
                 kind = response.WhichOneof("response")
+                if kind == "opened" and (response.opened.component_id, response.opened.instance_id) != key[:2]:
+                    print(f"{response.opened.instance_id} answers at {key[2]}, where {key[1]} should be", flush=True)
+                    return  # two containers can swap their addresses: the next try looks the name up again
                 if kind == "end":
                     self.ended.add(key[:2])
                     self.progress.set()
@@ -85,6 +89,7 @@ class Inlet:
                 raise grpc.aio.AioRpcError(await call.code(), None, None, await call.details())
         finally:
             acknowledger.cancel()
+            call.cancel()
             self.in_flight -= len(inputs)  # they will be sent again
             inputs.clear()
             self.progress.set()

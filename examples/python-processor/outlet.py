@@ -101,6 +101,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request has to be Open")
         if first.open.pipeline != self.me["pipeline"]:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is pipeline {self.me['pipeline']}")
+        if first.open.upstream_instance_id not in ("", self.me["instance_id"]):
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is {self.me['instance_id']}")
         group = self.groups.setdefault(first.open.group, Group())
         stream = Stream(first.open.credit)
         before = group.streams.get(first.open.instance_id)

@@ -163,7 +163,7 @@ export class Bench {
     const { component } = this;
     const downstream = new TestDownstream(
       this.listen,
-      { pipeline: this.pipeline, ...options },
+      { pipeline: this.pipeline, meant: instanceId, ...options },
       {
         protocol: this.protocol,
         notice: this.notice,

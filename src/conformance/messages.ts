@@ -21,6 +21,7 @@ export interface OpenMessage {
   instanceId: string;
   types: string[];
   credit: CreditMessage | null;
+  upstreamInstanceId: string;
 }
 
 export interface SubscribeRequest {

@@ -21,6 +21,8 @@ export interface DownstreamOptions {
   readonly group?: string;
   readonly instanceId?: string;
   readonly pipeline?: string;
+  /** Instance that it says it means; left out: whoever answers. */
+  readonly meant?: string;
   readonly credit?: CreditMessage;
   /** Acknowledge each batch as it comes. */
   readonly acknowledge?: boolean;
@@ -188,6 +190,7 @@ export class TestDownstream {
           instanceId: this.instanceId,
           types: [],
           credit: this.#creditOfStream(),
+          upstreamInstanceId: this.#options.meant ?? "",
         },
       },
     );

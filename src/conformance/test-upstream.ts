@@ -106,6 +106,8 @@ function show(credit: CreditMessage): string {
 /** An instance of an upstream component, played by the test. */
 export class TestUpstream {
   readonly instanceId: string;
+  /** The instance that it says it is, where that is another. */
+  says: string | undefined;
   /** Every subscription so far, oldest first. */
   readonly streams: UpstreamStream[] = [];
   readonly #pipeline: string;
@@ -163,7 +165,7 @@ export class TestUpstream {
     call.on("data", (request: SubscribeRequest) => {
       if (request.open && isStray(request.open.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
       stream.receive(request);
-      if (request.open) call.write({ opened: { componentId: "above", instanceId: this.instanceId } });
+      if (request.open) call.write({ opened: { componentId: "above", instanceId: this.says ?? this.instanceId } });
       this.#notice.changed();
     });
     call.on("end", ended);

@@ -274,6 +274,7 @@ describe("the stream codec", () => {
           instanceId: text,
           types: fc.array(text, { maxLength: 3 }),
           credit,
+          upstreamInstance: text,
         }),
       }),
       fc.record({ kind: fc.constant("ack" as const), sequence: safe }),

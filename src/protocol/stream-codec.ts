@@ -16,6 +16,8 @@ export interface Open {
   readonly instanceId: string;
   readonly types: readonly string[];
   readonly credit: Credit;
+  /** Instance that is meant; empty: whoever answers. */
+  readonly upstreamInstance: string;
 }
 
 /** `flowctl.stream.v1.SubscribeRequest`. */
@@ -45,7 +47,7 @@ export interface EventPlaces {
   add(start: number, body: number, end: number): void;
 }
 
-const LENGTH_DELIMITED = { one: 0x0a, two: 0x12, three: 0x1a, four: 0x22, five: 0x2a } as const;
+const LENGTH_DELIMITED = { one: 0x0a, two: 0x12, three: 0x1a, four: 0x22, five: 0x2a, six: 0x32 } as const;
 const VARINT = { one: 0x08, two: 0x10 } as const;
 
 /**
@@ -159,13 +161,14 @@ export function encodeRequest(request: SubscribeRequest): Buffer {
 function encodeSaid(request: SubscribeRequest): Buffer {
   switch (request.kind) {
     case "open": {
-      const { pipeline, group, instanceId, types, credit } = request.open;
+      const { pipeline, group, instanceId, types, credit, upstreamInstance } = request.open;
       return message(LENGTH_DELIMITED.one, [
         text(LENGTH_DELIMITED.one, pipeline),
         text(LENGTH_DELIMITED.two, group),
         text(LENGTH_DELIMITED.three, instanceId),
         ...types.map((type) => text(LENGTH_DELIMITED.four, type)),
         message(LENGTH_DELIMITED.five, creditFields(credit)),
+        text(LENGTH_DELIMITED.six, upstreamInstance),
       ]);
     }
     case "ack":
@@ -265,6 +268,7 @@ function decodeOpen(reader: WireReader): Open {
   let group = "";
   let instanceId = "";
   let credit = NO_CREDIT;
+  let upstreamInstance = "";
   while (!reader.done) {
     const tag = reader.tag();
     if (tag === LENGTH_DELIMITED.one) pipeline = string(reader);
@@ -272,9 +276,10 @@ function decodeOpen(reader: WireReader): Open {
     else if (tag === LENGTH_DELIMITED.three) instanceId = string(reader);
     else if (tag === LENGTH_DELIMITED.four) types.push(string(reader));
     else if (tag === LENGTH_DELIMITED.five) credit = decodeCredit(section(reader));
+    else if (tag === LENGTH_DELIMITED.six) upstreamInstance = string(reader);
     else reader.skip(tag);
   }
-  return { pipeline, group, instanceId, types, credit };
+  return { pipeline, group, instanceId, types, credit, upstreamInstance };
 }
 
 /** What it does not say stays as in `before`. */

@@ -1,8 +1,10 @@
 import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { startDeadEnd } from "../foundation/dead-end.fake.ts";
+import type { FlowctlError } from "../foundation/errors.ts";
 import { silentLogger } from "../foundation/logger.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
+import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { encodeRequest } from "../protocol/stream-codec.ts";
 import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
 import { Outlet } from "./outlet.ts";
@@ -13,7 +15,7 @@ describe("the server of event streams", () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     const server = await serve(outlet);
     const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
-    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [] };
+    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [], upstreamInstance: "up-1" };
     const asked = async (): Promise<{ messages: number; code: number }> => {
       const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
       let messages = 0;
@@ -34,6 +36,37 @@ describe("the server of event streams", () => {
     }
   });
 
+  it("refuses whoever means another instance, and leaves the stream that this would have replaced", async () => {
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
+    const server = await serve(outlet);
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const open = (upstreamInstance: string) => {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      const credit = { maxSequence: 1, maxBytes: 1 };
+      const who = { pipeline: "p", group: "down", instanceId: "down-1", types: [] };
+      call.write(encodeRequest({ kind: "open", open: { ...who, credit, upstreamInstance } }));
+      const opened = new Promise<"opened">((resolve) => call.once("data", () => resolve("opened")));
+      const refused = new Promise<FlowctlError>((resolve) =>
+        call.once("error", (error: ServiceError) => resolve(fromServiceError(error, "up"))),
+      );
+      return { opened, refused };
+    };
+    try {
+      const right = open("up-1");
+      await right.opened;
+      expect(await open("up-2").refused).toMatchObject({ code: "stream/wrong-upstream", kind: "conflict" });
+      expect(outlet.connected).toBe(1);
+      // Who says nothing means whoever is there, and does replace it.
+      await open("").opened;
+      expect((await right.refused).code).toBe("stream/replaced");
+    } finally {
+      client.close();
+      await server.close(AbortSignal.abort());
+      await outlet.close();
+    }
+  });
+
   it("closes by itself after a peer has vanished with events stuck on the way", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
@@ -47,7 +80,7 @@ describe("the server of event streams", () => {
     const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
     call.on("error", () => undefined);
     const credit = { maxSequence: 1_000_000, maxBytes: 1e12 };
-    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [], credit };
+    const open = { pipeline: "p", group: "down", instanceId: "down-1", types: [], credit, upstreamInstance: "" };
     call.write(encodeRequest({ kind: "open", open }));
     const encoder = new EventEncoder();
     for (let n = 1; n <= 3; n++) {

@@ -98,7 +98,7 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
     },
   };
   const open = (request: Open): void => {
-    checkPipeline(request, options.pipeline);
+    checkMeant(request, options);
     group = request.group;
     // Opened is a promise that events may come: whoever is refused is not given it, and dials again more and more slowly.
     publisher.requireGroup(group);
@@ -151,15 +151,26 @@ function feed(member: Member, request: SubscribeRequest): void {
   if (request.credit !== undefined) member.grant(request.credit);
 }
 
-function checkPipeline(request: Open, pipeline: string): void {
+/** Refuses who has come to the wrong place, before anything is changed by it. */
+function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventStreamServerOptions): void {
   if (request.group === "" || request.instanceId === "") throw violation("Open has to name group and instance_id");
-  if (request.pipeline === pipeline) return;
-  throw new FlowctlError({
-    code: "stream/wrong-pipeline",
-    kind: "conflict",
-    message: `this component belongs to pipeline ${pipeline}, not to ${JSON.stringify(request.pipeline)}`,
-    fix: "dial only the addresses that the control plane of your own pipeline gives",
-  });
+  if (request.pipeline !== pipeline) {
+    throw new FlowctlError({
+      code: "stream/wrong-pipeline",
+      kind: "conflict",
+      message: `this component belongs to pipeline ${pipeline}, not to ${JSON.stringify(request.pipeline)}`,
+      fix: "dial only the addresses that the control plane of your own pipeline gives",
+    });
+  }
+  const { upstreamInstance } = request;
+  if (upstreamInstance !== "" && upstreamInstance !== instanceId) {
+    throw new FlowctlError({
+      code: "stream/wrong-upstream",
+      kind: "conflict",
+      message: `this is ${instanceId} of ${componentId}, not ${JSON.stringify(upstreamInstance)}`,
+      fix: "look the address up again: another instance has it by now",
+    });
+  }
 }
 
 function violation(what: string): FlowctlError {

@@ -294,6 +294,7 @@ describe("an event stream server", () => {
         instanceId: "liar-1",
         types: [],
         credit: { maxSequence: 10, maxBytes: 1e6 },
+        upstreamInstance: "",
         ...more,
       },
     });

@@ -42,7 +42,7 @@ async function open(tls: TlsIdentity | undefined): Promise<"opened" | keyof type
   const same = (message: Buffer): Buffer => message;
   const call = client.makeBidiStreamRequest<Buffer, Buffer>(SUBSCRIBE_PATH, same, same, new Metadata());
   const credit = { maxSequence: 1, maxBytes: 1 };
-  const request = { pipeline: "p", group: "down", instanceId: "down-1", types: [], credit };
+  const request = { pipeline: "p", group: "down", instanceId: "down-1", types: [], credit, upstreamInstance: "up-1" };
   call.write(encodeRequest({ kind: "open", open: request }));
   try {
     return await new Promise((resolve) => {

@@ -94,7 +94,14 @@ export class UpstreamStream implements Origin {
     this.call.write(
       encodeRequest({
         kind: "open",
-        open: { pipeline: who.pipeline, group: who.componentId, instanceId: who.instanceId, types: [], credit },
+        open: {
+          pipeline: who.pipeline,
+          group: who.componentId,
+          instanceId: who.instanceId,
+          types: [],
+          credit,
+          upstreamInstance: upstream.instanceId,
+        },
       }),
     );
   }

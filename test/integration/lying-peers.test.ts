@@ -148,7 +148,8 @@ function subscribe(instanceId = "liar-1", credit = PLENTY, port = server.port): 
   const ended = new Promise<ServiceError>((resolve) => call.on("error", resolve));
   const liar: Liar = { call, ended, received: 0 };
   call.on("data", () => liar.received++);
-  call.write(encodeRequest({ kind: "open", open: { pipeline: "p", group: "lied-to", instanceId, types: [], credit } }));
+  const who = { pipeline: "p", group: "lied-to", instanceId, upstreamInstance: "" };
+  call.write(encodeRequest({ kind: "open", open: { ...who, types: [], credit } }));
   cleanUps.push(() => call.cancel());
   return liar;
 }

@@ -198,7 +198,8 @@ export const publishingChecks: readonly Check[] = [
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch();
-      const open = { pipeline: bench.pipeline, group: "below", instanceId: "below-1", types: [], credit: plenty };
+      const who = { pipeline: bench.pipeline, group: "below", instanceId: "below-1", upstreamInstanceId: instanceId };
+      const open = { ...who, types: [], credit: plenty };
       const encoded = bench.protocol.eventStream.Subscribe!.requestSerialize({ open });
       const below = bench.below({ instead: Buffer.concat([encoded, text(2000, "from the future")]) });
       await bench.produce(1);

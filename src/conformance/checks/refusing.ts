@@ -14,6 +14,16 @@ export const refusingChecks: readonly Check[] = [
     run: (bench) => costsOnlyItself(bench, { pipeline: "another-pipeline", instanceId: "below-2" }, () => {}),
   },
   {
+    id: "refuse/instance",
+    title:
+      "refuses a subscription that is meant for another instance, and keeps the stream that it would have replaced",
+    fix: "Unless it is empty, compare Open.upstream_instance_id with FLOWCTL_INSTANCE_ID before anything else, and end the stream with FAILED_PRECONDITION when it differs.",
+    types: givers,
+    scene: "refusing",
+    needs: ["publish/sends"],
+    run: (bench) => costsOnlyItself(bench, { meant: "subject-2", instanceId: "below-1" }, () => {}),
+  },
+  {
     id: "refuse/no-open",
     title: "ends a stream that does not begin with Open, and no other",
     fix: "End the stream with INVALID_ARGUMENT when the first request is not Open.",

@@ -11,15 +11,16 @@ const tooMuch = 128 * 1024 * 1024;
 export const subscribingChecks: readonly Check[] = [
   {
     id: "subscribe/open",
-    title: "opens a subscription with its pipeline, group and instance and a first credit",
-    fix: "Send Open first, once: pipeline, the component id as group, the instance id, and credit for at least one event.",
+    title: "opens a subscription with its pipeline, group and instance, the instance that it means and a first credit",
+    fix: "Send Open first, once: pipeline, the component id as group, the instance id, the upstream's instance id as the topology gives it, and credit for at least one event.",
     types: takers,
     scene: "registered",
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();
       const { open } = await bench.subscribed();
-      const wanted = { pipeline: bench.pipeline, group: componentId, instanceId };
+      const upstreamInstanceId = bench.above.instanceId;
+      const wanted = { pipeline: bench.pipeline, group: componentId, instanceId, upstreamInstanceId };
       for (const [key, value] of Object.entries(wanted)) {
         const said = open?.[key as keyof typeof wanted];
         if (said !== value) throw new Broken(`Open has ${key} "${said}" instead of "${value}"`);
@@ -225,6 +226,26 @@ export const subscribingChecks: readonly Check[] = [
       const stream = await acknowledgesAll(bench, bench.fresh(2));
       stream.finish();
       await bench.until(() => stream.ended, "it has not closed its side of a stream that ended with OK");
+      await acknowledgesAll(bench, bench.fresh(2));
+    },
+  },
+  {
+    id: "subscribe/wrong-upstream",
+    title: "leaves an upstream that says it is another instance, takes nothing from it, and dials again",
+    fix: "Compare Opened with the component and instance that the topology named; when it differs, drop the connection, and look the address up again for the next try.",
+    types: takers,
+    needs: ["ack/all"],
+    async run(bench) {
+      bench.above.says = "above-9";
+      await bench.launch();
+      const below = acknowledgingDownstream(bench);
+      const wrong = await bench.subscribed();
+      wrong.send(bench.fresh(1));
+      await bench.until(() => wrong.ended, "it stays with an upstream that is another than the topology named");
+      if (wrong.acked > 0) throw new Broken("it acknowledged an event of an upstream that the topology did not name");
+      if (below !== undefined && below.events.length > 0)
+        throw new Broken("it gave on an event of an upstream that the topology did not name");
+      bench.above.says = undefined;
       await acknowledgesAll(bench, bench.fresh(2));
     },
   },
