@@ -5,7 +5,7 @@ import { Writable } from "node:stream";
 import type { ControlPlaneClient } from "../client/client.ts";
 import { builtinCatalog } from "../components/catalog.ts";
 import type { ObservedState } from "../drivers/driver.ts";
-import { systemClock } from "../foundation/clock.ts";
+import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
@@ -21,6 +21,11 @@ import {
 } from "../protocol/records.ts";
 import type { CliDependencies, OutputStream } from "./dependencies.ts";
 import { runCli } from "./run-cli.ts";
+
+function fasterClock(speed: number): Clock {
+  const { now, elapsed, sleep } = systemClock;
+  return { now, elapsed: () => elapsed() * speed, sleep: (ms, signal) => sleep(ms / speed, signal) };
+}
 
 /** What a run of the command line left behind. */
 export interface CliRun {
@@ -243,6 +248,9 @@ export class CliHarness implements AsyncDisposable {
     return harness;
   }
 
+  /** How many times faster than the machine's its clock goes. */
+  speed = 1;
+
   async write(name: string, text: string): Promise<void> {
     await mkdir(dirname(join(this.folder, name)), { recursive: true });
     await writeFile(join(this.folder, name), text);
@@ -262,7 +270,7 @@ export class CliHarness implements AsyncDisposable {
       cwd: this.cwd,
       stdout,
       stderr,
-      clock: systemClock,
+      clock: fasterClock(this.speed),
       interrupts: {
         first: this.first.signal,
         second: this.second.signal,

@@ -103,11 +103,16 @@ function show(credit: CreditMessage): string {
   return `${credit.maxSequence} events, ${credit.maxBytes} bytes`;
 }
 
+const notMeant = {
+  name: "Error",
+  message: "this is another instance",
+  code: status.FAILED_PRECONDITION,
+  details: "this is another instance",
+};
+
 /** An instance of an upstream component, played by the test. */
 export class TestUpstream {
   readonly instanceId: string;
-  /** The instance that it says it is, where that is another. */
-  says: string | undefined;
   /** Every subscription so far, oldest first. */
   readonly streams: UpstreamStream[] = [];
   readonly #pipeline: string;
@@ -116,6 +121,8 @@ export class TestUpstream {
   readonly #violation: ReportViolation;
   #server: Server | undefined;
   #port = 0;
+  /** How another instance answers in its place, and at which connection. */
+  #another: { readonly how: "says so" | "refuses"; peer?: string } | undefined;
 
   constructor(pipeline: string, instanceId: string, protocol: Protocol, notice: Notice, violation: ReportViolation) {
     this.#pipeline = pipeline;
@@ -149,6 +156,11 @@ export class TestUpstream {
     this.#server = server;
   }
 
+  /** From now on another instance has its address for whoever keeps the first connection: a new one leads here again. */
+  isAnother(how: "says so" | "refuses"): void {
+    this.#another = { how };
+  }
+
   /** Vanishes with all its connections. */
   stop(): void {
     this.#server?.forceShutdown();
@@ -162,10 +174,14 @@ export class TestUpstream {
       stream.ended = true;
       this.#notice.changed();
     };
+    if (this.#another !== undefined) this.#another.peer ??= call.getPeer();
+    const another = this.#another?.peer === call.getPeer() ? this.#another.how : undefined;
     call.on("data", (request: SubscribeRequest) => {
       if (request.open && isStray(request.open.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
+      if (request.open && another === "refuses") return call.emit("error", notMeant);
       stream.receive(request);
-      if (request.open) call.write({ opened: { componentId: "above", instanceId: this.says ?? this.instanceId } });
+      const instanceId = another === undefined ? this.instanceId : `${this.instanceId}-in-its-place`;
+      if (request.open) call.write({ opened: { componentId: "above", instanceId } });
       this.#notice.changed();
     });
     call.on("end", ended);

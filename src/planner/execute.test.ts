@@ -107,8 +107,15 @@ describe("executePlan", () => {
   });
 
   it("fails at once when a control plane that is started again and again says that it can never start", async () => {
+    let ends = 0;
     const driver = new MemoryDriver({
-      startedState: () => ({ status: "restarting", exitCode: NEVER_STARTS, restarts: 0 }),
+      startedState: () => ({
+        status: "restarting",
+        exitCode: NEVER_STARTS,
+        get restarts() {
+          return ends++;
+        },
+      }),
     });
     const plan = planUp(
       "p",

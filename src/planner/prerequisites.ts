@@ -34,7 +34,9 @@ export function standing(
   if (restarts >= KEEPS_ENDING && !(state.status === "running" && state.health === "healthy")) {
     return { kind: "hopeless", reason: `${resource.name} does not stay up: it has ended ${restarts} times`, fix };
   }
-  if (state.status === "restarting" && state.exitCode === NEVER_STARTS && resource.kind === "control-plane") {
+  // What it said before it was waited for may have been put right.
+  const saidNever = state.status === "restarting" && state.exitCode === NEVER_STARTS && restarts > 0;
+  if (saidNever && resource.kind === "control-plane") {
     return { kind: "hopeless", reason: `${resource.name} cannot start as it is`, fix };
   }
   if (state.status !== "running") return { kind: "pending", text: "Starting" };

@@ -103,9 +103,15 @@ function unreachable(peer: string, cause: unknown): FlowctlError {
 
 function decodeCarried(error: ServiceError): FlowctlError | undefined {
   const [value] = error.metadata?.get(detailKey) ?? [];
-  if (!Buffer.isBuffer(value)) return undefined;
-  const wire = parse(value.toString("utf8"));
+  const wire = Buffer.isBuffer(value) ? parse(value.toString("utf8")) : ofCode(error);
   return wire === undefined ? undefined : new FlowctlError({ ...wire, cause: error });
+}
+
+/** What a server in another language says by its code alone. */
+function ofCode(error: ServiceError): WireError | undefined {
+  const [code] = error.metadata?.get(codeKey) ?? [];
+  if (typeof code !== "string" || code === "") return undefined;
+  return { code, kind: kindOfStatus.get(error.code) ?? "internal", message: error.details || error.message };
 }
 
 /** Undefined for what another server may have put under our key. */

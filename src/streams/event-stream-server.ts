@@ -59,10 +59,11 @@ const SERVICE = {
 export async function serveEventStream(options: EventStreamServerOptions): Promise<EventStreamServer> {
   const server = new Server(serverChannelOptions());
   const open = new OpenCalls();
+  const refusals = new Refusals();
   const implementation: UntypedServiceImplementation = {
     Subscribe: (call: Call) => {
       open.add(call);
-      subscribe(call, options);
+      subscribe(call, options, refusals);
     },
   };
   server.addService(SERVICE, implementation);
@@ -71,10 +72,11 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
 }
 
 /** One subscription: waits for Open, then feeds the member with what the peer says. */
-function subscribe(call: Call, options: EventStreamServerOptions): void {
+function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refusals): void {
   const { publisher, log } = options;
   let member: Member | undefined;
   let group = "";
+  let instance = "";
   let over = false;
   const transport: MemberTransport = {
     send: (batch) => call.write(batch),
@@ -86,11 +88,13 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
     fail: (error) => {
       if (over) return;
       over = true;
-      // Somebody who dials before the topology is known dials again: nothing to worry anybody with.
-      const tell = error.code === "stream/not-ready" ? log.debug : log.warn;
+      // Somebody who dials before the topology is known dials again: nothing to worry anybody with. Nor is a repetition news.
+      const isNews =
+        error.code !== "stream/not-ready" && (member !== undefined || refusals.isNew(group, instance, error.code));
+      const tell = isNews ? log.warn : log.debug;
       tell("ended a stream", {
         group,
-        instance: member?.instanceId ?? "",
+        instance,
         code: error.code,
         reason: error.message,
       });
@@ -98,11 +102,13 @@ function subscribe(call: Call, options: EventStreamServerOptions): void {
     },
   };
   const open = (request: Open): void => {
-    checkMeant(request, options);
     group = request.group;
+    instance = request.instanceId;
+    checkMeant(request, options);
     // Opened is a promise that events may come: whoever is refused is not given it, and dials again more and more slowly.
     publisher.requireGroup(group);
     call.write(encodeOpened(options.componentId, options.instanceId));
+    refusals.forget(group, instance);
     member = publisher.attach(group, request.instanceId, transport, request.credit);
     log.info("downstream connected", { group, instance: request.instanceId });
   };
@@ -222,6 +228,28 @@ async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): P
     });
   });
 }
+
+/** Why each subscriber was refused last: whoever is refused dials again and again. */
+class Refusals {
+  private readonly last = new Map<string, string>();
+
+  /** Whether this subscriber was not refused for the same reason the last time. */
+  isNew(group: string, instance: string, code: string): boolean {
+    const who = `${group} ${instance}`;
+    if (this.last.get(who) === code) return false;
+    // Names come from whoever dials: there is no end to them.
+    if (this.last.size >= MANY) this.last.clear();
+    this.last.set(who, code);
+    return true;
+  }
+
+  forget(group: string, instance: string): void {
+    this.last.delete(`${group} ${instance}`);
+  }
+}
+
+/** How many subscribers' refusals are remembered. */
+const MANY = 256;
 
 /** The calls that have not closed yet. */
 class OpenCalls {

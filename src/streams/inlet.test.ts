@@ -114,28 +114,64 @@ describe("an inlet whose upstream opens its stream and breaks it at once, again 
     upstream.break("end");
     await until(() => pauses().includes(50));
   });
+
+  it("takes one that held for a while for no vain attempt, although nothing came", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(1);
+    const timers = vi.spyOn(globalThis, "setTimeout");
+    const clock = vi.spyOn(performance, "now");
+    cleanUps.push(async () => {
+      for (const spy of [random, timers, clock]) spy.mockRestore();
+    });
+    const { upstream } = await setUp();
+    const pauses = (): unknown[] => timers.mock.calls.map(([, pause]) => pause);
+    const opened = (): Promise<void> => until(() => upstream.stream?.open === true);
+    await opened();
+    upstream.break("end");
+    await until(() => pauses().includes(100));
+    await opened();
+    // The receiver has read Opened once its credit for a queue is there; then much time goes by.
+    await until(() => upstream.stream!.credit.maxSequence > 0);
+    await new Promise((resolve) => setImmediate(resolve));
+    timers.mockClear();
+    const later = performance.now() + 10_000;
+    clock.mockReturnValue(later);
+    upstream.break("end");
+    await until(() => pauses().includes(50));
+  });
 });
 
 describe("an inlet that finds another instance at an address", () => {
-  it("connects anew, as a name may have become another's while the connection to it holds", async () => {
-    const upstream = new ScriptedUpstream("up", "up-1", violations);
-    upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
-    upstream.opened = encodeOpened("up", "up-2");
-    await upstream.listen();
-    const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
-    const inlet = new Inlet({ who, log: silentLogger, window: WINDOW });
-    cleanUps.push(
-      () => upstream.close(),
-      () => inlet.close(AbortSignal.abort()),
-    );
-    inlet.update(topology(upstream.address));
-    await until(() => upstream.connections >= 3);
-    upstream.opened = encodeOpened("up", "up-1");
-    await until(() => upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0);
-    upstream.produce(1, 0);
-    upstream.send(1);
-    await until(() => inlet.counters().inFlight === 1);
-  });
+  it.each([
+    ["says who it is", (upstream: ScriptedUpstream) => (upstream.opened = encodeOpened("up", "up-2"))],
+    ["refuses", (upstream: ScriptedUpstream) => (upstream.isAnother = true)],
+  ])(
+    "that %s connects anew, as a name may have become another's while the connection to it holds",
+    async (_title, another) => {
+      const upstream = new ScriptedUpstream("up", "up-1", violations);
+      upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
+      another(upstream);
+      await upstream.listen();
+      const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
+      const inlet = new Inlet({ who, log: silentLogger, window: WINDOW });
+      cleanUps.push(
+        () => upstream.close(),
+        () => inlet.close(AbortSignal.abort()),
+      );
+      inlet.update(topology(upstream.address));
+      await until(() => upstream.connections >= 3);
+      upstream.opened = encodeOpened("up", "up-1");
+      upstream.isAnother = false;
+      const right = await new Promise((resolve) => {
+        upstream.onOpened = resolve;
+      });
+      await until(
+        () => upstream.stream === right && upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0,
+      );
+      upstream.produce(1, 0);
+      upstream.send(1);
+      await until(() => inlet.counters().inFlight === 1);
+    },
+  );
 });
 
 describe("an inlet whose events went to a sibling when its stream broke", () => {

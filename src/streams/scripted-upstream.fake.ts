@@ -87,6 +87,8 @@ export class ScriptedUpstream {
   connections = 0;
   /** Who it says it is. */
   opened: Buffer;
+  /** Refuses every stream, as whoever is not meant does, without the code that only this library sends. */
+  isAnother = false;
   /** What the next stream begins with, instead of Opened. */
   nextLie: Lie | undefined;
   private ordinal = 0;
@@ -309,6 +311,11 @@ export class ScriptedUpstream {
   }
 
   private begin(stream: Stream): void {
+    if (this.isAnother) {
+      stream.open = false;
+      stream.call.emit("error", { code: status.FAILED_PRECONDITION, details: "this is another" });
+      return;
+    }
     const previous = this.stream;
     if (previous !== undefined) {
       this.over(previous);

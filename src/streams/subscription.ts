@@ -32,6 +32,9 @@ export type SubscriptionPhase =
   | { readonly name: "ended" }
   | { readonly name: "closed" };
 
+/** A stream that was open for so long, in milliseconds, was no vain attempt, also where nothing came. */
+const HELD = 5_000;
+
 /**
  * The lasting link to one upstream instance: one stream after the other, redialled with backoff until the upstream ends
  * or this side leaves. Events that are still being worked on when a stream breaks are recognised by their id when they
@@ -54,6 +57,8 @@ export class Subscription {
   private lastError = "";
   /** Whether this stream has brought any event. */
   private hasBrought = false;
+  /** When this stream was opened, by `performance.now()`. */
+  private openedAt: number | undefined;
 
   constructor(
     upstream: string,
@@ -139,6 +144,7 @@ export class Subscription {
         opened: () => {
           if (this.phase.name === "connecting" && this.phase.stream === stream) {
             this.lastError = "";
+            this.openedAt = performance.now();
             this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
             this.move({ name: "open", stream, attempt });
           }
@@ -154,6 +160,7 @@ export class Subscription {
     );
     this.forgetAt = this.window.maxEvents;
     this.hasBrought = false;
+    this.openedAt = undefined;
     this.move({ name: "connecting", stream, attempt });
   }
 
@@ -204,7 +211,8 @@ export class Subscription {
     }
     if ((phase.name !== "open" && phase.name !== "connecting") || phase.stream !== stream) return;
     // A peer that opens a stream and breaks it at once, again and again, is not dialled faster than one that is not there.
-    const attempt = this.hasBrought ? 0 : phase.attempt;
+    const held = this.openedAt !== undefined && performance.now() - this.openedAt >= HELD;
+    const attempt = this.hasBrought || held ? 0 : phase.attempt;
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
       const tell = error.code === "stream/not-ready" ? this.log.debug : this.log.warn;
@@ -217,8 +225,9 @@ export class Subscription {
     }
     this.breakOff(stream);
     // A name that was looked up may be another instance's by now, as when two containers swap their addresses: a connection that holds
-    // would stay with the wrong one, and take its stream away at each try.
-    if (error?.code === "stream/wrong-upstream") this.dropClient();
+    // would stay with the wrong one. Whoever does not open a stream may be that one, save who only asks for patience.
+    const mayBeAnother = !stream.opened || error?.code === "stream/wrong-upstream";
+    if (mayBeAnother && error?.code !== "stream/not-ready") this.dropClient();
     const delay = backoffDelay(attempt + 1, { initialMs: 50, maxMs: 1_000 });
     const timer = setTimeout(() => this.connect(attempt + 1), delay);
     this.move({ name: "waiting", attempt: attempt + 1, timer });

@@ -18,7 +18,13 @@ it.each(driversUnderTest())(
   async (driver) => {
     console.log(`seed ${seed}`);
     const said: string[] = [];
-    const { problems, steps } = await runRound({ driver, seed, count: STEPS, say: (line) => said.push(line) });
+    const { problems, steps } = await runRound({
+      driver,
+      seed,
+      count: STEPS,
+      pace: 0.33,
+      say: (line) => said.push(line),
+    });
     expect(problems, `${said.join("\n")}\n${script(driver, seed, steps)}`).toEqual([]);
   },
   600_000,

@@ -5,10 +5,10 @@ import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 import { OwnEngine } from "./harness/own-engine.ts";
 
 const run = promisify(execFile);
-const COUNT = 3_000;
+const COUNT = 1_000;
 const pipeline = `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 75 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 25 } }
 processors:
   passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, deploy: { replicas: 2 } }
 sinks:

@@ -149,6 +149,7 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["publish/group-gone", "publish/group-gone", "source"],
   ["publish/dead-letters", "publish/dead-letters", "source"],
   ["end/before-ok", "end/before-ok", "source"],
+  ["subscribe/wrong-upstream: keeps its connection", "subscribe/wrong-upstream", "sink"],
 ];
 
 describe("a component that breaks one obligation", { concurrent: true }, () => {

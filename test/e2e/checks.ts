@@ -5,6 +5,7 @@ import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { BUILT } from "../build-once.ts";
+import { flowctlHere } from "./flowctl-here.ts";
 import { type Ended, runProgram } from "./run-program.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -106,6 +107,11 @@ export class Scenario implements AsyncDisposable {
     return runProgram(process.execPath, [program, ...args], { cwd: this.folder, env: this.env });
   }
 
+  /** As `flowctl`, without a process of its own, for commands that only look. */
+  look(...args: string[]): Promise<Ended> {
+    return flowctlHere(args, this.folder, this.env);
+  }
+
   /** Runs flowctl to its end, which has to be a success; returns what it printed. */
   async succeed(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.flowctl(...args);
@@ -148,7 +154,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   async instances(): Promise<readonly Instance[]> {
-    const { code, stdout } = await this.flowctl("ps", this.name, "--json");
+    const { code, stdout } = await this.look("ps", this.name, "--json");
     return code === 0 ? (JSON.parse(stdout) as Instance[]) : [];
   }
 

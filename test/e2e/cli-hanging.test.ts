@@ -7,7 +7,7 @@ import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
 const pipeline = `
-sources: { ticks: { uses: generator, with: { rate: 50 } } }
+sources: { ticks: { uses: generator, with: { rate: 10 } } }
 sinks: { out: { uses: file, inputs: [ticks], with: { path: ./out.jsonl } } }
 `;
 
@@ -156,7 +156,7 @@ describe.concurrent.each(driversUnderTest())("a control plane that nobody brings
   it("is started again by an up that waits for what it has changed", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
     await kill(scenario);
-    await scenario.pipeline(pipeline.replace("rate: 50", "rate: 60"));
+    await scenario.pipeline(pipeline.replace("rate: 10", "rate: 11"));
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     expect(await scenario.succeed("status")).toContain(" running");
     scenario.passed();

@@ -9,7 +9,7 @@ import { driversUnderTest } from "./drivers-under-test.ts";
 
 const ENDLESS = `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 10 } }
 sinks:
   archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } }
 `;
@@ -127,7 +127,7 @@ describe.each(driversUnderTest())("on %s", (driver) => {
     // It stops slowly, so that the interrupt comes before it is started again.
     const slow = `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 10 } }
 sinks:
   slow: { uses: discard, with: { delay: 1s }, inputs: [numbers] }
 `;
@@ -148,7 +148,7 @@ sinks:
   it("ends at once at the second Ctrl-C, however long a component wants to take", async () => {
     const stubborn = `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 10 } }
 sinks:
   slow:
     uses: discard

@@ -9,7 +9,7 @@ const pipeline = (double: string): string => `
 sources:
   readings:
     uses: generator
-    with: { rate: 100, template: { n: sequence, value: 'sequence % 10 == 0 ? dyn("x") : dyn(1.5)' } }
+    with: { rate: 50, template: { n: sequence, value: 'sequence % 10 == 0 ? dyn("x") : dyn(1.5)' } }
 processors:
   doubled:
     uses: map
@@ -43,7 +43,7 @@ async function numbersIn(scenario: Scenario): Promise<number[]> {
 /** Whether the sink has every number up to the last one exactly once. */
 async function isComplete(scenario: Scenario): Promise<boolean> {
   const numbers = await numbersIn(scenario);
-  return numbers.length > 100 && numbers.every((n, index) => n === index + 1);
+  return numbers.length > 50 && numbers.every((n, index) => n === index + 1);
 }
 
 beforeAll(buildProgram);

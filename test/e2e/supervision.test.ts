@@ -38,7 +38,7 @@ describe.each(driversUnderTest())("supervision on %s", (driver) => {
     await using scenario = await Scenario.on(
       driver,
       `
-sources: { numbers: { uses: generator, with: { rate: 50 } } }
+sources: { numbers: { uses: generator, with: { rate: 10 } } }
 sinks: { archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } } }
 `,
     );

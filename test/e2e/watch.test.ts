@@ -6,7 +6,7 @@ import { driversUnderTest } from "./drivers-under-test.ts";
 
 const pipeline = (where: string, extra = ""): string => `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 10 } }
 processors:
   a: { uses: filter, inputs: [numbers], with: { where: "${where}" }, env_file: [{ path: a.env, required: false }] }
 sinks:
@@ -188,7 +188,7 @@ describe.skipIf(!driversUnderTest().includes("docker"))("up --watch of a build c
     const base = await flowctlImage();
     const file = `
 sources:
-  numbers: { uses: generator, with: { rate: 50 } }
+  numbers: { uses: generator, with: { rate: 10 } }
 sinks: { out: { uses: discard, inputs: [numbers] } }
 `;
     await using scenario = await Scenario.on("docker", file);

@@ -56,6 +56,8 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
   let record: PipelineRecord | undefined;
   try {
     try {
+      // What is edited while it is built and started is an edit of what was read.
+      await options.watching?.start(prepared);
       await startPrepared(context, prepared);
       logs.start();
       if (options.watching === undefined) {
@@ -150,7 +152,6 @@ async function watchUntilInterrupt(
   const { deps, signal } = context;
   let current = prepared;
   let startedAt = deps.clock.now();
-  await watching.start(prepared);
   for (;;) {
     const stop = new AbortController();
     const gone = new AbortController();
@@ -227,7 +228,12 @@ async function settle(
     unheard: { otherwise: "go-on", patience: second },
     progress: progress.sink,
     hurry: second,
-    onHurry: () => output.say("Ending it at once"),
+    onHurry: ({ unheard }) =>
+      output.say(
+        unheard
+          ? "Ending it as soon as the control plane has heard of it, in 5 s at the latest: it would start it again. Ctrl-C once more leaves it running"
+          : "Ending it at once",
+      ),
   });
   if (unheard && mode === "stop") {
     output.warn(

@@ -57,7 +57,14 @@ describe("a control plane that does not answer", () => {
   it("is given up at once when it says that it can never start, and is tried again when it said so before", async () => {
     const never = { exitCode: NEVER_STARTS } as const;
     const restarting: ObservedState = { status: "restarting", ...never, restarts: 0 };
-    expect(await looks(() => restarting, 1)).toEqual({ done: [], outlook: "ends" });
+    let restarts = 0;
+    expect(await looks(() => ({ ...restarting, restarts: restarts++ }), 1)).toEqual({ done: [], outlook: "ends" });
+    // Whoever restarts it lets it wait by now, perhaps longer than what was the matter lasted.
+    expect(await looks((action) => (action === undefined ? restarting : running), 20)).toEqual({
+      done: ["restart after 5 s"],
+      outlook: "awaited",
+    });
+    expect(await looks(() => restarting, 20)).toEqual({ done: ["restart after 5 s"], outlook: "ends" });
     expect(await looks(() => ({ ...exited, ...never }), 60)).toEqual({ done: ["start after 5 s"], outlook: "ends" });
     expect(await looks((action) => (action === "start" ? running : { ...exited, ...never }), 20)).toEqual({
       done: ["start after 5 s"],

@@ -1,4 +1,4 @@
-import type { Driver, ObservedResource, ObservedState, ProgressSink } from "../../drivers/driver.ts";
+import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { NEVER_STARTS } from "../../foundation/never-starts.ts";
@@ -47,6 +47,8 @@ export class ControlPlanePatience {
   #silentSince: number | undefined;
   #restartsBefore: number | undefined;
   #starts = 0;
+  /** Whether it has run since this began: how it ends after that is news. */
+  #hasStarted = false;
   #wasHung = false;
   /** Why it could not be started, the last time that it could not. */
   failure: FlowctlError | undefined;
@@ -63,29 +65,29 @@ export class ControlPlanePatience {
     const found = (await driver.observe(pipeline, signal)).find(({ kind }) => kind === "control-plane");
     const now = clock.elapsed();
     const runs = found?.state.status === "running";
-    if (runs) this.#ranAt = now;
+    if (runs) {
+      this.#ranAt = now;
+      this.#hasStarted = true;
+    }
     this.#silentSince = runs ? (this.#silentSince ?? now) : undefined;
     const restarts = found !== undefined && "restarts" in found.state ? found.state.restarts : 0;
     this.#restartsBefore ??= restarts;
     if (now - this.#ranAt >= GONE_FOR) return "ends";
     if (found === undefined || found.state.status === "created") return "absent";
     if (restarts - this.#restartsBefore >= KEEPS_ENDING) return "ends";
-    if (this.#neverStarts(found.state)) return "ends";
-    if (found.state.status === "exited") return await this.#afterItsEnd(found, now, signal);
+    const saidNever = "exitCode" in found.state && found.state.exitCode === NEVER_STARTS;
+    const hasEnded = this.#hasStarted || restarts > this.#restartsBefore;
+    if (saidNever && hasEnded) return "ends";
+    // Whoever restarts one that said so lets it wait longer each time: it is tried now, as it may be able to by now.
+    if (found.state.status === "exited" || saidNever) return await this.#afterItsEnd(found, now, signal);
     this.#endedAt = undefined;
     if (now - this.#begun >= SILENT_FOR) return "hangs";
     const hangs = this.#silentSince !== undefined && now - this.#silentSince >= HUNG_FOR;
     if (hangs && this.#options.restartHung === true && !this.#wasHung) {
       this.#wasHung = true;
-      await this.#apply("restart", found, signal);
+      await this.#apply("restart", "hangs: restarting it", found, signal);
     }
     return "awaited";
-  }
-
-  /** Whether it has just said so. What was the matter long ago may have been mended. */
-  #neverStarts(state: ObservedState): boolean {
-    const isRecent = state.status === "restarting" || this.#starts > 0;
-    return isRecent && "exitCode" in state && state.exitCode === NEVER_STARTS;
   }
 
   async #afterItsEnd(found: ObservedResource, now: number, signal: AbortSignal): Promise<Outlook> {
@@ -94,14 +96,19 @@ export class ControlPlanePatience {
     if (this.#starts >= KEEPS_ENDING) return "ends";
     this.#starts++;
     this.#endedAt = undefined;
-    await this.#apply("start", found, signal);
+    await this.#apply(found.state.status === "exited" ? "start" : "restart", "starting it again", found, signal);
     return "awaited";
   }
 
-  async #apply(action: "start" | "restart", observed: ObservedResource, signal: AbortSignal): Promise<void> {
+  async #apply(
+    action: "start" | "restart",
+    text: string,
+    observed: ObservedResource,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { driver, pipeline, progress = () => undefined } = this.#options;
     const subject = observed.key;
-    progress({ subject, status: "working", text: action === "start" ? "starting it again" : "hangs: restarting it" });
+    progress({ subject, status: "working", text });
     try {
       await driver.apply({ action, observed, cause: "it does not answer" }, { pipeline, signal, progress });
     } catch (error) {
@@ -111,6 +118,7 @@ export class ControlPlanePatience {
       progress({ subject, status: "failed", text: error.message });
       return;
     }
+    this.#hasStarted = true;
     progress({ subject, status: "done", text: action === "start" ? "started" : "restarted" });
   }
 }

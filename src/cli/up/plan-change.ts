@@ -1,4 +1,5 @@
 import type { ObservedResource, ProgressEvent, ResourceKey } from "../../drivers/driver.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { instanceIdOf, type Plan, resourceOf } from "../../planner/plan.ts";
 import { planUp } from "../../planner/plan-up.ts";
@@ -44,7 +45,7 @@ export async function planOnceHeld(
       progress: ({ subject, text }: ProgressEvent) => output.say(`${subject} ${text}`),
     };
     const how = { dryRun: options.dryRun, known: options.keepExisting ?? false };
-    const before = await holdForPlan(by, place.pipeline, how, signal);
+    const { before, away } = await holdForPlan(by, place.pipeline, how, signal);
     operation.plannedAt(lookedAt);
     if (access.hanging !== undefined) output.warn(`${access.hanging.message}; it is restarted`);
     const kept = before === undefined || options.dryRun ? undefined : await keptBefore(access, signal);
@@ -63,6 +64,7 @@ export async function planOnceHeld(
       keepExisting: options.keepExisting ?? false,
       ...(options.only === undefined ? {} : { only: options.only }),
     });
+    if (away !== undefined && !options.discard) keepWhatIsHeld(planned, away);
     const { discard, goingBack } = options;
     const plan = { ...planned, notes: [...planned.notes, ...sourceNotes(pipeline, before, await deps.catalog())] };
     const asked = { discard, goingBack, ...instancesOf(planned, observed) };
@@ -93,6 +95,22 @@ export async function planOnceHeld(
     access.close();
     throw error;
   }
+}
+
+/** Refuses to remove components that nobody can tell to hand on what they hold first. */
+function keepWhatIsHeld({ steps, pipeline }: Plan, away: FlowctlError): void {
+  const removed = steps
+    .filter(({ change }) => change.action === "remove" && resourceOf(change).kind === "component")
+    .map(({ change }) => instanceIdOf(resourceOf(change)));
+  if (removed.length === 0) return;
+  const bringBack = away.fix ?? `Bring it back, as with \`flowctl up\` of a file that removes nothing`;
+  throw new FlowctlError({
+    code: away.code,
+    kind: away.kind,
+    message: `Nothing was changed: ${removed.join(", ")} cannot hand on what they hold without the control plane. ${away.message}`,
+    fix: `${bringBack}; or give up what they hold with \`flowctl up -p ${pipeline} --discard\``,
+    cause: away,
+  });
 }
 
 /** What the control plane cannot know of instances: which there are, and which are about to be replaced. */

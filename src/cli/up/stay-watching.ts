@@ -51,7 +51,7 @@ export class Watching {
     this.#looked = options.looked;
   }
 
-  /** To be called once the pipeline has been started. */
+  /** To be called before the pipeline is started: what is edited from then on is told once it is. */
   async start(prepared: PreparedUp): Promise<void> {
     await this.#watch(prepared, this.#options.since);
   }

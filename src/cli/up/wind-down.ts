@@ -40,8 +40,11 @@ export interface WindDownOptions {
   readonly hurry: AbortSignal;
   /** The same after so many milliseconds, 0 for at once, counted from when what stops has been told to. */
   readonly timeoutMs?: number | undefined;
-  /** Called when the graceful part is cut short. */
-  readonly onHurry: () => void;
+  /**
+   * Called when the graceful part is cut short. `unheard`: the control plane has still to hear of it, for which it gets 5 s; what
+   * it does not know of it would start again.
+   */
+  readonly onHurry: (how: { readonly unheard: boolean }) => void;
 }
 
 export interface WoundDown {
@@ -65,8 +68,17 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
   const { driver, pipeline, deps } = options;
   const never = new AbortController().signal;
   const operation = new PipelineOperation(deps, driver, pipeline, options.command);
+  let isHurried = false;
+  const hurried = (unheard: boolean): void => {
+    if (!isHurried) options.onHurry({ unheard });
+    isHurried = true;
+  };
+  const whileTelling = (): void => hurried(true);
+  options.hurry.addEventListener("abort", whileTelling, { once: true });
   try {
-    const told = await tell(operation, options, never);
+    const told = await tell(operation, options, never).finally(() =>
+      options.hurry.removeEventListener("abort", whileTelling),
+    );
     const hurry = hurryAfter(options.timeoutMs, options.hurry);
     const plan = planFor(await driver.observe(pipeline, never), options);
     const base = { driver, clock: deps.clock, progress: options.progress };
@@ -81,7 +93,7 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
         if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
       }
     }
-    if (!graceful) options.onHurry();
+    if (!graceful) hurried(false);
     for (let quiet = 0; quiet < looksAfter(options.mode, graceful, told !== undefined); ) {
       const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
       await executePlan(rest, { ...base, signal: never, force: true });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -97,6 +97,19 @@ describe("a watch for edits", () => {
     await write("p.yaml", "1");
     await watching.set([read("p.yaml")], 0);
     expect(plain(await watching.next(never))).toEqual({ paths: ["p.yaml"], ...nothing });
+  });
+
+  it("counts as edited a link that was led elsewhere, and what it leads to that was written, since it may have been read", async () => {
+    await write("v1.yaml", "1");
+    await write("app/main.js", "1");
+    await write("shared.js", "1");
+    await symlink("../shared.js", join(folder, "app/shared.js"));
+    const since = Date.now() + 20;
+    while (Date.now() <= since + 20) await new Promise((resolve) => setTimeout(resolve, 5));
+    await symlink("v1.yaml", join(folder, "p.yaml"));
+    await write("shared.js", "2");
+    await watching.set([read("p.yaml"), tree("app", "build", () => false)], since);
+    expect(plain(await watching.next(never)).paths).toEqual(["app/shared.js", "p.yaml"]);
   });
 
   it("ends with the signal, and what was not told by then is told by the next one", async () => {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Stats } from "node:fs";
-import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 
 /** A file or folder that is watched, with everything in it. */
@@ -63,20 +63,19 @@ export class Snapshots {
         const ignored = root.ignores?.(relative(root.path, inner).split(sep).join("/")) ?? false;
         if (ignored && !(entry.isDirectory() && root.hasExceptions === true)) continue;
         // A link to a folder is no folder of this one.
-        if (entry.isSymbolicLink()) files.set(inner, await this.#ofLink(inner));
+        if (entry.isSymbolicLink()) files.set(inner, await this.#ofLink(inner, touchedSince));
         else if (entry.isDirectory() || entry.isFile()) await this.#add(root, inner, files, folders, touchedSince);
       }
     } else if (info?.isFile() === true) {
       const digest = await this.#digest(path, info);
-      // Asked after it was read: what is saved meanwhile may have been read, and still nobody has heard of it.
-      const isTouched = touchedSince < Number.POSITIVE_INFINITY && (await writtenAt(path)) >= touchedSince;
-      if (digest !== undefined) files.set(path, isTouched ? "" : digest);
+      if (digest !== undefined) files.set(path, (await isTouched(path, touchedSince)) ? "" : digest);
     }
   }
 
-  async #ofLink(path: string): Promise<string> {
+  async #ofLink(path: string, touchedSince: number): Promise<string> {
     const info = await stat(path).catch(() => undefined);
     const content = info?.isFile() === true ? await this.#digest(path, info) : undefined;
+    if (await isTouched(path, touchedSince)) return "";
     return `${await readlink(path).catch(() => "")} ${content ?? ""}`;
   }
 
@@ -93,8 +92,14 @@ export class Snapshots {
   }
 }
 
-async function writtenAt(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.ctimeMs ?? Number.POSITIVE_INFINITY;
+/**
+ * Whether a file, or a link or what it leads to, was written since then. To be asked after it was read: what is saved meanwhile may have
+ * been read, and still nobody has heard of it.
+ */
+async function isTouched(path: string, since: number): Promise<boolean> {
+  if (since === Number.POSITIVE_INFINITY) return false;
+  const found = await Promise.all([lstat(path), stat(path)]).catch(() => undefined);
+  return found === undefined || found.some(({ ctimeMs }) => ctimeMs >= since);
 }
 
 /** Paths whose content differs, that came or went, in order. */

@@ -231,12 +231,12 @@ export const subscribingChecks: readonly Check[] = [
   },
   {
     id: "subscribe/wrong-upstream",
-    title: "leaves an upstream that says it is another instance, takes nothing from it, and dials again",
-    fix: "Compare Opened with the component and instance that the topology named; when it differs, drop the connection, and look the address up again for the next try.",
+    title: "leaves an upstream that is another instance, takes nothing from it, and connects anew",
+    fix: "Compare Opened with the component and instance that the topology named; when it differs, or the stream is refused with FAILED_PRECONDITION, close the channel, so that the next try looks the address up again.",
     types: takers,
     needs: ["ack/all"],
     async run(bench) {
-      bench.above.says = "above-9";
+      bench.above.isAnother("says so");
       await bench.launch();
       const below = acknowledgingDownstream(bench);
       const wrong = await bench.subscribed();
@@ -245,7 +245,9 @@ export const subscribingChecks: readonly Check[] = [
       if (wrong.acked > 0) throw new Broken("it acknowledged an event of an upstream that the topology did not name");
       if (below !== undefined && below.events.length > 0)
         throw new Broken("it gave on an event of an upstream that the topology did not name");
-      bench.above.says = undefined;
+      const right = await acknowledgesAll(bench, bench.fresh(2));
+      bench.above.isAnother("refuses");
+      right.break();
       await acknowledgesAll(bench, bench.fresh(2));
     },
   },

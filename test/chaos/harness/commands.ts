@@ -1,8 +1,11 @@
+import type { Ended } from "../../e2e/run-program.ts";
 import type { Config } from "./config.ts";
 import type { World } from "./world.ts";
 
 /** Exit codes of a command that refused before it did anything: usage, an invalid file, a state that forbids it. */
 const REFUSED = [2, 3, 6];
+/** The code of a change that is refused as something that is stopped may hold events on its disk. */
+const WOULD_LOSE = "registry/would-lose-events";
 const TRIES = 3;
 /** So long a command may take to return after Ctrl-C. */
 const RETURN_LIMIT_MS = 180_000;
@@ -11,30 +14,64 @@ const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wa
 
 /** `up -d` of an edited file. Where it is refused everything has to be as before, and the file is as before again. */
 export async function commandUp(world: World, before: Config, next: Config): Promise<"done" | "refused"> {
-  const instances = async (): Promise<string> =>
-    ((await world.instances()) ?? [])
-      .map(({ instance }) => instance)
-      .sort()
-      .join(" ");
-  const had = await instances();
+  const had = await instances(world);
   world.history.begin(next, Date.now());
-  const { code, stdout, stderr } = await world.flowctl("up", "-d");
-  if (code === 0) {
+  const ended = await world.flowctl("up", "-d");
+  if (ended.code === 0) {
     settled(world, next);
     return "done";
   }
-  if (!REFUSED.includes(code)) {
-    world.notes.push(`up ended with ${code} and is called again: ${lastLines(stderr)}`);
+  if (!REFUSED.includes(ended.code)) {
+    world.notes.push(`up ended with ${ended.code} and is called again: ${lastLines(ended.stderr)}`);
     world.calledAgain++;
     await settleUp(world, next);
     return "done";
   }
-  world.notes.push(`up was refused with ${code}: ${lastLines(stderr)}`);
-  const has = await instances();
-  if (has !== had) world.problem("a refused change changed something", `${had} → ${has}\n${stdout}\n${stderr}`);
+  await refused(world, "up", ended, { had, before });
   await world.write(before);
-  world.history.settle(before, Date.now());
   return "refused";
+}
+
+/** `scale` to other replicas. Where it is refused everything has to be as before; only what would lose events may be. */
+export async function commandScale(
+  world: World,
+  { id, replicas }: { readonly id: string; readonly replicas: number },
+  next: Config,
+): Promise<"done" | "refused"> {
+  const before = world.config;
+  const had = await instances(world);
+  world.history.begin(next, Date.now());
+  const ended = await world.flowctl("scale", `${id}=${replicas}`);
+  if (ended.code === 0) {
+    world.history.settle(next, Date.now());
+    for (const name of [...world.stopped]) if (name === id || name.startsWith(`${id}-`)) world.stopped.delete(name);
+    return "done";
+  }
+  if (!ended.stderr.includes(WOULD_LOSE))
+    world.problem("scale fails", `scale ${id}=${replicas} ended with ${ended.code}: ${ended.stderr}`);
+  await refused(world, "scale", ended, { had, before });
+  return "refused";
+}
+
+async function instances(world: World): Promise<string> {
+  const all = (await world.instances()) ?? [];
+  return all
+    .map(({ instance }) => instance)
+    .sort()
+    .join(" ");
+}
+
+/** Nothing may be other than before a command that was refused. */
+async function refused(
+  world: World,
+  command: string,
+  { code, stdout, stderr }: Ended,
+  { had, before }: { readonly had: string; readonly before: Config },
+): Promise<void> {
+  world.notes.push(`${command} was refused with ${code}: ${lastLines(stderr)}`);
+  const has = await instances(world);
+  if (has !== had) world.problem("a refused change changed something", `${had} → ${has}\n${stdout}\n${stderr}`);
+  world.history.settle(before, Date.now());
 }
 
 /** `up -d` until it succeeds; that it does not is a problem. */
@@ -46,7 +83,9 @@ export async function settleUp(world: World, config: Config): Promise<void> {
     said = `up -d ended with ${code}: ${lastLines(stderr)}`;
     world.notes.push(said);
     world.calledAgain++;
-    await pause(1_000);
+    // As its fix says: what is stopped has to finish what it has before it can be taken away.
+    if (stderr.includes(WOULD_LOSE)) for (const target of world.stopped) await world.flowctl("start", target);
+    else await pause(1_000);
   }
   world.problem("up fails again and again", said);
 }

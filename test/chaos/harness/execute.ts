@@ -1,4 +1,4 @@
-import { commandUp, interruptedUp, killedUp, settleUp, upAgainstDown, upTwice } from "./commands.ts";
+import { commandScale, commandUp, interruptedUp, killedUp, settleUp, upAgainstDown, upTwice } from "./commands.ts";
 import type { Config } from "./config.ts";
 import { applyEdit } from "./edits.ts";
 import { freeze, kill } from "./processes.ts";
@@ -103,7 +103,7 @@ async function act(world: World, step: Step): Promise<Effect> {
     case "restart":
       return { outcome: await command(world, step.kind, step.target) };
     case "scale":
-      return { outcome: await scale(world, step.id, step.replicas) };
+      return { outcome: await scale(world, step) };
     case "up-against-down":
       await upAgainstDown(world, step.afterMs);
       return { outcome: "done" };
@@ -156,18 +156,12 @@ async function command(world: World, verb: "stop" | "start" | "restart", target:
   return "done";
 }
 
-async function scale(world: World, id: string, replicas: number): Promise<Done["outcome"]> {
+async function scale(
+  world: World,
+  { id, replicas }: { readonly id: string; readonly replicas: number },
+): Promise<Done["outcome"]> {
   const next = applyEdit(world.config, { op: "replicas", id, replicas });
-  if (next === undefined) return "skipped";
-  world.history.begin(next, Date.now());
-  const { code, stderr } = await world.flowctl("scale", `${id}=${replicas}`);
-  if (code !== 0) {
-    world.problem("scale fails", `scale ${id}=${replicas} ended with ${code}: ${stderr}`);
-    return "refused";
-  }
-  world.history.settle(next, Date.now());
-  for (const name of [...world.stopped]) if (name.startsWith(`${id}-`)) world.stopped.delete(name);
-  return "done";
+  return next === undefined ? "skipped" : await commandScale(world, { id, replicas }, next);
 }
 
 const BACK_LIMIT_MS = 120_000;

@@ -1,0 +1,51 @@
+import { Writable } from "node:stream";
+import type { CliDependencies, OutputStream } from "../../src/cli/dependencies.ts";
+import { runCli } from "../../src/cli/run-cli.ts";
+import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { builtinCatalog } from "../../src/components/catalog.ts";
+import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
+import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
+import { systemClock } from "../../src/foundation/clock.ts";
+import { packageRoot } from "../../src/foundation/package-root.ts";
+import type { Ended } from "./run-program.ts";
+
+/**
+ * Runs a command that only looks within this process, against the same engine, processes and control plane: for what a test asks again and
+ * again. A process of its own takes 0.4 s of a processor to start.
+ */
+export async function flowctlHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Ended> {
+  const said = { stdout: "", stderr: "" };
+  const output = (name: keyof typeof said): OutputStream =>
+    new Writable({
+      decodeStrings: false,
+      write: (chunk, _encoding, done) => {
+        said[name] += String(chunk);
+        done();
+      },
+    });
+  const surroundings = { environment: env, packageRoot: packageRoot(), version: "0.1.0" };
+  const never = new AbortController().signal;
+  const deps: CliDependencies = {
+    version: surroundings.version,
+    env,
+    cwd,
+    stdout: output("stdout"),
+    stderr: output("stderr"),
+    clock: systemClock,
+    interrupts: { first: never, second: never, answerSecond: () => () => undefined, ignoreOutput: () => undefined },
+    driverNames: ["docker", "process"],
+    driver: async (name) =>
+      name === "docker"
+        ? createDockerDriver(surroundings)
+        : createProcessDriver({ ...surroundings, clock: systemClock }),
+    connect: async ({ grpc }) => connectControlPlane(grpc),
+    catalog: async () => builtinCatalog,
+    homeKey: () => Promise.reject(new Error("a command that only looks needs no key")),
+    readStdin: () => Promise.reject(new Error("nothing is read here")),
+    runBuiltin: () => Promise.reject(new Error("nothing runs here")),
+    hasSystemd: () => false,
+    packageRoot: surroundings.packageRoot,
+  };
+  const code = await runCli(args, deps);
+  return { code, ...said };
+}
