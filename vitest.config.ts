@@ -10,20 +10,27 @@ const unitBesides = "test/conformance/memory-driver.test.ts";
 
 /** The files that take longest, the longest first. */
 const LONG = [
-  "conformance/component-python",
   "e2e/cli-init",
-  "conformance/docker-driver",
-  "conformance/component-builtins",
-  "e2e/cli-interrupted",
-  "chaos/numbered",
+  "e2e/rollback",
+  "e2e/cli-hanging",
   "conformance/component",
   "e2e/examples",
-  "chaos/changes",
-  "e2e/desired-state",
-  "conformance/process-driver",
-  "e2e/cli-life",
+  "e2e/dead-letters",
+  "conformance/component-python",
+  "e2e/watch",
+  "e2e/cli-interrupted",
+  "chaos/docker-engine-restart",
+  "conformance/docker-driver",
   "e2e/live-edits",
-  "chaos/harder-faults",
+  "chaos/changes",
+  "e2e/cli-life",
+  "e2e/docker-supervision",
+  "conformance/component-builtins",
+  "conformance/process-driver",
+  "e2e/supervision",
+  "e2e/desired-state",
+  "chaos/numbered",
+  "e2e/damaged-store",
 ].map((name) => `/test/${name}.test.ts`);
 
 /** Begins with what takes longest, so that no worker is left with it when the others are through. */
@@ -64,8 +71,8 @@ export default defineConfig({
           hookTimeout: 300_000,
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
-          // They wait for programs half of the time; more files at once were no faster, as some pipelines run at full speed.
-          maxWorkers: 2,
+          // They wait for programs half of the time.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

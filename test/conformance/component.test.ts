@@ -59,7 +59,7 @@ function failures(report: ConformanceReport) {
   return report.checks.filter((check) => check.outcome === "failed").map((check) => check.id);
 }
 
-describe("a component that keeps the contract", () => {
+describe("a component that keeps the contract", { concurrent: true }, () => {
   it.each<[Type, unknown, number]>([
     ["source", {}, 51],
     ["source", { count: 12 }, 56],
