@@ -19,7 +19,8 @@ import { Registry } from "./registry.ts";
 import { registryService } from "./registry-service.ts";
 import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
-import { type SupervisedDriver, type Supervision, supervise } from "./supervisor/supervisor.ts";
+import type { SupervisedDriver } from "./supervisor/supervised-driver.ts";
+import { type Supervision, supervise } from "./supervisor/supervisor.ts";
 
 export interface ControlPlaneOptions {
   /** Name of the pipeline; there is one a control plane. */

@@ -9,7 +9,8 @@ import type { Operation } from "../operations.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Kept } from "../registry.fake.ts";
 import type { Registry } from "../registry.ts";
-import { type SupervisedDriver, supervise } from "./supervisor.ts";
+import type { SupervisedDriver } from "./supervised-driver.ts";
+import { supervise } from "./supervisor.ts";
 
 const ids = ["source", "processor", "sink"] as const;
 type Id = (typeof ids)[number];

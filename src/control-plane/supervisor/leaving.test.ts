@@ -8,7 +8,8 @@ import type { ComponentSpec } from "../../protocol/records.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Kept } from "../registry.fake.ts";
 import type { Registry } from "../registry.ts";
-import { type SupervisedDriver, supervise } from "./supervisor.ts";
+import type { SupervisedDriver } from "./supervised-driver.ts";
+import { supervise } from "./supervisor.ts";
 
 const IDS = ["source-1", "processor-1", "processor-2", "sink-1"];
 

@@ -66,11 +66,13 @@ beforeEach(() => {
     observe: async () => [],
     apply: async (change: Change) => void applied.push(change.action),
     async *events() {},
+    async *logs() {
+      yield { instance: "db-1", owner: "db", stream: "stdout" as const, time: 0, text: "bye" };
+    },
   };
   watch = new ServiceWatch({
     ...{ driver, registry, pipeline: "p", clock, log: silentLogger, illForMs: 30_000, random: () => 0.5 },
     signal: end.signal,
-    lastLine: async () => ", last log line: bye",
   });
 });
 afterEach(() => end.abort());

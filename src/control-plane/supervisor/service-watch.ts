@@ -5,7 +5,7 @@ import type { Logger } from "../../foundation/logger.ts";
 import { describeExit } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
-import type { SupervisedDriver } from "./supervisor.ts";
+import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
 
 export interface ServiceWatchOptions {
   readonly driver: SupervisedDriver;
@@ -17,8 +17,6 @@ export interface ServiceWatchOptions {
   readonly illForMs: number;
   readonly random: () => number;
   readonly signal: AbortSignal;
-  /** What an instance said last, as the end of a sentence. Never rejects. */
-  lastLine(instanceId: string): Promise<string>;
 }
 
 interface Service {
@@ -201,7 +199,8 @@ export class ServiceWatch {
   /** Never rejects: what the driver could not do is told to the policy. */
   async #carryOut(key: ResourceKey, decision: Decision): Promise<void> {
     const id = instanceOf(key);
-    const said = await this.#options.lastLine(id);
+    const { driver, pipeline, signal } = this.#options;
+    const said = await lastLine(driver, pipeline, id, signal);
     if (decision.type === "give-up") {
       // It is left as it is: whoever looks after it may want to see it.
       this.#trouble(key, "failed", `${decision.reason}${said}`);

@@ -16,7 +16,8 @@ import type { PipelineSpec } from "../../protocol/records.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Kept } from "../registry.fake.ts";
 import type { Registry } from "../registry.ts";
-import { type SupervisedDriver, supervise } from "./supervisor.ts";
+import type { SupervisedDriver } from "./supervised-driver.ts";
+import { supervise } from "./supervisor.ts";
 
 const source = incarnation("source");
 
@@ -429,6 +430,27 @@ describe("the supervisor", () => {
     driver.breakEvents = false;
     await clock.advance(1000);
     expect(driver.applied).toEqual(["start"]);
+  });
+
+  it("stops what it gives up, however often the driver fails at that, and says at once that it is given up", async () => {
+    registry.register(registration(source, { healthEndpoint: "x:1" }));
+    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+    begin();
+    driver.failing = "the engine is busy";
+    for (let second = 0; second < 300 && registry.pipeline().state !== "failed"; second++) {
+      await clock.advance(1000);
+      registry.assessAll();
+    }
+    expect(registry.pipeline().state).toBe("failed");
+    expect(driver.applied.at(-1)).toBe("stop");
+    expect(driver.state.status).toBe("running");
+    driver.failing = undefined;
+    await clock.advance(60_000);
+    expect(driver.state.status).toBe("exited");
+    const stops = driver.applied.filter((action) => action === "stop").length;
+    await clock.advance(60_000);
+    expect(driver.applied.filter((action) => action === "stop")).toHaveLength(stops);
+    expect(registry.pipeline().state).toBe("failed");
   });
 
   it("asks a driver that fails again, and gives up in the end", async () => {

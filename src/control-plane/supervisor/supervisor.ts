@@ -1,7 +1,6 @@
-import type { Change, Driver, DriverEvent, ObservedResource, ResourceKey } from "../../drivers/driver.ts";
+import type { Change, DriverEvent, ObservedResource, ResourceKey } from "../../drivers/driver.ts";
 import { backoffDelay } from "../../foundation/backoff.ts";
 import type { Clock } from "../../foundation/clock.ts";
-import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { type ComponentSpec, type InstanceReport, instanceIdsOf } from "../../protocol/records.ts";
@@ -11,10 +10,7 @@ import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { ServiceWatch } from "./service-watch.ts";
-
-/** What the supervisor needs of a driver; its logs only to say what an instance said last. */
-export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities"> &
-  Partial<Pick<Driver, "logs">>;
+import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
 
 export interface SupervisorOptions {
   readonly driver: SupervisedDriver;
@@ -43,10 +39,6 @@ const LOOK_AGAIN_MS = 10_000;
 
 /** So long a program may take to register, in milliseconds, unless its component says otherwise. */
 const DEFAULT_START_DEADLINE = 60_000;
-
-/** Time that reading the last log line of an instance may take, and how much of it is kept. */
-const LAST_LINE_MS = 2_000;
-const LAST_LINE_CHARACTERS = 200;
 
 export interface Supervision {
   /** Resolves when the signal has fired and nothing is done any more. */
@@ -94,8 +86,7 @@ class Supervisor {
     this.#options = options;
     this.#signal = signal;
     const { unhealthyAfterMs: illForMs, random = Math.random } = options;
-    const lastLine = (instanceId: string): Promise<string> => this.#lastLine({ instanceId });
-    this.#services = new ServiceWatch({ ...options, illForMs, random, signal, lastLine });
+    this.#services = new ServiceWatch({ ...options, illForMs, random, signal });
   }
 
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
@@ -318,12 +309,12 @@ class Supervisor {
 
   /** Never rejects: what the driver could not do is told to the policy. */
   async #carryOut(target: Target, decision: Decision): Promise<void> {
-    const { log, registry } = this.#options;
+    const { driver, pipeline, log, registry } = this.#options;
     const { instanceId, spec } = target;
     if (decision.type === "apply") {
       const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
       // What ended by itself has said so; what hangs says nothing.
-      const said = decision.action === "restart" ? await this.#lastLine(target) : "";
+      const said = decision.action === "restart" ? await lastLine(driver, pipeline, instanceId, this.#signal) : "";
       log.warn(`${verb} ${instanceId}`, { instance: instanceId, cause: decision.cause + said });
       registry.remark(spec.id, instanceId, `${decision.action}: ${decision.cause}${said}`);
       const error = await this.#apply(target, decision.action, decision.cause);
@@ -331,28 +322,19 @@ class Supervisor {
       this.#handle(target, { type: "acted", ...(error === undefined ? {} : { error }) });
       return;
     }
-    const said = await this.#lastLine(target);
+    const said = await lastLine(driver, pipeline, instanceId, this.#signal);
+    const reason = `${decision.reason}${said}`;
     // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
-    const error = await this.#apply(target, "stop", decision.reason);
-    if (error !== undefined) log.error(`cannot stop ${instanceId}`, { instance: instanceId, error });
-    this.#handle(target, { type: "acted" });
-    registry.fail(spec.id, instanceId, `${decision.reason}${said}`);
-  }
-
-  /** What an instance logged last, as the end of a sentence; empty when it cannot be told. Never rejects. */
-  async #lastLine({ instanceId }: Pick<Target, "instanceId">): Promise<string> {
-    const { driver, pipeline } = this.#options;
-    if (driver.logs === undefined) return "";
-    const limit = withDeadline(this.#signal, LAST_LINE_MS);
-    let last = "";
-    try {
-      for await (const { text } of driver.logs(pipeline, { select: [instanceId], follow: false, tail: 1 }, limit)) {
-        if (text.trim() !== "") last = messageIn(text.trim());
-      }
-    } catch {
-      // It only illustrates.
+    let error = await this.#apply(target, "stop", decision.reason);
+    if (error !== undefined) registry.fail(spec.id, instanceId, reason);
+    // What is given up must not go on, however often the driver fails at that.
+    for (let attempt = 1; error !== undefined && !this.#signal.aborted; attempt++) {
+      log.error(`cannot stop ${instanceId}`, { instance: instanceId, error });
+      await this.#sleep(this.#options.clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
+      error = await this.#apply(target, "stop", decision.reason);
     }
-    return last === "" ? "" : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
+    this.#handle(target, { type: "acted" });
+    registry.fail(spec.id, instanceId, reason);
   }
 
   /** Returns why it could not be done. What is not there (any more) needs nothing. */
@@ -490,15 +472,4 @@ function isDone(action: Action, { state }: ObservedResource): boolean {
   if (action === "start") return state.status === "running";
   if (action === "stop") return state.status === "exited" || state.status === "created";
   return false;
-}
-
-/** What a log line says: the message of a structured one, else all of it. */
-function messageIn(line: string): string {
-  if (!line.startsWith("{")) return line;
-  try {
-    const { msg } = JSON.parse(line) as { readonly msg?: unknown };
-    return typeof msg === "string" && msg !== "" ? msg : line;
-  } catch {
-    return line;
-  }
 }

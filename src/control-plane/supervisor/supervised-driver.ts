@@ -1,0 +1,41 @@
+import type { Driver } from "../../drivers/driver.ts";
+import { withDeadline } from "../../foundation/deadline.ts";
+
+/** What the supervisor needs of a driver; its logs only to say what an instance said last. */
+export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities"> &
+  Partial<Pick<Driver, "logs">>;
+
+/** Time that reading the last log line of an instance may take, in milliseconds, and how much of it is kept. */
+const LAST_LINE_MS = 2_000;
+const LAST_LINE_CHARACTERS = 200;
+
+/** What an instance logged last, as the end of a sentence; empty when it cannot be told. Never rejects. */
+export async function lastLine(
+  driver: SupervisedDriver,
+  pipeline: string,
+  instanceId: string,
+  signal: AbortSignal,
+): Promise<string> {
+  if (driver.logs === undefined) return "";
+  const limit = withDeadline(signal, LAST_LINE_MS);
+  let last = "";
+  try {
+    for await (const { text } of driver.logs(pipeline, { select: [instanceId], follow: false, tail: 1 }, limit)) {
+      if (text.trim() !== "") last = messageIn(text.trim());
+    }
+  } catch {
+    // It only illustrates.
+  }
+  return last === "" ? "" : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
+}
+
+/** What a log line says: the message of a structured one, else all of it. */
+function messageIn(line: string): string {
+  if (!line.startsWith("{")) return line;
+  try {
+    const { msg } = JSON.parse(line) as { readonly msg?: unknown };
+    return typeof msg === "string" && msg !== "" ? msg : line;
+  } catch {
+    return line;
+  }
+}
