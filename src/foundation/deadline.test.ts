@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { withDeadline } from "./deadline.ts";
+import { firesAfter, withDeadline } from "./deadline.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -48,5 +48,24 @@ describe("a signal with a deadline", () => {
     process.off("warning", onWarning);
     expect(warnings).toEqual([]);
     parent.abort();
+  });
+});
+
+describe("a signal that follows another", () => {
+  it("fires so long after that one has, also when that had fired already, and for its reason", async () => {
+    const first = new AbortController();
+    const signal = firesAfter(first.signal, 30);
+    first.abort("stop");
+    expect(signal.aborted).toBe(false);
+    const already = firesAfter(first.signal, 30);
+    expect(already.aborted).toBe(false);
+    await Promise.all([once(signal, "abort"), once(already, "abort")]);
+    expect([signal.reason, already.reason]).toEqual(["stop", "stop"]);
+  });
+
+  it("does not fire where that one does not", async () => {
+    const signal = firesAfter(new AbortController().signal, 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(signal.aborted).toBe(false);
   });
 });

@@ -39,8 +39,9 @@ export class StoreSeal {
       const digest = await digestOf(database);
       if (seal.state === "open" || seal.digest === digest) return undefined;
     } catch (error) {
-      // A file that is shorter than LevelDB knows it to be; one that this user may not read is another matter.
-      if (!isReadFailure(error) || !(await this.#isReadable())) throw error;
+      // A file that is shorter than LevelDB knows it to be; one that this user may not read is another matter, and so is a disk that
+      // does not give it now.
+      if (!isReadFailure(error) || isOfDevice(error) || !(await this.#isReadable())) throw error;
       return `a part of it cannot be read (${messageOf(error)})`;
     }
     return "it does not hold what it held when it was closed";
@@ -110,6 +111,11 @@ export class StoreSeal {
 
 function isReadFailure(error: unknown): boolean {
   return error instanceof Error && (hasLevelCode(error) || hasLevelCode(error.cause));
+}
+
+/** EIO: the device failed, which says nothing of what is on it. LevelDB gives no number, only its text. */
+function isOfDevice(error: unknown): boolean {
+  return error instanceof Error && (error.message.includes("Input/output error") || isOfDevice(error.cause));
 }
 
 function hasLevelCode(error: unknown): boolean {

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openLevelStore } from "./level-store.ts";
 import { createMemoryStore } from "./memory-store.ts";
 import type { Store } from "./store.ts";
+import { StoreSeal } from "./store-seal.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -123,6 +124,23 @@ describe("a store in LevelDB", () => {
     await store.close();
     await truncate(join(copy, log), 0);
     await expect(openLevelStore(copy)).rejects.toMatchObject({ code: "store/damaged" });
+  });
+
+  it("whose disk fails is not called damaged, as what it holds may be read the next time", async () => {
+    const place = join(folder, "sealed");
+    const store = await openLevelStore(place);
+    await store.write([put("a", "1")], { durable: true });
+    await store.close();
+    const failing = (text: string): Level<string, Uint8Array> => {
+      const cause = Object.assign(new Error(`IO error: ${place}/000005.ldb: ${text}`), { code: "LEVEL_IO_ERROR" });
+      return { get: () => Promise.reject(new Error("Could not get value", { cause })) } as unknown as Level<
+        string,
+        Uint8Array
+      >;
+    };
+    const seal = new StoreSeal(place);
+    await expect(seal.broken(failing("Input/output error"))).rejects.toThrow("Could not get value");
+    expect(await seal.broken(failing("truncated block read"))).toContain("a part of it cannot be read");
   });
 
   it("that a kill left before anything was in it, is made anew; nothing is taken for damage while one is being made", async () => {
