@@ -228,11 +228,10 @@ async function settle(
     unheard: { otherwise: "go-on", patience: second },
     progress: progress.sink,
     hurry: second,
-    onHurry: ({ unheard }) =>
+    onHurry: () => output.say("Ending it at once"),
+    onUnheard: () =>
       output.say(
-        unheard
-          ? "Ending it as soon as the control plane has heard of it, in 5 s at the latest: it would start it again. Ctrl-C once more leaves it running"
-          : "Ending it at once",
+        "Ending it as soon as the control plane has heard of it, in 5 s at the latest: it would start it again. Ctrl-C once more leaves it running",
       ),
   });
   if (unheard && mode === "stop") {

@@ -40,11 +40,10 @@ export interface WindDownOptions {
   readonly hurry: AbortSignal;
   /** The same after so many milliseconds, 0 for at once, counted from when what stops has been told to. */
   readonly timeoutMs?: number | undefined;
-  /**
-   * Called when the graceful part is cut short. `unheard`: the control plane has still to hear of it, for which it gets 5 s; what
-   * it does not know of it would start again.
-   */
-  readonly onHurry: (how: { readonly unheard: boolean }) => void;
+  /** Called when the graceful part is cut short. */
+  readonly onHurry: () => void;
+  /** Called before that where the control plane has still to hear of it, for which it gets 5 s: what it does not know of it would start again. */
+  readonly onUnheard?: () => void;
 }
 
 export interface WoundDown {
@@ -68,16 +67,12 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
   const { driver, pipeline, deps } = options;
   const never = new AbortController().signal;
   const operation = new PipelineOperation(deps, driver, pipeline, options.command);
-  let isHurried = false;
-  const hurried = (unheard: boolean): void => {
-    if (!isHurried) options.onHurry({ unheard });
-    isHurried = true;
-  };
-  const whileTelling = (): void => hurried(true);
-  options.hurry.addEventListener("abort", whileTelling, { once: true });
+  const takesLong = firesAfter(options.hurry, SAID_AFTER);
+  const stillTelling = (): void => options.onUnheard?.();
+  takesLong.addEventListener("abort", stillTelling, { once: true });
   try {
     const told = await tell(operation, options, never).finally(() =>
-      options.hurry.removeEventListener("abort", whileTelling),
+      takesLong.removeEventListener("abort", stillTelling),
     );
     const hurry = hurryAfter(options.timeoutMs, options.hurry);
     const plan = planFor(await driver.observe(pipeline, never), options);
@@ -93,7 +88,7 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
         if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
       }
     }
-    if (!graceful) hurried(false);
+    if (!graceful) options.onHurry();
     for (let quiet = 0; quiet < looksAfter(options.mode, graceful, told !== undefined); ) {
       const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
       await executePlan(rest, { ...base, signal: never, force: true });
@@ -115,6 +110,9 @@ function hurryAfter(timeoutMs: number | undefined, signal: AbortSignal): AbortSi
 
 /** How long a control plane may take to hear of it, once it is not waited for any longer, in milliseconds. */
 const HEARD_WITHIN = 5_000;
+
+/** After so many milliseconds somebody who is in a hurry is told what is waited for. */
+const SAID_AFTER = 500;
 
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;
