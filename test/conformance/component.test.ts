@@ -24,7 +24,7 @@ vi.setConfig({ maxConcurrency: 12, testTimeout: testTimeout + 30_000 });
 const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
 
 /** For what is to fail: it takes so long until that is found. */
-const prompt = { startMs: 60_000, stepMs: 5_000, quietMs: 2_000, graceMs: 20_000, pingMs: 500 };
+const prompt = { startMs: 60_000, stepMs: 15_000, quietMs: 2_000, graceMs: 20_000, pingMs: 500 };
 
 /** A small component in plain grpc-js that keeps the contract, or breaks one obligation of it. */
 function testFixture(type: Type, defect: string, options: Partial<TestComponentOptions> = {}) {
