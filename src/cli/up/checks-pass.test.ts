@@ -16,7 +16,7 @@ const exited = { status: "exited", oomKilled: false, finishedAt: 0, restarts: 0 
 
 async function upWith(
   state: ObservedState,
-  timeout = "4",
+  timeout = "60",
 ): Promise<{ readonly code: number; readonly stderr: string }> {
   const driver = new MemoryDriver({
     name: "docker",
@@ -24,6 +24,7 @@ async function upWith(
     logs: [{ instance: "db-1", owner: "db", stream: "stderr", time: 1, text: "no space left" }],
   });
   await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+  cli.speed = 10;
   return await cli.run("up", "--wait", "--timeout", timeout);
 }
 
@@ -33,7 +34,7 @@ describe("up --wait with a service", () => {
     ["passes its health check", { ...running, health: "healthy" }],
     ["has exited with 0", { ...exited, exitCode: 0 }],
   ] as const)("is done when it %s", async (_what, state) => {
-    const { code, stderr } = await upWith(state, "60");
+    const { code, stderr } = await upWith(state);
     expect(code, stderr).toBe(0);
   });
 
@@ -51,8 +52,8 @@ describe("up --wait with a service", () => {
   });
 
   it("gives up after --timeout when its check does not pass", async () => {
-    const { code, stderr } = await upWith({ ...running, health: "starting" });
+    const { code, stderr } = await upWith({ ...running, health: "starting" }, "1");
     expect(code).toBe(7);
-    expect(stderr).toContain("demo was not healthy within 4.0s: the health check of db-1 has not passed yet");
+    expect(stderr).toContain("demo was not healthy within 1.0s: the health check of db-1 has not passed yet");
   });
 });

@@ -31,6 +31,7 @@ async function world(): Promise<World> {
     },
   });
   const cli = await CliHarness.create({ "flowctl.yaml": file("good") }, [driver]);
+  cli.speed = 10;
   const made: World = { cli, driver, breaks: () => fails(made) };
   expect((await cli.run("up", "--wait")).code).toBe(0);
   await cli.write("flowctl.yaml", file("bad"));
