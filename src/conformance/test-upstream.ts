@@ -174,10 +174,10 @@ export class TestUpstream {
       stream.ended = true;
       this.#notice.changed();
     };
-    if (this.#another !== undefined) this.#another.peer ??= call.getPeer();
-    const another = this.#another?.peer === call.getPeer() ? this.#another.how : undefined;
     call.on("data", (request: SubscribeRequest) => {
       if (request.open && isStray(request.open.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
+      if (this.#another !== undefined) this.#another.peer ??= call.getPeer();
+      const another = this.#another?.peer === call.getPeer() ? this.#another.how : undefined;
       if (request.open && another === "refuses") return call.emit("error", notMeant);
       stream.receive(request);
       const instanceId = another === undefined ? this.instanceId : `${this.instanceId}-in-its-place`;

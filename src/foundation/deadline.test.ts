@@ -59,7 +59,9 @@ describe("a signal that follows another", () => {
     expect(signal.aborted).toBe(false);
     const already = firesAfter(first.signal, 30);
     expect(already.aborted).toBe(false);
+    const from = performance.now();
     await Promise.all([once(signal, "abort"), once(already, "abort")]);
+    expect(performance.now() - from).toBeGreaterThan(25);
     expect([signal.reason, already.reason]).toEqual(["stop", "stop"]);
   });
 

@@ -122,7 +122,10 @@ describe("executePlan", () => {
       [want("control-plane/1"), want("component/a-1", [{ key: "control-plane/1", condition: "healthy" }])],
       [],
     );
-    await expect(executePlan(plan, options(driver))).rejects.toMatchObject({ code: "planner/prerequisite-failed" });
+    await expect(executePlan(plan, options(driver))).rejects.toMatchObject({
+      code: "planner/prerequisite-failed",
+      message: expect.stringContaining("cannot start as it is"),
+    });
     expect(driver.applied).toEqual(["create control-plane/1"]);
   });
 

@@ -34,6 +34,33 @@ describe("the server of event streams", () => {
     }
   });
 
+  it("tells once of one that is refused again and again, by its name", async () => {
+    const told: unknown[] = [];
+    const log = { ...silentLogger, warn: (_message: string, about: unknown) => void told.push(about) };
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    outlet.setGroups([]);
+    const server = await serve(outlet, log as typeof silentLogger);
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const refused = async (instanceId: string): Promise<void> => {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      call.on("data", () => undefined);
+      const open = { pipeline: "p", group: "down", instanceId, types: [], upstreamInstance: "up-2" };
+      call.write(encodeRequest({ kind: "open", open: { ...open, credit: { maxSequence: 1, maxBytes: 1 } } }));
+      await new Promise((resolve) => call.once("error", resolve));
+    };
+    try {
+      for (const instance of ["down-1", "down-1", "down-2", "down-1"]) await refused(instance);
+      expect(told).toMatchObject([
+        { group: "down", instance: "down-1", code: "stream/wrong-upstream" },
+        { group: "down", instance: "down-2", code: "stream/wrong-upstream" },
+      ]);
+    } finally {
+      client.close();
+      await server.close(AbortSignal.abort());
+      await outlet.close();
+    }
+  });
+
   it("refuses whoever means another instance, and leaves the stream that this would have replaced", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
@@ -70,7 +97,7 @@ function same(buffer: Buffer): Buffer {
   return buffer;
 }
 
-function serve(publisher: Outlet): Promise<EventStreamServer> {
+function serve(publisher: Outlet, log = silentLogger): Promise<EventStreamServer> {
   const who = { pipeline: "p", componentId: "up", instanceId: "up-1" };
-  return serveEventStream({ listen: "127.0.0.1:0", ...who, publisher, log: silentLogger });
+  return serveEventStream({ listen: "127.0.0.1:0", ...who, publisher, log });
 }

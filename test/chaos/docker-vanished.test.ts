@@ -9,7 +9,7 @@ import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 const COUNT = 6_000;
 const pipeline = `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 300 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 300, size: 8000 } }
 processors:
   passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, deploy: { replicas: 2 } }
 sinks:

@@ -150,6 +150,8 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["publish/dead-letters", "publish/dead-letters", "source"],
   ["end/before-ok", "end/before-ok", "source"],
   ["subscribe/wrong-upstream: keeps its connection", "subscribe/wrong-upstream", "sink"],
+  ["subscribe/wrong-upstream: refused", "subscribe/wrong-upstream", "sink"],
+  ["refuse/instance: replaces first", "refuse/instance", "processor"],
 ];
 
 describe("a component that breaks one obligation", { concurrent: true }, () => {

@@ -179,22 +179,25 @@ export class Scenario implements AsyncDisposable {
     this.#passed = true;
   }
 
+  async #keep(artifacts: string): Promise<void> {
+    const kept = join(artifacts, this.name);
+    await mkdir(kept, { recursive: true });
+    console.error(`what happened is in ${kept}`);
+    for (const command of ["status", "ps", "events", "logs", "logs control-plane"]) {
+      const { stdout, stderr } = await this.flowctl(...command.split(" "), "-p", this.name);
+      await writeFile(join(kept, `${command}.said.txt`), stdout + stderr);
+    }
+    await cp(this.folder, kept, { recursive: true, filter: (path) => !/\.(sock|pipe)$|pipe\.yaml$/.test(path) });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { child, ended } of this.#running) {
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await ended;
     }
     const artifacts = process.env.FLOWCTL_TEST_ARTIFACTS;
-    if (!this.#passed && artifacts !== undefined) {
-      const kept = join(artifacts, this.name);
-      await mkdir(artifacts, { recursive: true });
-      await cp(this.folder, kept, { recursive: true, filter: (path) => !path.endsWith(".sock") });
-      for (const command of ["status", "ps", "events", "logs", "logs control-plane"]) {
-        const { stdout, stderr } = await this.flowctl(...command.split(" "), "-p", this.name);
-        await writeFile(join(kept, `${command}.said.txt`), stdout + stderr);
-      }
-      console.error(`what happened is in ${kept}`);
-    }
+    // Whatever comes of that, nothing is left behind.
+    if (!this.#passed && artifacts !== undefined) await this.#keep(artifacts).catch(console.error);
     if ((await this.leftovers()).length > 0) await this.flowctl("down", this.name, "-v", "--timeout", "0");
     if (this.driver === "docker") await removeTestImages(this.name);
     await rm(this.folder, { recursive: true, force: true });

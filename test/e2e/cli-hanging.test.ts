@@ -14,6 +14,7 @@ sinks: { out: { uses: file, inputs: [ticks], with: { path: ./out.jsonl } } }
 /** The processes that host the control plane of a scenario, the innermost last. */
 async function controlPlanePids(scenario: Scenario): Promise<readonly number[]> {
   const ref = (await scenario.instances()).find(({ component }) => component === "control-plane")?.ref ?? "";
+  if (ref === "") throw new Error("there is no control plane");
   if (scenario.driver === "process") return [Number(ref)];
   const { stdout } = await promisify(execFile)("docker", ["top", ref, "-o", "pid"]);
   return stdout.trim().split("\n").slice(1).map(Number);

@@ -77,8 +77,24 @@ describe("init where not all of its files can be written", () => {
  * shown where they are tested.
  */
 const CHECKS: Readonly<Record<string, readonly string[]>> = {
-  source: ["publish/event", "checkpoint/resume", "stop/exit", "config/invalid"],
-  processor: ["ack/after-below", "publish/stable-ids", "end/completes", "stop/exit", "config/invalid"],
+  source: [
+    "publish/event",
+    "checkpoint/resume",
+    "checkpoint/contiguous",
+    "stop/exit",
+    "stop/waits",
+    "stop/position",
+    "config/invalid",
+  ],
+  processor: [
+    "ack/after-below",
+    "ack/contiguous",
+    "publish/stable-ids",
+    "end/completes",
+    "stop/exit",
+    "stop/waits",
+    "config/invalid",
+  ],
   sink: ["ack/all", "end/completes", "stop/exit", "config/invalid"],
 };
 

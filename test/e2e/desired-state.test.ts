@@ -52,6 +52,7 @@ async function instance(scenario: Scenario, name: string) {
 
 /** The processes that a reference of the driver stands for, the innermost last. */
 async function pidsOf(scenario: Scenario, ref: string): Promise<readonly number[]> {
+  if (ref === "") throw new Error("it does not run, and cannot be killed");
   if (scenario.driver === "process") return [Number(ref)];
   const { stdout } = await run("docker", ["top", ref, "-o", "pid"]);
   return stdout.trim().split("\n").slice(1).map(Number);

@@ -6,7 +6,7 @@ import { builtinCatalog } from "../../src/components/catalog.ts";
 import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
 import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
-import { packageRoot } from "../../src/foundation/package-root.ts";
+import { packageRoot, packageVersion } from "../../src/foundation/package-root.ts";
 import type { Ended } from "./run-program.ts";
 
 /**
@@ -23,7 +23,7 @@ export async function flowctlHere(args: readonly string[], cwd: string, env: Nod
         done();
       },
     });
-  const surroundings = { environment: env, packageRoot: packageRoot(), version: "0.1.0" };
+  const surroundings = { environment: env, packageRoot: packageRoot(), version: packageVersion() };
   const never = new AbortController().signal;
   const deps: CliDependencies = {
     version: surroundings.version,

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
-const COUNT = 5_000;
+const COUNT = 20_000;
 
 interface Edges {
   /** Processor id → where its events come from, in YAML. */
@@ -20,7 +20,7 @@ function pipeline({ processors = {}, sink, replicas = 1 }: Edges): string {
   );
   return `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 120 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 600 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
   archive: { uses: file, inputs: ${sink}, with: { path: ./out/archive.jsonl } }

@@ -10,12 +10,12 @@ export const publishingChecks: readonly Check[] = [
   {
     id: "publish/opened",
     title: "answers Open with Opened, naming itself, before anything else",
-    fix: "Write Opened as the first response, with FLOWCTL_COMPONENT_ID and FLOWCTL_INSTANCE_ID.",
+    fix: "Write Opened as the first response, with FLOWCTL_COMPONENT_ID and FLOWCTL_INSTANCE_ID, also when Open does not say which instance it means.",
     types: givers,
     scene: "registered",
     async run(bench) {
       await bench.launch();
-      const below = bench.below();
+      const below = bench.below({ meant: "" });
       const opened = await bench.until(() => below.opened, "no Opened came");
       if (opened.componentId !== componentId || opened.instanceId !== instanceId) {
         throw new Broken(`Opened names ${opened.componentId} ${opened.instanceId}, not ${componentId} ${instanceId}`);

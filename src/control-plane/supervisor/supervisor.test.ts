@@ -453,6 +453,27 @@ describe("the supervisor", () => {
     expect(registry.pipeline().state).toBe("failed");
   });
 
+  it("leaves alone what somebody has started anew, although the one before it could not be stopped", async () => {
+    registry.register(registration(source, { healthEndpoint: "x:1" }));
+    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+    begin();
+    driver.failing = "the engine is busy";
+    for (let second = 0; second < 300 && registry.pipeline().state !== "failed"; second++) {
+      await clock.advance(1000);
+      registry.assessAll();
+    }
+    registry.register(registration(incarnation("source", 1, "anew")));
+    driver.failing = undefined;
+    driver.applied.splice(0);
+    await clock.advance(25_000);
+    expect(driver.applied).toEqual([]);
+    expect(state()).not.toMatchObject({ name: "failed" });
+    // It is supervised as any other is.
+    exit(1);
+    await clock.advance(5_000);
+    expect(driver.applied).toEqual(["start"]);
+  });
+
   it("asks a driver that fails again, and gives up in the end", async () => {
     registry.register(registration(source));
     begin();

@@ -309,7 +309,7 @@ class Supervisor {
 
   /** Never rejects: what the driver could not do is told to the policy. */
   async #carryOut(target: Target, decision: Decision): Promise<void> {
-    const { driver, pipeline, log, registry } = this.#options;
+    const { driver, pipeline, clock, log, registry } = this.#options;
     const { instanceId, spec } = target;
     if (decision.type === "apply") {
       const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
@@ -327,11 +327,19 @@ class Supervisor {
     // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
     let error = await this.#apply(target, "stop", decision.reason);
     if (error !== undefined) registry.fail(spec.id, instanceId, reason);
-    // What is given up must not go on, however often the driver fails at that.
+    const program = () => registry.entry(spec.id, instanceId)?.data.incarnation;
+    const givenUp = program();
+    // What is given up must not go on, however often the driver fails at that, unless somebody has started it anew.
     for (let attempt = 1; error !== undefined && !this.#signal.aborted; attempt++) {
       log.error(`cannot stop ${instanceId}`, { instance: instanceId, error });
-      await this.#sleep(this.#options.clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
-      error = await this.#apply(target, "stop", decision.reason);
+      await this.#sleep(clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
+      const isAnew = program() !== givenUp;
+      if (!isAnew) error = await this.#apply(target, "stop", decision.reason);
+      else {
+        this.#handle(target, { type: "acted" });
+        this.#handle(target, { type: "started", at: clock.now() });
+        return;
+      }
     }
     this.#handle(target, { type: "acted" });
     registry.fail(spec.id, instanceId, reason);

@@ -47,10 +47,16 @@ export async function commandScale(
     for (const name of [...world.stopped]) if (name === id || name.startsWith(`${id}-`)) world.stopped.delete(name);
     return "done";
   }
-  if (!ended.stderr.includes(WOULD_LOSE))
+  if (stoppedAndNamed(world, ended.stderr).length === 0)
     world.problem("scale fails", `scale ${id}=${replicas} ended with ${ended.code}: ${ended.stderr}`);
   await refused(world, "scale", ended, { had, before });
   return "refused";
+}
+
+/** What was stopped and is named by a change that was refused as it would lose events: of nothing else may it say so. */
+function stoppedAndNamed(world: World, stderr: string): readonly string[] {
+  if (!stderr.includes(WOULD_LOSE)) return [];
+  return [...world.stopped].filter((target) => new RegExp(`\\b${target}(-\\d+)?\\b`).test(stderr));
 }
 
 async function instances(world: World): Promise<string> {
@@ -84,8 +90,8 @@ export async function settleUp(world: World, config: Config): Promise<void> {
     world.notes.push(said);
     world.calledAgain++;
     // As its fix says: what is stopped has to finish what it has before it can be taken away.
-    if (stderr.includes(WOULD_LOSE)) for (const target of world.stopped) await world.flowctl("start", target);
-    else await pause(1_000);
+    for (const target of stoppedAndNamed(world, stderr)) await world.flowctl("start", target);
+    await pause(1_000);
   }
   world.problem("up fails again and again", said);
 }
