@@ -125,6 +125,18 @@ function begin(): void {
   supervising = supervise(options, stop.signal).ended;
 }
 
+/** It hangs, is given up, and goes on, as the driver can do nothing. */
+async function giveUpInVain(): Promise<void> {
+  registry.register(registration(source, { healthEndpoint: "x:1" }));
+  registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+  begin();
+  driver.failing = "the engine is busy";
+  for (let second = 0; second < 300 && registry.pipeline().state !== "failed"; second++) {
+    await clock.advance(1000);
+    registry.assessAll();
+  }
+}
+
 describe("the supervisor", () => {
   it("starts an instance that crashed, and shows meanwhile how it ended", async () => {
     registry.register(registration(source));
@@ -433,14 +445,7 @@ describe("the supervisor", () => {
   });
 
   it("stops what it gives up, however often the driver fails at that, and says at once that it is given up", async () => {
-    registry.register(registration(source, { healthEndpoint: "x:1" }));
-    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
-    begin();
-    driver.failing = "the engine is busy";
-    for (let second = 0; second < 300 && registry.pipeline().state !== "failed"; second++) {
-      await clock.advance(1000);
-      registry.assessAll();
-    }
+    await giveUpInVain();
     expect(registry.pipeline().state).toBe("failed");
     expect(driver.applied.at(-1)).toBe("stop");
     expect(driver.state.status).toBe("running");
@@ -454,14 +459,7 @@ describe("the supervisor", () => {
   });
 
   it("leaves alone what somebody has started anew, although the one before it could not be stopped", async () => {
-    registry.register(registration(source, { healthEndpoint: "x:1" }));
-    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
-    begin();
-    driver.failing = "the engine is busy";
-    for (let second = 0; second < 300 && registry.pipeline().state !== "failed"; second++) {
-      await clock.advance(1000);
-      registry.assessAll();
-    }
+    await giveUpInVain();
     registry.register(registration(incarnation("source", 1, "anew")));
     driver.failing = undefined;
     driver.applied.splice(0);
