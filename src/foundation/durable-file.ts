@@ -11,6 +11,8 @@ export interface FileLike {
     length: number,
     position: number,
   ): Promise<{ readonly bytesWritten: number }>;
+  /** Writes the pieces one behind the other. */
+  writev(pieces: readonly Uint8Array[], position: number): Promise<{ readonly bytesWritten: number }>;
   datasync(): Promise<void>;
   truncate(length: number): Promise<void>;
   close(): Promise<void>;
@@ -32,6 +34,31 @@ export async function writeWhole(file: Pick<FileLike, "write">, bytes: Uint8Arra
     if (bytesWritten === 0) throw new Error(`the file takes no more than ${done} of ${bytes.length} bytes`);
     done += bytesWritten;
   }
+}
+
+/** Writes all pieces one behind the other from `position` on, as `writeWhole` does one. */
+export async function writePieces(
+  file: Pick<FileLike, "writev">,
+  pieces: readonly Uint8Array[],
+  position: number,
+): Promise<void> {
+  let rest = pieces.filter(({ length }) => length > 0);
+  let at = position;
+  while (rest.length > 0) {
+    const { bytesWritten } = await file.writev(rest, at);
+    if (bytesWritten === 0) throw new Error(`the file takes no more than ${at - position} bytes`);
+    at += bytesWritten;
+    rest = behind(rest, bytesWritten);
+  }
+}
+
+/** What is left of pieces without their first `count` bytes. */
+function behind(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  let passed = 0;
+  let first = 0;
+  while (first < pieces.length && passed + pieces[first]!.length <= count) passed += pieces[first++]!.length;
+  const [cut, ...others] = pieces.slice(first);
+  return cut === undefined ? [] : [cut.subarray(count - passed), ...others];
 }
 
 /** Fills the buffer from `position` on, or with what there is before the end of the file. Returns how many bytes. */

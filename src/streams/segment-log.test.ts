@@ -5,8 +5,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { SlabPool } from "../protocol/slab-pool.ts";
 import { FlakyDisk } from "./flaky-disk.fake.ts";
+import { append, encode, range, take } from "./numbered-runs.fake.ts";
 import { OverwrittenPool } from "./overwritten-pool.fake.ts";
 import { SegmentLog, type SegmentLogOptions } from "./segment-log.ts";
 
@@ -22,46 +22,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
-
-/** So many events from number `first` on, each as in an EventBatch; an event's content is its number and some padding. */
-function encode(first: number, count: number, padding = 20): Buffer {
-  const events = Array.from({ length: count }, (_, index) => {
-    const content = Buffer.from(`${first + index}:`.padEnd(padding, "."));
-    return Buffer.concat([Buffer.from([0x12, content.length]), content]);
-  });
-  return Buffer.concat(events);
-}
-
-function decode(bytes: Buffer): number[] {
-  const numbers: number[] = [];
-  for (let at = 0; at < bytes.length; at += 2 + bytes[at + 1]!)
-    numbers.push(Number.parseInt(bytes.toString("latin1", at + 2, at + 20), 10));
-  return numbers;
-}
-
-function append(log: SegmentLog, first: number, count: number, padding?: number): void {
-  const bytes = encode(first, count, padding);
-  log.appendRun(bytes, 0, bytes.length, count);
-}
-
-/** Reads up to `most` events; whole runs. */
-async function take(log: SegmentLog, most = Number.POSITIVE_INFINITY, memory?: SlabPool): Promise<number[]> {
-  const numbers: number[] = [];
-  while (numbers.length < most) {
-    await log.load();
-    const run = log.takeRun();
-    if (run === undefined) break;
-    const taken = decode(run.buffer.subarray(run.start, run.end));
-    expect(taken.length).toBe(run.count);
-    numbers.push(...taken);
-    memory?.release(run.buffer);
-  }
-  return numbers;
-}
-
-function range(first: number, end: number): number[] {
-  return Array.from({ length: Math.max(0, end - first) }, (_, index) => first + index);
-}
 
 async function segmentsOf(path: string): Promise<string[]> {
   return (await readdir(path)).filter((name) => name.endsWith(".segment")).sort();
@@ -95,6 +55,11 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       weight: 6,
       arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 12 }) }),
     },
+    {
+      // Too large to be copied.
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 190, max: 220 }) }),
+    },
     { weight: 5, arbitrary: fc.record({ kind: fc.constantFrom("flush" as const, "begin to flush" as const) }) },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("take" as const), count: fc.integer({ min: 1, max: 20 }) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("skip" as const), count: fc.integer({ min: 1, max: 5 }) }) },
@@ -124,9 +89,17 @@ describe("a segment log", () => {
     await withLog({ memory }, async (log) => {
       const expected = range(0, 200_000);
       let got: number[] = [];
-      for (let n = 0; n < 200_000; n += 1_000) {
-        memory.append(log, encode(n, 1_000, 100), 1_000);
-        await log.flush();
+      for (let n = 0; n < 200_000; n += 5_000) {
+        // Some of a size of which several are read at once, and one that is larger than what is read at once.
+        for (const [from, count] of [
+          [0, 1_000],
+          [1_000, 100],
+          [1_100, 900],
+          [2_000, 3_000],
+        ] as const) {
+          memory.append(log, encode(n + from, count, 100), count);
+          await log.flush();
+        }
         if (n % 10_000 === 0) got.push(...(await take(log, 900, memory)));
         await log.releaseTo(log.readPosition);
       }

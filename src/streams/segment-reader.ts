@@ -6,7 +6,8 @@ import { HEAD_BYTES, RECORD_HEAD_BYTES, recordAt, recordHeadAt } from "./segment
 import { type Run, withoutFirst } from "./segment-run.ts";
 import type { Place } from "./segment-writer.ts";
 
-const READ_BYTES = 1024 * 1024;
+/** So much is read at once where no record is larger. A processor's cache still has it when it is checked. */
+const READ_BYTES = 256 * 1024;
 /** What was written last is kept in memory up to so many bytes, so that a reader that keeps up never waits for the disk. */
 const TAIL_BYTES = 8 * 1024 * 1024;
 
@@ -34,6 +35,8 @@ export class SegmentReader {
   private tailBytes = 0;
   /** Where the record lies that is read from the disk next, and the position of its first event. */
   private cursor: { segment: number; at: number; first: number };
+  /** Size of the record at the cursor, where its head has been read. */
+  private nextBytes = 0;
   private open: { readonly segment: number; readonly file: FileLike } | undefined;
 
   /** @param memory In which runs lie: those that are confirmed are retained already. */
@@ -109,7 +112,10 @@ export class SegmentReader {
       const segment = this.segmentOfCursor();
       const end = Math.min(segment.end ?? limit, limit);
       const file = await this.fileOf(segment.number);
-      this.keep(await this.readRecords(file, end), end);
+      const { at, first } = this.cursor;
+      this.keep(await this.readRecords(file), end);
+      if (this.cursor.first === first && first < end)
+        throw this.folder.damaged(segment.number, `its record at ${at} is not whole`);
     }
   }
 
@@ -118,18 +124,14 @@ export class SegmentReader {
     this.open = undefined;
   }
 
-  /** The whole records from the cursor on that end before `end`, at least one, in memory that is still to be `written`. */
-  private async readRecords(file: FileLike, end: number): Promise<Loaded> {
-    const { at, first, segment } = this.cursor;
-    let found = await this.readAt(file, at, READ_BYTES);
-    const length = RECORD_HEAD_BYTES + (recordHeadAt(found.bytes, 0)?.length ?? 0);
-    if (length > found.buffer.length) {
-      this.memory?.written(found.buffer);
-      found = await this.readAt(file, at, length);
-    }
-    if (recordAt(found.bytes, 0, first) === undefined && first < end)
-      throw this.folder.damaged(segment, `its record at ${at} is not whole`);
-    return found;
+  /** From the record at the cursor on, all of it at least if it is there, in memory that is still to be `written`. */
+  private async readRecords(file: FileLike): Promise<Loaded> {
+    const { at, first } = this.cursor;
+    const found = await this.readAt(file, at, Math.max(READ_BYTES, this.nextBytes));
+    const length = sizeAt(found.bytes, 0, first);
+    if (length <= found.buffer.length) return found;
+    this.memory?.written(found.buffer);
+    return await this.readAt(file, at, length);
   }
 
   private async readAt(file: FileLike, at: number, length: number): Promise<Loaded> {
@@ -159,6 +161,8 @@ export class SegmentReader {
       this.memory?.retain(buffer);
       this.loaded.push(run);
     }
+    // And the head behind it, so that of the one after that the size is known.
+    this.nextBytes = sizeAt(bytes, at - start, first) + RECORD_HEAD_BYTES;
     this.memory?.written(buffer);
     this.cursor = { segment: this.cursor.segment, at, first };
   }
@@ -190,6 +194,12 @@ export class SegmentReader {
     this.tailBytes -= run.recordBytes;
     this.memory?.release(run.buffer);
   }
+}
+
+/** Size of the record at `at` whose first event has the position `expected`, by its head; of a head where that is not there. */
+function sizeAt(bytes: Buffer, at: number, expected: number): number {
+  const head = recordHeadAt(bytes, at);
+  return RECORD_HEAD_BYTES + (head?.first === expected ? head.length : 0);
 }
 
 function from(run: Run, position: number): Run {

@@ -1,4 +1,4 @@
-import { type FileLike, writeWhole } from "../foundation/durable-file.ts";
+import { type FileLike, writePieces } from "../foundation/durable-file.ts";
 import type { Segment, SegmentFolder } from "./segment-folder.ts";
 import { encodeRecordHead, encodeSegmentHead, HEAD_BYTES, RECORD_HEAD_BYTES } from "./segment-format.ts";
 import type { Recovered } from "./segment-recovery.ts";
@@ -6,6 +6,8 @@ import type { Run } from "./segment-run.ts";
 
 /** So much is written at once, and one record more. */
 const WRITE_BYTES = 1024 * 1024;
+/** What is smaller is copied, which costs less than a piece of its own. */
+const PIECE_BYTES = 4096;
 
 /** Where a record lies. */
 export interface Place {
@@ -36,7 +38,7 @@ export class SegmentWriter {
   private syncedSize = 0;
   private pending: Run[] = [];
   private unsynced: { readonly run: Run; readonly place: Place }[] = [];
-  /** What is being written. */
+  /** What is being written: heads, and what is small. */
   private scratch = Buffer.alloc(0);
   private written: number;
   private syncedPosition: number;
@@ -108,7 +110,7 @@ export class SegmentWriter {
       while (this.pending.length > 0 && this.failure === undefined) {
         const { segment, file } = await this.writable();
         const runs = this.takePending();
-        await writeWhole(file, this.encode(segment, runs), this.size);
+        await writePieces(file, this.encode(segment, runs), this.size);
         this.noteWritten(segment, runs);
         this.syncing ??= this.sync(file);
       }
@@ -156,24 +158,31 @@ export class SegmentWriter {
     return next;
   }
 
-  /** The records of runs, with the head of the segment where they are its first. */
-  private encode(segment: Segment, runs: readonly Run[]): Buffer {
-    const head = this.size === 0 ? HEAD_BYTES : 0;
-    let length = head;
-    for (const { start, end } of runs) length += RECORD_HEAD_BYTES + end - start;
-    if (this.scratch.length < length) this.scratch = Buffer.allocUnsafeSlow(length);
-    const bytes = this.scratch.subarray(0, length);
-    if (head > 0) encodeSegmentHead(segment).copy(bytes);
-    let at = head;
+  /** The records of runs, in pieces, with the head of the segment where they are its first. */
+  private encode(segment: Segment, runs: readonly Run[]): readonly Uint8Array[] {
+    const bytes = this.scratchFor(runs);
+    let at = this.size === 0 ? encodeSegmentHead(segment).copy(bytes) : 0;
+    let from = 0;
+    const pieces: Uint8Array[] = [];
     for (const { first, count, buffer, start, end } of runs) {
-      const from = at + RECORD_HEAD_BYTES;
-      at = from + buffer.copy(bytes, from, start, end);
-      encodeRecordHead({ first, count, synced: this.syncedSize }, bytes.subarray(from, at)).copy(
-        bytes,
-        from - RECORD_HEAD_BYTES,
-      );
+      const content = buffer.subarray(start, end);
+      at += encodeRecordHead({ first, count, synced: this.syncedSize }, content).copy(bytes, at);
+      if (content.length < PIECE_BYTES) at += content.copy(bytes, at);
+      else {
+        pieces.push(bytes.subarray(from, at), content);
+        from = at;
+      }
     }
-    return bytes;
+    pieces.push(bytes.subarray(from, at));
+    return pieces;
+  }
+
+  /** Room for all that is copied of these runs. */
+  private scratchFor(runs: readonly Run[]): Buffer {
+    let length = HEAD_BYTES;
+    for (const { start, end } of runs) length += RECORD_HEAD_BYTES + (end - start < PIECE_BYTES ? end - start : 0);
+    if (this.scratch.length < length) this.scratch = Buffer.allocUnsafeSlow(length);
+    return this.scratch;
   }
 
   private noteWritten(segment: Segment, runs: readonly Run[]): void {
