@@ -1,9 +1,10 @@
-import { cp, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { connectEngine } from "../../src/drivers/docker/engine.ts";
 import { buildFlowctlImage, ensureFlowctlImage } from "../../src/drivers/docker/flowctl-image.ts";
+import { makeCertificates } from "../bench/streams/certificates.ts";
 import { docker } from "../conformance/docker-fixture.ts";
 import { uniqueName } from "../conformance/driver-pipelines.ts";
 import { eventually } from "../conformance/driver-world.ts";
@@ -61,22 +62,45 @@ describe("the flowctl image", () => {
     expect(Number(size)).toBeLessThan(130e6);
     expect(user).toBe("10001:10001");
     const script = `
-      const { accessSync, constants, statSync, readFileSync } = require("node:fs");
+      const { accessSync, constants, statSync } = require("node:fs");
       const writable = (path) => { try { accessSync(path, constants.W_OK); return true; } catch { return false; } };
       const owner = (path) => statSync(path).uid;
-      const certificates = readFileSync(process.env.NODE_EXTRA_CA_CERTS, "utf8");
       console.log(JSON.stringify({
         uid: process.getuid(),
         writable: ["/", "/opt/flowctl", "/opt/flowctl/dist/component.js", "/var/lib/flowctl/state"].filter(writable),
         owners: ["/var/lib/flowctl", "/var/lib/flowctl/state", "/opt/flowctl"].map(owner),
-        certificates: certificates.includes("BEGIN CERTIFICATE"),
       }));`;
     expect(JSON.parse(await docker("run", "--rm", "--entrypoint", "node", reference, "-e", script))).toEqual({
       uid: 10001,
       writable: ["/var/lib/flowctl/state"],
       owners: [10001, 10001, 0],
-      certificates: true,
     });
+  });
+
+  it("has its components trust whom this machine trusts, and read the certificates only when they need them", async () => {
+    const { folder, dispose } = await makeCertificates();
+    try {
+      const [key, certificate] = await Promise.all(
+        ["key.pem", "certificate.pem"].map((name) => readFile(join(folder, name), "utf8")),
+      );
+      await build(repository, { ...process.env, NODE_EXTRA_CA_CERTS: join(folder, "ca.pem") });
+      const script = `
+        const https = require("node:https");
+        const server = https.createServer({ key: process.env.KEY, cert: process.env.CERTIFICATE }, (_, answer) => answer.end("trusted"));
+        server.listen(0, "127.0.0.1", async () => {
+          console.log(await fetch("https://127.0.0.1:" + server.address().port).then((answer) => answer.text(), (error) => error.cause.code));
+          console.log(process.env.NODE_EXTRA_CA_CERTS);
+          process.exit();
+        });`;
+      const entrypoint = JSON.parse(
+        await docker("inspect", "-f", "{{json .Config.Entrypoint}}", reference),
+      ) as string[];
+      const [program, ...options] = entrypoint.slice(0, -1);
+      const run = ["run", "--rm", "-e", `KEY=${key}`, "-e", `CERTIFICATE=${certificate}`, "--entrypoint", program!];
+      expect(await docker(...run, reference, ...options, "-e", script)).toBe("trusted\nundefined");
+    } finally {
+      await dispose();
+    }
   });
 
   it("runs the control plane, whose health the engine checks", async () => {

@@ -68,7 +68,7 @@ export function componentContainer(
       ...(component.uses === undefined
         ? {}
         : {
-            Entrypoint: ["node", `${PACKAGE_DIRECTORY}/dist/component.js`],
+            Entrypoint: ["node", "--use-openssl-ca", `${PACKAGE_DIRECTORY}/dist/component.js`],
             Cmd: [component.uses],
             Healthcheck: { ...checkOf(component, pipeline), ...body.Healthcheck },
           }),

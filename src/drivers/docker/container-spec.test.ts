@@ -102,7 +102,7 @@ describe("the container of a component", () => {
 
   it("runs a built-in from the flowctl image, with a heap that fits into its memory", () => {
     const { body } = made(builtin({ limits: { memoryBytes: 256 << 20 } }));
-    expect(body.Entrypoint).toEqual(["node", "/opt/flowctl/dist/component.js"]);
+    expect(body.Entrypoint).toEqual(["node", "--use-openssl-ca", "/opt/flowctl/dist/component.js"]);
     expect(body.Cmd).toEqual(["filter"]);
     expect(body.Env).toContain("NODE_OPTIONS=--max-old-space-size=192");
   });

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { pack } from "tar-stream";
 import type { ProgressSink } from "../driver.ts";
 import { runBuild } from "./build.ts";
@@ -133,11 +134,14 @@ function buildContext(files: readonly ImageFile[], dockerfile: string, certifica
 
 const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/** Certificates that this machine trusts, so that containers reach what it reaches, through its own authority too. */
+/**
+ * Certificates that this machine trusts, so that containers reach what it reaches, through its own authority too. Those of
+ * Node.js where the machine has none.
+ */
 async function trustedCertificates(env: Readonly<Record<string, string | undefined>>): Promise<string> {
   const read = (path: string): Promise<string | undefined> => readFile(path, "utf8").catch(() => undefined);
   const bundles = await Promise.all(BUNDLES.map(read));
   const extra = env.NODE_EXTRA_CA_CERTS ? await read(env.NODE_EXTRA_CA_CERTS) : undefined;
-  const bundle = bundles.find((text) => text !== undefined) ?? "";
+  const bundle = bundles.find((text) => text !== undefined) ?? rootCertificates.join("\n");
   return extra === undefined || bundle.includes(extra) ? bundle : `${bundle}\n${extra}`;
 }
