@@ -143,7 +143,7 @@ async function isPipelineOrReport(text: Uint8Array): Promise<void> {
 }
 
 test("whatever is done to a file, the answer is a valid pipeline that prints and loads again, or a report", async () => {
-  const runs = Number(process.env.FUZZ_RUNS ?? 1500);
+  const runs = Number(process.env.FUZZ_RUNS ?? 700);
   await fc.assert(fc.asyncProperty(mutated, isPipelineOrReport), {
     numRuns: runs,
     interruptAfterTimeLimit: 20_000,

@@ -3,7 +3,7 @@ import { afterAll, describe, it } from "vitest";
 import { ReceivingWorld } from "./receiving-world.fake.ts";
 import type { Break, Lie } from "./scripted-upstream.fake.ts";
 
-const RUNS = Number(process.env.FLOWCTL_PROPERTY_RUNS ?? 60);
+const RUNS = Number(process.env.FLOWCTL_PROPERTY_RUNS ?? 30);
 
 /** Which upstream: 0 and 1 are instances of one component, 2 is another. */
 const u = fc.nat(2);

@@ -155,7 +155,7 @@ describe("a publisher under any interleaving", () => {
         world.publisher.end();
         for (const [, peer] of finals) expect(peer.ended).toBe(peer.got.length);
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     );
   });
 
@@ -208,7 +208,7 @@ describe("a publisher under any interleaving", () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });

@@ -56,6 +56,9 @@ const edits: readonly (readonly [string, string, RegExp])[] = [
   ],
 ];
 
+/** What goes back is decided in one way for all drivers: on Docker those are enough that differ in what a container shows. */
+const ON_DOCKER = ["a processor crashes, and the one above it is removed", "a health check never passes"];
+
 async function arrived(scenario: Scenario): Promise<readonly number[]> {
   return (await scenario.lines("out/archive.jsonl")).map((line) => (JSON.parse(line) as { sequence: number }).sequence);
 }
@@ -75,7 +78,8 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
     await using scenario = await Scenario.on(driver, GOOD);
     await scenario.succeed("up", "--wait");
     const before = await scenario.refs();
-    for (const [what, file, who] of edits) {
+    const tried = driver === "docker" ? edits.filter(([what]) => ON_DOCKER.includes(what)) : edits;
+    for (const [what, file, who] of tried) {
       const seen = (await arrived(scenario)).length;
       await eventually(`events before ${what}`, async () => (await arrived(scenario)).length > seen);
       await scenario.pipeline(file);
