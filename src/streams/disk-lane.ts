@@ -196,9 +196,12 @@ export class DiskLane {
     // As of now: of what is acknowledged later nobody can tell whether it was given up.
     const reached = this.store === undefined ? 0 : (this.ahead.oldestTag ?? this.store.readPosition);
     await Promise.all([this.opening, ...this.writing, this.reading, this.trimming, this.saving]);
-    await this.store?.releaseTo(reached);
-    await this.store?.saveProgress();
-    await this.store?.close();
+    try {
+      await this.store?.releaseTo(reached);
+      await this.store?.saveProgress();
+    } finally {
+      await this.store?.close();
+    }
   }
 
   private save(): void {
@@ -214,13 +217,20 @@ export class DiskLane {
     this.environment.changed();
   }
 
+  /** Events that the group has not acknowledged: not those behind one that an instance is stuck on. */
   private get records(): number {
-    return (this.store?.records ?? 0) + this.unwritten.length;
+    return (this.store?.records ?? 0) + this.unwritten.length - this.ahead.gaps;
+  }
+
+  /** Their size. */
+  private get bytes(): number {
+    const { bytes = 0, givenBytes = 0 } = this.store ?? {};
+    return bytes - givenBytes + this.ahead.bytes + this.unwrittenBytes;
   }
 
   private get isFull(): boolean {
     const { maxEvents, maxBytes } = limitsOf(this.buffer);
-    return this.records >= maxEvents || (this.store?.bytes ?? 0) + this.unwrittenBytes >= maxBytes;
+    return this.records >= maxEvents || this.bytes >= maxBytes;
   }
 
   /** Keeps a copy of the event until it can be written. */
@@ -232,8 +242,7 @@ export class DiskLane {
   /** Whether it has more than it may, as one that drops the oldest has until that is done. */
   private get isOver(): boolean {
     const { maxEvents, maxBytes } = limitsOf(this.buffer);
-    const bytes = (this.store?.bytes ?? 0) + this.unwrittenBytes;
-    return this.buffer.whenFull === "drop_oldest" && (this.records > maxEvents || bytes > maxBytes);
+    return this.buffer.whenFull === "drop_oldest" && (this.records > maxEvents || this.bytes > maxBytes);
   }
 
   /** Drops what waits for longest and was never sent. */
@@ -275,7 +284,8 @@ export class DiskLane {
 
   private write(): void {
     if (this.gathering || this.closed || this.hasFailed || this.store === undefined) return;
-    if (this.unwritten.length === 0 && (!this.canTake || this.intake.peek() === undefined)) return;
+    const hasRest = !this.isFull && this.intake.peek() !== undefined;
+    if (!this.mayWrite || (this.unwritten.length === 0 && !hasRest)) return;
     this.gathering = true;
     // One turn of the event loop collects what arrives together.
     setImmediate(() => {
@@ -287,8 +297,8 @@ export class DiskLane {
   /** Writes what there is to write. The next flush need not wait for this one. */
   private flush(store: SegmentLog): void {
     const before = [this.unsynced, this.unsyncedBytes] as const;
-    this.appendUnwritten();
-    const taken = this.take(store);
+    if (this.mayWrite) this.appendUnwritten();
+    const taken = this.take();
     const events = this.unsynced - before[0];
     const bytes = this.unsyncedBytes - before[1];
     const flush = this.run(async () => {
@@ -320,12 +330,17 @@ export class DiskLane {
     this.store!.appendRun(buffer, start, end, count);
   }
 
+  /** A disk that is slow, or hangs, gets no more to do than that. */
+  private get mayWrite(): boolean {
+    return this.unsynced < WRITE_EVENTS && this.unsyncedBytes < WRITE_BYTES;
+  }
+
   private get canTake(): boolean {
-    return this.unsynced < WRITE_EVENTS && this.unsyncedBytes < WRITE_BYTES && !this.isFull;
+    return this.mayWrite && !this.isFull;
   }
 
   /** Appends what is to be written of the component's log, as far as there is room, and returns what that is. */
-  private take(store: SegmentLog): readonly { readonly first: number; readonly count: number }[] {
+  private take(): readonly { readonly first: number; readonly count: number }[] {
     const { log, memory } = this.environment;
     const taken: { first: number; count: number }[] = [];
     while (this.canTake) {
@@ -335,7 +350,7 @@ export class DiskLane {
       const most = Math.max(1, Math.min(this.intake.run, RUN_EVENTS, maxEvents - this.records));
       // Copied, as it stays until it is on the disk and, if the group keeps up, until the group has it.
       const batch = new OutgoingBatch(1);
-      const { taken: count } = log.fill(batch, first, most, maxBytes - store.bytes, RUN_BYTES);
+      const { taken: count } = log.fill(batch, first, most, maxBytes - this.bytes, RUN_BYTES);
       const size = batch.byteLength;
       const message = memory?.take(size) ?? Buffer.allocUnsafeSlow(size);
       batch.copy(message);
@@ -384,6 +399,8 @@ export class DiskLane {
       this.reading = this.run(async () => await store.load()).then(() => {
         this.reading = undefined;
         this.isReading = false;
+        // Of what was given up on the disk nothing comes that could be acknowledged.
+        if (this.ahead.unsettled === 0) this.release();
         this.read();
         this.environment.changed();
       });

@@ -155,6 +155,11 @@ export class EventLog {
     return new EventView(this.blockAt(index).buffer, starts[index]!, bodies[index]!, ends[index]!, undefined, 0);
   }
 
+  /** Size of what is not settled, with tags and lengths. */
+  get bytes(): number {
+    return this.needed;
+  }
+
   /** How many settled events lie behind the oldest that is not. */
   get gaps(): number {
     return this.next - this.base - this.unsettled;

@@ -60,21 +60,23 @@ export class FlakyDisk {
       if (life !== this.life) throw new Error("the power is cut");
       return result;
     };
-    const writeSome = async (bytes: Uint8Array, position: number): Promise<{ bytesWritten: number }> => {
-      const size = Math.min(this.some(bytes.length), this.room);
+    const writeSome = async (pieces: readonly Uint8Array[], position: number): Promise<{ bytesWritten: number }> => {
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      const size = Math.min(this.some(length), this.room);
       if (size === 0) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
       this.room -= size;
       const before = Buffer.alloc(size);
       await file.read(before, 0, size, position);
       if (life !== this.life) throw new Error("the power is cut");
       this.unsynced.push({ path, at: position, before });
-      return await file.write(bytes, 0, size, position);
+      // What is changed before is written as it is now.
+      return await file.write(Buffer.concat(pieces), 0, size, position);
     };
     return {
       read: (buffer, offset, length, position) => alive(() => file.read(buffer, offset, this.some(length), position)),
       write: (buffer, offset, length, position) =>
-        alive(() => writeSome(buffer.subarray(offset, offset + length), position)),
-      writev: (pieces, position) => alive(() => writeSome(Buffer.concat(pieces), position)),
+        alive(() => writeSome([buffer.subarray(offset, offset + length)], position)),
+      writev: (pieces, position) => alive(() => writeSome(pieces, position)),
       datasync: () =>
         alive(async () => {
           this.syncs++;

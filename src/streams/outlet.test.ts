@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { type FileHandle, mkdtemp, open as openFile, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { OutgoingBatch } from "../protocol/stream-codec.ts";
 import { Outlet } from "./outlet.ts";
-import { event, group, Peer } from "./publisher-world.fake.ts";
+import { event, group, largeEvent, Peer } from "./publisher-world.fake.ts";
 
 let folder: string;
 
@@ -301,4 +302,106 @@ describe("an outlet to an input with a buffer on disk", () => {
     expect(peer.ids()).toEqual(kept);
     await outlet.close();
   });
+
+  /** Acknowledges what it gets at once. */
+  class Quick extends Peer {
+    override send(batch: OutgoingBatch): boolean {
+      const hasRoom = super.send(batch);
+      setImmediate(() => this.member?.ack(this.got.length));
+      return hasRoom;
+    }
+  }
+
+  it.each(["block", "drop_newest", "drop_oldest"] as const)(
+    "counts only what is not acknowledged, though an instance is stuck on something older: %s",
+    async (whenFull) => {
+      const definition = { ...disk(whenFull, 100), desiredInstances: 2 };
+      const outlet = open(definition);
+      const stuck = new Peer();
+      stuck.creditSequence = 1;
+      stuck.member = outlet.attach("slow", "slow-1", stuck, { maxSequence: 1, maxBytes: 1e9 });
+      outlet.publish(event(1), { settle: () => undefined });
+      await until(() => stuck.got.length === 1);
+      const quick = new Quick();
+      quick.creditSequence = 1e6;
+      quick.member = outlet.attach("slow", "slow-2", quick, { maxSequence: 1e6, maxBytes: 1e9 });
+      for (let n = 2; n <= 2000; n++) {
+        await until(() => outlet.hasRoom && outlet.counters().waiting.slow! < 90);
+        outlet.publish(event(n), { settle: () => undefined });
+      }
+      await until(() => quick.got.length === 1999 && outlet.counters().waiting.slow === 0);
+      expect(outlet.counters()).toMatchObject({ dropped: 0, blocked: false });
+      stuck.member?.ack(1);
+      await outlet.drained();
+      expect(failures).toEqual([]);
+      await outlet.close();
+    },
+  );
+
+  it.each(["drop_newest", "drop_oldest"] as const)(
+    "takes a disk that hangs for a buffer that is full, and keeps no more in memory: %s",
+    async (whenFull) => {
+      const outlet = open(disk(whenFull, 1_000_000));
+      const settled: number[] = [];
+      outlet.publish(event(0), { settle: () => settled.push(0) });
+      // What is there is on the disk: the next write is the one that hangs.
+      const peer = new Quick();
+      peer.creditSequence = 1e6;
+      peer.member = outlet.attach("slow", "slow-1", peer, { maxSequence: 1e6, maxBytes: 1e9 });
+      await until(() => peer.got.length === 1);
+      const disks = Object.getPrototypeOf(await openFile(folder).then(closed)) as FileHandle;
+      const { writev } = disks;
+      let goOn: () => void = () => undefined;
+      const hung = new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+      disks.writev = async function (this: FileHandle, ...args: Parameters<typeof writev>) {
+        await hung;
+        return await writev.apply(this, args);
+      } as typeof writev;
+      try {
+        const view = event(1);
+        for (let n = 1; n <= 100_000; n++) {
+          outlet.publish(view, { settle: () => undefined });
+          if (n % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        // What is being written, and what waits to be.
+        expect(100_000 - outlet.counters().dropped).toBeLessThanOrEqual(3 * 16_384);
+        expect(outlet.counters().dropped).toBeGreaterThan(0);
+      } finally {
+        disks.writev = writev;
+        goOn();
+      }
+      const kept = 100_000 - outlet.counters().dropped;
+      await until(() => peer.got.length === 1 + kept);
+      await outlet.close();
+    },
+  );
+
+  it("goes on when the newest file was damaged, and somebody has given it up", async () => {
+    const outlet = open(disk("block"));
+    const settled: number[] = [];
+    const view = largeEvent(1024 * 1024);
+    for (let n = 1; n <= 20; n++) outlet.publish(view, { settle: () => settled.push(n) });
+    await until(() => settled.length === 20);
+    await outlet.close();
+    const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".segment")).sort();
+    expect(files.length).toBe(2);
+    const last = join(folder, files[1]!);
+    await rename(last, last.replace(/segment$/, "damaged"));
+    const successor = open(disk("block"));
+    const peer = new Quick();
+    peer.creditSequence = 1e6;
+    peer.member = successor.attach("slow", "slow-1", peer, { maxSequence: 1e6, maxBytes: 1e9 });
+    await successor.drained();
+    expect(peer.got.length).toBeGreaterThan(10);
+    expect(peer.got.length).toBeLessThan(20);
+    expect(failures).toEqual([]);
+    await successor.close();
+  });
 });
+
+async function closed(file: FileHandle): Promise<FileHandle> {
+  await file.close();
+  return file;
+}

@@ -23,6 +23,19 @@ export function event(n: number, key = "", type = "t"): EventView {
   });
 }
 
+/** One with so many bytes of payload. */
+export function largeEvent(bytes: number): EventView {
+  return encoder.encode({
+    id: "large",
+    type: "t",
+    payload: Buffer.alloc(bytes, "x"),
+    metadata: undefined,
+    timestamp: undefined,
+    sourceComponentId: "s",
+    contentType: "",
+  });
+}
+
 export function group(id: string, more: Partial<Downstream> = {}): Downstream {
   return { componentId: id, types: [], partitionBy: "", desiredInstances: 1, deadLetters: false, ...more };
 }

@@ -110,6 +110,19 @@ describe("a segment log", () => {
     });
   });
 
+  it("keeps no more memory for the newest when each lies in a piece of its own", async () => {
+    const memory = new OverwrittenPool();
+    await withLog({ memory }, async (log) => {
+      for (let n = 0; n < 300; n++) {
+        memory.append(log, encode(n, 1), 1);
+        await log.flush();
+      }
+      // 8 MiB of the smallest pieces there are.
+      expect(memory.given.size).toBeLessThan(70);
+      expect(await take(log, undefined, memory)).toEqual(range(0, 300));
+    });
+  });
+
   it("keeps nothing in memory for what is on the disk and was not read", async () => {
     await withLog({ segmentBytes: 1024 * 1024 }, async (log) => {
       const write = async (events: number): Promise<void> => {
@@ -333,6 +346,20 @@ describe("a segment log with a damaged file", () => {
   it("says so when all files are gone that had confirmed events", async () => {
     for (const name of await write()) await rm(join(folder, name));
     expect((await readAll()).error).toMatchObject({ code: "stream/buffer-damaged" });
+  });
+
+  it("gives the rest and what comes later, when it is the last file that somebody has given up", async () => {
+    const path = join(folder, (await write())[4]!);
+    await rename(path, path.replace(/segment$/, "damaged"));
+    await withLog({ segmentBytes: 500 }, async (log) => {
+      expect(await take(log)).toEqual(range(0, 80));
+      expect(log.readable).toBe(0);
+      await log.releaseTo(log.readPosition);
+      expect([log.records, log.bytes]).toEqual([0, 0]);
+      append(log, 100, 10);
+      await log.flush();
+      expect(await take(log)).toEqual(range(100, 110));
+    });
   });
 
   it.each([0, 2, 4])("gives the rest once somebody has given up the file, and goes on: segment %i", async (index) => {

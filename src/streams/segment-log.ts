@@ -45,6 +45,7 @@ export class SegmentLog {
   /** Of what was skipped and not released: where each stretch ends, and how many events it has; and all of them. */
   private readonly skipped = new Ring<{ end: number; count: number }>();
   private skippedCount = 0;
+  private givenContent = 0;
   /** Bytes that were skipped of the record that is read next. */
   private skippedBytes = 0;
   private loading: Promise<void> | undefined;
@@ -89,6 +90,11 @@ export class SegmentLog {
   /** Their size; what was read counts until all of its run is released. */
   get bytes(): number {
     return this.contentBytes;
+  }
+
+  /** As much of these bytes as was read. */
+  get givenBytes(): number {
+    return this.givenContent;
   }
 
   /** Events that can be read: on the disk, and not read yet. */
@@ -149,7 +155,11 @@ export class SegmentLog {
   async releaseTo(position: number): Promise<void> {
     if (position <= this.releasedPosition) return;
     this.releasedPosition = position;
-    while (this.given.length > 0 && this.given.at(0).end <= position) this.contentBytes -= this.given.shift().bytes;
+    while (this.given.length > 0 && this.given.at(0).end <= position) {
+      const { bytes } = this.given.shift();
+      this.contentBytes -= bytes;
+      this.givenContent -= bytes;
+    }
     while (this.skipped.length > 0 && this.skipped.at(0).end <= position)
       this.skippedCount -= this.skipped.shift().count;
     if (this.canRetire) this.retiring ??= this.retire();
@@ -190,7 +200,9 @@ export class SegmentLog {
   }
 
   private giveRecord(run: Run): void {
-    this.given.push({ end: run.first + run.count, bytes: run.recordBytes - this.skippedBytes });
+    const bytes = run.recordBytes - this.skippedBytes;
+    this.given.push({ end: run.first + run.count, bytes });
+    this.givenContent += bytes;
     this.skippedBytes = 0;
   }
 

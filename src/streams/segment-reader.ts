@@ -14,6 +14,8 @@ const TAIL_BYTES = 8 * 1024 * 1024;
 interface TailRun {
   readonly run: Run;
   readonly place: Place;
+  /** Size of the memory that is kept for it: all that it lies in, unless the run before it lies there, too. */
+  readonly held: number;
 }
 
 /** What was read of a file: `bytes`, at the front of the buffer. */
@@ -63,8 +65,10 @@ export class SegmentReader {
 
   /** A run is on the disk. It may be given from memory. */
   confirmed(run: Run, place: Place): void {
-    this.tail.push({ run, place });
-    this.tailBytes += run.recordBytes;
+    const before = this.tail.length > 0 ? this.tail.at(this.tail.length - 1).run.buffer : undefined;
+    const held = run.buffer === before ? 0 : run.buffer.length;
+    this.tail.push({ run, place, held });
+    this.tailBytes += held;
     while (this.tailBytes > TAIL_BYTES && this.tail.length > 1) this.dropTail();
   }
 
@@ -110,6 +114,11 @@ export class SegmentReader {
   async load(limit: number): Promise<void> {
     while (this.peek() === undefined && this.position < limit) {
       const segment = this.segmentOfCursor();
+      if (segment === undefined) {
+        // All that was still to be read was given up.
+        this.position = limit;
+        return;
+      }
       const end = Math.min(segment.end ?? limit, limit);
       const file = await this.fileOf(segment.number);
       const { at, first } = this.cursor;
@@ -167,12 +176,13 @@ export class SegmentReader {
     this.cursor = { segment: this.cursor.segment, at, first };
   }
 
-  /** The segment in which the record at the cursor lies; the cursor is moved on to it. */
-  private segmentOfCursor(): { readonly number: number; readonly end: number | undefined } {
+  /** The segment in which the record at the cursor lies; the cursor is moved on to it. Undefined where there is none. */
+  private segmentOfCursor(): { readonly number: number; readonly end: number | undefined } | undefined {
     const { segments } = this.folder;
-    let current = segments.find(({ number }) => number >= this.cursor.segment)!;
-    if (current.number === this.cursor.segment && current.end !== undefined && this.cursor.first >= current.end)
-      current = segments.find(({ number }) => number > this.cursor.segment)!;
+    let current = segments.find(({ number }) => number >= this.cursor.segment);
+    if (current?.number === this.cursor.segment && current.end !== undefined && this.cursor.first >= current.end)
+      current = segments.find(({ number }) => number > this.cursor.segment);
+    if (current === undefined) return undefined;
     if (current.number !== this.cursor.segment) {
       this.cursor = { segment: current.number, at: HEAD_BYTES, first: current.first };
       // What was given up between two segments is passed over.
@@ -190,8 +200,8 @@ export class SegmentReader {
   }
 
   private dropTail(): void {
-    const { run } = this.tail.shift();
-    this.tailBytes -= run.recordBytes;
+    const { run, held } = this.tail.shift();
+    this.tailBytes -= held;
     this.memory?.release(run.buffer);
   }
 }

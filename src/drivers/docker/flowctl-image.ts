@@ -135,13 +135,14 @@ function buildContext(files: readonly ImageFile[], dockerfile: string, certifica
 const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /**
- * Certificates that this machine trusts, so that containers reach what it reaches, through its own authority too. Those of
- * Node.js where the machine has none.
+ * Certificates that this machine trusts, so that containers reach what it reaches, through its own authority too, and those of
+ * Node.js, which programs of this machine trust as well.
  */
 async function trustedCertificates(env: Readonly<Record<string, string | undefined>>): Promise<string> {
-  const read = (path: string): Promise<string | undefined> => readFile(path, "utf8").catch(() => undefined);
-  const bundles = await Promise.all(BUNDLES.map(read));
-  const extra = env.NODE_EXTRA_CA_CERTS ? await read(env.NODE_EXTRA_CA_CERTS) : undefined;
-  const bundle = bundles.find((text) => text !== undefined) ?? rootCertificates.join("\n");
-  return extra === undefined || bundle.includes(extra) ? bundle : `${bundle}\n${extra}`;
+  const paths = [...BUNDLES, env.NODE_EXTRA_CA_CERTS ?? ""].filter((path) => path !== "");
+  const texts = await Promise.all(paths.map((path) => readFile(path, "utf8").catch(() => "")));
+  const certificates = [...texts, ...rootCertificates].flatMap((text) => text.match(CERTIFICATE) ?? []);
+  return `${[...new Set(certificates)].join("\n")}\n`;
 }
+
+const CERTIFICATE = /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]*-----END (?:TRUSTED )?CERTIFICATE-----/g;
