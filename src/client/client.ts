@@ -135,4 +135,6 @@ export interface Heartbeat {
   readonly degradedReason: string;
   /** Draining groups below that have acknowledged everything they were owed. */
   readonly drainedGroups?: readonly string[];
+  /** By group below: the last mark before which nothing is owed there. */
+  readonly settledMarks?: Readonly<Record<string, number>>;
 }

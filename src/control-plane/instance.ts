@@ -43,6 +43,8 @@ export interface Vitals {
   readonly degradedReason: string;
   /** Draining groups below it that have acknowledged everything they were owed, as it said last. */
   readonly drainedGroups: readonly string[];
+  /** By group below it: the last mark before which it owes nothing there, as it said last. */
+  readonly settledMarks: Readonly<Record<string, number>>;
   readonly probe: ProbeState;
   /** How its program ended, when a driver saw that and nothing was heard since; else empty. */
   readonly exit: string;
@@ -98,7 +100,14 @@ export function newInstance(componentId: string, id: string, now: number, earlie
 }
 
 export function newVitals(now: number): Vitals {
-  const nothing = { degradedReason: "", drainedGroups: [], probe: unknownProbe, exit: "", askedAt: 0 };
+  const nothing = {
+    degradedReason: "",
+    drainedGroups: [],
+    settledMarks: {},
+    probe: unknownProbe,
+    exit: "",
+    askedAt: 0,
+  };
   return { heardAt: now, confirmed: false, ...nothing };
 }
 

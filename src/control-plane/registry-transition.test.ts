@@ -3,7 +3,7 @@ import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { ComponentSpec } from "../protocol/records.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
-import { incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
+import { componentSpec, incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
 import { codeOf, Kept } from "./registry.fake.ts";
 import type { Registry } from "./registry.ts";
 
@@ -79,6 +79,46 @@ describe("a changed pipeline", () => {
     expect(drains()).toBe(true);
     drained(instances[1]!);
     expect(drains()).toBe(false);
+  });
+
+  it("cuts off an input for another one only when everybody has said that they know of that, and have caught up", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const other = componentSpec({ id: "other", type: "processor" }, "source");
+    const from = (id: string) => ({
+      ...linearPipeline(),
+      components: [source, processor, other, { ...sink, inputs: [{ from: id, types: [] }] }],
+    });
+    registry.apply(from("processor"));
+    const all = [incarnation("source"), incarnation("processor"), incarnation("other"), incarnation("sink")];
+    for (const who of all)
+      registry.register(registration(who, who.componentId === "other" ? { type: "processor" } : {}));
+    const ways = () =>
+      registry
+        .topology(incarnation("sink"))
+        .upstreams.map(({ componentId, draining }) => `${componentId}${draining ? " drains" : ""}`)
+        .sort();
+    const says = (id: string, settledMarks: Record<string, number>, drainedGroups: string[] = []) =>
+      registry.heartbeat({ ...incarnation(id), metrics: noMetrics, degradedReason: "", settledMarks, drainedGroups });
+    const markOf = (id: string, below: string) =>
+      registry.topology(incarnation(id)).downstreams.find(({ componentId }) => componentId === below)?.mark;
+    // That the first file is known needs no word: nobody had another one.
+    registry.apply(from("other"));
+    expect(ways()).toEqual(["other", "processor"]);
+    expect(registry.pipeline().draining).toEqual([{ componentId: "sink", instanceId: "", from: "processor" }]);
+    const begun = markOf("other", "sink")!;
+    says("source", {});
+    says("other", { sink: begun - 1 });
+    expect(markOf("source", "processor")).toBeUndefined();
+    says("other", { sink: begun });
+    // What the source had sent to the old way by now has to pass it.
+    const caughtUp = markOf("source", "processor")!;
+    expect(caughtUp).toBeGreaterThan(begun);
+    expect(ways()).toEqual(["other", "processor"]);
+    says("source", { processor: caughtUp });
+    expect(ways()).toEqual(["other", "processor drains"]);
+    says("processor", {}, ["sink"]);
+    expect(ways()).toEqual(["other"]);
+    expect(registry.spec?.handover).toBeUndefined();
   });
 
   it("takes no old word that a group has drained for a new one, when its input is back and removed again", () => {

@@ -227,10 +227,14 @@ export class Registry {
         degradedReason: request.degradedReason,
         exit: "",
         drainedGroups: request.drainedGroups ?? [],
+        settledMarks: request.settledMarks ?? {},
       },
     });
     this.#roster.assess(data);
-    if (request.drainedGroups?.some((id) => !vitals.drainedGroups.includes(id))) this.#roster.changed();
+    const isNews =
+      request.drainedGroups?.some((id) => !vitals.drainedGroups.includes(id)) ||
+      Object.entries(request.settledMarks ?? {}).some(([id, mark]) => vitals.settledMarks[id] !== mark);
+    if (isNews) this.#roster.changed();
   }
 
   /** The last word of an incarnation; said twice it does no harm. Throws like `heartbeat` for any other. */

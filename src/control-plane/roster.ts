@@ -1,9 +1,10 @@
 import type { Clock } from "../foundation/clock.ts";
 import type { Feature } from "../protocol/features.ts";
-import { instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
+import { type ComponentSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desireOf, stoppedAfterApply } from "./desired-state.ts";
 import type { EventInit } from "./event-log.ts";
+import { advanceHandover } from "./handover.ts";
 import {
   assess,
   type InstanceData,
@@ -19,7 +20,14 @@ import { looksDifferent } from "./records-view.ts";
 import { retiredOf, withRetired } from "./retired-totals.ts";
 import { type InstanceState, moveInstance, reasonOf } from "./states.ts";
 import { type Surroundings, surroundingsOf } from "./topology.ts";
-import { appliedPart, type Running, withoutComponent, withoutInput, withoutInstances } from "./transition.ts";
+import {
+  appliedPart,
+  mayBeOnDisk,
+  type Running,
+  withoutComponent,
+  withoutInput,
+  withoutInstances,
+} from "./transition.ts";
 
 /** Where the roster tells what has changed. Called synchronously, in order; must not throw. */
 export interface RosterJournal {
@@ -250,7 +258,7 @@ export class Roster {
   #endTransition(): void {
     const { spec } = this.#pipeline;
     if (spec === undefined) return;
-    let next = spec;
+    let next = advanceHandover(spec, (above, to, mark) => this.#hasSettled(spec, above, to, mark));
     for (const { id, leaving, leavingInstances = [] } of spec.components) {
       if (leaving && this.#instances.dataOf(id).every(({ state }) => state.name === "completed")) {
         next = withoutComponent(next, id);
@@ -264,6 +272,20 @@ export class Roster {
       }
     }
     if (next !== spec) this.#replaceSpec(next);
+  }
+
+  /** See `IsSettled`. What is in a buffer on the disk of one that does not run has not passed. */
+  #hasSettled(spec: PipelineSpec, above: ComponentSpec, groupId: string, mark: number): boolean {
+    const below = spec.components.find(({ id }) => id === groupId);
+    const isOnDisk = below?.inputs.some((input) => input.from === above.id && mayBeOnDisk(input)) ?? false;
+    const ids = [...instanceIdsOf(above), ...(above.leavingInstances ?? [])];
+    return ids.every((id) => {
+      const entry = this.#instances.get(above.id, id);
+      if (entry === undefined) return true;
+      const { data, vitals } = entry;
+      if (data.live) return !supports(entry, "marks") || (vitals.settledMarks[groupId] ?? 0) >= mark;
+      return data.state.name === "completed" || !isOnDisk || data.registrations === 0;
+    });
   }
 
   /** Whether every instance that may owe the group something has said that it does not. */

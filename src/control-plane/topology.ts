@@ -30,6 +30,10 @@ export interface Edge {
   readonly draining?: boolean;
   /** Removed components whose undelivered events go this way. */
   readonly takesOver?: readonly string[];
+  /** The file no longer names it: it goes on until what takes its place has caught up. */
+  readonly ending?: boolean;
+  /** See `Downstream.mark`. */
+  readonly mark?: number | undefined;
 }
 
 /** Every edge of a pipeline whose ends both exist, in the order of the file. */
@@ -40,8 +44,8 @@ export function edgesOf(spec: PipelineSpec): readonly Edge[] {
     for (const input of to.inputs) {
       const from = byId.get(input.from);
       if (from === undefined) continue;
-      const { types, buffer, draining = false, takesOver = [] } = input;
-      edges.push({ from, to, types, deadLetters: false, buffer, draining, takesOver });
+      const { types, buffer, draining = false, ending = false, takesOver = [], mark } = input;
+      edges.push({ from, to, types, deadLetters: false, buffer, draining, ending, takesOver, mark });
     }
   }
   for (const from of spec.components) {
@@ -141,9 +145,9 @@ function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, kn
   return found;
 }
 
-/** Component id → the ids above and below it, dead-letter edges included, edges that drain left out. */
+/** Component id → the ids above and below it, dead-letter edges included, edges that the file no longer names left out. */
 export function connectionsOf(spec: PipelineSpec): Readonly<Record<string, Connections>> {
-  const edges = edgesOf(spec).filter(({ draining }) => !draining);
+  const edges = edgesOf(spec).filter(({ draining, ending }) => !draining && !ending);
   return Object.fromEntries(
     spec.components.map(({ id }) => [
       id,
@@ -178,6 +182,7 @@ function downstreamOf(edge: Edge): Downstream {
     deadLetters: edge.deadLetters,
     ...(edge.draining ? { draining: true as const } : {}),
     ...(edge.takesOver === undefined || edge.takesOver.length === 0 ? {} : { takesOver: edge.takesOver }),
+    ...(edge.mark === undefined ? {} : { mark: edge.mark }),
   };
 }
 

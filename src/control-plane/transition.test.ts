@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
+import { advanceHandover } from "./handover.ts";
 import { componentSpec } from "./pipeline.fake.ts";
 import {
   appliedPart,
@@ -34,15 +35,15 @@ function pipeline(text: string): PipelineSpec {
   };
 }
 
-/** The same notation back: `~>` is an edge that drains, `(x)` a component that leaves, `[x]` what an input takes over. */
+/** The same notation back: `~>` is an edge that drains, `+>` one that goes on until what takes its place has caught up, `(x)` a component that leaves, `[x]` what an input takes over. */
 function shown({ components }: PipelineSpec): readonly string[] {
   const leaving = new Set(components.filter((one) => one.leaving === true).map(({ id }) => id));
   const name = (id: string): string => (leaving.has(id) ? `(${id})` : id);
   return components
     .flatMap(({ id, inputs }) =>
-      inputs.map(({ from, draining, takesOver }) => {
+      inputs.map(({ from, draining, ending, takesOver }) => {
         const heritage = takesOver === undefined ? "" : `[${takesOver.join(" ")}]`;
-        return `${name(from)} ${draining ? "~>" : ">"} ${name(id)}${heritage}`;
+        return `${name(from)} ${draining ? "~>" : ending ? "+>" : ">"} ${name(id)}${heritage}`;
       }),
     )
     .sort();
@@ -90,8 +91,11 @@ describe("the transition from one file to the next", () => {
     expect(change("s > z, s2 > z", "s > z")).toEqual(["(s2) > z", "s > z"]);
   });
 
-  it("drains an input that a sink no longer has", () => {
-    expect(change("s > a > z, s > y", "s > a > z, a > y")).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
+  it("drains an input that a sink no longer has, once what takes its place has caught up", () => {
+    expect(change("s > a > z, s > y, a > y", "s > a > z, a > y")).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
+    const { spec } = transitionOf(pipeline("s > a > z, s > y"), pipeline("s > a > z, a > y"), runs);
+    expect(shown(spec)).toEqual(["a > y", "a > z", "s +> y", "s > a"]);
+    expect(shown(advanceHandover(spec, yes))).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
   });
 
   it("drops at once what only fed removed sinks", () => {
@@ -237,7 +241,9 @@ describe("the transition from one file to the next", () => {
   });
 
   it("takes an edge that drains back into use when it is named again", () => {
-    const drained = transitionOf(pipeline("s > z, s > y"), pipeline("s > z, z > y"), runs).spec;
+    const { spec } = transitionOf(pipeline("s > z, s > y"), pipeline("s > z, z > y"), runs);
+    expect(shown(transitionOf(spec, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");
+    const drained = advanceHandover(spec, yes);
     expect(shown(drained)).toContain("s ~> y");
     expect(shown(transitionOf(drained, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");
   });
@@ -279,6 +285,7 @@ describe("any transition", () => {
           spec = transitionOf(spec, file, running).spec;
           expect(appliedPart(spec)).toEqual(file);
         }
+        spec = advanceHandover(spec!, yes);
         for (const { id, leaving } of spec!.components) if (leaving) spec = withoutComponent(spec!, id);
         for (const { id, inputs } of spec!.components)
           for (const { from, draining } of inputs) if (draining) spec = withoutInput(spec!, id, from);
@@ -309,7 +316,8 @@ describe("any transition", () => {
 
 function withoutHeritage(spec: PipelineSpec): PipelineSpec {
   const plain = ({ inputs }: ComponentSpec) => inputs.map(({ takesOver: _, ...input }) => input);
-  return { ...spec, components: spec.components.map((one) => ({ ...one, inputs: plain(one) })) };
+  const { marks: _, ...rest } = spec;
+  return { ...rest, components: spec.components.map((one) => ({ ...one, inputs: plain(one) })) };
 }
 
 describe("going back to an earlier file", () => {

@@ -1,4 +1,5 @@
 import { type ComponentSpec, type InputSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
+import { withHandover } from "./handover.ts";
 import { edgesOf } from "./topology.ts";
 
 /** What is known of the instances of a pipeline. */
@@ -169,14 +170,17 @@ export function transitionOf(
         .map((input) => (leaving.has(input.from) ? input : draining(input))),
     })),
   ];
-  return { spec: { ...next, components }, stranded, waits: waitsOf(before, next, running) };
+  const spec = withHandover(before, { ...next, components });
+  return { spec, stranded, waits: waitsOf(before, next, running) };
 }
 
 /** Whether something of the spec is still on its way out. */
 export function isUnderWay({ components }: PipelineSpec): boolean {
   return components.some(
     ({ leaving, leavingInstances = [], inputs }) =>
-      leaving === true || leavingInstances.length > 0 || inputs.some(({ draining: drains }) => drains === true),
+      leaving === true ||
+      leavingInstances.length > 0 ||
+      inputs.some(({ draining: drains, ending }) => drains === true || ending === true),
   );
 }
 
@@ -199,12 +203,14 @@ function mayHoldForIt(running: Running, componentId: string, instanceId: string)
 /** The spec without what only an unfinished change keeps: what was applied last. */
 export function appliedPart(spec: PipelineSpec): PipelineSpec {
   const left = new Set(spec.components.filter(({ leaving }) => leaving === true).map(({ id }) => id));
-  const isApplied = (input: InputSpec): boolean => input.draining !== true && !left.has(input.from);
+  const isApplied = (input: InputSpec): boolean =>
+    input.draining !== true && input.ending !== true && !left.has(input.from);
+  const { handover: _, marks: __, ...rest } = spec;
   return {
-    ...spec,
+    ...rest,
     components: spec.components
       .filter(({ id }) => !left.has(id))
-      .map(({ leavingInstances: _, ...component }) => ({
+      .map(({ leavingInstances: ___, ...component }) => ({
         ...component,
         inputs: component.inputs.filter(isApplied).map(plain),
       })),
@@ -286,7 +292,7 @@ function hasBufferBelow({ id }: ComponentSpec, spec: PipelineSpec): boolean {
 }
 
 /** Whether what waits for the input may be on the disk of the component above, also where the file names another buffer by now. */
-function mayBeOnDisk({ buffer, hadDisk }: InputSpec): boolean {
+export function mayBeOnDisk({ buffer, hadDisk }: InputSpec): boolean {
   return buffer?.type === "disk" || hadDisk === true;
 }
 
@@ -348,7 +354,14 @@ function draining(input: InputSpec): InputSpec {
   return { ...plain(input), ...(input.hadDisk === true ? { hadDisk: true } : {}), draining: true };
 }
 
-function plain({ draining: _, takesOver: __, hadDisk: ___, ...input }: InputSpec): InputSpec {
+function plain({
+  draining: _,
+  ending: __,
+  mark: ___,
+  takesOver: ____,
+  hadDisk: _____,
+  ...input
+}: InputSpec): InputSpec {
   return input;
 }
 

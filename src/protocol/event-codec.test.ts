@@ -318,7 +318,8 @@ describe("the stream codec", () => {
       componentId: "c",
       instanceId: "c-1",
     });
-    expect(decodeResponse(encodeEnd(7), NOWHERE)).toEqual({ kind: "end", lastSequence: 7 });
+    expect(decodeResponse(encodeEnd(7), NOWHERE)).toEqual({ kind: "end", lastSequence: 7, drained: false });
+    expect(decodeResponse(encodeEnd(7, true), NOWHERE)).toEqual({ kind: "end", lastSequence: 7, drained: true });
   });
 
   it("ends cleanly at every cut of a message", () => {

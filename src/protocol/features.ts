@@ -9,6 +9,7 @@
  * - `on_error`: does with an event that it cannot process what `Topology.on_error` says
  * - `draining`: sends nothing new to a group that drains, and says when that has everything; see `Downstream.draining`
  * - `leaving`: ends by itself when the topology says so; see `Topology.leaving`
+ * - `marks`: says when a group has acknowledged what it was owed; see `Downstream.mark`
  * - `dead_letters`: sends such events to the group that has `dead_letters`
  */
 export const everyFeature = [
@@ -20,6 +21,7 @@ export const everyFeature = [
   "dead_letters",
   "draining",
   "leaving",
+  "marks",
 ] as const;
 
 export type Feature = (typeof everyFeature)[number];

@@ -149,6 +149,10 @@ export interface PipelineSpec {
   readonly name: string;
   readonly driver: string;
   readonly components: readonly ComponentSpec[];
+  /** Only inside the control plane: old ways go on until the instances have settled this mark; see `withHandover`. */
+  readonly handover?: { readonly mark: number; readonly stage: "begin" | "catch up" };
+  /** Only inside the control plane: the last mark that may have been told to an instance. */
+  readonly marks?: number;
 }
 
 export interface ComponentSpec {
@@ -219,6 +223,10 @@ export interface InputSpec {
   readonly buffer?: BufferSpec;
   /** Only inside the control plane: the file no longer names it, and it ends once everything owed was delivered. */
   readonly draining?: true;
+  /** Only inside the control plane: the file no longer names it, and it goes on until what takes its place has caught up. */
+  readonly ending?: true;
+  /** Only inside the control plane: the component above is to say when what it owes here now is acknowledged. */
+  readonly mark?: number;
   /** Only inside the control plane: removed components whose undelivered events this input takes. */
   readonly takesOver?: readonly string[];
   /** Only inside the control plane: its buffer was on disk in an earlier file, and may still hold something there. */
@@ -293,4 +301,6 @@ export interface Downstream {
   readonly draining?: true;
   /** Groups that were removed and could not take what they were owed: this one takes it. */
   readonly takesOver?: readonly string[];
+  /** Once the group has acknowledged what it was owed when this was first said, the component says so; see `Downstream.mark` of the protocol. */
+  readonly mark?: number;
 }

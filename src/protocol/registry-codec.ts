@@ -60,6 +60,8 @@ export interface HeartbeatMessage extends IncarnationReference {
   readonly degradedReason: string;
   /** Draining groups below it that have acknowledged everything they were owed. */
   readonly drainedGroups?: readonly string[];
+  /** By group below it: the last mark before which nothing is owed there. */
+  readonly settledMarks?: Readonly<Record<string, number>>;
 }
 
 export interface DeregisterMessage extends IncarnationReference {

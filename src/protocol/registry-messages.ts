@@ -134,6 +134,7 @@ const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstrea
   deadLetters: one(6, bool),
   draining: one(7, bool),
   takesOver: list(8, string),
+  mark: one(9, uint64),
 });
 
 const slack = messageType<NonNullable<TopologyMessage["slack"]>>("flowctl.registry.v1.Slack", {
@@ -254,6 +255,7 @@ const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.Hear
   metrics: one(5, metrics),
   degradedReason: one(6, string),
   drainedGroups: list(7, string),
+  settledMarks: map(8, uint64),
 });
 
 const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.DeregisterComponentRequest", {

@@ -38,7 +38,8 @@ export type SubscribeResponse =
       /** Size of all events together, without tags and lengths. */
       readonly bytes: number;
     }
-  | { readonly kind: "end"; readonly lastSequence: number }
+  /** `drained`: the edge has ended, not the data. */
+  | { readonly kind: "end"; readonly lastSequence: number; readonly drained: boolean }
   | { readonly kind: "unknown" };
 
 /** Told where the events of a batch lie. */
@@ -148,8 +149,11 @@ export function encodeOpened(componentId: string, instanceId: string): Buffer {
   ]);
 }
 
-export function encodeEnd(lastSequence: number): Buffer {
-  return message(LENGTH_DELIMITED.three, [number(VARINT.one, lastSequence)]);
+export function encodeEnd(lastSequence: number, drained = false): Buffer {
+  return message(LENGTH_DELIMITED.three, [
+    number(VARINT.one, lastSequence),
+    ...(drained ? [number(VARINT.two, 1)] : []),
+  ]);
 }
 
 export function encodeRequest(request: SubscribeRequest): Buffer {
@@ -213,10 +217,22 @@ export function decodeResponse(buffer: Buffer, places: EventPlaces): SubscribeRe
     const tag = reader.tag();
     if (tag === LENGTH_DELIMITED.two) response = decodeBatch(section(reader), buffer, places);
     else if (tag === LENGTH_DELIMITED.one) response = decodeOpened(section(reader));
-    else if (tag === LENGTH_DELIMITED.three) response = { kind: "end", lastSequence: decodeNumber(section(reader)) };
+    else if (tag === LENGTH_DELIMITED.three) response = decodeEnd(section(reader));
     else reader.skip(tag);
   }
   return response;
+}
+
+function decodeEnd(reader: WireReader): SubscribeResponse {
+  let lastSequence = 0;
+  let drained = false;
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === VARINT.one) lastSequence = reader.safeInteger();
+    else if (tag === VARINT.two) drained = reader.safeInteger() !== 0;
+    else reader.skip(tag);
+  }
+  return { kind: "end", lastSequence, drained };
 }
 
 /** The events of a batch that `OutgoingBatch` has written, as views of it. Throws `protocol/malformed`. */
@@ -316,16 +332,6 @@ function decodeOpened(reader: WireReader): SubscribeResponse {
     else reader.skip(tag);
   }
   return { kind: "opened", componentId, instanceId };
-}
-
-function decodeNumber(reader: WireReader): number {
-  let value = 0;
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === VARINT.one) value = reader.safeInteger();
-    else reader.skip(tag);
-  }
-  return value;
 }
 
 function section(reader: WireReader): WireReader {

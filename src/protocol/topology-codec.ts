@@ -41,6 +41,7 @@ export interface DownstreamMessage {
   readonly deadLetters: boolean;
   readonly draining: boolean;
   readonly takesOver: readonly string[];
+  readonly mark: number;
 }
 
 export interface BufferMessage {
@@ -72,6 +73,7 @@ export function encodeTopology(topology: Topology): TopologyMessage {
       buffer: group.buffer === undefined ? null : encodeBuffer(group.buffer),
       draining: group.draining ?? false,
       takesOver: group.takesOver ?? [],
+      mark: group.mark ?? 0,
     })),
     onError: encodeOnError(topology.onError),
     slack: topology.slack,
@@ -115,6 +117,7 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
         deadLetters: group.deadLetters,
         ...(group.draining ? { draining: true } : {}),
         ...(group.takesOver.length > 0 ? { takesOver: group.takesOver } : {}),
+        ...(group.mark > 0 ? { mark: group.mark } : {}),
       }),
     ),
     onError: decodeOnError(message?.onError ?? null),

@@ -16,6 +16,7 @@ import type { TlsIdentity } from "../streams/tls-identity.ts";
 import { AssignmentFeed } from "./assignment-feed.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { Counters } from "./counters.ts";
+import { EdgeNews } from "./edge-news.ts";
 import type { Environment } from "./environment.ts";
 import { serveHealth } from "./health-server.ts";
 import { OutputEncoder } from "./output.ts";
@@ -78,11 +79,14 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let degraded = "";
   let isReady = false;
   const assignments = new AssignmentFeed();
+  let session: Session | undefined;
+  const news = new EdgeNews(publisher, () => session?.beatNow());
   const onTopology = (topology: Topology): void => {
     onError = topology.onError;
     publisher.setSlack(topology.slack);
     inlet?.setSlack(topology.slack);
     publisher.setGroups(topology.downstreams);
+    news.look();
     inlet?.update(topology.upstreams);
     assignments.tell(topology);
     if (topology.leaving && !stopping.aborted) {
@@ -117,13 +121,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     publisher.relax();
     inlet?.stop();
   });
-  let session: Session | undefined;
-  let drained: readonly string[] = [];
   const sampler = setInterval(() => {
     counters.sample();
-    const now = publisher.drainedGroups();
-    if (now.some((id) => !drained.includes(id))) session?.beatNow();
-    drained = now;
+    news.look();
   }, SAMPLE_MS);
   sampler.unref();
 
@@ -138,6 +138,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       metrics: () => counters.metrics(true),
       degradedReason: () => degraded,
       drainedGroups: () => publisher.drainedGroups(),
+      settledMarks: () => publisher.settledMarks(),
       registration: {
         address: component.type === "sink" ? "" : await listen(),
         healthEndpoint: `${hostOf(environment.advertise) ?? "127.0.0.1"}:${health.port}`,
@@ -228,6 +229,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   } finally {
     over.abort();
     clearInterval(sampler);
+    news.close();
     health.close();
     await inlet?.close(AbortSignal.abort());
     await publisher.close();

@@ -29,6 +29,7 @@ function strange(refusal: FlowctlError, said: string[]): Session {
     degradedReason: () => "",
     held: () => [],
     drainedGroups: () => [],
+    settledMarks: () => ({}),
     onTopology: () => undefined,
   });
 }

@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly held: () => readonly Assignment[];
   /** Draining groups below that have everything; see `HeartbeatRequest.drained_groups`. */
   readonly drainedGroups: () => readonly string[];
+  /** By group below: the last mark before which nothing is owed there; see `HeartbeatRequest.settled_marks`. */
+  readonly settledMarks: () => Readonly<Record<string, number>>;
   /** The surroundings changed. */
   readonly onTopology: (topology: Topology) => void;
 }
@@ -110,7 +112,7 @@ export class Session {
   }
 
   private async beat(signal: AbortSignal): Promise<void> {
-    const { registry, clock, log, metrics, degradedReason, drainedGroups } = this.options;
+    const { registry, clock, log, metrics, degradedReason, drainedGroups, settledMarks } = this.options;
     let away = false;
     // The first beats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_BEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
@@ -119,7 +121,12 @@ export class Session {
       if (signal.aborted) return;
       this.early = new AbortController();
       try {
-        const beat = { metrics: metrics(), degradedReason: degradedReason(), drainedGroups: drainedGroups() };
+        const beat = {
+          metrics: metrics(),
+          degradedReason: degradedReason(),
+          drainedGroups: drainedGroups(),
+          settledMarks: settledMarks(),
+        };
         await registry.heartbeat(beat, withTimeout(signal));
         if (away) log.info("the control plane is back");
         away = false;

@@ -131,6 +131,23 @@ export class DiskLane {
     return !this.isFilling && this.records === 0 && !this.gathering && this.writing.size === 0;
   }
 
+  /** See `SharedLane.marker`. */
+  marker(): () => boolean {
+    const upTo = this.environment.log.next;
+    let target: number | undefined;
+    return () => {
+      const { store, intake } = this;
+      if (store === undefined) return false;
+      if (target === undefined) {
+        const next = intake.peek();
+        if (next !== undefined && next < upTo) return false;
+        // By now something newer may be before it, which is waited for as well.
+        target = store.next + this.unwritten.length;
+      }
+      return (this.ahead.oldestTag ?? store.readPosition) >= target;
+    };
+  }
+
   /** Another filter counts for what is published from now on. */
   follow(filter: Filter): void {
     this.intake.follow(this.isLossy ? Filter.NOTHING : filter);

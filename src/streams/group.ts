@@ -57,6 +57,10 @@ export class Group {
   private pumping = false;
   private pumpAgain = false;
   private resting = false;
+  /** The last mark that it was given, and the last of which everything is acknowledged that it was owed then. */
+  private mark = 0;
+  private settled = 0;
+  private isMarkSettled: (() => boolean) | undefined;
 
   /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
   constructor(id: string, definitions: readonly Downstream[], environment: GroupEnvironment) {
@@ -116,6 +120,27 @@ export class Group {
   /** It takes nothing new, and has acknowledged everything that it was owed. */
   get hasDrained(): boolean {
     return this.filter.takesNothing && this.lanes.isEmpty;
+  }
+
+  /** The last mark before which nothing is owed to it; 0: there was none. */
+  get settledMark(): number {
+    if (this.isMarkSettled?.()) {
+      this.isMarkSettled = undefined;
+      this.settled = this.mark;
+    }
+    return this.settled;
+  }
+
+  /** Whether something is still owed to it from before its last mark. */
+  get awaitsMark(): boolean {
+    return this.settledMark < this.mark;
+  }
+
+  /** From now on what it is owed is watched until it has acknowledged it. A mark that is not above the last is old. */
+  setMark(mark: number): void {
+    if (mark <= this.mark) return;
+    this.mark = mark;
+    this.isMarkSettled = this.lanes.marker(() => this.members.values());
   }
 
   /** Nothing is owed to it. */
@@ -348,7 +373,7 @@ export class Group {
   private finishWhenIdle(): void {
     if (!this.lanes.isEmpty) this.pump();
     if (!this.lanes.isEmpty) return;
-    for (const member of this.members.values()) member.finish();
+    for (const member of this.members.values()) member.finish(!this.ended);
   }
 }
 

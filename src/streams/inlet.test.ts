@@ -234,6 +234,28 @@ describe("an inlet whose topology changed", () => {
     expect(upstream.owed.length).toBe(3);
   });
 
+  it("takes the end of an edge for the end of its data only where it knows that the edge drains", async () => {
+    const { upstream, inlet } = await setUp();
+    await until(() => upstream.stream !== undefined);
+    upstream.end(true);
+    await until(() => upstream.streams >= 4);
+    expect(inlet.finished).toBe(false);
+    // The upstream has heard by now that the input is wanted again.
+    upstream.resume();
+    const before = upstream.streams;
+    await until(() => upstream.streams > before);
+    upstream.produce(1, 0);
+    upstream.send(1);
+    await until(() => inlet.counters().inFlight === 1);
+    const [event] = takeAll(inlet);
+    settle(event!);
+    await until(() => upstream.owed.length === 0);
+    inlet.update(topology(upstream.address).map((one) => ({ ...one, draining: true })));
+    upstream.end(true);
+    await until(() => inlet.finished);
+    expect(inlet.finished).toBe(true);
+  });
+
   it("dials an upstream that ended, was removed, and is there again", async () => {
     const { upstream, inlet } = await setUp();
     upstream.end();

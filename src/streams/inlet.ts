@@ -88,18 +88,20 @@ export class Inlet {
         // An instance that stopped has no address until its successor registers: the old one is as good as any.
         const away = instance.address === "" && !instance.completed;
         if (away) continue;
+        const drains = upstream.draining === true;
         if (source !== undefined) {
-          source.drains = upstream.draining === true;
-          source.hasDrained ||= source.drains;
+          source.drains = drains;
+          source.subscription.drains = drains;
+          source.hasDrained ||= drains;
         }
         if (source === undefined) {
-          if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address);
+          if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address, drains);
         } else if (instance.completed) {
           source.completed = true;
           if (!source.subscription.over) source.subscription.abort();
         } else if (source.completed || isOverByDraining(source)) {
           source.subscription.release();
-          this.dial(key, upstream.componentId, instance.instanceId, instance.address);
+          this.dial(key, upstream.componentId, instance.instanceId, instance.address, drains);
         } else source.subscription.moveTo(instance.address);
       }
     }
@@ -189,7 +191,7 @@ export class Inlet {
     return source.subscription.ended && !isOverByDraining(source);
   }
 
-  private dial(key: string, upstream: string, instanceId: string, address: string): void {
+  private dial(key: string, upstream: string, instanceId: string, address: string, drains: boolean): void {
     const { who, log } = this.options;
     const subscription: Subscription = new Subscription(
       upstream,
@@ -211,7 +213,8 @@ export class Inlet {
       },
       log,
     );
-    this.sources.set(key, { subscription, completed: false, drains: false, hasDrained: false });
+    subscription.drains = drains;
+    this.sources.set(key, { subscription, completed: false, drains, hasDrained: drains });
   }
 
   private received(arrived: Arrived): void {

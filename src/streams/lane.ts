@@ -3,7 +3,7 @@ import type { EventLog } from "./event-log.ts";
 import type { Filter } from "./filter.ts";
 import type { GroupBudget } from "./group-budget.ts";
 import type { LogReader } from "./log-reader.ts";
-import { Outbox } from "./outbox.ts";
+import { type Holder, Outbox } from "./outbox.ts";
 
 export interface LaneEnvironment {
   /** The component's log. */
@@ -45,5 +45,11 @@ export class SharedLane {
 
   follow(filter: Filter): void {
     this.outbox.follow(filter);
+  }
+
+  /** Tells, whenever it is asked, whether the group has acknowledged everything that it is owed now. */
+  marker(members: () => Iterable<Holder>): () => boolean {
+    const upTo = this.outbox.log.next;
+    return () => !this.outbox.owesBefore(upTo, members());
   }
 }

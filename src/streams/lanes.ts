@@ -44,6 +44,8 @@ export class Lanes {
   private readonly folders: DiskFolders | undefined;
   private readonly list: Lane[] = [];
   /** By lanes that are gone. */
+  /** How often a queue took another's place. */
+  private replaced = 0;
   private droppedBefore = 0;
   private filter: Filter;
   private buffer: BufferSpec | undefined;
@@ -127,6 +129,23 @@ export class Lanes {
     this.removeEmpty();
   }
 
+  /**
+   * Tells, whenever it is asked, whether the group has acknowledged everything that it is owed now. Where queues take each other's
+   * place meanwhile, it is what the group is owed then.
+   */
+  marker(members: () => Iterable<Member>): () => boolean {
+    const begin = (): readonly (() => boolean)[] => this.list.map((lane) => lane.marker(members));
+    let { replaced } = this;
+    let parts = begin();
+    return () => {
+      if (replaced !== this.replaced) {
+        replaced = this.replaced;
+        parts = begin();
+      }
+      return parts.every((isSettled) => isSettled());
+    };
+  }
+
   /** The group is gone: nothing is owed to it any more. What is on the disk stays there; a queue without anything goes. */
   dissolve(): void {
     this.closed = true;
@@ -149,6 +168,7 @@ export class Lanes {
   inherit(positions: readonly number[]): void {
     const lane = new SharedLane(this.reader(Filter.NOTHING), this.environment);
     lane.outbox.inherit(positions);
+    this.replaced++;
     this.list.unshift(lane);
     if (this.isLossy) this.letGo([]);
   }
@@ -163,6 +183,7 @@ export class Lanes {
 
   /** A group that drops holds nobody up: whatever is owed to it in the component's log, wherever it waits, is moved out of that. */
   private letGo(members: Iterable<Member>): void {
+    this.replaced++;
     for (const [index, lane] of this.list.entries()) {
       if (lane.kind === "shared") this.list[index] = LossyLane.insteadOf(lane, this.buffer!, this.environment, members);
     }
@@ -170,6 +191,7 @@ export class Lanes {
 
   /** Another kind of queue takes over: what the newest had not begun to send or to write it sends or writes. */
   private replace(newest: Lane, buffer: BufferSpec | undefined): void {
+    this.replaced++;
     let rest = this.reader(Filter.NOTHING);
     if (newest.kind === "disk") rest = newest.giveIntake();
     if (newest.kind === "shared") rest = newest.outbox.exchangeReader(rest);

@@ -66,6 +66,12 @@ export class LossyLane {
     return this.log.unsettled;
   }
 
+  /** See `SharedLane.marker`. */
+  marker(): () => boolean {
+    const upTo = this.log.next;
+    return () => this.log.base >= upTo;
+  }
+
   redefine(buffer: BufferSpec): void {
     this.buffer = buffer;
   }

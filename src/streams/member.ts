@@ -196,11 +196,15 @@ export class Member {
     this.owner.ready();
   }
 
-  /** Nothing follows. Everything must be acknowledged. */
-  finish(): void {
+  /**
+   * Nothing follows. Everything must be acknowledged.
+   *
+   * @param drained Of this edge: the data goes on.
+   */
+  finish(drained: boolean): void {
     if (!this.open) return;
     this.open = false;
-    this.transport.finish(encodeEnd(this.sent));
+    this.transport.finish(encodeEnd(this.sent, drained));
   }
 
   /** Closes the member. What was not acknowledged goes back to where it came from. */
@@ -222,6 +226,15 @@ export class Member {
       if (owner === outbox) for (let i = 0; i < count; i++) positions.push(first + i);
     });
     return positions;
+  }
+
+  /** Whether it has something of this outbox from before that position, and owes an acknowledgement of it. */
+  hasBefore(outbox: Outbox, position: number): boolean {
+    let found = false;
+    this.eachOwed((owner, first) => {
+      found ||= owner === outbox && first < position;
+    });
+    return found;
   }
 
   /** What the member has of this outbox lies at other places of its log now. */

@@ -18,6 +18,8 @@ export interface OutboxOwner {
 export interface Holder {
   /** Positions in the outbox's log of what it has of it. */
   positionsOf(outbox: Outbox): Iterable<number>;
+  /** Whether it has something of the outbox from before that position of its log. */
+  hasBefore(outbox: Outbox, position: number): boolean;
   /** What it has of the outbox lies elsewhere now: old position → new position. */
   moved(outbox: Outbox, places: ReadonlyMap<number, number>): void;
 }
@@ -136,6 +138,15 @@ export class Outbox {
     this.refusals.clear();
     for (const position of rest) this.finish(position, 1);
     while (this.dropOldest());
+  }
+
+  /** Whether the group has not acknowledged everything that it was owed from before that position of the outbox's log. */
+  owesBefore(position: number, holders: Iterable<Holder>): boolean {
+    const isBefore = (at: number | undefined): boolean => at !== undefined && at < position;
+    if (isBefore(this.redelivery[0]) || isBefore(this.reader.peek())) return true;
+    for (const paused of this.paused.keys()) if (isBefore(paused)) return true;
+    for (const holder of holders) if (holder.hasBefore(this, position)) return true;
+    return false;
   }
 
   /** Positions that somebody else's group was owed: sent before anything else. */

@@ -103,9 +103,11 @@ export class Publisher {
     const wanted = byGroup(downstreams);
     const gone = [...this.groups].filter(([id]) => !wanted.has(id));
     for (const [id, definitions] of wanted) {
+      const plain = definitions.map(({ mark: _, ...definition }) => definition);
       const existing = this.groups.get(id);
-      if (existing !== undefined) existing.redefine(definitions);
-      else this.groups.set(id, new Group(id, definitions, this.environment));
+      if (existing !== undefined) existing.redefine(plain);
+      else this.groups.set(id, new Group(id, plain, this.environment));
+      for (const { mark = 0 } of definitions) this.groups.get(id)!.setMark(mark);
     }
     for (const [id, group] of gone) {
       this.groups.delete(id);
@@ -308,6 +310,17 @@ export class Publisher {
   /** Groups that drain and have acknowledged everything they were owed. */
   drainedGroups(): readonly string[] {
     return this.list.filter(({ hasDrained }) => hasDrained).map(({ id }) => id);
+  }
+
+  /** By group: the last mark before which nothing is owed to it; see `Downstream.mark`. */
+  settledMarks(): Readonly<Record<string, number>> {
+    const marks = this.list.map(({ id, settledMark }) => [id, settledMark] as const);
+    return Object.fromEntries(marks.filter(([, mark]) => mark > 0));
+  }
+
+  /** Whether a group has yet to acknowledge what it was owed at its last mark. */
+  get awaitsMarks(): boolean {
+    return this.list.some(({ awaitsMark }) => awaitsMark);
   }
 
   /** How many downstream instances are connected, in all groups. */

@@ -93,6 +93,7 @@ export class ScriptedUpstream {
   nextLie: Lie | undefined;
   private ordinal = 0;
   private ended = false;
+  private drained = false;
   private refusing = false;
   private readonly server = new Server({ "grpc.keepalive_time_ms": 60_000 });
   private readonly injector: ConnectionInjector;
@@ -227,10 +228,16 @@ export class ScriptedUpstream {
     this.over(stream);
   }
 
-  /** Says the end on this stream and on those to come, until `resume`; only when nothing is owed. */
-  end(): void {
+  /** How many streams there were. */
+  get streams(): number {
+    return this.ordinal;
+  }
+
+  /** Says the end, of its data or (drained) of the edge, on this stream and on those to come, until `resume`; only when nothing is owed. */
+  end(drained = false): void {
     if (this.owed.length > 0) throw new Error("the end of what is not acknowledged");
     this.ended = true;
+    this.drained = drained;
     if (this.stream !== undefined) this.sayEnd(this.stream);
   }
 
@@ -240,7 +247,7 @@ export class ScriptedUpstream {
   }
 
   private sayEnd(stream: Stream): void {
-    stream.call.write(encodeEnd(stream.sent.length));
+    stream.call.write(encodeEnd(stream.sent.length, this.drained));
     stream.call.end();
   }
 

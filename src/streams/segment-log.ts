@@ -82,6 +82,11 @@ export class SegmentLog {
     });
   }
 
+  /** The position that the next event gets. */
+  get next(): number {
+    return this.writer.next;
+  }
+
   /** Events that were appended, and neither released nor skipped. */
   get records(): number {
     return this.writer.next - this.releasedPosition - this.skippedCount;

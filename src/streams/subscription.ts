@@ -47,6 +47,8 @@ export class Subscription {
   private readonly window: Window;
   private readonly handlers: SubscriptionHandlers;
   private readonly log: Logger;
+  /** The input is no more in the file, so that its end is wanted. */
+  drains = false;
   private address: string;
   private client: Client | undefined;
   private phase: SubscriptionPhase = { name: "closed" };
@@ -150,7 +152,9 @@ export class Subscription {
           }
         },
         events: (arrival, bytes) => this.received(stream, arrival, bytes),
-        ended: () => {
+        ended: (drained) => {
+          // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
+          if (drained && !this.drains) return this.streamClosed(stream, undefined);
           this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
           this.finish({ name: "ended" });
           stream.close();

@@ -26,8 +26,8 @@ export interface StreamHandlers {
   opened(): void;
   /** At least one event came. `views` shows them, until they are acknowledged. */
   events(arrival: Arrival, bytes: number): void;
-  /** The upstream instance has ended for good and everything is acknowledged. */
-  ended(): void;
+  /** Nothing follows, and everything is acknowledged. `drained`: of this edge; else the upstream instance has ended for good. */
+  ended(drained: boolean): void;
   /** The stream is over: by an error, or (undefined) after `close`. Nothing follows. */
   closed(error: FlowctlError | undefined): void;
 }
@@ -235,7 +235,7 @@ export class UpstreamStream implements Origin {
         case "end":
           if (this.inFlight > 0) throw broken("the end came before everything was acknowledged");
           this.end = true;
-          this.handlers.ended();
+          this.handlers.ended(response.drained);
           return;
         case "unknown":
           return;

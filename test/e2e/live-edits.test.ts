@@ -80,6 +80,41 @@ describe.each(driversUnderTest())("edits of a running pipeline on %s", (driver) 
     scenario.passed();
   }, 600_000);
 
+  it("lose nothing when an input goes from one running component to another and back, however soon", async () => {
+    const swapped = (archive: string, other: string): string => `
+sources:
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 1500 } }
+processors:
+  m: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } }
+  n: { uses: map, inputs: [numbers], with: { set: { x: payload.sequence } } }
+sinks:
+  archive: { uses: file, inputs: [${archive}], with: { path: ./out/archive.jsonl } }
+  other: { uses: discard, inputs: [${other}] }
+`;
+    await using scenario = await Scenario.on(driver, swapped("m", "n"));
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const ways = [
+      ["n", "m, n"],
+      ["m", "n"],
+      ["numbers", "m, n"],
+      ["m", "n, numbers"],
+      ["n", "m"],
+      ["m", "n"],
+    ] as const;
+    for (const [archive, other] of ways) {
+      await scenario.pipeline(swapped(archive, other));
+      await scenario.succeed("up", "-d");
+    }
+    await scenario.succeed("wait", "--timeout", "240");
+    const sequences = new Set(
+      (await scenario.lines("out/archive.jsonl")).map((line) => (JSON.parse(line) as { sequence: number }).sequence),
+    );
+    const missing = Array.from({ length: COUNT }, (_, i) => i + 1).filter((n) => !sequences.has(n));
+    expect(missing).toEqual([]);
+    await scenario.succeed("down", "-v");
+    scenario.passed();
+  }, 400_000);
+
   it("remove a sink without a warning from it or from what is above it", async () => {
     const archive = pipeline({ processors: { a: "[numbers]" }, sink: "[a]" });
     const extra = "  extra: { uses: discard, inputs: [a] }\n";

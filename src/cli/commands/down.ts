@@ -15,7 +15,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
-import { announceDown } from "../up/going.ts";
+import { announceDown, untilNotComing } from "../up/going.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
 interface DownFlags extends Flags {
@@ -46,12 +46,18 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   const { deps, output, signal } = context;
   deps.interrupts.ignoreOutput();
   const { name, driver, file } = await findTarget(context, argument, { changes: "down" });
+  const going = await announceDown(context, name);
+  try {
+    await untilNotComing(context, name);
+  } catch (error) {
+    await going?.release();
+    throw error;
+  }
   const access = new ControlPlaneAccess(deps, driver, name);
   const record = await access.record(signal);
   if (access.hanging !== undefined) output.warn(`${access.hanging.message}; all of it is ended now`);
   const progress = await context.progress();
   const release = deps.interrupts.answerSecond();
-  const going = await announceDown(context, name);
   try {
     const { plan } = await windDown({
       driver,

@@ -22,6 +22,7 @@ import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 import { desiredBy } from "../up/desired-by-plan.ts";
+import { untilNotComing } from "../up/going.ts";
 import { PipelineOperation } from "../up/operation.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
@@ -47,6 +48,7 @@ export function stopCommand(cli: Cli): Command {
   timeoutOption(command, "end whatever has not stopped after this long");
   return lifecycle(cli, command, async (context, target, ids, flags) => {
     const { deps, signal } = context;
+    await untilNotComing(context, target.name);
     const access = new ControlPlaneAccess(deps, target.driver, target.name);
     const record = await access.record(signal);
     const progress = await context.progress();

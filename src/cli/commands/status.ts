@@ -9,6 +9,7 @@ import { renderTable } from "../display/table.ts";
 import { fullDiskOf } from "../doctor/disk-space.ts";
 import type { Finding } from "../doctor/finding.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { saidState } from "../said-state.ts";
 import type { Flags } from "../settings.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { findTarget } from "../target.ts";
@@ -43,7 +44,9 @@ async function status(context: CommandContext, [argument]: [string | undefined])
         throw await whyAway(error, driver, name, signal);
       });
     const running = new Set(
-      (await driver.observe(name, signal)).filter(({ state }) => state.status === "running").map(({ owner }) => owner),
+      (await driver.observe(name, signal))
+        .filter(({ kind, state }) => kind === "component" && state.status === "running")
+        .map(({ owner }) => owner),
     );
     const retyped = <T extends { readonly fix: string }>(one: T): T => ({ ...one, fix: output.retyped(one.fix) });
     const found = {
@@ -51,7 +54,7 @@ async function status(context: CommandContext, [argument]: [string | undefined])
       troubles: (await troublesOf(record, driver, signal)).map(retyped),
       disk: await fullDiskOf(driver, signal),
     };
-    if (output.json) output.printJson({ ...record, ...found });
+    if (output.json) output.printJson({ ...record, state: saidState(record, running), ...found });
     else output.print(render(record, { ...found, running }, deps.clock.now(), output));
     return ExitCode.ok;
   } finally {
@@ -72,8 +75,9 @@ interface Found {
 function render(record: PipelineRecord, { slow, troubles, disk, running }: Found, now: number, output: Output): string {
   const { paint } = output;
   const until = record.finishedAt ?? now;
+  const state = saidState(record, running);
   const lines = [
-    `${paint.bold(record.name)} ${paintState(record.state, output)}${record.reason === "" ? "" : `: ${output.retyped(record.reason)}`}`,
+    `${paint.bold(record.name)} ${paintState(state, output)}${record.reason === "" ? "" : `: ${output.retyped(record.reason)}`}`,
     paint.dim(`on ${record.driver}, for ${humanDuration(until - record.startedAt)}`),
     "",
     renderTable(
@@ -94,6 +98,7 @@ function render(record: PipelineRecord, { slow, troubles, disk, running }: Found
       output,
     ),
   ];
+  if (state === "stopped") lines.push("", output.retyped("`flowctl start` goes on where it stopped"));
   if (troubles.length > 0) lines.push("");
   for (const trouble of troubles) lines.push(...renderTrouble(trouble, output));
   if (slow.length > 0) lines.push("");

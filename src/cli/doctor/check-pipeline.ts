@@ -3,6 +3,7 @@ import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { parseRecord } from "../display/log-printer.ts";
 import { describeMissing, missingInstances } from "../missing-instances.ts";
+import { saidState } from "../said-state.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import type { Scaling } from "./scaling.ts";
@@ -63,7 +64,9 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
         ),
       ),
   ];
-  const whole = `${record.state}${record.reason === "" ? "" : `: ${record.reason}`}`;
+  const running = facts.observed.filter(({ kind, state }) => kind === "component" && state.status === "running");
+  const said = saidState(record, new Set(running.map(({ owner }) => owner)));
+  const whole = `${said}${record.reason === "" ? "" : `: ${record.reason}`}`;
   if (record.state === "failed" || record.state === "degraded") {
     return [
       problem(subject, whole, `Fix what is listed below, then \`${facts.up}\` starts again what has failed`),

@@ -9,7 +9,7 @@ import { type ControlPlaneAccess, isAway, NO_CONTROL_PLANE } from "../control-pl
 import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
 import { completedBefore } from "./completed-before.ts";
 import { desiredBy } from "./desired-by-plan.ts";
-import { refuseTakenDown } from "./going.ts";
+import { announceUp, refuseTakenDown } from "./going.ts";
 import { forgetKept, keepCarriedOut } from "./keeping.ts";
 import { lastWordsOfControlPlane } from "./last-words.ts";
 import type { PipelineOperation } from "./operation.ts";
@@ -42,8 +42,10 @@ export function carryOut(planned: Planned): PreparedUp["execute"] {
   return async (sink, until) => {
     const { context, operation, wanted, plan, before } = planned;
     const { driver } = wanted;
+    const isNew = plan.steps.length > 0 && operation.number === 0;
+    const coming = isNew ? await announceUp(context, plan.pipeline) : undefined;
     try {
-      const steps = new Steps(planned, sink, until);
+      const steps = new Steps(planned, sink, until, () => coming?.release());
       // A control plane that runs learns of the change before anything else happens: it may refuse it.
       if (before !== undefined) await steps.tellFirst();
       const signal = AbortSignal.any([until, operation.takenOver]);
@@ -57,6 +59,7 @@ export function carryOut(planned: Planned): PreparedUp["execute"] {
       throw wanted.placed(await whyAway(error, driver, plan.pipeline, until));
     } finally {
       operation.release();
+      await coming?.release();
     }
   };
 }
@@ -66,13 +69,16 @@ class Steps {
   readonly #planned: Planned;
   readonly #sink: ProgressSink;
   readonly #until: AbortSignal;
+  readonly #onHeld: () => void;
   #told: Promise<void> | undefined;
   #toldBefore: Promise<void> | undefined;
 
-  constructor(planned: Planned, sink: ProgressSink, until: AbortSignal) {
+  /** @param onHeld Called when the control plane knows of the operation, once or more often. */
+  constructor(planned: Planned, sink: ProgressSink, until: AbortSignal, onHeld: () => void) {
     this.#planned = planned;
     this.#sink = sink;
     this.#until = until;
+    this.#onHeld = onHeld;
   }
 
   async tellFirst(): Promise<void> {
@@ -161,6 +167,7 @@ class Steps {
     const { operation, plan, wanted } = this.#planned;
     try {
       await operation.holdPersistently({ whileAbsent: true, progress: this.#sink }, signal);
+      this.#onHeld();
     } catch (error) {
       if (!isAway(error)) throw error;
       // What is yet to be made is not gone: only where there is no control plane at all somebody took it.

@@ -5,21 +5,54 @@ import { type HeldName, holdName, isNameHeld } from "../../foundation/machine-lo
 import { type Plan, resourceOf } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 
-/** Between two looks whether a pipeline is still being taken down, in milliseconds. */
+/** Between two looks whether another command has got on, in milliseconds. */
 const LOOK_INTERVAL = 100;
+/** How long a pipeline may take to be so far that it can be ended, in milliseconds. */
+const COMES_WITHIN = 10_000;
 
 /**
  * Says to other commands of this machine that a pipeline is being taken down. Resolves with undefined where another one
  * says so already.
  */
 export function announceDown(context: CommandContext, pipeline: string): Promise<HeldName | undefined> {
-  return holdName(nameOf(context, pipeline));
+  return holdName(nameOf(context, "down", pipeline));
+}
+
+/**
+ * Says to other commands of this machine that a pipeline is being made, of which no control plane can tell them yet: whoever wants to end
+ * it waits for that one, and then takes over. To be given back once the control plane has been told. Waits for whoever
+ * takes the pipeline down, or makes it, as well. Rejects when it is interrupted.
+ */
+export async function announceUp(context: CommandContext, pipeline: string): Promise<HeldName> {
+  for (;;) {
+    const held = await holdName(nameOf(context, "up", pipeline));
+    if (held === undefined) await context.deps.clock.sleep(LOOK_INTERVAL, context.signal);
+    else if (await isNameHeld(nameOf(context, "down", pipeline))) {
+      await held.release();
+      await untilNotGoing(context, pipeline);
+    } else return held;
+  }
+}
+
+/**
+ * Resolves when no other command of this machine is making the pipeline without a control plane, or its control plane has not come up for
+ * 10 s: by then it is there to be ended. Rejects when it is interrupted.
+ */
+export async function untilNotComing(context: CommandContext, pipeline: string): Promise<void> {
+  const { deps, output, signal } = context;
+  const end = deps.clock.elapsed() + COMES_WITHIN;
+  const isComing = async (): Promise<boolean> =>
+    deps.clock.elapsed() < end && (await isNameHeld(nameOf(context, "up", pipeline)));
+  for (let isSaid = false; await isComing(); isSaid = true) {
+    if (!isSaid) output.say(`${pipeline} is being started by another command; waiting until that can be ended`);
+    await deps.clock.sleep(LOOK_INTERVAL, signal);
+  }
 }
 
 /** Resolves when no other command of this machine is taking the pipeline down. Rejects when it is interrupted. */
 export async function untilNotGoing(context: CommandContext, pipeline: string): Promise<void> {
   const { deps, output, signal } = context;
-  for (let isSaid = false; await isNameHeld(nameOf(context, pipeline)); isSaid = true) {
+  for (let isSaid = false; await isNameHeld(nameOf(context, "down", pipeline)); isSaid = true) {
     if (!isSaid) output.say(`${pipeline} is being taken down by another command; waiting until that is done`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
   }
@@ -43,7 +76,7 @@ export function refuseTakenDown(plan: Plan, observed: readonly ObservedResource[
 }
 
 /** One name for each place where pipelines of that name are. */
-function nameOf({ deps: { env } }: CommandContext, pipeline: string): string {
+function nameOf({ deps: { env } }: CommandContext, what: "up" | "down", pipeline: string): string {
   const place = [env.FLOWCTL_HOME, env.XDG_STATE_HOME, env.HOME, env.DOCKER_HOST, env.DOCKER_CONTEXT, pipeline];
-  return `down-${createHash("sha256").update(JSON.stringify(place)).digest("hex").slice(0, 20)}`;
+  return `${what}-${createHash("sha256").update(JSON.stringify(place)).digest("hex").slice(0, 20)}`;
 }

@@ -31,12 +31,21 @@ export function checkStructure(root: MapNode, problems: ProblemList): Structure 
         tainted: (path) => removed.some((gone) => gone.every((key, index) => path[index] === key)),
       };
     }
+    const missing: KeyPath[] = [];
+    const before = removed.length;
     for (const issue of structureIssues(result.error.issues)) {
       if (problems.isFull) return undefined;
       for (const path of reportStructure(pipelineFileSchema, root, [], issue, problems)) {
         const gone = issue.kind === "unknown-keys" ? removeKey(plain, path) : removeAt(plain, path);
-        if (gone !== undefined) removed.push(gone);
+        if (gone === undefined) missing.push(path);
+        else removed.push(gone);
       }
+    }
+    // What has to be there and was taken out before is all that is missing now: nothing can be said about what it belongs to.
+    if (removed.length > before) continue;
+    for (const path of missing) {
+      const gone = removeAt(plain, path.slice(0, -1));
+      if (gone !== undefined) removed.push(gone);
     }
   }
   return undefined;
@@ -91,6 +100,7 @@ function removeAt(plain: Record<string, unknown>, path: KeyPath): KeyPath | unde
   for (const key of target.slice(0, -1)) owner = isObject(owner) ? owner[String(key)] : undefined;
   const last = target.at(-1);
   if (last === undefined || !isObject(owner)) return undefined;
+  if (!Object.hasOwn(owner, String(last))) return undefined;
   delete owner[String(last)];
   return target;
 }
