@@ -22,20 +22,29 @@ class Inlet:
     def __init__(self, me, process):
         self.me, self.process = me, process
         self.tasks = {}  # (component id, instance id, address) -> task
-        self.ended = set()  # (component id, instance id): has sent its end
+        self.ended = {}  # (component id, instance id) that has sent its end -> whether that was of the edge alone
+        self.draining = set()  # the same ids, of inputs that the pipeline file no longer has
         self.upstreams, self.in_flight, self.events_in, self.stopping = [], 0, 0, False
         self.progress = asyncio.Event()
 
     def follow(self, topology):
         """Dials what is new and leaves what is gone. Each topology replaces the one before."""
         self.upstreams = list(topology.upstreams)
+        # One that is listed again later is a new one, and an input that is wanted again goes on.
+        listed = {
+            (upstream.component_id, instance.instance_id): upstream.draining
+            for upstream in self.upstreams
+            for instance in upstream.instances
+        }
+        self.ended = {key: drained for key, drained in self.ended.items() if key in listed and (listed[key] or not drained)}
+        self.draining = {key for key, draining in listed.items() if draining}
         wanted = {
             (upstream.component_id, instance.instance_id, instance.address)
             for upstream in self.upstreams
             for instance in upstream.instances
             if not instance.completed
         }
-        for key in [key for key in self.tasks if key not in wanted and key[:2] not in self.ended]:
+        for key in [key for key, task in self.tasks.items() if key[:2] not in self.ended and (key not in wanted or task.done())]:
             self.tasks.pop(key).cancel()
         for key in wanted - self.tasks.keys():
             if key[:2] not in self.ended and not self.stopping:
@@ -44,11 +53,12 @@ class Inlet:
 
     def completed(self):
         """Whether nothing will ever come again, and everything that came is dealt with."""
-        return self.in_flight == 0 and all(
-            upstream.completed
-            or 0 < upstream.desired_instances <= sum(1 for component, _ in self.ended if component == upstream.component_id)
-            for upstream in self.upstreams
-        )
+        return self.in_flight == 0 and all(upstream.completed or self._has_ended(upstream) for upstream in self.upstreams)
+
+    def _has_ended(self, upstream):
+        """As many as there are when all are up, and none of those that the topology lists is still at work."""
+        ids = [(upstream.component_id, instance.instance_id) for instance in upstream.instances if not instance.completed]
+        return 0 < upstream.desired_instances <= len(upstream.instances) and all(key in self.ended for key in ids)
 
     async def until(self, condition):
         while not condition():
@@ -79,7 +89,9 @@ class Inlet:
                     print(f"{response.opened.instance_id} answers at {key[2]}, where {key[1]} should be", flush=True)
                     return  # two containers can swap their addresses: the next try looks the name up again
                 if kind == "end":
-                    self.ended.add(key[:2])
+                    # The end of an edge that this side still has: one of the two has yet to hear of a change.
+                    if not response.end.drained or key[:2] in self.draining:
+                        self.ended[key[:2]] = response.end.drained
                     self.progress.set()
                 elif kind == "batch" and not self.stopping:
                     for offset, event in enumerate(response.batch.events):

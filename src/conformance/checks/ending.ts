@@ -1,6 +1,6 @@
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, everyType, takers } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted, scaleAway } from "./steps.ts";
 
 export const endingChecks: readonly Check[] = [
   {
@@ -65,6 +65,19 @@ export const endingChecks: readonly Check[] = [
       await second.start();
       bench.controlPlane.announce(bench.topology([bench.above, second], { completed: [bench.above], desired: 2 }));
       await acknowledgesAll(bench, bench.fresh(2), second);
+    },
+  },
+  {
+    id: "end/scaled-away",
+    title: "does not take the end of an upstream instance that was scaled away for the end of the data",
+    fix: "Count only the ends of instances that the newest topology lists, and complete only when none that it lists is without one.",
+    types: takers,
+    needs: ["end/every-instance", "watch/added"],
+    async run(bench) {
+      await bench.launch();
+      await scaleAway(bench);
+      await bench.quiet(() => bench.component?.exit() && "it exited although the instance that is left had not ended");
+      await acknowledgesAll(bench, bench.fresh(2));
     },
   },
 ];

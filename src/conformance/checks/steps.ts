@@ -44,6 +44,18 @@ export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.a
   bench.controlPlane.announce(bench.topology([upstream], { completed: [upstream], allCompleted: true }));
 }
 
+/** A second instance comes above, gives something, ends, and is left out of the topology, as one is that was scaled away. */
+export async function scaleAway(bench: Bench): Promise<void> {
+  await bench.subscribed();
+  const second = bench.newUpstream("above-2");
+  await second.start();
+  bench.controlPlane.announce(bench.topology([bench.above, second], { desired: 2 }));
+  acknowledgingDownstream(bench);
+  await acknowledgesAll(bench, bench.fresh(2), second);
+  (await bench.subscribed(second)).end();
+  bench.controlPlane.announce(bench.topology([bench.above]));
+}
+
 /** Waits until the component has deregistered as completed and exited with 0. */
 export async function leavesAsCompleted(bench: Bench, when: string): Promise<void> {
   await leaves(bench, ["DEREGISTER_REASON_COMPLETED"], when, bench.timing.stepMs);

@@ -1,6 +1,6 @@
 import { Broken } from "../waiting.ts";
 import { type Check, takers } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted, scaleAway } from "./steps.ts";
 
 export const watchingChecks: readonly Check[] = [
   {
@@ -52,6 +52,22 @@ export const watchingChecks: readonly Check[] = [
       await acknowledgesAll(bench, bench.fresh(2), second);
       if (first.ended) throw new Broken("it dropped the stream to above-1 when above-2 came");
       await acknowledgesAll(bench, bench.fresh(2));
+    },
+  },
+  {
+    id: "watch/again",
+    title: "subscribes at an upstream instance that had ended, was left out, and is listed again",
+    fix: "Forget that an instance has ended as soon as a topology leaves it out: one that is listed again is a new one.",
+    types: takers,
+    needs: ["end/scaled-away"],
+    async run(bench) {
+      await bench.launch();
+      await scaleAway(bench);
+      await acknowledgesAll(bench, bench.fresh(2));
+      const again = bench.newUpstream("above-2");
+      await again.start();
+      bench.controlPlane.announce(bench.topology([bench.above, again], { desired: 2 }));
+      await acknowledgesAll(bench, bench.fresh(2), again);
     },
   },
   {
