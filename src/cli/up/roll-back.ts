@@ -46,7 +46,11 @@ export async function rollBack(
     const kept = await lastHealthy(context, changed);
     output.say(`${pipeline.name} does not work as changed: putting back what ran before`);
     const became = await putBack(context, changed, { error, kept, timeoutMs });
-    return ended(error, "cli/rolled-back", became);
+    // What failed is gone, and its logs with it.
+    const fix = error.fix?.includes("flowctl logs")
+      ? "To see all that it says, leave it as it is: `flowctl up --wait --no-rollback`, then `flowctl logs`"
+      : error.fix;
+    return ended(error, "cli/rolled-back", became, fix);
   } catch (failure) {
     if (signal.aborted) {
       output.say(
