@@ -176,7 +176,8 @@ function lastingPaths(epochs: readonly Epoch[], kind: EventClass): readonly Read
 /**
  * The ways of a file that go on in the next one. A way goes on as itself, and also where components that the next file has no
  * more are left out of it, or new ones come into it: whoever stands before them turns from one to the other at one event, and
- * what is gone first hands on all that it has.
+ * what is gone first hands on all that it has. Where a sink is reached in both files, and by no such way, its input goes from one component
+ * that stays to another: the old way goes on until the new one has caught up, unless both together make a circle.
  */
 function goingOn(
   before: Config,
@@ -189,12 +190,33 @@ function goingOn(
       .split(">")
       .filter((id) => id.includes("!") || (before.components[id] !== undefined && after.components[id] !== undefined))
       .join(">");
+  const isHandedOver = !makeCircle(before, after);
   return new Map(
     [...paths].map(([sink, ways]) => {
       const next = new Set([...(alive.get(sink) ?? [])].map(shared));
-      return [sink, new Set([...ways].filter((way) => next.has(shared(way))))];
+      const same = new Set([...ways].filter((way) => next.has(shared(way))));
+      return [sink, same.size === 0 && next.size > 0 && isHandedOver ? ways : same];
     }),
   );
+}
+
+/** Whether events could go round on the inputs of both files together. */
+function makeCircle(before: Config, after: Config): boolean {
+  const from = new Map<string, Set<string>>();
+  for (const { components } of [before, after]) {
+    for (const [id, component] of Object.entries(components)) {
+      const above = valueIn(from, id, () => new Set());
+      for (const input of component.kind === "source" ? [] : component.inputs) above.add(input.from);
+    }
+  }
+  const isAbove = (id: string, wanted: string, seen: Set<string>): boolean =>
+    [...(from.get(id) ?? [])].some((above) => {
+      if (above === wanted) return true;
+      if (seen.has(above)) return false;
+      seen.add(above);
+      return isAbove(above, wanted, seen);
+    });
+  return [...from.keys()].some((id) => isAbove(id, id, new Set()));
 }
 
 function repetitions(
