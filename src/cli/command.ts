@@ -14,7 +14,7 @@ import { type Flags, readSettings, type Settings } from "./settings.ts";
 export interface Cli {
   readonly deps: CliDependencies;
   /** The words after `flowctl`, as they were typed; none where nothing is run. */
-  readonly args?: readonly string[];
+  args?(): readonly string[];
   finish(code: ExitCode): void;
   /** Told how the command was typed, before it runs. */
   began?(invocation: Invocation): void;
@@ -92,7 +92,7 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
   return command.action(async (...all: unknown[]) => {
     const self = all.at(-1) as Command;
     const flags = self.optsWithGlobals() as Given;
-    const invocation = invocationOf(self, cli.args ?? [], cli.deps.cwd);
+    const invocation = invocationOf(self, cli.args?.() ?? [], cli.deps.cwd);
     cli.began?.(invocation);
     const context = await createContext(cli.deps, flags, invocation);
     const code = await handler(context, self.processedArgs as unknown as Args, flags);
@@ -141,7 +141,12 @@ export function pipelineOptions(command: Command, shortFile = true): Command {
 }
 
 export function jsonOption(command: Command): Command {
-  return command.option("--json", "print one JSON document; errors too, on standard error");
+  command.option("--json", "print one JSON document; errors too, on standard error");
+  if (command.options.some(({ long }) => long === "--format")) return command;
+  // As Compose and kubectl have it.
+  return command.addOption(
+    new Option("--format <format>", "json: the same as --json").choices(["json", "table"]).hideHelp(),
+  );
 }
 
 export function quietOption(command: Command): Command {
@@ -154,6 +159,30 @@ export function progressOption(command: Command): Command {
   );
 }
 
+/** `--no-prefix`, and what Compose calls it. */
+export function prefixOption(command: Command): Command {
+  return command
+    .option("--no-prefix", "do not show which instance logged a line")
+    .addOption(new Option("--no-log-prefix", "the same").hideHelp());
+}
+
+/** Whether log lines are to show which instance logged them. */
+export function hasPrefix({ prefix = true, logPrefix = true }: PrefixFlags): boolean {
+  return prefix && logPrefix;
+}
+
+export interface PrefixFlags {
+  readonly prefix?: boolean;
+  readonly logPrefix?: boolean;
+}
+
+/** Taken for those who know it from Compose, where it has to be asked for. */
+export function orphansOption(command: Command): Command {
+  return command.addOption(
+    new Option("--remove-orphans", "changes nothing: what the file no longer has is always removed").hideHelp(),
+  );
+}
+
 export function logLevelOption(command: Command): Command {
   return command.addOption(
     new Option("--log-level <level>", "log level of the components, default info; debug shows every event").choices([
@@ -163,8 +192,13 @@ export function logLevelOption(command: Command): Command {
 }
 
 /** `--timeout`: in seconds or as a span such as 1m30s; the flag's value is in milliseconds. */
-export function timeoutOption(command: Command, what: string): Command {
-  return command.addOption(new Option("--timeout <span>", what).argParser(spanArgument));
+export function timeoutOption(command: Command, what: string, flags = "--timeout <span>"): Command {
+  return command.addOption(new Option(flags, what).argParser(spanArgument));
+}
+
+/** `-t`, `--timeout`: how long what stops may take. */
+export function stopTimeoutOption(command: Command, what = "end whatever has not stopped after this long"): Command {
+  return timeoutOption(command, what, "-t, --timeout <span>");
 }
 
 /** For commander: a span of time in milliseconds, or a usage error. */

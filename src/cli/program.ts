@@ -34,7 +34,7 @@ export function buildProgram(cli: Cli): Command {
     )
     .version(`flowctl ${cli.deps.version}`, "-V, --version", "print the version")
     .helpCommand("help [command]", "show the help of a command")
-    .showSuggestionAfterError(true)
+    .showSuggestionAfterError(false)
     .addHelpText(
       "after",
       `\nExamples:\n  flowctl init demo && cd demo && flowctl run  a first pipeline, from nothing to its summary\n  flowctl up pipeline.yaml                     start it and follow it; Ctrl-C stops it gracefully\n\nExit codes:\n${describeExitCodes().join("\n")}\n`,

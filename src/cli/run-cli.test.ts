@@ -49,7 +49,7 @@ describe("a wrong command", () => {
     [["scale", "--json"], "missing required argument 'id=n'", "`flowctl scale --help` shows", "missing-argument"],
     [
       ["logs", "--tail", "x"],
-      "option '--tail <lines>' argument 'x' is invalid",
+      "option '-n, --tail <lines>' argument 'x' is invalid",
       "Give a number of lines, or all.",
       "invalid-argument",
     ],
@@ -442,7 +442,7 @@ describe("a command about what runs", () => {
     await rm(join(cli.folder, "flowctl.yaml"));
     const only = await cli.run("ps", "--json");
     expect(JSON.parse(only.stdout)).toMatchObject([{ instance: "numbers-1", state: "healthy" }, {}, {}, {}]);
-    expect((await cli.run("ps", "other")).code).toBe(5);
+    expect(await cli.run("ps", "other")).toMatchObject({ code: 0, stderr: expect.stringContaining("Nothing of") });
   });
 
   it("says so where a driver is asked for that there is not", async () => {

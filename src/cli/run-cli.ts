@@ -6,6 +6,7 @@ import { createOutput } from "./display/output.ts";
 import { type ErrorView, errorDocument, renderError } from "./display/render-error.ts";
 import { ExitCode, exitCodeOf, OUTPUT_CLOSED } from "./exit-codes.ts";
 import { aboutTheSame } from "./invocation.ts";
+import { withoutLeadingOptions } from "./leading-options.ts";
 import { InvalidPipeline } from "./load.ts";
 import { buildProgram } from "./program.ts";
 
@@ -13,12 +14,13 @@ import { buildProgram } from "./program.ts";
  * Runs the command line (`args` without program and script) and returns its exit code. Errors are shown on standard
  * error, for `--json` as one JSON object. Never rejects, never ends the process.
  */
-export async function runCli(args: readonly string[], deps: CliDependencies): Promise<ExitCode> {
+export async function runCli(typed: readonly string[], deps: CliDependencies): Promise<ExitCode> {
   let code: ExitCode = ExitCode.ok;
   let retyped: ErrorView["retyped"];
+  let args = typed;
   const program = buildProgram({
     deps,
-    args,
+    args: () => args,
     began: (invocation) => {
       retyped = (text) => aboutTheSame(text, invocation);
     },
@@ -26,6 +28,7 @@ export async function runCli(args: readonly string[], deps: CliDependencies): Pr
       code = finished;
     },
   });
+  args = withoutLeadingOptions(typed, program);
   const json = asksForJson(args, deps.env);
   // The help that commander shows where a command is missing is for people.
   if (json) silence(program);
@@ -87,5 +90,7 @@ function silence(command: ReturnType<typeof buildProgram>): void {
 export function asksForJson(args: readonly string[], env: CliDependencies["env"]): boolean {
   const end = args.indexOf("--");
   const own = end === -1 ? args : args.slice(0, end);
-  return own.includes("--json") || /^(1|true|yes|on)$/i.test(env.FLOWCTL_JSON ?? "");
+  const format = own.findIndex((word) => word.startsWith("--format"));
+  const named = format === -1 ? undefined : own[format] === "--format" ? own[format + 1] : own[format]?.slice(9);
+  return own.includes("--json") || named === "json" || /^(1|true|yes|on)$/i.test(env.FLOWCTL_JSON ?? "");
 }

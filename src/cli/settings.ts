@@ -37,6 +37,8 @@ export interface Flags {
   readonly persistence?: boolean;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
+  /** `json` stands for `--json`. */
+  readonly format?: string;
   readonly quiet?: boolean;
 }
 
@@ -63,7 +65,7 @@ export async function readSettings(flags: Flags, env: Environment): Promise<Sett
     logLevel: flags.logLevel ?? choice("FLOWCTL_LOG_LEVEL", LOG_LEVELS) ?? file.log_level ?? "info",
     persistence: flags.persistence !== false && persistence === "leveldb",
     progress: flags.progress ?? choice("FLOWCTL_PROGRESS", PROGRESS_MODES) ?? file.progress ?? "auto",
-    json: flags.json ?? isTrue(env.FLOWCTL_JSON),
+    json: flags.json ?? (flags.format === undefined ? isTrue(env.FLOWCTL_JSON) : flags.format === "json"),
     quiet: flags.quiet ?? (env.FLOWCTL_QUIET === undefined ? (file.quiet ?? false) : isTrue(env.FLOWCTL_QUIET)),
   };
 }

@@ -19,6 +19,23 @@ export interface Target {
   readonly file: Pipeline | undefined;
 }
 
+/** Nothing of a pipeline exists, on no driver. */
+export class NothingThere extends FlowctlError {
+  /** Whether every driver was asked, and nothing else can be meant. */
+  readonly isCertain: boolean;
+
+  constructor(message: string, fix: string, isCertain: boolean) {
+    super({ code: "cli/no-pipeline", kind: "not-found", message, fix });
+    this.isCertain = isCertain;
+  }
+}
+
+/** For commands to which nothing is as good as done: rejects with every other error, and where it is not certain. */
+export function unlessNothing(error: unknown): NothingThere {
+  if (error instanceof NothingThere && error.isCertain) return error;
+  throw error;
+}
+
 export interface FindTargetOptions {
   /** The command, such as `down`, where it changes what runs: then it needs a file, a folder or a name. */
   readonly changes?: string;
@@ -30,8 +47,8 @@ export interface FindTargetOptions {
  * The pipeline that a command about something running means: its argument (a name or a file), `-p`, `-f`, the file
  * found from the working directory up, the one that belongs to this folder, or, for a command that changes nothing, the
  * only one there is. Asks every available driver which holds it, so the file may be gone, or have mistakes: then what is recorded for
- * its folder counts (see `recordedPipeline`), under a warning. Rejects with `cli/no-pipeline`
- * (kind not-found) when nothing of it exists, `cli/which-pipeline` or `cli/which-driver` (kind usage) when it could be
+ * its folder counts (see `recordedPipeline`), under a warning. Rejects with `NothingThere`
+ * (`cli/no-pipeline`, kind not-found) when nothing of it exists, `cli/which-pipeline` or `cli/which-driver` (kind usage) when it could be
  * several, and `cli/other-folder` (kind conflict) when a file led to it and it belongs to another folder.
  */
 export async function findTarget(
@@ -73,12 +90,12 @@ async function withoutFile(context: CommandContext, { changes }: FindTargetOptio
   if (only !== undefined && changes !== undefined) throw whichPipeline(candidates, `flowctl ${changes} -p NAME`);
   if (only !== undefined && holdings.length === 1) return { name: only.pipeline, driver: only.driver, file: undefined };
   if (only === undefined) {
-    throw new FlowctlError({
-      code: "cli/no-pipeline",
-      kind: "not-found",
-      message: `There is no pipeline file here, and no pipeline runs${await unlessUnseen(context)}`,
-      fix: "Name a file with -f, or start one with `flowctl up FILE`",
-    });
+    const unseen = await unlessUnseen(context);
+    throw new NothingThere(
+      `There is no pipeline file here, and no pipeline runs${unseen}`,
+      "Name a file with -f, or start one with `flowctl up FILE`",
+      changes === undefined && unseen === "",
+    );
   }
   throw whichPipeline(candidates, "-p NAME");
 }
@@ -115,15 +132,14 @@ async function held(
   if (only === undefined) {
     const others = folder === undefined ? [] : await pipelinesOf(context, folder);
     const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
-    throw new FlowctlError({
-      code: "cli/no-pipeline",
-      kind: "not-found",
-      message: `Nothing of the pipeline ${JSON.stringify(name)} exists${await unlessUnseen(context)}${beside}`,
-      fix:
-        others.length === 0
-          ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
-          : `If that is meant: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
-    });
+    const unseen = await unlessUnseen(context);
+    throw new NothingThere(
+      `Nothing of the pipeline ${JSON.stringify(name)} exists${unseen}${beside}`,
+      others.length === 0
+        ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
+        : `If that is meant: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
+      unseen === "" && others.length === 0,
+    );
   }
   throw new FlowctlError({
     code: "cli/which-driver",

@@ -1,19 +1,26 @@
 import type { Command, CommanderError } from "commander";
 import { FlowctlError } from "../foundation/errors.ts";
+import { insteadOfCommand, insteadOfOption } from "./habits.ts";
 
 /** What commander refused of a command line, as every other error: with a code, and with what to do. */
 export function wrongCommand(error: CommanderError, command: Command): FlowctlError {
   const help = `\`${pathOf(command)} --help\` shows what there is`;
   if (error.code === "commander.help") return noCommand(command, help);
-  const [said = "", suggested = ""] = error.message.replace(/^error: /, "").split("\n");
+  const said = error.message.replace(/^error: /, "");
   // What a value has to be stands behind what is wrong with it.
   const [, message = said, wanted = ""] = /^(.* is invalid)\. (.*)$/.exec(said) ?? [];
-  const near = suggested.replace(/^\((.*)\)$/, "$1");
+  const [, word = ""] = /'(.*)'/.exec(said) ?? [];
+  const near =
+    error.code === "commander.unknownCommand"
+      ? insteadOfCommand(word, command)
+      : error.code === "commander.unknownOption"
+        ? insteadOfOption(word, command)
+        : undefined;
   return new FlowctlError({
     code: `cli/${error.code.replace(/^commander\./, "").replaceAll(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`,
     kind: "usage",
     message,
-    fix: wanted || near || help,
+    fix: wanted || (near ?? help),
   });
 }
 

@@ -6,15 +6,16 @@ import {
   describe,
   handle,
   jsonOption,
+  orphansOption,
   pipelineOptions,
   progressOption,
   quietOption,
-  timeoutOption,
+  stopTimeoutOption,
 } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
-import { findTarget } from "../target.ts";
+import { findTarget, NothingThere, unlessNothing } from "../target.ts";
 import { announceDown, untilNotComing } from "../up/going.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
@@ -28,7 +29,7 @@ export function downCommand(cli: Cli): Command {
     usage: "down [pipeline]",
     summary: "Stop a pipeline and remove everything of it",
     description:
-      "Components stop from the sources down, each within its stop_grace_period, so that what is in flight is finished. Works whatever state the pipeline is in, and without its file. Volumes and the state of components stay unless -v is given.",
+      "Components stop from the sources down, each within its stop_grace_period, so that what is in flight is finished. Works whatever state the pipeline is in, and without its file, and ends with 0 where there is nothing to remove. Volumes and the state of components stay unless -v is given.",
     examples: [
       ["flowctl down", "the pipeline of this folder"],
       ["flowctl down quakes -v", "by name; volumes and state too"],
@@ -37,7 +38,8 @@ export function downCommand(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable, ExitCode.interrupted],
   });
   command.option("-v, --volumes", "remove volumes and the state of components, too");
-  timeoutOption(command, "end whatever has not stopped after this long");
+  orphansOption(command);
+  stopTimeoutOption(command);
   jsonOption(quietOption(progressOption(pipelineOptions(command))));
   return handle<[string | undefined], DownFlags>(cli, command, down);
 }
@@ -45,7 +47,14 @@ export function downCommand(cli: Cli): Command {
 async function down(context: CommandContext, [argument]: [string | undefined], flags: DownFlags): Promise<ExitCode> {
   const { deps, output, signal } = context;
   deps.interrupts.ignoreOutput();
-  const { name, driver, file } = await findTarget(context, argument, { changes: "down" });
+  const target = await findTarget(context, argument, { changes: "down" }).catch(unlessNothing);
+  if (target instanceof NothingThere) {
+    output.warn(target.message, target.fix);
+    if (output.json)
+      output.printJson({ driver: null, pipeline: null, changes: [], live: [], unchanged: [], notes: [] });
+    return ExitCode.ok;
+  }
+  const { name, driver, file } = target;
   const going = await announceDown(context, name);
   try {
     await untilNotComing(context, name);

@@ -14,7 +14,7 @@ import {
   pipelineOptions,
   progressOption,
   quietOption,
-  timeoutOption,
+  stopTimeoutOption,
 } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -45,7 +45,7 @@ export function stopCommand(cli: Cli): Command {
     takes: "ids",
     exitCodes: EXIT_CODES,
   });
-  timeoutOption(command, "end whatever has not stopped after this long");
+  stopTimeoutOption(command);
   return lifecycle(cli, command, async (context, target, ids, flags) => {
     const { deps, signal } = context;
     await untilNotComing(context, target.name);

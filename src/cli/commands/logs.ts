@@ -1,7 +1,17 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Driver } from "../../drivers/driver.ts";
 import { LOG_LEVELS } from "../choices.ts";
-import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
+import {
+  type Cli,
+  type CommandContext,
+  describe,
+  handle,
+  hasPrefix,
+  jsonOption,
+  type PrefixFlags,
+  pipelineOptions,
+  prefixOption,
+} from "../command.ts";
 import { isAway } from "../control-plane-access.ts";
 import { LogPrinter } from "../display/log-printer.ts";
 import { parseSpan } from "../display/quantities.ts";
@@ -12,12 +22,11 @@ import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
 import { LogFollower } from "../up/follow-logs.ts";
 
-interface LogsFlags extends Flags {
+interface LogsFlags extends Flags, PrefixFlags {
   readonly follow?: boolean;
   readonly tail?: number | undefined;
   readonly since?: SinceFlag;
   readonly timestamps?: boolean;
-  readonly prefix?: boolean;
   readonly level?: "debug" | "info" | "warn" | "error";
 }
 
@@ -40,14 +49,13 @@ export function logsCommand(cli: Cli): Command {
   });
   pipelineOptions(command, false)
     .option("-f, --follow", "go on as more is logged, until the pipeline is removed")
-    .addOption(new Option("--tail <lines>", "lines per instance from the end, or all").argParser(parseTail))
+    .addOption(new Option("-n, --tail <lines>", "lines per instance from the end, or all").argParser(parseTail))
     .addOption(
       new Option("--since <when>", "a moment (2026-01-31T12:00:00Z) or a span before now (5m)").argParser(parseSince),
     )
     .addOption(new Option("--level <level>", "hide structured lines below this level").choices([...LOG_LEVELS]))
-    .option("-t, --timestamps", "show the time of each line")
-    .option("--no-prefix", "do not show which instance logged a line");
-  jsonOption(command);
+    .option("-t, --timestamps", "show the time of each line");
+  jsonOption(prefixOption(command));
   return handle<[readonly string[]], LogsFlags>(cli, command, (context, [ids], flags) =>
     withIds(context, command, ids, () => logs(context, ids, flags)),
   );
@@ -60,7 +68,7 @@ async function logs(context: CommandContext, ids: readonly string[], flags: Logs
   checkLogSelection(observed, ids);
   const printer = new LogPrinter(output, {
     timestamps: flags.timestamps ?? false,
-    prefix: flags.prefix ?? true,
+    prefix: hasPrefix(flags),
     ...(flags.level === undefined ? {} : { level: flags.level }),
     names: observed
       .filter(

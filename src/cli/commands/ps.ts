@@ -4,13 +4,14 @@ import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration } from "../display/quantities.ts";
 import { type Column, renderTable } from "../display/table.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { allPipelines, unlessUnseen } from "../holdings.ts";
+import { allPipelines, type Holding, unlessUnseen } from "../holdings.ts";
 import { type InstanceView, viewInstances } from "../instances.ts";
 import type { Flags } from "../settings.ts";
-import { findTarget } from "../target.ts";
+import { findTarget, NothingThere, unlessNothing } from "../target.ts";
 
 interface PsFlags extends Flags {
   readonly all?: boolean;
+  readonly services?: boolean;
 }
 
 export function psCommand(cli: Cli): Command {
@@ -24,23 +25,52 @@ export function psCommand(cli: Cli): Command {
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
-  pipelineOptions(command).option("-a, --all", "every pipeline on this host");
+  pipelineOptions(command)
+    .option("-a, --all", "every pipeline on this host")
+    .option("-q, --quiet", "print only what the driver calls each: the id of its container, or of its process")
+    .option("--services", "print only the ids of components and services");
   jsonOption(command);
   return handle<[string | undefined], PsFlags>(cli, command, ps);
 }
 
 async function ps(context: CommandContext, [argument]: [string | undefined], flags: PsFlags): Promise<ExitCode> {
   const { deps, output, signal } = context;
-  const wanted = flags.all
-    ? await allPipelines(context)
-    : [await findTarget(context, argument)].map(({ name, driver }) => ({ pipeline: name, driver }));
+  const wanted = flags.all ? await allPipelines(context) : await thePipeline(context, argument);
+  if (wanted instanceof NothingThere) {
+    output.warn(wanted.message, wanted.fix);
+    if (output.json) output.printJson([]);
+    return ExitCode.ok;
+  }
   const found = await Promise.all(wanted.map(({ pipeline, driver }) => viewInstances(deps, driver, pipeline, signal)));
   const instances = found.flatMap((pipeline) => pipeline.instances);
   if (output.json) output.printJson(instances);
+  else if (flags.services) printLines(output, new Set(instances.filter(isOwn).map(({ component }) => component)));
+  else if (flags.quiet)
+    printLines(
+      output,
+      instances.map(({ ref }) => ref),
+    );
   else if (instances.length === 0) output.say(`Nothing runs${flags.all ? await unlessUnseen(context) : ""}`);
   else output.print(renderTable(columns(output, flags.all ?? false), instances, output));
   for (const { hanging } of found) if (hanging !== undefined) output.warn(hanging.message, hanging.fix);
   return ExitCode.ok;
+}
+
+async function thePipeline(
+  context: CommandContext,
+  argument: string | undefined,
+): Promise<readonly Holding[] | NothingThere> {
+  const target = await findTarget(context, argument).catch(unlessNothing);
+  return target instanceof NothingThere ? target : [{ pipeline: target.name, driver: target.driver }];
+}
+
+/** The control plane is not one of those that the file names. */
+function isOwn({ instance }: InstanceView): boolean {
+  return instance !== "control-plane";
+}
+
+function printLines(output: Output, lines: Iterable<string>): void {
+  for (const line of lines) output.print(line);
 }
 
 function columns(output: Output, all: boolean): readonly Column<InstanceView>[] {

@@ -5,6 +5,7 @@ import {
   type CommandContext,
   describe,
   handle,
+  hasPrefix,
   jsonOption,
   pipelineOptions,
   progressOption,
@@ -57,7 +58,7 @@ async function run(context: CommandContext, [files]: [readonly string[]], flags:
   const ending = await attach(context, prepared, {
     ephemeral: true,
     timestamps: flags.timestamps ?? false,
-    prefix: flags.prefix ?? true,
+    prefix: hasPrefix(flags),
   });
   if (ending.record !== undefined) {
     const summary = summarize(pipeline, ending.record, await deps.catalog(), ending);

@@ -7,12 +7,17 @@ import {
   type CommandContext,
   describe,
   handle,
+  hasPrefix,
   jsonOption,
   logLevelOption,
+  orphansOption,
+  type PrefixFlags,
   pipelineOptions,
+  prefixOption,
   progressOption,
   quietOption,
   scaleArgument,
+  spanArgument,
   timeoutOption,
 } from "../command.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -25,18 +30,18 @@ import { rollBack } from "../up/roll-back.ts";
 import { startPrepared } from "../up/start-prepared.ts";
 import { startUntilHealthy } from "../up/until-healthy.ts";
 
-export interface UpFlags extends Flags {
+export interface UpFlags extends Flags, PrefixFlags {
   readonly detach?: boolean;
   readonly wait?: boolean;
   readonly watch?: boolean;
   readonly rollback?: boolean;
   readonly timeout?: number;
+  readonly waitTimeout?: number;
   readonly build?: boolean;
   readonly scale?: Readonly<Record<string, number>>;
   readonly dryRun?: boolean;
   readonly forceRecreate?: boolean;
   readonly timestamps?: boolean;
-  readonly prefix?: boolean;
   readonly discard?: boolean;
 }
 
@@ -68,6 +73,7 @@ export function upCommand(cli: Cli): Command {
     .option("--dry-run", "only show what would be done; ends as the real command would where that would be refused")
     .option("--discard", "give up events that a removed component holds and cannot hand on");
   timeoutOption(command, "with --wait: give up after this long");
+  command.addOption(new Option("--wait-timeout <span>", "the same").argParser(spanArgument).hideHelp());
   jsonOption(quietOption(progressOption(command)));
   return handle<[readonly string[]], UpFlags>(cli, command, up);
 }
@@ -79,9 +85,8 @@ export function upOptions(command: Command): Command {
     .addOption(new Option("--scale <id=n>", "run n instances of a component; may be repeated").argParser(scaleArgument))
     .option("--force-recreate", "replace components and services that have not changed, too")
     .option("--no-persistence", "keep the state of the control plane in memory")
-    .option("--timestamps", "show the time of each log line")
-    .option("--no-prefix", "do not show which instance logged a line");
-  return logLevelOption(command);
+    .option("--timestamps", "show the time of each log line");
+  return logLevelOption(orphansOption(prefixOption(command)));
 }
 
 async function up(
@@ -111,7 +116,7 @@ async function up(
   const ending = await attach(context, prepared, {
     ephemeral: false,
     timestamps: flags.timestamps ?? false,
-    prefix: flags.prefix ?? true,
+    prefix: hasPrefix(flags),
   });
   if (ending.error !== undefined) throw ending.error;
   output.say(`${prepared.pipeline.name} completed`);
@@ -146,7 +151,7 @@ async function watched(
   const ending = await attach(context, prepared, {
     ephemeral: false,
     timestamps: flags.timestamps ?? false,
-    prefix: flags.prefix ?? true,
+    prefix: hasPrefix(flags),
     watching: new Watching(context, { files, up, looked, since }),
   });
   throw ending.error;
@@ -175,7 +180,7 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
 async function begin(
   context: CommandContext,
   prepared: PreparedUp,
-  { wait = false, rollback = true, timeout }: UpFlags,
+  { wait = false, rollback = true, waitTimeout, timeout = waitTimeout }: UpFlags,
 ): Promise<string> {
   if (!wait) {
     await startPrepared(context, prepared);
