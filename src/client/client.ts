@@ -137,4 +137,6 @@ export interface Heartbeat {
   readonly drainedGroups?: readonly string[];
   /** By group below: the last mark before which nothing is owed there. */
   readonly settledMarks?: Readonly<Record<string, number>>;
+  /** The largest mark that it has heard of. */
+  readonly heardMark?: number;
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { PipelineSpec } from "../protocol/records.ts";
+import type { InputSpec, PipelineSpec } from "../protocol/records.ts";
 import { advanceHandover } from "./handover.ts";
 import { componentSpec } from "./pipeline.fake.ts";
 import { edgesOf } from "./topology.ts";
@@ -24,8 +24,11 @@ class Copy {
 
 interface Way {
   readonly to: string;
+  readonly types: readonly string[];
   readonly draining: boolean;
   readonly mark: number;
+  /** It counts as acknowledged above as soon as it is sent, as what is on a disk does. */
+  readonly isEarly: boolean;
 }
 
 /**
@@ -38,6 +41,8 @@ class Flow {
   private readonly queues = new Map<string, Copy[]>();
   private readonly unacknowledged = new Map<string, Set<Copy>>();
   private readonly marks = new Map<string, { readonly mark: number; readonly owed: readonly Copy[] }>();
+  /** The largest mark that a component has heard of. */
+  private readonly heard = new Map<string, number>();
   readonly arrived = new Map<string, Set<string>>();
   private emitted = 0;
 
@@ -58,20 +63,23 @@ class Flow {
   hear(id: string): void {
     const ways = edgesOf(this.spec)
       .filter(({ from }) => from.id === id)
-      .map(({ to, draining = false, mark = 0 }): Way => ({ to: to.id, draining, mark }));
+      .map(({ to, types, draining = false, mark = 0, buffer }): Way => {
+        return { to: to.id, types, draining, mark, isEarly: buffer !== undefined };
+      });
     for (const { to } of this.knows.get(id) ?? []) {
       if (!ways.some((way) => way.to === to)) this.forget(`${id}>${to}`);
     }
     this.knows.set(id, ways);
     for (const { to, mark } of ways) {
       const edge = `${id}>${to}`;
+      this.heard.set(id, Math.max(mark, this.heard.get(id) ?? 0));
       if (mark > (this.marks.get(edge)?.mark ?? 0)) this.marks.set(edge, { mark, owed: [...this.owed(edge)] });
     }
   }
 
-  emit(id: string): string | undefined {
+  emit(id: string, type: string): string | undefined {
     if (!this.isSource(id) || !this.knows.has(id)) return undefined;
-    const event = `${id}${++this.emitted}`;
+    const event = `${id}${++this.emitted}${type}`;
     this.send(id, event, undefined);
     return event;
   }
@@ -109,9 +117,12 @@ class Flow {
 
   /** The control plane hears from everybody, and goes on. */
   advance(): void {
-    let next = advanceHandover(this.spec, (from, to, mark) => {
-      const known = this.marks.get(`${from.id}>${to}`);
-      return known !== undefined && known.mark >= mark && known.owed.every(({ isDone }) => isDone);
+    let next = advanceHandover(this.spec, {
+      knows: ({ id }, mark) => (this.heard.get(id) ?? 0) >= mark,
+      hasSettled: ({ id }, to, mark) => {
+        const known = this.marks.get(`${id}>${to}`);
+        return known !== undefined && known.mark >= mark && known.owed.every(({ isDone }) => isDone);
+      },
     });
     for (const { from, to, draining } of edgesOf(next)) {
       const knowsIt = this.knows.get(from.id)?.some((way) => way.to === to.id && way.draining) ?? false;
@@ -156,11 +167,11 @@ class Flow {
   }
 
   private send(from: string, event: string, parent: Copy | undefined): void {
-    for (const { to, draining } of this.knows.get(from) ?? []) {
-      if (draining) continue;
+    for (const { to, draining, types, isEarly } of this.knows.get(from) ?? []) {
+      if (draining || (types.length > 0 && !types.includes(event.at(-1)!))) continue;
       const edge = `${from}>${to}`;
-      const copy = new Copy(edge, event, parent);
-      if (parent !== undefined) parent.pending++;
+      const copy = new Copy(edge, event, isEarly ? undefined : parent);
+      if (!isEarly && parent !== undefined) parent.pending++;
       this.owed(edge).add(copy);
       const queue = this.queues.get(edge) ?? [];
       this.queues.set(edge, queue);
@@ -184,9 +195,14 @@ class Flow {
 const IDS = ["s", "t", "a", "b", "c", "y", "z"];
 
 /** Pipelines in which events go from the left to the right of `IDS`, so that no two of them make a circle. */
+const DISK = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
+
 const anyPipeline: fc.Arbitrary<PipelineSpec> = fc
-  .array(fc.tuple(fc.nat(IDS.length - 1), fc.nat(IDS.length - 1)), { minLength: 3, maxLength: 12 })
-  .map((pairs) => {
+  .tuple(
+    fc.array(fc.tuple(fc.nat(IDS.length - 1), fc.nat(IDS.length - 1)), { minLength: 3, maxLength: 12 }),
+    fc.array(fc.constantFrom("all", "all", "all", "disk", "A", "B"), { minLength: 1, maxLength: 12 }),
+  )
+  .map(([pairs, kinds]) => {
     const inputs = new Map<string, Set<string>>();
     for (const [x, y] of pairs) {
       const [from, to] = [Math.min(x, y), Math.max(x, y)];
@@ -202,15 +218,23 @@ const anyPipeline: fc.Arbitrary<PipelineSpec> = fc
       for (const from of inputs.values()) from.delete(id);
     }
     const feeds = (id: string): boolean => [...inputs.values()].some((from) => from.has(id));
-    const components = [...inputs].map(([id, from]) =>
-      componentSpec({ id, type: from.size === 0 ? "source" : feeds(id) ? "processor" : "sink" }, ...from),
-    );
+    let at = 0;
+    const components = [...inputs].map(([id, from]) => ({
+      ...componentSpec({ id, type: from.size === 0 ? "source" : feeds(id) ? "processor" : "sink" }),
+      inputs: [...from].map((one): InputSpec => {
+        const kind = kinds[at++ % kinds.length]!;
+        const types = kind === "A" || kind === "B" ? [kind] : [];
+        return { from: one, types, ...(kind === "disk" ? { buffer: DISK } : {}) };
+      }),
+    }));
     return { name: "p", driver: "process", components };
   });
 
-function reaches({ components }: PipelineSpec, from: string, to: string): boolean {
-  const inputs = components.find(({ id }) => id === to)?.inputs ?? [];
-  return inputs.some((input) => input.from === from || reaches({ name: "", driver: "", components }, from, input.from));
+function reaches(spec: PipelineSpec, from: string, to: string, type: string): boolean {
+  const inputs = spec.components.find(({ id }) => id === to)?.inputs ?? [];
+  return inputs
+    .filter(({ types }) => types.length === 0 || types.includes(type))
+    .some((input) => input.from === from || reaches(spec, from, input.from, type));
 }
 
 type Step = readonly ["emit" | "take" | "hear" | "change" | "advance", number];
@@ -246,7 +270,7 @@ function play(files: readonly PipelineSpec[], steps: readonly Step[]): void {
         flow.ids.filter((one) => flow.isSource(one)),
         number,
       );
-      const event = source === undefined ? undefined : flow.emit(source);
+      const event = source === undefined ? undefined : flow.emit(source, number % 3 === 0 ? "A" : "B");
       if (event !== undefined) emitted.set(source!, [...(emitted.get(source!) ?? []), event]);
     }
   }
@@ -263,8 +287,8 @@ function play(files: readonly PipelineSpec[], steps: readonly Step[]): void {
   expect(flow.spec.handover).toBeUndefined();
   for (const [source, events] of emitted) {
     for (const to of IDS) {
-      if (!applied.every((file) => reaches(file, source, to))) continue;
-      const missing = events.filter((event) => !flow.arrived.get(to)?.has(event));
+      const demanded = events.filter((event) => applied.every((file) => reaches(file, source, to, event.at(-1)!)));
+      const missing = demanded.filter((event) => !flow.arrived.get(to)?.has(event));
       expect(missing, `from ${source} to ${to}`).toEqual([]);
     }
   }
@@ -280,5 +304,43 @@ describe("a change that moves an input from one running component to another", (
       ),
       { numRuns: Number(process.env.FLOWCTL_PROPERTY_RUNS ?? 1_000) },
     );
+  });
+
+  it("waits for what comes onto a disk of the old way only when everything above that has caught up", () => {
+    const file = (m: string): PipelineSpec => ({
+      name: "p",
+      driver: "process",
+      components: [
+        componentSpec({ id: "s", type: "source" }),
+        componentSpec({ id: "w", type: "processor" }, "s"),
+        {
+          ...componentSpec({ id: "x", type: "processor" }),
+          inputs: [{ from: "w", types: [], buffer: DISK }],
+        },
+        componentSpec({ id: "n", type: "processor" }, "s"),
+        componentSpec({ id: "m", type: "sink" }, m),
+        componentSpec({ id: "q", type: "sink" }, "n"),
+        componentSpec({ id: "y", type: "sink" }, "x"),
+      ],
+    });
+    const flow = new Flow(file("x"));
+    flow.change(file("n"));
+    const event = flow.emit("s", "A")!;
+    flow.take("s>n");
+    for (const id of ["s", "n"]) flow.hear(id);
+    flow.advance();
+    // The component with the disk hears of everything while the event is still above it.
+    for (const id of ["s", "w", "x"]) flow.hear(id);
+    flow.take("s>w");
+    flow.advance();
+    flow.hear("x");
+    flow.take("w>x");
+    for (let round = 0; round < 5; round++) {
+      for (const id of flow.ids) flow.hear(id);
+      for (const edge of flow.edges) flow.take(edge);
+      flow.advance();
+    }
+    expect(flow.arrived.get("m")).toEqual(new Set([event]));
+    expect(isUnderWay(flow.spec)).toBe(false);
   });
 });

@@ -45,6 +45,8 @@ export interface Vitals {
   readonly drainedGroups: readonly string[];
   /** By group below it: the last mark before which it owes nothing there, as it said last. */
   readonly settledMarks: Readonly<Record<string, number>>;
+  /** The largest mark that it has heard of, as it said last. */
+  readonly heardMark: number;
   readonly probe: ProbeState;
   /** How its program ended, when a driver saw that and nothing was heard since; else empty. */
   readonly exit: string;
@@ -104,6 +106,7 @@ export function newVitals(now: number): Vitals {
     degradedReason: "",
     drainedGroups: [],
     settledMarks: {},
+    heardMark: 0,
     probe: unknownProbe,
     exit: "",
     askedAt: 0,
@@ -258,4 +261,17 @@ export function describeExit(
 function inBytes(bytes: number): string {
   const unit = ["G", "M", "K"].findIndex((_, index) => bytes % 1024 ** (3 - index) === 0);
   return unit < 0 ? `${bytes} bytes` : `${bytes / 1024 ** (3 - unit)}${"GMK"[unit]}`;
+}
+
+/** Whether a heartbeat says something of the edges below that is not known yet. */
+export function saysMore(
+  vitals: Vitals,
+  beat: { readonly [Key in "drainedGroups" | "settledMarks" | "heardMark"]?: Vitals[Key] },
+): boolean {
+  const { drainedGroups = [], settledMarks = {}, heardMark = 0 } = beat;
+  return (
+    heardMark > vitals.heardMark ||
+    drainedGroups.some((id) => !vitals.drainedGroups.includes(id)) ||
+    Object.entries(settledMarks).some(([id, mark]) => vitals.settledMarks[id] !== mark)
+  );
 }

@@ -58,9 +58,7 @@ export function drainingRecordsOf(spec: PipelineSpec): readonly DrainingRecord[]
   return spec.components.flatMap(({ id, leaving, leavingInstances = [], inputs }) => {
     if (leaving === true) return [{ componentId: id, instanceId: "", from: "" }];
     return [
-      ...inputs.flatMap(({ from, draining, ending }) =>
-        draining || ending ? [{ componentId: id, instanceId: "", from }] : [],
-      ),
+      ...inputs.flatMap(({ from, draining }) => (draining ? [{ componentId: id, instanceId: "", from }] : [])),
       ...leavingInstances.map((instanceId) => ({ componentId: id, instanceId, from: "" })),
     ];
   });

@@ -28,6 +28,7 @@ import {
   newVitals,
   type ProbeState,
   registeredInstance,
+  saysMore,
 } from "./instance.ts";
 import { Operations, type OperationsStore } from "./operations.ts";
 import type { ServiceTrouble } from "./pipeline-state.ts";
@@ -228,13 +229,11 @@ export class Registry {
         exit: "",
         drainedGroups: request.drainedGroups ?? [],
         settledMarks: request.settledMarks ?? {},
+        heardMark: request.heardMark ?? 0,
       },
     });
     this.#roster.assess(data);
-    const isNews =
-      request.drainedGroups?.some((id) => !vitals.drainedGroups.includes(id)) ||
-      Object.entries(request.settledMarks ?? {}).some(([id, mark]) => vitals.settledMarks[id] !== mark);
-    if (isNews) this.#roster.changed();
+    if (saysMore(vitals, request)) this.#roster.changed();
   }
 
   /** The last word of an incarnation; said twice it does no harm. Throws like `heartbeat` for any other. */

@@ -258,8 +258,14 @@ export class Roster {
   #endTransition(): void {
     const { spec } = this.#pipeline;
     if (spec === undefined) return;
-    let next = advanceHandover(spec, (above, to, mark) => this.#hasSettled(spec, above, to, mark));
-    for (const { id, leaving, leavingInstances = [] } of spec.components) {
+    const handed = advanceHandover(spec, {
+      knows: (above, mark) => this.#knows(above, mark),
+      hasSettled: (above, to, mark) => this.#hasSettled(spec, above, to, mark),
+    });
+    // What was said of an edge before it drained is old.
+    if (handed !== spec) this.#replaceSpec(handed);
+    let next = handed;
+    for (const { id, leaving, leavingInstances = [] } of handed.components) {
       if (leaving && this.#instances.dataOf(id).every(({ state }) => state.name === "completed")) {
         next = withoutComponent(next, id);
       }
@@ -271,10 +277,19 @@ export class Roster {
         if (draining === true && this.#hasDrained(next, from, id)) next = withoutInput(next, id, from);
       }
     }
-    if (next !== spec) this.#replaceSpec(next);
+    if (next !== handed) this.#replaceSpec(next);
   }
 
-  /** See `IsSettled`. What is in a buffer on the disk of one that does not run has not passed. */
+  /** See `Heard`. One that does not support marks is not waited for. */
+  #knows(above: ComponentSpec, mark: number): boolean {
+    const ids = [...instanceIdsOf(above), ...(above.leavingInstances ?? [])];
+    return ids.every((id) => {
+      const entry = this.#instances.get(above.id, id);
+      return !entry?.data.live || !supports(entry, "marks") || entry.vitals.heardMark >= mark;
+    });
+  }
+
+  /** See `Heard`. What is in a buffer on the disk of one that does not run has not passed. */
   #hasSettled(spec: PipelineSpec, above: ComponentSpec, groupId: string, mark: number): boolean {
     const below = spec.components.find(({ id }) => id === groupId);
     const isOnDisk = below?.inputs.some((input) => input.from === above.id && mayBeOnDisk(input)) ?? false;

@@ -44,8 +44,8 @@ export function edgesOf(spec: PipelineSpec): readonly Edge[] {
     for (const input of to.inputs) {
       const from = byId.get(input.from);
       if (from === undefined) continue;
-      const { types, buffer, draining = false, ending = false, takesOver = [], mark } = input;
-      edges.push({ from, to, types, deadLetters: false, buffer, draining, ending, takesOver, mark });
+      const { types, wide = types, buffer, draining = false, ending = false, takesOver = [], mark } = input;
+      edges.push({ from, to, types: wide, deadLetters: false, buffer, draining, ending, takesOver, mark });
     }
   }
   for (const from of spec.components) {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
-import { advanceHandover } from "./handover.ts";
+import { advanceHandover, type Heard } from "./handover.ts";
 import { componentSpec } from "./pipeline.fake.ts";
 import {
   appliedPart,
@@ -51,6 +51,7 @@ function shown({ components }: PipelineSpec): readonly string[] {
 
 const yes = (): boolean => true;
 const no = (): boolean => false;
+const everybodySaid: Heard = { knows: yes, hasSettled: yes };
 const runs: Running = {
   ...{ isLive: yes, exists: yes, runs: yes, leaves: yes },
   ...{ drains: yes, hasRest: yes, owes: yes },
@@ -95,7 +96,7 @@ describe("the transition from one file to the next", () => {
     expect(change("s > a > z, s > y, a > y", "s > a > z, a > y")).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
     const { spec } = transitionOf(pipeline("s > a > z, s > y"), pipeline("s > a > z, a > y"), runs);
     expect(shown(spec)).toEqual(["a > y", "a > z", "s +> y", "s > a"]);
-    expect(shown(advanceHandover(spec, yes))).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
+    expect(shown(advanceHandover(spec, everybodySaid))).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
   });
 
   it("drops at once what only fed removed sinks", () => {
@@ -243,7 +244,7 @@ describe("the transition from one file to the next", () => {
   it("takes an edge that drains back into use when it is named again", () => {
     const { spec } = transitionOf(pipeline("s > z, s > y"), pipeline("s > z, z > y"), runs);
     expect(shown(transitionOf(spec, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");
-    const drained = advanceHandover(spec, yes);
+    const drained = advanceHandover(spec, everybodySaid);
     expect(shown(drained)).toContain("s ~> y");
     expect(shown(transitionOf(drained, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");
   });
@@ -285,7 +286,7 @@ describe("any transition", () => {
           spec = transitionOf(spec, file, running).spec;
           expect(appliedPart(spec)).toEqual(file);
         }
-        spec = advanceHandover(spec!, yes);
+        spec = advanceHandover(spec!, everybodySaid);
         for (const { id, leaving } of spec!.components) if (leaving) spec = withoutComponent(spec!, id);
         for (const { id, inputs } of spec!.components)
           for (const { from, draining } of inputs) if (draining) spec = withoutInput(spec!, id, from);

@@ -155,7 +155,7 @@ export function transitionOf(
         ),
         ...inputsThatEnd(component, known.get(component.id), before, next)
           .filter(({ from }) => present(from))
-          .map((input) => (leaving.has(input.from) ? input : draining(input))),
+          .map((input) => (leaving.has(input.from) ? asStated(input) : draining(input))),
       ],
     })),
     ...[...leaving.values()].map((component) => ({
@@ -167,7 +167,7 @@ export function transitionOf(
           : failing(component),
       inputs: component.inputs
         .filter(({ from }) => present(from))
-        .map((input) => (leaving.has(input.from) ? input : draining(input))),
+        .map((input) => (leaving.has(input.from) ? asStated(input) : draining(input))),
     })),
   ];
   const spec = withHandover(before, { ...next, components });
@@ -354,14 +354,12 @@ function draining(input: InputSpec): InputSpec {
   return { ...plain(input), ...(input.hadDisk === true ? { hadDisk: true } : {}), draining: true };
 }
 
-function plain({
-  draining: _,
-  ending: __,
-  mark: ___,
-  takesOver: ____,
-  hadDisk: _____,
-  ...input
-}: InputSpec): InputSpec {
+function plain({ takesOver: _, hadDisk: __, ...input }: InputSpec): InputSpec {
+  return asStated(input);
+}
+
+/** The input without what only a transition says of it. */
+function asStated({ draining: _, ending: __, mark: ___, wide: ____, ...input }: InputSpec): InputSpec {
   return input;
 }
 

@@ -150,7 +150,12 @@ export interface PipelineSpec {
   readonly driver: string;
   readonly components: readonly ComponentSpec[];
   /** Only inside the control plane: old ways go on until the instances have settled this mark; see `withHandover`. */
-  readonly handover?: { readonly mark: number; readonly stage: "begin" | "catch up" };
+  readonly handover?: {
+    readonly mark: number;
+    readonly stage: "begin" | "catch up";
+    /** Edges by which everything has passed that was there when everybody knew. */
+    readonly done: readonly string[];
+  };
   /** Only inside the control plane: the last mark that may have been told to an instance. */
   readonly marks?: number;
 }
@@ -225,6 +230,8 @@ export interface InputSpec {
   readonly draining?: true;
   /** Only inside the control plane: the file no longer names it, and it goes on until what takes its place has caught up. */
   readonly ending?: true;
+  /** Only inside the control plane: the types that it takes until what takes the place of some of them has caught up; empty: all. */
+  readonly wide?: readonly string[];
   /** Only inside the control plane: the component above is to say when what it owes here now is acknowledged. */
   readonly mark?: number;
   /** Only inside the control plane: removed components whose undelivered events this input takes. */

@@ -62,6 +62,8 @@ export interface HeartbeatMessage extends IncarnationReference {
   readonly drainedGroups?: readonly string[];
   /** By group below it: the last mark before which nothing is owed there. */
   readonly settledMarks?: Readonly<Record<string, number>>;
+  /** The largest mark that it has heard of. */
+  readonly heardMark?: number;
 }
 
 export interface DeregisterMessage extends IncarnationReference {

@@ -256,6 +256,7 @@ const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.Hear
   degradedReason: one(6, string),
   drainedGroups: list(7, string),
   settledMarks: map(8, uint64),
+  heardMark: one(9, uint64),
 });
 
 const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.DeregisterComponentRequest", {

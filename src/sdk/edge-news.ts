@@ -1,39 +1,54 @@
 import type { Publisher } from "../streams/publisher.ts";
 
-/** Between two looks while a mark is awaited, in milliseconds: meanwhile events may go two ways. */
+type Edges = Pick<Publisher, "drainedGroups" | "settledMarks" | "heardMark" | "awaitsMarks">;
+
+/** Between two looks while a mark is awaited, in milliseconds: soon at first, as meanwhile events may go two ways. */
 const SOON_MS = 10;
+const LATER_MS = 250;
 
 /**
- * Notices that a group below has drained, or has acknowledged what it was owed at a mark, which the control plane waits for: it is then
- * told at once, and not at the next heartbeat.
+ * Notices what the control plane waits for: that a group below has drained, or has acknowledged what it was owed at a mark, or that a mark was
+ * heard of. It is then told at once, and not at the next heartbeat.
  */
 export class EdgeNews {
-  private readonly publisher: Pick<Publisher, "drainedGroups" | "settledMarks" | "awaitsMarks">;
+  private readonly edges: Edges;
   private readonly tell: () => void;
   private drained: readonly string[] = [];
   private settled: Readonly<Record<string, number>> = {};
+  private heard = 0;
   private timer: NodeJS.Timeout | undefined;
+  private pauseMs = SOON_MS;
 
-  constructor(publisher: Pick<Publisher, "drainedGroups" | "settledMarks" | "awaitsMarks">, tell: () => void) {
-    this.publisher = publisher;
+  constructor(edges: Edges, tell: () => void) {
+    this.edges = edges;
     this.tell = tell;
   }
 
-  /** To be called now and then, and when the topology has changed. */
+  /** The topology has changed. */
+  changed(): void {
+    this.pauseMs = SOON_MS;
+    this.look();
+  }
+
+  /** To be called now and then. */
   look(): void {
-    const drained = this.publisher.drainedGroups();
-    const settled = this.publisher.settledMarks();
+    const drained = this.edges.drainedGroups();
+    const settled = this.edges.settledMarks();
+    const heard = this.edges.heardMark;
     const isNew =
+      heard > this.heard ||
       drained.some((id) => !this.drained.includes(id)) ||
       Object.entries(settled).some(([id, mark]) => this.settled[id] !== mark);
     this.drained = drained;
     this.settled = settled;
+    this.heard = heard;
     if (isNew) this.tell();
-    if (!this.publisher.awaitsMarks) return;
-    this.timer ??= setTimeout(() => {
+    if (!this.edges.awaitsMarks || this.timer !== undefined) return;
+    this.timer = setTimeout(() => {
       this.timer = undefined;
       this.look();
-    }, SOON_MS).unref();
+    }, this.pauseMs).unref();
+    this.pauseMs = Math.min(LATER_MS, this.pauseMs * 1.2);
   }
 
   close(): void {

@@ -86,7 +86,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     publisher.setSlack(topology.slack);
     inlet?.setSlack(topology.slack);
     publisher.setGroups(topology.downstreams);
-    news.look();
+    news.changed();
     inlet?.update(topology.upstreams);
     assignments.tell(topology);
     if (topology.leaving && !stopping.aborted) {
@@ -139,6 +139,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       degradedReason: () => degraded,
       drainedGroups: () => publisher.drainedGroups(),
       settledMarks: () => publisher.settledMarks(),
+      heardMark: () => publisher.heardMark,
       registration: {
         address: component.type === "sink" ? "" : await listen(),
         healthEndpoint: `${hostOf(environment.advertise) ?? "127.0.0.1"}:${health.port}`,

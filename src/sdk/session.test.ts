@@ -30,6 +30,7 @@ function strange(refusal: FlowctlError, said: string[]): Session {
     held: () => [],
     drainedGroups: () => [],
     settledMarks: () => ({}),
+    heardMark: () => 0,
     onTopology: () => undefined,
   });
 }

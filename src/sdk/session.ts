@@ -19,6 +19,8 @@ export interface SessionOptions {
   readonly drainedGroups: () => readonly string[];
   /** By group below: the last mark before which nothing is owed there; see `HeartbeatRequest.settled_marks`. */
   readonly settledMarks: () => Readonly<Record<string, number>>;
+  /** The largest mark that was heard of; see `HeartbeatRequest.heard_mark`. */
+  readonly heardMark: () => number;
   /** The surroundings changed. */
   readonly onTopology: (topology: Topology) => void;
 }
@@ -112,7 +114,7 @@ export class Session {
   }
 
   private async beat(signal: AbortSignal): Promise<void> {
-    const { registry, clock, log, metrics, degradedReason, drainedGroups, settledMarks } = this.options;
+    const { registry, clock, log, metrics, degradedReason, drainedGroups, settledMarks, heardMark } = this.options;
     let away = false;
     // The first beats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_BEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
@@ -126,6 +128,7 @@ export class Session {
           degradedReason: degradedReason(),
           drainedGroups: drainedGroups(),
           settledMarks: settledMarks(),
+          heardMark: heardMark(),
         };
         await registry.heartbeat(beat, withTimeout(signal));
         if (away) log.info("the control plane is back");

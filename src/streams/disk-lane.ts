@@ -144,7 +144,8 @@ export class DiskLane {
         // By now something newer may be before it, which is waited for as well.
         target = store.next + this.unwritten.length;
       }
-      return (this.ahead.oldestTag ?? store.readPosition) >= target;
+      // What had not begun to be written may have been dropped.
+      return (this.ahead.oldestTag ?? store.readPosition) >= target || this.isEmpty;
     };
   }
 

@@ -131,9 +131,9 @@ export class Group {
     return this.settled;
   }
 
-  /** Whether something is still owed to it from before its last mark. */
+  /** Whether something was still owed to it from before its last mark when `settledMark` was asked last. */
   get awaitsMark(): boolean {
-    return this.settledMark < this.mark;
+    return this.isMarkSettled !== undefined;
   }
 
   /** From now on what it is owed is watched until it has acknowledged it. A mark that is not above the last is old. */

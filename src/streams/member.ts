@@ -230,6 +230,8 @@ export class Member {
 
   /** Whether it has something of this outbox from before that position, and owes an acknowledgement of it. */
   hasBefore(outbox: Outbox, position: number): boolean {
+    // Refused ones are sent again by the outbox, which knows of them; a run of them alone is rare, and looked at for longer then.
+    if (this.refused.size === 0) return this.positions.some((owner, first) => owner === outbox && first < position);
     let found = false;
     this.eachOwed((owner, first) => {
       found ||= owner === outbox && first < position;

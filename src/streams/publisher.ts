@@ -66,6 +66,8 @@ export class Publisher {
   private sincePump = 0;
   /** `setGroups` was called. */
   private informed = false;
+  /** The largest mark that it was given for any group. */
+  heardMark = 0;
   private ended = false;
   private relaxed = false;
   private resting = false;
@@ -107,7 +109,10 @@ export class Publisher {
       const existing = this.groups.get(id);
       if (existing !== undefined) existing.redefine(plain);
       else this.groups.set(id, new Group(id, plain, this.environment));
-      for (const { mark = 0 } of definitions) this.groups.get(id)!.setMark(mark);
+      for (const { mark = 0 } of definitions) {
+        this.heardMark = Math.max(this.heardMark, mark);
+        this.groups.get(id)!.setMark(mark);
+      }
     }
     for (const [id, group] of gone) {
       this.groups.delete(id);

@@ -53,6 +53,15 @@ export class Runs<Owner> {
     }
   }
 
+  /** Whether one of the runs is as asked; looks from the front, and no further than that. */
+  some(isSo: (owner: Owner, first: number, count: number) => boolean): boolean {
+    for (let i = 0; i < this.runs.length; i++) {
+      const { owner, first, count } = this.runs.at(i);
+      if (count > 0 && isSo(owner, first, count)) return true;
+    }
+    return false;
+  }
+
   /** The position at `index` from the front, 0 to length - 1, and whose it is. */
   at(index: number): { readonly owner: Owner; readonly position: number } {
     let left = index;

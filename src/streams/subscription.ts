@@ -154,7 +154,7 @@ export class Subscription {
         events: (arrival, bytes) => this.received(stream, arrival, bytes),
         ended: (drained) => {
           // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
-          if (drained && !this.drains) return this.streamClosed(stream, undefined);
+          if (drained && !this.drains) return stream.abort();
           this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
           this.finish({ name: "ended" });
           stream.close();

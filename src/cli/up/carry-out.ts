@@ -1,6 +1,7 @@
 import type { ApplyOptions } from "../../client/client.ts";
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
 import { hasCode } from "../../foundation/errors.ts";
+import type { HeldName } from "../../foundation/machine-lock.ts";
 import { executePlan } from "../../planner/execute.ts";
 import { type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
@@ -42,9 +43,10 @@ export function carryOut(planned: Planned): PreparedUp["execute"] {
   return async (sink, until) => {
     const { context, operation, wanted, plan, before } = planned;
     const { driver } = wanted;
-    const isNew = plan.steps.length > 0 && operation.number === 0;
-    const coming = isNew ? await announceUp(context, plan.pipeline) : undefined;
+    let coming: HeldName | undefined;
     try {
+      const isNew = plan.steps.length > 0 && operation.number === 0;
+      if (isNew) coming = await announceUp(context, plan.pipeline);
       const steps = new Steps(planned, sink, until, () => coming?.release());
       // A control plane that runs learns of the change before anything else happens: it may refuse it.
       if (before !== undefined) await steps.tellFirst();
