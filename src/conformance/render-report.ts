@@ -54,7 +54,9 @@ function renderSummary(report: ConformanceReport, paint: Paint): string {
     `${report.notShown} not shown`,
     `${report.notApplicable} not applicable`,
   ].join(", ");
-  return `${paint.bold(verdict(report, paint))}: ${counts} (${seconds} s)`;
+  const summary = `${paint.bold(verdict(report, paint))}: ${counts} (${seconds} s)`;
+  if (report.unchecked.length === 0) return summary;
+  return `${summary}\n${paint.dim(`No check looks at what it declares as ${report.unchecked.join(", ")}`)}`;
 }
 
 function verdict(report: ConformanceReport, paint: Paint): string {

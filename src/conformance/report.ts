@@ -36,6 +36,8 @@ export interface ConformanceReport {
   readonly notShown: number;
   readonly notApplicable: number;
   readonly durationMs: number;
+  /** Features that it declares and that no check looks at: whether it supports them was not shown. */
+  readonly unchecked: readonly string[];
   /** In the order of the catalogue, whatever order they were run in. */
   readonly checks: readonly CheckResult[];
 }
@@ -45,6 +47,7 @@ export function summarize(
   type: ComponentType | undefined,
   checks: readonly CheckResult[],
   durationMs: number,
+  unchecked: readonly string[] = [],
 ): ConformanceReport {
   const count = (outcome: CheckOutcome) => checks.filter((check) => check.outcome === outcome).length;
   const failed = count("failed");
@@ -56,6 +59,7 @@ export function summarize(
     notShown: count("not-shown"),
     notApplicable: count("not-applicable"),
     durationMs,
+    unchecked,
     checks,
   };
 }

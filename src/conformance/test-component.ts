@@ -66,7 +66,8 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
       onBegin: (finished, total, title) => options.onProgress?.({ finished, total, title }),
       signal: options.signal,
     });
-    return summarize(type, results, performance.now() - began);
+    const unchecked = facts.features.filter((name) => !checks.some(({ feature }) => feature === name));
+    return summarize(type, results, performance.now() - began, unchecked);
   } catch (error) {
     if (error instanceof Broken) return summarize(undefined, neverRegistered(error), performance.now() - began);
     if (!options.signal.aborted) throw error;

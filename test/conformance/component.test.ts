@@ -152,6 +152,7 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["subscribe/wrong-upstream: keeps its connection", "subscribe/wrong-upstream", "sink"],
   ["subscribe/wrong-upstream: refused", "subscribe/wrong-upstream", "sink"],
   ["refuse/instance: replaces first", "refuse/instance", "processor"],
+  ["publish/partition-by: bytes", "publish/partition-by", "processor"],
 ];
 
 describe("a component that breaks one obligation", { concurrent: true }, () => {

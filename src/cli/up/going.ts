@@ -24,10 +24,14 @@ export function announceDown(context: CommandContext, pipeline: string): Promise
  * takes the pipeline down, or makes it, as well. Rejects when it is interrupted.
  */
 export async function announceUp(context: CommandContext, pipeline: string): Promise<HeldName> {
-  for (;;) {
+  const { deps, output, signal } = context;
+  for (let isSaid = false; ; ) {
     const held = await holdName(nameOf(context, "up", pipeline));
-    if (held === undefined) await context.deps.clock.sleep(LOOK_INTERVAL, context.signal);
-    else if (await isNameHeld(nameOf(context, "down", pipeline))) {
+    if (held === undefined) {
+      if (!isSaid) output.say(`${pipeline} is being started by another command; waiting until it is known`);
+      isSaid = true;
+      await deps.clock.sleep(LOOK_INTERVAL, signal);
+    } else if (await isNameHeld(nameOf(context, "down", pipeline))) {
       await held.release();
       await untilNotGoing(context, pipeline);
     } else return held;
