@@ -139,7 +139,7 @@ sinks:
     expect(running.map(({ instance }) => instance)).toEqual(["control-plane"]);
 
     await scenario.succeed("down", "-v");
-    const detached = await scenario.flowctl("up", "-d", "--wait", "--timeout", "60");
+    const detached = await scenario.flowctl("up", "-d", "--wait", "--timeout", "180");
     expect(detached.code, detached.stderr).toBe(1);
     expect(detached.stderr).toContain("broken-1 │ no such table");
     expect((await scenario.flowctl("wait")).code).toBe(1);
