@@ -162,7 +162,7 @@ function goingOn({ draining, ...input }: InputSpec, taken: readonly string[]): I
 }
 
 /** Whether its queue counts as acknowledged before the component below has anything of it. */
-export function acknowledgesEarly({ buffer, hadDisk }: InputSpec): boolean {
+function acknowledgesEarly({ buffer, hadDisk }: InputSpec): boolean {
   return hadDisk === true || buffer?.type === "disk" || (buffer !== undefined && buffer.whenFull !== "block");
 }
 

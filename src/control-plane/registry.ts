@@ -122,7 +122,8 @@ export class Registry {
     const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(this.#name, transition.stranded);
-    return transition.spec;
+    // Larger than any that an earlier control plane, which is forgotten, may have told to instances that go on.
+    return before === undefined ? { ...transition.spec, marks: this.#now() } : transition.spec;
   }
 
   /**
