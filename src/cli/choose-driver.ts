@@ -5,9 +5,12 @@ import { type Lacking, runnableOn } from "../pipeline/runnable-on.ts";
 import type { CliDependencies } from "./dependencies.ts";
 import type { Settings } from "./settings.ts";
 
+/** As `Settings.driverFrom`: what runs stays where it runs. */
+export const RUNNING_PIPELINE = "the running pipeline";
+
 export interface ChosenDriver {
   readonly driver: Driver;
-  /** Why this one, for people: `--driver says so`, `an engine answers (Docker 26.1)`. */
+  /** Why this one, for people: `chosen by --driver`, `Docker 26.1.5`. */
   readonly why: string;
 }
 
@@ -88,7 +91,8 @@ async function asSaid(
   }
   const driver = await deps.driver(name);
   const probe = await driver.probe(signal);
-  if (probe.available) return { driver, why: `${from} says so; ${probe.detail}` };
+  if (probe.available)
+    return { driver, why: from === RUNNING_PIPELINE ? "already running there" : `chosen by ${from}` };
   throw new FlowctlError({
     code: "cli/driver-unavailable",
     kind: "unavailable",

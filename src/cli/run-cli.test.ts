@@ -322,7 +322,7 @@ describe("a pipeline that runs", () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [docker, process]);
     expect((await cli.run("up", "-d", "--driver", "process")).code).toBe(0);
     const again = await cli.run("up", "-d");
-    expect(again.stderr).toContain("demo on process (the running pipeline says so; in memory)");
+    expect(again.stderr).toContain("demo on process (already running there)");
     expect((await cli.run("scale", "even=2")).code).toBe(0);
     expect(await docker.pipelines()).toEqual([]);
     const refused = await cli.run("up", "-d", "--driver", "docker");
@@ -337,9 +337,9 @@ describe("the driver of the config file", () => {
     const drivers = () => [new MemoryDriver({ name: "docker" }), new MemoryDriver({ name: "process" })];
     const config = { "config/flowctl/config.yaml": "driver: process\n" };
     await using none = await CliHarness.create({ "flowctl.yaml": FILE, ...config }, drivers());
-    expect((await none.run("up", "-d")).stderr).toContain("demo on process (the config file says so; in memory)");
+    expect((await none.run("up", "-d")).stderr).toContain("demo on process (chosen by the config file)");
     await using named = await CliHarness.create({ "flowctl.yaml": `${FILE}driver: docker\n`, ...config }, drivers());
-    expect((await named.run("up", "-d")).stderr).toContain("demo on docker (the pipeline file says so; in memory)");
+    expect((await named.run("up", "-d")).stderr).toContain("demo on docker (chosen by the pipeline file)");
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { FlowctlError } from "../foundation/errors.ts";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 import { ExitCode } from "./exit-codes.ts";
@@ -13,6 +14,32 @@ const line = (instance: string, text: string) =>
   ({ instance, owner: instance.replace(/-\d+$/, ""), stream: "stderr", time: 1, text }) as const;
 
 describe("status", () => {
+  it("--watch shows the state anew until Ctrl-C, also where a look fails", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.speed = 100;
+    const record = cli.controlPlane.record();
+    const looks = [
+      () => record,
+      () => {
+        throw new FlowctlError({ code: "registry/no-pipeline", kind: "unavailable", message: "not told yet" });
+      },
+      () => {
+        cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+        return record;
+      },
+    ];
+    cli.controlPlane.record = () => looks.shift()!();
+    const { code, stdout } = await cli.run("status", "--watch", "--json");
+    expect(code).toBe(0);
+    const seen = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const names = seen.map((one) => one.name ?? one.error.code);
+    expect(names).toEqual(["demo", "registry/no-pipeline", "demo"]);
+  });
+
   it("says of an instance that is not well why, how often it was restarted, what it said last and what to do", async () => {
     const logs = [line("out-1", "connecting"), line("out-1", "password refused"), line("numbers-1", "made 10")];
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [new MemoryDriver({ logs })]);

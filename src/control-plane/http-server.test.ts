@@ -67,6 +67,16 @@ async function expectAlive(): Promise<void> {
   expect(uncaught).toEqual([]);
 }
 
+describe("the address itself", () => {
+  test("lists what is served there, all of which is", async () => {
+    const index = (await (await fetch(`http://${server.address}/`)).json()) as { readonly paths: object };
+    expect(index).toMatchObject({ pipeline: "p", state: "running" });
+    const paths = Object.keys(index.paths);
+    expect(paths).toContain("/metrics");
+    for (const path of paths) expect((await fetch(`http://${server.address}${path}`)).status, path).toBe(200);
+  });
+});
+
 describe("a request that makes no sense", () => {
   test.each([
     ["//", 404],

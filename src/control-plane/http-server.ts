@@ -20,8 +20,8 @@ export interface HttpParts {
 }
 
 /**
- * The control plane's HTTP side on `listen` (`host:port`; port 0 takes a free one): `/health`, `/ready`, `/metrics`,
- * `/api/pipeline` and `/api/events?after=N`. Reads only.
+ * The control plane's HTTP side on `listen` (`host:port`; port 0 takes a free one): `/`, which lists the others, `/health`, `/ready`,
+ * `/metrics`, `/api/pipeline` and `/api/events?after=N`. Reads only.
  */
 export async function startHttpServer(listen: string, parts: HttpParts): Promise<HttpServer> {
   const server = createServer((request, response) => {
@@ -88,6 +88,8 @@ function targetOf(target: string): Target | undefined {
 
 async function answer(parts: HttpParts, { path, query }: Target, response: ServerResponse): Promise<void> {
   switch (path) {
+    case "/":
+      return sendJson(response, 200, indexOf(parts));
     case "/health":
       return sendJson(response, 200, { status: "healthy" });
     case "/ready":
@@ -106,6 +108,22 @@ async function answer(parts: HttpParts, { path, query }: Target, response: Serve
     default:
       return sendJson(response, 404, { error: `there is nothing at ${path}` });
   }
+}
+
+/** What there is to read here, for whoever opens the address that `flowctl up` prints. */
+function indexOf(parts: HttpParts): unknown {
+  const { name, state } = parts.pipeline();
+  return {
+    pipeline: name,
+    state,
+    paths: {
+      "/api/pipeline": "topology, state and counts of all components",
+      "/api/events?after=0": "what happened: changes of state, exits, restarts",
+      "/metrics": "metrics for Prometheus",
+      "/health": "200 while the control plane works",
+      "/ready": "200 once components can register",
+    },
+  };
 }
 
 /** What was begun can only be cut off: its status has been sent. */

@@ -150,7 +150,7 @@ export interface ObservedResource extends ResourceIdentity {
   /** Container name or process title, for people. */
   readonly name: string;
   readonly image?: string;
-  /** `host:port->port/proto`, for people. */
+  /** Where it can be reached, for people: `host:port->http`; `grpc`, `http`, `stream` and `health` are flowctl's own, others as in the file, `80/tcp`. */
   readonly ports: readonly string[];
   /** Folder that the pipeline belongs to (see projectFolder); absent where it was not recorded. */
   readonly folder?: string;

@@ -1,4 +1,4 @@
-import type { ApplyContext, Change, Driver, ProgressSink } from "../drivers/driver.ts";
+import type { ApplyContext, Change, Driver, ProgressSink, ResourceKind } from "../drivers/driver.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
@@ -84,14 +84,16 @@ async function perform(
   stopped: AbortSignal,
 ): Promise<void> {
   const { change } = step;
-  const subject = resourceOf(change).key;
+  const resource = resourceOf(change);
+  const { key: subject } = resource;
+  const [now, then] = wordsFor(change, resource);
   await watch.met(step.after, subject);
   await options.beforeStep?.(step, AbortSignal.any([options.signal, stopped]));
   const release = await slots.take();
   try {
     // Somebody else may have failed while this step waited for its turn.
     if (stopped.aborted || options.signal.aborted) throw cancelled(options.signal);
-    options.progress({ subject, status: "working", text: PRESENT[change.action] });
+    options.progress({ subject, status: "working", text: now });
     await options.driver.apply(change, {
       pipeline: plan.pipeline,
       signal: options.hurry ?? options.signal,
@@ -99,12 +101,12 @@ async function perform(
       ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
       ...(options.force === undefined ? {} : { force: options.force }),
     });
-    options.progress({ subject, status: "done", text: PAST[change.action] });
+    options.progress({ subject, status: "done", text: then });
   } catch (error) {
     const failure = FlowctlError.wrap(error, {
       code: "planner/step-failed",
       kind: "failed",
-      message: `${PRESENT[change.action]} ${subject} failed`,
+      message: `${now} ${subject} failed`,
     });
     if (failure.kind !== "cancelled") options.progress({ subject, status: "failed", text: failure.message });
     throw failure;
@@ -139,20 +141,17 @@ class Slots {
   }
 }
 
-const PRESENT: Readonly<Record<Change["action"], string>> = {
-  create: "Creating",
-  replace: "Replacing",
-  start: "Starting",
-  stop: "Stopping",
-  restart: "Restarting",
-  remove: "Removing",
-};
+/** What is said of a change while it is made, and afterwards. Whatever runs is started when it is created. */
+function wordsFor({ action }: Change, { kind }: { readonly kind: ResourceKind }): readonly [now: string, then: string] {
+  if (action === "create" && kind !== "volume" && kind !== "network") return WORDS.start;
+  return WORDS[action];
+}
 
-const PAST: Readonly<Record<Change["action"], string>> = {
-  create: "Created",
-  replace: "Replaced",
-  start: "Started",
-  stop: "Stopped",
-  restart: "Restarted",
-  remove: "Removed",
+const WORDS: Readonly<Record<Change["action"], readonly [now: string, then: string]>> = {
+  create: ["Creating", "Created"],
+  replace: ["Replacing", "Replaced"],
+  start: ["Starting", "Started"],
+  stop: ["Stopping", "Stopped"],
+  restart: ["Restarting", "Restarted"],
+  remove: ["Removing", "Removed"],
 };

@@ -202,7 +202,7 @@ export class MemoryDriver implements Driver {
       parts,
       name,
       ref: String(++this.#serial),
-      ports: [],
+      ports: kind === "control-plane" ? ["127.0.0.1:8081->http"] : [],
       state: this.#started(resource),
       ...(deployment === undefined ? {} : { folder: projectFolder(deployment.pipeline) }),
     };

@@ -1,4 +1,4 @@
-import type { Change, DesiredResource, ObservedResource, ResourceKey } from "../drivers/driver.ts";
+import type { Change, DesiredResource, ObservedResource, ResourceKey, ResourceKind } from "../drivers/driver.ts";
 
 /** The difference between desired and observed: what would be done, in an order that respects prerequisites. */
 export interface Plan {
@@ -40,6 +40,15 @@ export function resourceOf(change: Change): DesiredResource | ObservedResource {
 export function isEmpty({ steps, live = [] }: Plan): boolean {
   return steps.length === 0 && live.length === 0;
 }
+
+/** Whether everything is made for the first time: there is nothing to compare, and nothing that could surprise. */
+export function isFirstStart({ steps, unchanged, live = [] }: Plan): boolean {
+  const creates = steps.every(({ change }) => change.action === "create");
+  return steps.length > 0 && live.length === 0 && creates && unchanged.every(({ kind }) => isStorage(kind));
+}
+
+/** What is kept over `flowctl down`. */
+const isStorage = (kind: ResourceKind): boolean => kind === "volume" || kind === "network";
 
 /** The id of the instance that a resource is, as its key has it: `enrich-2` of `component/enrich-2`. */
 export function instanceIdOf({ key }: { readonly key: ResourceKey }): string {

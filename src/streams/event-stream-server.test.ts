@@ -61,6 +61,28 @@ describe("the server of event streams", () => {
     }
   });
 
+  it("tells its subscribers that it stops, in place of breaking their streams", async () => {
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);
+    const server = await serve(outlet);
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    try {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      const ended = new Promise<FlowctlError>((resolve) =>
+        call.once("error", (error: ServiceError) => resolve(fromServiceError(error, "up"))),
+      );
+      const who = { pipeline: "p", group: "down", instanceId: "down-1", types: [], upstreamInstance: "" };
+      call.write(encodeRequest({ kind: "open", open: { ...who, credit: { maxSequence: 1, maxBytes: 1 } } }));
+      await new Promise((resolve) => call.once("data", resolve));
+      await server.close(AbortSignal.abort());
+      expect(await ended).toMatchObject({ code: "stream/stopping", kind: "unavailable" });
+      expect(outlet.connected).toBe(0);
+    } finally {
+      client.close();
+      await outlet.close();
+    }
+  });
+
   it("refuses whoever means another instance, and leaves the stream that this would have replaced", async () => {
     const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
     outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 1, deadLetters: false }]);

@@ -110,7 +110,7 @@ function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refu
     call.write(encodeOpened(options.componentId, options.instanceId));
     refusals.forget(group, instance);
     member = publisher.attach(group, request.instanceId, transport, request.credit);
-    log.info("downstream connected", { group, instance: request.instanceId });
+    log.debug("downstream connected", { group, instance: request.instanceId });
   };
   const leave = (): void => {
     over = true;
@@ -203,6 +203,9 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
 /** How long connections may take to close once no stream is open on them, in milliseconds. */
 const GOODBYE_MS = 1_000;
 
+/** How long it is waited for subscribers to hear that this instance stops, in milliseconds: its grace period is over, or nearly. */
+const STOP_MS = 200;
+
 /**
  * A connection that keepalive has given up while a write was stuck in it is not closed by Node.js before TCP gives up as
  * well, after a quarter of an hour: once no stream is open, connections are not waited for much longer.
@@ -210,23 +213,32 @@ const GOODBYE_MS = 1_000;
 async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     let goodbye: NodeJS.Timeout | undefined;
-    const force = (): void => {
+    const closed = (): void => {
       clearTimeout(goodbye);
-      signal.removeEventListener("abort", force);
-      server.forceShutdown();
+      signal.removeEventListener("abort", stop);
       resolve();
     };
-    if (signal.aborted) return force();
-    signal.addEventListener("abort", force, { once: true });
-    server.tryShutdown(() => {
+    const force = (): void => {
+      server.forceShutdown();
+      closed();
+    };
+    // Whoever is subscribed hears why its stream ends: a stop is not a failure.
+    const stop = (): void => {
+      open.fail(stopping());
       clearTimeout(goodbye);
-      signal.removeEventListener("abort", force);
-      resolve();
-    });
+      goodbye = setTimeout(force, STOP_MS);
+    };
+    server.tryShutdown(closed);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
     open.onNone(() => {
-      goodbye = setTimeout(force, GOODBYE_MS);
+      goodbye ??= setTimeout(force, GOODBYE_MS);
     });
   });
+}
+
+function stopping(): FlowctlError {
+  return new FlowctlError({ code: "stream/stopping", kind: "unavailable", message: "this instance is stopping" });
 }
 
 /** Why each subscriber was refused last: whoever is refused dials again and again. */
@@ -263,6 +275,11 @@ class OpenCalls {
       if (this.calls.size === 0) this.none?.();
     };
     for (const event of ["cancelled", "close", "error"]) call.once(event, closed);
+  }
+
+  /** Ends every call that is open with this error. */
+  fail(error: FlowctlError): void {
+    for (const call of this.calls) call.emit("error", toStatus(error));
   }
 
   /** Calls back as soon as no call is open: at once when none is. */

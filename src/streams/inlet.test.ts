@@ -92,6 +92,32 @@ describe("an inlet whose upstream went away", () => {
   });
 });
 
+const BROKE = "the stream from upstream broke; dialling again";
+
+describe("an inlet whose upstream stops", () => {
+  it("warns of nothing until it has been back: neither of the end of the stream nor that it gets none", async () => {
+    const warn = vi.spyOn(silentLogger, "warn");
+    const debug = vi.spyOn(silentLogger, "debug");
+    cleanUps.push(async () => {
+      warn.mockRestore();
+      debug.mockRestore();
+    });
+    const { upstream } = await setUp();
+    const opened = (): Promise<void> =>
+      until(() => upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0);
+    await opened();
+    // From now on it opens no stream.
+    upstream.isAnother = true;
+    upstream.break("stopping");
+    await until(() => debug.mock.calls.filter(([what]) => what === BROKE).length === 2);
+    expect(warn).not.toHaveBeenCalled();
+    upstream.isAnother = false;
+    await opened();
+    upstream.break("error");
+    await until(() => warn.mock.calls.some(([what]) => what === BROKE));
+  });
+});
+
 describe("an inlet whose upstream opens its stream and breaks it at once, again and again", () => {
   it("dials it no faster than one that is not there", async () => {
     const random = vi.spyOn(Math, "random").mockReturnValue(1);
@@ -120,9 +146,9 @@ describe("an inlet whose upstream opens its stream and breaks it at once, again 
     const random = vi.spyOn(Math, "random").mockReturnValue(1);
     const timers = vi.spyOn(globalThis, "setTimeout");
     const clock = vi.spyOn(performance, "now");
-    const info = vi.spyOn(silentLogger, "info");
+    const debug = vi.spyOn(silentLogger, "debug");
     cleanUps.push(async () => {
-      for (const spy of [random, timers, clock, info]) spy.mockRestore();
+      for (const spy of [random, timers, clock, debug]) spy.mockRestore();
     });
     const { upstream } = await setUp();
     const pauses = (): unknown[] => timers.mock.calls.map(([, pause]) => pause);
@@ -132,7 +158,7 @@ describe("an inlet whose upstream opens its stream and breaks it at once, again 
     await until(() => pauses().includes(100));
     await opened();
     // The receiver knows that it is open; then much time goes by.
-    await until(() => info.mock.calls.filter(([what]) => what === "connected to upstream").length === 2);
+    await until(() => debug.mock.calls.filter(([what]) => what === "connected to upstream").length === 2);
     timers.mockClear();
     const later = performance.now() + 10_000;
     clock.mockReturnValue(later);

@@ -7,9 +7,11 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { FlowctlError } from "../foundation/errors.ts";
 import { encodeBatch } from "../protocol/encoded-events.fake.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import type { EventView } from "../protocol/event-view.ts";
+import { toStatus } from "../protocol/grpc-errors.ts";
 import { type Credit, decodeRequest, encodeEnd, encodeOpened } from "../protocol/stream-codec.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
@@ -39,7 +41,8 @@ export interface Stream {
   open: boolean;
 }
 
-export type Break = "error" | "end" | "destroy";
+/** `stopping`: as an instance does that is told to stop. */
+export type Break = "error" | "end" | "destroy" | "stopping";
 export type Lie = "garbage" | "gap" | "repetition" | "torn batch" | "batch before opened" | "early end";
 
 /** What an event of a scripted upstream tells whoever received it. */
@@ -209,6 +212,13 @@ export class ScriptedUpstream {
     if (stream === undefined) return;
     if (how === "destroy") this.destroySockets();
     else if (how === "end") stream.call.end();
+    else if (how === "stopping")
+      stream.call.emit(
+        "error",
+        toStatus(
+          new FlowctlError({ code: "stream/stopping", kind: "unavailable", message: "this instance is stopping" }),
+        ),
+      );
     else stream.call.emit("error", { code: status.INTERNAL, details: "scripted" });
     this.over(stream);
   }

@@ -57,6 +57,8 @@ export class Subscription {
   /** When so many events have come on this stream, what is done by then does not come again. */
   private forgetAt = 0;
   private lastError = "";
+  /** It has said that it is being stopped, and has not been there since: that it does not answer is nothing to warn of. */
+  private hasStopped = false;
   /** Whether this stream has brought any event. */
   private hasBrought = false;
   /** When this stream was opened, by `performance.now()`. */
@@ -146,8 +148,9 @@ export class Subscription {
         opened: () => {
           if (this.phase.name === "connecting" && this.phase.stream === stream) {
             this.lastError = "";
+            this.hasStopped = false;
             this.openedAt = performance.now();
-            this.log.info("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
+            this.log.debug("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
             this.move({ name: "open", stream, attempt });
           }
         },
@@ -219,7 +222,9 @@ export class Subscription {
     const attempt = this.hasBrought || held ? 0 : phase.attempt;
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
-      const tell = error.code === "stream/not-ready" ? this.log.debug : this.log.warn;
+      if (error.code === "stream/stopping") this.hasStopped = true;
+      const isExpected = error.code === "stream/not-ready" || this.hasStopped;
+      const tell = isExpected ? this.log.debug : this.log.warn;
       tell("the stream from upstream broke; dialling again", {
         upstream: this.upstreamInstance,
         address: this.address,

@@ -28,7 +28,7 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
     await using scenario = await Scenario.on(driver, FINITE);
     const { code, stdout, stderr } = await scenario.flowctl("run");
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain(`${scenario.name} on ${driver} (FLOWCTL_DRIVER says so`);
+    expect(stderr).toContain(`${scenario.name} on ${driver} (chosen by FLOWCTL_DRIVER)`);
     expect(stdout.match(/^screen-1 +│ \{"sequence":\d+\}$/gm)).toHaveLength(25);
     expect(stdout).toMatch(/^even +processor +completed +50 +25 +25 /m);
     expect(stdout).toMatch(new RegExp(`^${scenario.name} completed in .* on ${driver}$`, "m"));

@@ -48,6 +48,7 @@ describe("the command itself", () => {
     const missing = await runProgram(program, ["validate", "--env-file=missing.env"], { cwd, env });
     expect(missing.code).toBe(3);
     expect(missing.stderr).toContain("pipeline/file-missing");
+    scenario.passed();
   });
 });
 

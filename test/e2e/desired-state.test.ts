@@ -113,7 +113,7 @@ describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => 
     await using scenario = await Scenario.on(driver, ENDLESS);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const down = scenario.start("down");
-    await down.until(/component\/numbers-1 (Stopping|Removing)/);
+    await down.until(/numbers-1 (Stopping|Removing)/);
     const up = await scenario.flowctl("up", "-d");
     expect((await down.ended).code).toBe(0);
     if (up.code === 0) {

@@ -109,7 +109,7 @@ describe.concurrent.each(driversUnderTest())("up --watch on %s", (driver) => {
       "  copy: { uses: file, inputs: [a], with: { path: ./out/copy.jsonl } }\n",
     );
     await scenario.pipeline(pipeline("payload.sequence > -2"));
-    await up.until(/component\/a-1 Replacing/);
+    await up.until(/a-1 Replacing/);
     await scenario.pipeline(wanted);
     await eventually("the second is there", async () => (await scenario.lines("out/copy.jsonl")).length > 50);
     await up.until(/\nCarried out\n/);

@@ -64,7 +64,7 @@ function list(cli: Cli): Command {
     const columns = [
       { title: "TYPE", value: ({ type }: BuiltinSpec) => type },
       { title: "USES", value: ({ name }: BuiltinSpec) => name },
-      { title: "WHAT IT DOES", value: ({ summary }: BuiltinSpec) => summary },
+      { title: "WHAT IT DOES", narrow: "wrap" as const, value: ({ summary }: BuiltinSpec) => summary },
     ];
     output.print(renderTable(columns, specs, output));
     return ExitCode.ok;

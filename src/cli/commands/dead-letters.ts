@@ -82,12 +82,12 @@ function list(cli: Cli): Command {
         renderTable(
           [
             { title: "ID", value: ({ id }) => id },
-            { title: "TYPE", value: ({ type }) => type },
+            { title: "TYPE", rank: 3, value: ({ type }) => type },
             { title: "COMPONENT", value: ({ component }) => component },
-            { title: "ATTEMPTS", align: "right", value: ({ attempts }) => String(attempts) },
-            { title: "TIME", value: ({ time }) => time },
-            { title: "REPLAYED", value: ({ replayedAt }) => replayedAt ?? "no" },
-            { title: "REASON", value: ({ reason }) => shortened(reason) },
+            { title: "ATTEMPTS", align: "right", rank: 4, value: ({ attempts }) => String(attempts) },
+            { title: "TIME", rank: 2, value: ({ time }) => time },
+            { title: "REPLAYED", rank: 1, value: ({ replayedAt }) => replayedAt ?? "no" },
+            { title: "REASON", narrow: "cut", value: ({ reason }) => shortened(reason) },
           ],
           letters,
           output,

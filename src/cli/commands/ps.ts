@@ -77,14 +77,14 @@ function columns(output: Output, all: boolean): readonly Column<InstanceView>[] 
   const number = (value: number | undefined): string => (value === undefined ? "-" : humanCount(value));
   const where: readonly Column<InstanceView>[] = [
     { title: "PIPELINE", value: ({ pipeline }) => pipeline },
-    { title: "DRIVER", value: ({ driver }) => driver },
+    { title: "DRIVER", rank: 6, value: ({ driver }) => driver },
   ];
   return [
     ...(all ? where : []),
     { title: "INSTANCE", value: ({ instance }) => instance },
-    { title: "TYPE", value: ({ type }) => type },
+    { title: "TYPE", rank: 7, value: ({ type }) => type },
     { title: "STATE", value: ({ state }) => paintState(state, output) },
-    { title: "RESTARTS", align: "right", value: ({ restarts }) => number(restarts) },
+    { title: "RESTARTS", align: "right", rank: 2, value: ({ restarts }) => number(restarts) },
     {
       title: "IN",
       align: "right",
@@ -95,13 +95,14 @@ function columns(output: Output, all: boolean): readonly Column<InstanceView>[] 
       align: "right",
       value: ({ metrics, type }) => number(type === "sink" ? undefined : metrics?.eventsOut),
     },
-    { title: "DROPPED", align: "right", value: ({ metrics }) => number(metrics?.eventsDropped) },
+    { title: "DROPPED", align: "right", rank: 4, value: ({ metrics }) => number(metrics?.eventsDropped) },
     {
       title: "UPTIME",
       align: "right",
+      rank: 1,
       value: ({ uptimeMs }) => (uptimeMs === undefined ? "-" : humanDuration(uptimeMs)),
     },
-    { title: "PORTS", value: ({ ports }) => ports.join(", ") },
+    { title: "PORTS", rank: 5, value: ({ ports }) => ports.join(", ") },
   ];
 }
 

@@ -1,10 +1,12 @@
 import type { Command } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
 import { averageRate } from "../average-rate.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration, humanRate } from "../display/quantities.ts";
+import { errorDocument, renderError } from "../display/render-error.ts";
 import { renderTable } from "../display/table.ts";
 import { fullDiskOf } from "../doctor/disk-space.ts";
 import type { Finding } from "../doctor/finding.ts";
@@ -12,7 +14,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { saidState } from "../said-state.ts";
 import type { Flags } from "../settings.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
-import { findTarget } from "../target.ts";
+import { findTarget, type Target } from "../target.ts";
 import { renderTrouble, type Trouble, troublesOf } from "../troubles.ts";
 import { whyAway } from "../why-away.ts";
 import { paintState } from "./ps.ts";
@@ -25,17 +27,62 @@ export function statusCommand(cli: Cli): Command {
       "Counts are totals since the pipeline was started, over all restarts, as of each component's last heartbeat; instances that were replaced or scaled away are counted as well; rates are averages since it registered. An instance that is missing or not well is shown with the reason, its restarts, its last log line and what to do, and so is a disk that is full.",
     examples: [
       ["flowctl status", "the pipeline of this folder, or the only one there is"],
+      ["flowctl status --watch", "keep it in view"],
       ["flowctl status quakes --json", "the whole record for machines"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
-  jsonOption(pipelineOptions(command));
-  return handle<[string | undefined], Flags>(cli, command, status);
+  jsonOption(pipelineOptions(command)).option("-w, --watch", "show it anew every 2 s, until Ctrl-C");
+  return handle<[string | undefined], StatusFlags>(cli, command, async (context, [argument], flags) => {
+    const target = await findTarget(context, argument);
+    if (flags.watch) await watch(context, target);
+    else {
+      const { report, text } = await look(context, target);
+      if (context.output.json) context.output.printJson(report);
+      else context.output.print(text());
+    }
+    return ExitCode.ok;
+  });
 }
 
-async function status(context: CommandContext, [argument]: [string | undefined]): Promise<ExitCode> {
-  const { deps, output, signal } = context;
-  const { name, driver } = await findTarget(context, argument);
+interface StatusFlags extends Flags {
+  readonly watch?: boolean;
+}
+
+/** Between two looks, in milliseconds. */
+const WATCH_INTERVAL = 2_000;
+
+/** Back to the top left corner; what is written over is cleared line by line, so that nothing flickers. */
+const TOP = "\x1b[H";
+const CLEAR_LINE = "\x1b[K";
+const CLEAR_BELOW = "\x1b[J";
+
+/** Shows the state again and again until the signal fires; a look that fails is shown, too, and followed by another. */
+async function watch(context: CommandContext, target: Target): Promise<void> {
+  const { deps, output, errorView, signal } = context;
+  const redraws = output.stdout.isTTY === true && !output.json;
+  if (redraws) output.stdout.write("\x1b[2J");
+  while (!signal.aborted) {
+    let text: string;
+    try {
+      const seen = await look(context, target);
+      text = output.json ? JSON.stringify(seen.report) : seen.text();
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof FlowctlError)) throw error;
+      text = output.json ? JSON.stringify(errorDocument(error)) : renderError(error, errorView);
+    }
+    if (redraws) output.stdout.write(`${TOP}${text.replaceAll("\n", `${CLEAR_LINE}\n`)}${CLEAR_LINE}\n${CLEAR_BELOW}`);
+    else output.print(text);
+    await deps.clock.sleep(WATCH_INTERVAL, signal).catch(() => undefined);
+  }
+}
+
+/** The state as data for machines and, when asked for, as lines for people. */
+async function look(
+  { deps, output, signal }: CommandContext,
+  { name, driver }: Target,
+): Promise<{ readonly report: unknown; text(): string }> {
   const access = new ControlPlaneAccess(deps, driver, name);
   try {
     const record = await access
@@ -54,9 +101,10 @@ async function status(context: CommandContext, [argument]: [string | undefined])
       troubles: (await troublesOf(record, driver, signal)).map(retyped),
       disk: await fullDiskOf(driver, signal),
     };
-    if (output.json) output.printJson({ ...record, state: saidState(record, running), ...found });
-    else output.print(render(record, { ...found, running }, deps.clock.now(), output));
-    return ExitCode.ok;
+    return {
+      report: { ...record, state: saidState(record, running), ...found },
+      text: () => render(record, { ...found, running }, deps.clock.now(), output),
+    };
   } finally {
     access.close();
   }
@@ -83,16 +131,28 @@ function render(record: PipelineRecord, { slow, troubles, disk, running }: Found
     renderTable(
       [
         { title: "COMPONENT", value: ({ id }) => id },
-        { title: "TYPE", value: ({ type }) => type },
-        { title: "FROM", value: ({ connections }) => connections.upstream.join(", ") || "-" },
+        { title: "TYPE", rank: 7, value: ({ type }) => type },
+        { title: "FROM", rank: 5, narrow: "cut", value: ({ connections }) => connections.upstream.join(", ") || "-" },
         { title: "STATE", value: (one) => paintState(stateOf(one, running), output) },
-        { title: "INSTANCES", align: "right", value: (one) => `${up(one)}/${one.desiredInstances}` },
-        { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn")) },
-        { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut")) },
-        { title: "IN FLIGHT", align: "right", value: (one) => humanCount(total(one, "inFlight")) },
-        { title: "DROPPED", align: "right", value: (one) => humanCount(total(one, "eventsDropped")) },
-        { title: "FAILED", align: "right", value: (one) => humanCount(total(one, "eventsFailed")) },
-        { title: "HELD UP", align: "right", value: (one) => share(worst(one)) },
+        { title: "UP", align: "right", value: (one) => `${up(one)}/${one.desiredInstances}` },
+        { title: "IN", align: "right", value: (one) => (one.type === "source" ? "-" : count(one, "eventsIn")) },
+        {
+          title: "IN/S",
+          align: "right",
+          rank: 2,
+          value: (one) => (one.type === "source" ? "-" : rate(one, "eventsIn")),
+        },
+        { title: "OUT", align: "right", value: (one) => (one.type === "sink" ? "-" : count(one, "eventsOut")) },
+        {
+          title: "OUT/S",
+          align: "right",
+          rank: 2,
+          value: (one) => (one.type === "sink" ? "-" : rate(one, "eventsOut")),
+        },
+        { title: "IN FLIGHT", align: "right", rank: 6, value: (one) => count(one, "inFlight") },
+        { title: "DROPPED", align: "right", rank: 3, value: (one) => count(one, "eventsDropped") },
+        { title: "FAILED", align: "right", rank: 3, value: (one) => count(one, "eventsFailed") },
+        { title: "BLOCKED", align: "right", rank: 1, value: (one) => share(worst(one)) },
       ],
       record.components,
       output,
@@ -129,8 +189,8 @@ const worst = ({ instances }: ComponentRecord): number =>
 
 const share = (part: number): string => (part < 0.005 ? "-" : `${Math.round(part * 100)}%`);
 
-function rate(component: ComponentRecord, key: "eventsIn" | "eventsOut"): string {
-  const count = humanCount(total(component, key));
-  const perSecond = averageRate(component, key);
-  return perSecond === undefined ? count : `${count} (${humanRate(perSecond)})`;
-}
+const count = (component: ComponentRecord, key: Parameters<typeof total>[1]): string =>
+  humanCount(total(component, key));
+
+const rate = (component: ComponentRecord, key: "eventsIn" | "eventsOut"): string =>
+  humanRate(averageRate(component, key) ?? 0);

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { isEmpty } from "../../planner/plan.ts";
+import { isEmpty, isFirstStart } from "../../planner/plan.ts";
 import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
 import {
   type Cli,
@@ -20,10 +20,12 @@ import {
   spanArgument,
   timeoutOption,
 } from "../command.ts";
+import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { findPipelineFile } from "../load.ts";
 import type { Flags } from "../settings.ts";
 import { attach } from "../up/attach.ts";
+import { sayBanner } from "../up/banner.ts";
 import { type BringUpOptions, prepareUp } from "../up/bring-up.ts";
 import type { PreparedUp } from "../up/change.ts";
 import { rollBack } from "../up/roll-back.ts";
@@ -119,8 +121,13 @@ async function up(
     prefix: hasPrefix(flags),
   });
   if (ending.error !== undefined) throw ending.error;
-  output.say(`${prepared.pipeline.name} completed`);
+  sayCompleted(output, prepared.pipeline.name);
   return ExitCode.ok;
+}
+
+/** What is read once is read: started again, sources go on where they were. */
+function sayCompleted(output: Output, pipeline: string): void {
+  output.say(`${pipeline} completed\n  Run it again from the beginning: \`flowctl down -v\`, then \`flowctl up\``);
 }
 
 async function watched(
@@ -163,7 +170,12 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
   try {
     const state = await begin(context, prepared, flags);
     if (output.json) output.printJson({ driver: driver.name, state, ...planDocument(plan) });
-    else if (state !== "unchanged") output.say(`${pipeline.name} ${state === "healthy" ? "is healthy" : state}`);
+    else if (state === "completed") sayCompleted(output, pipeline.name);
+    else if (state !== "unchanged") {
+      const said = state === "healthy" ? "is healthy" : state;
+      if (isFirstStart(plan)) await sayBanner(context, prepared, { state: said, attached: false });
+      else output.say(`${pipeline.name} ${said}`);
+    }
     return ExitCode.ok;
   } catch (error) {
     if (error instanceof FlowctlError && error.kind === "cancelled" && prepared.done.changed) {

@@ -65,11 +65,42 @@ describe("a table", () => {
     );
   });
 
-  it("is cut to the terminal's width, the widest column first", () => {
-    const table = renderTable(columns, rows, output(20, { env: { NO_COLOR: "1" } }).output);
-    expect(table.split("\n").map((line) => line.length)).toEqual([20, 20, 20]);
-    expect(table).toContain("…");
-    expect(table).toContain("1,000");
+  const narrow = (width: number, ...more: Parameters<typeof renderTable<(typeof rows)[number]>>[0][]): string =>
+    renderTable([...columns, ...more.flat()], rows, output(width, { env: { NO_COLOR: "1" } }).output);
+
+  it("leaves out columns where the terminal is too narrow: those that say nothing first, then by rank", () => {
+    const more = [
+      { title: "FIRST", rank: 9, value: () => "f" },
+      { title: "LATER", rank: 1, value: () => "l" },
+      { title: "NONE", rank: 0, value: () => "-" },
+    ];
+    const heads = [60, 50, 46, 40, 30].map((width) => narrow(width, more).split("\n")[0]?.split(/ +/));
+    expect(heads).toEqual([
+      ["NAME", "COUNT", "FIRST", "LATER", "NONE"],
+      ["NAME", "COUNT", "FIRST", "LATER", "NONE"],
+      ["NAME", "COUNT", "FIRST", "LATER"],
+      ["NAME", "COUNT", "LATER"],
+      ["NAME", "COUNT"],
+    ]);
+  });
+
+  it("cuts or wraps texts where that is not enough, and never ids and numbers", () => {
+    const text = "a long text that says much";
+    expect(narrow(45, [{ title: "WHY", narrow: "cut", value: () => text }]).split("\n")).toEqual([
+      "NAME                     COUNT  WHY",
+      "a                            1  a long text …",
+      "a-very-long-name-indeed  1,000  a long text …",
+    ]);
+    expect(
+      narrow(45, [{ title: "WHY", narrow: "wrap", value: () => text }])
+        .split("\n")
+        .slice(1, 4),
+    ).toEqual([
+      "a                            1  a long text",
+      "                                that says",
+      "                                much",
+    ]);
+    expect(narrow(20).split("\n")[2]).toBe("a-very-long-name-indeed  1,000");
   });
 });
 
@@ -88,19 +119,28 @@ describe("progress", () => {
   };
 
   it("is one line a change where there is no terminal", async () => {
-    expect(await shown(output(), "auto")).toBe("component/a-1 Creating\ncomponent/a-1 Created\n");
+    expect(await shown(output(), "auto")).toBe("a-1 Creating\na-1 Created\n");
   });
 
   it("is lines, not a spinner, on a terminal that does not say its width", async () => {
-    expect(await shown(output(0, { env: { NO_COLOR: "1" } }), "auto")).toBe(
-      "component/a-1 Creating\ncomponent/a-1 Created\n",
-    );
+    expect(await shown(output(0, { env: { NO_COLOR: "1" } }), "auto")).toBe("a-1 Creating\na-1 Created\n");
   });
 
   it("keeps a line of what is done on a terminal", async () => {
     const text = await shown(output(80, { env: { NO_COLOR: "1" } }), "auto");
-    expect(text).toContain("✔ component/a-1 Created\n");
+    expect(text).toMatch(/✔ a-1 {14}Created {2}\d+ms\n/);
     expect(text.match(/\x1b\[[0-9;]*m/g), "colours").toBeNull();
+  });
+
+  it("says nothing of networks and volumes unless they fail, and names the rest as people do", async () => {
+    const out = output();
+    const progress = await createProgress(out.output, "plain");
+    const done = { status: "done", text: "Created" } as const;
+    for (const subject of ["volume/state", "network/default", "control-plane/1", "service/db-1", "image/acme"])
+      progress.sink({ subject, ...done });
+    progress.sink({ subject: "volume/data", status: "failed", text: "no space" });
+    progress.stop();
+    expect(out.stderr.text).toBe("control plane Created\ndb-1 Created\nimage acme Created\nvolume/data no space\n");
   });
 
   it("is nothing when quiet or when the result is JSON, and JSON lines when asked for", async () => {
@@ -177,7 +217,7 @@ describe("quantities", () => {
       ...["0ms", "850ms", "4.2s", "1m", "3m 12s", "1h", "2d 4h"],
     ]);
     expect(humanCount(1_234_567)).toBe("1,234,567");
-    expect([0, 0.34, 48, 1250].map(humanRate)).toEqual(["0", "0.3/s", "48/s", "1,250/s"]);
+    expect([0, 0.34, 48, 1250].map(humanRate)).toEqual(["0", "0.3", "48", "1,250"]);
     expect([512, 3_565_158].map(humanBytes)).toEqual(["512 B", "3.4 MiB"]);
   });
 

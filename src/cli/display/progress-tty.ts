@@ -1,9 +1,15 @@
 import ora from "ora";
+import { type Clock, systemClock } from "../../foundation/clock.ts";
 import type { Output } from "./output.ts";
 import type { ProgressRenderer } from "./progress-renderer.ts";
+import { humanDuration } from "./quantities.ts";
+import { nameOfSubject } from "./subject-name.ts";
 
-/** A spinner that says what is going on, above it a line for everything that is done. */
-export function ttyProgress(output: Output): ProgressRenderer {
+/** Names are padded to this width, so that what is said of them is one column for most pipelines. */
+const NAME_WIDTH = 16;
+
+/** A spinner that says what is going on, above it a line for everything that is done, with the time that it took. */
+export function ttyProgress(output: Output, clock: Pick<Clock, "elapsed"> = systemClock): ProgressRenderer {
   const { paintError: paint, stderr } = output;
   // Its keyboard handling would swallow Ctrl-C and keep the process alive.
   const spinner = ora({
@@ -13,6 +19,7 @@ export function ttyProgress(output: Output): ProgressRenderer {
     ...(paint.level === 0 ? { color: false } : {}),
   });
   const working = new Map<string, string>();
+  const begun = new Map<string, number>();
   const said = new Map<string, string>();
   let stopped = false;
 
@@ -29,19 +36,28 @@ export function ttyProgress(output: Output): ProgressRenderer {
     stderr.write(`${symbol} ${text}\n`);
   };
 
+  const took = (subject: string): string => {
+    const since = begun.get(subject);
+    return since === undefined ? "" : paint.dim(`  ${humanDuration(clock.elapsed() - since)}`);
+  };
+
   return {
     sink: ({ subject, status, text, fraction }) => {
-      if (stopped) return;
+      const known = nameOfSubject(subject);
+      if (stopped || (known === undefined && status !== "failed")) return;
+      const name = known ?? subject;
       if (status === "working") {
+        if (!begun.has(subject)) begun.set(subject, clock.elapsed());
         // Map order is age: the one that has been going on longest is shown.
-        working.set(subject, fraction === undefined ? text : `${text} ${Math.round(fraction * 100)}%`);
+        working.set(name, fraction === undefined ? text : `${text} ${Math.round(fraction * 100)}%`);
       } else {
-        working.delete(subject);
+        working.delete(name);
         if (said.get(subject) !== text) {
           said.set(subject, text);
-          if (status === "done") line(paint.green("✔"), `${subject} ${paint.dim(text)}`);
-          else line(paint.red("✖"), `${subject} ${text}`);
+          if (status === "done") line(paint.green("✔"), `${name.padEnd(NAME_WIDTH)} ${text}${took(subject)}`);
+          else line(paint.red("✖"), `${name} ${text}`);
         }
+        begun.delete(subject);
       }
       if (working.size === 0) spinner.stop();
       else {

@@ -19,13 +19,14 @@ export function humanDuration(ms: number): string {
 
 /** A count with thousands separated: `1,234,567`. */
 export function humanCount(count: number): string {
-  return Math.round(count).toLocaleString("en-US");
+  // Intl does the same, after 40 ms that it takes for its first number.
+  return String(Math.round(count)).replaceAll(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** Events a second: `0`, `0.3/s`, `48/s`, `1,250/s`. */
+/** Events a second, for a column that says so: `0`, `0.3`, `48`, `1,250`. */
 export function humanRate(perSecond: number): string {
   if (perSecond <= 0) return "0";
-  return perSecond < 10 ? `${perSecond.toFixed(1)}/s` : `${humanCount(perSecond)}/s`;
+  return perSecond < 10 ? perSecond.toFixed(1) : humanCount(perSecond);
 }
 
 /** Bytes in binary units: `512 B`, `3.4 MiB`. */

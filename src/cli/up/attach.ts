@@ -5,6 +5,7 @@ import { LogPrinter } from "../display/log-printer.ts";
 import { plainProgress } from "../display/progress-plain.ts";
 import { renderError } from "../display/render-error.ts";
 import { awaitedInWords } from "./awaited.ts";
+import { sayBanner } from "./banner.ts";
 import type { PreparedUp } from "./change.ts";
 import { LogFollower } from "./follow-logs.ts";
 import { failureError, failureOf } from "./outcome.ts";
@@ -59,6 +60,7 @@ export async function attach(context: CommandContext, prepared: PreparedUp, opti
       // What is edited while it is built and started is an edit of what was read.
       await options.watching?.start(prepared);
       await startPrepared(context, prepared);
+      if (!options.ephemeral) await sayBanner(context, prepared, { state: "started", attached: true });
       logs.start();
       if (options.watching === undefined) {
         await untilEnd(context, prepared, new FreshVerdict(prepared.before, prepared.plan, startedAt), options);
@@ -209,9 +211,7 @@ async function settle(
   const { deps, output } = context;
   const { first, second } = deps.interrupts;
   if (first.aborted && mode === "stop") {
-    output.say(
-      `Stopping ${prepared.pipeline.name}: what is in flight is finished first (Ctrl-C again ends it at once)`,
-    );
+    output.say(`Stopping ${prepared.pipeline.name}: draining; press Ctrl-C again to stop now`);
   }
   // Log lines come in between: a spinner would be torn.
   const progress = output.quiet || output.json ? { sink: () => undefined } : plainProgress(output);
@@ -234,7 +234,11 @@ async function settle(
         "Ending it as soon as the control plane has heard of it, in 5 s at the latest: it would start it again. Ctrl-C once more leaves it running",
       ),
   });
-  if (unheard && mode === "stop") {
+  if (mode !== "stop") return;
+  if (!unheard && first.aborted && !options.ephemeral) {
+    output.say(`${prepared.pipeline.name} is stopped: \`flowctl up\` resumes it, \`flowctl down\` removes it`);
+  }
+  if (unheard) {
     output.warn(
       "The control plane did not hear of it, and starts everything again once it answers",
       `Take the pipeline down with \`flowctl down ${prepared.pipeline.name}\``,

@@ -4,7 +4,7 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
-import { chooseDriver } from "../choose-driver.ts";
+import { chooseDriver, RUNNING_PIPELINE } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { allPipelines, availableDrivers, ofFolder } from "../holdings.ts";
@@ -53,7 +53,7 @@ export async function wantedOfFile(
   if (homes.length === 0) await sayBeside(context, pipeline);
   // What runs stays where it runs, as long as nobody says otherwise.
   const unsaid = settings.driver === undefined && pipeline.driver === undefined;
-  const stay = { ...settings, driver: home, driverFrom: "the running pipeline" };
+  const stay = { ...settings, driver: home, driverFrom: RUNNING_PIPELINE };
   const { driver, why } = await chooseDriver(pipeline, unsaid && home !== undefined ? stay : settings, deps, signal);
   refuseOtherHome(context, pipeline, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);

@@ -95,7 +95,7 @@ export function renderSummary(summary: RunSummary, output: Output, cwd: string):
   const table = renderTable(
     [
       { title: "COMPONENT", value: ({ id }) => id },
-      { title: "TYPE", value: ({ type }) => type },
+      { title: "TYPE", rank: 5, value: ({ type }) => type },
       { title: "STATE", value: ({ state }) => state },
       {
         title: "IN",
@@ -107,10 +107,10 @@ export function renderSummary(summary: RunSummary, output: Output, cwd: string):
         align: "right",
         value: ({ type, eventsOut }) => (type === "sink" ? dash(0) : humanCount(eventsOut)),
       },
-      { title: "FILTERED", align: "right", value: ({ eventsFiltered }) => dash(eventsFiltered) },
-      { title: "DROPPED", align: "right", value: ({ eventsDropped }) => dash(eventsDropped) },
-      { title: "FAILED", align: "right", value: ({ eventsFailed }) => dash(eventsFailed) },
-      { title: "RESTARTS", align: "right", value: ({ restarts }) => dash(restarts) },
+      { title: "FILTERED", align: "right", rank: 4, value: ({ eventsFiltered }) => dash(eventsFiltered) },
+      { title: "DROPPED", align: "right", rank: 3, value: ({ eventsDropped }) => dash(eventsDropped) },
+      { title: "FAILED", align: "right", rank: 2, value: ({ eventsFailed }) => dash(eventsFailed) },
+      { title: "RESTARTS", align: "right", rank: 1, value: ({ restarts }) => dash(restarts) },
     ],
     summary.components,
     output,

@@ -107,7 +107,7 @@ it("the second Ctrl-C says what it waits for, where the control plane does not a
   cli.second.abort(interrupt());
   const waits = "Ending it as soon as the control plane has heard of it, in 5 s at the latest";
   await expect.poll(() => said, { timeout: 30_000 }).toContain(waits);
-  expect(said).not.toMatch(/Ending it at once|component\/\S+ (Stopping|Stopped|Killed)/);
+  expect(said).not.toMatch(/Ending it at once|^\S+-\d+ (Stopping|Stopped|Killed)/m);
   answers = true;
   await up;
   expect(said.indexOf("Ending it at once")).toBeGreaterThan(said.indexOf(waits));

@@ -200,7 +200,13 @@ export class ServiceWatch {
   async #carryOut(key: ResourceKey, decision: Decision): Promise<void> {
     const id = instanceOf(key);
     const { driver, pipeline, signal } = this.#options;
-    const said = await lastLine(driver, pipeline, id, signal);
+    const said = await lastLine(
+      driver,
+      pipeline,
+      id,
+      decision.type === "give-up" ? decision.reason : decision.cause,
+      signal,
+    );
     if (decision.type === "give-up") {
       // It is left as it is: whoever looks after it may want to see it.
       this.#trouble(key, "failed", `${decision.reason}${said}`);

@@ -9,11 +9,15 @@ export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "ca
 const LAST_LINE_MS = 2_000;
 const LAST_LINE_CHARACTERS = 200;
 
-/** What an instance logged last, as the end of a sentence; empty when it cannot be told. Never rejects. */
+/** Characters by which a log line is recognized in a reason that quotes it. */
+const RECOGNIZED_BY = 60;
+
+/** What an instance logged last, as the end of a sentence; empty when it cannot be told, or `reason` has it. Never rejects. */
 export async function lastLine(
   driver: SupervisedDriver,
   pipeline: string,
   instanceId: string,
+  reason: string,
   signal: AbortSignal,
 ): Promise<string> {
   if (driver.logs === undefined) return "";
@@ -26,7 +30,9 @@ export async function lastLine(
   } catch {
     // It only illustrates.
   }
-  return last === "" ? "" : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
+  return last === "" || reason.includes(last.slice(0, RECOGNIZED_BY))
+    ? ""
+    : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
 }
 
 /** What a log line says: the message of a structured one, else all of it. */

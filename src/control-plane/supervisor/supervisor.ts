@@ -314,7 +314,8 @@ class Supervisor {
     if (decision.type === "apply") {
       const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
       // What ended by itself has said so; what hangs says nothing.
-      const said = decision.action === "restart" ? await lastLine(driver, pipeline, instanceId, this.#signal) : "";
+      const said =
+        decision.action === "restart" ? await lastLine(driver, pipeline, instanceId, decision.cause, this.#signal) : "";
       log.warn(`${verb} ${instanceId}`, { instance: instanceId, cause: decision.cause + said });
       registry.remark(spec.id, instanceId, `${decision.action}: ${decision.cause}${said}`);
       const error = await this.#apply(target, decision.action, decision.cause);
@@ -322,7 +323,7 @@ class Supervisor {
       this.#handle(target, { type: "acted", ...(error === undefined ? {} : { error }) });
       return;
     }
-    const said = await lastLine(driver, pipeline, instanceId, this.#signal);
+    const said = await lastLine(driver, pipeline, instanceId, decision.reason, this.#signal);
     const reason = `${decision.reason}${said}`;
     // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
     let error = await this.#apply(target, "stop", decision.reason);

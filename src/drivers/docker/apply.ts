@@ -42,32 +42,6 @@ export async function applyChange(
   change: Change,
   context: ApplyContext,
 ): Promise<void> {
-  const subject = "resource" in change ? change.resource.key : change.observed.key;
-  const [doing, done] = WORDS[change.action];
-  context.progress({ subject, status: "working", text: doing });
-  try {
-    await carryOut(engine, version, change, context);
-  } catch (error) {
-    context.progress({
-      subject,
-      status: "failed",
-      text: error instanceof FlowctlError ? error.message : String(error),
-    });
-    throw error;
-  }
-  context.progress({ subject, status: "done", text: done });
-}
-
-const WORDS: Readonly<Record<Change["action"], readonly [string, string]>> = {
-  create: ["Creating", "Created"],
-  replace: ["Replacing", "Replaced"],
-  start: ["Starting", "Started"],
-  stop: ["Stopping", "Stopped"],
-  restart: ["Restarting", "Restarted"],
-  remove: ["Removing", "Removed"],
-};
-
-async function carryOut(engine: Engine, version: string, change: Change, context: ApplyContext): Promise<void> {
   const { signal, force = false } = context;
   switch (change.action) {
     case "create":

@@ -1,4 +1,5 @@
-import type { ObservedResource, ObservedState } from "../driver.ts";
+import type { ObservedResource, ObservedState, ResourceKind } from "../driver.ts";
+import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
 import { type ContainerDetail, inspectContainer, listContainers } from "./containers.ts";
 import type { Engine } from "./engine.ts";
 import { LABEL, readLabels } from "./labels.ts";
@@ -61,7 +62,7 @@ export function observedContainer(
     ref: detail.Id,
     name: detail.Name.replace(/^\//, ""),
     image: detail.Config.Labels[LABEL.image] ?? detail.Config.Image,
-    ports: publishedPorts(detail),
+    ports: publishedPorts(detail, labels.kind),
     ...(labels.kind === "service" ? { policy: policyOf(detail) } : {}),
     ...(state.status === "running" && missing.length > 0
       ? { flaw: `cut off from the network ${missing.join(" and ")}` }
@@ -118,13 +119,20 @@ function isAttached(detail: ContainerDetail, network: string, networkIds: Readon
   return id !== undefined && id === networkIds.get(network);
 }
 
-function publishedPorts(detail: ContainerDetail): string[] {
+function publishedPorts(detail: ContainerDetail, kind: ResourceKind): string[] {
+  const nameOf = (target: string): string => (kind === "control-plane" ? OWN_PORTS[target] : undefined) ?? target;
   return Object.entries(detail.NetworkSettings.Ports ?? {}).flatMap(([target, bindings]) =>
     (bindings ?? []).map(
-      ({ HostIp, HostPort }) => `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}->${target}`,
+      ({ HostIp, HostPort }) => `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}->${nameOf(target)}`,
     ),
   );
 }
+
+/** What the control plane serves where, by the names that the process driver has for them, too. */
+const OWN_PORTS: Readonly<Record<string, string>> = {
+  [`${CONTROL_PLANE_GRPC_PORT}/tcp`]: "grpc",
+  [`${CONTROL_PLANE_HTTP_PORT}/tcp`]: "http",
+};
 
 /** Unix milliseconds of an RFC 3339 time; 0 when there is none. The engine's zero time is long before 1970. */
 function milliseconds(time: string | undefined): number {

@@ -69,7 +69,7 @@ async function observeSupervisor(
       hash: record.hash,
       parts: record.parts,
       ref: String(record.identity.pid),
-      ports: [`127.0.0.1:${record.ports.grpc}->grpc/tcp`, `127.0.0.1:${record.ports.http}->http/tcp`],
+      ports: [`127.0.0.1:${record.ports.grpc}->grpc`, `127.0.0.1:${record.ports.http}->http`],
       state: {
         status: "running",
         startedAt: record.startedAt,
@@ -129,7 +129,7 @@ async function observeInstance(
   const state = await stateOf(record, identity !== undefined, signal);
   const ports =
     state.status === "running"
-      ? [`127.0.0.1:${record.ports.listen}->stream/tcp`, `127.0.0.1:${record.ports.health}->health/tcp`]
+      ? [`127.0.0.1:${record.ports.listen}->stream`, `127.0.0.1:${record.ports.health}->health`]
       : [];
   return {
     key: record.key,
