@@ -6,6 +6,7 @@ import { createProgress } from "./display/progress.ts";
 import type { ProgressRenderer } from "./display/progress-renderer.ts";
 import { parseSpan } from "./display/quantities.ts";
 import type { ErrorView } from "./display/render-error.ts";
+import { withEnvSettings } from "./env-settings.ts";
 import { describeExitCodes, type ExitCode } from "./exit-codes.ts";
 import { aboutTheSame, type Invocation, invocationOf } from "./invocation.ts";
 import { type Flags, readSettings, type Settings } from "./settings.ts";
@@ -101,7 +102,7 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
 }
 
 async function createContext(deps: CliDependencies, flags: Flags, invocation: Invocation): Promise<CommandContext> {
-  const settings = await readSettings(flags, deps.env);
+  const settings = await readSettings(flags, await withEnvSettings(flags, deps.env, deps.cwd));
   const { json, quiet } = settings;
   const retyped = (text: string): string => aboutTheSame(text, invocation);
   const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet, retyped });

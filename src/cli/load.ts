@@ -6,6 +6,7 @@ import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { Problem } from "../pipeline/problem.ts";
 import type { CommandContext } from "./command.ts";
 import { problemReport } from "./display/problem-report.ts";
+import { looksLikeFile } from "./invocation.ts";
 
 /** The error of a pipeline file with mistakes: it carries all of them, and the texts that they quote. */
 export class InvalidPipeline extends FlowctlError {
@@ -42,7 +43,8 @@ export async function load(
   const { deps, settings, signal } = context;
   const { loadPipeline } = await import("../pipeline/load-pipeline.ts");
   const named = files.length > 0 ? files : settings.files;
-  const paths = named.length > 0 ? named : await discovered(deps.cwd);
+  if (files.length > 0) await refuseComponents(context, files);
+  const paths = named.length > 0 ? named : await findPipelineFiles(deps.cwd);
   return loadPipeline({
     files: paths.map((path) => (path === "-" ? path : resolve(deps.cwd, path))),
     ...(paths.length === 0 ? { directory: deps.cwd } : {}),
@@ -87,19 +89,33 @@ export function withPlace(error: unknown, positionOf: ValidPipeline["positionOf"
   return new FlowctlError({ code, kind, message, path, position, ...(fix === undefined ? {} : { fix }), cause });
 }
 
-/** The pipeline file in `directory` or the nearest folder above it that has one. */
-async function discovered(directory: string): Promise<readonly string[]> {
-  const path = await findPipelineFile(directory);
-  return path === undefined ? [] : [path];
+/**
+ * Absolute paths of the pipeline file that a command without `-f` is about and of its override, in `directory` or the nearest folder
+ * above it that has one; empty when there is none.
+ */
+export async function findPipelineFiles(directory: string): Promise<readonly string[]> {
+  const { discoverPipelineFiles } = await import("../pipeline/load-pipeline.ts");
+  for (let folder = resolve(directory); ; folder = dirname(folder)) {
+    const paths = await discoverPipelineFiles(folder);
+    if (paths.length > 0 || folder === dirname(folder)) return paths;
+  }
 }
 
-/** Absolute path of the pipeline file that a command without `-f` is about; undefined when there is none. */
-export async function findPipelineFile(directory: string): Promise<string | undefined> {
-  const { discoverPipelineFile } = await import("../pipeline/load-pipeline.ts");
-  for (let folder = resolve(directory); ; folder = dirname(folder)) {
-    const path = await discoverPipelineFile(folder);
-    if (path !== undefined || folder === dirname(folder)) return path;
-  }
+/** Rejects with `cli/component-not-file` for an argument that names no file, but a component of the pipeline here. */
+async function refuseComponents(context: CommandContext, files: readonly string[]): Promise<void> {
+  const { cwd } = context.deps;
+  const missing = files.filter((file) => file !== "-" && !looksLikeFile(file, cwd));
+  if (missing.length === 0) return;
+  const loaded = await load(context, await findPipelineFiles(cwd));
+  const id = loaded.ok && missing.find((word) => loaded.pipeline.components.some((one) => one.id === word));
+  if (!id) return;
+  const one = `-p ${loaded.pipeline.name} ${id}`;
+  throw new FlowctlError({
+    code: "cli/component-not-file",
+    kind: "usage",
+    message: `${id} is a component of ${loaded.pipeline.name}, and this command takes files`,
+    fix: `Leave it out: the file is applied as a whole. For one component: \`flowctl start ${one}\`, \`flowctl restart ${one}\` or \`flowctl scale ${one}=2\``,
+  });
 }
 
 /** The environment with the variables of the pipeline's `.env` file below it, as interpolation sees it. */

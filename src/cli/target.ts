@@ -7,7 +7,7 @@ import { projectFolder } from "../pipeline/project-folder.ts";
 import type { CommandContext } from "./command.ts";
 import { allPipelines, availableDrivers, type Holding, ofFolder, unlessUnseen } from "./holdings.ts";
 import { sameFor } from "./invocation.ts";
-import { findPipelineFile, InvalidPipeline, loadValid } from "./load.ts";
+import { findPipelineFiles, InvalidPipeline, loadValid } from "./load.ts";
 import { homesOf, isWithin, refuseOtherFolder } from "./project.ts";
 import { pipelinesOf, recordedPipeline } from "./recorded-pipeline.ts";
 
@@ -61,7 +61,7 @@ export async function findTarget(
   const name = byName ? argument : settings.name;
   if (name !== undefined && settings.files.length === 0) return held(context, name, {});
   const files = argument === undefined || byName ? settings.files : [argument];
-  const found = files.length > 0 ? files : await oneOrNone(context);
+  const found = files.length > 0 ? files : await findPipelineFiles(context.deps.cwd);
   if (found.length > 0) {
     const file = await loadValid(context, found).catch((error: unknown) => invalid(error, options));
     if (!(file instanceof InvalidPipeline)) return held(context, file.name, { folder: projectFolder(file), file });
@@ -147,11 +147,6 @@ async function held(
     message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
     fix: `Say which one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
   });
-}
-
-async function oneOrNone(context: CommandContext): Promise<readonly string[]> {
-  const path = await findPipelineFile(context.deps.cwd);
-  return path === undefined ? [] : [path];
 }
 
 /** Whether an argument is a pipeline's name rather than a file: it does not look like a path, and no such file exists. */

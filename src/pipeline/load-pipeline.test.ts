@@ -8,7 +8,7 @@ import { builtinCatalog } from "../components/catalog.ts";
 import { hasCode } from "../foundation/errors.ts";
 import { fakeCatalog } from "./catalog.fake.ts";
 import type { LoadOptions } from "./load-pipeline.ts";
-import { discoverPipelineFile, loadPipeline } from "./load-pipeline.ts";
+import { discoverPipelineFiles, loadPipeline } from "./load-pipeline.ts";
 import { problemsError } from "./problem.ts";
 
 let folder = "";
@@ -165,11 +165,13 @@ sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
 });
 
 test("a pipeline file is found by its usual names, in their order", async () => {
-  expect(await discoverPipelineFile(folder)).toBeUndefined();
+  expect(await discoverPipelineFiles(folder)).toEqual([]);
   const last = await write("pipeline.yml", smallest);
-  expect(await discoverPipelineFile(folder)).toBe(last);
+  expect(await discoverPipelineFiles(folder)).toEqual([last]);
   const first = await write("flowctl.yaml", smallest);
-  expect(await discoverPipelineFile(folder)).toBe(first);
+  expect(await discoverPipelineFiles(folder)).toEqual([first]);
+  const override = await write("flowctl.override.yml", "");
+  expect(await discoverPipelineFiles(folder)).toEqual([first, override]);
 });
 
 test("a report can be thrown as one error, at its first mistake", async () => {

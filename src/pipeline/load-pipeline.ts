@@ -99,17 +99,32 @@ export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
   };
 }
 
-/** The pipeline file in a folder: flowctl.yaml, flowctl.yml, pipeline.yaml or pipeline.yml, the first there is. */
-export async function discoverPipelineFile(directory: string): Promise<string | undefined> {
-  for (const name of ["flowctl.yaml", "flowctl.yml", "pipeline.yaml", "pipeline.yml"]) {
-    const path = join(directory, name);
-    const found = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (found) return path;
+/**
+ * The pipeline files in a folder: flowctl.yaml, flowctl.yml, pipeline.yaml or pipeline.yml, the first there is, and the file beside
+ * it that is laid over it, such as flowctl.override.yaml. Empty where there is none.
+ */
+export async function discoverPipelineFiles(directory: string): Promise<readonly string[]> {
+  for (const stem of ["flowctl", "pipeline"]) {
+    const [file] = await existing(directory, `${stem}.yaml`, `${stem}.yml`);
+    if (file === undefined) continue;
+    const [override] = await existing(directory, `${stem}.override.yaml`, `${stem}.override.yml`);
+    return override === undefined ? [file] : [file, override];
   }
-  return undefined;
+  return [];
+}
+
+/** Paths of those of these files that are in the folder. */
+async function existing(directory: string, ...names: readonly string[]): Promise<readonly string[]> {
+  const paths = names.map((name) => join(directory, name));
+  const found = await Promise.all(
+    paths.map((path) =>
+      access(path).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  );
+  return paths.filter((_, i) => found[i]);
 }
 
 async function load(

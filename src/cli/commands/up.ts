@@ -22,7 +22,7 @@ import {
 } from "../command.ts";
 import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { findPipelineFile } from "../load.ts";
+import { findPipelineFiles } from "../load.ts";
 import type { Flags } from "../settings.ts";
 import { attach } from "../up/attach.ts";
 import { sayBanner } from "../up/banner.ts";
@@ -146,8 +146,7 @@ async function watched(
       fix: "Leave out --detach, --wait, --dry-run, --json and the file `-`",
     });
   }
-  const found = named.length > 0 ? undefined : await findPipelineFile(deps.cwd);
-  const files = found === undefined ? named : [found];
+  const files = named.length > 0 ? named : await findPipelineFiles(deps.cwd);
   const since = deps.clock.now();
   let looked: readonly string[] = [];
   const onLook = (paths: readonly string[]): void => {

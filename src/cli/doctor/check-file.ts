@@ -5,7 +5,7 @@ import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { availableDrivers } from "../holdings.ts";
-import { findPipelineFile, loadValid, withEnvFile } from "../load.ts";
+import { findPipelineFiles, loadValid, withEnvFile } from "../load.ts";
 import { checkPorts } from "./check-machine.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 
@@ -16,8 +16,7 @@ import { type Finding, ok, problem } from "./finding.ts";
 export async function checkFile(context: CommandContext, argument: string | undefined): Promise<readonly Finding[]> {
   if (argument !== undefined) return [];
   const { settings, deps } = context;
-  const found = settings.files.length > 0 ? settings.files : [await findPipelineFile(deps.cwd)];
-  const files = found.filter((path) => path !== undefined);
+  const files = settings.files.length > 0 ? settings.files : await findPipelineFiles(deps.cwd);
   if (files.length === 0) return [];
   try {
     const pipeline = await loadValid(context, files);

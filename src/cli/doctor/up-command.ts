@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { canonicalFolder } from "../../pipeline/project-folder.ts";
 import type { CommandContext } from "../command.ts";
-import { findPipelineFile } from "../load.ts";
+import { findPipelineFiles } from "../load.ts";
 
 /**
  * The command that makes a pipeline run as its file says, as it can be typed in the current folder; undefined where there is no
@@ -20,11 +20,11 @@ export async function upCommandOf(
   const named = settings.files.map((file) => resolve(deps.cwd, file));
   const isFor = (file: string): boolean => folder === undefined || canonicalFolder(dirname(file)) === folder;
   if (named[0] !== undefined && isFor(named[0])) return upWith(settings.files);
-  const here = await findPipelineFile(deps.cwd);
+  const [here] = await findPipelineFiles(deps.cwd);
   if (here !== undefined && isFor(here)) return upWith([]);
   if (folder === undefined || !existsSync(folder)) return undefined;
-  const file = await findPipelineFile(folder);
-  return file !== undefined && isFor(file) ? upWith([file]) : undefined;
+  const files = await findPipelineFiles(folder);
+  return files[0] !== undefined && isFor(files[0]) ? upWith(files) : undefined;
 }
 
 /** A word of a shell. */

@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { CliHarness } from "./cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
+
+describe("a .env file", () => {
+  it("makes settings, below the environment and flags", async () => {
+    const drivers = [new MemoryDriver({ name: "process" }), new MemoryDriver({ name: "docker" })];
+    const files = { "flowctl.yaml": FILE, ".env": "FLOWCTL_DRIVER=docker\nFLOWCTL_PROJECT_NAME=of-env\n" };
+    await using cli = await CliHarness.create(files, drivers);
+    expect((await cli.run("up", "--dry-run")).stderr).toContain("of-env on docker (chosen by FLOWCTL_DRIVER)");
+    expect((await cli.run("up", "--dry-run", "-p", "mine")).stderr).toContain("mine on docker");
+    cli.env = { ...cli.env, FLOWCTL_DRIVER: "process" };
+    expect((await cli.run("up", "--dry-run")).stderr).toContain("of-env on process");
+  });
+
+  it("beside the pipeline file counts in the folders below it, with its paths relative to itself", async () => {
+    await using cli = await CliHarness.create({
+      "flowctl.yaml": "name: not-this-one",
+      "other.yaml": FILE,
+      ".env": "FLOWCTL_FILE=other.yaml\n",
+      "below/notes.txt": "",
+    });
+    cli.cwd = `${cli.folder}/below`;
+    expect((await cli.run("validate")).stderr).toContain("demo is valid");
+  });
+
+  it("that is wrong or sets nothing of flowctl's is passed over", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": 'A="open\nFLOWCTL_HOME=/nowhere\n' });
+    expect((await cli.run("version")).code).toBe(0);
+  });
+
+  it("with a value that a setting cannot have is refused as the environment is", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": "FLOWCTL_DRIVER=dokcer\n" });
+    expect(await cli.run("validate")).toMatchObject({ code: 3, stderr: expect.stringContaining("cli/environment") });
+  });
+});
+
+describe("a file beside the pipeline file", () => {
+  it("named flowctl.override.yaml is laid over it, unless files are named", async () => {
+    await using cli = await CliHarness.create({
+      "flowctl.yaml": FILE,
+      "flowctl.override.yaml": "sources: { numbers: { with: { rate: 7 } } }\n",
+    });
+    expect((await cli.run("config")).stdout).toContain("rate: 7");
+    expect((await cli.run("config", "-f", "flowctl.yaml")).stdout).not.toContain("rate: 7");
+  });
+});
+
+describe("a component in place of a file", () => {
+  it("is named as one, with what acts on one", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    const { code, stderr } = await cli.run("up", "-d", "out");
+    expect(code).toBe(2);
+    expect(stderr).toContain("out is a component of demo, and this command takes files");
+    expect(stderr).toContain("`flowctl restart -p demo out`");
+    expect((await cli.run("up", "-d", "nobody")).stderr).toContain("pipeline/file-missing");
+  });
+});
