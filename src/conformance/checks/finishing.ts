@@ -1,8 +1,9 @@
+import { status } from "@grpc/grpc-js";
 import type { Bench, TopologyOptions } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, everyType, givers, sources } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted } from "./steps.ts";
 
 /** How a component that has nothing more to do says so: last, when nothing can have to be sent again. */
 export const finishingChecks: readonly Check[] = [
@@ -134,6 +135,25 @@ export const finishingChecks: readonly Check[] = [
     },
   },
   {
+    id: "end/refused",
+    title: "repeats that it has completed when the control plane refuses to hear it for now",
+    fix: "Take any error but NOT_FOUND of DeregisterComponent with COMPLETED for one that passes: call it again after a growing pause, and exit only once it is answered.",
+    types: everyType,
+    needs: ["end/completes"],
+    async run(bench) {
+      needsEnd(bench);
+      for (const code of [status.UNAVAILABLE, status.INTERNAL])
+        bench.controlPlane.deregistrationRefusals.push({ status: code, code: "", message: "not now" });
+      await bench.launch();
+      acknowledgingDownstream(bench);
+      if (bench.facts.type !== "source") {
+        await acknowledgesAll(bench, bench.fresh(3));
+        await endUpstream(bench);
+      }
+      await leavesAsCompleted(bench, "after DeregisterComponent was refused");
+    },
+  },
+  {
     id: "end/nothing-after",
     title: "sends nothing after EndOfStream, which has the last sequence number of its stream",
     fix: "Set last_sequence to the number of events sent on that stream, 0 when there was none, and end the stream with OK right after it.",
@@ -185,7 +205,7 @@ function refuseEnd(bench: Bench, below: readonly TestDownstream[], when: string)
 }
 
 /** Where the component has said, by now, that it is through; undefined when it has not. */
-function endSeen(bench: Bench, below: readonly TestDownstream[], when: string): string | undefined {
+export function endSeen(bench: Bench, below: readonly TestDownstream[], when: string): string | undefined {
   const told = below.find((downstream) => downstream.endOfStream !== undefined);
   if (told !== undefined) return `it sent EndOfStream to ${told.instanceId} ${when}`;
   const completed = bench.controlPlane.deregistrations.some(({ reason }) => reason === "DEREGISTER_REASON_COMPLETED");

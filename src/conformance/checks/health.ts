@@ -23,6 +23,23 @@ export const healthChecks: readonly Check[] = [
     run: async (bench) => void (await answersOk(bench, "/ready")),
   },
   {
+    id: "health/not-ready",
+    title: "answers GET /ready with 503 before it is registered",
+    fix: "Answer /ready with 503 until RegisterComponent is answered.",
+    types: everyType,
+    needs: ["health/ready"],
+    async run(bench) {
+      const { controlPlane } = bench;
+      controlPlane.withholdRegistrations = true;
+      await bench.launch();
+      const { status, text } = await get(`http://127.0.0.1:${bench.healthPort}/ready`, bench.signal);
+      if (status !== 503)
+        throw new Broken(`GET /ready gives ${status ?? text} instead of 503 before its registration is answered`);
+      controlPlane.answerRegistrations();
+      await answersOk(bench, "/ready");
+    },
+  },
+  {
     id: "health/metrics",
     title: "answers GET /metrics with text for Prometheus",
     fix: "Answer /metrics with 200 and the component's counters in the Prometheus text format.",
@@ -54,11 +71,12 @@ async function answersOk(bench: Bench, path: string): Promise<string> {
   }
 }
 
-async function get(url: string, signal: AbortSignal): Promise<{ ok: boolean; text: string }> {
+async function get(url: string, signal: AbortSignal): Promise<{ ok: boolean; status?: number; text: string }> {
   try {
     const response = await fetch(url, { signal: withDeadline(signal, 2_000) });
     const text = await response.text();
-    return response.status === 200 ? { ok: true, text } : { ok: false, text: `status ${response.status}` };
+    const { status } = response;
+    return status === 200 ? { ok: true, status, text } : { ok: false, status, text: `status ${status}` };
   } catch (error) {
     signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
