@@ -139,47 +139,44 @@ async function inOrder(bench: Bench, ids: readonly string[], wanted: readonly st
     throw new Broken(`"${wanted[wrong]}" was next for a group whose buffer was full; "${ids[wrong]}" came`);
 }
 
-/** Once for each of the two ways to drop; the group beside shows what there was, and in which order. */
+/** Both ways to drop at once; the group beside shows what there was, and in which order. */
 async function drops(bench: Bench, type: BufferMessage["type"]): Promise<void> {
-  for (const whenFull of ["WHEN_FULL_DROP_NEWEST", "WHEN_FULL_DROP_OLDEST"] as const) {
-    // Under a name of its own: what the other left on the disk stays there.
-    const id = `below-${whenFull.slice("WHEN_FULL_DROP_".length).toLowerCase()}`;
-    const beats = bench.controlPlane.heartbeats.length;
-    await bench.launch({ groups: [{ id, buffer: bufferOf(type, whenFull) }, { id: "beside" }] });
-    // A source with an end stays as long as something is unacknowledged.
-    const beside = bench.below({ group: "beside", acknowledge: true, hold: bench.facts.finite ? 1 : 0 });
-    const lastStream = bench.facts.type === "processor" ? await bench.subscribed() : undefined;
-    const events = await bench.produce(many);
-    await bench.arrived(beside, Math.max(many, bench.expectedOutputs(events)));
-    if (lastStream !== undefined) await acknowledgedUpTo(bench, lastStream, lastStream.sent);
-    const dropped = () => bench.controlPlane.heartbeats.slice(beats).at(-1)?.metrics?.eventsDropped ?? 0;
-    const least = beside.events.length - room - (bench.facts.finite ? 1 : 0);
-    await bench.until(
-      () => dropped() >= least,
-      () => `its heartbeats count ${dropped()} of ${least} events as dropped by a full buffer`,
-    );
-    const before = [...beside.ids];
-    const below = bench.below({ group: id, acknowledge: true });
-    await bench.until(() => below.events.length > 0, "nothing came of what a buffer had kept");
-    if (whenFull === "WHEN_FULL_DROP_NEWEST") {
-      await bench.arrived(below, room);
-      const kept = below.ids.slice(0, room);
-      if (kept.some((one, index) => one !== before[index]))
-        throw new Broken(
-          `of ${before.length} events a buffer for ${room} that drops the newest kept ${kept.join(", ")}`,
-        );
-    } else {
-      const first = before.indexOf(below.ids[0]!);
-      if (first >= 0 && first < before.length - room)
-        throw new Broken(
-          `of ${before.length} events a buffer for ${room} that drops the oldest kept "${before[first]}"`,
-        );
-    }
-    if (lastStream !== undefined) {
-      await bench.quiet(() => below.events.length > room && `a buffer for ${room} events kept ${below.events.length}`);
-      await bench.produce(1);
-      await bench.arrived(below, room + 1);
-    }
-    await bench.component?.kill();
-  }
+  const groups = [
+    { id: "newest", buffer: bufferOf(type, "WHEN_FULL_DROP_NEWEST") },
+    { id: "oldest", buffer: bufferOf(type, "WHEN_FULL_DROP_OLDEST") },
+    { id: "beside" },
+  ];
+  await bench.launch({ groups });
+  // A source with an end stays as long as something is unacknowledged.
+  const beside = bench.below({ group: "beside", acknowledge: true, hold: bench.facts.finite ? 1 : 0 });
+  const stream = bench.facts.type === "processor" ? await bench.subscribed() : undefined;
+  const events = await bench.produce(many);
+  await bench.arrived(beside, Math.max(many, bench.expectedOutputs(events)));
+  if (stream !== undefined) await acknowledgedUpTo(bench, stream, stream.sent);
+  const dropped = () => bench.controlPlane.heartbeats.at(-1)?.metrics?.eventsDropped ?? 0;
+  const least = 2 * (beside.events.length - room);
+  await bench.until(
+    () => dropped() >= least,
+    () => `its heartbeats count ${dropped()} of ${least} events as dropped by full buffers`,
+  );
+  const before = [...beside.ids];
+  const [newest, oldest] = [
+    bench.below({ group: "newest", acknowledge: true }),
+    bench.below({ group: "oldest", acknowledge: true }),
+  ];
+  await bench.arrived(newest, room);
+  const kept = newest.ids.slice(0, room);
+  if (kept.some((id, index) => id !== before[index]))
+    throw new Broken(`of ${before.length} events a buffer for ${room} that drops the newest kept ${kept.join(", ")}`);
+  await bench.arrived(oldest, room);
+  const first = before.indexOf(oldest.ids[0]!);
+  if (first >= 0 && first < before.length - room)
+    throw new Broken(`of ${before.length} events a buffer for ${room} that drops the oldest kept "${before[first]}"`);
+  // What a source makes meanwhile comes as well.
+  if (stream === undefined) return;
+  const tooMany = () => [newest, oldest].find((group) => group.events.length > room);
+  await bench.quiet(() => tooMany() && `a buffer for ${room} events kept ${tooMany()?.events.length}`);
+  await bench.produce(1);
+  await bench.arrived(newest, room + 1);
+  await bench.arrived(oldest, room + 1);
 }

@@ -138,7 +138,8 @@ export const drainingChecks: readonly Check[] = [
     fix: "EndOfStream with drained from an upstream that is not draining is no end: one of you has yet to hear of a change. Dial again after a pause.",
     types: takers,
     feature: "draining",
-    needs: ["subscribe/again"],
+    scene: "taking",
+    needs: ["ack/all"],
     async run(bench) {
       await bench.launch();
       acknowledgingDownstream(bench);

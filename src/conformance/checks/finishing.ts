@@ -3,7 +3,7 @@ import type { Bench, TopologyOptions } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, everyType, givers, sources } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
 
 /** How a component that has nothing more to do says so: last, when nothing can have to be sent again. */
 export const finishingChecks: readonly Check[] = [
@@ -130,27 +130,10 @@ export const finishingChecks: readonly Check[] = [
       }
       await bench.quiet(() => bench.component?.exit() && "it exited while the control plane was away");
       bench.controlPlane.announce(bench.topology([bench.above], { completed: [bench.above], allCompleted: true }));
-      await bench.controlPlane.start();
-      await leavesAsCompleted(bench, "after the control plane was back");
-    },
-  },
-  {
-    id: "end/refused",
-    title: "repeats that it has completed when the control plane refuses to hear it for now",
-    fix: "Take any error but NOT_FOUND of DeregisterComponent with COMPLETED for one that passes: call it again after a growing pause, and exit only once it is answered.",
-    types: everyType,
-    needs: ["end/completes"],
-    async run(bench) {
-      needsEnd(bench);
       for (const code of [status.UNAVAILABLE, status.INTERNAL])
         bench.controlPlane.deregistrationRefusals.push({ status: code, code: "", message: "not now" });
-      await bench.launch();
-      acknowledgingDownstream(bench);
-      if (bench.facts.type !== "source") {
-        await acknowledgesAll(bench, bench.fresh(3));
-        await endUpstream(bench);
-      }
-      await leavesAsCompleted(bench, "after DeregisterComponent was refused");
+      await bench.controlPlane.start();
+      await leavesAsCompleted(bench, "after the control plane was back, and had refused to hear it twice");
     },
   },
   {

@@ -10,6 +10,7 @@ export const markingChecks: readonly Check[] = [
     fix: "Put the largest Downstream.mark that any topology has had into HeartbeatRequest.heard_mark.",
     types: givers,
     feature: "marks",
+    scene: "registered",
     needs: ["heartbeat/interval"],
     async run(bench) {
       await bench.launch();
