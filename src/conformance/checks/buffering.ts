@@ -170,7 +170,9 @@ async function drops(bench: Bench, type: BufferMessage["type"]): Promise<void> {
     throw new Broken(`of ${before.length} events a buffer for ${room} that drops the newest kept ${kept.join(", ")}`);
   await bench.arrived(oldest, room);
   const first = before.indexOf(oldest.ids[0]!);
-  if (first >= 0 && first < before.length - room)
+  // A source goes on making events, and may be behind with dropping them.
+  const oldestKept = stream === undefined ? room : before.length - room;
+  if (first >= 0 && first < oldestKept)
     throw new Broken(`of ${before.length} events a buffer for ${room} that drops the oldest kept "${before[first]}"`);
   // What a source makes meanwhile comes as well.
   if (stream === undefined) return;

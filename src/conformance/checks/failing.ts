@@ -6,9 +6,10 @@ import { Broken } from "../waiting.ts";
 import { type Check, takers } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";
 
-/** The first of the pauses before a further attempt, in milliseconds, and how much shorter chance may make them. */
+/** The first of the pauses before a further attempt, in milliseconds. */
 const backoffMs = 400;
-const jitter = 0.5;
+/** What chance leaves of a pause at least, and a little for timers that are early. */
+const leastShare = 0.45;
 const backoff = { seconds: 0, nanos: backoffMs * 1e6 };
 
 /** What becomes of an event that cannot be processed. */
@@ -38,7 +39,7 @@ export const failingChecks: readonly Check[] = [
           `it ended with ${word?.reason ?? "no DeregisterComponent"}, not with DEREGISTER_REASON_FAILED`,
         );
       if (word.metrics?.retries !== 2) throw new Broken(`with 2 retries it counted ${word.metrics?.retries ?? 0}`);
-      const least = backoffMs * 3 * jitter;
+      const least = backoffMs * 3 * leastShare;
       if (took < least)
         throw new Broken(`it tried 2 times more within ${Math.round(took)} ms, with a backoff of ${backoffMs} ms`);
       if (!bench.component?.errorOutput().some((line) => line.trim() !== ""))
