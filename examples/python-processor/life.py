@@ -8,6 +8,7 @@ import grpc
 from flowctl.registry.v1 import registry_pb2 as pb
 from flowctl.registry.v1 import registry_pb2_grpc
 
+PASSING = {grpc.StatusCode[name] for name in ("UNAVAILABLE", "NOT_FOUND", "DEADLINE_EXCEEDED", "INTERNAL")}
 CHANNEL = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)]
 
 
@@ -44,6 +45,7 @@ class Life:
 
     async def register(self):
         """Registers, however long it takes. Also after the control plane has forgotten us."""
+        pause = 0.1
         while True:
             try:
                 answer = await self.stub.RegisterComponent(
@@ -53,9 +55,10 @@ class Life:
                 self.follow(answer.topology)
                 return answer
             except grpc.aio.AioRpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                if error.code() not in PASSING:
                     raise SystemExit(f"the control plane refuses the registration: {error.details()}")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 2)
 
     async def beat(self, interval):
         """Heartbeats for ever. While the control plane is away, everything else goes on."""

@@ -23,6 +23,8 @@ class Group:
     def __init__(self):
         self.waiting = deque()
         self.streams = {}  # instance id -> Stream
+        self.nacks = {}  # Item -> how often it was nacked
+        self.paused = set()  # Items that wait to be sent again
 
     def wake(self):
         for stream in self.streams.values():
@@ -142,18 +144,32 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
                     if request.ack.sequence > stream.sent:
                         raise ValueError(f"sequence {request.ack.sequence} was never sent")
                     while stream.unacknowledged and stream.unacknowledged[0][0] <= request.ack.sequence:
-                        self._acknowledged(stream.unacknowledged.popleft()[1])
+                        item = stream.unacknowledged.popleft()[1]
+                        group.nacks.pop(item, None)
+                        self._acknowledged(item)
                 elif kind == "nack":
                     for entry in [e for e in stream.unacknowledged if e[0] == request.nack.sequence]:
                         stream.unacknowledged.remove(entry)
-                        group.waiting.appendleft(entry[1])
-                        group.wake()
+                        self._pause(group, entry[1])
                 stream.woken.set()
             stream.left = True
             stream.woken.set()
         except Exception as error:  # whatever a peer sends costs its own stream only
             stream.error = (grpc.StatusCode.INVALID_ARGUMENT, str(error))
             stream.woken.set()
+
+    def _pause(self, group, item):
+        """A nacked event is sent again after a while, twice as long each time; others are sent meanwhile."""
+
+        def over():
+            if item in group.paused:
+                group.paused.remove(item)
+                group.waiting.appendleft(item)
+                group.wake()
+
+        group.nacks[item] = group.nacks.get(item, 0) + 1
+        group.paused.add(item)
+        asyncio.get_running_loop().call_later(min(5, 0.05 * 2 ** (group.nacks[item] - 1)), over)
 
     def _leave(self, group, stream):
         group.waiting.extendleft(item for _, item in reversed(stream.unacknowledged))
@@ -168,6 +184,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
             self._leave(group, stream)
         while group.waiting:
             self._acknowledged(group.waiting.popleft())
+        while group.paused:
+            self._acknowledged(group.paused.pop())
 
     def _acknowledged(self, item):
         item.open -= 1

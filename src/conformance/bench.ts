@@ -4,7 +4,14 @@ import { chmod, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LaunchedComponent, ProgramExit } from "./launch.ts";
-import type { EventMessage, RegisterMessage, TopologyMessage } from "./messages.ts";
+import type {
+  BufferMessage,
+  DownstreamMessage,
+  EventMessage,
+  OnErrorMessage,
+  RegisterMessage,
+  TopologyMessage,
+} from "./messages.ts";
 import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
 import { testPipelinePrefix } from "./stray.ts";
@@ -18,19 +25,29 @@ import { Broken, Notice, NotShown } from "./waiting.ts";
 export const componentId = "subject";
 export const instanceId = "subject-1";
 
+/** A group below, as the topology has it. */
+export interface GroupOptions {
+  readonly id: string;
+  readonly types?: readonly string[];
+  readonly deadLetters?: boolean;
+  readonly partitionBy?: string;
+  /** 1 when left out. */
+  readonly instances?: number;
+  readonly buffer?: BufferMessage;
+  readonly draining?: boolean;
+  readonly takesOver?: readonly string[];
+  readonly mark?: number;
+}
+
 export interface LaunchOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Position that the control plane hands back at registration. */
   readonly checkpoint?: Buffer;
-  /** Groups below; `below` when left out. */
-  readonly groups?: readonly {
-    readonly id: string;
-    readonly types?: readonly string[];
-    readonly deadLetters?: boolean;
-    readonly partitionBy?: string;
-    /** 1 when left out. */
-    readonly instances?: number;
-  }[];
+  /** Groups below; `below` when left out. A sink has those for dead letters alone. */
+  readonly groups?: readonly GroupOptions[];
+  readonly onError?: OnErrorMessage;
+  /** Nobody answers at the address of the control plane. */
+  readonly controlPlaneAway?: boolean;
   /** How many instances the upstream is said to have when all are up; 1 when left out. */
   readonly upstreamInstances?: number;
   /** Say at once that every upstream has completed. */
@@ -47,6 +64,10 @@ export interface TopologyOptions {
   readonly allCompleted?: boolean;
   /** How many instances it has when all are up; 1 when left out. */
   readonly desired?: number;
+  /** Components above, by id, whose input the pipeline file no longer has. */
+  readonly draining?: readonly string[];
+  readonly leaving?: boolean;
+  readonly onError?: OnErrorMessage;
 }
 
 /**
@@ -108,11 +129,13 @@ export class Bench {
     this.controlPlane.announce(
       this.topology(this.facts.type === "source" ? [] : [this.above], {
         ...(options.groups === undefined ? {} : { groups: options.groups }),
+        ...(options.onError === undefined ? {} : { onError: options.onError }),
         desired: options.upstreamInstances ?? 1,
         completed: options.upstreamsCompleted ? [this.above] : [],
         allCompleted: options.upstreamsCompleted ?? false,
       }),
     );
+    if (options.controlPlaneAway) this.controlPlane.stop();
     const [listen, health] = [await this.#leasePort(), await this.#leasePort()];
     this.listen = `127.0.0.1:${listen}`;
     this.healthPort = health;
@@ -124,36 +147,34 @@ export class Bench {
 
   /** What the control plane says when the given instances are above. */
   topology(above: readonly TestUpstream[], options: TopologyOptions = {}): TopologyMessage {
-    const instances = above.map((upstream) => ({
-      instanceId: upstream.instanceId,
-      address: upstream.address,
-      completed: options.completed?.includes(upstream) ?? false,
-    }));
-    const upstream = {
-      componentId: "above",
+    const upstreams = [...new Set(["above", ...above.map(({ componentId }) => componentId)])].map((component) => ({
+      componentId: component,
       types: [],
-      instances,
+      instances: above
+        .filter((upstream) => upstream.componentId === component)
+        .map((upstream) => ({
+          instanceId: upstream.instanceId,
+          address: upstream.address,
+          completed: options.completed?.includes(upstream) ?? false,
+        })),
       completed: options.allCompleted ?? false,
       desiredInstances: options.desired ?? 1,
-    };
-    const groups = options.groups ?? [{ id: "below" }];
+      draining: options.draining?.includes(component) ?? false,
+    }));
+    const groups = (options.groups ?? [{ id: "below" }]).filter(
+      (group: GroupOptions) => this.facts.type !== "sink" || group.deadLetters,
+    );
     return {
-      upstreams: this.facts.type === "source" ? [] : [upstream],
-      downstreams:
-        this.facts.type === "sink"
-          ? []
-          : groups.map((group) => ({
-              componentId: group.id,
-              types: [...(group.types ?? [])],
-              partitionBy: group.partitionBy ?? "",
-              desiredInstances: group.instances ?? 1,
-              deadLetters: group.deadLetters ?? false,
-            })),
+      upstreams: this.facts.type === "source" ? [] : upstreams,
+      downstreams: groups.map(downstreamOf),
+      leaving: options.leaving ?? false,
+      ...(options.onError === undefined ? {} : { onError: options.onError }),
     };
   }
 
-  newUpstream(instance: string): TestUpstream {
-    const upstream = new TestUpstream(this.pipeline, instance, this.protocol, this.notice, this.#violation);
+  newUpstream(instance: string, component = "above"): TestUpstream {
+    const who = { pipeline: this.pipeline, componentId: component, instanceId: instance };
+    const upstream = new TestUpstream(who, this.protocol, this.notice, this.#violation);
     this.#upstreams.push(upstream);
     return upstream;
   }
@@ -189,11 +210,23 @@ export class Bench {
   fresh(count: number): EventMessage[] {
     const samples = this.facts.productive.map((sample) => sample.event);
     const from = samples.length > 0 ? samples : this.#subject.samples;
-    return Array.from({ length: count }, () => {
-      this.#lastEvent += 1;
-      const sample = from[(this.#lastEvent - 1) % from.length]!;
-      return { ...sample, id: `conformance-${this.#lastEvent}` };
-    });
+    return Array.from({ length: count }, () => this.#named(from[this.#lastEvent % from.length]!));
+  }
+
+  /** New events that the component cannot process. Nothing is shown when none is known. */
+  unprocessable(count: number): EventMessage[] {
+    const { failing } = this.facts;
+    if (failing === undefined) {
+      throw new NotShown(
+        'no event is known that it cannot process; give one with --events that says so: {"payload": "…", "fails": true}',
+      );
+    }
+    return Array.from({ length: count }, () => this.#named(failing));
+  }
+
+  #named(event: EventMessage): EventMessage {
+    this.#lastEvent += 1;
+    return { ...event, id: `conformance-${this.#lastEvent}` };
   }
 
   /** How many events the component gives for `events`, by what the first run taught. */
@@ -388,6 +421,20 @@ export class Bench {
       ...options.environment,
     };
   }
+}
+
+function downstreamOf(group: GroupOptions): DownstreamMessage {
+  return {
+    componentId: group.id,
+    types: [...(group.types ?? [])],
+    partitionBy: group.partitionBy ?? "",
+    desiredInstances: group.instances ?? 1,
+    deadLetters: group.deadLetters ?? false,
+    draining: group.draining ?? false,
+    takesOver: [...(group.takesOver ?? [])],
+    mark: group.mark ?? 0,
+    ...(group.buffer === undefined ? {} : { buffer: group.buffer }),
+  };
 }
 
 /** How a program ended, in words. */

@@ -1,6 +1,8 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import { Bench } from "./bench.ts";
+import type { EventMessage } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
+import { probablyFailing, sampleMessage } from "./sample-events.ts";
 import type { Facts, ProductiveSample, Subject } from "./subject.ts";
 import { Broken } from "./waiting.ts";
 
@@ -40,16 +42,31 @@ export async function explore(
   const bench = new Bench(subject, factsOf(type), protocol, () => {}, signal);
   const productive: ProductiveSample[] = [];
   let features: readonly string[] = [];
+  let { failing } = subject;
   try {
-    features = (await bench.launch()).features;
+    features = (await bench.launch({ onError: { action: "ACTION_DROP", retries: 0 } })).features;
     if (type === "source") return { ...(await watchSource(bench)), features };
     if (type === "processor") await trySamples(bench, subject, productive);
+    // Last, as it may be the end of the program.
+    if (features.includes("on_error") || features.includes("dead_letters")) failing ??= await tryToFail(bench);
   } catch (error) {
     if (!(error instanceof Broken) || bench.controlPlane.registrations.length === 0) throw withOutput(error, bench);
   } finally {
     await bench.dispose();
   }
-  return { ...factsOf(type), productive, features };
+  return { ...factsOf(type), productive, features, ...(failing === undefined ? {} : { failing }) };
+}
+
+/** Returns an event that the component has been seen to fail at, where what is tried first makes it do so. */
+async function tryToFail(bench: Bench): Promise<EventMessage | undefined> {
+  const event = sampleMessage(probablyFailing);
+  const stream = await bench.feed([{ ...event, id: "first-run-failing" }]);
+  const failed = () => (bench.controlPlane.heartbeats.at(-1)?.metrics?.eventsFailed ?? 0) > 0 || !bench.isRunning;
+  await bench.happens(() => stream.acked >= stream.sent || failed() || stream.ended, bench.timing.settleMs);
+  // One heartbeat may have been made up before it was dealt with.
+  const before = bench.controlPlane.heartbeats.length;
+  await bench.happens(() => failed() || bench.controlPlane.heartbeats.length >= before + 2, bench.timing.settleMs);
+  return failed() ? event : undefined;
 }
 
 async function watchSource(bench: Bench): Promise<Facts> {

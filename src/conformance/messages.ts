@@ -34,7 +34,7 @@ export interface SubscribeRequest {
 export interface SubscribeResponse {
   opened?: { componentId: string; instanceId: string };
   batch?: { firstSequence: number; events: EventMessage[] };
-  end?: { lastSequence: number };
+  end?: { lastSequence: number; drained?: boolean };
 }
 
 /** A response together with the sizes of its encoded events and of itself. */
@@ -78,6 +78,9 @@ export interface MetricsMessage {
 export interface HeartbeatMessage extends IdentityMessage {
   metrics: MetricsMessage | null;
   degradedReason: string;
+  drainedGroups: string[];
+  settledMarks: Record<string, number>;
+  heardMark: number;
 }
 
 export interface DeregisterMessage extends IdentityMessage {
@@ -105,6 +108,21 @@ export interface TopologyMessage {
   downstreams: DownstreamMessage[];
   assignments?: AssignmentMessage[];
   partitionsFinished?: boolean;
+  leaving?: boolean;
+  onError?: OnErrorMessage;
+}
+
+export interface OnErrorMessage {
+  action: "ACTION_RETRY" | "ACTION_DROP" | "ACTION_DEAD_LETTER";
+  to?: string;
+  retries: number;
+  backoff?: { seconds: number; nanos: number };
+}
+
+export interface BufferMessage {
+  type: "TYPE_MEMORY" | "TYPE_DISK";
+  maxEvents: number;
+  whenFull: "WHEN_FULL_BLOCK" | "WHEN_FULL_DROP_NEWEST" | "WHEN_FULL_DROP_OLDEST";
 }
 
 export interface UpstreamMessage {
@@ -113,6 +131,7 @@ export interface UpstreamMessage {
   instances: { instanceId: string; address: string; completed: boolean }[];
   completed: boolean;
   desiredInstances: number;
+  draining?: boolean;
 }
 
 export interface DownstreamMessage {
@@ -121,4 +140,8 @@ export interface DownstreamMessage {
   partitionBy: string;
   desiredInstances: number;
   deadLetters: boolean;
+  buffer?: BufferMessage;
+  draining?: boolean;
+  takesOver?: string[];
+  mark?: number;
 }

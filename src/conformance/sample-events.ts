@@ -10,9 +10,11 @@ export interface SampleEvent {
   readonly payload?: string;
   readonly contentType?: string;
   readonly metadata?: Readonly<Record<string, string>>;
+  /** The component cannot process it: what becomes of it is for `on_error` to say. */
+  readonly fails?: boolean;
 }
 
-const known = new Set(["type", "json", "payload", "contentType", "metadata"]);
+const known = new Set(["type", "json", "payload", "contentType", "metadata", "fails"]);
 
 /**
  * Reads sample events, one JSON object a line: `{"type": "quake.v1", "json": {"mag": 5.1}}`. Empty lines are skipped.
@@ -26,7 +28,7 @@ export function parseSampleEvents(text: string, file = "events"): SampleEvent[] 
         code: "conformance/bad-sample",
         kind: "invalid",
         message,
-        fix: 'Write one JSON object a line, with "type", "json" or "payload", "contentType" and "metadata"',
+        fix: 'Write one JSON object a line, with "type", "json" or "payload", "contentType", "metadata" and "fails"',
         position: { file, line: index + 1, column: 1 },
       });
     let value: unknown;
@@ -49,6 +51,9 @@ export const defaultSamples: readonly SampleEvent[] = [
   { json: { id: 2, name: "beta", value: 20, ok: false } },
   { json: { id: 3, name: "gamma", value: 300.25, ok: true } },
 ];
+
+/** What many components cannot process, when the author names nothing of that kind: it says JSON, and is none. */
+export const probablyFailing: SampleEvent = { payload: "{this is not JSON", contentType: "application/json" };
 
 /** The sample as a message; its id is filled in when it is sent. */
 export function sampleMessage(sample: SampleEvent): EventMessage {

@@ -9,6 +9,8 @@ export interface Subject {
   readonly config: string;
   /** Events that a processor or sink is fed with; ids are replaced. */
   readonly samples: readonly EventMessage[];
+  /** What its author says that it cannot process; undefined: nothing is said. */
+  readonly failing?: EventMessage;
   readonly timing: Timing;
 }
 
@@ -52,6 +54,8 @@ export interface Facts {
   readonly produced: number;
   /** Whether a source ended by itself in the first run. */
   readonly finite: boolean;
+  /** An event that it cannot process, if one is known. */
+  readonly failing?: EventMessage;
   /** What it declared that it supports. */
   readonly features: readonly string[];
 }

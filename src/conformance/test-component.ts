@@ -1,5 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
+import type { Feature } from "../protocol/features.ts";
 import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
 import { detectType, explore } from "./explore.ts";
@@ -66,7 +67,8 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
       onBegin: (finished, total, title) => options.onProgress?.({ finished, total, title }),
       signal: options.signal,
     });
-    const unchecked = facts.features.filter((name) => !checks.some(({ feature }) => feature === name));
+    const looked = new Set(catalog.filter((check) => check.types.includes(type)).map(({ feature }) => feature));
+    const unchecked = facts.features.filter((name) => !looked.has(name as Feature));
     return summarize(type, results, performance.now() - began, unchecked);
   } catch (error) {
     if (error instanceof Broken) return summarize(undefined, neverRegistered(error), performance.now() - began);
@@ -92,10 +94,14 @@ export async function exploreComponent(options: TestComponentOptions): Promise<F
 }
 
 function subjectOf(options: TestComponentOptions): Subject {
+  const events = options.events ?? [];
+  const samples = events.filter(({ fails }) => !fails);
+  const failing = events.find(({ fails }) => fails);
   return {
     launch: options.launch,
     config: JSON.stringify(options.config ?? {}),
-    samples: (options.events?.length ? options.events : defaultSamples).map(sampleMessage),
+    samples: (samples.length > 0 ? samples : defaultSamples).map(sampleMessage),
+    ...(failing === undefined ? {} : { failing: sampleMessage(failing) }),
     timing: { ...defaultTiming, ...options.timing },
   };
 }

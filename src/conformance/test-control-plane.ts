@@ -1,4 +1,11 @@
-import { Server, ServerCredentials, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  status,
+} from "@grpc/grpc-js";
 import type {
   CheckpointMessage,
   DeregisterMessage,
@@ -14,7 +21,15 @@ import { TestPartitions } from "./test-partitions.ts";
 import type { ReportViolation } from "./test-upstream.ts";
 import type { Notice } from "./waiting.ts";
 
-type Reply = (error: { code: number; details: string } | null, answer?: object) => void;
+type Reply = (error: { code: number; details: string; metadata?: Metadata } | null, answer?: object) => void;
+
+/** How a call is refused. */
+export interface Refusal {
+  readonly status: number;
+  /** For the trailer `flowctl-code`. */
+  readonly code: string;
+  readonly message: string;
+}
 
 /**
  * A control plane that records what a component tells it and answers as the check wants. It knows one component, and
@@ -32,6 +47,10 @@ export class TestControlPlane {
   withholdRegistrations = false;
   /** Leave DeregisterComponent without an answer, until `answerDeregistrations`. */
   withholdDeregistrations = false;
+  /** How the next calls of RegisterComponent are refused, one each. They are not among `registrations`. */
+  readonly registrationRefusals: Refusal[] = [];
+  /** The same for DeregisterComponent. */
+  readonly deregistrationRefusals: Refusal[] = [];
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
   readonly #pipeline: string;
@@ -95,7 +114,7 @@ export class TestControlPlane {
             topology: this.#told,
           };
         },
-        () => this.withholdRegistrations,
+        { withheld: () => this.withholdRegistrations, refusals: this.registrationRefusals },
       ),
       Heartbeat: this.#recorded((request: HeartbeatMessage) => {
         if (!this.#known) return undefined;
@@ -111,7 +130,7 @@ export class TestControlPlane {
           this.#gone.add(request.incarnation);
           return {};
         },
-        () => this.withholdDeregistrations,
+        { withheld: () => this.withholdDeregistrations, refusals: this.deregistrationRefusals },
       ),
       SaveCheckpoint: (call: ServerUnaryCall<CheckpointMessage, object>, reply: Reply) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
@@ -222,10 +241,15 @@ export class TestControlPlane {
 
   #recorded<Request extends IdentityMessage>(
     answer: (request: Request) => object | undefined,
-    withheld: () => boolean = () => false,
+    { withheld, refusals }: { withheld: () => boolean; refusals: Refusal[] } = { withheld: () => false, refusals: [] },
   ) {
     return (call: ServerUnaryCall<Request, object>, reply: Reply) => {
       if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
+      const refusal = refusals.shift();
+      if (refusal !== undefined) {
+        reply(refused(refusal));
+        return this.#notice.changed();
+      }
       const answered = answer(call.request);
       if (answered === undefined) reply({ code: status.NOT_FOUND, details: "the control plane does not know you" });
       else if (withheld()) this.#late.push(() => reply(null, answered));
@@ -233,4 +257,10 @@ export class TestControlPlane {
       this.#notice.changed();
     };
   }
+}
+
+function refused({ status: grpcStatus, code, message }: Refusal) {
+  const metadata = new Metadata();
+  metadata.set("flowctl-code", code);
+  return { code: grpcStatus, details: message, metadata };
 }

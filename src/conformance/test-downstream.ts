@@ -65,6 +65,8 @@ export class TestDownstream {
   opened: { componentId: string; instanceId: string } | undefined;
   /** Last sequence number as EndOfStream gave it; undefined before. */
   endOfStream: number | undefined;
+  /** Whether EndOfStream said that only the edge has ended. */
+  drained = false;
   /** How the stream ended for good; undefined while it is open, or dialled again. */
   ended: StreamEnd | undefined;
   /** How the stream before the present one ended. */
@@ -248,7 +250,10 @@ export class TestDownstream {
     if (this.endOfStream !== undefined) {
       violation("end/nothing-after", message.end ? "EndOfStream came twice" : "something followed EndOfStream");
     }
-    if (message.end) this.#receiveEnd(message.end.lastSequence);
+    if (message.end) {
+      this.drained = message.end.drained ?? false;
+      this.#receiveEnd(message.end.lastSequence);
+    }
     if (message.batch) this.#receiveBatch(message.batch.firstSequence, message.batch.events, eventSizes, size);
   }
 

@@ -18,6 +18,8 @@ export class UpstreamStream {
   /** Highest sequence number sent. */
   sent = 0;
   ended = false;
+  /** Whether the component has closed its side, as whoever leaves does. */
+  left = false;
   credit: CreditMessage = { maxSequence: 0, maxBytes: 0 };
   readonly #call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>;
   readonly #violation: ReportViolation;
@@ -45,9 +47,9 @@ export class UpstreamStream {
     this.#call.write(batchFromTheFuture(this.sent, event));
   }
 
-  /** Ends the data for good. */
-  end(): void {
-    this.#call.write({ end: { lastSequence: this.sent } });
+  /** Ends the data for good; or, `drained`, the edge alone. */
+  end({ drained = false } = {}): void {
+    this.#call.write({ end: { lastSequence: this.sent, drained } });
     this.finish();
   }
 
@@ -110,8 +112,19 @@ const notMeant = {
   details: "this is another instance",
 };
 
+/** Whom a test upstream plays. */
+export interface UpstreamIdentity {
+  readonly pipeline: string;
+  readonly componentId: string;
+  readonly instanceId: string;
+}
+
+/** So long a goodbye waits for an answer, in milliseconds. */
+const goodbyeMs = 10;
+
 /** An instance of an upstream component, played by the test. */
 export class TestUpstream {
+  readonly componentId: string;
   readonly instanceId: string;
   /** Every subscription so far, oldest first. */
   readonly streams: UpstreamStream[] = [];
@@ -124,9 +137,10 @@ export class TestUpstream {
   /** How another instance answers in its place, and at which connection. */
   #another: { readonly how: "says so" | "refuses"; peer?: string } | undefined;
 
-  constructor(pipeline: string, instanceId: string, protocol: Protocol, notice: Notice, violation: ReportViolation) {
-    this.#pipeline = pipeline;
-    this.instanceId = instanceId;
+  constructor(who: UpstreamIdentity, protocol: Protocol, notice: Notice, violation: ReportViolation) {
+    this.#pipeline = who.pipeline;
+    this.componentId = who.componentId;
+    this.instanceId = who.instanceId;
     this.#protocol = protocol;
     this.#notice = notice;
     this.#violation = violation;
@@ -181,11 +195,22 @@ export class TestUpstream {
       if (request.open && another === "refuses") return call.emit("error", notMeant);
       stream.receive(request);
       const instanceId = another === undefined ? this.instanceId : `${this.instanceId}-in-its-place`;
-      if (request.open) call.write({ opened: { componentId: "above", instanceId } });
+      if (request.open) call.write({ opened: { componentId: this.componentId, instanceId } });
       this.#notice.changed();
     });
-    call.on("end", ended);
-    call.on("cancelled", ended);
+    let isBroken = false;
+    call.on("end", () => {
+      ended();
+      // It waits for the answer, which says that its acknowledgements have arrived; of one that breaks off more is heard first.
+      setTimeout(() => {
+        stream.left = !isBroken;
+        stream.finish();
+      }, goodbyeMs);
+    });
+    call.on("cancelled", () => {
+      isBroken = true;
+      ended();
+    });
     call.on("error", ended);
   }
 }

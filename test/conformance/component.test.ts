@@ -61,11 +61,11 @@ function failures(report: ConformanceReport) {
 
 describe("a component that keeps the contract", { concurrent: true }, () => {
   it.each<[Type, unknown, number]>([
-    ["source", {}, 51],
-    ["source", { count: 12 }, 56],
-    ["processor", {}, 70],
-    ["processor", { copies: 2 }, 70],
-    ["sink", {}, 29],
+    ["source", {}, 67],
+    ["source", { count: 12 }, 71],
+    ["processor", {}, 93],
+    ["processor", { copies: 2 }, 93],
+    ["sink", {}, 39],
   ])("shows as a %s with %j that it keeps all of it", async (type, config, checks) => {
     // As a program of its own, as a stranger's is, and with another configuration within this one.
     const launch = Object.keys(config as object).length === 0 ? launchFixture(type) : launchFixtureHere(type);
@@ -95,6 +95,38 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
     expect(renderReport(report)).toContain(
       `The processor keeps the contract as far as it was shown, but ${report.notShown} checks were not: ${report.passed} passed, 0 failed`,
     );
+  });
+
+  it("is asked nothing about what it does not declare", async () => {
+    const only = ["publish/slot-stays", "buffer/memory-drops", "buffer/disk-kept", "drain/owed", "mark/heard"];
+    const report = await testFixture("processor", "features: none", {
+      only: [...only, "fail/drops", "fail/dead-letter", "leave/ends"],
+    });
+    expect(failures(report), renderReport(report)).toEqual([]);
+    const looked = report.checks.filter(({ explanation }) => explanation.startsWith("it does not declare"));
+    expect(looked.map(({ id }) => id)).toEqual(expect.arrayContaining([...only, "fail/drops", "leave/ends"]));
+  });
+
+  it("is not said to do what it is told with a bad event where none is known", async () => {
+    const { failing: _, ...facts } = await factsOf("sink", {});
+    const report = await testFixture("sink", "", { facts, only: ["fail/drops"] });
+    expect(report.checks.find(({ id }) => id === "fail/drops")).toMatchObject({
+      outcome: "not-shown",
+      explanation: expect.stringContaining('"fails": true'),
+    });
+  });
+
+  it("is fed the event of which its author says that it fails", async () => {
+    const payload = "no JSON either";
+    const events = [{ json: { n: 1 } }, { payload, contentType: "application/json", fails: true }];
+    const report = await testFixture("sink", "", { events, only: ["fail/drops"] });
+    expect(report.conforms, renderReport(report)).toBe(true);
+    const broken = await testFixture("sink", "", {
+      events: [{ json: { n: 1 } }, { json: { n: 2 }, fails: true }],
+      only: ["fail/drops"],
+      timing: prompt,
+    });
+    expect(failures(broken), renderReport(broken)).toEqual(["fail/drops"]);
   });
 
   it("runs once at a time where it is told to", async () => {
@@ -144,6 +176,7 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["ack/every-group", "checkpoint/every-group", "source"],
   ["end/position-stored: refused", "end/position-stored", "source"],
   ["end/heard", "end/heard", "sink"],
+  ["end/heard: refused", "end/heard", "processor"],
   ["end/nothing-after: sequence", "end/nothing-after", "source"],
   ["publish/goodbye", "publish/goodbye", "source"],
   ["publish/group-gone", "publish/group-gone", "source"],
@@ -153,6 +186,19 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["subscribe/wrong-upstream: refused", "subscribe/wrong-upstream", "sink"],
   ["refuse/instance: replaces first", "refuse/instance", "processor"],
   ["publish/partition-by: bytes", "publish/partition-by", "processor"],
+  ["register/refused: without the reason", "register/refused", "sink"],
+  ["buffer/memory-drops: oldest", "buffer/memory-drops", "processor"],
+  ["buffer/memory-drops", "buffer/memory-drops", "source"],
+  ["buffer/disk-kept", "buffer/disk-kept", "source"],
+  ["drain/owed: as the end of the data", "drain/owed", "processor"],
+  ["drain/owed: ignored", "drain/owed", "source"],
+  ["drain/told: once", "drain/told", "processor"],
+  ["fail/retries: no pause", "fail/retries", "sink"],
+  ["fail/drops: gives it on", "fail/drops", "processor"],
+  ["fail/dead-letter: too early", "fail/dead-letter", "sink"],
+  ["leave/ends", "leave/ends", "source"],
+  ["leave/ends: breaks off", "leave/ends", "sink"],
+  ["leave/after-acks", "leave/after-acks", "source"],
 ];
 
 describe("a component that breaks one obligation", { concurrent: true }, () => {

@@ -1,8 +1,14 @@
+import { bufferingChecks } from "./buffering.ts";
 import type { Check } from "./check.ts";
 import { configuringChecks } from "./configuring.ts";
+import { drainingChecks } from "./draining.ts";
 import { endingChecks } from "./ending.ts";
+import { failingChecks } from "./failing.ts";
 import { finishingChecks } from "./finishing.ts";
 import { healthChecks } from "./health.ts";
+import { leavingChecks } from "./leaving.ts";
+import { markingChecks } from "./marking.ts";
+import { nackingChecks } from "./nacking.ts";
 import { publishingChecks } from "./publishing.ts";
 import { refusingChecks } from "./refusing.ts";
 import { registeringChecks } from "./registering.ts";
@@ -22,10 +28,16 @@ export const catalog: readonly Check[] = [
   ...subscribingChecks,
   ...publishingChecks,
   ...sharingChecks,
+  ...nackingChecks,
+  ...bufferingChecks,
+  ...drainingChecks,
+  ...markingChecks,
+  ...failingChecks,
   ...refusingChecks,
   ...sourcingChecks,
   ...endingChecks,
   ...finishingChecks,
+  ...leavingChecks,
   ...stoppingChecks,
   ...configuringChecks,
 ];

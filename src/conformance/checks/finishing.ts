@@ -1,3 +1,4 @@
+import { status } from "@grpc/grpc-js";
 import type { Bench, TopologyOptions } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
@@ -129,8 +130,10 @@ export const finishingChecks: readonly Check[] = [
       }
       await bench.quiet(() => bench.component?.exit() && "it exited while the control plane was away");
       bench.controlPlane.announce(bench.topology([bench.above], { completed: [bench.above], allCompleted: true }));
+      for (const code of [status.UNAVAILABLE, status.INTERNAL])
+        bench.controlPlane.deregistrationRefusals.push({ status: code, code: "", message: "not now" });
       await bench.controlPlane.start();
-      await leavesAsCompleted(bench, "after the control plane was back");
+      await leavesAsCompleted(bench, "after the control plane was back, and had refused to hear it twice");
     },
   },
   {
@@ -185,7 +188,7 @@ function refuseEnd(bench: Bench, below: readonly TestDownstream[], when: string)
 }
 
 /** Where the component has said, by now, that it is through; undefined when it has not. */
-function endSeen(bench: Bench, below: readonly TestDownstream[], when: string): string | undefined {
+export function endSeen(bench: Bench, below: readonly TestDownstream[], when: string): string | undefined {
   const told = below.find((downstream) => downstream.endOfStream !== undefined);
   if (told !== undefined) return `it sent EndOfStream to ${told.instanceId} ${when}`;
   const completed = bench.controlPlane.deregistrations.some(({ reason }) => reason === "DEREGISTER_REASON_COMPLETED");

@@ -23,6 +23,23 @@ export const healthChecks: readonly Check[] = [
     run: async (bench) => void (await answersOk(bench, "/ready")),
   },
   {
+    id: "health/not-ready",
+    title: "answers GET /ready with 503 before it is registered",
+    fix: "Answer /ready with 503 until RegisterComponent is answered.",
+    types: everyType,
+    needs: ["health/ready"],
+    async run(bench) {
+      const { controlPlane } = bench;
+      controlPlane.withholdRegistrations = true;
+      await bench.launch();
+      const { status, text } = await firstAnswer(bench, "/ready");
+      if (status !== 503)
+        throw new Broken(`GET /ready gives ${status ?? text} instead of 503 before its registration is answered`);
+      controlPlane.answerRegistrations();
+      await answersOk(bench, "/ready");
+    },
+  },
+  {
     id: "health/metrics",
     title: "answers GET /metrics with text for Prometheus",
     fix: "Answer /metrics with 200 and the component's counters in the Prometheus text format.",
@@ -44,21 +61,38 @@ const metricsLine =
 
 async function answersOk(bench: Bench, path: string): Promise<string> {
   await bench.launch();
-  const url = `http://127.0.0.1:${bench.healthPort}${path}`;
+  const answer = await firstAnswer(bench, path, ({ ok }) => ok);
+  if (!answer.ok) throw new Broken(`GET ${path} gives ${answer.text}`);
+  return answer.text;
+}
+
+/** Asks until there is an answer of the kind that is waited for, or there has been time enough for one. */
+async function firstAnswer(
+  bench: Bench,
+  path: string,
+  isEnough: (answer: Answer) => boolean = ({ status }) => status !== undefined,
+): Promise<Answer> {
   const deadline = Date.now() + bench.timing.stepMs;
   for (;;) {
-    const answer = await get(url, bench.signal);
-    if (answer.ok) return answer.text;
-    if (Date.now() > deadline) throw new Broken(`GET ${path} gives ${answer.text}`);
+    const answer = await get(`http://127.0.0.1:${bench.healthPort}${path}`, bench.signal);
+    if (isEnough(answer) || Date.now() > deadline) return answer;
     await delay(100, undefined, { signal: bench.signal });
   }
 }
 
-async function get(url: string, signal: AbortSignal): Promise<{ ok: boolean; text: string }> {
+interface Answer {
+  readonly ok: boolean;
+  /** Of HTTP; undefined when nobody answered. */
+  readonly status?: number;
+  readonly text: string;
+}
+
+async function get(url: string, signal: AbortSignal): Promise<Answer> {
   try {
     const response = await fetch(url, { signal: withDeadline(signal, 2_000) });
     const text = await response.text();
-    return response.status === 200 ? { ok: true, text } : { ok: false, text: `status ${response.status}` };
+    const { status } = response;
+    return status === 200 ? { ok: true, status, text } : { ok: false, status, text: `status ${status}` };
   } catch (error) {
     signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;

@@ -1,5 +1,7 @@
 import { connect } from "node:net";
-import { componentId, instanceId } from "../bench.ts";
+import { status } from "@grpc/grpc-js";
+import { type Bench, componentId, describeExit, instanceId } from "../bench.ts";
+import type { Refusal } from "../test-control-plane.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, everyType } from "./check.ts";
 
@@ -75,7 +77,64 @@ export const registeringChecks: readonly Check[] = [
       }
     },
   },
+  {
+    id: "register/again",
+    title: "tries again while the control plane cannot be reached, or refuses it for now",
+    fix: "After UNAVAILABLE, NOT_FOUND, DEADLINE_EXCEEDED and INTERNAL of RegisterComponent, call it again after a growing pause, as the same incarnation.",
+    types: everyType,
+    needs: ["register/identity"],
+    async run(bench) {
+      const { controlPlane } = bench;
+      await bench.launchOnly({ controlPlaneAway: true });
+      await bench.quiet(() => bench.component?.exit() && "it exited because nobody answered its RegisterComponent");
+      for (const code of ["registry/no-pipeline", "registry/instance-alive"])
+        controlPlane.registrationRefusals.push({ status: status.UNAVAILABLE, code, message: "not yet" });
+      controlPlane.registrationRefusals.push({ status: status.INTERNAL, code: "", message: "a mishap" });
+      await controlPlane.start();
+      const left = () => controlPlane.registrationRefusals.length;
+      await bench.until(
+        () => controlPlane.registrations.length > 0,
+        () =>
+          left() === 3
+            ? "it has not called RegisterComponent since the control plane is there"
+            : `it has not called RegisterComponent again after ${3 - left()} refusals that pass`,
+        // Its pauses have grown meanwhile.
+        { timeoutMs: bench.timing.startMs + bench.timing.stepMs },
+      );
+      await bench.until(() => controlPlane.heartbeats.length > 0, "no heartbeat followed its registration");
+    },
+  },
+  {
+    id: "register/refused",
+    title: "ends with an error, and the reason as its last line, when its registration is refused for good",
+    fix: "After any status of RegisterComponent but UNAVAILABLE, NOT_FOUND, DEADLINE_EXCEEDED and INTERNAL, write the message as the last line to stderr and exit with another code than 0.",
+    types: everyType,
+    needs: ["register/identity"],
+    async run(bench) {
+      const message = "conformance: the pipeline file takes it for something else";
+      await isRefused(bench, { status: status.INVALID_ARGUMENT, code: "registry/wrong-type", message });
+      const lines = bench.component?.errorOutput() ?? [];
+      const last = lines.findLast((line) => line.trim() !== "") ?? "";
+      if (!last.includes(message))
+        throw new Broken(`its last line on stderr is "${last.trim().slice(0, 120)}", without "${message}"`);
+      const gone = "conformance: there is no such instance";
+      await isRefused(bench, { status: status.FAILED_PRECONDITION, code: "registry/not-an-instance", message: gone });
+    },
+  },
 ];
+
+/** Starts it, refuses each of its registrations, and waits until it has ended with an error. */
+async function isRefused(bench: Bench, refusal: Refusal): Promise<void> {
+  const { controlPlane, timing } = bench;
+  const refusals = Array.from({ length: 1_000 }, () => refusal);
+  controlPlane.registrationRefusals.push(...refusals);
+  await bench.launchOnly();
+  const when = `after its registration was refused with ${refusal.code}`;
+  const exit = await bench.exited(timing.startMs + timing.stepMs, when);
+  const asked = controlPlane.registrationRefusals.splice(0).length < refusals.length;
+  if (!asked) throw new Broken("it exited without having called RegisterComponent");
+  if (exit.code === 0 || exit.code === null) throw new Broken(`it exited with ${describeExit(exit)} ${when}`);
+}
 
 function answers(address: string): Promise<boolean> {
   const [host, port] = address.split(":");

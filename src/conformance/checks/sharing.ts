@@ -65,69 +65,6 @@ export const sharingChecks: readonly Check[] = [
     },
   },
   {
-    id: "publish/nack",
-    title: "sends a nacked event again, under a new sequence number",
-    fix: "Take a nacked event as not acknowledged and queue it again for its group.",
-    types: givers,
-    scene: "giving",
-    needs: ["publish/event", "ack/after-below"],
-    async run(bench) {
-      await bench.launch();
-      const below = bench.below({ credit: { maxSequence: 1, maxBytes: plenty.maxBytes } });
-      const [input] = await bench.produce(1);
-      await bench.arrived(below, 1);
-      below.nack(1);
-      below.grant(plenty);
-      await bench.until(
-        () => below.ids.indexOf(below.ids[0]!, 1) > 0,
-        () => `the nacked event "${below.ids[0]}" did not come again`,
-      );
-      if (input === undefined) return;
-      const stream = await bench.subscribed();
-      await bench.quiet(() => stream.acked >= stream.sent && "it acknowledged the input of an event that was nacked");
-      below.acknowledge = true;
-      below.ackAll();
-      await acknowledgedUpTo(bench, stream, stream.sent);
-    },
-  },
-  {
-    id: "publish/nack-again",
-    title: "sends an event again as often as it is nacked, whatever is acknowledged after it",
-    fix: "A nacked event is not the stream's any more: take it out of what an ack covers, also when it had been nacked before, and queue it again for its group.",
-    types: givers,
-    // A start of its own: it acknowledges all that a source may have, and others would find nothing more.
-    needs: ["publish/nack"],
-    async run(bench) {
-      await bench.launch();
-      const below = bench.below({ credit: { maxSequence: 1, maxBytes: plenty.maxBytes } });
-      const [input] = await bench.produce(1);
-      await bench.arrived(below, 1);
-      const [id] = below.ids;
-      below.nack(1);
-      below.grant(plenty);
-      const cameSince = (index: number) => below.ids.indexOf(id!, index);
-      const second = await bench.until(
-        () => cameSince(1) > 0 && cameSince(1),
-        () => `the nacked event "${id}" did not come again`,
-      );
-      // Acknowledging it as well says only that nothing before it is open: nacked, it is not the stream's any more.
-      below.nack(second + 1);
-      below.ack(second + 1);
-      await bench.until(
-        () => cameSince(second + 1) > 0,
-        () => `the event "${id}", nacked a second time, did not come again`,
-      );
-      if (input === undefined) return;
-      const stream = await bench.subscribed();
-      await bench.quiet(
-        () => stream.acked >= stream.sent && "it acknowledged the input of an event that was nacked twice",
-      );
-      below.acknowledge = true;
-      below.ackAll();
-      await acknowledgedUpTo(bench, stream, stream.sent);
-    },
-  },
-  {
     id: "publish/every-group",
     title: "sends every event to every group",
     fix: "Give each group in Topology.downstreams a cursor of its own over the events.",
@@ -224,6 +161,40 @@ export const sharingChecks: readonly Check[] = [
     },
   },
   {
+    id: "publish/slot-stays",
+    title: "keeps a key at its instance, when another one is to have it, until all that it was sent is acknowledged",
+    fix: "When an instance comes that a slot belongs to from now on, send it nothing of that slot as long as the one before has something of it that is not acknowledged.",
+    types: givers,
+    feature: "partition_by",
+    needs: ["publish/partition-by"],
+    async run(bench) {
+      bench.needsOutput(8);
+      // No event has that: all have the same, empty key.
+      await bench.launch({ groups: [{ id: "below", partitionBy: "metadata.no-such-key", instances: 2 }] });
+      const first = bench.below({ credit: { maxSequence: 3, maxBytes: plenty.maxBytes } });
+      await bench.produce(3);
+      await bench.arrived(first, 3);
+      const second = bench.below({ instanceId: heirOf("", first.instanceId) });
+      await bench.until(() => second.opened, "it has not opened the second instance's subscription");
+      await bench.produce(2);
+      const tooEarly = (when: string) =>
+        second.events.length > 0 && `it sent "${second.ids[0]}" to ${second.instanceId} ${when}`;
+      await bench.quiet(() => tooEarly("while the instance before had 3 events of that key unacknowledged"));
+      const [, nacked] = first.ids;
+      first.nack(2);
+      await bench.quiet(() =>
+        tooEarly("while the instance before had 2 events of that key neither acknowledged nor nacked"),
+      );
+      first.ack(2);
+      await bench.quiet(() => tooEarly("while the instance before had an event of that key unacknowledged"));
+      first.ack(3);
+      await bench.until(
+        () => second.ids.includes(nacked!),
+        () => `the nacked event "${nacked}" of the key did not come after the instance before was through with it`,
+      );
+    },
+  },
+  {
     id: "publish/dead-letters",
     title: "sends a group for dead letters nothing else, and does not wait for it",
     fix: "Where Downstream.dead_letters is set, give that group only the events that could not be processed; without support for on_error, nothing.",
@@ -257,6 +228,14 @@ export const sharingChecks: readonly Check[] = [
     },
   },
 ];
+
+/** An instance that the key goes to as soon as it is there beside `before`. */
+function heirOf(key: string, before: string): string {
+  for (let number = 2; ; number += 1) {
+    const id = `below-${number}`;
+    if (ownerOf(key, [before, id]) === id) return id;
+  }
+}
 
 /** Starts it, and subscribes: four events came, and the first of them is acknowledged. */
 async function oneOfFourAcknowledged(
