@@ -2,6 +2,7 @@
 //   node annotate.mjs <file with the output of `flowctl validate --json` or `flowctl run --json`>
 import { readFileSync } from "node:fs";
 import { relative, resolve } from "node:path";
+import { messageOf } from "./log-line.mjs";
 import { readDocuments } from "./read-documents.mjs";
 
 const workspace = process.env.GITHUB_WORKSPACE ?? process.cwd();
@@ -14,22 +15,13 @@ for (const problem of documents.flatMap((document) => document.problems ?? [])) 
 const failed = documents.flatMap(({ summary }) => summary?.components ?? []).filter(({ state }) => state === "failed");
 for (const { id, type } of failed) {
   const said = documents.filter((line) => line.owner === id && typeof line.text === "string").slice(-3);
-  const message = [`The ${type} ${id} failed.`, failure?.error.message, ...said.map(wordsOf)]
+  const message = [`The ${type} ${id} failed.`, failure?.error.message, ...said.map(({ text }) => messageOf(text))]
     .filter(Boolean)
     .join("\n");
   annotate("error", { code: failure?.error.code ?? "component failed", message, ...whereIs(id) });
 }
 if (failure !== undefined && failed.length === 0 && (failure.problems ?? []).length === 0) {
   annotate("error", { ...failure.error, ...failure.error.position });
-}
-
-/** What a component logged, for people: the message of a structured line, else the line. */
-function wordsOf({ text }) {
-  try {
-    return JSON.parse(text).msg ?? text;
-  } catch {
-    return text;
-  }
 }
 
 /** Prints one annotation; without a position it stands on the first line of the pipeline file. */

@@ -141,6 +141,8 @@ describe("the GitHub action", () => {
       const ran = await runner.step("Run the pipeline");
       expect(ran.code, ran.stdout + ran.stderr).toBe(0);
       expect(ran.stdout).not.toContain("::error");
+      expect(ran.stdout).toMatch(/^\S+-1 \| info {2}started component=/m);
+      expect(ran.stdout).not.toContain('{"level"');
       expect(readFileSync(join(runner.workspace, "kept.jsonl"), "utf8").trim().split("\n")).toHaveLength(50);
       expect(runner.summary).toContain(`completed in`);
       expect(runner.summary).toContain(`on ${driver}`);
