@@ -5,7 +5,7 @@ import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";
 
 export const fileSourceConfig = z.strictObject({
-  path: z.string().min(1).describe("The file, relative to the pipeline file."),
+  path: z.string().min(1).describe("Path of the file, relative to the pipeline file."),
   format: z
     .enum(["jsonl", "csv", "lines", "json"])
     .default("jsonl")

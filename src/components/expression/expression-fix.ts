@@ -1,0 +1,49 @@
+import type { ExpressionProblem } from "./expression.ts";
+
+/** What corrects the mistake that `problem` reports in the expression `text`; undefined when it is not a common one. */
+export function expressionFix(text: string, problem: Omit<ExpressionProblem, "fix">): string | undefined {
+  const { message, offset } = problem;
+  const written = operatorAt(text, offset);
+  const operator = operators[written];
+  if (operator !== undefined && message.startsWith("Unexpected"))
+    return `use \`${operator}\` instead of \`${written}\``;
+  if (message === "Unterminated string") return "add the closing quote";
+  const missing = closers[/^Expected (\w+), got EOF$/.exec(message)?.[1] ?? ""];
+  if (missing !== undefined) return `add the missing \`${missing}\``;
+  if (message === "Unexpected token: EOF") return "complete the expression";
+  if (message.startsWith("no such overload"))
+    return "use values of matching types, or convert them: `string(…)`, `int(…)`";
+  return undefined;
+}
+
+/** What other languages write, and CEL's operator for it. */
+const operators: Readonly<Record<string, string | undefined>> = {
+  "=": "==",
+  "===": "==",
+  "=>": ">=",
+  "=<": "<=",
+  "!==": "!=",
+  "<>": "!=",
+  "&": "&&",
+  "|": "||",
+  and: "&&",
+  or: "||",
+  not: "!",
+};
+
+const closers: Readonly<Record<string, string | undefined>> = {
+  RPAREN: ")",
+  RBRACKET: "]",
+  RBRACE: "}",
+  COLON: ":",
+};
+
+/** The word or the run of operator characters at `offset`; the word before it when that is `not`. */
+function operatorAt(text: string, offset: number): string {
+  if (/\bnot\s+$/.test(text.slice(0, offset))) return "not";
+  const word = /^[a-z]+/.exec(text.slice(offset))?.[0];
+  if (word !== undefined) return word;
+  const before = /[=!<>&|]*$/.exec(text.slice(0, offset))?.[0] ?? "";
+  const after = /^[=!<>&|]*/.exec(text.slice(offset))?.[0] ?? "";
+  return before + after;
+}
