@@ -90,7 +90,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     inlet?.update(topology.upstreams);
     assignments.tell(topology);
     if (topology.leaving && !stopping.aborted) {
-      log.info("leaving the pipeline: hands on what it holds, then ends");
+      log.info("removed from the pipeline: draining, then stopping");
       leaving.abort();
     }
     if (topology.downstreams.length > 0) openForDeadLetters();

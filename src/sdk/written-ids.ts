@@ -179,8 +179,8 @@ class WrittenRecord<Note> implements WrittenIds<Note> {
       throw new FlowctlError({
         code: "sdk/written-unsettled",
         kind: "invalid",
-        message: "the last batch before a crash is doubtful, and nothing was said of it",
-        fix: "call settle after opening the record, before anything is written",
+        message: "the last batch before the crash was not settled",
+        fix: "call settle after opening the record and before writing",
       });
     }
     const ids = this.#remember === 0 ? [] : events.map(identityOf);

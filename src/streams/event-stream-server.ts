@@ -92,7 +92,7 @@ function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refu
       const isNews =
         error.code !== "stream/not-ready" && (member !== undefined || refusals.isNew(group, instance, error.code));
       const tell = isNews ? log.warn : log.debug;
-      tell("ended a stream", {
+      tell("closed a stream", {
         group,
         instance,
         code: error.code,
@@ -121,7 +121,7 @@ function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refu
     try {
       const request = decodeRequest(message);
       if (member === undefined) {
-        if (request.kind !== "open") throw violation("the first request has to be Open");
+        if (request.kind !== "open") throw violation("the first request must be Open");
         open(request.open);
       } else feed(member, request);
     } catch (error) {
@@ -150,7 +150,7 @@ function feed(member: Member, request: SubscribeRequest): void {
       member.nack(request.sequence);
       break;
     case "open":
-      throw violation("a stream is opened only once");
+      throw violation("Open was sent twice on a stream");
     case "other":
       break;
   }
@@ -159,13 +159,13 @@ function feed(member: Member, request: SubscribeRequest): void {
 
 /** Refuses who has come to the wrong place, before anything is changed by it. */
 function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventStreamServerOptions): void {
-  if (request.group === "" || request.instanceId === "") throw violation("Open has to name group and instance_id");
+  if (request.group === "" || request.instanceId === "") throw violation("Open requires group and instance_id");
   if (request.pipeline !== pipeline) {
     throw new FlowctlError({
       code: "stream/wrong-pipeline",
       kind: "conflict",
       message: `this component belongs to pipeline ${pipeline}, not to ${JSON.stringify(request.pipeline)}`,
-      fix: "dial only the addresses that the control plane of your own pipeline gives",
+      fix: "connect only to addresses from the control plane of your own pipeline",
     });
   }
   const { upstreamInstance } = request;
@@ -174,7 +174,7 @@ function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventS
       code: "stream/wrong-upstream",
       kind: "conflict",
       message: `this is ${instanceId} of ${componentId}, not ${JSON.stringify(upstreamInstance)}`,
-      fix: "look the address up again: another instance has it by now",
+      fix: "look up the address again: another instance uses it now",
     });
   }
 }
@@ -192,7 +192,7 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
           code: "stream/listen-failed",
           kind: "unavailable",
           message: `cannot listen on ${listen}: ${messageOf(error)}`,
-          fix: "give FLOWCTL_LISTEN an address that is free",
+          fix: "set FLOWCTL_LISTEN to a free address",
           cause: error,
         }),
       );

@@ -256,7 +256,7 @@ export class Publisher {
     const replaced = new FlowctlError({
       code: "stream/replaced",
       kind: "conflict",
-      message: `a newer stream of ${instanceId} took over`,
+      message: `replaced by a newer stream of ${instanceId}`,
     });
     return group.attach(instanceId, transport, credit, replaced);
   }
@@ -275,8 +275,8 @@ export class Publisher {
     throw new FlowctlError({
       code: "stream/not-ready",
       kind: "unavailable",
-      message: "this component does not know its topology yet",
-      fix: "dial again in a moment",
+      message: "this component has not received its topology yet",
+      fix: "reconnect in a moment",
     });
   }
 

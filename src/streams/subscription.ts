@@ -155,7 +155,7 @@ export class Subscription {
         ended: (drained) => {
           // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
           if (drained && !this.drains) return stream.abort();
-          this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
+          this.log.debug("upstream has completed", { upstream: this.upstreamInstance });
           this.finish({ name: "ended" });
           stream.close();
         },
@@ -220,7 +220,7 @@ export class Subscription {
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
       const tell = error.code === "stream/not-ready" ? this.log.debug : this.log.warn;
-      tell("the stream from upstream broke; dialling again", {
+      tell("lost the connection to upstream; reconnecting", {
         upstream: this.upstreamInstance,
         address: this.address,
         code: error.code,

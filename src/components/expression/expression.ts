@@ -126,7 +126,7 @@ class CompiledExpression implements Expression {
       code: "components/expression-failed",
       kind: "invalid",
       message: `'${this.text}' cannot be evaluated: ${isCelError(error) ? error.summary : messageOf(error)}${place}`,
-      fix: "guard what may be missing with has(…) or default(…, fallback), or let on_error decide about such events",
+      fix: "guard fields that may be missing with has(…) or default(…, fallback), or handle such events with on_error",
       cause: error,
     });
   }
