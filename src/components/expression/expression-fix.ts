@@ -1,7 +1,8 @@
-import type { ExpressionProblem } from "./expression.ts";
-
-/** What corrects the mistake that `problem` reports in the expression `text`; undefined when it is not a common one. */
-export function expressionFix(text: string, problem: Omit<ExpressionProblem, "fix">): string | undefined {
+/** How to fix the mistake that the parser reports in the expression `text`; undefined if it is not a common one. */
+export function expressionFix(
+  text: string,
+  problem: { readonly message: string; readonly offset: number },
+): string | undefined {
   const { message, offset } = problem;
   const written = operatorAt(text, offset);
   const operator = operators[written];
