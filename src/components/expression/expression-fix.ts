@@ -9,7 +9,7 @@ export function expressionFix(
   if (operator !== undefined && message.startsWith("Unexpected"))
     return `use \`${operator}\` instead of \`${written}\``;
   if (message === "Unterminated string") return "add the closing quote";
-  const missing = closers[/^Expected (\w+), got EOF$/.exec(message)?.[1] ?? ""];
+  const missing = symbols[/^Expected (\w+), got EOF$/.exec(message)?.[1] ?? ""];
   if (missing !== undefined) return `add the missing \`${missing}\``;
   if (message === "Unexpected token: EOF") return "complete the expression";
   if (message.startsWith("no such overload"))
@@ -32,11 +32,46 @@ const operators: Readonly<Record<string, string | undefined>> = {
   not: "!",
 };
 
-const closers: Readonly<Record<string, string | undefined>> = {
+/** The parser's message with the names of its tokens replaced by what they stand for, such as `)` for RPAREN. */
+export function plainMessage(message: string): string {
+  const tokens = /^(Expected |Unexpected token: )([A-Z]+)(?:(, got )([A-Z]+))?$/.exec(message);
+  if (tokens === null) return message;
+  const [, start = "", first = "", join = "", second = ""] = tokens;
+  return `${start}${plainToken(first)}${join}${second === "" ? "" : plainToken(second)}`;
+}
+
+function plainToken(name: string): string {
+  const symbol = symbols[name];
+  if (symbol !== undefined) return `\`${symbol}\``;
+  return name === "EOF" ? "end of expression" : name.toLowerCase();
+}
+
+const symbols: Readonly<Record<string, string | undefined>> = {
+  EQ: "==",
+  NE: "!=",
+  LT: "<",
+  LE: "<=",
+  GT: ">",
+  GE: ">=",
+  AND: "&&",
+  OR: "||",
+  NOT: "!",
+  IN: "in",
+  PLUS: "+",
+  MINUS: "-",
+  MULTIPLY: "*",
+  DIVIDE: "/",
+  MODULO: "%",
+  LPAREN: "(",
   RPAREN: ")",
+  LBRACKET: "[",
   RBRACKET: "]",
+  LBRACE: "{",
   RBRACE: "}",
+  DOT: ".",
+  COMMA: ",",
   COLON: ":",
+  QUESTION: "?",
 };
 
 /** The word or the run of operator characters at `offset`; the word before it when that is `not`. */

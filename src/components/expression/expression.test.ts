@@ -117,6 +117,14 @@ describe("an expression", () => {
   });
 
   it.each([
+    ["has(payload.mag", "Expected `)`, got end of expression"],
+    ["payload..mag", "Expected identifier, got `.`"],
+    ["payload.mag >=", "Unexpected token: end of expression"],
+  ])("names symbols instead of tokens of the parser: %s", (text, message) => {
+    expect(compiler.compile(text)).toMatchObject({ ok: false, problem: { message } });
+  });
+
+  it.each([
     ["paylod.mag > 4", "paylod", "payload"],
     ["type.startWith('qu')", "startWith", "startsWith"],
     ["siz(payload.list)", "siz", "size"],

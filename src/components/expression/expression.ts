@@ -1,7 +1,7 @@
 import { TypeError as CelTypeError, Environment, EvaluationError, ParseError } from "@marcbachmann/cel-js";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import { registerDefaultMacro } from "./default-macro.ts";
-import { expressionFix } from "./expression-fix.ts";
+import { expressionFix, plainMessage } from "./expression-fix.ts";
 import { readTypeAsVariable, typeVariable } from "./type-variable.ts";
 
 /** What a compiled expression reads its variables from. Properties may be getters: only what is used is computed. */
@@ -98,7 +98,7 @@ export class ExpressionCompiler {
       return { ...problem, fix: `check the arguments of \`${call}\`` };
     }
     const fix = expressionFix(text, problem);
-    return fix === undefined ? problem : { ...problem, fix };
+    return { ...problem, message: plainMessage(problem.message), ...(fix === undefined ? {} : { fix }) };
   }
 }
 
