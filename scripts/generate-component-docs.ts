@@ -41,7 +41,7 @@ function settingsTable(spec: BuiltinSpec): string {
     const needed = schema.required?.includes(key) === true ? "**required**" : defaultOf(property);
     return [`\`${key}\``, typeOf(key, property), needed, property.description ?? ""];
   });
-  return table(["`with`", "what", "default", "meaning"], rows);
+  return table(["`with`", "type", "default", "description"], rows);
 }
 
 function defaultOf(property: JsonSchema): string {
@@ -69,19 +69,19 @@ function plainType(property: JsonSchema): string {
   if (property.const !== undefined) return code(String(property.const));
   if (property.anyOf !== undefined) return property.anyOf.map(plainType).join(" or ");
   if (property.type === "array") return `list of ${plainType(property.items ?? {})}`;
-  if (property.type === "object") return "key → text";
-  if (property.type === "boolean") return "true or false";
+  if (property.type === "object") return "key → string";
+  if (property.type === "boolean") return "boolean";
   if (property.pattern?.includes("ms|s|m|h") === true) return "duration";
-  if (property.type === "string") return "text";
+  if (property.type === "string") return "string";
   if (property.type === "integer" || property.type === "number") return numberType(property);
   return "any";
 }
 
 function numberType(property: JsonSchema): string {
   const least = property.minimum ?? (property.exclusiveMinimum === undefined ? undefined : property.exclusiveMinimum);
-  const word = property.type === "integer" ? "whole number" : "number";
+  const word = property.type === "integer" ? "integer" : "number";
   if (least === undefined || least < 0) return word;
-  return property.exclusiveMinimum === undefined ? `${word}, at least ${least}` : `${word} above ${least}`;
+  return property.exclusiveMinimum === undefined ? `${word} ≥ ${least}` : `${word} > ${least}`;
 }
 
 function code(text: string): string {
@@ -100,7 +100,7 @@ function names(
   const rows = Object.entries(entries).map(([name, entry]) =>
     typeof entry === "string" ? [code(name), entry] : [code(name), `${entry.describes} (${code(entry.type)})`],
   );
-  return table(["name", "what it is"], rows);
+  return table(["name", "description"], rows);
 }
 
 function componentList(): string {
@@ -109,7 +109,7 @@ function componentList(): string {
     spec.type,
     spec.summary,
   ]);
-  return table(["name", "type", "what it does"], rows);
+  return table(["name", "type", "description"], rows);
 }
 
 const fills: Readonly<Record<string, string>> = {

@@ -57,7 +57,7 @@ function keysTable(path: readonly string[], keep: (key: string) => boolean = () 
       const [meaning, otherwise] = splitDefault(descriptionOf(schema));
       return `| \`${key}\` | ${expected(schema)} | ${required ? "**required**" : otherwise} | ${meaning} |`;
     });
-  return ["| key | value | default | meaning |", "|---|---|---|---|", ...rows].join("\n");
+  return ["| key | value | default | description |", "|---|---|---|---|", ...rows].join("\n");
 }
 
 function descriptionOf(schema: z.core.$ZodType): string {
@@ -81,9 +81,8 @@ function refusedTable(path: readonly string[]): string {
   const rows = refused
     .filter(([, advice]) => advice !== "Remove it.")
     .map(([key, advice]) => `| \`${key}\` | ${advice} |`);
-  const table = rows.length === 0 ? [] : ["| key | instead |", "|---|---|", ...rows];
-  const rest =
-    plain.length === 0 ? [] : [...(table.length === 0 ? [] : [""]), `Nothing takes the place of ${plain.join(", ")}.`];
+  const table = rows.length === 0 ? [] : ["| key | what to do instead |", "|---|---|", ...rows];
+  const rest = plain.length === 0 ? [] : [...(table.length === 0 ? [] : [""]), `No replacement: ${plain.join(", ")}.`];
   return [...table, ...rest].join("\n");
 }
 

@@ -112,7 +112,7 @@ async def main():
         if not isinstance(config, dict):
             raise ValueError("it is not an object")
     except ValueError as error:
-        sys.exit(f"the configuration in FLOWCTL_CONFIG is wrong: {error}")
+        sys.exit(f"invalid configuration in FLOWCTL_CONFIG: {error}")
 
     outlet = Outlet(ME)
     failed = asyncio.get_running_loop().create_future()

@@ -100,7 +100,7 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
     async def Subscribe(self, requests, context):
         first = await anext(aiter(requests))
         if first.WhichOneof("request") != "open":
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request has to be Open")
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be Open")
         if first.open.pipeline != self.me["pipeline"]:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is pipeline {self.me['pipeline']}")
         if first.open.upstream_instance_id not in ("", self.me["instance_id"]):

@@ -137,7 +137,7 @@ export class MemoryControlPlane {
       throw new FlowctlError({ code: "control/operation-taken-over", kind: "conflict", message });
     }
     if (unchangedSince !== 0 && this.operations > unchangedSince) {
-      const message = "another command has changed this pipeline since this change was planned";
+      const message = "another command changed this pipeline after this change was planned";
       throw new FlowctlError({ code: "control/changed-since", kind: "conflict", message });
     }
     this.operation = command;

@@ -102,7 +102,10 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
 }
 
 async function createContext(deps: CliDependencies, flags: Flags, invocation: Invocation): Promise<CommandContext> {
-  const settings = await readSettings(flags, await withEnvSettings(flags, deps.env, deps.cwd));
+  const settings = await readSettings(
+    flags,
+    await withEnvSettings({ envFile: flags.envFile, files: invocation.selection.files }, deps.env, deps.cwd),
+  );
   const { json, quiet } = settings;
   const retyped = (text: string): string => aboutTheSame(text, invocation);
   const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet, retyped });

@@ -37,6 +37,8 @@ export interface OutputStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
   /** Width in characters, where it is a terminal. */
   readonly columns?: number;
+  /** Height in lines, where it is a terminal. */
+  readonly rows?: number;
 }
 
 /**

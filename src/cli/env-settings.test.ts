@@ -30,6 +30,18 @@ describe("a .env file", () => {
     expect((await cli.run("validate")).stderr).toContain("demo is valid");
   });
 
+  it("is the one that the file which is named is interpolated with, not another", async () => {
+    const other = FILE.replace("name: demo", "name: ${FLOWCTL_PROJECT_NAME}");
+    await using cli = await CliHarness.create({
+      "a/.env": "FLOWCTL_PROJECT_NAME=of-a\n",
+      "b/.env": "FLOWCTL_PROJECT_NAME=of-b\n",
+      "b/flowctl.yaml": other,
+    });
+    cli.cwd = `${cli.folder}/a`;
+    expect((await cli.run("up", "--dry-run", "-f", "../b/flowctl.yaml")).stderr).toContain("of-b on process");
+    expect((await cli.run("up", "--dry-run", "../b/flowctl.yaml")).stderr).toContain("of-b on process");
+  });
+
   it("that is wrong or sets nothing of flowctl's is passed over", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": 'A="open\nFLOWCTL_HOME=/nowhere\n' });
     expect((await cli.run("version")).code).toBe(0);
@@ -57,7 +69,7 @@ describe("a component in place of a file", () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     const { code, stderr } = await cli.run("up", "-d", "out");
     expect(code).toBe(2);
-    expect(stderr).toContain("out is a component of demo, and this command takes files");
+    expect(stderr).toContain("out is part of demo, and this command takes files");
     expect(stderr).toContain("`flowctl restart -p demo out`");
     expect((await cli.run("up", "-d", "nobody")).stderr).toContain("pipeline/file-missing");
   });

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { findPipelineFiles } from "./load.ts";
-import type { Flags } from "./settings.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -17,34 +16,33 @@ const SETTINGS = [
 ] as const;
 
 /**
- * The environment with the settings below it that a `.env` file makes: the one that was named, else the one in the working
- * directory, else the one beside the pipeline file above it. Paths in `FLOWCTL_FILE` are relative to its folder. What cannot be
- * read or understood in it is reported by whoever reads the pipeline, and passed over here.
+ * The environment with the settings below it that a `.env` file makes: the file named with `--env-file`, else that which the
+ * pipeline file is interpolated with, beside the first of `files` or, where none is named, beside the one that is found from the working
+ * directory up; without a pipeline file, the one in the working directory. Paths in `FLOWCTL_FILE` are relative to its folder. What
+ * cannot be understood in it is passed over: whoever reads the pipeline reports it.
  */
 export async function withEnvSettings(
-  flags: Pick<Flags, "envFile">,
+  { envFile = undefined, files }: { readonly envFile?: string | undefined; readonly files: readonly string[] },
   env: Environment,
   cwd: string,
 ): Promise<Environment> {
-  const named = flags.envFile ?? (env.FLOWCTL_ENV_FILE || undefined);
-  const path = resolve(cwd, named ?? ".env");
-  let found = await textOf(path);
-  let folder = dirname(path);
-  if (found === undefined && named === undefined) {
-    const [file] = await findPipelineFiles(cwd);
-    if (file === undefined) return env;
-    folder = dirname(file);
-    found = await textOf(join(folder, ".env"));
-  }
-  if (found === undefined || !/^[ \t]*(export[ \t]+)?FLOWCTL_/m.test(found)) return env;
+  const path = resolve(cwd, (envFile ?? env.FLOWCTL_ENV_FILE) || join(await folderOf(files, cwd), ".env"));
+  const text = await readFile(path, "utf8").catch(() => "");
+  if (!/^[ \t]*(export[ \t]+)?FLOWCTL_/m.test(text)) return env;
   const { parseEnvFile } = await import("../pipeline/source/env-file.ts");
-  const { variables } = parseEnvFile(found, (name) => env[name]);
+  const { variables } = parseEnvFile(text, (name) => env[name]);
   const settings: Record<string, string> = {};
   for (const name of SETTINGS) {
     const value = variables.get(name);
-    if (value !== undefined) settings[name] = name === "FLOWCTL_FILE" ? absolute(value, folder) : value;
+    if (value !== undefined) settings[name] = name === "FLOWCTL_FILE" ? absolute(value, dirname(path)) : value;
   }
   return { ...settings, ...env };
+}
+
+async function folderOf([first]: readonly string[], cwd: string): Promise<string> {
+  if (first !== undefined) return first === "-" ? cwd : dirname(resolve(cwd, first));
+  const [found] = await findPipelineFiles(cwd);
+  return found === undefined ? cwd : dirname(found);
 }
 
 const absolute = (paths: string, folder: string): string =>
@@ -52,7 +50,3 @@ const absolute = (paths: string, folder: string): string =>
     .split(":")
     .map((path) => (path === "" ? path : resolve(folder, path)))
     .join(":");
-
-async function textOf(path: string): Promise<string | undefined> {
-  return await readFile(path, "utf8").catch(() => undefined);
-}

@@ -107,14 +107,16 @@ async function refuseComponents(context: CommandContext, files: readonly string[
   const missing = files.filter((file) => file !== "-" && !looksLikeFile(file, cwd));
   if (missing.length === 0) return;
   const loaded = await load(context, await findPipelineFiles(cwd));
-  const id = loaded.ok && missing.find((word) => loaded.pipeline.components.some((one) => one.id === word));
+  const id =
+    loaded.ok &&
+    missing.find((word) => [...loaded.pipeline.components, ...loaded.pipeline.services].some((one) => one.id === word));
   if (!id) return;
   const one = `-p ${loaded.pipeline.name} ${id}`;
   throw new FlowctlError({
     code: "cli/component-not-file",
     kind: "usage",
-    message: `${id} is a component of ${loaded.pipeline.name}, and this command takes files`,
-    fix: `Leave it out: the file is applied as a whole. For one component: \`flowctl start ${one}\`, \`flowctl restart ${one}\` or \`flowctl scale ${one}=2\``,
+    message: `${id} is part of ${loaded.pipeline.name}, and this command takes files`,
+    fix: `Leave it out: the file is applied as a whole. For one part: \`flowctl start ${one}\`, \`flowctl restart ${one}\` or \`flowctl scale ${one}=2\``,
   });
 }
 

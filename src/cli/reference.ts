@@ -24,7 +24,7 @@ export function cliReference(): string {
     ["```", ...describeExitCodes(), "```"].join("\n"),
     "## Variables",
     table(["variable", "stands for"], VARIABLES),
-    "The first seven, but for `FLOWCTL_ENV_FILE`, and `FLOWCTL_PROGRESS` may also stand in `.env` (the file named with `--env-file`, else the one in the working directory, else the one beside the pipeline file), below the environment. `FLOWCTL_FILE` is then relative to the folder of `.env`.",
+    "The first seven, but for `FLOWCTL_ENV_FILE`, and `FLOWCTL_PROGRESS` may also stand in `.env` (the file named with `--env-file`, else the one beside the pipeline file), below the environment. `FLOWCTL_FILE` is then relative to the folder of `.env`.",
     "## Config file",
     "`$FLOWCTL_CONFIG_FILE`, else `flowctl/config.yaml` in `$XDG_CONFIG_HOME` or `~/.config`. All keys may be left out:",
     [

@@ -220,7 +220,7 @@ describe("up -d", () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");
     expect((await cli.run("up", "--dry-run")).stdout).not.toContain("refused");
-    const message = "the change would lose events that were accepted";
+    const message = "the change would lose accepted events";
     const code = "registry/would-lose-events";
     cli.controlPlane.refusal = new FlowctlError({ code, kind: "conflict", message, fix: "Start even." });
     const dry = await cli.run("up", "--dry-run");

@@ -47,14 +47,14 @@ describe("status", () => {
     cli.controlPlane.state = "failed";
     cli.controlPlane.instanceStates.set("out-1", {
       state: "failed",
-      reason: "exited with code 1; that was failure 6 in a row",
+      reason: "exited with code 1; gave up after 6 failures in a row",
     });
     cli.controlPlane.instanceStates.set("numbers-1", { state: "unhealthy", reason: "no heartbeat for 30 s" });
     const { code, stdout } = await cli.run("status");
     expect(code).toBe(0);
     const [, troubles = ""] = stdout.split("\n\nout-1");
     expect(`out-1${troubles}`.split("\n")).toEqual([
-      "out-1 is failed: exited with code 1; that was failure 6 in a row",
+      "out-1 is failed: exited with code 1; gave up after 6 failures in a row",
       "  last log line  password refused",
       "  fix            see all it said with `flowctl logs -p demo out-1`, correct it, then `flowctl up` or `flowctl start -p demo out-1`",
       "numbers-1 is unhealthy: no heartbeat for 30 s",
@@ -91,8 +91,8 @@ describe("status", () => {
 
   it("names the disk and its free space where the control plane cannot write, whether it answers or not", async () => {
     const logs = [
-      line("control-plane", '{"level":"info","msg":"control plane serves"}'),
-      line("control-plane", '{"level":"error","msg":"the supervisor ends: its disk is full","code":"store/full"}'),
+      line("control-plane", '{"level":"info","msg":"control plane ready"}'),
+      line("control-plane", '{"level":"error","msg":"the supervisor failed: the disk is full","code":"store/full"}'),
     ];
     const driver = new MemoryDriver({ logs, folder: "/proc" });
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
@@ -103,7 +103,7 @@ describe("status", () => {
     world?.set("control-plane/1", { ...world.get("control-plane/1")!, state });
     const { code, stderr } = await cli.run("status");
     expect(code).toBe(ExitCode.unavailable);
-    expect(stderr).toMatch(/does not answer: the supervisor ends: its disk is full; 0 B free in .*\/proc/);
+    expect(stderr).toMatch(/does not answer: the supervisor failed: the disk is full; 0 B free in .*\/proc/);
     expect(stderr).toContain("code store/full");
   });
 });

@@ -86,7 +86,7 @@ async function* serverStream<Request, Response>(
       throw new FlowctlError({
         code: "client/stream-ended",
         kind: "unavailable",
-        message: `${address} ended the stream ${method.path}`,
+        message: `${address} closed the stream ${method.path}`,
       });
     }
   } catch (error) {

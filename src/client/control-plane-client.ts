@@ -41,8 +41,7 @@ export function connectControlPlane(address: string): ControlPlaneClient {
     },
     async getComponentStatus(componentId, signal) {
       const answer = await connection.call(componentRegistry.getComponentStatus, { componentId }, signal);
-      if (answer.component === null)
-        throw invalidMessage("component", "the control plane answered without a component");
+      if (answer.component === null) throw invalidMessage("component", "the control plane returned no component");
       return decodeComponent(answer.component);
     },
     async *watchEvents(options, signal) {

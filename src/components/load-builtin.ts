@@ -24,7 +24,7 @@ export async function loadBuiltin(type: ComponentType, name: string): Promise<Co
   throw new FlowctlError({
     code: "components/unknown-builtin",
     kind: "not-found",
-    message: `there is no built-in ${type} called '${name}'`,
-    fix: `the built-ins are: ${Object.keys(loaders).join(", ")}`,
+    message: `unknown built-in ${type} '${name}'`,
+    fix: `use one of ${Object.keys(loaders).join(", ")}`,
   });
 }

@@ -44,7 +44,12 @@ export async function explore(
   let features: readonly string[] = [];
   let { failing } = subject;
   try {
-    features = (await bench.launch({ onError: { action: "ACTION_DROP", retries: 0 } })).features;
+    features = (await bench.launch()).features;
+    // A pipeline that asks for more than a component supports is refused before it gets there.
+    if (features.includes("on_error")) {
+      const onError = { action: "ACTION_DROP", retries: 0 } as const;
+      bench.controlPlane.announce(bench.topology(type === "source" ? [] : [bench.above], { onError }));
+    }
     if (type === "source") return { ...(await watchSource(bench)), features };
     if (type === "processor") await trySamples(bench, subject, productive);
     // Last, as it may be the end of the program.
@@ -60,8 +65,13 @@ export async function explore(
 /** Returns an event that the component has been seen to fail at, where what is tried first makes it do so. */
 async function tryToFail(bench: Bench): Promise<EventMessage | undefined> {
   const event = sampleMessage(probablyFailing);
+  const count = () => bench.controlPlane.heartbeats.at(-1)?.metrics?.eventsFailed ?? 0;
+  // Samples may have failed as well: what was made up before they were dealt with does not tell.
+  const told = bench.controlPlane.heartbeats.length;
+  await bench.happens(() => bench.controlPlane.heartbeats.length >= told + 2, bench.timing.settleMs);
+  const failedBefore = count();
   const stream = await bench.feed([{ ...event, id: "first-run-failing" }]);
-  const failed = () => (bench.controlPlane.heartbeats.at(-1)?.metrics?.eventsFailed ?? 0) > 0 || !bench.isRunning;
+  const failed = () => count() > failedBefore || !bench.isRunning;
   await bench.happens(() => stream.acked >= stream.sent || failed() || stream.ended, bench.timing.settleMs);
   // One heartbeat may have been made up before it was dealt with.
   const before = bench.controlPlane.heartbeats.length;

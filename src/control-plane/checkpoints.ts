@@ -32,8 +32,8 @@ export class Checkpoints {
       throw new FlowctlError({
         code: "registry/checkpoint-too-large",
         kind: "invalid",
-        message: `the position of ${componentId} has ${position.byteLength} bytes; ${maxCheckpointBytes} are allowed`,
-        fix: "Keep large state in the component's state directory and store a reference to it.",
+        message: `the position of ${componentId} has ${position.byteLength} bytes; the maximum is ${maxCheckpointBytes}`,
+        fix: "Keep large state in the state directory of the component and store a reference to it.",
       });
     }
     const key = positionKey(componentId, partition);

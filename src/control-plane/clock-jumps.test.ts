@@ -119,7 +119,7 @@ describe.each([
     await pass(60);
     expect(ids.map(stateOf)).toEqual(["healthy", "healthy", "healthy"]);
     expect(applied).toEqual([]);
-    expect(said).toContain(`clock.jumped: the machine's clock went ${way} by 3600 s`);
+    expect(said).toContain(`clock.jumped: the clock of the machine jumped ${way} by 3600 s`);
   });
 
   it("who was started shortly before, and not looked at yet, has not been started again", async () => {

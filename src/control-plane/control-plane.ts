@@ -153,13 +153,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const prober = createHttpHealthProbe(probeTimeoutMs);
   const background: Promise<void>[] = [];
   const run = (work: Promise<void>): void => {
-    const defect = { code: "control-plane/internal", kind: "internal", message: "the control plane broke" } as const;
+    const defect = { code: "control-plane/internal", kind: "internal", message: "the control plane crashed" } as const;
     background.push(work.catch((error: unknown) => fail(FlowctlError.wrap(error, defect))));
   };
   run(followChanges(registry, [() => partitions.refreshAll(), () => keptPipelines.refresh()], stopping.signal));
   const pollIntervalMs = options.pollIntervalMs ?? 5_000;
   run(monitorHealth({ registry, clock, probe: prober.probe, pollIntervalMs }, stopping.signal));
-  log.info("control plane serves", { pipeline: options.pipeline, grpc: grpc.address, http: http.address });
+  log.info("control plane ready", { pipeline: options.pipeline, grpc: grpc.address, http: http.address });
 
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {

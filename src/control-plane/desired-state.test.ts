@@ -97,7 +97,7 @@ describe("a command that renews an instance", () => {
     seen("source", "exited");
     expect(stateOf("source")).toBe("stopping");
     operation.release();
-    expect(registry.component("source").instances[0]).toMatchObject({ state: "starting", reason: "is being started" });
+    expect(registry.component("source").instances[0]).toMatchObject({ state: "starting", reason: "start requested" });
   });
 
   it("is the only one, until another takes over", () => {
@@ -124,7 +124,7 @@ describe("a command that renews an instance", () => {
     since.release();
     registry.operations.hold(command, false, { unchangedSince: since.number }).release();
     expect(() => registry.operations.hold(command, false, { unchangedSince: since.number - 1 })).toThrow(
-      /since this change was planned/,
+      /after this change was planned/,
     );
     registry.operations.hold(command, false).release();
   });

@@ -40,15 +40,15 @@ function checkEdge(edge: Edge, produces: readonly string[], consumes: readonly s
   const [from, to] = [edge.from.id, edge.to.id];
   if (!meet(edge.types, consumes)) {
     throw cannotMeet(
-      `${to} takes ${list(consumes)}, but its input from ${from} lets only ${list(edge.types)} pass`,
+      `${to} consumes ${list(consumes)}, but its input from ${from} passes only ${list(edge.types)}`,
       to,
     );
   }
   if (!meet(produces, edge.types)) {
-    throw cannotMeet(`${from} gives ${list(produces)}, but the input of ${to} lets only ${list(edge.types)} pass`, to);
+    throw cannotMeet(`${from} produces ${list(produces)}, but the input of ${to} passes only ${list(edge.types)}`, to);
   }
   if (!meet(produces, consumes)) {
-    throw cannotMeet(`${from} gives ${list(produces)}, but ${to} takes only ${list(consumes)}`, to);
+    throw cannotMeet(`${from} produces ${list(produces)}, but ${to} consumes only ${list(consumes)}`, to);
   }
 }
 
@@ -65,7 +65,7 @@ function cannotMeet(message: string, path: string): FlowctlError {
     code: "registry/types-cannot-meet",
     kind: "invalid",
     message,
-    fix: "Correct the input's types, or connect components whose event types meet.",
+    fix: "Fix the types of the input, or connect components with matching event types.",
     path: `${path}.inputs`,
   });
 }

@@ -86,7 +86,7 @@ function unsupported({ componentId, instanceId }: Declared, { feature, what, rem
   return new FlowctlError({
     code: "registry/unsupported",
     kind: "invalid",
-    message: `${instanceId} does not support ${feature}, which it would need: ${what}`,
+    message: `${instanceId} does not support ${feature}, which is required: ${what}`,
     fix: `Remove ${remove} from the pipeline file, or run a version of ${componentId} that declares ${feature} in RegisterComponent.features.`,
     path,
   });

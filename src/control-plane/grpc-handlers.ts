@@ -82,5 +82,5 @@ function drained<Request, Response>(call: ServerWritableStream<Request, Response
 /** Clients get the message; only here is the stack. */
 function reportDefect(log: Logger, path: string, error: unknown): void {
   if (error instanceof FlowctlError && error.kind !== "internal") return;
-  log.error("a call failed by a defect of the control plane", { path, err: error });
+  log.error("internal error of the control plane in a call", { path, err: error });
 }

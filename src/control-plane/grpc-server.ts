@@ -75,7 +75,7 @@ function bind(server: Server, listen: string): Promise<number> {
             code: "control-plane/cannot-listen",
             kind: "unavailable",
             message: `cannot listen on ${listen}`,
-            fix: "Free the address or choose another one.",
+            fix: "Stop the program that uses the address, or choose another address.",
           }),
         );
     });

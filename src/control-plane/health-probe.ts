@@ -28,7 +28,7 @@ export function createHttpHealthProbe(timeoutMs: number): { readonly probe: Heal
       try {
         return await ask(agent, endpoint, limit.signal);
       } catch (error) {
-        const detail = limit.signal.aborted ? `no answer within ${timeoutMs} ms` : messageOf(error);
+        const detail = limit.signal.aborted ? `timed out after ${timeoutMs} ms` : messageOf(error);
         return { result: "failing", detail: `/health at ${endpoint}: ${detail}` };
       } finally {
         clearTimeout(timer);
@@ -61,5 +61,5 @@ async function read(response: IncomingMessage): Promise<string> {
 
 function judge(endpoint: string, status: number, body: string): ProbeResult {
   if (status >= 200 && status < 300) return { result: "passing" };
-  return { result: "refusing", detail: `/health at ${endpoint} answered ${status}${body === "" ? "" : `: ${body}`}` };
+  return { result: "refusing", detail: `/health at ${endpoint} returned ${status}${body === "" ? "" : `: ${body}`}` };
 }

@@ -31,7 +31,7 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
     }
     const target = targetOf(request.url ?? "/");
     if (target === undefined) {
-      sendJson(response, 400, { error: "the request target is neither a path nor an http URL" });
+      sendJson(response, 400, { error: "the request target must be a path or an http URL" });
       return;
     }
     answer(parts, target, response).catch((error: unknown) => fail(response, error));
@@ -45,7 +45,7 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
           code: "control-plane/cannot-listen",
           kind: "unavailable",
           message: `cannot listen on ${listen}`,
-          fix: "Free the address or choose another one.",
+          fix: "Stop the program that uses the address, or choose another address.",
         }),
       );
     server.once("error", onError);
@@ -106,7 +106,7 @@ async function answer(parts: HttpParts, { path, query }: Target, response: Serve
     case "/api/events":
       return sendJson(response, 200, { events: parts.events(Number(query.get("after") ?? 0) || 0) });
     default:
-      return sendJson(response, 404, { error: `there is nothing at ${path}` });
+      return sendJson(response, 404, { error: `not found: ${path}` });
   }
 }
 

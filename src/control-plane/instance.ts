@@ -119,7 +119,7 @@ export function restoredInstance(data: InstanceData, now: number): InstanceEntry
   const settled = !data.live || data.state.name === "stopping";
   const state: InstanceState = settled
     ? data.state
-    : { name: "starting", since: now, reason: "not heard of since the control plane was started" };
+    : { name: "starting", since: now, reason: "no heartbeat since the control plane started" };
   // A clock that was set back meanwhile must not make it begin in the future: what happens to it would seem to be before.
   const registeredAt = Math.min(data.registeredAt, now);
   const since = Math.min(state.since, now);
@@ -254,7 +254,7 @@ export function describeExit(
 ): string {
   if (!oomKilled) return `exited with code ${exitCode}`;
   const limit = spec?.memoryLimitBytes;
-  return `exit ${exitCode}: out of memory${limit === undefined ? "" : `, limit ${inBytes(limit)}`}`;
+  return `exited with code ${exitCode}: out of memory${limit === undefined ? "" : `, limit ${inBytes(limit)}`}`;
 }
 
 /** As the pipeline file writes it, such as `256M`. */

@@ -41,7 +41,7 @@ export class KeptPipelines {
       throw new FlowctlError({
         code: "control/too-large",
         kind: "invalid",
-        message: `the pipeline has ${content.length} bytes; at most ${MOST} are kept to go back to`,
+        message: `the pipeline has ${content.length} bytes; at most ${MOST} can be kept for a rollback`,
       });
     }
     this.#kept = { ...this.#kept, latest: content };

@@ -141,7 +141,7 @@ function parse<T>([key, value]: readonly [string, Uint8Array]): T {
     throw new FlowctlError({
       code: "store/damaged",
       kind: "failed",
-      message: `the control plane's database is damaged: ${key} does not hold what flowctl wrote`,
+      message: `the control plane's database is damaged: ${key} does not contain what flowctl wrote`,
       fix: DAMAGED_FIX,
       cause: error,
     });

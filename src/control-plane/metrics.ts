@@ -17,10 +17,10 @@ const totals: readonly (readonly [TotalKey, name: string, help: string])[] = [
   ["bytesIn", "bytes_in", "Bytes of events received"],
   ["bytesOut", "bytes_out", "Bytes of events sent"],
   ["eventsDropped", "events_dropped", "Events dropped by on_error or a full buffer"],
-  ["eventsFiltered", "events_filtered", "Events from which nothing was made"],
-  ["eventsFailed", "events_failed", "Events that could not be processed"],
+  ["eventsFiltered", "events_filtered", "Events that produced no output"],
+  ["eventsFailed", "events_failed", "Events that failed"],
   ["deadLetters", "dead_letters", "Events sent to a dead-letter sink"],
-  ["retries", "retries", "Attempts after the first"],
+  ["retries", "retries", "Retries of failed events"],
 ];
 
 /** `pipeline` gives the record at the time of a scrape; the figures are as of each instance's last heartbeat. */
@@ -34,15 +34,15 @@ export function createMetrics(pipeline: () => PipelineRecord): ControlPlaneMetri
   );
   const gauge = <T extends string>(name: string, help: string, names: readonly T[]): Gauge<T> =>
     new Gauge({ name: `flowctl_${name}`, help, labelNames: names, registers });
-  const inFlight = gauge("instance_in_flight", "Events received or made and not acknowledged", labelNames);
-  const waiting = gauge("instance_waiting", "Events that wait for a group below", [...labelNames, "group"]);
-  const backpressure = gauge("instance_backpressure_ratio", "Share of time without credit, 0 to 1", labelNames);
+  const inFlight = gauge("instance_in_flight", "Events received or produced and not yet acknowledged", labelNames);
+  const waiting = gauge("instance_waiting", "Events queued for a downstream group", [...labelNames, "group"]);
+  const backpressure = gauge("instance_backpressure_ratio", "Share of time without credit, from 0 to 1", labelNames);
   const heartbeat = gauge("instance_last_heartbeat_seconds", "Unix time of the last heartbeat", labelNames);
   const restarts = gauge("instance_restarts", "Restarts since the pipeline was started", labelNames);
-  const state = gauge("instance_state", "1 for the state that the instance is in", [...labelNames, "state"]);
-  const desired = gauge("component_desired_instances", "Instances that a component is to have", ["component"]);
-  const pipelineState = gauge("pipeline_state", "1 for the state that the pipeline is in", ["state"]);
-  const startedAt = gauge("pipeline_started_at_seconds", "Unix time at which the pipeline was started", []);
+  const state = gauge("instance_state", "1 for the current state of the instance", [...labelNames, "state"]);
+  const desired = gauge("component_desired_instances", "Desired number of instances of a component", ["component"]);
+  const pipelineState = gauge("pipeline_state", "1 for the current state of the pipeline", ["state"]);
+  const startedAt = gauge("pipeline_started_at_seconds", "Unix time of the pipeline start", []);
   const memory = new Gauge({ name: "process_resident_memory_bytes", help: "Resident memory", registers });
   const cpu = new Counter({ name: "process_cpu_seconds_total", help: "User and system CPU time", registers });
 

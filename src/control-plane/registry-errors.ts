@@ -18,7 +18,7 @@ export function superseded(reference: IncarnationReference): FlowctlError {
   return new FlowctlError({
     code: "registry/superseded",
     kind: "conflict",
-    message: `instance ${reference.instanceId} was started again since; this start of it is to end`,
+    message: `instance ${reference.instanceId} was replaced by a newer start; this one must exit`,
   });
 }
 
@@ -26,8 +26,8 @@ export function noPipeline(pipeline: string): FlowctlError {
   return new FlowctlError({
     code: "registry/no-pipeline",
     kind: "unavailable",
-    message: `the control plane was not told yet what the pipeline ${pipeline} is`,
-    fix: "Try again; if it goes on, run `flowctl up` again.",
+    message: `the control plane has not received the pipeline ${pipeline} yet`,
+    fix: "Retry; if this persists, run `flowctl up` again.",
   });
 }
 
@@ -53,17 +53,17 @@ export function wrongType(componentId: string, asked: string, own: string): Flow
   return new FlowctlError({
     code: "registry/wrong-type",
     kind: "invalid",
-    message: `${componentId} is a ${own} in the pipeline file and registers as a ${asked}`,
-    fix: `Move ${componentId} to where the file lists its ${asked}s, or run a program that is a ${own}.`,
+    message: `${componentId} is a ${own} in the pipeline file but registers as a ${asked}`,
+    fix: `Move ${componentId} to \`${asked}s\` in the pipeline file, or run a program that is a ${own}.`,
   });
 }
 
 /** A change would give up events that were accepted already. */
 export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[]): FlowctlError {
   const what = stranded.map(({ name, upstream, cannotDrain }) => {
-    if (upstream === undefined) return `${name} does not run and may have events in a buffer on disk`;
-    if (cannotDrain) return `${upstream} does not support draining, and forgets what it still holds for ${name}`;
-    return `${name} does not run, ${upstream} holds events for it, and no other component takes over`;
+    if (upstream === undefined) return `${name} is not running and may have events in a disk buffer`;
+    if (cannotDrain) return `${upstream} does not support draining and would drop the events it holds for ${name}`;
+    return `${name} is not running, ${upstream} holds events for it, and no other component takes them over`;
   });
   const down = stranded.filter(({ cannotDrain }) => cannotDrain !== true).map(({ name }) => name);
   const older = stranded.flatMap(({ upstream, cannotDrain }) =>
@@ -72,7 +72,7 @@ export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[])
   const fixes = [
     ...(down.length === 0
       ? []
-      : [`start ${unique(down)} to finish them: \`flowctl start -p ${pipeline} ${[...new Set(down)].join(" ")}\``]),
+      : [`start ${unique(down)} to process them: \`flowctl start -p ${pipeline} ${[...new Set(down)].join(" ")}\``]),
     ...(older.length === 0
       ? []
       : [`run a version of ${unique(older)} that declares draining in RegisterComponent.features`]),
@@ -80,8 +80,8 @@ export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[])
   return new FlowctlError({
     code: "registry/would-lose-events",
     kind: "conflict",
-    message: `the change would lose events that were accepted: ${what.join("; ")}`,
-    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or give them up with \`flowctl up -p ${pipeline} --discard\`.`,
+    message: `the change would lose accepted events: ${what.join("; ")}`,
+    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or discard them with \`flowctl up -p ${pipeline} --discard\`.`,
   });
 }
 
@@ -90,8 +90,8 @@ export function stillLeaving(names: readonly string[]): FlowctlError {
   return new FlowctlError({
     code: "registry/still-leaving",
     kind: "conflict",
-    message: `${names.join(", ")} was removed before, and still hands on what it holds`,
-    fix: "Try again once it has left; `flowctl status` shows it until then.",
+    message: `${names.join(", ")} was removed earlier and is still draining`,
+    fix: "Retry when it has drained; `flowctl status` lists it until then.",
   });
 }
 
@@ -103,7 +103,7 @@ export function noAddress(reference: InstanceReference, type: string): FlowctlEr
   return new FlowctlError({
     code: "registry/no-address",
     kind: "invalid",
-    message: `${reference.instanceId} registers without an address; a ${type} has to be dialled`,
+    message: `${reference.instanceId} registers without an address, but a ${type} needs one for downstream connections`,
     fix: "Send the value of FLOWCTL_ADVERTISE as the address.",
   });
 }
@@ -118,7 +118,7 @@ export function notAnInstance(reference: InstanceReference, ids: readonly string
     code: "registry/not-an-instance",
     kind: "conflict",
     message: `${reference.componentId} has no instance ${reference.instanceId}; it has ${ids.join(", ")}`,
-    fix: "Check FLOWCTL_INSTANCE_ID. After a change of the number of instances this one is to end.",
+    fix: "Check FLOWCTL_INSTANCE_ID. If the component was scaled down, this instance must exit.",
   });
 }
 
@@ -128,7 +128,7 @@ export function deregistered(reference: IncarnationReference): FlowctlError {
     code: "registry/deregistered",
     kind: "conflict",
     message: `this start of instance ${reference.instanceId} has deregistered`,
-    fix: "End the program. A new start registers under an incarnation of its own.",
+    fix: "Exit the program. A new start registers with a new incarnation.",
   });
 }
 
@@ -137,8 +137,8 @@ export function instanceAlive(reference: IncarnationReference): FlowctlError {
   return new FlowctlError({
     code: "registry/instance-alive",
     kind: "unavailable",
-    message: `another program is registered as instance ${reference.instanceId}, and it is alive`,
-    fix: "Try again: it is accepted once the other one has exited or has been silent for 30 s.",
+    message: `another running program is registered as instance ${reference.instanceId}`,
+    fix: "Retry: registration succeeds once the other program has exited or sent no heartbeat for 30 s.",
   });
 }
 
@@ -147,7 +147,7 @@ export function operationUnderWay({ command, holder }: OperationName, sinceMs: n
     code: "control/operation-under-way",
     kind: "conflict",
     message: `\`${command}\` (${holder}) has been changing this pipeline for ${Math.round(sinceMs / 1000)} s`,
-    fix: "Run this command again once that one is done; `flowctl stop` and `flowctl down` do not wait for it, and end it.",
+    fix: "Run this command again when that one is done; `flowctl stop` and `flowctl down` abort it instead of waiting.",
   });
 }
 
@@ -156,8 +156,8 @@ export function changedSince({ command, holder }: OperationName): FlowctlError {
   return new FlowctlError({
     code: "control/changed-since",
     kind: "conflict",
-    message: `\`${command}\` (${holder}) has changed this pipeline since this change was planned`,
-    fix: "Run this command again: it plans from what is there now.",
+    message: `\`${command}\` (${holder}) changed this pipeline after this change was planned`,
+    fix: "Run this command again to plan from the current state.",
   });
 }
 

@@ -218,7 +218,7 @@ describe("a changed pipeline", () => {
     registry.apply(scaled(1));
     removed("processor-2");
     const seen = (): unknown => registry.entry("processor", "processor-2")?.data.state;
-    const said = { name: "failed", reason: expect.stringContaining("is not delivered") };
+    const said = { name: "failed", reason: expect.stringContaining("are not delivered") };
     expect(seen()).toMatchObject(said);
     expect(registry.pipeline()).toMatchObject({ state: "failed", draining: [{ instanceId: "processor-2" }] });
     registry = kept.open();

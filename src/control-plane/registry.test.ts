@@ -222,7 +222,7 @@ describe("the end of an instance", () => {
     );
     expect(registry.component("source").instances[0]).toMatchObject({
       state: "unhealthy",
-      reason: "exit 137: out of memory",
+      reason: "exited with code 137: out of memory",
     });
   });
 });

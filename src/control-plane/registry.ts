@@ -101,7 +101,7 @@ export class Registry {
     const before = this.spec;
     this.#roster.apply(next);
     for (const { data } of this.#roster.instances.all()) {
-      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "is not in the pipeline any more");
+      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "removed from the pipeline");
     }
     this.#roster.changed();
     return before === undefined || JSON.stringify(appliedPart(before)) !== JSON.stringify(spec);
@@ -146,15 +146,14 @@ export class Registry {
     );
     for (const { componentId, id } of changed) {
       const goes = now.has(id);
-      const message = goes ? "is to be stopped" : "is to run";
+      const message = goes ? "desired state is stopped" : "desired state is running";
       this.#roster.event({ type: "instance.desired", componentId, instanceId: id, message });
       const known = this.#roster.instances.get(componentId, id);
       if (goes) {
         const entry = known ?? this.#roster.newInstance(componentId, id);
         this.#roster.put(entry);
         this.#stop(entry.data, "");
-      } else if (known !== undefined && (started.has(id) || !isOver(known.data)))
-        this.#begin(known, "is being started");
+      } else if (known !== undefined && (started.has(id) || !isOver(known.data))) this.#begin(known, "start requested");
     }
     this.#roster.changed();
     return { changed: changed.map(({ id }) => id), settled };
@@ -203,7 +202,7 @@ export class Registry {
     if (!known) this.operations.renewedOne(request.instanceId);
     if (!known && (desire !== "stopped" || isOver(entry.data)))
       this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
-    if (desire === "stopped") this.#stop(entry.data, "it is to be stopped");
+    if (desire === "stopped") this.#stop(entry.data, "desired state is stopped");
     this.#roster.assess(entry.data);
     this.#roster.changed();
   }
@@ -256,8 +255,7 @@ export class Registry {
     else if (this.isToEnd(data.componentId, data.id)) this.#stop(data, request.message);
     // Whether that is the end of it is the supervisor's to say: it may be started again.
     else {
-      const how =
-        request.reason === "stopped" ? "stopped by a signal that flowctl did not send" : "it said that it cannot go on";
+      const how = request.reason === "stopped" ? "stopped by a signal not sent by flowctl" : "reported a failure";
       this.#roster.move(data, { name: "unhealthy", since, reason: request.message || how });
     }
     this.#roster.removeIfSurplus(data);
@@ -361,7 +359,7 @@ export class Registry {
     this.#roster.moveTimes(ms);
     const way = ms > 0 ? "forwards" : "back";
     const seconds = Math.round(Math.abs(ms) / 1000);
-    this.#roster.event({ type: "clock.jumped", message: `the machine's clock went ${way} by ${seconds} s` });
+    this.#roster.event({ type: "clock.jumped", message: `the clock of the machine jumped ${way} by ${seconds} s` });
   }
 
   /** Whether the end of an instance is meant: it is not to run, or a command is about to start it again. */
@@ -453,7 +451,7 @@ export class Registry {
     for (const entry of this.#roster.instances.all()) {
       const { componentId, id, state } = entry.data;
       if (!renewed.has(id) || state.name !== "stopping" || this.isToEnd(componentId, id)) continue;
-      this.#begin(entry, "is being started");
+      this.#begin(entry, "start requested");
     }
     this.#roster.changed();
   }
@@ -478,8 +476,8 @@ export class Registry {
     const starts = begins || data.starts === 0 ? data.starts + 1 : data.starts;
     this.#roster.put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
     if (!begins) return;
-    this.#roster.move(data, { name: "starting", since: now, reason: "started again, has not registered yet" });
-    if (this.desire(data.componentId, data.id) === "stopped") this.#stop(data, "it is to be stopped");
+    this.#roster.move(data, { name: "starting", since: now, reason: "restarted, has not registered yet" });
+    if (this.desire(data.componentId, data.id) === "stopped") this.#stop(data, "desired state is stopped");
   }
 
   #exited(entry: InstanceEntry, how: string): void {
@@ -497,7 +495,7 @@ export class Registry {
     const others = this.#roster.instances.dataOf(componentId).filter((other) => other.id !== id);
     const component = this.spec?.components.find((one) => one.id === componentId);
     if (desire === "leaving" && component !== undefined && takesAlong(this.#spec(), component, data, others)) {
-      this.fail(componentId, id, "was removed before it had handed on what it held: that is not delivered");
+      this.fail(componentId, id, "was removed before it had drained: the events it held are not delivered");
     } else this.#roster.remove(data);
   }
 

@@ -31,6 +31,6 @@ describe("a pipeline that is applied", () => {
   it("is refused when the declared event types of an edge cannot meet", () => {
     const source = componentSpec({ id: "a", type: "source", produces: ["x.v1"] });
     const sink = componentSpec({ id: "b", type: "sink", consumes: ["y.v1"] }, "a");
-    expect(() => checkSpec(spec(source, sink), "p")).toThrow("a gives x.v1, but b takes only y.v1");
+    expect(() => checkSpec(spec(source, sink), "p")).toThrow("a produces x.v1, but b consumes only y.v1");
   });
 });

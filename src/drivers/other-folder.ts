@@ -6,6 +6,6 @@ export function otherFolder(pipeline: string, owner: string, folder: string): Fl
     code: "driver/other-folder",
     kind: "conflict",
     message: `The pipeline ${pipeline} belongs to ${owner}, not to ${folder}`,
-    fix: `Give this one another name with -p, or remove the other one with \`flowctl down -p ${pipeline}\``,
+    fix: `Use another name with -p, or remove the existing pipeline with \`flowctl down -p ${pipeline}\``,
   });
 }

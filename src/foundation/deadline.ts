@@ -17,7 +17,7 @@ export function withDeadline(signal: AbortSignal, ms: number): AbortSignal {
   };
   const timer = setTimeout(() => {
     signal.removeEventListener("abort", onAbort);
-    controller.abort(new DOMException(`did not end within ${ms} ms`, "TimeoutError"));
+    controller.abort(new DOMException(`timed out after ${ms} ms`, "TimeoutError"));
   }, ms);
   timer.unref();
   // Many deadlines at once under one signal are no leak: each goes at its end, and Node.js would warn of the eleventh.

@@ -31,7 +31,7 @@ export async function writeWhole(file: Pick<FileLike, "write">, bytes: Uint8Arra
   let done = 0;
   while (done < bytes.length) {
     const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done);
-    if (bytesWritten === 0) throw new Error(`the file takes no more than ${done} of ${bytes.length} bytes`);
+    if (bytesWritten === 0) throw new Error(`only ${done} of ${bytes.length} bytes could be written`);
     done += bytesWritten;
   }
 }
@@ -46,7 +46,7 @@ export async function writePieces(
   let at = position;
   while (rest.length > 0) {
     const { bytesWritten } = await file.writev(rest, at);
-    if (bytesWritten === 0) throw new Error(`the file takes no more than ${at - position} bytes`);
+    if (bytesWritten === 0) throw new Error(`only ${at - position} bytes could be written`);
     at += bytesWritten;
     rest = behind(rest, bytesWritten);
   }

@@ -1,27 +1,27 @@
 /**
- * The broad class of a failure. It decides the exit code of the command line and the gRPC status on the wire; the
- * `code` of the error says precisely what happened.
+ * The category of an error. It determines the exit code of the command line and the gRPC status on the wire; `code` identifies
+ * the error precisely.
  */
 export type ErrorKind =
-  /** The command was typed wrongly. */
+  /** Usage error: the command line is invalid. */
   | "usage"
-  /** A file, a value or a message does not hold what it must. */
+  /** A file, a value or a message is invalid. */
   | "invalid"
-  /** What was asked for does not exist. */
+  /** The requested thing does not exist. */
   | "not-found"
-  /** It exists already, or is in a state that forbids this. */
+  /** It already exists, or its state does not permit the operation. */
   | "conflict"
-  /** A peer, an engine or a file system does not answer or refuses. */
+  /** A peer, an engine or a file system is unreachable or refuses. */
   | "unavailable"
-  /** Not permitted. */
+  /** Permission denied. */
   | "denied"
-  /** It took longer than its deadline. */
+  /** Timed out. */
   | "timeout"
-  /** The caller ended it. */
+  /** The caller cancelled the operation. */
   | "cancelled"
-  /** A pipeline or a component ended in failure. */
+  /** A pipeline or a component failed. */
   | "failed"
-  /** A defect in flowctl. */
+  /** Internal error: a bug in flowctl. */
   | "internal";
 
 /** Where in a file something is. Lines and columns count from 1; `length` is in characters and may be 0. */
@@ -33,12 +33,12 @@ export interface SourcePosition {
 }
 
 export interface FlowctlErrorOptions {
-  /** Stable, kebab-case, prefixed by its owner: `pipeline/unknown-key`. It is API: never reworded. */
+  /** Stable, kebab-case, prefixed with its owner: `pipeline/unknown-key`. Part of the API: never changes. */
   readonly code: string;
   readonly kind: ErrorKind;
-  /** One sentence: what is wrong, naming the thing. No trailing period needed. */
+  /** One sentence that says what is wrong with what, without a trailing period. */
   readonly message: string;
-  /** What the reader does to mend it, as an instruction. */
+  /** How to fix it, as an instruction. */
   readonly fix?: string;
   readonly position?: SourcePosition;
   /** Path inside a configuration, such as `sources.feed.with.url`. */

@@ -9,13 +9,13 @@ function failure(errno: string): FlowctlError {
 
 describe("what the file system refused", () => {
   it.each([
-    ["ENOSPC", "unavailable", "free space where /data/out.jsonl is"],
-    ["EDQUOT", "unavailable", "quota where /data/out.jsonl is"],
+    ["ENOSPC", "unavailable", "free disk space for /data/out.jsonl"],
+    ["EDQUOT", "unavailable", "disk quota for /data/out.jsonl"],
     ["EFBIG", "unavailable", "ulimit -f"],
-    ["EACCES", "denied", `(uid ${process.getuid?.()}) write /data/out.jsonl`],
+    ["EACCES", "denied", `(uid ${process.getuid?.()}) permission to write /data/out.jsonl`],
     ["EROFS", "denied", "mounted read-only"],
-    ["ENOENT", "not-found", "make the folder that /data/out.jsonl is in"],
-    ["ENOTDIR", "invalid", "name another path"],
+    ["ENOENT", "not-found", "create the folder of /data/out.jsonl"],
+    ["ENOTDIR", "invalid", "use another path"],
   ])("is told for %s with the path and what to do about it", (errno, kind, fix) => {
     const error = failure(errno);
     expect(error).toMatchObject({ code: "test/unwritable", kind });

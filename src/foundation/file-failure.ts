@@ -32,29 +32,32 @@ function explain(errno: string, doing: "read" | "write", path: string): readonly
         "not-found",
         doing === "read"
           ? "check `path`: it is relative to the pipeline file"
-          : `make the folder that ${path} is in, or name another path`,
+          : `create the folder of ${path}, or use another path`,
       ];
     case "EACCES":
     case "EPERM":
-      return ["denied", `let the user that the component runs as${userId()} ${doing} ${path}`];
+      return ["denied", `give the user of the component${userId()} permission to ${doing} ${path}`];
     case "EISDIR":
-      return ["invalid", "name a file, not a folder"];
+      return ["invalid", "use the path of a file, not of a folder"];
     case "ENOTDIR":
     case "EEXIST":
-      return ["invalid", `a part of ${path} that should be a folder is a file: name another path`];
+      return ["invalid", `a parent of ${path} is not a folder: use another path`];
     case "EROFS":
-      return [
-        "denied",
-        `${path} is on a file system that is mounted read-only: name another path, or mount it writable`,
-      ];
+      return ["denied", `the file system of ${path} is mounted read-only: mount it writable, or use another path`];
     case "ENOSPC":
-      return ["unavailable", `free space where ${path} is, or name a path on another disk; nothing is lost meanwhile`];
+      return [
+        "unavailable",
+        `free disk space for ${path}, or use a path on another disk; no events are lost meanwhile`,
+      ];
     case "EDQUOT":
-      return ["unavailable", `the quota where ${path} is is used up: free space, raise it, or name another path`];
+      return [
+        "unavailable",
+        `the disk quota for ${path} is exceeded: free space, raise the quota, or use another path`,
+      ];
     case "EFBIG":
       return [
         "unavailable",
-        `${path} has reached the largest size that is allowed: raise the limit (ulimit -f), or name another path`,
+        `${path} has reached the file size limit: raise the limit (ulimit -f), or use another path`,
       ];
     default:
       return ["unavailable", undefined];

@@ -17,8 +17,8 @@ export function packageRoot(from: string = import.meta.url): string {
       throw new FlowctlError({
         code: "foundation/no-package-root",
         kind: "internal",
-        message: `flowctl's package.json is in no folder above ${fileURLToPath(from)}`,
-        fix: "Install flowctl again; its files must stay together.",
+        message: `flowctl's package.json was not found in any folder above ${fileURLToPath(from)}`,
+        fix: "Reinstall flowctl; its files must stay together.",
       });
     }
     folder = parent;

@@ -10,8 +10,8 @@ try {
     throw new FlowctlError({
       code: "components/no-type",
       kind: "usage",
-      message: "FLOWCTL_COMPONENT_TYPE has to be source, processor or sink",
-      fix: "run built-ins with flowctl, which sets it",
+      message: "FLOWCTL_COMPONENT_TYPE must be source, processor or sink",
+      fix: "run built-ins with flowctl, which sets this variable",
     });
   }
   await run(await loadBuiltin(type, name));

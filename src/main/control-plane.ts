@@ -106,7 +106,9 @@ async function superviseByDocker(controlPlane: ControlPlane, log: Logger, signal
       const probe = await driver.probe(signal);
       if (probe.available) return controlPlane.supervise(driver);
       if (probe.reason !== said) {
-        log.warn("what hangs or ends is not restarted until the Docker engine answers", { reason: probe.reason });
+        log.warn("the Docker engine is unreachable; failed instances are not restarted until it is back", {
+          reason: probe.reason,
+        });
         said = probe.reason;
       }
       await systemClock.sleep(backoffDelay(attempt, { initialMs: 500, maxMs: 10_000 }), signal);
@@ -114,7 +116,7 @@ async function superviseByDocker(controlPlane: ControlPlane, log: Logger, signal
   } catch (error) {
     if (signal.aborted) return;
     // Registry and topology serve without it; containers that exit are restarted by Docker itself.
-    log.error("hung instances are not restarted: the Docker driver broke", { err: error });
+    log.error("the Docker driver failed; unresponsive instances are not restarted", { err: error });
   }
 }
 

@@ -28,7 +28,7 @@ function listenForInterrupts(): Interrupts {
     else process.exit(ExitCode.interrupted);
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupt);
-  const closed = new FlowctlError({ code: OUTPUT_CLOSED, kind: "cancelled", message: "nobody reads the output" });
+  const closed = new FlowctlError({ code: OUTPUT_CLOSED, kind: "cancelled", message: "the output was closed" });
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       // EIO: the terminal has gone.
@@ -66,7 +66,7 @@ function unwritable(cause: NodeJS.ErrnoException): FlowctlError {
     code: "cli/output-unwritable",
     kind: "failed",
     message: `Cannot write the output: ${cause.message}`,
-    fix: "Free space on its disk, or send it elsewhere",
+    fix: "Free disk space, or redirect the output elsewhere",
     cause,
   });
 }
@@ -95,7 +95,7 @@ async function makeDriver(name: DriverName): Promise<Driver> {
       throw new FlowctlError({
         code: "cli/driver-unavailable",
         kind: "unavailable",
-        message: `This flowctl has no ${name} driver`,
+        message: `The ${name} driver is not available in this version of flowctl`,
         fix: "Use docker or process",
       });
   }
@@ -132,8 +132,8 @@ const deps: CliDependencies = {
       throw FlowctlError.wrap(cause, {
         code: "cli/no-home",
         kind: "unavailable",
-        message: `Nothing can be kept in ${home}`,
-        fix: "Set FLOWCTL_HOME to a folder that you may write to",
+        message: `Cannot write to ${home}`,
+        fix: "Set FLOWCTL_HOME to a writable folder",
       });
     });
   },

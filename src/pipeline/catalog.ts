@@ -40,6 +40,8 @@ export interface SettingProblem {
   readonly path: readonly (string | number)[];
   readonly message: string;
   readonly fix?: string;
+  /** A name in the value that does not exist, and those that do. */
+  readonly unknown?: { readonly name: string; readonly known: readonly string[] };
   /** Offset into the wrong string value, in characters, where the mistake is known that precisely. */
   readonly offset?: number;
 }

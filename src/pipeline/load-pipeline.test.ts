@@ -55,7 +55,7 @@ describe("a load", () => {
     expect(await codes({ files: [file], name: "Not A Name" })).toEqual(["pipeline/invalid-name"]);
     const result = await load({ files: [file], name: "Not A Name" });
     expect(result.ok ? [] : result.problems.map(({ message }) => message)).toEqual([
-      '"Not A Name", given in place of the file\'s own, cannot be the name of a pipeline',
+      'Invalid pipeline name "Not A Name" (overrides the name in the file)',
     ]);
   });
 
@@ -154,13 +154,29 @@ describe("a load", () => {
     expect(JSON.stringify(result)).not.toContain("hunter2");
   });
 
+  test.for([
+    ["payload.sequence => 1", "Use `>=` instead of `=>`."],
+    ["paylod.sequence > 1", "Did you mean `payload`?"],
+    ["type.startWith('a')", "Did you mean `startsWith`?"],
+    [
+      "payload.sequence + 1 == nothing_like_it",
+      "Use one of content_type, id, metadata, payload, source, timestamp and type.",
+    ],
+  ] as const)("says how to fix the expression %s", async ([where, fix]) => {
+    const text = `sources: { feed: { uses: generator } }
+processors: { strong: { uses: filter, with: { where: "${where}" }, inputs: [feed] } }
+sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
+    const result = await load({ files: ["-"], stdin: text, catalog: builtinCatalog });
+    expect(result.ok ? [] : result.problems.map((problem) => problem.fix)).toEqual([fix]);
+  });
+
   test("knows the built-ins that flowctl has", async () => {
     const text = `sources: { feed: { uses: generator, with: { count: 3 } } }
 processors: { strong: { uses: filter, with: { where: "payload.sequence >> 1" }, inputs: [feed] } }
 sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
     expect(await codes({ files: ["-"], stdin: text, catalog: builtinCatalog })).toEqual(["pipeline/invalid-setting"]);
-    const mended = text.replace(">> 1", "> 1");
-    expect(await codes({ files: ["-"], stdin: mended, catalog: builtinCatalog })).toEqual([]);
+    const fixed = text.replace(">> 1", "> 1");
+    expect(await codes({ files: ["-"], stdin: fixed, catalog: builtinCatalog })).toEqual([]);
   });
 });
 

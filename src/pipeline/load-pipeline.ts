@@ -137,8 +137,8 @@ async function load(
   if (paths.length === 0) {
     problems.add(startOf(sourceFile(join(directory, "flowctl.yaml"), directory, "")), {
       code: "pipeline/file-missing",
-      message: `There is no pipeline file in ${directory}`,
-      fix: "Name one with `-f`, or make one with `flowctl init`.",
+      message: `No pipeline file in ${directory}`,
+      fix: "Specify one with `-f`, or create one with `flowctl init`.",
     });
     return undefined;
   }

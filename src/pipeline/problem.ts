@@ -30,7 +30,7 @@ export interface Finding {
   readonly path?: KeyPath | undefined;
 }
 
-/** Nobody mends more than this in one go, and each costs time to work out. */
+/** Nobody fixes more than this in one go, and each costs time to work out. */
 const mostProblems = 500;
 
 /**
@@ -90,8 +90,8 @@ function furtherProblems({ position }: Problem): Problem {
   return {
     code: "pipeline/too-many-problems",
     severity: "error",
-    message: `There are more than ${mostProblems} problems; the rest is left out`,
-    fix: "Mend these first.",
+    message: `More than ${mostProblems} problems; the rest are not shown`,
+    fix: "Fix these first.",
     position,
   };
 }

@@ -28,6 +28,6 @@ test("a service keeps a pipeline off processes, and is named with the reason", (
   const onProcesses = answers.find((answer) => answer.driver === "process");
   expect(onProcesses?.ok).toBe(false);
   expect(onProcesses?.lacking).toEqual([
-    { component: "db", reason: "is a backing container, which needs docker or kubernetes" },
+    { component: "db", reason: "is a service container, which needs docker or kubernetes" },
   ]);
 });

@@ -47,7 +47,7 @@ function lackOf(driver: DriverName, component: Runs): string | undefined {
 }
 
 function lackOfService(driver: DriverName, service: Pick<Service, "id" | "image" | "build">): string | undefined {
-  if (driver === "process") return "is a backing container, which needs docker or kubernetes";
+  if (driver === "process") return "is a service container, which needs docker or kubernetes";
   return lackOfImage(driver, service);
 }
 
@@ -57,7 +57,7 @@ function lackOfImage(driver: DriverName, runs: Pick<Runs, "image" | "build">): s
     return runs.build === undefined ? "needs `uses`, `image` or `build` to run on docker" : undefined;
   return runs.build === undefined
     ? "needs `uses` or `image` to run on kubernetes"
-    : "needs `image` to run on kubernetes: the name under which the cluster pulls what `build` makes";
+    : "needs `image` to run on kubernetes: the image name under which the cluster pulls the build";
 }
 
 function toLacking(component: string, reason: string | undefined): readonly Lacking[] {

@@ -21,26 +21,26 @@ export function assess(desired: DesiredResource, observed: ObservedResource, opt
     if (same) return { action: "keep" };
     return {
       action: "keep",
-      note: `${observed.name} differs from the file (${changedParts(desired, observed)}) and is kept for what it holds`,
+      note: `${observed.name} differs from the file (${changedParts(desired, observed)}); kept because it holds data`,
     };
   }
-  if (observed.hash === "") return { action: "replace", cause: "left half-made" };
+  if (observed.hash === "") return { action: "replace", cause: "incomplete" };
   if (!same) return { action: "replace", cause: `${changedParts(desired, observed)} changed` };
   if (options.force !== undefined && desired.kind !== "network") return { action: "replace", cause: options.force };
   const { state } = observed;
   switch (state.status) {
     case "created":
-      return { action: "replace", cause: "left half-made" };
+      return { action: "replace", cause: "incomplete" };
     case "running":
       // Nobody watches over it as it does over the components; they go on meanwhile.
       if (desired.kind === "control-plane" && state.health === "unhealthy") {
-        return { action: "restart", cause: "does not answer" };
+        return { action: "restart", cause: "not responding" };
       }
       return { action: "keep" };
     case "restarting":
       return { action: "keep" };
     case "paused":
-      return { action: "restart", cause: "was paused" };
+      return { action: "restart", cause: "paused" };
     case "exited":
       if (state.exitCode === 0 && options.completed) return { action: "keep", note: `${observed.name} has completed` };
       return { action: "start", cause: exitCause(state) };
@@ -58,6 +58,7 @@ export function changedParts(
 }
 
 function exitCause(state: { readonly exitCode: number; readonly oomKilled: boolean }): string {
-  if (state.oomKilled) return "had run out of memory";
-  return state.exitCode === 0 ? "was stopped" : `had exited with ${state.exitCode}`;
+  if (state.oomKilled) return "ran out of memory";
+  if (state.exitCode === 0) return "was stopped";
+  return state.exitCode < 0 ? "was killed" : `exited with code ${state.exitCode}`;
 }

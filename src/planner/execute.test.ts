@@ -52,7 +52,7 @@ describe("executePlan", () => {
       plan,
       options(driver, ({ subject, text }) => {
         seen.push(`${subject} ${text}`);
-        if (text !== "Waiting to be healthy") return;
+        if (text !== "Waiting until healthy") return;
         const db = driver.state.get("p")?.get("service/db-1");
         if (db !== undefined) driver.state.get("p")?.set("service/db-1", { ...db, state: healthy });
       }),
@@ -102,7 +102,7 @@ describe("executePlan", () => {
     );
     const failure = await executePlan(plan, options(driver)).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: "planner/prerequisite-failed" });
-    expect((failure as FlowctlError).message).toContain("exited with 3");
+    expect((failure as FlowctlError).message).toContain("exited with code 3");
     expect(driver.applied).toEqual(["create service/db-1"]);
   });
 
@@ -124,7 +124,7 @@ describe("executePlan", () => {
     );
     await expect(executePlan(plan, options(driver))).rejects.toMatchObject({
       code: "planner/prerequisite-failed",
-      message: expect.stringContaining("cannot start as it is"),
+      message: expect.stringContaining("cannot start"),
     });
     expect(driver.applied).toEqual(["create control-plane/1"]);
   });

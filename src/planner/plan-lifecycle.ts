@@ -91,7 +91,7 @@ export function selectInstances(
     throw new FlowctlError({
       code: "planner/unknown-id",
       kind: "not-found",
-      message: `No component or service of this pipeline is called ${JSON.stringify(id)}`,
+      message: `No such component or service: ${JSON.stringify(id)}`,
       fix: known.length === 0 ? "Start the pipeline first with `flowctl up -d`" : `Use one of ${known.join(", ")}`,
     });
   }

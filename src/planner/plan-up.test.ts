@@ -54,7 +54,7 @@ describe("planUp", () => {
     const desired = [want("control-plane/1"), want("component/a-1")];
     const ill: ObservedState = { status: "running", startedAt: 1, health: "unhealthy", restarts: 0 };
     const observed = desired.map((resource) => seen(resource, ill));
-    expect(actions(planUp("p", desired, observed))).toEqual(["restart control-plane/1: does not answer"]);
+    expect(actions(planUp("p", desired, observed))).toEqual(["restart control-plane/1: not responding"]);
   });
 
   it("creates everything that is missing, prerequisites first", () => {
@@ -62,9 +62,9 @@ describe("planUp", () => {
     const control = want("control-plane/1", {}, [{ key: "network/default", condition: "exists" }]);
     const sink = want("component/out-1", {}, [{ key: "control-plane/1", condition: "healthy" }]);
     expect(actions(planUp("p", [sink, control, network], []))).toEqual([
-      "create network/default: is missing",
-      "create control-plane/1: is missing",
-      "create component/out-1: is missing",
+      "create network/default: new",
+      "create control-plane/1: new",
+      "create component/out-1: new",
     ]);
   });
 
@@ -102,7 +102,9 @@ describe("planUp", () => {
 
   it("starts again what exited in failure", () => {
     const sink = want("component/out-1");
-    expect(actions(planUp("p", [sink], [seen(sink, exited(3))]))).toEqual(["start component/out-1: had exited with 3"]);
+    expect(actions(planUp("p", [sink], [seen(sink, exited(3))]))).toEqual([
+      "start component/out-1: exited with code 3",
+    ]);
   });
 
   it("starts a service that ended, unless something waits for it to complete", () => {
@@ -117,9 +119,9 @@ describe("planUp", () => {
     const sink = want("component/out-1");
     const unknown = { ...seen(sink), hash: "", parts: {} };
     expect(actions(planUp("p", [sink], [seen(sink, { status: "created" })]))).toEqual([
-      "replace component/out-1: left half-made",
+      "replace component/out-1: incomplete",
     ]);
-    expect(actions(planUp("p", [sink], [unknown]))).toEqual(["replace component/out-1: left half-made"]);
+    expect(actions(planUp("p", [sink], [unknown]))).toEqual(["replace component/out-1: incomplete"]);
   });
 
   it("removes what the file no longer names and tells it from scaling down", () => {
@@ -127,7 +129,7 @@ describe("planUp", () => {
     const observed = [seen(one), seen(want("component/out-2")), seen(want("component/gone-1"))];
     expect(actions(planUp("p", [one], observed))).toEqual([
       "remove component/out-2: scaled to 1",
-      "remove component/gone-1: is not in the pipeline any more",
+      "remove component/gone-1: removed from the pipeline",
     ]);
   });
 
@@ -136,7 +138,7 @@ describe("planUp", () => {
     const changed = want("volume/data", { driver: "nfs" });
     const plan = planUp("p", [changed], [seen(volume), seen(want("volume/old"))]);
     expect(plan.steps).toEqual([]);
-    expect(plan.notes).toEqual(["p-data-0 differs from the file (driver) and is kept for what it holds"]);
+    expect(plan.notes).toEqual(["p-data-0 differs from the file (driver); kept because it holds data"]);
   });
 
   it("takes what is on a network along when the network has to be replaced", () => {
@@ -144,9 +146,9 @@ describe("planUp", () => {
     const sink = want("component/out-1", {}, [{ key: "network/default", condition: "exists" }]);
     const plan = planUp("p", [network, sink], [seen(want("network/default", { internal: "no" })), seen(sink)]);
     expect(actions(plan)).toEqual([
-      "remove component/out-1: its network is replaced",
+      "remove component/out-1: network replaced",
       "replace network/default: internal changed",
-      "create component/out-1: its network is replaced",
+      "create component/out-1: network replaced",
     ]);
     expect(plan.steps.map(({ afterSteps }) => afterSteps)).toEqual([[], [0], [0, 1]]);
   });
@@ -172,7 +174,7 @@ describe("planUp", () => {
       ...desired.slice(1).map((resource) => seen(resource)),
     ];
     const plan = planUp("p", desired, observed, { restartWith: new Map([["a", ["db"]]]) });
-    expect(actions(plan)).toEqual(["replace service/db-1: image changed", "restart component/a-1: db is started anew"]);
+    expect(actions(plan)).toEqual(["replace service/db-1: image changed", "restart component/a-1: db restarts"]);
     expect(plan.steps[1]).toMatchObject({ after: needs, afterSteps: [0] });
   });
 
@@ -188,7 +190,7 @@ describe("planUp", () => {
       seen(want("component/gone-1")),
     ];
     expect(actions(planUp("p", [control, a, a2, b], observed, { only: new Set(["a"]) }))).toEqual([
-      "create component/a-2: is missing",
+      "create component/a-2: new",
     ]);
   });
 });

@@ -57,7 +57,7 @@ export function planUp(
   for (const resource of desired) {
     const existing = seen.get(resource.key);
     if (existing === undefined || !resource.after.some(({ key }) => renewed.has(key))) continue;
-    remove(existing, "its network is replaced");
+    remove(existing, "network replaced");
   }
 
   // A port that a leaving instance holds has to be free before a newcomer may ask for it. Nobody else waits for what leaves:
@@ -94,8 +94,8 @@ export function planUp(
     existing: ObservedResource | undefined,
     removed: boolean,
   ): Change | undefined {
-    if (existing === undefined) return { action: "create", resource, cause: "is missing" };
-    if (removed) return { action: "create", resource, cause: "its network is replaced" };
+    if (existing === undefined) return { action: "create", resource, cause: "new" };
+    if (removed) return { action: "create", resource, cause: "network replaced" };
     const like = options.keepExisting && existing.hash !== "" ? { ...resource, hash: existing.hash } : resource;
     const verdict = assess(like, existing, {
       force: forcedBy(resource, options.forceRecreate),
@@ -105,7 +105,7 @@ export function planUp(
     if (verdict.action === "keep" || (verdict.action === "replace" && onlyNeeded)) {
       const renewedOwner = existing.state.status === "running" ? restartedWith(resource) : undefined;
       if (renewedOwner !== undefined) {
-        return { action: "restart", observed: existing, cause: `${renewedOwner} is started anew` };
+        return { action: "restart", observed: existing, cause: `${renewedOwner} restarts` };
       }
       unchanged.push(existing);
       if (verdict.action === "keep" && verdict.note !== undefined) notes.push(verdict.note);
@@ -127,7 +127,7 @@ export function planUp(
 
 function forcedBy({ owner }: DesiredResource, forced: PlanUpOptions["forceRecreate"] = false): string | undefined {
   if (typeof forced === "boolean") return forced ? "forced" : undefined;
-  return forced.has(owner) ? "its sources were edited" : undefined;
+  return forced.has(owner) ? "source files changed" : undefined;
 }
 
 /** Whether an observed port, `host:port->port/proto`, is one of those that are needed. */
@@ -148,11 +148,11 @@ function effectsOf(steps: readonly PlanStep[]): readonly string[] {
     steps.some(({ change }) => actions.includes(change.action) && resourceOf(change).kind === "component");
   return [
     ...(of("replace", "restart")
-      ? ["Replaced components finish what they hold; the rest goes to their successors. Positions are kept."]
+      ? ["Replaced components drain before they stop; remaining events go to their replacements. Positions are kept."]
       : []),
     ...(of("remove")
       ? [
-          "Removed components that others need hand on what they hold before they end; others, as sinks, finish only what they have begun.",
+          "Removed components with downstream components drain before they stop; others, such as sinks, finish only the events in progress.",
         ]
       : []),
   ];
@@ -205,5 +205,5 @@ function isRunnable(resource: { readonly kind: string }): boolean {
 
 function surplusCause(resource: ObservedResource, desired: readonly DesiredResource[]): string {
   const siblings = desired.filter((other) => other.kind === resource.kind && other.owner === resource.owner).length;
-  return siblings > 0 ? `scaled to ${siblings}` : "is not in the pipeline any more";
+  return siblings > 0 ? `scaled to ${siblings}` : "removed from the pipeline";
 }

@@ -23,21 +23,21 @@ export function standing(
   if (resource === undefined) return { kind: "pending", text: "Waiting" };
   if (condition === "exists") return { kind: "met" };
   const { state } = resource;
-  const fix = `See why with \`flowctl logs ${resource.owner}\``;
+  const fix = `Check the logs with \`flowctl logs ${resource.owner}\``;
   if (state.status === "exited") {
     if (state.exitCode === 0 && condition !== "healthy") return { kind: "met" };
     if (state.exitCode === 0 && resource.kind === "component") return { kind: "met" };
-    const how = state.oomKilled ? "ran out of memory" : `exited with ${state.exitCode}`;
+    const how = state.oomKilled ? "ran out of memory" : `exited with code ${state.exitCode}`;
     return { kind: "hopeless", reason: `${resource.name} ${how}`, fix };
   }
   const restarts = "restarts" in state ? state.restarts - restartsBefore : 0;
   if (restarts >= KEEPS_ENDING && !(state.status === "running" && state.health === "healthy")) {
-    return { kind: "hopeless", reason: `${resource.name} does not stay up: it has ended ${restarts} times`, fix };
+    return { kind: "hopeless", reason: `${resource.name} keeps exiting: ${restarts} times so far`, fix };
   }
   // What it said before it was waited for may have been put right.
   const saidNever = state.status === "restarting" && state.exitCode === NEVER_STARTS && restarts > 0;
   if (saidNever && resource.kind === "control-plane") {
-    return { kind: "hopeless", reason: `${resource.name} cannot start as it is`, fix };
+    return { kind: "hopeless", reason: `${resource.name} cannot start`, fix };
   }
   if (state.status !== "running") return { kind: "pending", text: "Starting" };
   if (condition === "started") return { kind: "met" };
@@ -46,14 +46,14 @@ export function standing(
     case "healthy":
       return { kind: "met" };
     case "starting":
-      return { kind: "pending", text: "Waiting to be healthy" };
+      return { kind: "pending", text: "Waiting until healthy" };
     case "unhealthy":
       return { kind: "hopeless", reason: `${resource.name} is unhealthy`, fix };
     case "none":
       return {
         kind: "hopeless",
-        reason: `${resource.name} has no health check to wait for`,
-        fix: `Give ${resource.owner} a healthcheck, or wait for service_started`,
+        reason: `${resource.name} has no health check`,
+        fix: `Add a healthcheck to ${resource.owner}, or use the condition service_started`,
       };
   }
 }
@@ -138,8 +138,8 @@ export class PrerequisiteWatch {
     return new FlowctlError({
       code: "planner/prerequisite-gone",
       kind: "conflict",
-      message: `${subject} cannot start: ${key} is not there, or was taken away meanwhile`,
-      fix: `Run \`flowctl up\` for all of ${pipeline}, once no other command changes it`,
+      message: `${subject} cannot start: ${key} does not exist or was removed in the meantime`,
+      fix: `Run \`flowctl up\` for the whole pipeline ${pipeline} once no other command is changing it`,
     });
   }
 

@@ -321,7 +321,7 @@ describe("what lacks what it must have", () => {
     expect(missing("componentId")).toThrow("component_id is empty");
     expect(missing("instanceId")).toThrow("instance_id is empty");
     expect(missing("incarnation")).toThrow("incarnation is empty");
-    expect(missing("type")).toThrow("type is COMPONENT_TYPE_UNSPECIFIED");
+    expect(missing("type")).toThrow("invalid type: COMPONENT_TYPE_UNSPECIFIED");
     expect(decodeRegistration(overWire(register, "request", whole))).toMatchObject({ type: "sink", address: "" });
   });
 });

@@ -194,7 +194,7 @@ export class EventView<Origin extends EventOrigin | undefined = EventOrigin | un
       if (tag < 0x80 && tag > 7 && (tag & 7) === WireType.bytes && length < 0x80) {
         const start = at + 2;
         const stop = start + length;
-        if (stop > end) throw malformed(`a field of ${length} bytes does not fit its message`);
+        if (stop > end) throw malformed(`a field of ${length} bytes exceeds its message`);
         visitor.field(tag, at, start, stop);
         at = stop;
         continue;

@@ -96,7 +96,7 @@ function unreachable(peer: string, cause: unknown): FlowctlError {
   return new FlowctlError({
     code: "client/unreachable",
     kind: "unavailable",
-    message: `nothing answers at ${peer}`,
+    message: `cannot connect to ${peer}`,
     cause,
   });
 }

@@ -42,7 +42,7 @@ export function serviceOf(protocol: PackageDefinition, name: ServiceName): Servi
     throw new FlowctlError({
       code: "protocol/no-service",
       kind: "internal",
-      message: `the protocol files define no service ${name}`,
+      message: `the protocol files do not define the service ${name}`,
     });
   }
   return definition as ServiceDefinition;

@@ -258,7 +258,7 @@ function decodeBatch(reader: WireReader, buffer: Buffer, places: EventPlaces): S
       const low = buffer[at + 1]!;
       body = low < 0x80 ? at + 2 : at + 3;
       stop = body + (low < 0x80 ? low : (low & 0x7f) | (buffer[at + 2]! << 7));
-      if (stop > end) throw malformed(`an event of ${stop - body} bytes does not fit its batch`);
+      if (stop > end) throw malformed(`an event of ${stop - body} bytes exceeds its batch`);
     } else {
       reader.position = at;
       const tag = reader.tag();
@@ -371,7 +371,7 @@ function text(tag: number, value: string): Buffer {
 
 function number(tag: number, value: number): Buffer {
   if (value === 0) return Buffer.alloc(0);
-  if (!Number.isSafeInteger(value) || value < 0) throw malformed(`${value} is no sequence number or size`);
+  if (!Number.isSafeInteger(value) || value < 0) throw malformed(`invalid sequence number or size ${value}`);
   const buffer = Buffer.allocUnsafe(1 + varintSize(value));
   buffer[0] = tag;
   writeVarint(buffer, 1, value);

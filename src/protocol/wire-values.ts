@@ -36,7 +36,7 @@ export function enumCodec<T extends string>(prefix: string, values: readonly T[]
     decode: (name) => byName.get(name),
     require(name, field) {
       const value = byName.get(name);
-      if (value === undefined) throw invalidMessage(field, `${field} is ${name}, which is none of its values`);
+      if (value === undefined) throw invalidMessage(field, `invalid ${field}: ${name}`);
       return value;
     },
   };

@@ -32,14 +32,14 @@ export class WireReader {
   uint32(): number {
     const { buffer, end } = this;
     let at = this.position;
-    if (at >= end) throw malformed("it ends inside a number");
+    if (at >= end) throw malformed("unexpected end in a number");
     let byte = buffer[at++]!;
     let value = byte & 0x7f;
     for (let shift = 7; byte > 0x7f; shift += 7) {
-      if (at >= end) throw malformed("it ends inside a number");
+      if (at >= end) throw malformed("unexpected end in a number");
       byte = buffer[at++]!;
       if (shift === 28) {
-        if (byte > 0x0f) throw malformed("a tag or length does not fit 32 bits");
+        if (byte > 0x0f) throw malformed("a tag or length exceeds 32 bits");
         value += byte * 0x1000_0000;
         break;
       }
@@ -73,7 +73,7 @@ export class WireReader {
   uint64(): bigint {
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
-      if (this.position >= this.end) throw malformed("it ends inside a number");
+      if (this.position >= this.end) throw malformed("unexpected end in a number");
       const byte = this.buffer[this.position++]!;
       value |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return BigInt.asUintN(64, value);
@@ -102,7 +102,7 @@ export class WireReader {
   lengthEnd(): number {
     const length = this.uint32();
     const end = this.position + length;
-    if (end > this.end) throw malformed(`a field of ${length} bytes does not fit its message`);
+    if (end > this.end) throw malformed(`a field of ${length} bytes exceeds its message`);
     return end;
   }
 
@@ -125,13 +125,13 @@ export class WireReader {
         this.skipGroup(tag >>> 3, depth);
         return;
       default:
-        throw malformed(`wire type ${tag & 7} where a field begins`);
+        throw malformed(`unexpected wire type ${tag & 7} at the start of a field`);
     }
   }
 
   private skipVarint(): void {
     for (let i = 0; i < 10; i++) {
-      if (this.position >= this.end) throw malformed("it ends inside a number");
+      if (this.position >= this.end) throw malformed("unexpected end in a number");
       if (this.buffer[this.position++]! < 0x80) return;
     }
     throw malformed("a number is too long");
@@ -142,7 +142,7 @@ export class WireReader {
     for (;;) {
       const tag = this.tag();
       if ((tag & 7) === WireType.groupEnd) {
-        if (tag >>> 3 !== field) throw malformed("a group ends as another field");
+        if (tag >>> 3 !== field) throw malformed("mismatched end of a group");
         return;
       }
       this.skip(tag, depth + 1);
@@ -157,7 +157,7 @@ export class WireReader {
   }
 
   private advance(bytes: number): void {
-    if (this.position + bytes > this.end) throw malformed("it ends inside a fixed-size number");
+    if (this.position + bytes > this.end) throw malformed("unexpected end in a fixed-size number");
     this.position += bytes;
   }
 }

@@ -146,7 +146,8 @@ export class Checkpointer<Position> implements Receipt {
           this.fail(error);
           return false;
         }
-        if (attempt === 1) log.warn("cannot store the position yet; events keep flowing", { reason: String(error) });
+        if (attempt === 1)
+          log.warn("cannot store the position yet; events continue to flow", { reason: String(error) });
         await clock
           .sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 1_000 }), this.stop.signal)
           .catch(() => undefined);

@@ -67,7 +67,7 @@ function integer(env: Variables, name: string, fallback: number, least: number):
   if (text === undefined || text === "") return fallback;
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < least)
-    throw wrong(name, `has to be a whole number from ${least}, not ${JSON.stringify(text)}`);
+    throw wrong(name, `must be an integer ≥ ${least}, not ${JSON.stringify(text)}`);
   return value;
 }
 
@@ -75,7 +75,7 @@ function choice<T extends string>(env: Variables, name: string, allowed: readonl
   const text = env[name];
   if (text === undefined || text === "") return undefined;
   const found = allowed.find((value) => value === text);
-  if (found === undefined) throw wrong(name, `has to be one of ${allowed.join(", ")}, not ${JSON.stringify(text)}`);
+  if (found === undefined) throw wrong(name, `must be one of ${allowed.join(", ")}, not ${JSON.stringify(text)}`);
   return found;
 }
 
@@ -94,7 +94,7 @@ function wrong(name: string, what: string, cause?: unknown): FlowctlError {
     code: "sdk/environment",
     kind: "invalid",
     message: `${name} ${what}`,
-    fix: "start the component by flowctl, or set the variables that the component contract names",
+    fix: "start the component with flowctl, or set the variables of the component contract",
     cause,
   });
 }

@@ -28,11 +28,11 @@ export async function serveHealth(host: string, port: number, subject: HealthSub
   const server = createServer((request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "/";
     if (request.method !== "GET" && request.method !== "HEAD")
-      return answer(response, 405, { error: "only GET is served" });
+      return answer(response, 405, { error: "only GET is supported" });
     if (path === "/health") return health(response, subject);
     if (path === "/ready") return answer(response, subject.ready() ? 200 : 503, { ready: subject.ready() });
     if (path === "/metrics") return metrics(response, subject);
-    answer(response, 404, { error: "try /health, /ready or /metrics" });
+    answer(response, 404, { error: "use /health, /ready or /metrics" });
   });
   server.keepAliveTimeout = 30_000;
   const address = await listen(server, host, port);
@@ -73,8 +73,8 @@ async function listen(server: Server, host: string, port: number): Promise<Addre
         new FlowctlError({
           code: "sdk/health-port",
           kind: "unavailable",
-          message: `cannot serve health on ${host}:${port}: ${messageOf(error)}`,
-          fix: "give FLOWCTL_HEALTH_PORT a free port",
+          message: `cannot start the health server on ${host}:${port}: ${messageOf(error)}`,
+          fix: "set FLOWCTL_HEALTH_PORT to a free port",
           cause: error,
         }),
       );

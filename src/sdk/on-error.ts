@@ -47,7 +47,7 @@ export class OnError {
     for (let retry = 1; retry <= retries; retry++) {
       const pause = backoffDelay(retry, { initialMs: backoffMs > 0 ? backoffMs : 100, maxMs: 30_000 });
       await clock.sleep(pause, signal).catch(() => {
-        throw stoppedError("the component stops before it could try again");
+        throw stoppedError("the component is stopping before the retry");
       });
       counters.retries++;
       try {
@@ -74,13 +74,14 @@ export class OnError {
 
   /** An attempt at the event came to this. Throws when it is only that the component stops. */
   private met(event: ReceivedEvent, error: unknown): void {
-    if (isStopped(error, this.options.signal)) throw stoppedError("an attempt was given up as the component stops");
+    if (isStopped(error, this.options.signal))
+      throw stoppedError("an attempt was aborted because the component is stopping");
     if (isOutage(error)) this.outages.set(event, error);
   }
 
   private drop(event: ReceivedEvent, error: unknown): void {
     this.options.counters.dropped++;
-    this.options.log.warn("dropped an event that could not be processed", {
+    this.options.log.warn("dropped a failed event", {
       event: idOf(event),
       reason: messageOf(error),
     });
@@ -91,7 +92,7 @@ export class OnError {
     const letter = encoder.deadLetter(event, messageOf(error), attempts, new Date(clock.now()));
     publishFrom(event, letter, publisher, true);
     counters.deadLetters++;
-    log.warn("handed an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
+    log.warn("sent an event to the dead-letter sink", { event: idOf(event), reason: messageOf(error) });
     await publisher.room();
   }
 }
@@ -102,7 +103,7 @@ function failure(event: ReceivedEvent, error: unknown, attempts: number): Flowct
     code: "sdk/event-failed",
     kind: "failed",
     message: `event ${JSON.stringify(idOf(event))} could not be processed${times}: ${messageOf(error)}`,
-    fix: "mend the component or the event, or let on_error retry, drop or dead_letter it",
+    fix: "fix the component or the event, or set on_error to retry, drop or dead_letter",
     cause: error,
   });
 }

@@ -99,7 +99,7 @@ function checkSize(view: EventView): EventView {
   throw new FlowctlError({
     code: "sdk/event-too-large",
     kind: "invalid",
-    message: `event ${JSON.stringify(view.id)} has ${view.size} bytes; at most ${MAX_EVENT_BYTES} are carried`,
-    fix: "split the event, or hand on a reference to where the content lies",
+    message: `event ${JSON.stringify(view.id)} has ${view.size} bytes; the maximum is ${MAX_EVENT_BYTES}`,
+    fix: "split the event, or send a reference to the content",
   });
 }

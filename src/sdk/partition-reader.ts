@@ -69,7 +69,7 @@ export class PartitionReader {
       idPrefix,
     });
     if (position !== undefined) {
-      runtime.log.info("going on where the last run ended", {
+      runtime.log.info("resuming from the stored position", {
         position,
         ...(partition.id === "" ? {} : { partition: partition.id }),
       });
@@ -106,7 +106,7 @@ export class PartitionReader {
     const stop = flagOf(this.signal);
     const slice = new TimeSlice();
     return (event: EventInit, position: unknown): Promise<void> => {
-      if (stop.raised) return Promise.reject(stoppedError("no new events are taken: this is to be read no longer"));
+      if (stop.raised) return Promise.reject(stoppedError("the partition was revoked: no new events are accepted"));
       try {
         const view = encoder.original(event, position, idPrefix);
         if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
@@ -129,7 +129,7 @@ function storedPosition(bytes: Uint8Array): unknown {
       code: "sdk/checkpoint-unreadable",
       kind: "invalid",
       message: `the stored position is not JSON: ${messageOf(error)}`,
-      fix: "Run `flowctl down -v`, which forgets all positions; the source then starts from the beginning",
+      fix: "Run `flowctl down -v`, which deletes all positions; the source then starts from the beginning",
       cause: error,
     });
   }

@@ -78,6 +78,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let onError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
   let degraded = "";
   let isReady = false;
+  let hasFailed = false;
   const assignments = new AssignmentFeed();
   let session: Session | undefined;
   const news = new EdgeNews(publisher, () => session?.beatNow());
@@ -90,7 +91,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     inlet?.update(topology.upstreams);
     assignments.tell(topology);
     if (topology.leaving && !stopping.aborted) {
-      log.info("leaving the pipeline: hands on what it holds, then ends");
+      log.info("removed from the pipeline: draining, then stopping");
       leaving.abort();
     }
     if (topology.downstreams.length > 0) openForDeadLetters();
@@ -219,6 +220,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       outcome = await runByType(component, runtime, assignments);
       if (failure !== undefined) throw failure.error;
     } catch (error) {
+      hasFailed = true;
       const cause = failure === undefined ? error : failure.error;
       await lastWord("failed", String(cause instanceof Error ? cause.message : cause), AbortSignal.timeout(1_000));
       throw cause;
@@ -235,7 +237,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     await inlet?.close(AbortSignal.abort());
     await publisher.close();
     await listening?.catch(() => undefined);
-    await server?.close(AbortSignal.abort());
+    await server?.close(AbortSignal.abort(), hasFailed ? "failed" : "stopping");
     registry.close();
   }
 }

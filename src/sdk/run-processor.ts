@@ -62,8 +62,8 @@ function tooLate(): FlowctlError {
     code: "sdk/emit-too-late",
     kind: "invalid",
     message:
-      "the processor emitted after process had returned: the input may be acknowledged already, and the output be lost",
-    fix: "await what emits, or return its promise from process",
+      "the processor emitted an event after process returned: the input may already be acknowledged, so the output may be lost",
+    fix: "await everything that emits, or return its promise from process",
   });
 }
 

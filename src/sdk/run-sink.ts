@@ -115,7 +115,7 @@ async function oneByOne(
   onError: OnError,
   runtime: Runtime,
 ): Promise<void> {
-  if (isStopped(error, runtime.stopping)) throw stoppedError("a batch was given up as the component stops");
+  if (isStopped(error, runtime.stopping)) throw stoppedError("a batch was aborted because the component is stopping");
   const { action, retries } = runtime.onError();
   const [only] = batch;
   if (batch.length === 1 && only !== undefined) {

@@ -16,7 +16,7 @@ export async function partitionsOf(
   throw new FlowctlError({
     code: "sdk/no-partitions",
     kind: "invalid",
-    message: `${definition.name} has nothing to read: partitions() gave an empty list`,
+    message: `${definition.name} has nothing to read: partitions() returned an empty list`,
     fix: "return at least one partition",
   });
 }
@@ -37,7 +37,7 @@ export async function runSource(
     feed.follow((news) => readers.follow(news));
     await Promise.race([readers.finished, readers.failed, aborted(stopping)]);
     const ended = !runtime.halted.aborted;
-    if (ended) log.info("the data has ended");
+    if (ended) log.info("end of data");
     await Promise.race([readers.ended(), readers.failed, aborted(deadline)]);
     return await finish(runtime, ended, () => readers.flush(deadline));
   } finally {
@@ -139,7 +139,7 @@ class Readers {
   }
 
   private tellStandby(standsBy: boolean): void {
-    if (standsBy && !this.standsBy) this.runtime.log.info("standing by: other instances read everything");
+    if (standsBy && !this.standsBy) this.runtime.log.info("on standby: other instances read all partitions");
     this.standsBy = standsBy;
   }
 }

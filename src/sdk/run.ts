@@ -27,7 +27,7 @@ export async function run(component: ComponentDefinition): Promise<never> {
   const componentLog = createLogger({ level: environment.logLevel, name: environment.instance.instanceId });
   const onSignal = (signal: NodeJS.Signals): void => {
     if (stop.signal.aborted) {
-      componentLog.error("told to stop a second time: ending at once", { code: "sdk/ended", signal });
+      componentLog.error("second stop signal: exiting immediately", { code: "sdk/ended", signal });
       process.exit(1);
     }
     stop.abort();
@@ -70,7 +70,7 @@ function parseConfig({ type, definition }: ComponentDefinition, config: unknown)
       code: "sdk/definition",
       kind: "invalid",
       message: `the config of ${definition.name} is not a schema`,
-      fix: "make it a zod schema, such as z.strictObject({ … }), or leave it out",
+      fix: "use a zod schema, such as z.strictObject({ … }), or omit it",
     });
   }
   const result = schema.safeParse(config);
@@ -83,7 +83,7 @@ function wrongConfig(problems: readonly string[]): FlowctlError {
     code: "sdk/config",
     kind: "invalid",
     message: problems.join("; "),
-    fix: "correct the component's with: in the pipeline file",
+    fix: "fix with: of the component in the pipeline file",
   });
 }
 
@@ -92,7 +92,7 @@ async function readSecret(directory: string, name: string): Promise<string> {
     throw new FlowctlError({
       code: "sdk/secret-missing",
       kind: "not-found",
-      message: `${JSON.stringify(name)} is no name of a secret`,
+      message: `invalid secret name ${JSON.stringify(name)}`,
     });
   }
   try {
@@ -102,7 +102,7 @@ async function readSecret(directory: string, name: string): Promise<string> {
       code: "sdk/secret-missing",
       kind: "not-found",
       message: `secret ${name} is not granted to this component`,
-      fix: `add ${name} to the component's secrets in the pipeline file`,
+      fix: `add ${name} to secrets of the component in the pipeline file`,
       cause: error,
     });
   }

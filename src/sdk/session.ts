@@ -64,7 +64,7 @@ export class Session {
         signal.throwIfAborted();
         if (!(error instanceof FlowctlError) || !PASSING.has(error.kind)) throw error;
         if (attempt === 1 || attempt % 20 === 0) {
-          log.warn("cannot register yet; trying again", { code: error.code, reason: error.message, attempt });
+          log.warn("cannot register yet; retrying", { code: error.code, reason: error.message, attempt });
         }
         await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 1_000 }), signal);
       }
@@ -131,14 +131,14 @@ export class Session {
           heardMark: heardMark(),
         };
         await registry.heartbeat(beat, withTimeout(signal));
-        if (away) log.info("the control plane is back");
+        if (away) log.info("reconnected to the control plane");
         away = false;
       } catch (error) {
         if (signal.aborted) return;
         if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
         else if (!away) {
           away = true;
-          log.warn("no heartbeat gets through; events keep flowing", { reason: String(error) });
+          log.warn("cannot send heartbeats; events continue to flow", { reason: String(error) });
         }
       }
     }
@@ -157,7 +157,7 @@ export class Session {
         if (signal.aborted) return;
         attempt++;
         if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
-        else log.debug("lost sight of the topology; looking again", { reason: String(error), attempt });
+        else log.debug("lost the topology stream; reconnecting", { reason: String(error), attempt });
       }
       await clock
         .sleep(backoffDelay(Math.max(1, attempt), { initialMs: 50, maxMs: 1_000 }), signal)
@@ -169,7 +169,7 @@ export class Session {
     const { log, onTopology } = this.options;
     try {
       const answer = await this.register(signal);
-      log.info("registered again");
+      log.info("re-registered");
       onTopology(answer.topology);
     } catch (error) {
       if (!signal.aborted) throw error;

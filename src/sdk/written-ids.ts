@@ -5,12 +5,12 @@ import { StateLog } from "./state-log.ts";
 
 export interface WrittenIdsOptions {
   /**
-   * How many of the last events are remembered at least; default 100,000. A replay sends again what was in flight, and what
-   * was acknowledged since the source stored its position, which it does every tenth of a second: less than the default up to
-   * some 800,000 events a second. 0 remembers none, and still keeps the notes of `begin`.
+   * Minimum number of recent events to remember. Default: 100,000. A replay redelivers the events in flight and those acknowledged
+   * since the source last stored its position, which it does every tenth of a second: fewer than the default up to some 800,000
+   * events per second. 0 remembers none, but still keeps the notes of `begin`.
    */
   readonly remember?: number;
-  /** Names the record; default `written`. A sink that writes to several places keeps one of each. */
+  /** Name of the record. Default: `written`. A sink that writes to several destinations keeps one record for each. */
   readonly name?: string;
 }
 
@@ -22,23 +22,21 @@ interface Entry<Note> {
 }
 
 /**
- * The memory of a sink of what it wrote, in its state directory, which makes it effectively once: it writes no event a
- * second time that comes again within the horizon. Opened by `openWrittenIds`.
+ * A record of the events that a sink has written, in its state directory. It makes the sink effectively once: the sink does not
+ * write an event again that is redelivered while the record remembers it. Opened with `openWrittenIds`.
  *
- * Every event of a batch has to be written to the outside and recorded here; no step does both, so a crash between the
- * two has to be thought of. The order decides what it does:
+ * Every event of a batch must be written to the external system and recorded here. These are two steps, and a crash can happen
+ * between them. Their order decides the guarantee:
  *
- * - **Write first, then `add`.** A crash between them leaves events that were written and are not known: they come again
- *   and are written again. At least once, with the repetitions limited to the one batch that a crash interrupted. Right for
- *   an outside where writing again does no harm.
- * - **`begin` first, then write.** A crash between them leaves a batch of which nobody knows whether it was written: at
- *   the next start it is `doubtful`, with the note that `begin` was given. The sink looks outside (for a row, for bytes at
- *   a place, for an answer to a request with the same key) and says `settle(true)` or `settle(false)`. Effectively once, as
- *   far as the sink can tell from outside. A sink that cannot look chooses: `settle(false)` writes again (at least once),
- *   `settle(true)` does not (at most once).
+ * - **Write first, then `add`.** After a crash in between, events were written but not recorded: they are redelivered and written
+ *   again. At least once, with duplicates limited to the batch that the crash interrupted. Suitable if writing an event twice does
+ *   no harm.
+ * - **`begin` first, then write.** After a crash in between, it is unknown whether the batch was written: on the next start it is
+ *   `doubtful`, with the note passed to `begin`. The sink checks the external system (for a row, for bytes at an offset, for the
+ *   response to a request with the same key) and calls `settle(true)` or `settle(false)`. Effectively once, as far as the sink can
+ *   check. A sink that cannot check chooses: `settle(false)` writes again (at least once), `settle(true)` does not (at most once).
  *
- * One batch at a time: calls must not overlap. The record belongs to one instance and goes with `flowctl down -v`; from
- * then on nothing is known.
+ * One batch at a time: calls must not overlap. The record belongs to one instance; `flowctl down -v` deletes it.
  *
  * @example
  * ```ts
@@ -59,24 +57,24 @@ interface Entry<Note> {
  * ```
  */
 export interface WrittenIds<Note = undefined> {
-  /** How many events the record knew when it was opened. */
+  /** Number of events in the record when it was opened. */
   readonly remembered: number;
-  /** The last batch, where it was begun and a crash may have come before it was written. Until it is settled. */
+  /** The last batch, if a crash may have happened between `begin` and its write; undefined once it is settled. */
   readonly doubtful: { readonly note: Note } | undefined;
-  /** Says whether the doubtful batch is written; durable. To be called before anything is recorded, if at all needed. */
+  /** Records durably whether the doubtful batch was written. Call it before anything else is recorded. */
   settle(isWritten: boolean): Promise<void>;
   has(event: Event): boolean;
-  /** Those of a batch that are not written yet, each once, in their order. */
+  /** The events of a batch that are not written yet, each once, in order. */
   fresh(events: readonly Event[]): readonly Event[];
-  /** Records what has been written. When it resolves, that survives a power cut. */
+  /** Records written events. When it resolves, the record survives a power failure. */
   add(events: readonly Event[]): Promise<void>;
   /**
-   * Records what is about to be written, with a note that tells where; JSON. When it resolves, that survives a kill of this
-   * process; a power cut, after `sync`, which may be awaited together with the outside.
+   * Records events that are about to be written, with a JSON note that says where. When it resolves, the record survives a kill of
+   * this process. It survives a power failure after `sync`, which may be awaited together with the write.
    */
   begin(events: readonly Event[], note: Note): Promise<void>;
   sync(): Promise<void>;
-  /** Takes the last `begin` back, once: nothing of it was written. */
+  /** Reverts the last `begin`, once: none of its events were written. */
   undo(): Promise<void>;
   close(): Promise<void>;
 }
@@ -85,7 +83,7 @@ export interface WrittenIds<Note = undefined> {
 const leastCapacity = 1_000;
 
 /**
- * Opens the record of what a sink wrote; makes it when there is none. `stateDirectory` is that of the component's context.
+ * Opens the record of written events, and creates it if it does not exist. `stateDirectory` is the one in the component context.
  * Reads at most about twice `remember` ids.
  */
 export async function openWrittenIds<Note = undefined>(
@@ -179,8 +177,8 @@ class WrittenRecord<Note> implements WrittenIds<Note> {
       throw new FlowctlError({
         code: "sdk/written-unsettled",
         kind: "invalid",
-        message: "the last batch before a crash is doubtful, and nothing was said of it",
-        fix: "call settle after opening the record, before anything is written",
+        message: "the last batch before the crash was not settled",
+        fix: "call settle after opening the record and before writing",
       });
     }
     const ids = this.#remember === 0 ? [] : events.map(identityOf);

@@ -132,7 +132,7 @@ export class EventLog {
       bytes += end - body;
       at = end;
     }
-    if (at > buffer.length) throw malformed(`a run of ${count} events does not fit its memory`);
+    if (at > buffer.length) throw malformed(`a run of ${count} events exceeds its memory`);
     block.unsettled += count;
     block.count += count;
     this.next += count;

@@ -6,6 +6,7 @@ import { fromServiceError } from "../protocol/grpc-errors.ts";
 import { encodeRequest } from "../protocol/stream-codec.ts";
 import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
 import { Outlet } from "./outlet.ts";
+import { event } from "./publisher-world.fake.ts";
 import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 describe("the server of event streams", () => {
@@ -80,6 +81,37 @@ describe("the server of event streams", () => {
     } finally {
       client.close();
       await outlet.close();
+    }
+  });
+
+  it("gives what one subscriber has in its hands to no other while it closes, and says that it failed", async () => {
+    const outlet = new Outlet({ folder: "/nonexistent", onFailure: () => undefined });
+    outlet.setGroups([{ componentId: "down", types: [], partitionBy: "", desiredInstances: 2, deadLetters: false }]);
+    const server = await serve(outlet);
+    const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure());
+    const subscribe = async (instanceId: string) => {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      const seen = { messages: 0 };
+      call.on("data", () => seen.messages++);
+      const failed = new Promise<FlowctlError>((resolve) =>
+        call.once("error", (error: ServiceError) => resolve(fromServiceError(error, "up"))),
+      );
+      const who = { pipeline: "p", group: "down", instanceId, types: [], upstreamInstance: "" };
+      call.write(encodeRequest({ kind: "open", open: { ...who, credit: { maxSequence: 100, maxBytes: 1e6 } } }));
+      await expect.poll(() => seen.messages).toBe(1);
+      return { seen, failed };
+    };
+    try {
+      const first = await subscribe("down-1");
+      outlet.publish(event(1), { settle: () => undefined });
+      await expect.poll(() => first.seen.messages).toBe(2);
+      const second = await subscribe("down-2");
+      await outlet.close();
+      await server.close(AbortSignal.abort(), "failed");
+      expect([(await first.failed).code, (await second.failed).code]).toEqual(["stream/failed", "stream/failed"]);
+      expect(second.seen.messages).toBe(1);
+    } finally {
+      client.close();
     }
   });
 

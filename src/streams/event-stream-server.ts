@@ -34,9 +34,15 @@ export interface EventStreamServerOptions {
 
 export interface EventStreamServer {
   readonly port: number;
-  /** Waits until every stream has ended, at most until the signal fires, and stops listening. */
-  close(signal: AbortSignal): Promise<void>;
+  /**
+   * Waits until every stream has ended, at most until the signal fires, and stops listening. Streams that are open then end with
+   * `stream/stopping`, or `stream/failed`. Their publisher has to be closed before, so that what one held is not given to the next.
+   */
+  close(signal: AbortSignal, why?: Why): Promise<void>;
 }
+
+/** Why an instance ends streams. */
+type Why = "stopping" | "failed";
 
 type Call = ServerDuplexStream<Buffer, Buffer | OutgoingBatch>;
 
@@ -68,7 +74,7 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
   };
   server.addService(SERVICE, implementation);
   const port = await bind(server, options.listen, serverCredentials(options.tls));
-  return { port, close: (signal) => shutDown(server, open, signal) };
+  return { port, close: (signal, why) => shutDown(server, open, signal, why) };
 }
 
 /** One subscription: waits for Open, then feeds the member with what the peer says. */
@@ -92,7 +98,7 @@ function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refu
       const isNews =
         error.code !== "stream/not-ready" && (member !== undefined || refusals.isNew(group, instance, error.code));
       const tell = isNews ? log.warn : log.debug;
-      tell("ended a stream", {
+      tell("closed a stream", {
         group,
         instance,
         code: error.code,
@@ -121,7 +127,7 @@ function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refu
     try {
       const request = decodeRequest(message);
       if (member === undefined) {
-        if (request.kind !== "open") throw violation("the first request has to be Open");
+        if (request.kind !== "open") throw violation("the first request must be Open");
         open(request.open);
       } else feed(member, request);
     } catch (error) {
@@ -150,7 +156,7 @@ function feed(member: Member, request: SubscribeRequest): void {
       member.nack(request.sequence);
       break;
     case "open":
-      throw violation("a stream is opened only once");
+      throw violation("Open was sent twice on a stream");
     case "other":
       break;
   }
@@ -159,13 +165,13 @@ function feed(member: Member, request: SubscribeRequest): void {
 
 /** Refuses who has come to the wrong place, before anything is changed by it. */
 function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventStreamServerOptions): void {
-  if (request.group === "" || request.instanceId === "") throw violation("Open has to name group and instance_id");
+  if (request.group === "" || request.instanceId === "") throw violation("Open requires group and instance_id");
   if (request.pipeline !== pipeline) {
     throw new FlowctlError({
       code: "stream/wrong-pipeline",
       kind: "conflict",
       message: `this component belongs to pipeline ${pipeline}, not to ${JSON.stringify(request.pipeline)}`,
-      fix: "dial only the addresses that the control plane of your own pipeline gives",
+      fix: "connect only to addresses from the control plane of your own pipeline",
     });
   }
   const { upstreamInstance } = request;
@@ -174,7 +180,7 @@ function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventS
       code: "stream/wrong-upstream",
       kind: "conflict",
       message: `this is ${instanceId} of ${componentId}, not ${JSON.stringify(upstreamInstance)}`,
-      fix: "look the address up again: another instance has it by now",
+      fix: "look up the address again: another instance uses it now",
     });
   }
 }
@@ -192,7 +198,7 @@ async function bind(server: Server, listen: string, credentials: ServerCredentia
           code: "stream/listen-failed",
           kind: "unavailable",
           message: `cannot listen on ${listen}: ${messageOf(error)}`,
-          fix: "give FLOWCTL_LISTEN an address that is free",
+          fix: "set FLOWCTL_LISTEN to a free address",
           cause: error,
         }),
       );
@@ -210,7 +216,7 @@ const STOP_MS = 200;
  * A connection that keepalive has given up while a write was stuck in it is not closed by Node.js before TCP gives up as
  * well, after a quarter of an hour: once no stream is open, connections are not waited for much longer.
  */
-async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): Promise<void> {
+async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal, why: Why = "stopping"): Promise<void> {
   await new Promise<void>((resolve) => {
     let goodbye: NodeJS.Timeout | undefined;
     const closed = (): void => {
@@ -222,9 +228,9 @@ async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): P
       server.forceShutdown();
       closed();
     };
-    // Whoever is subscribed hears why its stream ends: a stop is not a failure.
+    // Whoever is subscribed hears why its stream ends: a stop is nothing to warn of.
     const stop = (): void => {
-      open.fail(stopping());
+      open.fail(ending(why));
       clearTimeout(goodbye);
       goodbye = setTimeout(force, STOP_MS);
     };
@@ -237,8 +243,9 @@ async function shutDown(server: Server, open: OpenCalls, signal: AbortSignal): P
   });
 }
 
-function stopping(): FlowctlError {
-  return new FlowctlError({ code: "stream/stopping", kind: "unavailable", message: "this instance is stopping" });
+function ending(why: Why): FlowctlError {
+  const message = why === "failed" ? "this instance has failed" : "this instance is stopping";
+  return new FlowctlError({ code: `stream/${why}`, kind: "unavailable", message });
 }
 
 /** Why each subscriber was refused last: whoever is refused dials again and again. */

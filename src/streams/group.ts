@@ -333,7 +333,7 @@ export class Group {
   private giveOne(outbox: Outbox): boolean {
     const position = outbox.peek()!;
     const event = outbox.log.get(position);
-    if (event === undefined) throw new Error("an event that was acknowledged by nobody is gone");
+    if (event === undefined) throw new Error("an unacknowledged event is missing");
     const slot = this.partition === undefined ? NO_SLOT : this.partition.slots.slotOf(this.partition.key(event));
     const member = this.choose(slot, event.size);
     if (member === undefined) return false;

@@ -92,7 +92,7 @@ describe("an inlet whose upstream went away", () => {
   });
 });
 
-const BROKE = "the stream from upstream broke; dialling again";
+const BROKE = "lost the connection to upstream; reconnecting";
 
 describe("an inlet whose upstream stops", () => {
   it("warns of nothing until it has been back: neither of the end of the stream nor that it gets none", async () => {
@@ -107,14 +107,19 @@ describe("an inlet whose upstream stops", () => {
       until(() => upstream.stream?.open === true && upstream.stream.credit.maxSequence > 0);
     await opened();
     // From now on it opens no stream.
-    upstream.isAnother = true;
+    upstream.isAway = true;
     upstream.break("stopping");
     await until(() => debug.mock.calls.filter(([what]) => what === BROKE).length === 2);
     expect(warn).not.toHaveBeenCalled();
+    // That another one is there in its place is news.
+    upstream.isAway = false;
+    upstream.isAnother = true;
+    const warnings = (): number => warn.mock.calls.filter(([what]) => what === BROKE).length;
+    await until(() => warnings() === 1);
     upstream.isAnother = false;
     await opened();
-    upstream.break("error");
-    await until(() => warn.mock.calls.some(([what]) => what === BROKE));
+    upstream.break("end");
+    await until(() => warnings() === 2);
   });
 });
 

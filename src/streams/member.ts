@@ -290,7 +290,7 @@ export class Member {
       new FlowctlError({
         code,
         kind: "invalid",
-        message: `${this.instanceId} broke the protocol: ${what}`,
+        message: `protocol violation by ${this.instanceId}: ${what}`,
         fix: "acknowledge sequence numbers in order, each only after its batch arrived",
       }),
     );

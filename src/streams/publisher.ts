@@ -256,7 +256,7 @@ export class Publisher {
     const replaced = new FlowctlError({
       code: "stream/replaced",
       kind: "conflict",
-      message: `a newer stream of ${instanceId} took over`,
+      message: `replaced by a newer stream of ${instanceId}`,
     });
     return group.attach(instanceId, transport, credit, replaced);
   }
@@ -275,8 +275,8 @@ export class Publisher {
     throw new FlowctlError({
       code: "stream/not-ready",
       kind: "unavailable",
-      message: "this component does not know its topology yet",
-      fix: "dial again in a moment",
+      message: "this component has not received its topology yet",
+      fix: "reconnect in a moment",
     });
   }
 
@@ -307,9 +307,13 @@ export class Publisher {
    * given back: so what a buffer on disk keeps for the next run is only what nobody has.
    */
   rested(): Promise<void> {
+    this.rest();
+    return this.once(() => this.list.every(({ held }) => held === 0));
+  }
+
+  private rest(): void {
     this.resting = true;
     for (const group of this.list) group.rest();
-    return this.once(() => this.list.every(({ held }) => held === 0));
   }
 
   /** Groups that drain and have acknowledged everything they were owed. */
@@ -335,8 +339,9 @@ export class Publisher {
     return count;
   }
 
-  /** Closes the buffers on disk; what is in them stays for the next run. */
+  /** Gives nothing more to anybody, and closes the buffers on disk; what is in them stays for the next run. */
   async close(): Promise<void> {
+    this.rest();
     for (const group of this.list) await group.close();
     await Promise.all(this.closing);
   }

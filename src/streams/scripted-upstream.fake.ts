@@ -92,6 +92,8 @@ export class ScriptedUpstream {
   opened: Buffer;
   /** Refuses every stream, as whoever is not meant does, without the code that only this library sends. */
   isAnother = false;
+  /** Refuses every stream, as whoever cannot serve it yet does. */
+  isAway = false;
   /** What the next stream begins with, instead of Opened. */
   nextLie: Lie | undefined;
   private ordinal = 0;
@@ -328,9 +330,10 @@ export class ScriptedUpstream {
   }
 
   private begin(stream: Stream): void {
-    if (this.isAnother) {
+    if (this.isAnother || this.isAway) {
       stream.open = false;
-      stream.call.emit("error", { code: status.FAILED_PRECONDITION, details: "this is another" });
+      const code = this.isAnother ? status.FAILED_PRECONDITION : status.UNAVAILABLE;
+      stream.call.emit("error", { code, details: "not here" });
       return;
     }
     const previous = this.stream;

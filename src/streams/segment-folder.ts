@@ -88,7 +88,7 @@ export class SegmentFolder {
       kind: "failed",
       message: `${path} is damaged: ${what}`,
       fix:
-        `restore the disk buffer's folder from a copy, or give up the events in this file: ` +
+        `restore the disk buffer's folder from a backup, or give up the events in this file: ` +
         `rename it to ${path.replace(/segment$/, "damaged")} and start the component again`,
     });
   }

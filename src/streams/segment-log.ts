@@ -253,6 +253,6 @@ function failure(path: string, error: unknown): FlowctlError {
     code: "stream/buffer-failed",
     kind: "unavailable",
     message: `the disk buffer in ${path} failed`,
-    fix: "see that the disk is there, writable and not full",
+    fix: "check that the disk is mounted, writable and not full",
   });
 }

@@ -124,7 +124,7 @@ export class SegmentReader {
       const { at, first } = this.cursor;
       this.keep(await this.readRecords(file), end);
       if (this.cursor.first === first && first < end)
-        throw this.folder.damaged(segment.number, `its record at ${at} is not whole`);
+        throw this.folder.damaged(segment.number, `the record at offset ${at} is incomplete`);
     }
   }
 

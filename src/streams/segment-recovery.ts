@@ -70,7 +70,7 @@ async function recoverLast(
   const isGivenUp = [...givenUp].some((number) => number > last.number);
   const confirmed = progress?.confirmed ?? 0;
   if (wasSynced(bytes, size, next) || (confirmed > next && !isGivenUp))
-    throw folder.damaged(last.number, `its record at ${size} is not whole, and was confirmed`);
+    throw folder.damaged(last.number, `the confirmed record at offset ${size} is incomplete`);
   if (size < bytes.length) await file.truncate(size);
   const totalBytes = last.bytesBefore + content;
   const begin = isGivenUp ? Math.max(next, confirmed) : next;
@@ -125,7 +125,7 @@ async function readHeads(
 async function unusedSegment(folder: SegmentFolder, number: number, isNewest: boolean): Promise<number> {
   const bytes = await readFile(folder, number);
   const expected = folder.segments.at(-1)?.first ?? 0;
-  if (!isNewest || wasSynced(bytes, 0, expected)) throw folder.damaged(number, "its head cannot be read");
+  if (!isNewest || wasSynced(bytes, 0, expected)) throw folder.damaged(number, "the header cannot be read");
   return number;
 }
 
@@ -155,7 +155,7 @@ async function scan(folder: SegmentFolder, segment: Segment): Promise<Scanned> {
     size = found.end;
   }
   if (segment.end !== undefined && next < segment.end)
-    throw folder.damaged(segment.number, `its record at ${size} is not whole`);
+    throw folder.damaged(segment.number, `the record at offset ${size} is incomplete`);
   return { bytes, records, next, size, content };
 }
 

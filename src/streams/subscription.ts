@@ -102,6 +102,7 @@ export class Subscription {
   moveTo(address: string): void {
     if (address === this.address || this.over || this.phase.name === "leaving") return;
     this.address = address;
+    this.hasStopped = false;
     this.dropClient();
     if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
     else if (this.phase.name === "connecting" || this.phase.name === "open") {
@@ -158,7 +159,7 @@ export class Subscription {
         ended: (drained) => {
           // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
           if (drained && !this.drains) return stream.abort();
-          this.log.debug("upstream has ended", { upstream: this.upstreamInstance });
+          this.log.debug("upstream has completed", { upstream: this.upstreamInstance });
           this.finish({ name: "ended" });
           stream.close();
         },
@@ -223,9 +224,9 @@ export class Subscription {
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
       if (error.code === "stream/stopping") this.hasStopped = true;
-      const isExpected = error.code === "stream/not-ready" || this.hasStopped;
+      const isExpected = error.code === "stream/not-ready" || (this.hasStopped && error.kind === "unavailable");
       const tell = isExpected ? this.log.debug : this.log.warn;
-      tell("the stream from upstream broke; dialling again", {
+      tell("lost the connection to upstream; reconnecting", {
         upstream: this.upstreamInstance,
         address: this.address,
         code: error.code,

@@ -233,7 +233,7 @@ export class UpstreamStream implements Origin {
           this.received(message, response.firstSequence, response.bytes);
           return;
         case "end":
-          if (this.inFlight > 0) throw broken("the end came before everything was acknowledged");
+          if (this.inFlight > 0) throw broken("the stream ended before all events were acknowledged");
           this.end = true;
           this.handlers.ended(response.drained);
           return;
@@ -257,7 +257,7 @@ export class UpstreamStream implements Origin {
   private received(message: Buffer, firstSequence: number, bytes: number): void {
     const { tracker } = this;
     if (tracker.added === 0) return;
-    if (!this.isOpen) throw broken("a batch came before Opened");
+    if (!this.isOpen) throw broken("received a batch before Opened");
     const expected = tracker.received + 1;
     if (firstSequence !== expected) throw broken(`expected event ${expected}, got ${firstSequence}`);
     this.checkCredit(bytes);
@@ -271,8 +271,8 @@ export class UpstreamStream implements Origin {
     throw new FlowctlError({
       code: "stream/wrong-upstream",
       kind: "conflict",
-      message: `${this.address} says that it is ${instanceId} of ${componentId}, not ${this.upstreamInstance} of ${this.upstream}`,
-      fix: "give each component instance an address of its own: see FLOWCTL_LISTEN and FLOWCTL_ADVERTISE",
+      message: `${this.address} is ${instanceId} of ${componentId}, not ${this.upstreamInstance} of ${this.upstream}`,
+      fix: "give each component instance its own address: see FLOWCTL_LISTEN and FLOWCTL_ADVERTISE",
     });
   }
 
@@ -281,10 +281,10 @@ export class UpstreamStream implements Origin {
     const { tracker } = this;
     const events = tracker.received + tracker.added;
     if (events > this.creditSequence)
-      throw broken(`it sent event ${events}, but was granted only ${this.creditSequence}`, "stream/credit-exceeded");
+      throw broken(`sent event ${events}, but the credit ends at ${this.creditSequence}`, "stream/credit-exceeded");
     const total = this.receivedBytes + bytes;
     if (total <= this.creditBytes || (tracker.added === 1 && tracker.inFlight === 0)) return;
-    throw broken(`it sent ${total} bytes, but was granted only ${this.creditBytes}`, "stream/credit-exceeded");
+    throw broken(`sent ${total} bytes, but the credit is ${this.creditBytes}`, "stream/credit-exceeded");
   }
 
   private failed(error: ServiceError): void {
@@ -306,7 +306,7 @@ function broken(what: string, code = "stream/out-of-order"): FlowctlError {
   return new FlowctlError({
     code,
     kind: "invalid",
-    message: `the upstream broke the protocol: ${what}`,
+    message: `protocol violation by the upstream: ${what}`,
   });
 }
 
@@ -314,6 +314,6 @@ function goneAway(address: string): FlowctlError {
   return new FlowctlError({
     code: "stream/closed",
     kind: "unavailable",
-    message: `${address} closed the stream before its end`,
+    message: `${address} closed the stream before End`,
   });
 }

@@ -56,7 +56,7 @@ if (unknown.length > 0)
   throw new Error(`no such bench: ${unknown.join(", ")}; there are ${Object.keys(benches).join(", ")}`);
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
 if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
-  throw new Error(`--rounds is a whole number from 1, not ${values.rounds}`);
+  throw new Error(`--rounds is an integer from 1, not ${values.rounds}`);
 
 const rows: Row[] = [];
 for (const name of asked) {

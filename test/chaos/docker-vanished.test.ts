@@ -92,7 +92,8 @@ describe("an instance whose network vanishes at full speed", () => {
     // Long enough for both sides to find out, which the ones below say.
     await eventually(
       "the ones below have given it up",
-      () => [below["passed-1"]!, below["passed-2"]!].every((ref) => said(ref).includes("dialling again")),
+      () =>
+        [below["passed-1"]!, below["passed-2"]!].every((ref) => said(ref).includes("lost the connection to upstream")),
       60_000,
     ).finally(reconnect);
     await ended(scenario);

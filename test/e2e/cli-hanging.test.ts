@@ -58,7 +58,8 @@ describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s",
   it("is named by every command that asks it, and left alone; logs and ps work without it", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
     const pid = await hang(scenario);
-    const named = driver === "process" ? `process ${pid}, hangs` : `control plane of ${scenario.name} hangs`;
+    const named =
+      driver === "process" ? `(process ${pid}) is not responding` : `control plane of ${scenario.name} hangs`;
 
     const status = await scenario.flowctl("status", "--json");
     expect(status.code).toBe(4);
@@ -114,7 +115,7 @@ describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s",
     await hang(scenario);
     const { code, stderr } = await scenario.flowctl("down", "-v");
     expect(code).toBe(0);
-    expect(stderr).toMatch(/warning: .*hangs or is stopped/);
+    expect(stderr).toMatch(/warning: .*(hangs or is stopped|is not responding)/);
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();
   });

@@ -43,7 +43,7 @@ describe("init", () => {
     const refused = await scenario.flowctl("init", "flowctl.yaml/below");
     expect(refused.code).toBe(3);
     expect(refused.stderr).toMatch(/^error: cannot write .*flowctl\.yaml\/below\/.*: /m);
-    expect(refused.stderr).toContain("name another path");
+    expect(refused.stderr).toContain("use another path");
     expect(refused.stderr).toContain("code cli/cannot-write");
     scenario.passed();
   });

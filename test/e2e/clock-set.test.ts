@@ -42,7 +42,7 @@ sinks: { archive: { uses: file, inputs: [passed], with: { path: ./out/numbers.js
     await writeFile(`${clock}.new`, `${offset}\n`);
     await rename(`${clock}.new`, clock);
     await eventually("it is noticed", async () =>
-      (await scenario.flowctl("events")).stdout.includes("the machine's clock went"),
+      (await scenario.flowctl("events")).stdout.includes("the clock of the machine jumped"),
     );
     const refs = await scenario.refs();
     process.kill(Number(refs["passed-1"]), "SIGKILL");

@@ -44,7 +44,7 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
       expect(code, stderr).toBe(1);
       expect(stderr).toMatch(/database in \S+control-plane is damaged/);
       expect(stderr).toContain("code store/damaged");
-      expect(stderr).toMatch(/fix .*flowctl down -v.*flowctl up.*forgets the positions of the sources/);
+      expect(stderr).toMatch(/fix .*flowctl down -v.*flowctl up.*deletes the positions of sources/);
       // As it is told to.
       await scenario.succeed("down", "-v");
       await scenario.succeed("up", "-d");

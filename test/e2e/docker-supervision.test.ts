@@ -79,8 +79,8 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
     );
     await scenario.succeed("up", "-d");
     const { said, status } = await failed(scenario);
-    expect(said).toContain("exit 137: out of memory, limit 64M");
-    expect(status).toMatch(/greedy-1 is failed.*exit 137: out of memory, limit 64M/);
+    expect(said).toContain("exited with code 137: out of memory, limit 64M");
+    expect(status).toMatch(/greedy-1 is failed.*exited with code 137: out of memory, limit 64M/);
     scenario.passed();
   });
 
@@ -95,7 +95,9 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
       async () => (await messages(scenario, "instance.supervised"))[0],
       120_000,
     );
-    expect(restart).toContain(`archive-1 restart: hung: no heartbeat for 30 s, cut off from the network ${network}`);
+    expect(restart).toContain(
+      `archive-1 restart: not responding: no heartbeat for 30 s, disconnected from the network ${network}`,
+    );
     await scenario.succeed("wait", "--timeout", "150");
     expect(await numbersOf(scenario)).toEqual(Array.from({ length: count }, (_, index) => index + 1));
     scenario.passed();
@@ -138,7 +140,7 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
     await crash(container);
     const { said, status } = await failed(scenario);
     expect(said).toMatch(
-      /service db-1 is failed: exited with code 137; that was failure 2 in a row, last log line: ready/,
+      /service db-1 is failed: exited with code 137; gave up after 2 failures in a row, last log line: ready/,
     );
     expect(status).toContain("service db-1 is failed");
     scenario.passed();
@@ -151,7 +153,7 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
     );
     await scenario.flowctl("up", "-d");
     const { said } = await failed(scenario);
-    expect(said).toContain("service db-1 is failed: exit 137: out of memory, limit 96M");
+    expect(said).toContain("service db-1 is failed: exited with code 137: out of memory, limit 96M");
     scenario.passed();
   });
 
@@ -169,11 +171,12 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await docker("exec", `${scenario.name}-db-1`, "node", "-e", "fs.writeFileSync('/tmp/sick', '')");
     await eventually("it is said", async () =>
-      (await scenario.look("status")).stdout.includes("service db-1 is unhealthy: its health check fails"),
+      (await scenario.look("status")).stdout.includes("service db-1 is unhealthy: the health check is failing"),
     );
     await eventually(
       "it is restarted",
-      async () => (await messages(scenario, "service.supervised")).includes("db-1 restart: its health check fails"),
+      async () =>
+        (await messages(scenario, "service.supervised")).includes("db-1 restart: the health check is failing"),
       90_000,
     );
     await eventually("all is well", async () => /^\S+ running/.test((await scenario.look("status")).stdout));

@@ -46,7 +46,7 @@ sinks: { archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.j
     await freeze(scenario, "archive-1");
     await eventually("a restart", async () => (await supervised(scenario, "archive-1")).length > 0, 120_000);
     expect((await supervised(scenario, "archive-1"))[0]).toMatch(
-      /^restart: hung: no heartbeat for 30 s, last log line: .+/,
+      /^restart: not responding: no heartbeat for 30 s, last log line: .+/,
     );
     const before = (await scenario.lines("out/numbers.jsonl")).length;
     await eventually("events", async () => (await scenario.lines("out/numbers.jsonl")).length > before + 50);
@@ -71,7 +71,7 @@ sinks: { out: { uses: discard, inputs: [mute] } }
     await up.until(/mute-1/);
     const { code, stderr } = await up.ended;
     expect(code, stderr).toBe(1);
-    expect(stderr).toMatch(/mute-1 .*has not registered; that was failure 2 in a row/);
+    expect(stderr).toMatch(/mute-1 .*has not registered; gave up after 2 failures in a row/);
     expect((await scenario.flowctl("wait")).code).toBe(1);
     const status = await scenario.succeed("status");
     expect(status).toMatch(/mute-1 is failed.*has not registered.*last log line: waiting for nothing/);

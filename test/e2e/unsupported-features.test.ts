@@ -22,7 +22,7 @@ describe("partition_by below a component that does not support it", () => {
     expect(code, `${stdout}\n${stderr}`).not.toBe(0);
     const logs = await scenario.flowctl("logs", "feed");
     expect(`${logs.stdout}\n${logs.stderr}`).toContain(
-      "feed-1 does not support partition_by, which it would need: seen has partition_by and 2 replicas",
+      "feed-1 does not support partition_by, which is required: seen has partition_by and 2 replicas",
     );
     await scenario.succeed("down", "-v");
     scenario.passed();

@@ -283,7 +283,7 @@ describe("a running control plane", () => {
     await until(async () => (await state())?.state === "healthy");
     status = 503;
     await until(async () => (await state())?.state === "unhealthy");
-    expect((await state())?.reason).toContain("answered 503: bad disk");
+    expect((await state())?.reason).toContain("returned 503: bad disk");
     status = 200;
     await until(async () => (await state())?.state === "healthy");
     const events: PipelineEvent[] = [];
@@ -381,7 +381,7 @@ describe("a running control plane", () => {
     await using first = await controlPlaneProcess("p");
     await first.start();
     await using second = await controlPlaneProcess("p", { FLOWCTL_DATA_DIR: first.dataFolder });
-    await expect(second.start()).rejects.toThrow("another process has the control plane's database");
+    await expect(second.start()).rejects.toThrow("is in use by another process");
     expect(second.log.trim().split("\n")).toHaveLength(1);
     expect(await first.kill("SIGTERM")).toBe(0);
   });

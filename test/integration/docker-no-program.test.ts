@@ -28,10 +28,18 @@ describe("a component whose program is not in its image", () => {
     [
       "{ entrypoint: [], command: [nonesuch, --verbose] }",
       "sinks.out.command",
-      /`nonesuch`, which is not in the image/,
+      /`nonesuch` of out does not exist in the image/,
     ],
-    ["{ entrypoint: /opt/none/such }", "sinks.out.entrypoint", /`\/opt\/none\/such`, which is not in the image/],
-    ["{ entrypoint: /etc/passwd }", "sinks.out.entrypoint", /\/etc\/passwd in the image .* cannot be executed/],
+    [
+      "{ entrypoint: /opt/none/such }",
+      "sinks.out.entrypoint",
+      /`\/opt\/none\/such` of out does not exist in the image/,
+    ],
+    [
+      "{ entrypoint: /etc/passwd }",
+      "sinks.out.entrypoint",
+      /`\/etc\/passwd` of out is not executable: \/etc\/passwd in the image/,
+    ],
   ])("is refused at once with its place: %s", async (line, path, message) => {
     const image = await someImage();
     await using scenario = await Scenario.on("docker", pipeline(line).replace("IMAGE", image));

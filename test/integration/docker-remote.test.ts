@@ -126,7 +126,7 @@ describe("an engine of another machine", () => {
     const { code, stderr } = await scenario.flowctl("up", "-d");
     expect(code).toBe(4);
     expect(stderr).toMatch(/Host key verification failed|Permission denied/);
-    expect(stderr).toMatch(/see that `ssh \S+@127\.0\.0\.1 -p \d+ docker version` works/);
+    expect(stderr).toMatch(/check that `ssh \S+@127\.0\.0\.1 -p \d+ docker version` works/);
     scenario.passed();
   });
 
@@ -147,7 +147,7 @@ sinks:
     const sink = await scenario.flowctl("up", "-d");
     expect(sink.code).toBe(3);
     expect(sink.stderr).toMatch(
-      /archive uses \S+ of this machine, and the Docker engine at tcp.*\n +at +flowctl\.yaml:8:/,
+      /archive uses the local path \S+, but the Docker engine at tcp.*\n +at +flowctl\.yaml:8:/,
     );
     await scenario.pipeline(`${pipeline}
 services:
@@ -158,7 +158,7 @@ services:
     const service = await scenario.flowctl("up", "-d");
     expect(service.code).toBe(3);
     expect(service.stderr).toMatch(
-      /db uses \S+ of this machine.*\n +at +flowctl\.yaml:10:\d+\n.*\n +fix +use a named volume/,
+      /db uses the local path \S+.*\n +at +flowctl\.yaml:10:\d+\n.*\n +fix +use a named volume/,
     );
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();

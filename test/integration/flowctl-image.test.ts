@@ -120,7 +120,7 @@ describe("the flowctl image", () => {
   it("is built here when the registry of the wanted one does not answer", async () => {
     const { image, said } = await build(repository, { ...process.env, FLOWCTL_IMAGE: "127.0.0.1:1/acme/flowctl:1" });
     expect(image.name).toBe(reference);
-    expect(said).toContain("No registry has it: building it here");
+    expect(said).toContain("Not in any registry; building locally");
   });
 
   it("is the one that FLOWCTL_IMAGE names when the engine has that", async () => {

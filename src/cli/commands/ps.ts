@@ -102,7 +102,7 @@ function columns(output: Output, all: boolean): readonly Column<InstanceView>[] 
       rank: 1,
       value: ({ uptimeMs }) => (uptimeMs === undefined ? "-" : humanDuration(uptimeMs)),
     },
-    { title: "PORTS", rank: 5, value: ({ ports }) => ports.join(", ") },
+    { title: "PORTS", rank: 9, value: ({ ports }) => ports.join(", ") },
   ];
 }
 

@@ -72,10 +72,16 @@ async function watch(context: CommandContext, target: Target): Promise<void> {
       if (!(error instanceof FlowctlError)) throw error;
       text = output.json ? JSON.stringify(errorDocument(error)) : renderError(error, errorView);
     }
-    if (redraws) output.stdout.write(`${TOP}${text.replaceAll("\n", `${CLEAR_LINE}\n`)}${CLEAR_LINE}\n${CLEAR_BELOW}`);
+    if (redraws) output.stdout.write(redrawn(text, output.stdout.rows));
     else output.print(text);
     await deps.clock.sleep(WATCH_INTERVAL, signal).catch(() => undefined);
   }
+}
+
+/** The text over what was shown before, without the lines that the terminal has no room for: it would scroll. */
+function redrawn(text: string, rows = Number.POSITIVE_INFINITY): string {
+  const lines = text.split("\n").slice(0, Math.max(1, rows - 1));
+  return `${TOP}${lines.map((line) => `${line}${CLEAR_LINE}\n`).join("")}${CLEAR_BELOW}`;
 }
 
 /** The state as data for machines and, when asked for, as lines for people. */

@@ -127,7 +127,9 @@ async function up(
 
 /** What is read once is read: started again, sources go on where they were. */
 function sayCompleted(output: Output, pipeline: string): void {
-  output.say(`${pipeline} completed\n  Run it again from the beginning: \`flowctl down -v\`, then \`flowctl up\``);
+  output.say(
+    `${pipeline} completed\n  Run it again from the beginning: \`flowctl down -v\`, which removes stored positions and volumes too, then \`flowctl up\``,
+  );
 }
 
 async function watched(

@@ -100,6 +100,11 @@ describe("a table", () => {
       "                                that says",
       "                                much",
     ]);
+    const ranked = [
+      { title: "WIDE", rank: 1, value: () => "w".repeat(20) },
+      { title: "MINOR", rank: 9, value: () => "m" },
+    ];
+    expect(narrow(45, ranked).split("\n")[0]).toBe("NAME                     COUNT");
     expect(narrow(20).split("\n")[2]).toBe("a-very-long-name-indeed  1,000");
   });
 });

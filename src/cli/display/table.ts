@@ -84,7 +84,8 @@ function fitting<Row>(all: readonly Measured<Row>[], available: number): readonl
   let spare = available + GAP;
   for (const one of [...all].sort((a, b) => order(a) - order(b))) {
     const needed = GAP + least(one);
-    if (one.column.rank !== undefined && needed > spare) continue;
+    // What matters less is not shown in place of what matters more.
+    if (one.column.rank !== undefined && needed > spare) break;
     kept.add(one);
     spare -= needed;
   }

@@ -123,11 +123,11 @@ describe("what doctor finds of a pipeline", () => {
           name: "",
         },
         ...{ ports: [], state: { status: "running", startedAt: NOW, health: "none", restarts: 0 } },
-        flaw: "cut off from the network flowctl_p",
+        flaw: "disconnected from the network flowctl_p",
       },
     ] as unknown as PipelineFacts["observed"];
     const found = check({ observed, record: record([component("feed", "source", instance("feed-1"))]) });
-    expect(shown(found)).toContain("problem feed-1: is cut off from the network flowctl_p");
+    expect(shown(found)).toContain("problem feed-1: is disconnected from the network flowctl_p");
   });
 
   it("is who holds whom up, and who passes nothing on", () => {

@@ -16,7 +16,9 @@ export async function sayBanner(
     ["Status", "`flowctl status --watch`"],
     ["Logs", "`flowctl logs -f`"],
   ];
-  const ports = (await driver.observe(pipeline.name, signal)).find(({ kind }) => kind === "control-plane")?.ports;
+  // What has been started runs, whether or not the driver answers once more.
+  const observed = await driver.observe(pipeline.name, signal).catch(() => []);
+  const ports = observed.find(({ kind }) => kind === "control-plane")?.ports;
   const http = ports?.find((port) => port.endsWith(HTTP))?.slice(0, -HTTP.length);
   if (http !== undefined) rows.push(["HTTP", `http://${http}`, "metrics and API"]);
   if (attached) rows.push(["Stop", "Ctrl-C", "drains first; press it again to stop now"]);

@@ -48,7 +48,7 @@ describe("up --wait with a service", () => {
   it("fails when it has exited with another code", async () => {
     const { code, stderr } = await upWith({ ...exited, exitCode: 3 });
     expect(code).toBe(1);
-    expect(stderr).toContain("exited with 3");
+    expect(stderr).toContain("exited with code 3");
   });
 
   it("gives up after --timeout when its check does not pass", async () => {

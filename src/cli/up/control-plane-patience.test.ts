@@ -102,7 +102,7 @@ it("what one has to hear is attempted until it does, and not where there is none
 
 it("one that cannot be started is given up with the reason, and not before that was tried again", async () => {
   const clock = fakeClock();
-  const refused = new FlowctlError({ code: "store/full", kind: "failed", message: "its disk is full" });
+  const refused = new FlowctlError({ code: "store/full", kind: "failed", message: "the disk is full" });
   let tried = 0;
   const driver = {
     observe: async () => [

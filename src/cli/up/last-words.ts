@@ -7,7 +7,7 @@ import { lastLines } from "./outcome.ts";
 const CONTROL_PLANE = "control-plane";
 
 /** What it logs once it works. */
-const SERVES = "control plane serves";
+const SERVES = "control plane ready";
 
 /** Lines in which its last error is looked for: an engine starts it again at once. */
 const LOOKED_AT = 20;

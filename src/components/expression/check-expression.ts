@@ -17,6 +17,8 @@ export function checkExpression(compiler: ExpressionCompiler, text: string, chec
         path: check.path,
         message: `expression does not compile: ${compiled.problem.message}`,
         offset: compiled.problem.offset,
+        ...(compiled.problem.fix === undefined ? {} : { fix: compiled.problem.fix }),
+        ...(compiled.problem.unknown === undefined ? {} : { unknown: compiled.problem.unknown }),
       },
     ];
   }
@@ -25,7 +27,10 @@ export function checkExpression(compiler: ExpressionCompiler, text: string, chec
   return [
     {
       path: check.path,
-      message: `expression gives ${compiled.type}, and ${types.join(" or ")} is needed here`,
+      message: `expression returns ${compiled.type}, but must return ${types.join(" or ")}`,
+      fix: types.includes("bool")
+        ? "compare the value with something, such as `payload.ok == true`"
+        : `use an expression that returns ${types.join(" or ")}`,
       offset: 0,
     },
   ];

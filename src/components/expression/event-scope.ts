@@ -3,12 +3,12 @@ import { ExpressionCompiler } from "./expression.ts";
 
 /** What expressions over events can name, with the sentence the docs say about it. */
 export const eventVariables = {
-  payload: { type: "dyn", describes: "the payload: decoded when it is JSON, text for `text/*`, else bytes" },
-  id: { type: "string", describes: "the event's id" },
-  type: { type: "string", describes: "the event's type" },
-  metadata: { type: "map<string, string>", describes: "the event's metadata" },
-  timestamp: { type: "dyn", describes: "when it happened, as a timestamp; null when nobody said" },
-  source: { type: "string", describes: "id of the component that made it" },
+  payload: { type: "dyn", describes: "the payload: decoded JSON, a string for `text/*`, otherwise bytes" },
+  id: { type: "string", describes: "the event id" },
+  type: { type: "string", describes: "the event type" },
+  metadata: { type: "map<string, string>", describes: "the event metadata" },
+  timestamp: { type: "dyn", describes: "the event time, as a timestamp; null if not set" },
+  source: { type: "string", describes: "id of the component that created the event" },
   content_type: { type: "string", describes: "media type of the payload" },
 } as const;
 

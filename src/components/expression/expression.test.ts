@@ -101,6 +101,41 @@ describe("an expression", () => {
   });
 
   it.each([
+    ["payload.mag => 4", "use `>=` instead of `=>`"],
+    ["payload.mag = 4", "use `==` instead of `=`"],
+    ["payload.mag === 4", "use `==` instead of `===`"],
+    ["payload.mag <> 4", "use `!=` instead of `<>`"],
+    ["payload.a and payload.b", "use `&&` instead of `and`"],
+    ["payload.a & payload.b", "use `&&` instead of `&`"],
+    ["not payload.a", "use `!` instead of `not`"],
+    ["type == 'quake", "add the closing quote"],
+    ["has(payload.mag", "add the missing `)`"],
+    ["payload.mag >=", "complete the expression"],
+    ["size(1)", "check the arguments of `size`"],
+  ])("with a common mistake comes with its fix: %s", (text, fix) => {
+    expect(compiler.compile(text)).toMatchObject({ ok: false, problem: { fix } });
+  });
+
+  it.each([
+    ["has(payload.mag", "Expected `)`, got end of expression"],
+    ["payload..mag", "Expected identifier, got `.`"],
+    ["payload.mag >=", "Unexpected token: end of expression"],
+  ])("names symbols instead of tokens of the parser: %s", (text, message) => {
+    expect(compiler.compile(text)).toMatchObject({ ok: false, problem: { message } });
+  });
+
+  it.each([
+    ["paylod.mag > 4", "paylod", "payload"],
+    ["type.startWith('qu')", "startWith", "startsWith"],
+    ["siz(payload.list)", "siz", "size"],
+  ])("with an unknown name comes with the known ones: %s", (text, name, known) => {
+    expect(compiler.compile(text)).toMatchObject({
+      ok: false,
+      problem: { unknown: { name, known: expect.arrayContaining([known]) } },
+    });
+  });
+
+  it.each([
     ["timestamp(payload.time / 1000)", "2018-02-07T01:26:13.840Z"],
     ["string(timestamp(payload.time / 1000)).substring(0, 10)", "2018-02-07"],
     ["duration('90s')", "90s"],

@@ -1,6 +1,7 @@
 import { TypeError as CelTypeError, Environment, EvaluationError, ParseError } from "@marcbachmann/cel-js";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import { registerDefaultMacro } from "./default-macro.ts";
+import { expressionFix, plainMessage } from "./expression-fix.ts";
 import { readTypeAsVariable, typeVariable } from "./type-variable.ts";
 
 /** What a compiled expression reads its variables from. Properties may be getters: only what is used is computed. */
@@ -18,6 +19,10 @@ export interface ExpressionProblem {
   readonly message: string;
   /** Where in the expression, in characters from 0. */
   readonly offset: number;
+  /** An instruction, for a common mistake. */
+  readonly fix?: string;
+  /** For a name that is unknown: the name, and those that are known. */
+  readonly unknown?: { readonly name: string; readonly known: readonly string[] };
 }
 
 export type Compilation =
@@ -37,8 +42,10 @@ export type ExtraFunctions = Readonly<Record<string, (...args: never[]) => unkno
  */
 export class ExpressionCompiler {
   readonly #environment: Environment;
+  readonly #variables: readonly string[];
 
   constructor(variables: VariableTypes, functions: ExtraFunctions = {}) {
+    this.#variables = Object.keys(variables);
     const environment = new Environment({ homogeneousAggregateLiterals: false, enableOptionalTypes: true });
     for (const [name, type] of Object.entries(variables)) environment.registerVariable(typeVariable(name), type);
     registerMixedArithmetic(environment);
@@ -56,10 +63,10 @@ export class ExpressionCompiler {
       const parsed = this.#environment.parse(text);
       readTypeAsVariable(parsed.ast);
       const check = parsed.check();
-      if (!check.valid) return { ok: false, problem: problemOf(check.error) };
+      if (!check.valid) return { ok: false, problem: this.#problemOf(text, check.error) };
       return { ok: true, expression: new CompiledExpression(text, parsed), type: check.type ?? "dyn" };
     } catch (error) {
-      return { ok: false, problem: problemOf(error) };
+      return { ok: false, problem: this.#problemOf(text, error) };
     }
   }
 
@@ -72,6 +79,26 @@ export class ExpressionCompiler {
       kind: "invalid",
       message: `cannot compile the expression '${text}': ${compiled.problem.message} (at character ${compiled.problem.offset + 1})`,
     });
+  }
+
+  #problemOf(text: string, error: unknown): ExpressionProblem {
+    const problem = problemOf(error);
+    const variable = /^Unknown variable: (\w+)$/.exec(problem.message)?.[1];
+    if (variable !== undefined) return { ...problem, unknown: { name: variable, known: this.#variables } };
+    const call = /^found no matching overload for '(?:.*\.)?(\w+)\(/.exec(problem.message)?.[1];
+    if (call !== undefined) {
+      const known = this.#environment.getDefinitions().functions.map((definition) => definition.name);
+      if (!known.includes(call)) {
+        return {
+          ...problem,
+          message: `Unknown function: ${call}`,
+          unknown: { name: call, known: [...new Set(known)] },
+        };
+      }
+      return { ...problem, fix: `check the arguments of \`${call}\`` };
+    }
+    const fix = expressionFix(text, problem);
+    return { ...problem, message: plainMessage(problem.message), ...(fix === undefined ? {} : { fix }) };
   }
 }
 
@@ -99,7 +126,7 @@ class CompiledExpression implements Expression {
       code: "components/expression-failed",
       kind: "invalid",
       message: `'${this.text}' cannot be evaluated: ${isCelError(error) ? error.summary : messageOf(error)}${place}`,
-      fix: "guard what may be missing with has(…) or default(…, fallback), or let on_error decide about such events",
+      fix: "guard fields that may be missing with has(…) or default(…, fallback), or handle such events with on_error",
       cause: error,
     });
   }

@@ -8,7 +8,7 @@ export const filterConfig = z.strictObject({
     .string()
     .min(1)
     .describe(
-      'CEL expression that gives true for the events that go on, such as `payload.mag >= 4.5 && type == "quake"`.',
+      'CEL expression that returns true for events to pass on, such as `payload.mag >= 4.5 && type == "quake"`.',
     ),
 });
 
@@ -17,7 +17,7 @@ export type FilterConfig = z.output<typeof filterConfig>;
 export const filterSpec: BuiltinSpec = {
   name: "filter",
   type: "processor",
-  summary: "Lets the events through for which an expression is true, unchanged.",
+  summary: "Passes on, unchanged, the events for which an expression is true.",
   schema: filterConfig,
   paths: {},
   consumes: [],

@@ -29,7 +29,7 @@ function noTruthValue(text: string, verdict: unknown): FlowctlError {
   return new FlowctlError({
     code: "components/not-a-truth-value",
     kind: "invalid",
-    message: `'${text}' gave ${verdict === null ? "null" : typeof verdict}, and true or false is needed`,
+    message: `'${text}' returned ${verdict === null ? "null" : typeof verdict}, but must return a boolean`,
     fix: "compare the value with something, such as `payload.ok == true`",
   });
 }

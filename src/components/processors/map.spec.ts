@@ -8,37 +8,37 @@ export const mapConfig = z.strictObject({
   to: templateSchema
     .optional()
     .describe(
-      "The new payload: one CEL expression, or an object in which every text is one, such as " +
-        "`{ place: payload.place, strong: payload.mag >= 6 }`. Left out: the payload stays, changed by `set` and `drop`.",
+      "The new payload: a CEL expression, or an object in which every string is a CEL expression, such as " +
+        "`{ place: payload.place, strong: payload.mag >= 6 }`. If omitted, the payload is kept, changed by `set` and `drop`.",
     ),
   set: z
     .record(z.string().min(1), templateSchema)
     .default({})
-    .describe("Fields of the payload to add or replace: field → expression over the event as it came in."),
-  drop: z.array(z.string().min(1)).default([]).describe("Fields of the payload to leave out."),
-  type: z.string().min(1).optional().describe("The new type, as it stands here. Left out: stays."),
+    .describe("Payload fields to add or replace: field → expression, evaluated on the input event."),
+  drop: z.array(z.string().min(1)).default([]).describe("Payload fields to remove."),
+  type: z.string().min(1).optional().describe("The new type, a literal. If omitted, the type is kept."),
   type_from: z
     .string()
     .min(1)
     .optional()
-    .describe("The new type, as an expression that gives text. Not together with `type`."),
+    .describe("The new type, an expression that returns a string. Cannot be used with `type`."),
   metadata: z
     .record(z.string().min(1), z.string().min(1))
     .default({})
-    .describe("Metadata to add or replace: key → expression that gives text, a number or a truth value."),
+    .describe("Metadata to add or replace: key → expression that returns a string, a number or a boolean."),
   timestamp: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "When it happened: expression that gives a timestamp, such as `timestamp(payload.time / 1000.0)` for milliseconds.",
+      "The event time: an expression that returns a timestamp, such as `timestamp(payload.time / 1000.0)` for milliseconds.",
     ),
   id: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "The new id: expression that gives text. Has to be unique in the pipeline, and the same for the same event.",
+      "The new id: an expression that returns a string. Must be unique in the pipeline, and the same for the same event.",
     ),
 });
 
@@ -47,7 +47,7 @@ export type MapConfig = z.output<typeof mapConfig>;
 export const mapSpec: BuiltinSpec = {
   name: "map",
   type: "processor",
-  summary: "Makes a new event of each event, by expressions.",
+  summary: "Transforms each event with expressions.",
   schema: mapConfig,
   paths: {},
   consumes: [],
@@ -76,8 +76,8 @@ export const mapSpec: BuiltinSpec = {
     if (config.type !== undefined && config.type_from !== undefined) {
       problems.push({
         path: ["type_from"],
-        message: "type and type_from exclude each other",
-        fix: "keep one of the two",
+        message: "type and type_from cannot be used together",
+        fix: "remove one of the two",
       });
     }
     return problems;

@@ -86,7 +86,7 @@ class Change {
     for (const [key, expression] of this.#metadata) {
       const value = toJson(expression.evaluate(this.#scope));
       if (value === null || value === undefined || typeof value === "object") {
-        throw wrongValue(`metadata.${key}`, expression, value, "text, a number or a truth value");
+        throw wrongValue(`metadata.${key}`, expression, value, "a string, a number or a boolean");
       }
       merged[key] = String(value);
     }
@@ -95,7 +95,7 @@ class Change {
 
   #text(setting: string, expression: Expression): string {
     const value = expression.evaluate(this.#scope);
-    if (typeof value !== "string" || value === "") throw wrongValue(setting, expression, value, "text");
+    if (typeof value !== "string" || value === "") throw wrongValue(setting, expression, value, "a string");
     return value;
   }
 
@@ -107,11 +107,11 @@ class Change {
 }
 
 function wrongValue(setting: string, expression: Expression, value: unknown, needed: string): FlowctlError {
-  const given = value === "" ? "empty text" : value === null ? "null" : typeof value;
+  const given = value === "" ? "an empty string" : value === null ? "null" : typeof value;
   return new FlowctlError({
     code: "components/wrong-value",
     kind: "invalid",
-    message: `${setting}: '${expression.text}' gave ${given}, and ${needed} is needed`,
+    message: `${setting}: '${expression.text}' returned ${given}, but must return ${needed}`,
   });
 }
 
@@ -119,7 +119,7 @@ function notAnObject(value: unknown): FlowctlError {
   return new FlowctlError({
     code: "components/payload-not-object",
     kind: "invalid",
-    message: `set and drop need a payload that is a JSON object; it is ${value === null ? "null" : Array.isArray(value) ? "a list" : typeof value}`,
-    fix: "make an object of it with `to`",
+    message: `set and drop require a JSON object as the payload, not ${value === null ? "null" : Array.isArray(value) ? "a list" : typeof value}`,
+    fix: "convert the payload to an object with `to`",
   });
 }

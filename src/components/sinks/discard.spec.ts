@@ -3,9 +3,7 @@ import type { BuiltinSpec } from "../../pipeline/catalog.ts";
 import { durationSchema } from "../duration.ts";
 
 export const discardConfig = z.strictObject({
-  delay: durationSchema
-    .optional()
-    .describe("How long each batch takes, to see what a slow sink does. Left out: no time at all."),
+  delay: durationSchema.optional().describe("Time that each batch takes, to simulate a slow sink. Default: none."),
 });
 
 export type DiscardConfig = z.output<typeof discardConfig>;
@@ -13,7 +11,7 @@ export type DiscardConfig = z.output<typeof discardConfig>;
 export const discardSpec: BuiltinSpec = {
   name: "discard",
   type: "sink",
-  summary: "Takes events and forgets them: for measuring, and for trying out a pipeline.",
+  summary: "Discards events, for benchmarks and for trying out a pipeline.",
   schema: discardConfig,
   paths: {},
   consumes: [],

@@ -6,34 +6,34 @@ export const fileSinkConfig = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "The file, relative to the pipeline file; folders are made. With more than one replica it has to contain " +
-        "`{instance}`, which becomes the number of the instance.",
+      "Path of the file, relative to the pipeline file; missing folders are created. With more than one replica it must contain " +
+        "`{instance}`, which is replaced by the instance number.",
     ),
   format: z
     .enum(["payload", "event"])
     .optional()
     .describe(
-      "`payload`: the payload alone, one a line. `event`: one JSON object a line with id, type, timestamp, source, " +
-        "metadata and payload, from which the event can be made again. Left out: `event` for dead letters, `payload` for " +
-        "all others.",
+      "`payload`: only the payload, one per line. `event`: one JSON object per line with id, type, timestamp, source, " +
+        "metadata and payload, from which the event can be restored. Default: `event` for dead letters, `payload` for " +
+        "all other events.",
     ),
   mode: z
     .enum(["append", "replace"])
     .default("append")
     .describe(
-      "What happens to a file that is there when the pipeline runs for the first time (or after `flowctl down -v`): " +
-        "`append` writes after what is in it, `replace` empties it. A restart always goes on where it stopped.",
+      "What to do with an existing file when the pipeline runs for the first time (or after `flowctl down -v`): " +
+        "`append` adds to it, `replace` truncates it. A restart always continues where it stopped.",
     ),
   durable: z
     .boolean()
     .default(true)
-    .describe("Events are acknowledged once they are on the disk (fsync). false: once the operating system has them."),
+    .describe("true: acknowledge events once they are on disk (fsync). false: once the operating system has them."),
   remember: z
     .int()
     .nonnegative()
     .max(10_000_000)
     .default(100_000)
-    .describe("How many of the last ids are remembered, so that an event that comes again is not written twice."),
+    .describe("Number of recent ids to remember, so that a redelivered event is not written twice."),
 });
 
 export type FileSinkConfig = z.output<typeof fileSinkConfig>;
@@ -41,7 +41,7 @@ export type FileSinkConfig = z.output<typeof fileSinkConfig>;
 export const fileSinkSpec: BuiltinSpec = {
   name: "file",
   type: "sink",
-  summary: "Writes events to a file, one a line, each once even after a crash.",
+  summary: "Writes events to a file, one per line, exactly once even after a crash.",
   schema: fileSinkConfig,
   paths: { path: "write" },
   consumes: [],
@@ -50,7 +50,7 @@ export const fileSinkSpec: BuiltinSpec = {
     if (format !== "payload") return undefined;
     return {
       path: ["format"],
-      message: "payloads alone lose the id and the reason, so that dead letters cannot be listed or replayed",
+      message: "format payload does not keep the id and the reason, so dead letters cannot be listed or replayed",
       fix: "remove format, or set format: event",
     };
   },

@@ -46,12 +46,12 @@ describe("the file sink", () => {
     await expect(bench.write([events(1, 1)], { path: below })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining(below),
-      fix: expect.stringContaining("name another path"),
+      fix: expect.stringContaining("use another path"),
     });
     await expect(bench.write([events(1, 1)], { path: directory.path })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining(directory.path),
-      fix: "name a file, not a folder",
+      fix: "use the path of a file, not of a folder",
     });
   });
 
@@ -62,7 +62,7 @@ describe("the file sink", () => {
     await expect(bench.write([events(1, 1)], { path })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining(`cannot write ${path}: ENOENT`),
-      fix: expect.stringContaining("name another path"),
+      fix: expect.stringContaining("use another path"),
     });
   });
 
@@ -72,7 +72,7 @@ describe("the file sink", () => {
     await expect(bench.write([events(1, 1)], { path: "/dev/full" })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining("cannot write /dev/full: ENOSPC"),
-      fix: expect.stringContaining("free space where /dev/full is"),
+      fix: expect.stringContaining("free disk space for /dev/full"),
     });
   });
 

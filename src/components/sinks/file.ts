@@ -26,7 +26,7 @@ export const fileSink: ComponentDefinition = defineSink({
       durable: config.durable,
       replace: config.mode === "replace",
     });
-    if (file.recovery.cut > 0) log.info("cut off an unfinished batch", { path, bytes: file.recovery.cut });
+    if (file.recovery.cut > 0) log.info("truncated an incomplete batch", { path, bytes: file.recovery.cut });
     const line = config.format === undefined ? fitting : lines[config.format];
     let written = 0;
     let repeated = 0;
@@ -51,8 +51,8 @@ function pathOf(path: string, instance: { readonly index: number; readonly repli
     throw new FlowctlError({
       code: "components/shared-file",
       kind: "invalid",
-      message: `${instance.replicas} instances cannot write one file: ${path}`,
-      fix: "put {instance} into the path, such as out-{instance}.jsonl, or use one replica",
+      message: `${instance.replicas} instances cannot write to the same file: ${path}`,
+      fix: "add {instance} to the path, such as out-{instance}.jsonl, or use one replica",
     });
   }
   return path.replaceAll("{instance}", String(instance.index));

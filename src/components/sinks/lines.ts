@@ -14,8 +14,8 @@ export const payloadLine: Line = (event) => {
   throw new FlowctlError({
     code: "components/payload-spans-lines",
     kind: "invalid",
-    message: `the payload of event ${event.id} (${event.contentType || "no content type"}) has line breaks and cannot be one line`,
-    fix: "use format: event, which encodes it",
+    message: `the payload of event ${event.id} (${event.contentType || "no content type"}) contains line breaks and cannot be written as one line`,
+    fix: "use format: event, which encodes the payload",
   });
 };
 

@@ -6,8 +6,8 @@ export const stdoutConfig = z.strictObject({
     .enum(["json", "pretty", "payload"])
     .default("payload")
     .describe(
-      "`payload`: the payload alone. `json`: one JSON object a line with id, type, timestamp, source, metadata and " +
-        "payload. `pretty`: one line for people: time, type and payload.",
+      "`payload`: only the payload. `json`: one JSON object per line with id, type, timestamp, source, metadata and " +
+        "payload. `pretty`: one human-readable line with time, type and payload.",
     ),
 });
 
@@ -16,7 +16,7 @@ export type StdoutConfig = z.output<typeof stdoutConfig>;
 export const stdoutSpec: BuiltinSpec = {
   name: "stdout",
   type: "sink",
-  summary: "Prints events on standard output, one a line: `flowctl up` and `flowctl logs` show them.",
+  summary: "Prints events to standard output, one per line; `flowctl up` and `flowctl logs` show them.",
   schema: stdoutConfig,
   paths: {},
   consumes: [],

@@ -6,13 +6,13 @@ export const deadLettersConfig = z.strictObject({
   path: z
     .string()
     .min(1)
-    .describe("File of dead letters, as a `file` sink writes them, relative to the pipeline file."),
+    .describe("Path of a dead-letter file written by a `file` sink, relative to the pipeline file."),
   marks: z
     .string()
     .min(1)
     .optional()
     .describe(
-      "File in which a letter is marked as replayed once its event is acknowledged by everything below. Left out: none is.",
+      "File that records a dead letter as replayed once all downstream components have acknowledged its event. Default: none.",
     ),
 });
 
@@ -25,7 +25,7 @@ export function deadLettersPartitions({ path }: Pick<DeadLettersConfig, "path">)
 export const deadLettersSpec: BuiltinSpec = {
   name: "dead-letters",
   type: "source",
-  summary: "Sends the events of a file of dead letters again, as they were before they failed.",
+  summary: "Replays the events of a dead-letter file, as they were before they failed.",
   schema: deadLettersConfig,
   paths: { path: "read", marks: "write" },
   shareable: false,

@@ -44,7 +44,7 @@ export function createDeadLetters(clock: Clock): ComponentDefinition {
             sent++;
           }
           if (sent === 0 && position !== undefined) await mark(position.line);
-          log.info("sent dead letters again", { path, events: sent });
+          log.info("replayed dead letters", { path, events: sent });
         },
         committed: ({ line }) => mark(line),
       };

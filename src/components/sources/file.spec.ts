@@ -5,51 +5,53 @@ import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";
 
 export const fileSourceConfig = z.strictObject({
-  path: z.string().min(1).describe("The file, relative to the pipeline file."),
+  path: z.string().min(1).describe("Path of the file, relative to the pipeline file."),
   format: z
     .enum(["jsonl", "csv", "lines", "json"])
     .default("jsonl")
     .describe(
-      "`jsonl`: one JSON value a line. `csv`: the first record names the fields, each further record is an event. " +
-        "`lines`: each line is an event of plain text. `json`: one JSON document that holds an array, read whole into memory.",
+      "`jsonl`: one JSON value per line. `csv`: the first record contains the field names, each further record is an event. " +
+        "`lines`: each line is a plain-text event. `json`: a JSON document that contains an array, loaded into memory as a whole.",
     ),
   items: itemsPathSchema
     .optional()
     .describe(
-      "With `json`: where the array is, such as `features` or `data.items`. Left out: the document is the array.",
+      "With `json`: path of the array, such as `features` or `data.items`. If omitted, the document itself is the array.",
     ),
-  delimiter: z.string().min(1).max(4).default(",").describe('With `csv`: what separates the fields; `"\\t"` for tabs.'),
+  delimiter: z.string().min(1).max(4).default(",").describe('With `csv`: the field delimiter; `"\\t"` for tabs.'),
   cast: z
     .boolean()
     .default(true)
     .describe(
-      "With `csv`: numbers, `true` and `false` become what they say, an empty field becomes null; else all is text.",
+      "With `csv`: convert numbers, `true` and `false` to their types, and empty fields to null. Otherwise, all fields are strings.",
     ),
   type: z.string().min(1).default("record").describe("Type of the events."),
   follow: z
     .boolean()
     .default(false)
     .describe(
-      "With `jsonl` and `lines`: does not end at the end of the file but waits for more, as `tail -F` does, through " +
-        "rotation (renamed and made anew) and truncation. Waits while there is no file of that name.",
+      "With `jsonl` and `lines`: wait for more at the end of the file, like `tail -F`, including after " +
+        "rotation (rename and recreate) and truncation. If the file does not exist, wait for it.",
     ),
-  poll_interval: durationSchema.default("250ms").describe("With `follow`: how often it looks for more."),
+  poll_interval: durationSchema.default("250ms").describe("With `follow`: how often to check for new lines."),
   compression: z
     .enum(["auto", "none", "gzip"])
     .default("auto")
-    .describe("`auto`: gzip when the name ends with `.gz`. A compressed file cannot be followed."),
+    .describe("`auto`: gzip if the name ends with `.gz`. A compressed file cannot be followed."),
   on_bad_line: z
     .enum(["fail", "skip"])
     .default("fail")
     .describe(
-      "What is done about a line or record that is not what `format` says: end with an error, or log it and go on.",
+      "What to do with a line or record that does not match `format`: `fail` with an error, or `skip` it and log it.",
     ),
   max_line_bytes: z
     .int()
     .positive()
     .max(4_000_000)
     .default(1_048_576)
-    .describe("A longer line is a bad line. Bounds the memory that a file without line breaks can take."),
+    .describe(
+      "Maximum length of a line; a longer one is a bad line. Limits the memory that a file without line breaks can use.",
+    ),
 });
 
 export type FileSourceConfig = z.output<typeof fileSourceConfig>;
@@ -75,7 +77,7 @@ export function fileSourcePartitions({
 export const fileSourceSpec: BuiltinSpec = {
   name: "file",
   type: "source",
-  summary: "Reads a file: JSON lines, CSV, plain lines or a JSON document; once, or following what is appended.",
+  summary: "Reads a file (JSON lines, CSV, plain lines or a JSON document) once, or follows it as it grows.",
   schema: fileSourceConfig,
   paths: { path: "read" },
   shareable: false,
@@ -89,7 +91,7 @@ export const fileSourceSpec: BuiltinSpec = {
     if (config.items !== undefined && config.format !== "json") {
       problems.push({
         path: ["items"],
-        message: "items goes with format json only",
+        message: "items requires format json",
         fix: "remove it, or set format: json",
       });
     }

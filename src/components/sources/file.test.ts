@@ -65,11 +65,11 @@ describe("the file source", () => {
   });
 
   it.each([
-    ["jsonl", '{"a":1}\n{"a":\n{"a":3}\n', ":2: not JSON"],
-    ["jsonl", Buffer.from([0x22, 0xff, 0x22, 0x0a]), ":1: not JSON"],
+    ["jsonl", '{"a":1}\n{"a":\n{"a":3}\n', ":2: invalid JSON"],
+    ["jsonl", Buffer.from([0x22, 0xff, 0x22, 0x0a]), ":1: invalid JSON"],
     ["csv", "a,b\n1,2\n3\n4,5\n", ":3: "],
     ["csv", 'a,b\n1,2\n3,x"y\n', ":3: "],
-    ["lines", `ok\n${"x".repeat(50)}\n`, ":2: the line is longer than 20 bytes"],
+    ["lines", `ok\n${"x".repeat(50)}\n`, ":2: the line exceeds 20 bytes"],
   ])("ends at a bad line of a %s file, naming file and line", async (format, content, text) => {
     const config = { format, max_line_bytes: 20 };
     await expect(emitted(content, config)).rejects.toMatchObject({
@@ -186,8 +186,8 @@ describe("the file source", () => {
   });
 
   it.each([
-    ["begins otherwise", '{"b":1}\n{"b":2}\n{"b":3}\n'],
-    ["is shorter than what was read of it", '{"a":1}\n'],
+    ["begins differently", '{"b":1}\n{"b":2}\n{"b":3}\n'],
+    ["is shorter than the part already read", '{"a":1}\n'],
   ])("reads another file of the same path from its start, under other ids, where it %s", async (_, content) => {
     await using directory = await temporaryDirectory();
     const path = join(directory.path, "in.jsonl");
@@ -200,7 +200,7 @@ describe("the file source", () => {
     expect(after.map(({ event }) => `${payloadText(event)}\n`).join("")).toBe(content);
     const ids = [...before, ...after].map(({ event }) => event.id);
     expect(new Set(ids).size).toBe(ids.length);
-    expect(warnings).toEqual([expect.stringContaining("another file")]);
+    expect(warnings).toEqual([expect.stringContaining("the file was replaced")]);
     // Resumed once more, it is known as what it is by now.
     expect(await runSource(source, { config: { path }, position: after[0]?.position, log })).toEqual(after.slice(1));
   });

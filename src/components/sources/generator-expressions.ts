@@ -2,15 +2,15 @@ import { ExpressionCompiler, type ExtraFunctions } from "../expression/expressio
 
 /** What the expressions of a generator's template can name, with the sentence the docs say about it. */
 export const generatorVariables = {
-  sequence: { type: "int", describes: "number of the event, from 1" },
-  now: { type: "google.protobuf.Timestamp", describes: "the time at which it is made" },
+  sequence: { type: "int", describes: "the sequence number of the event, starting at 1" },
+  now: { type: "google.protobuf.Timestamp", describes: "the time at which the event is created" },
 } as const;
 
 /** What the expressions of a generator's template can call, with the sentence the docs say about it. */
 export const generatorFunctions = {
-  "random(): double": "at least 0, below 1; the same for the same seed, sequence number and place in the template",
-  "random_int(int, int): int": "a whole number between the two, both included",
-  "pick(list<dyn>): dyn": "one of the list's items",
+  "random(): double": "a number ≥ 0 and < 1; the same for the same seed, sequence number and position in the template",
+  "random_int(int, int): int": "an integer between the two, both inclusive",
+  "pick(list<dyn>): dyn": "a random item of the list",
 } as const;
 
 /** A compiler for generator templates. `random` gives numbers in [0, 1). */

@@ -5,45 +5,53 @@ import type { Partition } from "../../sdk/index.ts";
 import { durationSchema } from "../duration.ts";
 import { itemsPathSchema } from "./items-path.ts";
 
-const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, "must be the name of an HTTP header");
+const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, "must be an HTTP header name");
 
 export const httpPollConfig = z.strictObject({
-  url: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).describe("What is asked."),
-  interval: durationSchema.default("1m").describe("From the start of one request to the start of the next."),
-  count: z.int().positive().optional().describe("Ends after so many answers. Left out: goes on without end."),
+  url: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).describe("The URL to poll."),
+  interval: durationSchema.default("1m").describe("Time from the start of one request to the start of the next."),
+  count: z
+    .int()
+    .positive()
+    .optional()
+    .describe("Number of responses after which the source completes. Default: unlimited."),
   method: z.enum(["GET", "POST"]).default("GET").describe("HTTP method."),
-  headers: z.record(headerName, z.string()).default({}).describe("Headers of the request."),
+  headers: z.record(headerName, z.string()).default({}).describe("Request headers."),
   header_secrets: z
     .record(headerName, z.string().min(1))
     .default({})
     .describe(
-      "Headers whose values are secrets: header → name of a secret that the component is granted. Redirects are refused then.",
+      "Headers with secret values: header → name of a secret granted to the component. With these, redirects are refused.",
     ),
-  body: z.string().optional().describe("With `POST`: the body of the request."),
+  body: z.string().optional().describe("With `POST`: the request body."),
   items: itemsPathSchema
     .optional()
     .describe(
-      "Where in the JSON answer the array of items is; each is an event. Left out: an array's items, else the whole answer.",
+      "Path of the array of items in the JSON response; each item becomes an event. Default: the items of the response if it is an array, otherwise the whole response.",
     ),
   id: itemsPathSchema
     .optional()
-    .describe("Where in an item its id is. An item whose id was seen among the last `remember` is not sent again."),
+    .describe("Path of the id in an item. An item whose id is among the last `remember` ids is not sent again."),
   remember: z
     .int()
     .positive()
     .max(1_000_000)
     .default(10_000)
-    .describe("With `id`: how many ids are remembered, also over restarts."),
+    .describe("With `id`: number of ids to remember, also across restarts."),
   type: z.string().min(1).default("item").describe("Type of the events."),
-  timeout: durationSchema.default("30s").describe("A request that takes longer has failed."),
+  timeout: durationSchema.default("30s").describe("Timeout of a request."),
   retries: z
     .int()
     .nonnegative()
     .default(5)
     .describe(
-      "How often a failed request (no answer, 408, 429, 5xx) is tried again before the component fails; with growing delays.",
+      "Number of retries of a failed request (no response, 408, 429, 5xx) before the component fails; delays between retries increase.",
     ),
-  max_bytes: z.int().positive().default(67_108_864).describe("A larger answer is an error. Bounds memory."),
+  max_bytes: z
+    .int()
+    .positive()
+    .default(67_108_864)
+    .describe("Maximum size of a response; a larger one is an error. Limits memory usage."),
 });
 
 export type HttpPollConfig = z.output<typeof httpPollConfig>;
@@ -66,7 +74,7 @@ export function httpPollPartitions({
 export const httpPollSpec: BuiltinSpec = {
   name: "http-poll",
   type: "source",
-  summary: "Asks an HTTP address again and again and makes events of what is new in the answers.",
+  summary: "Polls an HTTP URL and sends new items in the responses as events.",
   schema: httpPollConfig,
   paths: {},
   shareable: false,
@@ -78,15 +86,15 @@ export const httpPollSpec: BuiltinSpec = {
     const config = settings as HttpPollConfig;
     const problems: SettingProblem[] = [];
     if (config.body !== undefined && config.method !== "POST") {
-      problems.push({ path: ["body"], message: "a body goes with method POST only", fix: "set method: POST" });
+      problems.push({ path: ["body"], message: "body requires method POST", fix: "set method: POST" });
     }
     const plain = new Set(Object.keys(config.headers).map((name) => name.toLowerCase()));
     for (const name of Object.keys(config.header_secrets)) {
       if (!plain.has(name.toLowerCase())) continue;
       problems.push({
         path: ["header_secrets", name],
-        message: `header ${name} is in headers too`,
-        fix: "keep one of the two",
+        message: `header ${name} is also in headers`,
+        fix: "remove one of the two",
       });
     }
     return problems;

@@ -162,7 +162,7 @@ async function askOptions(
     maxBytes: config.max_bytes,
     clock,
     onRetry(reason) {
-      log.warn("the request failed: trying again", { reason });
+      log.warn("the request failed: retrying", { reason });
       degraded(reason);
     },
   };

@@ -32,15 +32,19 @@ export const bufferingChecks: readonly Check[] = [
       const beside = bench.below({ group: "beside", acknowledge: true });
       await bench.until(() => below.opened && beside.opened, "it has not opened both subscriptions");
       await fillUp(bench);
+      // One input may make many events, which come together.
+      const allowed = Math.max(allowance, ...bench.facts.productive.map(({ outputs }) => outputs));
       await bench.quiet(
         () =>
-          beside.events.length > room + allowance &&
+          beside.events.length > room + allowed &&
           `it gave ${beside.events.length} events to another group while a buffer for ${room} was full`,
       );
+      // From here on the group beside may be ahead by what the component has in its hands.
+      const wanted = [...beside.ids];
       below.acknowledge = true;
       below.grant(plenty);
-      await bench.arrived(below, beside.events.length);
-      await inOrder(bench, below.ids, beside.ids);
+      await bench.arrived(below, wanted.length);
+      await inOrder(bench, below.ids, wanted);
     },
   },
   {

@@ -73,7 +73,7 @@ export const nackingChecks: readonly Check[] = [
   },
   {
     id: "publish/nack-pause",
-    title: "makes a growing pause before it sends a nacked event again, and sends other events meanwhile",
+    title: "makes a pause before it sends a nacked event again",
     fix: "Count how often an event was nacked, and queue it again only after 50 ms, twice as much each further time, up to 5 s.",
     types: givers,
     needs: ["publish/nack-again"],

@@ -8,8 +8,8 @@ export function notOwner(instanceId: string, { id, identity }: Partition): Flowc
   return new FlowctlError({
     code: "registry/not-owner",
     kind: "conflict",
-    message: `${instanceId} does not read ${what}: its position was not stored`,
-    fix: "Read only what Topology.assignments gives, and stop reading what it revokes.",
+    message: `${instanceId} is not assigned ${what}: its position was not stored`,
+    fix: "Read only the partitions in Topology.assignments, and stop reading revoked ones.",
   });
 }
 
@@ -18,8 +18,8 @@ export function standsBy(instanceId: string, reader: string): FlowctlError {
   return new FlowctlError({
     code: "registry/stands-by",
     kind: "unavailable",
-    message: `${instanceId} stands by while ${reader} reads: this source declares no partitions to share`,
-    fix: "Try again; it is its turn when the other one has completed.",
+    message: `${instanceId} is on standby while ${reader} reads: this source declares no partitions to share`,
+    fix: "Retry; it takes over when the other instance has completed.",
   });
 }
 
@@ -27,7 +27,7 @@ export function invalidPartitions(componentId: string, most: number, longest: nu
   return new FlowctlError({
     code: "registry/invalid-partitions",
     kind: "invalid",
-    message: `${componentId} declares partitions that cannot be kept apart, or too many`,
-    fix: `Give each an id of its own; at most ${most} partitions, ids and identities of at most ${longest} characters.`,
+    message: `${componentId} declares duplicate or too many partitions`,
+    fix: `Use unique ids; at most ${most} partitions, ids and identities of at most ${longest} characters.`,
   });
 }

@@ -77,7 +77,7 @@ export async function openLevelStore(folder: string): Promise<Store> {
 async function refuseHeadless(folder: string): Promise<void> {
   const files = await readdir(folder);
   if (files.includes("CURRENT") || !files.some((file) => /^\d+\.(ldb|sst|log)$/.test(file))) return;
-  throw damaged(folder, "its file CURRENT is missing", undefined);
+  throw damaged(folder, "the file CURRENT is missing", undefined);
 }
 
 async function claimFormat(database: Level<string, Uint8Array>, folder: string): Promise<void> {
@@ -89,7 +89,7 @@ async function claimFormat(database: Level<string, Uint8Array>, folder: string):
       code: "store/unknown-format",
       kind: "conflict",
       message: `the control plane's database in ${folder} was written by another version of flowctl (${text})`,
-      fix: "Use that version, or begin anew: `flowctl down -v` removes the state of the pipeline, and with it the positions of its sources.",
+      fix: "Use that version, or start over: `flowctl down -v` removes the state of the pipeline, including the positions of its sources.",
       path: folder,
     });
   }
@@ -98,8 +98,8 @@ async function claimFormat(database: Level<string, Uint8Array>, folder: string):
     throw new FlowctlError({
       code: "store/unknown-format",
       kind: "conflict",
-      message: `the database in ${folder} was not made by flowctl`,
-      fix: "Name another folder, or move that database away.",
+      message: `the database in ${folder} was not created by flowctl`,
+      fix: "Use another folder, or move that database.",
       path: folder,
     });
   }
@@ -115,8 +115,8 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
       ...common,
       code: "store/locked",
       kind: "conflict",
-      message: `another process has the control plane's database in ${folder} open`,
-      fix: "End the other control plane of this pipeline, or use another data folder.",
+      message: `the control plane's database in ${folder} is in use by another process`,
+      fix: "Stop the other control plane of this pipeline, or use another data folder.",
     });
   }
   if (codes.includes("LEVEL_CORRUPTION")) {
@@ -129,8 +129,8 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
       ...common,
       code: "store/full",
       kind: "unavailable",
-      message: `${what}: its disk is full, ${free === undefined ? "nothing" : `${Math.floor(free / 1024)} KiB`} is free`,
-      fix: `Free some space: \`df -h ${folder}\` shows the disk`,
+      message: `${what}: the disk is full, ${free === undefined ? "nothing" : `${Math.floor(free / 1024)} KiB`} free`,
+      fix: `Free disk space; check it with \`df -h ${folder}\``,
     });
   }
   return new FlowctlError({
@@ -138,7 +138,7 @@ function storeError(error: unknown, folder: string, doing: string): FlowctlError
     code: "store/failed",
     kind: "unavailable",
     message: `${what}: ${innermostMessage(error)}`,
-    fix: `Make the folder writable for this user: \`ls -ld ${folder}\` shows whose it is`,
+    fix: `Make the folder writable for this user; check its owner with \`ls -ld ${folder}\``,
   });
 }
 
@@ -167,7 +167,7 @@ function damaged(folder: string, detail: string, cause: unknown): FlowctlError {
 
 /** What to do about a damaged database, and what that costs. */
 export const DAMAGED_FIX =
-  "Restore the folder from a backup, or begin anew with `flowctl down -v` and `flowctl up`: that forgets the positions of the sources, which read everything again, the remembered ids of sinks, and what is in buffers on disk.";
+  "Restore the folder from a backup, or start over with `flowctl down -v` and `flowctl up`: this deletes the positions of sources, which then read everything again, the remembered ids of sinks, and the contents of disk buffers.";
 
 /** LevelDB's own code is in a cause, under a general code of the wrapper. */
 function codesOf(error: unknown): readonly string[] {

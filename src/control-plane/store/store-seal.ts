@@ -35,16 +35,16 @@ export class StoreSeal {
     const seal = await this.#read();
     if (seal === undefined) return undefined;
     try {
-      if ((await database.get(formatKey)) === undefined) return "it was written, and nothing of that is left";
+      if ((await database.get(formatKey)) === undefined) return "its contents are gone";
       const digest = await digestOf(database);
       if (seal.state === "open" || seal.digest === digest) return undefined;
     } catch (error) {
       // A file that is shorter than LevelDB knows it to be; one that this user may not read is another matter, and so is a disk that
       // does not give it now.
       if (!isReadFailure(error) || isOfDevice(error) || !(await this.#isReadable())) throw error;
-      return `a part of it cannot be read (${messageOf(error)})`;
+      return `part of it cannot be read (${messageOf(error)})`;
     }
-    return "it does not hold what it held when it was closed";
+    return "its contents changed since it was closed";
   }
 
   async #isReadable(): Promise<boolean> {

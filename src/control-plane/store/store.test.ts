@@ -140,7 +140,7 @@ describe("a store in LevelDB", () => {
     };
     const seal = new StoreSeal(place);
     await expect(seal.broken(failing("Input/output error"))).rejects.toThrow("Could not get value");
-    expect(await seal.broken(failing("truncated block read"))).toContain("a part of it cannot be read");
+    expect(await seal.broken(failing("truncated block read"))).toContain("part of it cannot be read");
   });
 
   it("that a kill left before anything was in it, is made anew; nothing is taken for damage while one is being made", async () => {

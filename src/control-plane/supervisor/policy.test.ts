@@ -55,7 +55,7 @@ describe("an instance that ends unexpectedly", () => {
     }
     expect(delays).toEqual([...delays].sort((a, b) => a - b));
     expect(delays[0]).toBeLessThan(500);
-    expect(it.crash()).toEqual({ type: "give-up", reason: "exited with code 1; that was failure 6 in a row" });
+    expect(it.crash()).toEqual({ type: "give-up", reason: "exited with code 1; gave up after 6 failures in a row" });
     it.acted();
     expect(it.phase).toBe("failed");
     expect(it.untilActs()).toBe(-1);

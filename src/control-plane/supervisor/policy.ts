@@ -195,7 +195,7 @@ function judged(
   const patience = hung && since >= watched.since ? 0 : limits.illForMs;
   if (now - Math.max(since, watched.since) < patience) return { next: { ...rest, crashes: before } };
   const crashes = before + 1;
-  const cause = hung ? `hung: ${reason}` : reason;
+  const cause = hung ? `not responding: ${reason}` : reason;
   if (crashes > limits.maxRestarts) return giveUp(cause, crashes);
   return { next: wait(crashes, "restart", cause, limits, now) };
 }
@@ -211,7 +211,7 @@ function needed(watched: Watched, cause: string, now: number): Decided {
 function unwanted(watched: Watched, at: boolean, now: number): Decided {
   const stop = (crashes: number): Decided => ({
     next: { phase: "acting", action: "stop", crashes, asked: now },
-    decision: { type: "apply", action: "stop", cause: "is to be stopped" },
+    decision: { type: "apply", action: "stop", cause: "desired state is stopped" },
   });
   switch (watched.phase) {
     case "running":
@@ -254,6 +254,6 @@ function wait(
 }
 
 function giveUp(how: string, crashes: number): Decided {
-  const reason = crashes === 1 ? how : `${how}; that was failure ${crashes} in a row`;
+  const reason = crashes === 1 ? how : `${how}; gave up after ${crashes} failures in a row`;
   return { next: { phase: "giving-up", reason }, decision: { type: "give-up", reason } };
 }

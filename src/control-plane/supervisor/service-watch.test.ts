@@ -90,14 +90,14 @@ describe("a service", () => {
   it("that crashes degrades the pipeline until it runs again, and fails it when nobody starts it any more", async () => {
     watch.looked([service(running("none"), 1)]);
     watch.told(exited(137, true, true));
-    expect(pipeline()).toBe("degraded: service db-1 is unhealthy: exit 137: out of memory, limit 64M");
+    expect(pipeline()).toBe("degraded: service db-1 is unhealthy: exited with code 137: out of memory, limit 64M");
     watch.told({ type: "started", key, time: clock.now() });
     await pass(1);
     expect(pipeline()).toBe("running");
     watch.told(exited(1, false));
     await pass(1);
     expect(pipeline()).toBe(
-      "failed: service db-1 is failed: exited with code 1; that was failure 2 in a row, last log line: bye",
+      "failed: service db-1 is failed: exited with code 1; gave up after 2 failures in a row, last log line: bye",
     );
     expect(applied).toEqual([]);
   });
@@ -106,7 +106,7 @@ describe("a service", () => {
     watch.looked([service(running("healthy"), 1)]);
     watch.told({ type: "health", key, time: clock.now(), health: "unhealthy" });
     await pass(1);
-    expect(pipeline()).toBe("degraded: service db-1 is unhealthy: its health check fails");
+    expect(pipeline()).toBe("degraded: service db-1 is unhealthy: the health check is failing");
     await pass(28);
     expect(applied).toEqual([]);
     await pass(2);
@@ -114,7 +114,7 @@ describe("a service", () => {
     watch.told({ type: "started", key, time: clock.now() });
     watch.told({ type: "health", key, time: clock.now(), health: "unhealthy" });
     await pass(35);
-    expect(pipeline()).toMatch(/^failed: service db-1 is failed: its health check fails; that was failure 2/);
+    expect(pipeline()).toMatch(/^failed: service db-1 is failed: the health check is failing; gave up after 2/);
     expect(applied).toEqual(["restart"]);
     watch.told({ type: "health", key, time: clock.now(), health: "healthy" });
     await pass(1);
@@ -145,7 +145,7 @@ describe("a service", () => {
     expect(pipeline()).toBe("running");
     operation.release();
     await pass(1);
-    expect(pipeline()).toMatch(/^failed: service db-1 is failed: exit 137: out of memory, limit 64M/);
+    expect(pipeline()).toMatch(/^failed: service db-1 is failed: exited with code 137: out of memory, limit 64M/);
   });
 
   it("is nobody's trouble once everything has completed", async () => {

@@ -33,7 +33,7 @@ interface Service {
 
 type Health = "none" | "starting" | "healthy" | "unhealthy";
 
-const ILL = "its health check fails";
+const ILL = "the health check is failing";
 
 /**
  * Watches the services of a pipeline, which the registry knows nothing of: they keep no contract with flowctl. Those that
@@ -179,7 +179,7 @@ export class ServiceWatch {
   #removed(key: ResourceKey): void {
     if (this.#isWanted()) {
       this.#event(key, "service.removed", "its container was removed");
-      this.#trouble(key, "failed", "its container was removed; `flowctl up` makes it again");
+      this.#trouble(key, "failed", "its container was removed; run `flowctl up` to create it again");
     } else this.#trouble(key, undefined);
     this.#services.delete(key);
   }

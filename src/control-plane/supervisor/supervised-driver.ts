@@ -12,6 +12,9 @@ const LAST_LINE_CHARACTERS = 200;
 /** Characters by which a log line is recognized in a reason that quotes it. */
 const RECOGNIZED_BY = 60;
 
+/** Fewer characters are in many a reason by chance. */
+const RECOGNIZABLE = 8;
+
 /** What an instance logged last, as the end of a sentence; empty when it cannot be told, or `reason` has it. Never rejects. */
 export async function lastLine(
   driver: SupervisedDriver,
@@ -30,7 +33,7 @@ export async function lastLine(
   } catch {
     // It only illustrates.
   }
-  return last === "" || reason.includes(last.slice(0, RECOGNIZED_BY))
+  return last === "" || (last.length >= RECOGNIZABLE && reason.includes(last.slice(0, RECOGNIZED_BY)))
     ? ""
     : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;
 }

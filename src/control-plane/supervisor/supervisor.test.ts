@@ -234,7 +234,7 @@ describe("the supervisor", () => {
     expect(driver.applied.filter((action) => action === "start")).toHaveLength(5);
     expect(registry.pipeline()).toMatchObject({
       state: "failed",
-      reason: "source-1 is failed: exited with code 1: no such table; that was failure 6 in a row",
+      reason: "source-1 is failed: exited with code 1: no such table; gave up after 6 failures in a row",
     });
   });
 
@@ -362,7 +362,7 @@ describe("the supervisor", () => {
       starts = now;
     }
     expect(driver.applied).toEqual(["start", "start"]);
-    expect(registry.pipeline().reason).toContain("that was failure 3 in a row");
+    expect(registry.pipeline().reason).toContain("gave up after 3 failures in a row");
   });
 
   it("begins to count anew with a replaced instance, whatever the one before had done, and leaves its start to the command", async () => {
@@ -420,7 +420,7 @@ describe("the supervisor", () => {
     await clock.advance(1_000);
     expect(registry.pipeline()).toMatchObject({
       state: "failed",
-      reason: "source-1 is failed: exit 137: out of memory, limit 256M, last log line: reading everything",
+      reason: "source-1 is failed: exited with code 137: out of memory, limit 256M, last log line: reading everything",
     });
   });
 

@@ -101,7 +101,7 @@ class Supervisor {
         }
       } catch (error) {
         if (this.#signal.aborted) return;
-        log.warn("the driver's events broke off", { driver_error: messageOf(error) });
+        log.warn("lost the event stream of the driver", { driver_error: messageOf(error) });
       }
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 200, maxMs: 10_000 }));
     }
@@ -146,9 +146,9 @@ class Supervisor {
     if (!this.#isToRun(target)) return { type: "unwanted", now: !busy && !this.#stillStopsAbove(target) };
     if (entry?.data.state.name === "completed") {
       const above = this.#runsAgainAbove(target, entry);
-      if (above !== undefined) return { type: "needed", cause: `${above} runs again` };
+      if (above !== undefined) return { type: "needed", cause: `upstream ${above} is running again` };
     } else if (entry?.data.state.name !== "failed" && !busy && this.#rests(target)) {
-      return { type: "needed", cause: "is to run" };
+      return { type: "needed", cause: "desired state is running" };
     }
     return this.#stateOf(target, entry);
   }
@@ -209,7 +209,7 @@ class Supervisor {
   async #mendSelf(observed: ObservedResource, flaw: string): Promise<void> {
     const { driver, pipeline, log } = this.#options;
     const cause = `the control plane is ${flaw}`;
-    log.warn(`${cause}; it is put right`);
+    log.warn(`${cause}; repairing it`);
     await driver.apply(
       { action: "start", observed, cause },
       { pipeline, signal: this.#signal, progress: (event) => log.debug(`${event.subject}: ${event.text}`) },
@@ -235,7 +235,7 @@ class Supervisor {
     if (clock.elapsed() - this.#lookedAt < LOOK_AGAIN_MS) return;
     this.#lookedAt = clock.elapsed();
     this.#catchUp().catch((error: unknown) => {
-      if (!this.#signal.aborted) log.debug("cannot look at what runs", { driver_error: messageOf(error) });
+      if (!this.#signal.aborted) log.debug("cannot list the running instances", { driver_error: messageOf(error) });
     });
   }
 
@@ -404,7 +404,7 @@ class Supervisor {
     const said = entry !== undefined && !entry.data.live ? reasonOf(entry.data.state) : "";
     const how =
       exitCode === 0 && !oomKilled
-        ? "ended without having completed"
+        ? "exited before it had completed"
         : describeExit({ exitCode, oomKilled }, target.spec);
     return said === "" || said.startsWith("exited") ? how : `${how}: ${said}`;
   }
@@ -413,7 +413,7 @@ class Supervisor {
     const state = entry?.data.state;
     const mute = this.#muteSince(target, entry);
     if (mute !== undefined) {
-      const reason = this.#withFlaw(target, `runs since ${new Date(mute).toISOString()} and has not registered`);
+      const reason = this.#withFlaw(target, `running since ${new Date(mute).toISOString()} but has not registered`);
       return { type: "state", state: "ill", hung: true, since: mute, reason };
     }
     if (entry === undefined || state === undefined) {

@@ -219,8 +219,8 @@ function takenAway(name: string, pipeline: string, cause: unknown): FlowctlError
   return new FlowctlError({
     code: "docker/taken-away",
     kind: "conflict",
-    message: `${name} was removed while it was being started: another command takes ${pipeline} down`,
-    fix: `Run \`flowctl up -d -p ${pipeline}\` again once that is done`,
+    message: `${name} was removed while it was starting: another command is taking ${pipeline} down`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\` again once that command is done`,
     cause,
   });
 }
@@ -296,7 +296,7 @@ function volumeChanged(observed: ObservedResource): FlowctlError {
     code: "docker/volume-changed",
     kind: "conflict",
     message: `the volume "${observed.name}" exists with other settings, and replacing it would destroy its data`,
-    fix: "remove it with `flowctl down -v`, or put the settings back",
+    fix: "remove it with `flowctl down -v`, or restore the previous settings",
   });
 }
 
@@ -307,7 +307,7 @@ function refusedPart(error: unknown, spec: ContainerSpec): unknown {
       code: "docker/refused",
       kind: "invalid",
       message: error.message,
-      fix: `compare the settings of ${spec.name} with what the engine says; an image without a command of its own, as ${spec.image} may be, needs \`command\` or \`entrypoint\``,
+      fix: `fix the settings of ${spec.name} as the error says; if the image ${spec.image} has no command, add \`command\` or \`entrypoint\``,
       cause: error,
     });
   }
@@ -335,10 +335,10 @@ function startFailure(error: unknown, spec: ContainerSpec): unknown {
     message: `${spec.name} did not start: ${error.message}`,
     fix:
       error.kind === "invalid" || error.kind === "not-found"
-        ? "check its command and entrypoint: the program has to be in the image"
+        ? "check its command and entrypoint: the program must exist in the image"
         : ports.length > 0
-          ? `stop what uses it (\`ss -ltnp 'sport = :${ports[0]}'\` shows it), or publish another port`
-          : "see what the engine says above",
+          ? `stop the process that uses the port (find it with \`ss -ltnp 'sport = :${ports[0]}'\`), or publish another port`
+          : "fix the cause that the error names",
     cause: error,
   });
 }

@@ -24,7 +24,7 @@ export async function buildContext(folder: string, options: ContextOptions): Pro
       code: "docker/no-context",
       kind: "not-found",
       message: `the build context ${folder} is not a folder`,
-      fix: "correct `build.context`",
+      fix: "fix `build.context`",
     });
   }
   const rules = compileDockerignore(await ignoreText(folder, options.dockerfile));

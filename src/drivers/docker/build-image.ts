@@ -49,7 +49,7 @@ export async function buildComponentImage(
       signal,
     });
   } catch (error) {
-    progress({ subject, status: "failed", text: "Not built" });
+    progress({ subject, status: "failed", text: "Build failed" });
     throw error;
   }
   progress({ subject, status: "done", text: "Built" });
@@ -82,8 +82,8 @@ async function readDockerfile(context: string, dockerfile: string): Promise<stri
     throw new FlowctlError({
       code: "docker/no-dockerfile",
       kind: "not-found",
-      message: `there is no ${dockerfile} in ${context}`,
-      fix: "add one, or name it in `build.dockerfile`",
+      message: `${context} has no ${dockerfile}`,
+      fix: "add one, or set `build.dockerfile`",
       cause,
     });
   }

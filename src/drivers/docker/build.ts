@@ -133,6 +133,6 @@ function buildFailed(what: string, said: string, output: BuildOutput): FlowctlEr
     code: "docker/build-failed",
     kind: "failed",
     message: `${what} failed${step}: ${said.trim()}${output.tail}`,
-    fix: "fix the Dockerfile or its context; `docker build` on the same folder shows the whole output",
+    fix: "fix the Dockerfile or the build context; run `docker build` on the same folder for the full output",
   });
 }

@@ -76,7 +76,7 @@ function content(deployment: Deployment | undefined, file: GrantedFile): Uint8Ar
   throw new FlowctlError({
     code: "docker/value-missing",
     kind: "internal",
-    message: `the value of the ${file.kind} "${file.source}" was not handed to the driver`,
+    message: `the value of the ${file.kind} "${file.source}" was not passed to the driver`,
   });
 }
 

@@ -74,7 +74,7 @@ async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promis
     if (version.Os !== "linux") {
       return {
         available: false,
-        reason: `the Docker engine runs ${version.Os} containers, and flowctl needs Linux ones`,
+        reason: `the Docker engine runs ${version.Os} containers, but flowctl needs Linux containers`,
         fix: "switch Docker to Linux containers, or run the pipeline with `--driver process`",
       };
     }
@@ -86,7 +86,7 @@ async function probe(engine: () => Promise<Engine>, signal: AbortSignal): Promis
     if (error.kind === "cancelled") {
       return {
         available: false,
-        reason: "the Docker engine did not answer within 5 s",
+        reason: "timed out after 5 s waiting for the Docker engine",
         fix: "restart it: `sudo systemctl restart docker`",
       };
     }

@@ -41,7 +41,7 @@ export async function resolveEndpoint(
       code: "docker/no-context",
       kind: "not-found",
       message: `the Docker context "${context}" does not exist`,
-      fix: "choose one that `docker context ls` lists, or set DOCKER_HOST",
+      fix: "choose one listed by `docker context ls`, or set DOCKER_HOST",
     });
   }
   return parseHost(host, await readTls(join(configDirectory, "contexts", "tls", id, "docker")));
@@ -75,8 +75,8 @@ export function parseHost(text: string, tls?: EngineTls): EngineEndpoint {
   throw new FlowctlError({
     code: "docker/bad-host",
     kind: "usage",
-    message: `"${text}" is not the address of a Docker engine`,
-    fix: "write it as unix:///path, tcp://host:port or ssh://user@host",
+    message: `invalid Docker engine address "${text}"`,
+    fix: "use unix:///path, tcp://host:port or ssh://user@host",
   });
 }
 

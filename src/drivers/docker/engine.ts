@@ -24,7 +24,7 @@ export interface Engine {
 }
 
 /** What is said of an address at which something else answers. */
-const NO_ENGINE = "does not answer as a Docker engine does";
+const NO_ENGINE = "is not a Docker engine";
 
 /** Where the engine of a machine is unless somebody says otherwise. */
 const USUAL = "unix:///var/run/docker.sock";
@@ -73,7 +73,7 @@ export async function engineVersion(engine: Engine, signal: AbortSignal): Promis
 }
 
 export async function engineInfo(engine: Engine, signal: AbortSignal): Promise<EngineInfo> {
-  return engine.call("ask about the engine", signal, (docker) =>
+  return engine.call("query the engine", signal, (docker) =>
     (docker as unknown as Asking).info({ abortSignal: signal }),
   );
 }
@@ -114,18 +114,18 @@ export function engineError(
     return new FlowctlError({
       code: "docker/denied",
       kind: "denied",
-      message: `no permission to use the Docker engine at ${endpointText(endpoint)}`,
-      fix: "add your user to the group of the socket (`sudo usermod -aG docker $USER`, then log in again)",
+      message: `permission denied: cannot access the Docker engine at ${endpointText(endpoint)}`,
+      fix: "add your user to the docker group (`sudo usermod -aG docker $USER`, then log in again)",
       cause: error,
     });
   }
   return new FlowctlError({
     code: "docker/unreachable",
     kind: "unavailable",
-    message: `the Docker engine at ${endpointText(endpoint)} does not answer (${complaint || (code ?? said)})`,
+    message: `cannot connect to the Docker engine at ${endpointText(endpoint)} (${complaint || (code ?? said)})`,
     fix:
       endpoint.kind === "ssh"
-        ? `see that \`ssh ${endpoint.user === "" ? "" : `${endpoint.user}@`}${endpoint.host}${endpoint.port === 22 ? "" : ` -p ${endpoint.port}`} docker version\` works without asking for anything`
+        ? `check that \`ssh ${endpoint.user === "" ? "" : `${endpoint.user}@`}${endpoint.host}${endpoint.port === 22 ? "" : ` -p ${endpoint.port}`} docker version\` works without a prompt`
         : otherEngine(endpoint),
     cause: error,
   });
@@ -134,7 +134,7 @@ export function engineError(
 function otherEngine(endpoint: EngineEndpoint): string {
   const start = "start Docker (`sudo systemctl start docker`)";
   if (endpointText(endpoint) === USUAL) return start;
-  return `${start}, or use the engine of this machine (\`unset DOCKER_HOST DOCKER_CONTEXT\`)`;
+  return `${start}, or use the local engine (\`unset DOCKER_HOST DOCKER_CONTEXT\`)`;
 }
 
 const STATUS: Readonly<Record<number, readonly [code: string, kind: FlowctlError["kind"]]>> = {

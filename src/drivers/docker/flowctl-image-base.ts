@@ -44,11 +44,11 @@ export async function nodeBaseImage(engine: Engine, options: BaseOptions): Promi
     throw new FlowctlError({
       code: "docker/no-base-image",
       kind: "unavailable",
-      message: `${PUBLIC_BASE} cannot be pulled, and this machine's Node does not run on the engine`,
-      fix: "make a Node image available and name it in FLOWCTL_BASE_IMAGE",
+      message: `cannot pull ${PUBLIC_BASE}, and the Node.js of this machine does not run on the engine`,
+      fix: "set FLOWCTL_BASE_IMAGE to a Node.js image that the engine can pull",
     });
   }
-  progress({ subject: `image/${host.reference}`, status: "working", text: "Importing this machine's Node" });
+  progress({ subject: `image/${host.reference}`, status: "working", text: "Importing Node.js from this machine" });
   await importHostBase(engine, host, signal);
   progress({ subject: `image/${host.reference}`, status: "done", text: "Imported" });
   return host.reference;
@@ -79,7 +79,7 @@ async function pullPublicBase(engine: Engine, { clientConfig, progress, signal }
     return true;
   } catch (error) {
     if (signal.aborted || !(error instanceof FlowctlError)) throw error;
-    progress({ subject: `image/${PUBLIC_BASE}`, status: "done", text: "Not in reach" });
+    progress({ subject: `image/${PUBLIC_BASE}`, status: "done", text: "Unreachable" });
     return false;
   } finally {
     clearTimeout(timer);

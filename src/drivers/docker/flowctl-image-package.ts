@@ -67,7 +67,7 @@ async function reachableBundles(dist: string): Promise<string[]> {
         code: "docker/package-not-built",
         kind: "not-found",
         message: `the flowctl image cannot be built: ${path} is missing`,
-        fix: "run `npm run build`, or install flowctl again",
+        fix: "run `npm run build`, or reinstall flowctl",
         cause,
       });
     }

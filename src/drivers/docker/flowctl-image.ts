@@ -42,7 +42,7 @@ export async function ensureFlowctlImage(engine: Engine, options: FlowctlImageOp
       return imageFacts(named, await inspectImage(engine, named, signal));
     } catch (error) {
       if (signal.aborted) throw error;
-      progress({ subject: `image/${named}`, status: "done", text: "No registry has it: building it here" });
+      progress({ subject: `image/${named}`, status: "done", text: "Not in any registry; building locally" });
     }
   }
   return buildFlowctlImage(engine, options);

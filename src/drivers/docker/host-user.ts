@@ -45,7 +45,7 @@ export async function hostAccess(component: Component, invoker: Invoker | undefi
       code: "docker/path-missing",
       kind: "not-found",
       message: `${component.id} reads ${lacking.path}, which does not exist`,
-      fix: `create it (\`mkdir -p ${lacking.path}\`), or change the path of ${component.id} in the file`,
+      fix: `create it (\`mkdir -p ${lacking.path}\`), or change the path of ${component.id} in the pipeline file`,
     });
   }
   const maker = invoker.uid === 0 ? { uid: FLOWCTL_ID, gid: FLOWCTL_ID } : invoker;

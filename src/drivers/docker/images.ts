@@ -66,7 +66,7 @@ export async function pullImage(
       signal,
     );
   } catch (error) {
-    progress({ subject, status: "failed", text: "Not pulled" });
+    progress({ subject, status: "failed", text: "Pull failed" });
     throw pullError(error, reference, credentials !== undefined);
   }
   progress({ subject, status: "done", text: "Pulled" });
@@ -103,10 +103,10 @@ function pullError(error: unknown, reference: string, authenticated: boolean): F
   return new FlowctlError({
     code: "docker/pull-failed",
     kind: "unavailable",
-    message: `${reference} could not be pulled: ${error instanceof Error ? error.message : String(error)}`,
+    message: `cannot pull ${reference}: ${error instanceof Error ? error.message : String(error)}`,
     fix: authenticated
-      ? "check the name and tag, and that the credentials of `docker login` still hold"
-      : "check the name and tag; if the registry is private, run `docker login` for it",
+      ? "check the name and tag, and that the credentials from `docker login` are still valid"
+      : "check the name and tag; for a private registry, run `docker login` first",
     cause: error,
   });
 }

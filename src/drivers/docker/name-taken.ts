@@ -8,8 +8,8 @@ export function nameTaken(what: string, name: string, cause?: unknown): FlowctlE
     message: `a ${what} named "${name}" exists and does not belong to this pipeline`,
     fix:
       what === "container"
-        ? `remove it (\`docker rm -f ${name}\`) or give the pipeline another name`
-        : `remove it (\`docker ${what} rm ${name}\`), declare it \`external: true\`, or give the pipeline another name`,
+        ? `remove it (\`docker rm -f ${name}\`), or rename the pipeline`
+        : `remove it (\`docker ${what} rm ${name}\`), declare it as \`external: true\`, or rename the pipeline`,
     cause,
   });
 }

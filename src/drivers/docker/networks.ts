@@ -88,8 +88,8 @@ export async function refuseForeignContainers(
   throw new FlowctlError({
     code: "docker/network-in-use",
     kind: "conflict",
-    message: `the network "${network.Name}" cannot be removed: containers of others are in it (${foreign.join(", ")})`,
-    fix: `take them out with \`docker network disconnect ${network.Name} ${foreign[0]}\`, or stop them, then run flowctl again`,
+    message: `cannot remove network "${network.Name}": containers outside this pipeline use it (${foreign.join(", ")})`,
+    fix: `disconnect them with \`docker network disconnect ${network.Name} ${foreign[0]}\`, or stop them, then run flowctl again`,
   });
 }
 
@@ -126,7 +126,7 @@ function addressFix(error: unknown): unknown {
     code: error.code,
     kind: error.kind,
     message: error.message,
-    fix: "check the network's driver and options; if the engine has no free addresses, remove unused networks with `docker network prune`",
+    fix: "check the driver and options of the network; if no address range is free, remove unused networks with `docker network prune`",
     cause: error,
   });
 }

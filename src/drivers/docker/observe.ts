@@ -65,7 +65,7 @@ export function observedContainer(
     ports: publishedPorts(detail, labels.kind),
     ...(labels.kind === "service" ? { policy: policyOf(detail) } : {}),
     ...(state.status === "running" && missing.length > 0
-      ? { flaw: `cut off from the network ${missing.join(" and ")}` }
+      ? { flaw: `disconnected from the network ${missing.join(" and ")}` }
       : {}),
   };
 }

@@ -93,7 +93,7 @@ function imageReference(pipeline: Pipeline, owner: Component | Service): string 
   throw new FlowctlError({
     code: "docker/no-image",
     kind: "invalid",
-    message: `${owner.id} has neither \`uses\`, \`image\` nor \`build\`, and Docker runs only images`,
+    message: `${owner.id} has none of \`uses\`, \`image\` and \`build\`, but Docker only runs images`,
     fix: "add one of them, or run the pipeline with `--driver process`",
     path: owner.id,
   });
@@ -112,7 +112,7 @@ async function pinnedImage(
   throw new FlowctlError({
     code: "docker/image-gone",
     kind: "not-found",
-    message: `the image that ${owner.id} ran before is not on the engine any more (${reference}, ${id})`,
+    message: `the previous image of ${owner.id} no longer exists on the engine (${reference}, ${id})`,
     fix:
       owner.build === undefined
         ? `pull it again: \`docker pull ${reference}\``
@@ -139,7 +139,7 @@ async function prepareImage(
     throw new FlowctlError({
       code: "docker/image-missing",
       kind: "not-found",
-      message: `the image ${reference} of ${owner.id} is not on the engine, and its pull_policy is "never"`,
+      message: `the image ${reference} of ${owner.id} does not exist on the engine, and its pull_policy is "never"`,
       fix: `pull it (\`docker pull ${reference}\`), or remove \`pull_policy: never\` from ${owner.id}`,
       path: owner.id,
     });
@@ -182,12 +182,12 @@ function refusePathsOfThisMachine({ components, services }: Pipeline, engine: st
     throw new FlowctlError({
       code: "docker/path-not-there",
       kind: "invalid",
-      message: `${owner} uses ${path} of this machine, and the Docker engine at ${engine} is on another`,
+      message: `${owner} uses the local path ${path}, but the Docker engine at ${engine} runs on another machine`,
       fix,
       path: key,
     });
   };
-  const here = "or run the pipeline on an engine of this machine";
+  const here = "or run the pipeline on a local engine";
   for (const { id, type, hostPaths } of components) {
     const [first] = hostPaths;
     if (first === undefined) continue;
@@ -195,7 +195,7 @@ function refusePathsOfThisMachine({ components, services }: Pipeline, engine: st
       id,
       first.path,
       `${type}s.${id}.with`,
-      `let ${id} read or write over the network, or put a component with \`image\` and a volume in its place, ${here}`,
+      `use a component that reads or writes over the network, or one with \`image\` and a volume, ${here}`,
     );
   }
   const placed = [
@@ -209,7 +209,7 @@ function refusePathsOfThisMachine({ components, services }: Pipeline, engine: st
       id,
       bind.source ?? "",
       `${section}.${id}.volumes`,
-      `use a named volume, or \`configs\` for files that are only read, ${here}`,
+      `use a named volume, or \`configs\` for read-only files, ${here}`,
     );
   }
 }
@@ -221,7 +221,7 @@ async function checkExternals(engine: Engine, pipeline: Pipeline, signal: AbortS
       code: "docker/external-missing",
       kind: "not-found",
       message: `the external ${what} "${name}" does not exist`,
-      fix: `create it with \`docker ${what} create ${name}\`, or take \`external\` away`,
+      fix: `create it with \`docker ${what} create ${name}\`, or remove \`external\``,
       path: `${what}s.${key}`,
     });
   for (const [key, network] of Object.entries(pipeline.networks)) {
@@ -267,8 +267,8 @@ function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipel
         throw new FlowctlError({
           code: "docker/no-healthcheck",
           kind: "invalid",
-          message: `${owner} waits until ${service.id} is healthy, but ${service.id} has no health check`,
-          fix: `give ${service.id} a healthcheck, or wait for \`service_started\``,
+          message: `${owner} depends on ${service.id} being healthy, but ${service.id} has no health check`,
+          fix: `add a healthcheck to ${service.id}, or use the condition \`service_started\``,
           path: `services.${service.id}`,
         });
       }

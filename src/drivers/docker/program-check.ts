@@ -40,12 +40,12 @@ export async function requireProgram(
     kind: "invalid",
     message:
       there === undefined
-        ? `${component.id} is to run \`${program}\`, which is not in the image ${spec.image}`
-        : `${component.id} is to run \`${program}\`, and ${there} in the image ${spec.image} cannot be executed`,
+        ? `\`${program}\` of ${component.id} does not exist in the image ${spec.image}`
+        : `\`${program}\` of ${component.id} is not executable: ${there} in the image ${spec.image}`,
     fix:
       there === undefined
-        ? `Name a program of the image in \`command\` or \`entrypoint\`${program.includes("/") ? "" : `; it was looked for in ${candidates.map((path) => posix.dirname(path)).join(", ")}`}`
-        : `Make it executable when the image is built (\`RUN chmod +x ${there}\`), or name what runs it, such as \`command: [node, ${there}]\``,
+        ? `Use a program from the image in \`command\` or \`entrypoint\`${program.includes("/") ? "" : `; searched ${candidates.map((path) => posix.dirname(path)).join(", ")}`}`
+        : `Make it executable in the Dockerfile (\`RUN chmod +x ${there}\`), or run it with an interpreter, such as \`command: [node, ${there}]\``,
     path: `${sectionOf(component.type)}.${component.id}.${key}`,
   });
 }

@@ -56,7 +56,7 @@ export async function readClientConfig(directory: string): Promise<DockerClientC
     throw new FlowctlError({
       code: "docker/bad-config",
       kind: "invalid",
-      message: `${path} is not JSON`,
+      message: `${path} is not valid JSON`,
       fix: `fix it, or remove it (\`rm ${path}\`) and run \`docker login\` again`,
       cause,
     });
@@ -123,8 +123,8 @@ async function askHelper(
         new FlowctlError({
           code: "docker/credential-helper",
           kind: "unavailable",
-          message: `the credential helper ${program} for ${server} cannot be run`,
-          fix: `install it, or take it out of the docker client's configuration`,
+          message: `cannot run the credential helper ${program} for ${server}`,
+          fix: `install it, or remove it from the configuration of the docker client`,
           cause,
         }),
       ),

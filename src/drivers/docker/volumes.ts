@@ -65,7 +65,7 @@ export async function removeVolume(engine: Engine, name: string, signal: AbortSi
       code: "docker/conflict",
       kind: "conflict",
       message: error.message,
-      fix: `remove the container that uses it (\`docker ps -a --filter volume=${name}\` shows it), then run \`flowctl down -v\` again`,
+      fix: `remove the container that uses it (find it with \`docker ps -a --filter volume=${name}\`), then run \`flowctl down -v\` again`,
       cause: error,
     });
   }

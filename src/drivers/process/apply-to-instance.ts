@@ -57,7 +57,7 @@ function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
     throw new FlowctlError({
       code: "driver/no-deployment",
       kind: "internal",
-      message: `${change.resource.key} cannot be made without the values that it is granted`,
+      message: `${change.resource.key} cannot be created without the values of its secrets and configs`,
     });
   }
   return {

@@ -54,7 +54,5 @@ test.runIf(existsSync("/proc/self"))("a folder that can be made nowhere is an er
 
 test("a full disk is told from a folder that may not be written", async () => {
   const full = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
-  expect(notWritten(full, "Cannot write it").fix).toBe(
-    "Free space on its disk, or choose another folder with FLOWCTL_HOME",
-  );
+  expect(notWritten(full, "Cannot write it").fix).toBe("Free disk space, or set FLOWCTL_HOME to another folder");
 });

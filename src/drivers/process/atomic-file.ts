@@ -61,7 +61,7 @@ export function notWritten(error: unknown, message: string): FlowctlError {
     code: "process/state-not-written",
     kind: "unavailable",
     message,
-    fix: `${remedy((error as NodeJS.ErrnoException).code)}, or choose another folder with FLOWCTL_HOME`,
+    fix: `${remedy((error as NodeJS.ErrnoException).code)}, or set FLOWCTL_HOME to another folder`,
   });
 }
 
@@ -71,7 +71,7 @@ export function notRead(error: unknown, path: string): FlowctlError {
     code: "process/state-not-read",
     kind: "unavailable",
     message: `Cannot read ${path}`,
-    fix: "Run flowctl as the user who owns it, or choose another folder with FLOWCTL_HOME",
+    fix: "Run flowctl as the owner of the file, or set FLOWCTL_HOME to another folder",
   });
 }
 
@@ -79,12 +79,12 @@ function remedy(code: string | undefined): string {
   switch (code) {
     case "ENOSPC":
     case "EDQUOT":
-      return "Free space on its disk";
+      return "Free disk space";
     case "EROFS":
-      return "Mount its file system writable";
+      return "Mount the file system writable";
     case "ENOTDIR":
     case "EEXIST":
-      return "Move away the file that is in the place of a folder";
+      return "Move the file that has the name of a required folder";
     default:
       return "Make the folder writable";
   }

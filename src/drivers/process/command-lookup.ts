@@ -21,7 +21,7 @@ export function findCommand(command: string, context: CommandContext): string {
     const problem = problemOf(program);
     if (problem === undefined) return program;
     throw problem === "missing"
-      ? notFound(command, `there is no ${program}`, context)
+      ? notFound(command, `${program} does not exist`, context)
       : notExecutable(program, context);
   }
   const folders = context.path.split(delimiter).filter((folder) => folder !== "");
@@ -33,7 +33,7 @@ export function findCommand(command: string, context: CommandContext): string {
     if (problem === "not executable") unusable ??= program;
   }
   if (unusable !== undefined) throw notExecutable(unusable, context);
-  throw notFound(command, "it is not on the PATH", context);
+  throw notFound(command, "not in PATH", context);
 }
 
 function problemOf(program: string): "missing" | "not executable" | undefined {
@@ -52,8 +52,8 @@ function notFound(command: string, why: string, context: CommandContext): Flowct
     kind: "not-found",
     message: `The command ${JSON.stringify(command)} of ${context.component} was not found: ${why}`,
     fix: command.includes("/")
-      ? `Build or install it, or correct the path: it is relative to ${context.directory}`
-      : "Install it, or write its path with a slash, such as ./bin/it",
+      ? `Build or install it, or fix the path, which is relative to ${context.directory}`
+      : "Install it, or use a path with a slash, such as ./bin/program",
   });
 }
 
@@ -62,6 +62,6 @@ function notExecutable(program: string, context: CommandContext): FlowctlError {
     code: "process/command-not-executable",
     kind: "invalid",
     message: `The command of ${context.component} is not executable: ${program}`,
-    fix: `chmod +x ${program}, or name the interpreter first: [node, ${program}]`,
+    fix: `Run \`chmod +x ${program}\`, or put the interpreter first: [node, ${program}]`,
   });
 }

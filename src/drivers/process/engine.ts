@@ -112,7 +112,7 @@ export function createEngine(options: EngineOptions): Engine {
       await save(slot, change);
       return undefined;
     } catch (error) {
-      log.error("cannot record what became of an instance", { instance: slot.record.instance, err: error });
+      log.error("cannot record the state of an instance", { instance: slot.record.instance, err: error });
       return error;
     }
   };
@@ -135,7 +135,7 @@ export function createEngine(options: EngineOptions): Engine {
       await endRestOfGroup(identity, { runId: paths.runId, clock, signal: never });
       await endStray(instance, { signal: never });
     } catch (error) {
-      log.error("cannot end what is left of an instance", { instance, err: error });
+      log.error("cannot stop the remaining processes of an instance", { instance, err: error });
     }
     await recordEnd(slot, exitCode);
   };
@@ -150,11 +150,11 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const failed = (instance: string) => (error: unknown) =>
-    log.error("cannot record the end of an instance", { instance, err: error });
+    log.error("cannot record the exit of an instance", { instance, err: error });
 
   const watchChild = (slot: Slot, child: ChildProcess, identity: ProcessIdentity): void => {
     slot.stopWatching = () => undefined;
-    child.on("error", (error) => log.warn("trouble with an instance", { instance: slot.record.instance, err: error }));
+    child.on("error", (error) => log.warn("instance failed", { instance: slot.record.instance, err: error }));
     slot.ended = new Promise<number>((resolve) => {
       child.once("exit", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
     })
@@ -283,7 +283,7 @@ export function createEngine(options: EngineOptions): Engine {
     throw new FlowctlError({
       code: "driver/no-such-resource",
       kind: "not-found",
-      message: `There is no ${observed.key} in ${paths.pipeline}`,
+      message: `${observed.key} does not exist in ${paths.pipeline}`,
       fix: `Create it with \`flowctl up -d -p ${paths.pipeline}\``,
     });
   };
@@ -315,7 +315,7 @@ export function createEngine(options: EngineOptions): Engine {
     const { controlPlane } = options;
     if (run.status !== "running" || desired === "stopped" || controlPlane === undefined) return;
     if (run.controlPlane === controlPlane) return;
-    log.warn("the control plane has moved: restarting", { instance, from: run.controlPlane, to: controlPlane });
+    log.warn("the control plane address changed: restarting", { instance, from: run.controlPlane, to: controlPlane });
     mutex
       .run(instance, async () => {
         await end(slot, { signal: never, force: false, byPolicy: true }, "running");

@@ -59,7 +59,7 @@ function hangs({ pipeline }: PipelinePaths, { pid }: ProcessIdentity): FlowctlEr
   return new FlowctlError({
     code: SUPERVISOR_LOST,
     kind: "unavailable",
-    message: `The supervisor of ${pipeline}, process ${pid}, hangs or is stopped: it does not answer, and its components go on without it`,
-    fix: `Run \`flowctl up -d -p ${pipeline}\` to put another in its place, \`flowctl down ${pipeline}\` to end everything, or \`kill -CONT ${pid}\` if you stopped it`,
+    message: `The supervisor of ${pipeline} (process ${pid}) is not responding; its components continue without it`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\` to replace it, \`flowctl down ${pipeline}\` to stop everything, or \`kill -CONT ${pid}\` if you suspended it`,
   });
 }

@@ -76,7 +76,7 @@ async function writeGrants(
       throw new FlowctlError({
         code: "process/value-missing",
         kind: "internal",
-        message: `The value of the ${what} ${JSON.stringify(source)} was not handed over`,
+        message: `The value of the ${what} ${JSON.stringify(source)} was not passed to the driver`,
       });
     }
     await writeFileAtomically(join(folder, grantPath(what, grant)), value, 0o600);

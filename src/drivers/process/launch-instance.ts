@@ -50,7 +50,7 @@ export async function launchInstance(record: InstanceRecord, context: LaunchCont
       code: "process/spawn-failed",
       kind: "unavailable",
       message: `Cannot start ${record.instance} (${program} in ${directory})`,
-      fix: "Check that the program and the folder exist and may be used by you",
+      fix: "Check that the program and the folder exist and that you have access to them",
     });
   } finally {
     closeSync(stdout);

@@ -124,7 +124,7 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
     const to = size - rotateBytes;
     tail.positions[stream] = to;
     const megabytes = Math.round((to - from) / 1e6);
-    const text = `flowctl: ${megabytes} MB of output are left out here: it came faster than it could be kept`;
+    const text = `flowctl: skipped ${megabytes} MB of output that was written faster than it could be stored`;
     append(instance, tail, formatLine(clock.now(), stream, to, text));
     release(path, tail, stream);
   };
@@ -156,7 +156,7 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
       try {
         if (statSync(path).size === tail.positions[stream]) truncateSync(path, 0);
       } catch (failure) {
-        log.warn("cannot shorten a log", { path, err: failure });
+        log.warn("cannot truncate a log", { path, err: failure });
       }
     });
   };
@@ -196,9 +196,9 @@ export function startLogCollector(options: LogCollectorOptions): LogCollector {
   let watcher: FSWatcher | undefined;
   try {
     watcher = watch(folder, { persistent: false }, onChange);
-    watcher.on("error", (error) => log.debug("log notifications ended", { err: error }));
+    watcher.on("error", (error) => log.debug("log file notifications ended", { err: error }));
   } catch (error) {
-    log.debug("no log notifications", { err: error });
+    log.debug("cannot watch log files", { err: error });
   }
   const timer = setInterval(() => {
     if (existsSync(folder)) lookAround();

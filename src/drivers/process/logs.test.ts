@@ -203,7 +203,7 @@ describe("the log collector", () => {
   });
 
   function isSkipIn(name: string): boolean {
-    return readFileSync(join(folder, name), "utf8").includes("are left out here");
+    return readFileSync(join(folder, name), "utf8").includes("flowctl: skipped");
   }
 
   function entriesOrNone() {

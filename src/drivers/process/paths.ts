@@ -45,8 +45,8 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
     throw new FlowctlError({
       code: "process/bad-pipeline-name",
       kind: "invalid",
-      message: `${JSON.stringify(pipeline)} cannot be the name of a pipeline`,
-      fix: "Use letters, digits, '-' and '_', beginning with a letter or digit",
+      message: `Invalid pipeline name ${JSON.stringify(pipeline)}`,
+      fix: "Use letters, digits, '-' and '_', starting with a letter or digit",
     });
   }
   const folder = join(pipelinesFolder(home), pipeline);

@@ -29,7 +29,7 @@ export async function createState(paths: PipelinePaths): Promise<void> {
   try {
     await makeFolder(paths.state, 0o700);
   } catch (error) {
-    throw notWritten(error, `Cannot make ${paths.state}`);
+    throw notWritten(error, `Cannot create ${paths.state}`);
   }
 }
 

@@ -57,8 +57,8 @@ export class PortReservations {
     throw new FlowctlError({
       code: "process/no-free-port",
       kind: "unavailable",
-      message: `No free port of 127.0.0.1 was found between ${first} and ${first + count - 1}`,
-      fix: `End programs that listen there: \`ss -ltnp 'sport >= :${first} and sport < :${first + count}'\` shows them`,
+      message: `No free port on 127.0.0.1 between ${first} and ${first + count - 1}`,
+      fix: `Stop programs that use these ports; find them with \`ss -ltnp 'sport >= :${first} and sport < :${first + count}'\``,
     });
   }
 

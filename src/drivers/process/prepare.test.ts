@@ -90,7 +90,7 @@ describe("what is desired", () => {
     const told: string[] = [];
     const containerish = { user: "1000", ports: [{ hostIp: "127.0.0.1", target: 80, protocol: "tcp" }] } as const;
     prepare([component("a", { ...containerish, limits: { cpus: 1 } }), component("b")], {}, told);
-    expect(told).toEqual(["component/a: Runs as a process without its ports, user, deploy.resources.limits"]);
+    expect(told).toEqual(["component/a: Ignores ports, user, deploy.resources.limits when run as a process"]);
   });
 
   test("keeps variables that hold secrets from what processes inherit", () => {

@@ -70,7 +70,7 @@ function rejectServices(pipeline: Pipeline): void {
     code: "driver/services-unsupported",
     kind: "invalid",
     message: `The process driver cannot run the service ${JSON.stringify(service.id)}: services are containers`,
-    fix: "Use --driver docker, or take the service out of the file and give components the address of one that runs",
+    fix: "Use --driver docker, or remove the service from the file and set the address of a running one in the components",
     path: `services.${service.id}`,
   });
 }
@@ -117,7 +117,7 @@ function argvOf(component: Component, directory: string, context: PrepareContext
       code: "driver/not-runnable",
       kind: "invalid",
       message: `The process driver cannot run ${JSON.stringify(component.id)}: it has neither uses nor command`,
-      fix: "Give it a command to run on this machine, or use --driver docker",
+      fix: "Add a command to run on this machine, or use --driver docker",
       path: `${component.type}s.${component.id}`,
     });
   }
@@ -133,7 +133,7 @@ function workingDirectory(component: Component, pipeline: Pipeline): string {
   throw new FlowctlError({
     code: "process/no-working-directory",
     kind: "not-found",
-    message: `The working_dir of ${component.id} is not a folder of this machine: ${directory}`,
+    message: `The working_dir of ${component.id} is not a folder on this machine: ${directory}`,
     fix: `Create it (\`mkdir -p ${directory}\`), or change \`working_dir\` of ${component.id}`,
     path: `${component.type}s.${component.id}.working_dir`,
   });
@@ -211,6 +211,6 @@ function reportIgnored(component: Component, options: Pick<PrepareOptions, "prog
   options.progress({
     subject: `component/${component.id}`,
     status: "done",
-    text: `Runs as a process without its ${ignored.join(", ")}`,
+    text: `Ignores ${ignored.join(", ")} when run as a process`,
   });
 }

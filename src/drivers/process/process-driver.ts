@@ -65,7 +65,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         return { available: false, reason: "Windows has no process groups", fix };
       }
       const failure = await homeFailure(home);
-      if (failure === undefined) return { available: true, detail: `processes of this machine, kept in ${home}` };
+      if (failure === undefined) return { available: true, detail: `local processes, state in ${home}` };
       const { message: reason, fix } = failure;
       return { available: false, reason, ...(fix === undefined ? {} : { fix }) };
     },

@@ -39,7 +39,7 @@ async function readKey(file: string): Promise<Buffer | undefined> {
       code: "process/state-not-read",
       kind: "unavailable",
       message: `Cannot read ${file}`,
-      fix: `Run flowctl as the user who owns it: \`ls -l ${file}\` shows who that is`,
+      fix: `Run flowctl as the owner of the file; \`ls -l ${file}\` shows the owner`,
     });
   }
 }

@@ -16,7 +16,7 @@ export function assertPrivateSocket(socketPath: string): void {
   throw new FlowctlError({
     code: "process/socket-not-private",
     kind: "denied",
-    message: `${folder} belongs to somebody else, or is open to others`,
-    fix: "Remove it, or choose a shorter path with FLOWCTL_HOME, so that the socket can lie inside of it",
+    message: `${folder} belongs to another user, or other users have access to it`,
+    fix: "Remove it, or set FLOWCTL_HOME to a shorter path so that the socket fits inside it",
   });
 }

@@ -135,7 +135,7 @@ function connected(socket: Socket): Promise<void> {
         new FlowctlError({
           code: NO_SUPERVISOR,
           kind: "unavailable",
-          message: "No supervisor of the pipeline runs",
+          message: "The supervisor of the pipeline is not running",
           fix: "Run `flowctl up`",
           cause: error,
         }),
@@ -152,8 +152,8 @@ function lost(body: SupervisorRequest, cause?: unknown): FlowctlError {
   return new FlowctlError({
     code: SUPERVISOR_LOST,
     kind: "unavailable",
-    message: `The supervisor went away, or did not answer in time, on ${JSON.stringify(body.method)}`,
-    fix: "Run the command again; `flowctl logs control-plane` shows what it said last",
+    message: `Lost the connection to the supervisor, or the request timed out: ${JSON.stringify(body.method)}`,
+    fix: "Run the command again; check its last output with `flowctl logs control-plane`",
     ...(cause === undefined ? {} : { cause }),
   });
 }

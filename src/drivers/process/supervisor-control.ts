@@ -129,7 +129,7 @@ function busy(options: LaunchOptions): FlowctlError {
   return new FlowctlError({
     code: "process/busy",
     kind: "conflict",
-    message: `Another command works on ${options.paths.pipeline}`,
-    fix: `Run this again once that is done; \`flowctl status -p ${options.paths.pipeline}\` shows how far it is`,
+    message: `Another command is working on ${options.paths.pipeline}`,
+    fix: `Run this command again once it is done; check the progress with \`flowctl status -p ${options.paths.pipeline}\``,
   });
 }

@@ -103,7 +103,7 @@ export async function endSupervisor(options: Pick<LaunchOptions, "paths" | "cloc
   throw new FlowctlError({
     code: "process/cannot-end",
     kind: "unavailable",
-    message: `Cannot end the supervisor of ${paths.pipeline}`,
+    message: `Cannot stop the supervisor of ${paths.pipeline}`,
     fix: "Run flowctl as the user who started the pipeline",
   });
 }
@@ -153,7 +153,7 @@ async function startSupervisor(
       code: "process/supervisor-not-started",
       kind: "unavailable",
       message: `Cannot start the supervisor (${program.join(" ")})`,
-      fix: "Install flowctl again, or look at what the system says: its limits of processes and memory, for one",
+      fix: "Reinstall flowctl, or check the process and memory limits of the system",
     });
   } finally {
     closeSync(stdout);
@@ -176,13 +176,13 @@ function defaultSupervisor(): SupervisorIdentity {
 
 async function startFailure(options: LaunchOptions, exitCode: number | undefined): Promise<FlowctlError> {
   const { pipeline } = options.paths;
-  const what = exitCode === undefined ? "does not answer" : `ended with exit code ${exitCode}`;
+  const what = exitCode === undefined ? "is not responding" : `exited with code ${exitCode}`;
   const { said, code, fix } = await lastWords(options);
   return new FlowctlError({
     code: code ?? "process/supervisor-failed",
     kind: code === undefined ? "unavailable" : "failed",
     message: `The supervisor of ${pipeline} ${what}${said}`,
-    fix: fix ?? `\`flowctl logs -p ${pipeline} control-plane\` shows all that it said`,
+    fix: fix ?? `Check its output with \`flowctl logs -p ${pipeline} control-plane\``,
   });
 }
 
@@ -202,7 +202,7 @@ async function lastWords(options: LaunchOptions): Promise<LastWords> {
     for await (const line of readLogs(reader, select, options.signal)) last = spoken(line.text);
     return last;
   } catch (error) {
-    return { said: ` (and its log cannot be read: ${messageOf(error)})` };
+    return { said: ` (cannot read its log: ${messageOf(error)})` };
   }
 }
 

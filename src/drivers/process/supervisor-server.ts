@@ -49,7 +49,7 @@ export async function serveSupervisor(path: string, handle: RequestHandler): Pro
           code: "process/no-socket",
           kind: "unavailable",
           message: `Cannot listen on ${path}`,
-          fix: "Choose a folder on a local file system with FLOWCTL_HOME",
+          fix: "Set FLOWCTL_HOME to a folder on a local file system",
         }),
       ),
     );
@@ -97,7 +97,7 @@ function checked(frame: unknown): SupervisorRequest {
   throw new FlowctlError({
     code: PROTOCOL_MISMATCH,
     kind: "conflict",
-    message: `The supervisor speaks version ${PROTOCOL_VERSION} of its protocol, the command version ${String(v)}`,
+    message: `Protocol version mismatch: the supervisor uses version ${PROTOCOL_VERSION}, this command version ${String(v)}`,
     fix: "Run `flowctl down`, then `flowctl up`, with the same version of flowctl",
   });
 }

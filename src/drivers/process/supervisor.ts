@@ -95,7 +95,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
 
   const instances = await ended.promise;
   await watcher.end();
-  log.info("supervisor ends", { instances });
+  log.info("supervisor stopping", { instances });
   // Whoever asks from now on finds nobody, and starts the next supervisor, which waits for the lock.
   server.refuse();
   stopLooking();
@@ -205,7 +205,7 @@ async function openControlPlane(
     } catch (error) {
       const taken = !(await reserve(ports));
       if (!taken || attempt === PORT_ATTEMPTS) throw error;
-      log.warn("a port was taken in the meantime", { ...ports, reason: messageOf(error) });
+      log.warn("a port is in use by now", { ...ports, reason: messageOf(error) });
     }
   }
 }
@@ -232,7 +232,7 @@ function watchRecord(paths: PipelinePaths, log: Logger, onLost: () => void): () 
     const record = await readSupervisorRecord(paths);
     misses = record?.identity.pid === process.pid ? 0 : misses + 1;
     if (misses < 2) return;
-    log.error("the supervisor's record is gone: ending", { file: paths.supervisorFile });
+    log.error("the supervisor's record is gone: stopping", { file: paths.supervisorFile });
     onLost();
   };
   const timer = setInterval(() => {

@@ -66,8 +66,8 @@ async function killAll(remaining: () => readonly ProcessIdentity[], options: Kil
   throw new FlowctlError({
     code: "process/cannot-end",
     kind: "unavailable",
-    message: `Cannot end the process${pids.length === 1 ? "" : "es"} ${pids.join(", ")}`,
-    fix: "They hang in the kernel, mostly on a disk or network file system; free that, then run `flowctl down` again",
+    message: `Cannot kill the process${pids.length === 1 ? "" : "es"} ${pids.join(", ")}`,
+    fix: "The kernel is blocking them, usually on a disk or network file system; fix that, then run `flowctl down` again",
   });
 }
 

@@ -71,7 +71,7 @@ export function startWatcher({ program, environment, log }: WatcherOptions): Wat
     const over = (how: Readonly<Record<string, unknown>>): void => {
       if (isOver || isEnding) return;
       isOver = true;
-      log.warn("the watcher of the supervisor ended: starting another", how);
+      log.warn("the watcher of the supervisor exited: restarting it", how);
       const lived = performance.now() - startedAt;
       again = setTimeout(start, lived < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0);
     };

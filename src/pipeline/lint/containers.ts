@@ -65,7 +65,7 @@ function lintImage({ scope }: LintContext, { path, settings, file }: Item): void
   if (file.pull_policy === "build" && build === undefined) {
     reportAt(scope, [...path, "pull_policy"], {
       code: "pipeline/conflicting-keys",
-      message: `\`pull_policy: build\` of \`${settings.id}\` needs \`build\`, and there is none`,
+      message: `\`pull_policy: build\` of \`${settings.id}\` requires \`build\`, which is not set`,
       fix: "Add `build`, or use another `pull_policy`.",
     });
   }
@@ -76,8 +76,8 @@ function report(scope: LintContext["scope"], at: KeyPath, image: string): void {
   if (mistake === undefined) return;
   reportAt(scope, at, {
     code: "pipeline/invalid-image",
-    message: `${JSON.stringify(image)} is not the name of an image: ${mistake}`,
-    fix: "Write, for example, `postgres:16` or `ghcr.io/team/enrich:1.2`.",
+    message: `Invalid image name ${JSON.stringify(image)}: ${mistake}`,
+    fix: "Use a name such as `postgres:16` or `ghcr.io/team/enrich:1.2`.",
   });
 }
 
@@ -86,8 +86,8 @@ function lintMemory({ scope }: LintContext, { path, settings }: Item): void {
   if (bytes === undefined || bytes === 0 || bytes >= leastMemory) return;
   reportAt(scope, [...path, "deploy", "resources", "limits", "memory"], {
     code: "pipeline/limit-too-small",
-    message: `\`${settings.id}\` cannot start with ${formatByteSize(bytes)} of memory`,
-    fix: `Give it at least ${formatByteSize(leastMemory)}.`,
+    message: `The memory limit of \`${settings.id}\` is too low to start it: ${formatByteSize(bytes)}`,
+    fix: `Set it to at least ${formatByteSize(leastMemory)}.`,
   });
 }
 
@@ -99,7 +99,7 @@ function lintHealthcheck({ scope }: LintContext, { path, file }: Item): void {
     reportAt(scope, [...path, "healthcheck", key], {
       code: "pipeline/invalid-healthcheck",
       message: `\`${key}\` of a health check must be at least 1ms, not ${written}`,
-      fix: "Write a longer time, or remove the key for the default.",
+      fix: "Use a longer duration, or remove the key to use the default.",
     });
   }
 }
@@ -110,8 +110,8 @@ function lintPlaces({ scope }: LintContext, { path, settings, file }: Item): voi
   if (isContainer && workingDir !== undefined && !posix.isAbsolute(workingDir)) {
     reportAt(scope, [...path, "working_dir"], {
       code: "pipeline/invalid-path",
-      message: `The working directory in a container must be an absolute path, not ${JSON.stringify(workingDir)}`,
-      fix: "Begin it with `/`.",
+      message: `\`working_dir\` must be an absolute path in the container, not ${JSON.stringify(workingDir)}`,
+      fix: "Start the path with `/`.",
     });
   }
   settings.tmpfs.forEach((text, index) => {
@@ -122,8 +122,8 @@ function lintPlaces({ scope }: LintContext, { path, settings, file }: Item): voi
     else if (size !== undefined && !/^\d+[kmg%]?$/i.test(size)) {
       reportAt(scope, at, {
         code: "pipeline/invalid-mount",
-        message: `${JSON.stringify(size)} is not a size`,
-        fix: "Write, for example, `size=64m`.",
+        message: `Invalid size ${JSON.stringify(size)}`,
+        fix: "Use a size such as `size=64m`.",
       });
     }
   });
@@ -139,8 +139,8 @@ function lintPlaces({ scope }: LintContext, { path, settings, file }: Item): voi
       if (!target.split("/").includes("..") && !target.endsWith("/")) return;
       reportAt(scope, [...path, section, index, "target"], {
         code: "pipeline/invalid-path",
-        message: `${JSON.stringify(target)} is not the path of a file in the container`,
-        fix: "Write a file name or an absolute path, without `..`.",
+        message: `Invalid file path in the container: ${JSON.stringify(target)}`,
+        fix: "Use a file name or an absolute path without `..`.",
       });
     });
   }
@@ -149,8 +149,8 @@ function lintPlaces({ scope }: LintContext, { path, settings, file }: Item): voi
 function wrongTarget(target: string): Omit<Finding, "path"> {
   return {
     code: "pipeline/invalid-mount",
-    message: `Nothing can be mounted at ${JSON.stringify(target)}`,
-    fix: "Name an absolute path in the container other than `/`.",
+    message: `Invalid mount target ${JSON.stringify(target)}`,
+    fix: "Use an absolute path in the container other than `/`.",
   };
 }
 
@@ -161,13 +161,13 @@ function lintUlimits({ scope }: LintContext, { path, settings }: Item): void {
     if (!limitsOfKernel.includes(name)) {
       reportAtKey(scope, at, {
         code: "pipeline/unknown-limit",
-        message: `\`${name}\` is not a limit of the kernel`,
+        message: `Unknown ulimit \`${name}\``,
         fix: guess === undefined ? `Use one of ${listed(limitsOfKernel, 40)}.` : `Did you mean \`${guess}\`?`,
       });
     } else if (hard !== -1 && (soft > hard || soft === -1)) {
       reportAt(scope, at, {
         code: "pipeline/invalid-limit",
-        message: `The soft limit of \`${name}\` is above its hard limit`,
+        message: `The soft limit of \`${name}\` exceeds its hard limit`,
         fix: "Lower `soft`, or raise `hard`.",
       });
     }
@@ -185,9 +185,9 @@ function lintHosts({ scope }: LintContext, { path, settings, file }: Item): void
     reportAt(scope, [...path, "extra_hosts", ...(whole ? [index] : isList ? [] : [host])], {
       code: "pipeline/invalid-extra-host",
       message: /^[\w.-]+$/.test(host)
-        ? `${JSON.stringify(address)} is not an IP address`
-        : `${JSON.stringify(host)} is not the name of a host`,
-      fix: "Write a host name and an IP address, or `host-gateway` for the engine's machine.",
+        ? `Invalid IP address ${JSON.stringify(address)}`
+        : `Invalid host name ${JSON.stringify(host)}`,
+      fix: "Write a host name and an IP address, or `host-gateway` for the Docker host.",
     });
   });
 }

@@ -26,7 +26,7 @@ function lintEventCycles(context: LintContext): void {
     const index = owner?.component.inputs.findIndex((input) => input.from === last) ?? -1;
     reportAt(scope, index === -1 ? path : [...path, "inputs", index], {
       code: "pipeline/cycle",
-      message: `Events go round in a circle: ${circle([...cycle, first])}`,
+      message: `The inputs form a cycle: ${circle([...cycle, first])}`,
       fix: `Remove one of these connections, such as the one from \`${last}\` to \`${first}\`.`,
     });
   }
@@ -55,8 +55,8 @@ function lintStartCycles(context: LintContext): void {
     const path = items.find((item) => item.id === first)?.path ?? [];
     reportAtKey(scope, [...path, "depends_on"], {
       code: "pipeline/depends-on-cycle",
-      message: `Each waits for the next to start: ${circle([first, ...cycle.slice(1).toReversed(), first])}`,
-      fix: "Remove one of these from `depends_on`.",
+      message: `\`depends_on\` forms a cycle: ${circle([first, ...cycle.slice(1).toReversed(), first])}`,
+      fix: "Remove one of these dependencies.",
     });
   }
 }

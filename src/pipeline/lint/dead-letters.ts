@@ -13,7 +13,7 @@ export function lintDeadLetters(context: LintContext): void {
     const at = [...path, "on_error", "to"];
     const target = context.declared.get(to);
     const sinks = idsOf(context, "sinks").filter((id) => id !== component.id);
-    const otherwise = sinks.length === 0 ? "Declare a sink for dead letters." : `Use ${oneOf(sinks)}.`;
+    const otherwise = sinks.length === 0 ? "Declare a sink for the dead letters." : `Use ${oneOf(sinks)}.`;
     if (to === component.id) {
       reportAt(scope, at, {
         code: "pipeline/self-input",
@@ -30,14 +30,14 @@ export function lintDeadLetters(context: LintContext): void {
     } else if (target.section !== "sinks") {
       reportAt(scope, at, {
         code: "pipeline/dead-letter-not-a-sink",
-        message: `The dead letters of \`${component.id}\` go to \`${to}\`, which is a ${target.section.slice(0, -1)} and not a sink`,
+        message: `The dead letters of \`${component.id}\` go to \`${to}\`, which is a ${target.section.slice(0, -1)}, not a sink`,
         fix: otherwise,
       });
     } else if (active && target.active === false) {
       reportAt(scope, at, {
         code: "pipeline/inactive-input",
-        message: `The dead letters of \`${component.id}\` go to \`${to}\`, whose profile is not active`,
-        fix: `Activate it with \`--profile\`, or take \`profiles\` away from \`${to}\`.`,
+        message: `The dead letters of \`${component.id}\` go to \`${to}\`, which is not in an active profile`,
+        fix: `Activate its profile with \`--profile\`, or remove \`profiles\` from \`${to}\`.`,
       });
     }
   }
@@ -54,7 +54,7 @@ function lintTargets({ scope, resolved, catalog }: LintContext): void {
     reportAt(scope, [...path, "with", ...problem.path], {
       code: "pipeline/dead-letters-lost",
       severity: "warning",
-      message: `\`${component.id}\` gets dead letters: ${problem.message}`,
+      message: `\`${component.id}\` receives dead letters: ${problem.message}`,
       fix: sentence(problem.fix ?? "Change the setting"),
     });
   }

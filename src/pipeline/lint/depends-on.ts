@@ -22,28 +22,28 @@ export function lintDependsOn(context: LintContext): void {
       if (need === id) {
         report(scope, at, {
           code: "pipeline/depends-on-itself",
-          message: `\`${id}\` waits for itself to start`,
+          message: `\`${id}\` depends on itself`,
           fix: "Remove it from its `depends_on`.",
         });
       } else if (target === undefined) {
         if (context.incomplete) return;
         report(scope, at, {
           code: "pipeline/unknown-dependency",
-          message: `\`${id}\` waits for \`${need}\`, which does not exist`,
+          message: `\`${id}\` depends on \`${need}\`, which does not exist`,
           fix: suggestion(need, others, others.length === 0 ? "Remove it." : `Use ${oneOf(others)}.`),
         });
       } else if (item.active && target.active === false && dependency.required) {
         report(scope, at, {
           code: "pipeline/inactive-dependency",
-          message: `\`${id}\` waits for \`${need}\`, whose profile is not active`,
-          fix: "Activate it with `--profile`, or write `required: false`.",
+          message: `\`${id}\` depends on \`${need}\`, which is not in an active profile`,
+          fix: "Activate its profile with `--profile`, or set `required: false`.",
         });
       } else {
         const hopeless = whyNever(items.find(({ settings }) => settings.id === need)?.settings, dependency.condition);
         if (hopeless === undefined) return;
         report(scope, at, {
           code: "pipeline/unsatisfiable-dependency",
-          message: `\`${id}\` would wait for ever: ${hopeless}`,
+          message: `\`${id}\` would wait forever: ${hopeless}`,
           fix: `Use another \`condition\`, or change \`${need}\`.`,
         });
       }
@@ -61,7 +61,7 @@ function whyNever(
     return `the health check of \`${target.id}\` is disabled, so it never becomes healthy`;
   }
   if (condition === "service_completed_successfully" && target.restart.name === "always") {
-    return `\`${target.id}\` is started again whenever it ends (\`restart: always\`)`;
+    return `\`${target.id}\` restarts whenever it exits (\`restart: always\`)`;
   }
   return undefined;
 }

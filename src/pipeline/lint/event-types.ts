@@ -26,7 +26,7 @@ function lintProduces({ scope }: LintContext, { component, path, file }: Resolve
     if (settled.includes(type)) return;
     reportAt(scope, [...path, "produces", index], {
       code: "pipeline/wrong-produces",
-      message: `\`${component.id}\` gives ${listed(settled)} with these settings, and not ${type}`,
+      message: `\`${component.id}\` produces ${listed(settled)} with these settings, not ${type}`,
       fix: `Remove \`produces\`, or set \`type: ${type}\` under \`with\`.`,
     });
   });
@@ -47,8 +47,8 @@ function lintInput({ scope }: LintContext, item: ResolvedComponent, index: numbe
   if (!canMeet(input.types, taken)) {
     reportAt(scope, [...at, "types"], {
       code: "pipeline/types-cannot-meet",
-      message: `\`${component.id}\` takes ${listed(taken)}, and this input lets only ${listed(input.types)} through`,
-      fix: "Correct `types`, or `consumes`.",
+      message: `\`${component.id}\` consumes ${listed(taken)}, but this input passes only ${listed(input.types)}`,
+      fix: "Change `types` or `consumes`.",
     });
     return;
   }
@@ -57,7 +57,7 @@ function lintInput({ scope }: LintContext, item: ResolvedComponent, index: numbe
   if (!canMeet(given, wanted)) {
     reportAt(scope, input.types.length > 0 ? [...at, "types"] : at, {
       code: "pipeline/types-cannot-meet",
-      message: `\`${component.id}\` takes ${listed(wanted)}, and \`${input.from}\` gives only ${listed(given)}`,
+      message: `\`${component.id}\` consumes ${listed(wanted)}, but \`${input.from}\` produces only ${listed(given)}`,
       fix: fixFor(wanted, given, components.get(input.from), flow),
     });
     return;
@@ -68,7 +68,7 @@ function lintInput({ scope }: LintContext, item: ResolvedComponent, index: numbe
     reportAt(scope, [...at, "types", place], {
       code: "pipeline/type-never-comes",
       severity: "warning",
-      message: `\`${input.from}\` gives only ${listed(given)}, and never ${type}`,
+      message: `\`${input.from}\` never produces ${type}, only ${listed(given)}`,
       fix: didYouMean([type], given) ?? "Remove it from `types`.",
     });
   });
@@ -83,9 +83,9 @@ function fixFor(
   const guess = didYouMean(wanted, given);
   if (guess !== undefined) return guess;
   if (upstream !== undefined && wanted.length === 1 && flow.settledFor(upstream).length > 0) {
-    return `Take ${listed(given)} here, or set \`type: ${wanted[0]}\` under \`with\` of \`${upstream.id}\`.`;
+    return `Consume ${listed(given)} here, or set \`type: ${wanted[0]}\` under \`with\` of \`${upstream.id}\`.`;
   }
-  return `Connect a component that gives ${listed(wanted)}, or correct \`types\`, \`consumes\` or \`produces\`.`;
+  return `Connect a component that produces ${listed(wanted)}, or change \`types\`, \`consumes\` or \`produces\`.`;
 }
 
 function didYouMean(wanted: readonly string[], given: readonly string[]): string | undefined {

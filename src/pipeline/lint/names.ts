@@ -20,8 +20,8 @@ export function lintNames(context: LintContext): void {
     const isOwn = context.nameOverride === undefined;
     reportAt(scope, isOwn ? ["name"] : [], {
       code: "pipeline/invalid-name",
-      message: `${JSON.stringify(name)}${isOwn ? "" : ", given in place of the file's own,"} cannot be the name of a pipeline`,
-      fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit.`,
+      message: `Invalid pipeline name ${JSON.stringify(name)}${isOwn ? "" : " (overrides the name in the file)"}`,
+      fix: `Use at most ${longest} characters from a–z, 0–9, - and _, starting with a letter or digit.`,
     });
   }
   const seen = new Map<string, string>();
@@ -31,19 +31,19 @@ export function lintNames(context: LintContext): void {
       if (!idPattern.test(id) || id.length > longest) {
         reportAtKey(scope, path, {
           code: "pipeline/invalid-name",
-          message: `${JSON.stringify(id)} cannot be the id of a ${section.slice(0, -1)}`,
-          fix: `Use at most ${longest} of a–z, 0–9, - and _, beginning with a letter or digit; it becomes a host name.`,
+          message: `Invalid ${section.slice(0, -1)} id ${JSON.stringify(id)}`,
+          fix: `Use at most ${longest} characters from a–z, 0–9, - and _, starting with a letter or digit; the id is also the host name.`,
         });
       } else if (context.driver === "kubernetes" && !/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/.test(id)) {
         reportAtKey(scope, path, {
           code: "pipeline/invalid-name",
-          message: `${JSON.stringify(id)} cannot be the name of anything in Kubernetes`,
-          fix: "Use a–z, 0–9 and - only, with a letter or digit at both ends.",
+          message: `${JSON.stringify(id)} is not a valid Kubernetes name`,
+          fix: "Use only a–z, 0–9 and -, starting and ending with a letter or digit.",
         });
       } else if (reservedIds.has(id)) {
         reportAtKey(scope, path, {
           code: "pipeline/reserved-name",
-          message: `\`${id}\` is the name of flowctl's own part of the pipeline`,
+          message: `The id \`${id}\` is reserved by flowctl`,
           fix: "Choose another id.",
         });
       }
@@ -51,8 +51,8 @@ export function lintNames(context: LintContext): void {
       if (other !== undefined) {
         reportAtKey(scope, path, {
           code: "pipeline/duplicate-id",
-          message: `\`${id}\` is declared in \`${other}\` already`,
-          fix: "Choose another id: they are unique over sources, processors, sinks and services.",
+          message: `\`${id}\` is already declared in \`${other}\``,
+          fix: "Choose another id: ids must be unique across sources, processors, sinks and services.",
         });
       } else seen.set(id, section);
     }
@@ -61,7 +61,7 @@ export function lintNames(context: LintContext): void {
     reportAtKey(scope, ["networks", "default"], {
       code: "pipeline/unsupported-value",
       message: "The pipeline's own network, `default`, cannot be configured",
-      fix: "Declare a network of another name, and name it in the `networks` of those that join it.",
+      fix: "Declare a network with another name, and add it to the `networks` of each component that joins it.",
     });
   }
   for (const section of resourceSections) {
@@ -69,8 +69,8 @@ export function lintNames(context: LintContext): void {
       if (/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/.test(key)) continue;
       reportAtKey(scope, [section, key], {
         code: "pipeline/invalid-name",
-        message: `${JSON.stringify(key)} cannot be a name in \`${section}\``,
-        fix: "Use letters, digits, `.`, `-` and `_`, beginning with a letter or digit.",
+        message: `Invalid name ${JSON.stringify(key)} in \`${section}\``,
+        fix: "Use letters, digits, `.`, `-` and `_`, starting with a letter or digit.",
       });
     }
   }
@@ -88,8 +88,8 @@ function lintEngineNames({ scope }: LintContext): void {
       if (name !== undefined && !pattern.test(name)) {
         reportAt(scope, [...path, "name"], {
           code: "pipeline/invalid-name",
-          message: `${JSON.stringify(name)} cannot be the name of a ${section.slice(0, -1)} in the engine`,
-          fix: `Use ${section === "volumes" ? "at least two " : ""}letters, digits, \`.\`, \`-\` and \`_\`, beginning with a letter or digit.`,
+          message: `Invalid ${section.slice(0, -1)} name ${JSON.stringify(name)}`,
+          fix: `Use ${section === "volumes" ? "two or more " : ""}letters, digits, \`.\`, \`-\` and \`_\`, starting with a letter or digit.`,
         });
       }
       if (!isTrue(resource?.external)) continue;
@@ -97,8 +97,8 @@ function lintEngineNames({ scope }: LintContext): void {
         if (other === "external" || other === "name") continue;
         reportAtKey(scope, [...path, other], {
           code: "pipeline/conflicting-keys",
-          message: `\`${path.join(".")}\` is external, so that \`${other}\` has no effect`,
-          fix: `Remove \`${other}\`, or \`external\`.`,
+          message: `\`${other}\` has no effect because \`${path.join(".")}\` is external`,
+          fix: `Remove \`${other}\` or \`external\`.`,
         });
       }
     }
@@ -113,8 +113,8 @@ function lintNul(scope: LintContext["scope"], path: KeyPath, node: SourceNode): 
   else if (typeof node.value === "string" && node.value.includes("\0")) {
     reportAt(scope, path, {
       code: "pipeline/invalid-value",
-      message: "The value holds a NUL character, which no program can be given",
-      fix: "Remove it.",
+      message: "The value contains a NUL character, which cannot be passed to a program",
+      fix: "Remove the NUL character.",
     });
   }
 }

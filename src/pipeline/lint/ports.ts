@@ -23,7 +23,7 @@ export function lintPorts(context: LintContext): void {
         if (other !== undefined) {
           reportAt(scope, at, {
             code: "pipeline/port-conflict",
-            message: `Port ${key} of the host is published by \`${other.owner}\` already`,
+            message: `Host port ${key} is already published by \`${other.owner}\``,
             fix: "Publish another port, or leave the host's port out to get a free one.",
           });
           break;

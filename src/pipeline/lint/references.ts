@@ -116,8 +116,8 @@ function lintTargets(
     if (seen.has(target)) {
       reportAt(context.scope, at, {
         code: "pipeline/duplicate-target",
-        message: `Two things of \`${settings.id}\` would be at ${target}`,
-        fix: "Give one of them another target, or remove it.",
+        message: `\`${settings.id}\` mounts two things at ${target}`,
+        fix: "Change the target of one of them, or remove it.",
       });
     }
     seen.add(target);

@@ -35,7 +35,7 @@ function requireVariable(context: LintContext, at: KeyPath, variable: string, wh
   if (context.scope.env.has(variable)) return;
   reportAt(context.scope, at, {
     code: "pipeline/secret-unset",
-    message: `${what} is in the variable ${variable}, which is not set`,
+    message: `${what} comes from the variable ${variable}, which is not set`,
     fix: `Set ${variable} in the environment or in the .env file.`,
   });
 }
@@ -48,7 +48,7 @@ async function lintSchema(context: LintContext, type: string, reference: string)
   if (path.endsWith(".proto") && !/^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$/.test(message ?? "")) {
     reportAt(context.scope, at, {
       code: "pipeline/invalid-schema-reference",
-      message: `The schema of \`${type}\` does not say which message of the file it is`,
+      message: `The schema of \`${type}\` does not name a message in the .proto file`,
       fix: "Write `file.proto#package.Message`.",
     });
   }
@@ -64,7 +64,7 @@ async function lintBuild(context: LintContext, path: KeyPath, settings: Containe
     reportAt(context.scope, at, {
       code: "pipeline/path-missing",
       message: facts === undefined ? `${build.context} does not exist` : `${build.context} is not a folder`,
-      fix: "Name the folder to build from; it is relative to the pipeline file.",
+      fix: "Set `build.context` to the folder to build from, relative to the pipeline file.",
     });
     return;
   }
@@ -76,9 +76,9 @@ async function lintBuild(context: LintContext, path: KeyPath, settings: Containe
     code: "pipeline/path-missing",
     message:
       found === undefined
-        ? `There is no ${dockerfile} in ${build.context}`
-        : `${dockerfile} in ${build.context} is a folder, and a Dockerfile is needed`,
-    fix: "Add it, or name another with `build.dockerfile`.",
+        ? `${build.context} has no ${dockerfile}`
+        : `${dockerfile} in ${build.context} is a folder, not a Dockerfile`,
+    fix: "Add it, or set `build.dockerfile` to another file.",
   });
 }
 
@@ -87,8 +87,8 @@ async function requireFile(context: LintContext, at: KeyPath, path: string): Pro
   if (facts !== undefined && !facts.isDirectory()) return;
   reportAt(context.scope, at, {
     code: "pipeline/path-missing",
-    message: facts === undefined ? `${path} does not exist` : `${path} is a folder, and a file is needed`,
-    fix: "Correct the path; it is relative to the pipeline file.",
+    message: facts === undefined ? `${path} does not exist` : `${path} is a folder, not a file`,
+    fix: "Fix the path; it is relative to the pipeline file.",
   });
 }
 

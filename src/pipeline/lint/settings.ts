@@ -8,16 +8,16 @@ export function lintSettings(context: LintContext): void {
     if (component.partitionBy !== undefined && !/^[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*$/.test(component.partitionBy)) {
       reportAt(scope, [...path, "partition_by"], {
         code: "pipeline/invalid-partition",
-        message: `${JSON.stringify(component.partitionBy)} is not a path into an event`,
-        fix: "Write, for example, `payload.customer` or `metadata.tenant`.",
+        message: `Invalid event path ${JSON.stringify(component.partitionBy)}`,
+        fix: "Use a path such as `payload.customer` or `metadata.tenant`.",
       });
     }
     const { limits, reservations } = component;
     if ((limits.memoryBytes ?? Number.POSITIVE_INFINITY) < (reservations.memoryBytes ?? 0)) {
       reportAt(scope, [...path, "deploy", "resources", "reservations", "memory"], {
         code: "pipeline/reservation-above-limit",
-        message: `\`${component.id}\` reserves more memory than its limit`,
-        fix: "Lower the reservation, or raise the limit.",
+        message: `The memory reservation of \`${component.id}\` exceeds its limit`,
+        fix: "Lower the reservation or raise the limit.",
       });
     }
   }
@@ -25,8 +25,8 @@ export function lintSettings(context: LintContext): void {
     if (Number(file.deploy?.replicas ?? 1) === 1) continue;
     reportAt(scope, [...path, "deploy", "replicas"], {
       code: "pipeline/service-replicas",
-      message: `The service \`${service.id}\` can have one instance only`,
-      fix: "Remove `replicas`; only components can have several instances.",
+      message: `The service \`${service.id}\` can have only one instance`,
+      fix: "Remove `replicas`; only components can have more than one instance.",
     });
   }
 }

@@ -28,24 +28,24 @@ function lintReplicas({ scope, catalog }: LintContext, { component, path }: Reso
   if (uses === undefined || replicas === 1 || catalog.get(builtinKey(type, uses))?.shareable !== false) return;
   reportAt(scope, [...path, "deploy", "replicas"], {
     code: "pipeline/not-shareable",
-    message: `\`${id}\` cannot have ${replicas} instances: what a ${uses} ${type} reads cannot be shared`,
-    fix: "Run one instance of it, and more of the components behind it.",
+    message: `\`${id}\` cannot have ${replicas} instances: instances of a ${uses} ${type} cannot share their input`,
+    fix: "Run one instance of it, and scale the components downstream instead.",
   });
 }
 
 function lintSharedOutput({ scope }: LintContext, use: FileUse, other: FileUse): void {
   reportAt(scope, use.at, {
     code: "pipeline/shared-output",
-    message: `\`${use.id}\` and \`${other.id}\` would write over each other in ${use.file}`,
-    fix: "Give each a file of its own, or one component both inputs.",
+    message: `\`${use.id}\` and \`${other.id}\` would overwrite each other in ${use.file}`,
+    fix: "Give each its own file, or use one component with both inputs.",
   });
 }
 
 function lintLoop({ scope }: LintContext, writer: FileUse, source: string): void {
   reportAt(scope, writer.at, {
     code: "pipeline/writes-own-input",
-    message: `\`${writer.id}\` would write to ${writer.file}, which its own source \`${source}\` reads`,
-    fix: "Write to another file.",
+    message: `\`${writer.id}\` would write to ${writer.file}, which its upstream source \`${source}\` reads`,
+    fix: "Write to a different file.",
   });
 }
 

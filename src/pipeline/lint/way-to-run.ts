@@ -17,7 +17,7 @@ export function lintWayToRun(context: LintContext): void {
     reportAtKey(scope, path, {
       code: "pipeline/no-way-to-run",
       message: `The service \`${service.id}\` has neither \`image\` nor \`build\``,
-      fix: "Give it one of the two.",
+      fix: "Add `image` or `build`.",
     });
   }
   lintDriver(context);
@@ -31,8 +31,8 @@ function lintComponent(context: LintContext, item: ResolvedComponent): void {
       if (component[key] === undefined) continue;
       reportAtKey(scope, [...path, key], {
         code: "pipeline/conflicting-keys",
-        message: `\`${component.id}\` has both \`uses\` and \`${key}\`, which are different ways to run it`,
-        fix: `Remove \`${key}\` to run the built-in, or \`uses\` to run a program of your own.`,
+        message: `\`${component.id}\` cannot have both \`uses\` and \`${key}\``,
+        fix: `Remove \`${key}\` to run the built-in, or \`uses\` to run your own program.`,
       });
     }
     return;
@@ -44,14 +44,14 @@ function lintComponent(context: LintContext, item: ResolvedComponent): void {
     if (typeof words === "string" && words !== "" && component.command === undefined) return;
     reportAtKey(scope, path, {
       code: "pipeline/no-way-to-run",
-      message: `The ${component.type} \`${component.id}\` does not say what runs it`,
-      fix: "Give it `uses` (a built-in), `image` or `build` (a container), or `command` (a program).",
+      message: `The ${component.type} \`${component.id}\` does not specify what to run`,
+      fix: "Add `uses` (a built-in), `image` or `build` (a container), or `command` (a program).",
     });
   } else if (!contained && component.entrypoint !== undefined) {
     reportAtKey(scope, [...path, "entrypoint"], {
       code: "pipeline/conflicting-keys",
-      message: `\`entrypoint\` of \`${component.id}\` replaces that of an image, and there is none`,
-      fix: "Put the program into `command`, or add `image`.",
+      message: `\`${component.id}\` has \`entrypoint\` but no image whose entrypoint it could replace`,
+      fix: "Use `command` for the program, or add `image`.",
     });
   }
 }
@@ -72,7 +72,7 @@ function lintDriver(context: LintContext): void {
       reportAtKey(scope, pathOf(context, lack), {
         code: "pipeline/driver-cannot-run",
         message: `\`${lack.component}\` ${lack.reason}`,
-        fix: `Add what it lacks, or choose another driver than ${driver} with \`driver\` or \`--driver\`.`,
+        fix: `Add what is missing, or choose a driver other than ${driver} with \`driver\` or \`--driver\`.`,
       });
     }
     return;

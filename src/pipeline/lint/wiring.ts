@@ -26,7 +26,7 @@ export function lintWiring(context: LintContext): void {
     if (component.type === "source" && component.inputs.length > 0) {
       reportAtKey(scope, inputsPath, {
         code: "pipeline/source-with-inputs",
-        message: `The source \`${component.id}\` has inputs, and sources take none`,
+        message: `The source \`${component.id}\` has inputs, but sources take none`,
         fix: "Remove `inputs`, or move it to `processors`.",
       });
       continue;
@@ -36,18 +36,18 @@ export function lintWiring(context: LintContext): void {
     if (needsInputs && component.inputs.length === 0 && !isBroken(context, item, "inputs") && !brokenWiring) {
       reportAtKey(scope, path, {
         code: "pipeline/no-inputs",
-        message: `The ${component.type} \`${component.id}\` takes events from nobody`,
+        message: `The ${component.type} \`${component.id}\` has no inputs`,
         fix:
           component.type === "sink"
-            ? "Name the components it takes events from in `inputs`, or make it the `to` of an `on_error`."
-            : "Name the components it takes events from in `inputs`.",
+            ? "Add `inputs`, or make it the dead-letter sink (`to`) of an `on_error`."
+            : "Add `inputs`: the ids of its upstream components.",
       });
     }
     if (component.type === "sink" || !item.active || consumed.has(component.id) || brokenWiring || lostComponents)
       continue;
     reportAtKey(scope, path, {
       code: "pipeline/unused-component",
-      message: `Nobody takes the events of the ${component.type} \`${component.id}\``,
+      message: `Nothing consumes ${component.type} \`${component.id}\``,
       fix: `Add \`${component.id}\` to the \`inputs\` of a processor or sink, or remove it.`,
     });
   }
@@ -56,14 +56,14 @@ export function lintWiring(context: LintContext): void {
       reportAt(scope, [], {
         code: "pipeline/no-components",
         message: "The file declares no components",
-        fix: "Declare at least one source and one sink; `flowctl init` writes a pipeline to start from.",
+        fix: "Declare at least one source and one sink, or create an example with `flowctl init`.",
       });
     }
   } else if (active.length === 0 && resolved.components.length > 0) {
     const profiles = new Set(resolved.components.flatMap((item) => item.file.profiles ?? []));
     reportAtKey(scope, resolved.components[0]?.path ?? [], {
       code: "pipeline/no-active-component",
-      message: "No component is active: each belongs to a profile that is not",
+      message: "No component is active: all of them belong to inactive profiles",
       fix: `Activate one with \`--profile\`: ${listed(profiles)}.`,
     });
   }
@@ -96,20 +96,20 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
     if (input.from === component.id) {
       reportAt(scope, at, {
         code: "pipeline/self-input",
-        message: `\`${component.id}\` takes its own events`,
+        message: `\`${component.id}\` is its own input`,
         fix: "Remove it from its `inputs`.",
       });
     } else if (seen.has(input.from)) {
       reportAt(scope, at, {
         code: "pipeline/duplicate-input",
-        message: `\`${input.from}\` is among the inputs of \`${component.id}\` twice`,
-        fix: "Remove one of the two; several event types can stand in one `types`.",
+        message: `\`${component.id}\` lists input \`${input.from}\` twice`,
+        fix: "Remove one of the two; `types` can list several event types.",
       });
     } else if (target === undefined) {
       if (context.incomplete) return;
       reportAt(scope, at, {
         code: "pipeline/unknown-input",
-        message: `\`${component.id}\` takes events from \`${input.from}\`, which does not exist`,
+        message: `\`${component.id}\` has input \`${input.from}\`, which does not exist`,
         fix: suggestion(
           input.from,
           candidates(),
@@ -120,14 +120,14 @@ function lintInputs(context: LintContext, item: ResolvedComponent, inputsPath: K
       const what = target.section === "sinks" ? "sink" : "service";
       reportAt(scope, at, {
         code: "pipeline/input-gives-no-events",
-        message: `\`${component.id}\` takes events from the ${what} \`${input.from}\`, and ${what}s give none`,
-        fix: `Take them from ${candidates().length === 0 ? "a source" : oneOf(candidates())}.`,
+        message: `\`${component.id}\` has the ${what} \`${input.from}\` as an input, but ${what}s produce no events`,
+        fix: `Use ${candidates().length === 0 ? "a source" : oneOf(candidates())} as the input.`,
       });
     } else if (item.active && target.active === false) {
       reportAt(scope, at, {
         code: "pipeline/inactive-input",
-        message: `\`${component.id}\` takes events from \`${input.from}\`, whose profile is not active`,
-        fix: `Activate it with \`--profile\`, or give \`${component.id}\` the same \`profiles\`.`,
+        message: `\`${component.id}\` has input \`${input.from}\`, which is not in an active profile`,
+        fix: `Activate its profile with \`--profile\`, or add the same \`profiles\` to \`${component.id}\`.`,
       });
     }
     seen.add(input.from);

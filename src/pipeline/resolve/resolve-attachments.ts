@@ -20,8 +20,8 @@ export function resolvePorts(scope: Scope, path: KeyPath, ports: ServiceFile["po
     const shown = typeof item === "object" ? "This" : `\`${item}\``;
     reportAt(scope, [...path, index], {
       code: "pipeline/invalid-port",
-      message: `${shown} is not a port mapping: ${mappings}`,
-      fix: 'Write, for example, "8080:80" or "127.0.0.1:8080:80/tcp".',
+      message: `Invalid port mapping ${shown}: ${mappings}`,
+      fix: 'Use a mapping such as "8080:80" or "127.0.0.1:8080:80/tcp".',
     });
     return [];
   });
@@ -34,8 +34,8 @@ export function resolveMounts(scope: Scope, path: KeyPath, volumes: ServiceFile[
     if (typeof mount === "string") {
       reportAt(scope, at, {
         code: "pipeline/invalid-mount",
-        message: typeof item === "string" ? `\`${item}\` is not a mount: ${mount}` : `This is not a mount: ${mount}`,
-        fix: 'Write, for example, "./data:/data:ro" or "volume:/data".',
+        message: typeof item === "string" ? `Invalid mount \`${item}\`: ${mount}` : `Invalid mount: ${mount}`,
+        fix: 'Use a mount such as "./data:/data:ro" or "volume:/data".',
       });
       return [];
     }
@@ -49,7 +49,7 @@ function longMount(item: Exclude<NonNullable<ServiceFile["volumes"]>[number], st
   if (item.type === "bind" && item.source === undefined) return "a bind mount needs a `source`";
   if (item.type === "tmpfs" && item.source !== undefined) return "a tmpfs mount has no `source`";
   if (item.type === "volume" && item.source !== undefined && isHostPath(item.source)) {
-    return "the `source` of a volume is the name of a volume, and this is a path; use `type: bind`";
+    return "the `source` of a volume must be a volume name, not a path; for a path, use `type: bind`";
   }
   return withoutUndefined<Mount>({
     type: item.type,

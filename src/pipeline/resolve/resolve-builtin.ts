@@ -1,5 +1,6 @@
 import { messageOf } from "../../foundation/errors.ts";
 import type { BuiltinSpec, SettingProblem } from "../catalog.ts";
+import { listed, suggestion } from "../did-you-mean.ts";
 import type { Component } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { structureIssues } from "../schema/issues.ts";
@@ -100,7 +101,7 @@ function checkFurther(
     scope.problems.add(node === undefined ? valuePlace(scope.root, where) : placeInScalar(node, problem.offset), {
       code: "pipeline/invalid-setting",
       message: `\`${problem.path.join(".") || "with"}\` of \`${component.id}\`: ${problem.message}`,
-      fix: problem.fix === undefined ? "Correct the setting." : sentence(problem.fix),
+      fix: settingFix(problem),
       path: where,
     });
   }
@@ -109,10 +110,16 @@ function checkFurther(
     if (granted.has(name) || scope.tainted([...at.slice(0, -1), "secrets"])) continue;
     reportAt(scope, [...at, ...(pathOfValue(component.with, name) ?? [])], {
       code: "pipeline/secret-not-granted",
-      message: `The settings of \`${component.id}\` use the secret \`${name}\`, which it is not given`,
+      message: `The settings of \`${component.id}\` use the secret \`${name}\`, which is not granted to it`,
       fix: `Add \`secrets: [${name}]\` to \`${component.id}\`.`,
     });
   }
+}
+
+function settingFix({ fix, unknown }: SettingProblem): string {
+  if (fix !== undefined) return sentence(fix);
+  if (unknown === undefined) return "Fix the setting.";
+  return suggestion(unknown.name, unknown.known, `Use one of ${listed(unknown.known.toSorted(), 40)}.`);
 }
 
 function settingProblems(spec: BuiltinSpec, settings: Record<string, unknown>): readonly SettingProblem[] {

@@ -53,7 +53,7 @@ function resolveBuffer(scope: Scope, path: KeyPath, file: BufferFile): InputBuff
   if (maxBytes === undefined && maxEvents === undefined) {
     reportAt(scope, path, {
       code: "pipeline/unbounded-buffer",
-      message: "A buffer needs a bound",
+      message: "The buffer has no limit",
       fix: "Add `max_events`, `max_bytes`, or both.",
     });
   }
@@ -70,15 +70,15 @@ function resolveOnError(scope: Scope, path: KeyPath, file: ComponentFile["on_err
   if (given.action === "dead_letter" && given.to === undefined) {
     reportAt(scope, path, {
       code: "pipeline/dead-letter-without-target",
-      message: "`dead_letter` needs `to`: the sink that dead letters go to",
+      message: "`dead_letter` requires `to`, the sink for the dead letters",
       fix: "Write `on_error: { action: dead_letter, to: <sink> }`.",
     });
   }
   if (given.action !== "dead_letter" && given.to !== undefined) {
     reportAt(scope, [...path, "to"], {
       code: "pipeline/conflicting-keys",
-      message: `\`to\` has no meaning with the action \`${given.action}\``,
-      fix: "Remove it, or use the action `dead_letter`.",
+      message: `\`to\` has no effect with the action \`${given.action}\``,
+      fix: "Remove `to`, or use the action `dead_letter`.",
     });
   }
   const otherwise = given.action === "retry" ? defaultRetries : 0;

@@ -66,7 +66,7 @@ function resolveCommand(
   if (words === undefined) {
     reportAt(scope, path, {
       code: "pipeline/invalid-command",
-      message: `\`${path.at(-1)}\` ends inside a quote`,
+      message: `\`${path.at(-1)}\` has an unclosed quote`,
       fix: "Close the quote, or write the command as a list.",
     });
   }
@@ -81,14 +81,14 @@ function resolveBuild(scope: Scope, path: KeyPath, build: ServiceFile["build"]):
   if (isRemote) {
     reportAt(scope, [...path, "context"], {
       code: "pipeline/unsupported-value",
-      message: "A build context has to be a folder, and this is the address of a remote one",
-      fix: "Check the sources out, and name the folder.",
+      message: "The build context must be a local folder, not a remote URL",
+      fix: "Check out the sources, and use the path of that folder.",
     });
   }
   if (file.dockerfile !== undefined && file.dockerfile_inline !== undefined) {
     reportAt(scope, [...path, "dockerfile_inline"], {
       code: "pipeline/conflicting-keys",
-      message: "`dockerfile` and `dockerfile_inline` cannot both be given",
+      message: "`dockerfile` and `dockerfile_inline` cannot be used together",
       fix: "Remove one of the two.",
     });
   }
@@ -135,13 +135,13 @@ function resolveHealthcheck(scope: Scope, path: KeyPath, file: ServiceFile["heal
   if (form !== undefined && form !== "NONE" && form !== "CMD" && form !== "CMD-SHELL") {
     reportAt(scope, [...path, "test", 0], {
       code: "pipeline/invalid-healthcheck",
-      message: `The list in \`healthcheck.test\` must begin with CMD, CMD-SHELL or NONE, not ${JSON.stringify(form)}`,
-      fix: 'Put "CMD" before the program.',
+      message: `The list in \`healthcheck.test\` must start with CMD, CMD-SHELL or NONE, not ${JSON.stringify(form)}`,
+      fix: 'Put "CMD" before the command.',
     });
   } else if (test !== undefined && form !== "NONE" && test.length < 2) {
     reportAt(scope, [...path, "test"], {
       code: "pipeline/invalid-healthcheck",
-      message: `\`healthcheck.test\` says ${form}, but no command`,
+      message: `\`healthcheck.test\` has ${form}, but no command`,
       fix: "Add the command.",
     });
   }
@@ -169,8 +169,8 @@ function resolveExtraHosts(scope: Scope, path: KeyPath, file: ServiceFile["extra
     if (at > 0 && at < item.length - 1) return [`${item.slice(0, at)}:${bare(item.slice(at + 1))}`];
     reportAt(scope, [...path, index], {
       code: "pipeline/invalid-extra-host",
-      message: `${JSON.stringify(item)} is not of the form host:address`,
-      fix: "Write, for example, `host.docker.internal:host-gateway`.",
+      message: `Invalid entry ${JSON.stringify(item)}: expected host:address`,
+      fix: "Use an entry such as `host.docker.internal:host-gateway`.",
     });
     return [];
   });

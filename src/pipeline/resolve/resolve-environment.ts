@@ -42,7 +42,7 @@ export function resolveEnvironment(scope: Scope, path: KeyPath, file: ServiceFil
     if (key === "" || key.includes("\0") || key.includes("=")) {
       reportAt(scope, at, {
         code: "pipeline/invalid-name",
-        message: `${JSON.stringify(key)} cannot be the name of a variable`,
+        message: `Invalid variable name ${JSON.stringify(key)}`,
         fix: "Write NAME=value.",
       });
       continue;
@@ -50,8 +50,8 @@ export function resolveEnvironment(scope: Scope, path: KeyPath, file: ServiceFil
     if (key.startsWith("FLOWCTL_") && path[0] !== "services") {
       reportAt(scope, at, {
         code: "pipeline/reserved-variable",
-        message: `The variable ${key} is set by flowctl itself`,
-        fix: "Use another name; settings of the component belong in `with`.",
+        message: `The variable ${key} is reserved by flowctl`,
+        fix: "Use another name, or put component settings in `with`.",
       });
     }
     const final = value ?? scope.env.get(key);

@@ -44,7 +44,7 @@ function lintSharing(scope: Scope, where: KeyPath, path: string, component: Comp
   reportAt(scope, where, {
     code: "pipeline/shared-output",
     message: `The ${component.replicas} instances of \`${component.id}\` would all write to ${path}`,
-    fix: "Put `{instance}` into the path, such as `./out/{instance}.jsonl`, or run one instance.",
+    fix: "Add `{instance}` to the path, such as `./out/{instance}.jsonl`, or run one instance.",
   });
 }
 
@@ -68,8 +68,8 @@ async function hostFolder(
     const action = access === "read" ? "read" : "written";
     reportAt(scope, where, {
       code: "pipeline/path-is-folder",
-      message: `${path} is a folder, and a file has to be ${action} there`,
-      fix: "Name a file in it.",
+      message: `${path} is a folder, but must be a file to be ${action}`,
+      fix: "Use the path of a file in it.",
     });
   }
   const obstacle = facts === undefined ? await fileAbove(path) : undefined;
@@ -77,7 +77,7 @@ async function hostFolder(
     reportAt(scope, where, {
       code: "pipeline/path-missing",
       message: `${path} cannot be written: ${obstacle} is not a folder`,
-      fix: "Correct the path; it is relative to the pipeline file.",
+      fix: "Fix the path; it is relative to the pipeline file.",
     });
   }
   if (facts === undefined && access === "read") {
@@ -85,7 +85,7 @@ async function hostFolder(
       code: "pipeline/path-missing",
       severity: waits ? "warning" : "error",
       message: `${path} does not exist${waits ? " yet" : ""}`,
-      fix: "Correct the path; it is relative to the pipeline file.",
+      fix: "Fix the path; it is relative to the pipeline file.",
     });
   }
   return dirname(path);

@@ -103,8 +103,8 @@ async function completed(
     code: spec === undefined ? "pipeline/unknown-builtin" : "pipeline/wrong-section",
     message:
       spec === undefined
-        ? `There is no built-in ${component.type} \`${component.uses}\``
-        : `The built-in \`${component.uses}\` is a ${spec.type} and cannot stand under \`${section}\``,
+        ? `Unknown built-in ${component.type} \`${component.uses}\``
+        : `The built-in \`${component.uses}\` is a ${spec.type} and cannot be used under \`${section}\``,
     fix:
       spec === undefined
         ? suggestion(component.uses, fitting, `Use ${oneOf(fitting)}.`)

@@ -45,9 +45,9 @@ function exactlyOne(scope: Scope, path: KeyPath, ways: readonly boolean[], names
     code: count === 0 ? "pipeline/no-origin" : "pipeline/conflicting-keys",
     message:
       count === 0
-        ? `\`${path.join(".")}\` does not say where it comes from`
-        : `\`${path.join(".")}\` says more than once where it comes from`,
-    fix: `Give it exactly one of ${names}.`,
+        ? `\`${path.join(".")}\` has no source for its value`
+        : `\`${path.join(".")}\` has more than one source for its value`,
+    fix: `Set exactly one of ${names}.`,
   });
   return false;
 }

@@ -16,7 +16,7 @@ import {
 } from "./scalars.ts";
 
 const command = (what: string) =>
-  z.union([anyText(), textList()], { error: `a text, or a list of texts: ${what}` }).nullable();
+  z.union([anyText(), textList()], { error: `a string or a list of strings: ${what}` }).nullable();
 
 const build = z
   .union(
@@ -24,16 +24,18 @@ const build = z
       text(),
       block(
         {
-          context: text().optional().describe("Folder that is sent to the engine, relative to the pipeline file."),
-          dockerfile: text().optional().describe("Dockerfile, relative to the context. Default: `Dockerfile`."),
-          dockerfile_inline: text().optional().describe("The content of the Dockerfile itself."),
+          context: text().optional().describe("Build context: a folder, relative to the pipeline file."),
+          dockerfile: text()
+            .optional()
+            .describe("Path of the Dockerfile, relative to the context. Default: `Dockerfile`."),
+          dockerfile_inline: text().optional().describe("Inline Dockerfile content."),
           args: assignments("build arguments").optional().describe("Build arguments."),
-          target: text().optional().describe("Stage of the Dockerfile to build."),
-          labels: assignments("labels").optional().describe("Labels of the image."),
-          cache_from: textList().optional().describe("Images to take cached layers from."),
-          no_cache: flag().optional().describe("Build without the cache."),
-          pull: flag().optional().describe("Pull base images even where they are present."),
-          network: text().optional().describe("Network of the build's `RUN` steps."),
+          target: text().optional().describe("Dockerfile stage to build."),
+          labels: assignments("labels").optional().describe("Image labels."),
+          cache_from: textList().optional().describe("Images to use as cache sources."),
+          no_cache: flag().optional().describe("Do not use the build cache."),
+          pull: flag().optional().describe("Always pull newer base images."),
+          network: text().optional().describe("Network for `RUN` instructions."),
         },
         "a mapping",
       ),
@@ -45,24 +47,26 @@ const build = z
 const dependsOn = z
   .union(
     [
-      z.array(text("the id of a component or service")),
+      z.array(text("a component or service id")),
       mapping(
         block(
           {
             condition: choice(["service_started", "service_healthy", "service_completed_successfully"])
               .optional()
-              .describe("What has to be true of it. Default: `service_started`."),
-            required: flag().optional().describe("Whether it must be there at all. Default: true."),
-            restart: flag().optional().describe("Restart this one when that one is replaced. Default: false."),
+              .describe("State to wait for. Default: `service_started`."),
+            required: flag().optional().describe("Fail if the dependency is not active. Default: true."),
+            restart: flag()
+              .optional()
+              .describe("Restart this component when the dependency is replaced. Default: false."),
           },
           "a mapping",
         ),
         "conditions",
       ),
     ],
-    { error: "a list of ids, or a mapping from ids to conditions" },
+    { error: "a list of ids, or a mapping of ids to conditions" },
   )
-  .describe("What has to be up before this starts.");
+  .describe("Components and services to wait for before starting.");
 
 const cores = "a number of cores, such as `0.5`";
 const restart = "one of `no`, `always`, `unless-stopped`, `on-failure`, `on-failure:3`";
@@ -81,78 +85,82 @@ const cpus = (what: string) =>
       },
     )
     .optional()
-    .describe(`Cores ${what}.`);
-const memory = (what: string) => byteSize().optional().describe(`Memory ${what}, such as \`256M\`.`);
+    .describe(`${what} CPU cores.`);
+const memory = (what: string) => byteSize().optional().describe(`${what} memory, such as \`256M\`.`);
 
 const limits = block(
   {
-    cpus: cpus("at most"),
-    memory: memory("at most"),
-    pids: wholeNumber(1, "a whole number of at least 1").optional().describe("Most processes and threads."),
+    cpus: cpus("Maximum"),
+    memory: memory("Maximum"),
+    pids: wholeNumber(1, "an integer ≥ 1").optional().describe("Maximum number of processes and threads."),
   },
   "a mapping",
 );
 
-const reservations = block({ cpus: cpus("kept free for it"), memory: memory("kept free for it") }, "a mapping");
+const reservations = block({ cpus: cpus("Reserved"), memory: memory("Reserved") }, "a mapping");
 
 const deploy = block(
   {
-    replicas: wholeNumber(1, "an integer from 1 to 1000", 1000)
-      .optional()
-      .describe("How many instances run. Default: 1."),
+    replicas: wholeNumber(1, "an integer from 1 to 1000", 1000).optional().describe("Number of instances. Default: 1."),
     resources: block(
       {
-        limits: limits.optional().describe("What an instance can use at most."),
-        reservations: reservations.optional().describe("What is kept free for an instance."),
+        limits: limits.optional().describe("Resource limits of each instance."),
+        reservations: reservations.optional().describe("Resources reserved for each instance."),
       },
       "a mapping with `limits` and `reservations`",
     )
       .optional()
-      .describe("Limits and reservations of an instance."),
+      .describe("Resource limits and reservations of each instance."),
   },
   "a mapping",
-).describe("Number of instances and their resources.");
+).describe("Number and resources of the instances.");
 
 const healthcheck = block(
   {
     test: z
-      .union([text(), z.array(anyText()).min(1, { error: "a list that is not empty" })], {
-        error: "a command line, or a list that begins with CMD, CMD-SHELL or NONE",
+      .union([text(), z.array(anyText()).min(1, { error: "a non-empty list" })], {
+        error: "a command line, or a list that starts with CMD, CMD-SHELL or NONE",
       })
       .optional()
-      .describe("The check: a command line for the shell, or `[CMD, …]`, `[CMD-SHELL, …]`, `[NONE]`."),
+      .describe("Command that checks the health: a shell command line, or `[CMD, …]`, `[CMD-SHELL, …]` or `[NONE]`."),
     interval: duration().optional().describe("Time between checks."),
-    timeout: duration().optional().describe("Time after which a check has failed."),
-    retries: wholeNumber(0, "a whole number of at least 0")
+    timeout: duration().optional().describe("Time after which a check counts as failed."),
+    retries: wholeNumber(0, "an integer ≥ 0")
       .optional()
-      .describe("Failures in a row that make it unhealthy."),
+      .describe("Consecutive failures before the container is unhealthy."),
     start_period: duration()
       .optional()
       .describe(
-        "Time in which failures do not count; of a component also how long it may run without registering, 60s by default, before it is restarted.",
+        "Startup time during which failures do not count. For a component, also the time it has to register before it is restarted, 60s by default.",
       ),
     start_interval: duration().optional().describe("Time between checks during the start period."),
-    disable: flag().optional().describe("Switches the check of the image off."),
+    disable: flag().optional().describe("Disable the health check of the image."),
   },
   "a mapping",
-).describe("How the engine checks the container's health.");
+).describe("How Docker checks the health of the container.");
 
 const port = z.union(
   [
-    wholeNumber(1, "a port"),
+    wholeNumber(1, "a port number"),
     text(),
     block(
       {
-        target: wholeNumber(1, "a port").describe("Port in the container."),
+        target: wholeNumber(1, "a port number").describe("Container port."),
         published: z
-          .union([z.int({ error: "a port" }).min(0, { error: "a port" }), form(/^\d+(?:-\d+)?$/, "a port")], {
-            error: "a port",
-          })
+          .union(
+            [
+              z.int({ error: "a port number" }).min(0, { error: "a port number" }),
+              form(/^\d+(?:-\d+)?$/, "a port number"),
+            ],
+            {
+              error: "a port number",
+            },
+          )
           .optional()
-          .describe("Port on the host. Default: any free one."),
-        host_ip: text().optional().describe("Address on the host. Default: 127.0.0.1."),
+          .describe("Host port. Default: a free port."),
+        host_ip: text().optional().describe("Host address. Default: 127.0.0.1."),
         protocol: choice(["tcp", "udp"]).optional().describe("Default: tcp."),
-        name: text().optional().describe("For people; without effect."),
+        name: text().optional().describe("Name of the port, for documentation only."),
       },
       "a mapping with `target`",
     ),
@@ -165,8 +173,10 @@ const volume = z.union(
     text(),
     block(
       {
-        type: choice(["bind", "volume", "tmpfs"]).describe("`bind` mounts a host path, `volume` a named volume."),
-        source: text().optional().describe("Host path or key of `volumes`."),
+        type: choice(["bind", "volume", "tmpfs"]).describe(
+          "`bind` mounts a host path, `volume` a named volume, `tmpfs` an in-memory file system.",
+        ),
+        source: text().optional().describe("Host path, or key of `volumes`."),
         target: text().describe("Path in the container."),
         read_only: flag().optional().describe("Default: false."),
       },
@@ -179,13 +189,13 @@ const volume = z.union(
 const grant = (what: string) =>
   z.union(
     [
-      text(`the name of a ${what}`),
+      text(`a ${what} name`),
       block(
         {
-          source: text(`the name of a ${what}`).describe(`Key of \`${what}s\`.`),
+          source: text(`a ${what} name`).describe(`Key of \`${what}s\`.`),
           target: text().optional().describe("Path in the container."),
-          uid: wholeNumber(0, "the number of a user").optional().describe("Owner of the file."),
-          gid: wholeNumber(0, "the number of a group").optional().describe("Group of the file."),
+          uid: wholeNumber(0, "a numeric user ID").optional().describe("User ID of the file."),
+          gid: wholeNumber(0, "a numeric group ID").optional().describe("Group ID of the file."),
           mode: z
             .union(
               [z.int({ error: permissions }).min(0, { error: permissions }), form(/^0?o?[0-7]{3,4}$/, permissions)],
@@ -194,12 +204,12 @@ const grant = (what: string) =>
               },
             )
             .optional()
-            .describe("Permissions, in octal. Default: 0444."),
+            .describe("File permissions in octal. Default: 0444."),
         },
         "a mapping with `source`",
       ),
     ],
-    { error: `the name of a ${what}, or a mapping with \`source\`` },
+    { error: `a ${what} name, or a mapping with \`source\`` },
   );
 
 const envFile = z
@@ -212,8 +222,8 @@ const envFile = z
             text(),
             block(
               {
-                path: text().describe("The file, relative to the pipeline file."),
-                required: flag().optional().describe("Whether it must exist. Default: true."),
+                path: text().describe("Path of the file, relative to the pipeline file."),
+                required: flag().optional().describe("Fail if the file does not exist. Default: true."),
               },
               "a mapping with `path`",
             ),
@@ -222,46 +232,48 @@ const envFile = z
         ),
       ),
     ],
-    { error: "a path, or a list of them" },
+    { error: "a path or a list of paths" },
   )
-  .describe("Files of `NAME=value` lines that are put into the environment, below `environment`.");
+  .describe("Files with `NAME=value` lines to add to the environment. `environment` takes precedence.");
 
 const ulimits = mapping(
   z.union(
     [
-      z.int({ error: "a whole number" }).min(-1, { error: "a whole number of at least -1" }),
-      form(/^(?:-1|\d+)$/, "a whole number"),
+      z.int({ error: "an integer" }).min(-1, { error: "an integer ≥ -1" }),
+      form(/^(?:-1|\d+)$/, "an integer"),
       block(
         {
-          soft: wholeNumber(-1, "a whole number").describe("The soft limit."),
-          hard: wholeNumber(-1, "a whole number").describe("The hard limit."),
+          soft: wholeNumber(-1, "an integer").describe("Soft limit."),
+          hard: wholeNumber(-1, "an integer").describe("Hard limit."),
         },
         "a mapping with `soft` and `hard`",
       ),
     ],
-    { error: "a whole number, or a mapping with `soft` and `hard`" },
+    { error: "an integer, or a mapping with `soft` and `hard`" },
   ),
   "limits",
-).describe("Limits of the kernel, such as `nofile`.");
+).describe("Ulimits, such as `nofile`.");
 
 /** The Compose keys that components and services share. */
 export const containerShape = {
-  image: text("the name of an image").optional().describe("The image to run."),
+  image: text("an image name").optional().describe("The image to run."),
   build: build.optional(),
-  command: command("the arguments").optional().describe("argv of the program. A text is split as a shell would."),
-  entrypoint: command("the arguments").optional().describe("Replaces the image's entrypoint."),
+  command: command("the command")
+    .optional()
+    .describe("Command to run. A string is split into arguments as a shell does it."),
+  entrypoint: command("the command").optional().describe("Overrides the entrypoint of the image."),
   environment: assignments("variables")
     .optional()
-    .describe("Environment variables. Without a value: that of the host."),
+    .describe("Environment variables. A variable without a value is taken from the environment of flowctl."),
   env_file: envFile.optional(),
   depends_on: dependsOn.optional(),
   deploy: deploy.optional(),
   healthcheck: healthcheck.optional(),
-  labels: assignments("labels").optional().describe("Labels of the container."),
+  labels: assignments("labels").optional().describe("Container labels."),
   networks: z
     .union(
       [
-        z.array(text("the name of a network")),
+        z.array(text("a network name")),
         mapping(z.union([z.null(), block({}, "empty")], { error: "empty" }), "networks"),
       ],
       {
@@ -269,38 +281,38 @@ export const containerShape = {
       },
     )
     .optional()
-    .describe("Networks to join besides the pipeline's own."),
+    .describe("Networks to join in addition to the pipeline network."),
   ports: z.array(port, { error: "a list of ports" }).optional().describe("Ports to publish on the host."),
-  volumes: z.array(volume, { error: "a list of mounts" }).optional().describe("Mounts."),
-  tmpfs: oneOrMany("a path").optional().describe("Paths that live in memory."),
+  volumes: z.array(volume, { error: "a list of mounts" }).optional().describe("Volumes and host paths to mount."),
+  tmpfs: oneOrMany("a path").optional().describe("Paths to mount as in-memory file systems."),
   secrets: z
     .array(grant("secret"), { error: "a list of secrets" })
     .optional()
-    .describe("Secrets it gets as files in /run/secrets."),
-  configs: z.array(grant("config"), { error: "a list of configs" }).optional().describe("Configs it gets as files."),
+    .describe("Secrets to mount as files in /run/secrets."),
+  configs: z.array(grant("config"), { error: "a list of configs" }).optional().describe("Configs to mount as files."),
   extra_hosts: z
     .union([z.array(text("`host:address`")), mapping(oneOrMany("an address"), "addresses")], {
-      error: "a list of `host:address`, or a mapping from hosts to addresses",
+      error: "a list of `host:address`, or a mapping of hosts to addresses",
     })
     .optional()
-    .describe("Further entries of /etc/hosts."),
+    .describe("Additional entries in /etc/hosts."),
   profiles: z
-    .array(text("the name of a profile"), { error: "a list of profiles" })
+    .array(text("a profile name"), { error: "a list of profiles" })
     .optional()
-    .describe("Profiles in which it takes part. None: it always does."),
+    .describe("Profiles that enable it. Default: always enabled."),
   pull_policy: choice(["always", "missing", "if_not_present", "never", "build"])
     .optional()
     .describe("When to pull the image."),
-  read_only: flag().optional().describe("Makes the root file system read-only."),
+  read_only: flag().optional().describe("Mount the root file system read-only."),
   restart: z
     .union([z.literal(false), form(/^(?:no|always|unless-stopped|on-failure(?::\d{1,9})?)$/, restart)], {
       error: restart,
     })
     .optional()
     .describe(
-      "When to restart it; `on-failure:n`: n times in a row after its first start. Default: `on-failure` for components, `no` for services.",
+      "When to restart it. `on-failure:n` allows n restarts in a row. Default: `on-failure` for components, `no` for services.",
     ),
-  stop_grace_period: duration().optional().describe("Time between SIGTERM and SIGKILL. Default: 10s."),
+  stop_grace_period: duration().optional().describe("Time to wait between SIGTERM and SIGKILL. Default: 10s."),
   ulimits: ulimits.optional(),
   user: z
     .union([form(userPattern, user), z.int().min(0, { error: user }).max(mostUsers, { error: user })], { error: user })

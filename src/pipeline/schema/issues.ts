@@ -15,7 +15,7 @@ export type StructureIssue =
       readonly path: KeyPath;
       readonly expected: string;
       readonly sentence: boolean;
-      /** A value of another kind was written, such as a list for a text. */
+      /** A value of another kind was written, such as a list for a string. */
       readonly wrongType: boolean;
       readonly choices: readonly string[];
     };
@@ -71,9 +71,9 @@ function expectation(issue: Issue): { readonly expected: string; readonly senten
 }
 
 const typeNames: Readonly<Record<string, string>> = {
-  string: "a text",
+  string: "a string",
   number: "a number",
-  int: "a whole number",
+  int: "an integer",
   boolean: "`true` or `false`",
   array: "a list",
   tuple: "a list",
@@ -85,7 +85,7 @@ const typeNames: Readonly<Record<string, string>> = {
 function expectedBy(issue: Issue): string {
   switch (issue.code) {
     case "invalid_type":
-      return typeNames[issue.expected] ?? `a value of the type ${issue.expected}`;
+      return typeNames[issue.expected] ?? `of type ${issue.expected}`;
     case "invalid_value":
       return issue.values.length === 1
         ? `\`${String(issue.values[0])}\``
@@ -98,7 +98,7 @@ function expectedBy(issue: Issue): string {
       return issue.format === "url"
         ? "a URL"
         : issue.pattern
-          ? `a text that matches ${issue.pattern}`
+          ? `a string that matches ${issue.pattern}`
           : `a valid ${issue.format}`;
     case "not_multiple_of":
       return `a multiple of ${issue.divisor}`;
@@ -106,18 +106,18 @@ function expectedBy(issue: Issue): string {
       const forms = new Set(
         issue.errors.flatMap((branch) => branch.slice(0, 1).map((first) => expectation(first).expected)),
       );
-      return forms.size === 0 ? "of another form" : [...forms].join(", or ");
+      return forms.size === 0 ? "in a different format" : [...forms].join(", or ");
     }
     default:
-      return "of another form";
+      return "in a different format";
   }
 }
 
 function bound(origin: string, limit: number | bigint, words: string): string {
   if (origin === "string")
     return Number(limit) === 1 && words === "at least"
-      ? "a text that is not empty"
-      : `a text of ${words} ${limit} characters`;
+      ? "a string that is not empty"
+      : `a string of ${words} ${limit} characters`;
   if (origin === "array" || origin === "set") return `a list of ${words} ${limit} items`;
   return `${words} ${limit}`;
 }

@@ -77,7 +77,7 @@ function componentOf(type: ComponentType, catalog: BuiltinCatalog, definitions: 
       {
         properties: {
           uses: {
-            description: `A built-in ${type}.`,
+            description: `Built-in ${type}.`,
             anyOf: [...specs.map((spec) => ({ const: spec.name, description: spec.summary })), variable],
           },
         },

@@ -4,39 +4,42 @@ import { anyText, assignments, block, choice, flag, mapping, text, textLike } fr
 
 const secret = block(
   {
-    environment: text("the name of a variable").optional().describe("Variable that holds the value."),
-    file: text("a path").optional().describe("File that holds the value."),
-    external: flag().optional().describe("The secret exists already, outside of this pipeline."),
-    name: text().optional().describe("Its name outside, when it is external."),
+    environment: text("a variable name").optional().describe("Environment variable that contains the value."),
+    file: text("a path").optional().describe("File that contains the value."),
+    external: flag().optional().describe("The secret already exists outside this pipeline."),
+    name: text().optional().describe("Name of the external secret."),
   },
   "a mapping with `environment`, `file` or `external`",
 );
 
 const config = block(
   {
-    environment: text("the name of a variable").optional().describe("Variable that holds the content."),
-    file: text("a path").optional().describe("File that holds the content."),
-    content: anyText().optional().describe("The content itself."),
+    environment: text("a variable name").optional().describe("Environment variable that contains the content."),
+    file: text("a path").optional().describe("File that contains the content."),
+    content: anyText().optional().describe("Inline content."),
   },
   "a mapping with `file`, `environment` or `content`",
 );
 
 const resourceShape = {
-  name: text().optional().describe("Name in the engine. Default: `<pipeline>_<key>`."),
-  external: flag().optional().describe("It exists already, and is neither made nor removed."),
-  driver: text().optional().describe("Driver of the engine."),
-  driver_opts: mapping(textLike(), "options").optional().describe("Options of that driver."),
+  name: text().optional().describe("Name in Docker. Default: `<pipeline>_<key>`."),
+  external: flag().optional().describe("It already exists; flowctl neither creates nor removes it."),
+  driver: text().optional().describe("Docker driver to use."),
+  driver_opts: mapping(textLike(), "options").optional().describe("Driver options."),
   labels: assignments("labels").optional().describe("Labels."),
 } as const;
 
-const volume = z.union([z.null(), block(resourceShape, "a mapping")], { error: "a mapping, or empty" });
+const volume = z.union([z.null(), block(resourceShape, "a mapping")], { error: "a mapping or empty" });
 
 const network = z.union(
   [
     z.null(),
-    block({ ...resourceShape, internal: flag().optional().describe("Without a way to the outside.") }, "a mapping"),
+    block(
+      { ...resourceShape, internal: flag().optional().describe("No access to networks outside Docker.") },
+      "a mapping",
+    ),
   ],
-  { error: "a mapping, or empty" },
+  { error: "a mapping or empty" },
 );
 
 const section = <T extends z.ZodType>(value: T, what: string) => mapping(value, what).nullable().optional();
@@ -44,10 +47,10 @@ const section = <T extends z.ZodType>(value: T, what: string) => mapping(value, 
 /** The whole pipeline file after interpolation, includes and merging; `x-` keys taken away. Structure only. */
 export const pipelineFileSchema = block(
   {
-    name: text().optional().describe("Name of the pipeline. Default: the name of its folder."),
+    name: text().optional().describe("Name of the pipeline. Default: the name of the folder of the file."),
     driver: choice(["docker", "process", "kubernetes"])
       .optional()
-      .describe("What runs the pipeline. Default: the first that can run every component."),
+      .describe("Driver that runs the pipeline. Default: the first one that can run all components."),
     include: z
       .array(
         z.union(
@@ -56,15 +59,15 @@ export const pipelineFileSchema = block(
             block(
               {
                 path: z
-                  .union([text(), z.array(text())], { error: "a path, or a list of them" })
-                  .describe("The files, merged as with several `-f`."),
+                  .union([text(), z.array(text())], { error: "a path or a list of paths" })
+                  .describe("Files to include, merged as with several `-f`."),
                 project_directory: text()
                   .optional()
-                  .describe("Folder that its paths start from. Default: that of the file."),
+                  .describe("Base folder of relative paths. Default: the folder of the file."),
                 env_file: z
-                  .union([text(), z.array(text())], { error: "a path, or a list of them" })
+                  .union([text(), z.array(text())], { error: "a path or a list of paths" })
                   .optional()
-                  .describe("Variables for its interpolation. Default: `.env` in its folder."),
+                  .describe("Env files for interpolation. Default: `.env` in its folder."),
               },
               "a mapping with `path`",
             ),
@@ -74,19 +77,19 @@ export const pipelineFileSchema = block(
         { error: "a list of files" },
       )
       .optional()
-      .describe("Further pipeline files whose components and resources are part of this one."),
-    version: textLike().optional().describe("Compose's old version number; without effect."),
-    sources: section(componentSchema, "sources").describe("Where events come from."),
-    processors: section(componentSchema, "processors").describe("What changes, filters or enriches events."),
-    sinks: section(componentSchema, "sinks").describe("Where events go."),
-    services: section(serviceSchema, "services").describe("Backing containers, as in Compose."),
+      .describe("Pipeline files to include in this one."),
+    version: textLike().optional().describe("Obsolete Compose version number; ignored."),
+    sources: section(componentSchema, "sources").describe("Components that read events into the pipeline."),
+    processors: section(componentSchema, "processors").describe("Components that change, filter or enrich events."),
+    sinks: section(componentSchema, "sinks").describe("Components that write events out of the pipeline."),
+    services: section(serviceSchema, "services").describe("Supporting containers, such as databases, as in Compose."),
     schemas: section(text("a path"), "schemas").describe(
-      "Event type → JSON Schema file, or `file.proto#package.Message`.",
+      "Schemas of event types: a JSON Schema file, or `file.proto#package.Message`.",
     ),
-    secrets: section(secret, "secrets").describe("Where secret values come from."),
-    configs: section(config, "configs").describe("Files that containers get."),
+    secrets: section(secret, "secrets").describe("Secrets and the sources of their values."),
+    configs: section(config, "configs").describe("Configuration files to mount in containers."),
     volumes: section(volume, "volumes").describe("Named volumes."),
-    networks: section(network, "networks").describe("Networks besides the pipeline's own."),
+    networks: section(network, "networks").describe("Networks in addition to the pipeline network."),
   },
   "a mapping",
 );

@@ -51,7 +51,7 @@ export function reportStructure(
     message: issue.sentence
       ? `${subject(owner)}: ${issue.expected}`
       : isEmpty(value)
-        ? `${subject(owner)} is empty, and must be ${issue.expected.replace(/ that is not empty$/, "")}`
+        ? `${subject(owner)} is empty, but must be ${issue.expected.replace(/ that is not empty$/, "")}`
         : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
     fix:
       guess === undefined
@@ -90,10 +90,10 @@ function unknownKey(path: KeyPath, known: readonly string[]): Finding {
   const isComponentKey = ["uses", "with", "inputs", "consumes", "produces", "on_error", "partition_by"].includes(key);
   return {
     code: "pipeline/unknown-key",
-    message: `\`${key}\` is not a known key${where}`,
+    message: `Unknown key \`${key}\`${where}`,
     fix:
       path[0] === "services" && path.length === 3 && isComponentKey
-        ? "Only components have it. Move this to `sources`, `processors` or `sinks`."
+        ? "Only components can have this key. Move the entry to `sources`, `processors` or `sinks`."
         : guess !== undefined
           ? `Did you mean \`${guess}\`?`
           : ((path[2] === "with" ? undefined : otherName(key)) ??
@@ -122,14 +122,14 @@ function isEmpty(value: unknown): boolean {
 
 function fixFor(path: KeyPath, value: unknown, expected: string, wrongType: boolean): string {
   const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
-  if (isEmpty(value)) return "Give it a value, or remove the key.";
+  if (isEmpty(value)) return "Set a value, or remove the key.";
   const scalar = typeof value === "number" || typeof value === "boolean";
-  if (scalar && expected.startsWith("a text")) return `Put it in quotes: "${value}".`;
+  if (scalar && expected.startsWith("a string")) return `Quote the value: "${value}".`;
   if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;
   if (typeof value === "string" && /^\d+$/.test(value) && expected.startsWith("a duration"))
     return `Add a unit: \`${key}: ${value}s\`.`;
   if (wrongType && typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) && /number|integer/.test(expected)) {
-    return `Write it without quotes: ${value}.`;
+    return `Remove the quotes: ${value}.`;
   }
   if (!Array.isArray(value) && typeof value !== "object" && expected.startsWith("a list")) {
     return key === undefined

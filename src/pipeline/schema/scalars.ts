@@ -15,15 +15,15 @@ const bytesPattern = /^\d+(?:\.\d+)? ?(?:[kKmMgGtTpP][iI]?)?[bB]?$/;
 export const idPattern = /^[a-z0-9][a-z0-9_-]*$/;
 
 /** A text that must not be empty. */
-export const text = (expected = "a text") =>
+export const text = (expected = "a string") =>
   z.string({ error: expected }).min(1, { error: `${expected} that is not empty` });
 
 /** A text that may be empty. */
-export const anyText = (expected = "a text") => z.string({ error: expected });
+export const anyText = (expected = "a string") => z.string({ error: expected });
 
 /** A value that ends up as a text; numbers and booleans are taken as they are written. */
 export const textLike = () =>
-  z.union([z.string(), z.number(), z.boolean()], { error: "a text, a number or a boolean" });
+  z.union([z.string(), z.number(), z.boolean()], { error: "a string, a number or a boolean" });
 
 /** A text of a certain form. */
 export const form = (pattern: RegExp, expected: string) =>
@@ -67,10 +67,10 @@ export const choice = <const T extends readonly [string, ...string[]]>(values: T
   z.enum(values, { error: `one of ${values.map((value) => `\`${value}\``).join(", ")}` });
 
 /** A list of texts. */
-export const textList = (expected = "a list of texts") => z.array(anyText(), { error: expected });
+export const textList = (expected = "a list of strings") => z.array(anyText(), { error: expected });
 
 export const oneOrMany = (what: string) =>
-  z.union([text(what), z.array(text(what))], { error: `${what}, or a list of them` });
+  z.union([text(what), z.array(text(what))], { error: `${what} or a list of them` });
 
 /** `KEY: value` or `- KEY=value`. */
 export const assignments = (what: string) =>

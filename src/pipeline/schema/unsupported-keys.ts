@@ -10,13 +10,13 @@ const removeIt = "Remove it.";
 
 const container: Advice = {
   annotations: "Use `labels`.",
-  attach: "Remove it; choose what you see with `flowctl logs <id>`.",
+  attach: "Remove it; use `flowctl logs <id>` to choose which logs to see.",
   blkio_config: removeIt,
   cap_add: "Remove it; containers run without capabilities.",
-  cap_drop: "Remove it; containers run without capabilities as it is.",
+  cap_drop: "Remove it; containers already run without capabilities.",
   cgroup: removeIt,
   cgroup_parent: removeIt,
-  container_name: "Remove it; names are given by flowctl, and the id is the host name.",
+  container_name: "Remove it; flowctl names the containers, and the id is the host name.",
   cpu_count: "Use `deploy.resources.limits.cpus`.",
   cpu_percent: "Use `deploy.resources.limits.cpus`.",
   cpu_period: "Use `deploy.resources.limits.cpus`.",
@@ -34,18 +34,18 @@ const container: Advice = {
   dns_opt: "Use `extra_hosts`.",
   dns_search: "Use `extra_hosts`.",
   domainname: "Remove it; the id of the component is its host name.",
-  expose: "Remove it; what runs in one pipeline reaches each other on every port.",
+  expose: "Remove it; components reach each other on every port.",
   extends: "Use a YAML anchor and the merge key `<<`, or `include`.",
-  external_links: "Join the other's network with `networks`.",
+  external_links: "Use `networks` to join the network of the other container.",
   gpus: removeIt,
   group_add: "Use `user: <uid>:<gid>`.",
   hostname: "Remove it; the id of the component is its host name.",
-  init: "Remove it; containers run with an init process as it is.",
+  init: "Remove it; containers already run with an init process.",
   ipc: removeIt,
   isolation: removeIt,
   label_file: "Use `labels`.",
-  links: "Remove it; what runs in one pipeline reaches each other by id. For the order of start, use `depends_on`.",
-  logging: "Remove it; `flowctl logs` shows what a component writes.",
+  links: "Remove it; components reach each other by id. Use `depends_on` to set the start order.",
+  logging: "Remove it; use `flowctl logs` to view the output of components.",
   mac_address: removeIt,
   mem_limit: "Use `deploy.resources.limits.memory`.",
   mem_reservation: "Use `deploy.resources.reservations.memory`.",
@@ -60,12 +60,12 @@ const container: Advice = {
   platform: removeIt,
   post_start: removeIt,
   pre_stop: removeIt,
-  privileged: "Remove it; containers run without privileges.",
+  privileged: "Remove it; containers run unprivileged.",
   provider: removeIt,
   runtime: removeIt,
   scale: "Use `deploy.replicas`.",
-  security_opt: "Remove it; containers run with `no-new-privileges` as it is.",
-  shm_size: "Mount a `tmpfs`.",
+  security_opt: "Remove it; containers already run with `no-new-privileges`.",
+  shm_size: "Use `tmpfs`.",
   stdin_open: removeIt,
   stop_signal: "Remove it; containers are stopped with SIGTERM.",
   storage_opt: removeIt,
@@ -74,11 +74,11 @@ const container: Advice = {
   use_api_socket: removeIt,
   userns_mode: removeIt,
   uts: removeIt,
-  volumes_from: "Name the volumes in `volumes`.",
+  volumes_from: "List the volumes in `volumes`.",
 };
 
 const build: Advice = {
-  additional_contexts: "Put the files in the context.",
+  additional_contexts: "Put the files in the build context.",
   cache_to: removeIt,
   entitlements: removeIt,
   extra_hosts: removeIt,
@@ -87,19 +87,19 @@ const build: Advice = {
   privileged: removeIt,
   provenance: removeIt,
   sbom: removeIt,
-  secrets: "Build the image beforehand, and name it in `image`.",
+  secrets: "Build the image beforehand and reference it with `image`.",
   shm_size: removeIt,
-  ssh: "Build the image beforehand, and name it in `image`.",
-  tags: "Use `image` for the name of the result.",
+  ssh: "Build the image beforehand and reference it with `image`.",
+  tags: "Use `image` to name the built image.",
   ulimits: removeIt,
 };
 
 const deploy: Advice = {
   endpoint_mode: removeIt,
-  labels: "Use `labels` of the component.",
+  labels: "Use `labels` on the component.",
   mode: "Use `replicas`.",
   placement: removeIt,
-  restart_policy: "Use `restart` of the component.",
+  restart_policy: "Use `restart` on the component.",
   rollback_config: removeIt,
   update_config: removeIt,
 };
@@ -107,7 +107,7 @@ const deploy: Advice = {
 const top: Advice = { models: removeIt };
 const port: Advice = { app_protocol: removeIt, mode: removeIt };
 const mount: Advice = {
-  bind: "Remove it; host folders are mounted as they are.",
+  bind: "Remove it; bind options are not supported.",
   consistency: removeIt,
   image: removeIt,
   tmpfs: removeIt,
@@ -123,7 +123,7 @@ const grantSource: Advice = {
   name: removeIt,
 };
 const attachment: Advice = {
-  aliases: "Remove it; components and services are reached by their id.",
+  aliases: "Remove it; components and services are reachable by id.",
   driver_opts: removeIt,
   gw_priority: removeIt,
   interface_name: removeIt,
@@ -177,7 +177,7 @@ const otherNames: Readonly<Record<string, string>> = {
   type: "The section says whether it is a source, a processor or a sink. For a built-in component, use `uses`.",
   config: "Use `with`.",
   settings: "Use `with`.",
-  outputs: "Name this component in the `inputs` of those that take its events.",
+  outputs: "Add this component to the `inputs` of its downstream components.",
   args: "Use `command`.",
 };
 

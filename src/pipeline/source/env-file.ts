@@ -78,7 +78,7 @@ class Reader implements EnvFile {
     if (name === "" || (next !== "=" && next !== ":")) {
       const separator = this.#text.slice(start, this.#lineEnd()).search(/[=:]/);
       const end = separator > 0 ? start + separator : separator === 0 ? start + 1 : this.#lineEnd();
-      this.#find(start, end, "This is not the name of a variable", "Write NAME=value; begin comments with `#`.");
+      this.#find(start, end, "Invalid variable name", "Write NAME=value; start comments with `#`.");
       return;
     }
     this.#at++;
@@ -120,7 +120,7 @@ class Reader implements EnvFile {
       start,
       this.#lineEnd(),
       "The quote is not closed",
-      `Close it with ${quote}, or write \\${quote} for it.`,
+      `Close it with ${quote}, or escape a literal quote as \\${quote}.`,
     );
     return undefined;
   }
@@ -140,8 +140,8 @@ class Reader implements EnvFile {
     this.#find(
       this.#at,
       this.#lineEnd(),
-      "There is text after the closing quote",
-      "Put the whole value into the quotes, or begin a comment with `#`.",
+      "Unexpected text after the closing quote",
+      "Quote the whole value, or start a comment with `#`.",
     );
     this.#at = end;
   }

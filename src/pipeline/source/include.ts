@@ -79,8 +79,8 @@ async function readInclude(
   if (set.chain.length > 32 || reading.files.size > 256) {
     problems.add(item.place, {
       code: "pipeline/include-cycle",
-      message: "Too many files include each other",
-      fix: "Include fewer files, and each of them once.",
+      message: "Too many included files",
+      fix: "Include fewer files, each only once.",
       path: ["include"],
     });
     return undefined;
@@ -112,8 +112,8 @@ function wantedFiles(item: SourceNode, problems: ProblemList): Wanted | undefine
     if (unknown !== undefined) {
       problems.add(unknown.keyPlace, {
         code: "pipeline/unknown-key",
-        message: `\`${unknown.key}\` is not a key of an include`,
-        fix: "An include has `path`, `project_directory` and `env_file`.",
+        message: `Unknown key \`${unknown.key}\` in \`include\``,
+        fix: "Use `path`, `project_directory` or `env_file`.",
         path: ["include"],
       });
     }
@@ -163,8 +163,8 @@ function importSections(root: MapNode, included: MapNode, problems: ProblemList)
       else if (JSON.stringify(toPlain(own.value)) !== JSON.stringify(toPlain(entry.value))) {
         problems.add(own.keyPlace, {
           code: "pipeline/include-conflict",
-          message: `\`${section}.${key}\` is declared here and, differently, in the included ${entry.keyPlace.file.path}`,
-          fix: "Rename one of the two, or change the included one with a further `-f` file.",
+          message: `\`${section}.${key}\` conflicts with its declaration in the included file ${entry.keyPlace.file.path}`,
+          fix: "Rename one of the two, or override the included one with another `-f` file.",
           path: [section, key],
         });
       }

@@ -81,8 +81,8 @@ class Reader {
 
   #braced(start: number, used: boolean, depth: number): string {
     const variable = this.#match(name, start + 2);
-    if (variable === "") return this.#invalid(start, 2, "`${` is not followed by the name of a variable");
-    if (depth > 20) return this.#invalid(start, 2, "The expression is nested too deep");
+    if (variable === "") return this.#invalid(start, 2, "`${` must be followed by a variable name");
+    if (depth > 20) return this.#invalid(start, 2, "The expression is nested too deeply");
     this.#at = start + 2 + variable.length;
     if (this.#text[this.#at] === "}") {
       this.#at++;
@@ -92,7 +92,7 @@ class Reader {
     if (operation === "") {
       const closed = this.#at < this.#text.length;
       const message = closed
-        ? `\`\${${variable}\` is followed by \`${this.#text[this.#at]}\`, which is no operator`
+        ? `\`\${${variable}\` is followed by \`${this.#text[this.#at]}\`, which is not an operator`
         : `\`\${${variable}\` is not closed`;
       return this.#invalid(start, this.#at - start, message);
     }
@@ -129,7 +129,7 @@ class Reader {
       this.findings.push({
         code: "pipeline/unset-variable",
         message: `The variable \`${variable}\` is not set; an empty string is used`,
-        fix: `Set it, or write a default: \${${variable}:-…}.`,
+        fix: `Set it, or add a default: \${${variable}:-…}.`,
         offset: start,
         length: this.#at - start,
       });

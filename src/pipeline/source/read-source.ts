@@ -27,7 +27,7 @@ export async function readSource(
       problems.add(place, {
         code: "pipeline/file-unreadable",
         message: `${path} is ${facts.isDirectory() ? "a folder" : "not a regular file"}`,
-        fix: "Name a pipeline file.",
+        fix: "Specify a pipeline file.",
       });
       return undefined;
     }
@@ -41,7 +41,7 @@ export async function readSource(
     problems.add(place, {
       code: missing ? "pipeline/file-missing" : "pipeline/file-unreadable",
       message: missing ? `${path} does not exist` : `${path} cannot be read (${systemCode(error)})`,
-      fix: missing ? "Correct the path, or make the file." : "Make the file readable for the user who runs flowctl.",
+      fix: missing ? "Fix the path, or create the file." : "Make the file readable by the user who runs flowctl.",
     });
     return undefined;
   }
@@ -81,7 +81,7 @@ export function decodeSource(path: string, directory: string, bytes: Uint8Array,
       {
         code: "pipeline/not-utf8",
         message: "The file is not UTF-8 text",
-        fix: "Save it with the encoding UTF-8.",
+        fix: "Save it with UTF-8 encoding.",
       },
     );
     return { ...file, garbled: true };
@@ -91,8 +91,8 @@ export function decodeSource(path: string, directory: string, bytes: Uint8Array,
 function tooLarge(path: string, place: Place, problems: ProblemList): undefined {
   problems.add(place, {
     code: "pipeline/file-too-large",
-    message: `${path} is larger than ${maximumBytes} bytes, which no pipeline file is`,
-    fix: "Name a pipeline file, or split it with `include`.",
+    message: `${path} exceeds the maximum size of a pipeline file, ${maximumBytes} bytes`,
+    fix: "Specify a pipeline file, or split it with `include`.",
   });
   return undefined;
 }

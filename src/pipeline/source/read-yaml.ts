@@ -26,8 +26,8 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
       { file, start: nesting.offset, end: nesting.offset + 1 },
       {
         code: "pipeline/too-deep",
-        message: `The file is nested more than ${maximumDepth} levels deep`,
-        fix: "Check for brackets that are never closed.",
+        message: `The file has more than ${maximumDepth} levels of nesting`,
+        fix: "Check for unclosed brackets.",
       },
     );
     return undefined;
@@ -51,8 +51,8 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
       { file, start, end },
       {
         code: isTag ? "pipeline/unknown-tag" : "pipeline/yaml-syntax",
-        message: isTag ? `\`${text}\` is not a tag that can stand here` : `\`${text}\` is not a YAML directive`,
-        fix: isTag ? "Remove it; only `!reset` and `!override` have a meaning." : "Remove the line.",
+        message: isTag ? `Unsupported tag \`${text}\`` : `Unknown YAML directive \`${text}\``,
+        fix: isTag ? "Remove it; only `!reset` and `!override` are supported." : "Remove the line.",
       },
     );
   }
@@ -61,7 +61,7 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
     problems.add(startOf(file), {
       code: "pipeline/empty-file",
       message: "The file is empty",
-      fix: "Declare at least one source and one sink; `flowctl init` writes a pipeline to start from.",
+      fix: "Declare at least one source and one sink, create an example with `flowctl init`, or remove the file.",
     });
     return undefined;
   }
@@ -70,7 +70,7 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
   problems.add(root.place, {
     code: "pipeline/wrong-type",
     message: "A pipeline file must be a mapping with keys such as `sources` and `sinks`",
-    fix: "Begin lines with `key:`.",
+    fix: "Start lines with `key:`.",
   });
   return undefined;
 }
@@ -119,7 +119,7 @@ class Converter {
       this.#problems.add(place, {
         code: "pipeline/invalid-value",
         message: `\`${text}\` is not a finite number`,
-        fix: "Write a number, or put the text in quotes.",
+        fix: "Write a number, or quote the value.",
       });
       return { kind: "scalar", place, value: text, text, plain: false, failed: true };
     }
@@ -144,7 +144,7 @@ class Converter {
         const line = this.#file.lineStarts.findLastIndex((start) => start <= earlier.keyPlace.start) + 1;
         this.#problems.add(keyPlace, {
           code: "pipeline/duplicate-key",
-          message: `\`${key}\` is given twice; the first is on line ${line}`,
+          message: `Duplicate key \`${key}\`; first defined on line ${line}`,
           fix: "Remove one of the two, or rename it.",
         });
         continue;
@@ -165,7 +165,7 @@ class Converter {
     if (wrong !== undefined) {
       this.#problems.add(wrong.place, {
         code: "pipeline/wrong-type",
-        message: "The merge key `<<` takes a mapping, or a list of mappings",
+        message: "The merge key `<<` takes a mapping or a list of mappings",
         fix: "Refer to an anchor on a mapping, such as `<<: *defaults`.",
       });
     }
@@ -180,8 +180,8 @@ class Converter {
     }
     this.#problems.add(place, {
       code: "pipeline/invalid-key",
-      message: "This cannot be a key",
-      fix: "Use a text as the key.",
+      message: "Invalid key",
+      fix: "Use a string as the key.",
     });
     return undefined;
   }
@@ -191,12 +191,8 @@ class Converter {
     if (!this.#anchors.has(alias.source)) {
       this.#problems.add(place, {
         code: "pipeline/unknown-anchor",
-        message: `There is no anchor \`&${alias.source}\` before this alias`,
-        fix: suggestion(
-          alias.source,
-          this.#anchors.keys(),
-          "Put the anchor on the value that is meant, above this line.",
-        ),
+        message: `Unknown anchor \`&${alias.source}\``,
+        fix: suggestion(alias.source, this.#anchors.keys(), "Define the anchor above this line."),
       });
       return this.#empty(place);
     }
@@ -204,7 +200,7 @@ class Converter {
     if (target === undefined) {
       this.#problems.add(place, {
         code: "pipeline/recursive-alias",
-        message: `\`*${alias.source}\` stands inside the value that it refers to`,
+        message: `The alias \`*${alias.source}\` is inside the value it refers to`,
         fix: "Remove the alias, or move it out of that value.",
       });
       return this.#empty(place);
@@ -216,7 +212,7 @@ class Converter {
       if (first) {
         this.#problems.add(place, {
           code: "pipeline/alias-bomb",
-          message: `The aliases of this file stand for more than ${maximumAliasedNodes} values`,
+          message: `The aliases in this file expand to more than ${maximumAliasedNodes} values`,
           fix: "Use fewer aliases to aliases.",
         });
       }

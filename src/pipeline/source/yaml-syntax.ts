@@ -5,42 +5,42 @@ import type { SourceFile } from "./source-file.ts";
 
 /** What to say about each kind of syntax error that the YAML parser knows. */
 const explanations: Readonly<Record<string, { readonly message: string; readonly fix: string }>> = {
-  ALIAS_PROPS: { message: "An alias cannot have an anchor or a tag of its own", fix: "Remove the anchor or the tag." },
+  ALIAS_PROPS: { message: "An alias cannot have an anchor or a tag", fix: "Remove the anchor or the tag." },
   BAD_DQ_ESCAPE: {
-    message: "This is no escape sequence of a double-quoted text",
+    message: "Invalid escape sequence in a double-quoted string",
     fix: "Write `\\\\` for a backslash, or use single quotes.",
   },
-  BAD_INDENT: { message: "The indentation does not fit", fix: "Indent what belongs together equally, with spaces." },
-  BAD_PROP_ORDER: { message: "An anchor or a tag stands in the wrong place", fix: "Put it directly before the value." },
+  BAD_INDENT: { message: "Inconsistent indentation", fix: "Indent all lines of a block equally, with spaces." },
+  BAD_PROP_ORDER: { message: "Misplaced anchor or tag", fix: "Put it directly before the value." },
   BAD_SCALAR_START: {
-    message: "A value cannot begin with this character unless it is quoted",
-    fix: "Put the value in quotes.",
+    message: "An unquoted value cannot start with this character",
+    fix: "Quote the value.",
   },
   BLOCK_AS_IMPLICIT_KEY: {
-    message: "A key and its value cannot follow another key on the same line, or be indented under a value",
-    fix: "Check the indentation, and put a value that contains `: ` in quotes.",
+    message: "A key cannot follow another key on the same line or be indented under a value",
+    fix: "Check the indentation, and quote values that contain `: `.",
   },
   BLOCK_IN_FLOW: {
-    message: "An indented block cannot stand inside brackets",
-    fix: "Write it with brackets too, or the whole of it as a block.",
+    message: "Brackets cannot contain an indented block",
+    fix: "Use brackets throughout, or indentation throughout.",
   },
   KEY_OVER_1024_CHARS: { message: "A key cannot be longer than 1024 characters", fix: "Check for a missing `:`." },
-  MISSING_CHAR: { message: "Something is missing here", fix: "Close what was opened." },
+  MISSING_CHAR: { message: "Syntax error", fix: "Add the missing character." },
   MULTILINE_IMPLICIT_KEY: {
-    message: "A key has to stand on one line",
+    message: "A key must be on a single line",
     fix: "Check the indentation, or the `:` after the key.",
   },
-  MULTIPLE_ANCHORS: { message: "A value can have one anchor only", fix: "Remove one of them." },
+  MULTIPLE_ANCHORS: { message: "A value can have only one anchor", fix: "Remove one of them." },
   MULTIPLE_DOCS: {
-    message: "The file holds several YAML documents, and a pipeline file is one",
-    fix: "Remove the `---` line, or put the rest in a file of its own and name it with a further `-f`.",
+    message: "The file contains more than one YAML document",
+    fix: "Remove the `---` line, or move the rest to a separate file and add it with another `-f`.",
   },
-  MULTIPLE_TAGS: { message: "A value can have one tag only", fix: "Remove one of them." },
+  MULTIPLE_TAGS: { message: "A value can have only one tag", fix: "Remove one of them." },
   TAB_AS_INDENT: { message: "Tabs cannot be used for indentation", fix: "Use spaces." },
-  TAG_RESOLVE_FAILED: { message: "The tag is not well-formed", fix: "Remove it, or put the value in quotes." },
+  TAG_RESOLVE_FAILED: { message: "Malformed tag", fix: "Remove it, or quote the value." },
   UNEXPECTED_TOKEN: {
-    message: "This does not belong here",
-    fix: "Check the indentation and the brackets around it, or put it in quotes.",
+    message: "Unexpected text",
+    fix: "Check the indentation and brackets, or quote the value.",
   },
 };
 
@@ -57,7 +57,7 @@ export function reportSyntax(file: SourceFile, document: Document<Node, boolean>
     if (lines.size >= maximumSyntaxProblems) return;
     lines.add(line);
     const opened = variableInBrackets(file, line) ?? unclosed(file, document, error);
-    const known = explanations[error.code] ?? { message: error.message, fix: "Correct the YAML syntax." };
+    const known = explanations[error.code] ?? { message: error.message, fix: "Fix the YAML syntax." };
     const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
     const at = opened?.at;
     problems.add(at === undefined ? { file, start, end } : { file, start: at, end: at + 1 }, {
@@ -89,7 +89,7 @@ function unclosed(file: SourceFile, document: Document<Node, boolean>, error: YA
     },
   });
   if (quote !== undefined) {
-    return { at: quote, message: "The quote that begins here is never closed", fix: "Add the closing quote." };
+    return { at: quote, message: "Unclosed quote", fix: "Add the closing quote." };
   }
   const open: number[] = [];
   const text = file.text
@@ -102,7 +102,7 @@ function unclosed(file: SourceFile, document: Document<Node, boolean>, error: YA
   const at = open.at(-1);
   if (at === undefined) return undefined;
   const closing = file.text[at] === "[" ? "]" : "}";
-  return { at, message: "The bracket that opens here is never closed", fix: `Add \`${closing}\` where it ends.` };
+  return { at, message: "Unclosed bracket", fix: `Add \`${closing}\` where it ends.` };
 }
 
 /** `{ count: ${COUNT} }` is not YAML, and what the parser says about it does not help. */
@@ -110,7 +110,7 @@ function variableInBrackets(file: SourceFile, line: number): Explanation | undef
   const start = file.lineStarts[line] ?? 0;
   const text = file.text.slice(start, file.lineStarts[line + 1] ?? file.text.length);
   if (!/[[{].*?[[{,:]\s*[^"'\s,[\]{}]*\$\{/.test(text)) return undefined;
-  return { message: "Inside brackets a value with `${…}` has to be quoted", fix: 'Write "${NAME}" with quotes.' };
+  return { message: "A value with `${…}` inside brackets must be quoted", fix: 'Quote it: "${NAME}".' };
 }
 
 function lowerFirst(text: string): string {

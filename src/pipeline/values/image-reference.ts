@@ -15,12 +15,12 @@ export function imageReferenceMistake(text: string): string | undefined {
   if (/^[a-z]+:\/\//i.test(text)) return "it is a URL";
   const [rest = "", digest, ...more] = text.split("@");
   if (more.length > 0) return "it has more than one `@`";
-  if (digest !== undefined && !digestPattern.test(digest)) return `\`${digest}\` is not a digest`;
+  if (digest !== undefined && !digestPattern.test(digest)) return `invalid digest \`${digest}\``;
   const colon = rest.indexOf(":", rest.lastIndexOf("/") + 1);
   const name = colon === -1 ? rest : rest.slice(0, colon);
   const tag = colon === -1 ? undefined : rest.slice(colon + 1);
-  if (tag !== undefined && !tagPattern.test(tag)) return tag === "" ? "the tag is empty" : `\`${tag}\` is not a tag`;
+  if (tag !== undefined && !tagPattern.test(tag)) return tag === "" ? "the tag is empty" : `invalid tag \`${tag}\``;
   if (named.test(name))
     return name.length > longestName ? `the name is longer than ${longestName} characters` : undefined;
-  return named.test(name.toLowerCase()) ? "the name has capital letters" : `\`${name}\` is not a name`;
+  return named.test(name.toLowerCase()) ? "the name has uppercase letters" : `invalid name \`${name}\``;
 }

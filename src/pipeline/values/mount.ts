@@ -11,16 +11,16 @@ export interface ShortMount {
 /** `source:target[:ro|rw]`, or a target alone. A text says what is wrong with it. */
 export function parseMount(text: string): ShortMount | string {
   const parts = text.split(":");
-  if (parts.length > 3) return "it is not of the form source:target[:ro]";
+  if (parts.length > 3) return "expected source:target[:ro]";
   const [first = "", second, options] = parts;
   const target = second ?? first;
   if (!posix.isAbsolute(target)) return `the path in the container, \`${target}\`, is not absolute`;
   const flags = options?.split(",") ?? [];
   const unknown = flags.find((flag) => flag !== "ro" && flag !== "rw");
-  if (unknown !== undefined) return `the option \`${unknown}\` is not supported; \`ro\` and \`rw\` are`;
+  if (unknown !== undefined) return `unsupported option \`${unknown}\`; use \`ro\` or \`rw\``;
   const readOnly = flags.includes("ro");
   if (second === undefined) return { type: "volume", target, readOnly };
-  if (first === "") return "it has no source before the `:`";
+  if (first === "") return "the source before `:` is missing";
   return { type: isHostPath(first) ? "bind" : "volume", source: first, target, readOnly };
 }
 

@@ -12,7 +12,7 @@ const mostPorts = 1000;
 export function parsePort(value: string | number): readonly PortMapping[] | string {
   const text = String(value);
   const match = /^(?:(\[[^\]]*\]|[^:[\]]*):)??(?:([0-9-]*):)?([0-9-]+)(?:\/([a-z]+))?$/i.exec(text);
-  if (match === null) return "it is not of the form [address:][published:]target[/protocol]";
+  if (match === null) return "expected [address:][published:]target[/protocol]";
   const [, address = "", published = "", target = "", protocol = "tcp"] = match;
   const hostIp = address.replace(/^\[(.*)\]$/, "$1");
   if (hostIp !== "" && isIP(hostIp) === 0) return `\`${hostIp}\` is not an IP address`;
@@ -44,7 +44,7 @@ function expand(
   const hosts = published === "" ? undefined : range(published, 0);
   if (typeof hosts === "string") return hosts;
   if (hosts !== undefined && hosts.length !== targets.length) {
-    return "as many ports have to be published as there are targets";
+    return "the published range and the target range differ in length";
   }
   return targets.map((port, index) => {
     const host = hosts?.[index];
@@ -62,8 +62,8 @@ function range(text: string, least: number): readonly number[] | string {
   if (match === null) return `\`${text}\` is neither a port nor a range of ports`;
   const first = Number(match[1]);
   const last = Number(match[2] ?? match[1]);
-  if (first < least || last > 65_535) return `a port is a number from ${Math.max(1, least)} to 65535`;
-  if (last < first) return `the range \`${text}\` runs backwards`;
-  if (last - first >= mostPorts) return `the range \`${text}\` holds more than ${mostPorts} ports`;
+  if (first < least || last > 65_535) return `a port must be a number from ${Math.max(1, least)} to 65535`;
+  if (last < first) return `the range \`${text}\` ends before it starts`;
+  if (last - first >= mostPorts) return `the range \`${text}\` has more than ${mostPorts} ports`;
   return Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }

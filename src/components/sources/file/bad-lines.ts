@@ -33,6 +33,6 @@ export class BadLines {
     }
     this.#count += 1;
     if (this.#count <= logged) this.#log.warn("skipped a bad line", { file: this.#path, line, reason });
-    if (this.#count === logged) this.#log.warn("further bad lines are counted, not logged");
+    if (this.#count === logged) this.#log.warn("too many bad lines; further ones are only counted");
   }
 }

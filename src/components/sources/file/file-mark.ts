@@ -41,8 +41,8 @@ export async function resume<Position extends FilePosition>(
     const begins = before === undefined || digestOf(head.subarray(0, before.bytes)) === before.digest;
     const isShorter = !gzip && isOffset(position) && (await file.stat()).size < position.offset;
     if (begins && !isShorter) return { position, file: { ...now, version } };
-    const reason = begins ? "it is shorter than what was read of it" : "it begins otherwise than the one that was read";
-    log.warn("another file has this path now: reading it from its start", { path, reason });
+    const reason = begins ? "it is shorter than the part already read" : "its beginning differs";
+    log.warn("the file was replaced: reading it from the start", { path, reason });
     return { position: undefined, file: { ...now, version: version + 1 } };
   } catch (error) {
     throw fileProblem(path, error);

@@ -47,14 +47,14 @@ export async function follow(options: FollowOptions, emit: SourceEmit<FollowPosi
       if (change === "none") await pause(options);
       if (change === "shorter") {
         generation += 1;
-        options.log.info("the file was truncated: reading it from its start", { path });
+        options.log.info("the file was truncated: reading it from the start", { path });
         current.restart(generation);
       }
       if (change !== "replaced") continue;
       while (await current.readMore(emit));
       await current.emitRest(emit);
       await current.close();
-      options.log.info("the file was rotated: going on with the new one", { path });
+      options.log.info("the file was rotated: continuing with the new file", { path });
       current = undefined;
       generation += 1;
     }
@@ -153,7 +153,7 @@ async function reopen(options: FollowOptions, position: FollowPosition): Promise
     if (ino === position.inode && size >= position.offset) return FollowedFile.from(file, options, position);
     await file.close();
   }
-  log.warn("the file that was read is gone or was truncated: what was not read of it is lost", {
+  log.warn("the file was removed or truncated: its unread content is lost", {
     path,
     inode: position.inode,
     offset: position.offset,

@@ -12,7 +12,7 @@ export function lineEvents(format: "jsonl" | "lines", type: string, bad: BadLine
   const event = format === "jsonl" ? jsonEvent : textEvent;
   return (line, id) => {
     if (line.tooLong) {
-      bad.report(line.number, `the line is longer than ${maxBytes} bytes (max_line_bytes)`);
+      bad.report(line.number, `the line exceeds ${maxBytes} bytes (max_line_bytes)`);
       return undefined;
     }
     return event(line, id, type, bad);
@@ -26,7 +26,7 @@ function jsonEvent(line: Line, id: string, type: string, bad: BadLines): EventIn
     if (content.trim() === "") return undefined;
     JSON.parse(content);
   } catch (error) {
-    bad.report(line.number, `not JSON: ${error instanceof Error ? error.message : String(error)}`);
+    bad.report(line.number, `invalid JSON: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }
   return { id, type, payload: line.bytes, contentType: "application/json" };

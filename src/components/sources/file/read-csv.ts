@@ -46,7 +46,7 @@ export async function readCsv(options: ReadCsvOptions, emit: SourceEmit<OffsetPo
   let failure: unknown;
   function reportSkipped(error: CsvError | undefined, before: number): undefined {
     try {
-      bad.report(before + Number(error?.lines ?? 0), error?.message ?? "not a CSV record");
+      bad.report(before + Number(error?.lines ?? 0), error?.message ?? "invalid CSV record");
     } catch (thrown) {
       // Thrown here it would be lost in the parser: it ends the loop below instead.
       failure ??= thrown;
@@ -80,6 +80,6 @@ async function fieldNames(options: ReadCsvOptions): Promise<string[]> {
   throw new FlowctlError({
     code: "components/bad-document",
     kind: "invalid",
-    message: `${options.path} has become empty since it was read`,
+    message: `${options.path} is now empty`,
   });
 }

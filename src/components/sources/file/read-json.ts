@@ -42,8 +42,8 @@ async function documentOf({ path, gzip }: ReadJsonOptions): Promise<unknown> {
     throw FlowctlError.wrap(error, {
       code: "components/bad-document",
       kind: "invalid",
-      message: `${path} is not one JSON document`,
-      fix: "for one JSON value a line, use format: jsonl",
+      message: `${path} is not a single JSON document`,
+      fix: "for one JSON value per line, use format: jsonl",
     });
   }
 }
@@ -56,7 +56,7 @@ function itemsOf(document: unknown, { path, items }: ReadJsonOptions): readonly 
     code: "components/no-items",
     kind: "invalid",
     message: `${path} has no array${where}`,
-    fix: `set items to where the array is${arraysIn(document)}`,
+    fix: `set items to the path of the array${arraysIn(document)}`,
   });
 }
 

@@ -75,7 +75,7 @@ async function askOnce(options: AskOptions, known: Validators, signal: AbortSign
   } catch (error) {
     if (error instanceof FlowctlError) throw error;
     signal.throwIfAborted();
-    const reason = deadline.aborted ? `no answer within ${options.timeoutMs} ms` : reasonOf(error);
+    const reason = deadline.aborted ? `no response within ${options.timeoutMs} ms` : reasonOf(error);
     return { kind: "failed", reason, afterMs: 0, cause: error };
   }
 }
@@ -113,8 +113,8 @@ async function bodyOf(response: Response, options: AskOptions): Promise<Buffer> 
       throw new FlowctlError({
         code: "components/answer-too-large",
         kind: "invalid",
-        message: `the answer of ${shown(options.url)} is larger than ${options.maxBytes} bytes`,
-        fix: "ask for less, or raise max_bytes",
+        message: `the response of ${shown(options.url)} exceeds ${options.maxBytes} bytes`,
+        fix: "request less data, or raise max_bytes",
       });
     }
     pieces.push(piece);

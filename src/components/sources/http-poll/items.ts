@@ -32,7 +32,7 @@ function parse(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());
   } catch (error) {
-    throw badAnswer(`the answer is not JSON: ${messageOf(error)}`);
+    throw badAnswer(`the response is not JSON: ${messageOf(error)}`);
   }
 }
 
@@ -40,7 +40,7 @@ function arrayOf(document: unknown, items: string | undefined): readonly unknown
   if (items === undefined) return Array.isArray(document) ? document : [document];
   const value = valueAt(document, items);
   if (Array.isArray(value)) return value;
-  throw badAnswer(`the answer has no array at ${items}`);
+  throw badAnswer(`the response has no array at ${items}`);
 }
 
 function idOf(item: unknown, path: string): string {
@@ -54,6 +54,6 @@ function badAnswer(message: string): FlowctlError {
     code: "components/bad-answer",
     kind: "invalid",
     message,
-    fix: "check items and id against what the address answers",
+    fix: "compare items and id with the actual response",
   });
 }

@@ -1,4 +1,4 @@
-"""What {{name}} does; main.py does the rest."""
+"""The code of {{name}}; main.py implements the protocol."""
 
 import json
 
@@ -6,15 +6,15 @@ TYPE = "processor"
 
 
 def configure(config):
-    """Checks `with:` of the pipeline file. Raise ValueError to refuse it."""
+    """Validates `with:` of the pipeline file. Raise ValueError to reject it."""
     field = config.get("field", "seen")
     if not isinstance(field, str) or not field:
-        raise ValueError("field has to be a name")
+        raise ValueError("field must be a non-empty string")
     return {"field": field}
 
 
 def process(event, config):
-    """Yields any number of events for each one. Raise for a bad event: it ends the component and is not lost."""
+    """Yields any number of output events per input event. Raise for a bad event: the component exits, and the event is not lost."""
     content = json.loads(event.payload)
     content[config["field"]] = True
     yield {"type": event.type, "json": content}

@@ -1,4 +1,4 @@
-"""Runs what component.py says as a flowctl component: its life, what is above it and what is below it."""
+"""Runs component.py as a flowctl component: lifecycle, upstream side and downstream side."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ async def main():
     try:
         config = component.configure(json.loads(env.get("FLOWCTL_CONFIG") or "{}"))
     except (ValueError, TypeError) as error:
-        sys.exit(f"the configuration in FLOWCTL_CONFIG is wrong: {error}")
+        sys.exit(f"invalid configuration in FLOWCTL_CONFIG: {error}")
 
     outlet = Outlet(ME)
     failed = asyncio.get_running_loop().create_future()

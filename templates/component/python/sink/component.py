@@ -1,4 +1,4 @@
-"""What {{name}} does; main.py does the rest."""
+"""The code of {{name}}; main.py implements the protocol."""
 
 import sys
 
@@ -6,11 +6,11 @@ TYPE = "sink"
 
 
 def configure(config):
-    """Checks `with:` of the pipeline file. Raise ValueError to refuse it."""
+    """Validates `with:` of the pipeline file. Raise ValueError to reject it."""
     return config
 
 
 def write(event, config):
-    """Returns when the event is safe: it is acknowledged then. Raise when it cannot be written."""
+    """Returns when the event is stored durably; it is then acknowledged. Raise if it cannot be written."""
     sys.stdout.write(event.payload.decode(errors="replace") + "\n")
     sys.stdout.flush()

@@ -2,7 +2,7 @@ import { defineProcessor, run } from "flowctl/sdk";
 import { z } from "zod";
 
 const config = z.strictObject({
-  field: z.string().min(1).default("seen").describe("Name of the field that is added to each event."),
+  field: z.string().min(1).default("seen").describe("Name of the field to add to each event."),
 });
 
 await run(
@@ -13,7 +13,7 @@ await run(
     open({ config, log }) {
       let seen = 0;
       return {
-        // Emit any number of events for each one. A rejection is a bad event: `on_error` of the pipeline decides.
+        // Emit any number of events per input event. If the promise rejects, the event is a bad event: `on_error` decides.
         async process(event, emit) {
           const value = event.json() as Record<string, unknown>;
           seen++;

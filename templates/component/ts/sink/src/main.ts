@@ -8,7 +8,7 @@ const config = z.strictObject({
     .string()
     .min(1)
     .default("out.jsonl")
-    .describe("The file that events are appended to. A relative path starts in the instance's own state directory."),
+    .describe("File to append events to. A relative path is relative to the state directory of the instance."),
 });
 
 await run(
@@ -17,11 +17,11 @@ await run(
     version: "0.1.0",
     config,
     open({ config, log, stateDirectory }) {
-      // The folder of the program is read-only in an image. The state directory outlives the instance, until `flowctl down -v`.
+      // The program folder is read-only in an image. The state directory is kept until `flowctl down -v`.
       const file = resolve(stateDirectory, config.path);
       log.info("appending", { file });
       return {
-        // When it resolves the events count as durable and are acknowledged.
+        // When the promise resolves, the events are acknowledged: they must be stored durably.
         async write(events) {
           await appendFile(file, events.map((event) => `${event.text()}\n`).join(""), { flush: true });
         },

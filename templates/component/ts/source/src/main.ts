@@ -3,11 +3,11 @@ import { defineSource, run } from "flowctl/sdk";
 import { z } from "zod";
 
 const config = z.strictObject({
-  count: z.int().positive().default(10).describe("How many events; then the data has ended."),
+  count: z.int().positive().default(10).describe("Number of events after which the source completes."),
   intervalMs: z.int().nonnegative().default(100).describe("Pause between two events, in milliseconds."),
 });
 
-/** Where to go on after a restart: the number of the last event that everything below has acknowledged. */
+/** Where to resume after a restart: the number of the last event that all downstream components have acknowledged. */
 interface Position {
   readonly last: number;
 }
