@@ -62,7 +62,7 @@ export function noDriver(name: DriverName, names: readonly DriverName[]): Flowct
   return new FlowctlError({
     code: "cli/driver-unavailable",
     kind: "unavailable",
-    message: `This flowctl has no ${name} driver`,
+    message: `The ${name} driver is not available in this version`,
     fix: `Use one of ${names.join(", ")}`,
   });
 }
@@ -84,7 +84,7 @@ async function asSaid(
     throw new FlowctlError({
       code: "cli/driver-lacks",
       kind: "invalid",
-      message: `${from} asks for ${name}, but ${sentence(lacking)}`,
+      message: `${from} requires ${name}, but ${sentence(lacking)}`,
       fix: `Give ${lacking[0]?.component ?? "it"} what it lacks, or use ${otherDrivers(name, deps.driverNames)}`,
       path: lacking[0]?.component ?? "",
     });
@@ -96,7 +96,7 @@ async function asSaid(
   throw new FlowctlError({
     code: "cli/driver-unavailable",
     kind: "unavailable",
-    message: `${from} asks for ${name}, but ${probe.reason}`,
+    message: `${from} requires ${name}, but ${probe.reason}`,
     fix: probe.fix ?? `Use ${otherDrivers(name, deps.driverNames)}`,
   });
 }

@@ -137,15 +137,15 @@ const collect = (value: string, previous: readonly string[] | undefined): readon
 export function pipelineOptions(command: Command, shortFile = true): Command {
   const file = shortFile ? "-f, --file <path>" : "--file <path>";
   return command
-    .addOption(new Option(file, "pipeline file; given several times, later ones win").argParser(collect))
+    .addOption(new Option(file, "pipeline file; can be repeated, later files take precedence").argParser(collect))
     .addOption(new PipelineNameOption("-p, --project-name <name>", "name of the pipeline; beats `name:` in the file"))
-    .addOption(new Option("--env-file <path>", "file with variables for interpolation, instead of .env"))
-    .addOption(new Option("--profile <name>", "activate a profile; may be repeated").argParser(collect))
-    .addOption(new Option("--driver <name>", "run on this driver").choices([...DRIVERS]));
+    .addOption(new Option("--env-file <path>", "file with variables for interpolation, in place of .env"))
+    .addOption(new Option("--profile <name>", "activate a profile; can be repeated").argParser(collect))
+    .addOption(new Option("--driver <name>", "driver to run on").choices([...DRIVERS]));
 }
 
 export function jsonOption(command: Command): Command {
-  command.option("--json", "print one JSON document; errors too, on standard error");
+  command.option("--json", "print the result as one JSON document, and errors as JSON on standard error");
   if (command.options.some(({ long }) => long === "--format")) return command;
   // As Compose and kubectl have it.
   return command.addOption(
@@ -154,19 +154,19 @@ export function jsonOption(command: Command): Command {
 }
 
 export function quietOption(command: Command): Command {
-  return command.option("-q, --quiet", "print nothing but results and errors");
+  return command.option("-q, --quiet", "print only results and errors");
 }
 
 export function progressOption(command: Command): Command {
   return command.addOption(
-    new Option("--progress <mode>", "how to show progress; default auto").choices([...PROGRESS_MODES]),
+    new Option("--progress <mode>", "how to show progress (default: auto)").choices([...PROGRESS_MODES]),
   );
 }
 
 /** `--no-prefix`, and what Compose calls it. */
 export function prefixOption(command: Command): Command {
   return command
-    .option("--no-prefix", "do not show which instance logged a line")
+    .option("--no-prefix", "do not prefix lines with the instance")
     .addOption(new Option("--no-log-prefix", "the same").hideHelp());
 }
 
@@ -183,15 +183,16 @@ export interface PrefixFlags {
 /** Taken for those who know it from Compose, where it has to be asked for. */
 export function orphansOption(command: Command): Command {
   return command.addOption(
-    new Option("--remove-orphans", "changes nothing: what the file no longer has is always removed").hideHelp(),
+    new Option(
+      "--remove-orphans",
+      "has no effect: components that are no longer in the file are always removed",
+    ).hideHelp(),
   );
 }
 
 export function logLevelOption(command: Command): Command {
   return command.addOption(
-    new Option("--log-level <level>", "log level of the components, default info; debug shows every event").choices([
-      ...LOG_LEVELS,
-    ]),
+    new Option("--log-level <level>", "log level of the components (default: info)").choices([...LOG_LEVELS]),
   );
 }
 

@@ -135,8 +135,8 @@ export class ControlPlaneAccess {
     return new FlowctlError({
       code: "cli/control-plane-hangs",
       kind: "unavailable",
-      message: `The control plane of ${this.#pipeline} hangs or is stopped: it is there and does not answer, and its components go on without it`,
-      fix: `Run \`flowctl up -d -p ${this.#pipeline}\` to restart it, or \`flowctl down ${this.#pipeline}\` to end everything; \`flowctl logs -p ${this.#pipeline} control-plane\` shows what it said last`,
+      message: `The control plane of ${this.#pipeline} is not responding; its components continue without it`,
+      fix: `Run \`flowctl up -d -p ${this.#pipeline}\` to restart it, or \`flowctl down ${this.#pipeline}\` to stop everything; \`flowctl logs -p ${this.#pipeline} control-plane\` shows its last log lines`,
       cause,
     });
   }

@@ -50,13 +50,13 @@ export const OUTPUT_CLOSED = "cli/output-closed";
 const MEANING: readonly (readonly [ExitCode, string])[] = [
   [ExitCode.ok, "success; for up, run and wait: the pipeline completed or started as asked"],
   [ExitCode.failed, "the pipeline or a component failed"],
-  [ExitCode.usage, "the command was typed wrongly"],
-  [ExitCode.invalid, "the pipeline file or another value is not valid"],
-  [ExitCode.unavailable, "an engine, a registry or the control plane does not answer, or refuses"],
-  [ExitCode.notFound, "what was named does not exist"],
-  [ExitCode.conflict, "it exists already, or is in a state that forbids this"],
-  [ExitCode.timeout, "it took longer than --timeout"],
-  [ExitCode.internal, "a defect in flowctl"],
+  [ExitCode.usage, "usage error"],
+  [ExitCode.invalid, "the pipeline file or another value is invalid"],
+  [ExitCode.unavailable, "an engine, a registry or the control plane is unreachable, or refuses"],
+  [ExitCode.notFound, "not found"],
+  [ExitCode.conflict, "conflict: it already exists, or its state does not allow this"],
+  [ExitCode.timeout, "timed out"],
+  [ExitCode.internal, "internal error: a bug in flowctl"],
   [ExitCode.interrupted, "interrupted by Ctrl-C or a signal"],
 ];
 

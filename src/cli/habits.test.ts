@@ -102,7 +102,7 @@ describe("ps and down of a pipeline of which nothing exists", () => {
     for (const args of [["ps"], ["down"], ["down", "-v"], ["ps", "another"]]) {
       const { code, stdout, stderr } = await cli.run(...args);
       expect([code, stdout]).toEqual([0, ""]);
-      expect(stderr).toMatch(/Nothing of the pipeline "(demo|another)" exists/);
+      expect(stderr).toMatch(/Pipeline (demo|another) does not exist/);
     }
     expect((await cli.run("ps", "--json")).stdout.trim()).toBe("[]");
     expect(JSON.parse((await cli.run("down", "--json")).stdout)).toMatchObject({ changes: [] });

@@ -64,8 +64,8 @@ async function askDrivers(
     throw new FlowctlError({
       code: "cli/driver-unavailable",
       kind: "unavailable",
-      message: `${settings.driverFrom ?? "The configuration"} asks for ${asked}, but ${refused.probe.reason}`,
-      fix: refused.probe.fix ?? `Leave ${asked} out to use a driver that answers`,
+      message: `${settings.driverFrom ?? "The configuration"} requires ${asked}, but ${refused.probe.reason}`,
+      fix: refused.probe.fix ?? `Omit ${asked} to use a driver that is available`,
     });
   }
   return {

@@ -38,7 +38,7 @@ describe("the name of a pipeline in the place of an id", () => {
     await cli.run("up", "-d", "-p", "other");
     const { code, stderr } = await cli.run("logs", "other", "out");
     expect(code).toBe(5);
-    expect(stderr).toContain('Nothing of the pipeline "demo" exists');
+    expect(stderr).toContain("Pipeline demo does not exist");
     expect(stderr).toContain("fix  other is a pipeline: `flowctl logs -p other out`");
   });
 });

@@ -50,7 +50,7 @@ export function refuseOtherFolder(
     code: "cli/other-folder",
     kind: "conflict",
     message: `${what} ${name} belongs to ${blocking.folder}, not to ${here}`,
-    fix: `Give this one another name with \`-p NAME\`, or remove the other one with \`${remove}\``,
+    fix: `Choose another name with \`-p NAME\`, or remove the other pipeline with \`${remove}\``,
   });
 }
 

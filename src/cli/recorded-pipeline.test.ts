@@ -39,7 +39,7 @@ describe("a command that needs only the name of a pipeline whose file has mistak
       await cli.write("flowctl.yaml", broken);
       const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined));
       expect(code, stderr).toBe(0);
-      expect(stderr).toMatch(/warning: the pipeline file has mistakes \(flowctl\.yaml:\d+:\d+: .+\).*demo/);
+      expect(stderr).toMatch(/warning: the pipeline file is invalid \(flowctl\.yaml:\d+:\d+: .+\).*demo/);
       expect(stderr).toContain("`flowctl validate");
       if (args[0] === "down") expect(keysOf(cli)).toEqual([]);
     }
@@ -203,9 +203,7 @@ describe("a pipeline whose file has another name by now", () => {
       const before = keysOf(cli);
       const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined));
       expect(code).toBe(5);
-      expect(stderr).toContain(
-        'Nothing of the pipeline "renamed" exists, but this folder has demo, under another name',
-      );
+      expect(stderr).toContain("Pipeline renamed does not exist, but this folder has demo, under another name");
       const rest = args.slice(1).map((arg) => ` ${arg}`);
       expect(stderr).toContain(`\`flowctl ${args[0]} -p demo${rest.join("")}\``);
       expect(keysOf(cli)).toEqual(before);

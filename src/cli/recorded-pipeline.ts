@@ -46,13 +46,13 @@ export async function recordedPipeline(
   if (name === undefined) {
     const names = here.length === 0 ? ["NAME"] : here;
     const ways = names.map((one) => `\`${sameFor(one, invocation)}\``).join(" or ");
-    throw new InvalidPipeline(invalid.problems, invalid.texts, `Correct it, or say which pipeline is meant: ${ways}`);
+    throw new InvalidPipeline(invalid.problems, invalid.texts, `Fix it, or specify the pipeline: ${ways}`);
   }
   const { position } = invalid;
   const mistake = invalid.problems.find(({ severity }) => severity === "error");
   const place = position === undefined ? "" : `${placeOf(position, errorView.cwd)}: `;
   output.warn(
-    `the pipeline file has mistakes (${place}${mistake?.message ?? invalid.message}); this is about ${name}, as recorded for its folder`,
+    `the pipeline file is invalid (${place}${mistake?.message ?? invalid.message}); using ${name}, the pipeline recorded for its folder`,
     "`flowctl validate` shows all mistakes",
   );
   return { name, folder: canonicalFolder(folder) };

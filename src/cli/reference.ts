@@ -53,10 +53,10 @@ const VARIABLES: readonly (readonly string[])[] = [
   ["`FLOWCTL_PROGRESS`", "`--progress`"],
   ["`FLOWCTL_JSON`, `FLOWCTL_QUIET`", "`1` for `--json`, `--quiet`"],
   ["`FLOWCTL_CONFIG_FILE`", "path of the config file"],
-  ["`FLOWCTL_HOME`", "where the process driver keeps its things"],
-  ["`FLOWCTL_IMAGE`", "the image that built-ins and the control plane run from on Docker"],
-  ["`FLOWCTL_DEBUG`", "`1`: show errors with their stacks"],
-  ["`NO_COLOR`, `FORCE_COLOR`", "no colour, colour also where the output is no terminal"],
+  ["`FLOWCTL_HOME`", "state directory of the process driver"],
+  ["`FLOWCTL_IMAGE`", "image of built-ins and the control plane on Docker"],
+  ["`FLOWCTL_DEBUG`", "`1`: show stack traces of errors"],
+  ["`NO_COLOR`, `FORCE_COLOR`", "disable colours; force colours where the output is not a terminal"],
 ];
 
 function section(command: Command, parent: string, depth: number): readonly string[] {

@@ -257,7 +257,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     await cli.run("up", "-d");
     const { code, stderr } = await cli.run("up", "-d", "--driver", "process");
     expect(code).toBe(6);
-    expect(stderr).toContain("demo exists on docker already");
+    expect(stderr).toContain("demo already exists on docker");
   });
 
   it("with --wait returns 1 and the last lines of what failed", async () => {
@@ -430,7 +430,7 @@ describe("a command about what runs", () => {
     await using cli = await CliHarness.create({}, [docker, new MemoryDriver({ name: "process" })]);
     const named = await cli.run("down", "demo");
     expect(named.code).toBe(5);
-    expect(named.stderr).toContain("exists, as far as can be seen (docker: no engine answers)");
+    expect(named.stderr).toContain("does not exist, as far as can be seen (docker: no engine answers)");
     expect((await cli.run("ps")).stderr).toContain("as far as can be seen (docker: no engine answers)");
   });
 
@@ -442,7 +442,7 @@ describe("a command about what runs", () => {
     await rm(join(cli.folder, "flowctl.yaml"));
     const only = await cli.run("ps", "--json");
     expect(JSON.parse(only.stdout)).toMatchObject([{ instance: "numbers-1", state: "healthy" }, {}, {}, {}]);
-    expect(await cli.run("ps", "other")).toMatchObject({ code: 0, stderr: expect.stringContaining("Nothing of") });
+    expect(await cli.run("ps", "other")).toMatchObject({ code: 0, stderr: expect.stringContaining("does not exist") });
   });
 
   it("says so where a driver is asked for that there is not", async () => {
@@ -450,7 +450,7 @@ describe("a command about what runs", () => {
     for (const command of ["ps", "down", "logs"]) {
       const { code, stderr } = await cli.run(command, "--driver", "kubernetes");
       expect(code).toBe(4);
-      expect(stderr).toContain("This flowctl has no kubernetes driver\n  fix  Use one of process");
+      expect(stderr).toContain("The kubernetes driver is not available in this version\n  fix  Use one of process");
     }
   });
 

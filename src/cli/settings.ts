@@ -87,7 +87,7 @@ async function readConfigFile(env: Environment): Promise<ConfigFile> {
       code: "cli/config-file",
       kind: "invalid",
       message: `Cannot read ${path}`,
-      fix: "Make it a file that can be read, or name another one with FLOWCTL_CONFIG_FILE",
+      fix: "Make the file readable, or set FLOWCTL_CONFIG_FILE to another one",
     });
   }
   // Most people have none: what reads and checks it is loaded only then.

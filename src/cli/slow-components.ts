@@ -1,6 +1,6 @@
 import type { ComponentRecord, InstanceMetrics, InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 
-/** Share of time an upstream could not send, from which on what holds it up counts as slow. */
+/** Share of time an upstream was blocked, from which on what holds it up counts as slow. */
 const HELD_UP = 0.1;
 
 /** More of what a component has taken than this is with itself, and not with those below: it is the slow one. */
@@ -9,7 +9,7 @@ const OWN_SHARE = 0.5;
 /** A component that others wait for: it is slow, or none of its instances works. */
 export interface SlowComponent {
   readonly id: string;
-  /** The component above that was held up most, and the share of time in which it could not send, 0 to 1. */
+  /** The component above that was held up most, and the share of time in which it was blocked, 0 to 1. */
   readonly holdsUp: string;
   readonly share: number;
   /** Events that were sent to it, or wait to be, and that it has not acknowledged. */

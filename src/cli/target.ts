@@ -92,8 +92,8 @@ async function withoutFile(context: CommandContext, { changes }: FindTargetOptio
   if (only === undefined) {
     const unseen = await unlessUnseen(context);
     throw new NothingThere(
-      `There is no pipeline file here, and no pipeline runs${unseen}`,
-      "Name a file with -f, or start one with `flowctl up FILE`",
+      `No pipeline file found here, and no pipeline is running${unseen}`,
+      "Specify a file with -f, or start a pipeline with `flowctl up FILE`",
       changes === undefined && unseen === "",
     );
   }
@@ -108,9 +108,9 @@ function whichPipeline(holdings: readonly Holding[], how: string): FlowctlError 
     kind: "usage",
     message:
       names.length === 1
-        ? `There is no pipeline file here, and the pipeline ${only} belongs to another folder`
+        ? `No pipeline file found here, and the pipeline ${only} belongs to another folder`
         : `Several pipelines exist: ${names.join(", ")}`,
-    fix: `Say which one with \`${how}\``,
+    fix: `Specify one with \`${how}\``,
   });
 }
 
@@ -134,10 +134,10 @@ async function held(
     const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
     const unseen = await unlessUnseen(context);
     throw new NothingThere(
-      `Nothing of the pipeline ${JSON.stringify(name)} exists${unseen}${beside}`,
+      `Pipeline ${name} does not exist${unseen}${beside}`,
       others.length === 0
         ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
-        : `If that is meant: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
+        : `If you meant that one: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
       unseen === "" && others.length === 0,
     );
   }
@@ -145,7 +145,7 @@ async function held(
     code: "cli/which-driver",
     kind: "usage",
     message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
-    fix: `Say which one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
+    fix: `Specify one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
   });
 }
 

@@ -113,8 +113,8 @@ async function refuseExisting(directory: string, targets: readonly string[]): Pr
     throw new FlowctlError({
       code: "cli/file-exists",
       kind: "conflict",
-      message: `${path} exists already`,
-      fix: "Choose another folder, or overwrite with --force",
+      message: `${path} already exists`,
+      fix: "Choose another folder, or use --force to overwrite",
     });
   }
 }

@@ -64,9 +64,9 @@ export function renderTrouble(trouble: Trouble, output: Output): readonly string
 
 function fixOf(pipeline: string, { id, state }: InstanceRecord): string {
   if (state === "failed") {
-    return `see all it said with \`flowctl logs -p ${pipeline} ${id}\`, correct it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
+    return `see its logs with \`flowctl logs -p ${pipeline} ${id}\`, fix it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
   }
   if (state === "unhealthy")
-    return `it is restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows how that goes`;
+    return `it will be restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows the progress`;
   return "";
 }

@@ -165,7 +165,7 @@ sinks:
     up.child.kill("SIGINT");
     const { code, stderr } = await up.ended;
     expect(code, stderr).toBe(130);
-    expect(stderr).toContain("Ending it at once");
+    expect(stderr).toContain("Stopping now");
     const states = (await scenario.instances())
       .filter(({ type }) => type !== "control-plane")
       .map(({ state }) => state);

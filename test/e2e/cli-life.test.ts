@@ -111,7 +111,7 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
     expect(await scenario.leftovers()).toEqual([]);
     expect(await scenario.flowctl("down", scenario.name)).toMatchObject({
       code: 0,
-      stderr: expect.stringContaining("Nothing of the pipeline"),
+      stderr: expect.stringContaining("does not exist"),
     });
     scenario.passed();
   });

@@ -95,7 +95,7 @@ describe.concurrent.each(driversUnderTest())("dead letters on %s", (driver) => {
     const before = await scenario.refs();
     await scenario.succeed("stop", "archive");
     const replay = scenario.start("dead-letters", "replay", "--all", "--progress", "plain");
-    await replay.until(/Taking dead letters/);
+    await replay.until(/Receiving dead letters/);
     replay.child.kill("SIGKILL");
     await replay.ended;
     await scenario.succeed("start", "archive");
@@ -128,7 +128,7 @@ describe.concurrent.each(driversUnderTest())("dead letters on %s", (driver) => {
     const before = await scenario.refs();
     // Nobody takes what the component makes of them, so nothing is acknowledged.
     const replay = scenario.start("dead-letters", "replay", "--all", "--progress", "plain");
-    await replay.until(/Taking dead letters/);
+    await replay.until(/Receiving dead letters/);
     expect((await scenario.flowctl("dead-letters", "replay", "--all")).stderr).toContain("cli/replay-under-way");
     replay.child.kill("SIGINT");
     expect((await replay.ended).code).toBe(130);

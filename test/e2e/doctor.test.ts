@@ -40,7 +40,7 @@ beforeAll(buildProgram);
 describe.each(driversUnderTest().filter((driver) => driver === "docker"))("doctor on %s", (driver) => {
   it.each([
     ["an instance whose container was removed", false, /^should run, but does not exist on docker/],
-    ["that, while no control plane runs", true, /^the pipeline file has it, and it does not exist on docker/],
+    ["that, while no control plane runs", true, /^it is in the pipeline file, but does not exist on docker/],
   ])("names %s, and its fix works", async (_, alsoControlPlane, detail) => {
     await using scenario = await Scenario.on(driver, pipeline);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

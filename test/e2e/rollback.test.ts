@@ -86,8 +86,8 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
       const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "180");
       expect(code, `${what}: ${stderr}`).toBe(1);
       expect(stderr, what).toMatch(who);
-      expect(stderr, what).toContain("putting back what ran before");
-      expect(stderr, what).toMatch(/What ran before was put back, and is healthy[\s\S]*code cli\/rolled-back/);
+      expect(stderr, what).toContain("rolling back");
+      expect(stderr, what).toMatch(/Rolled back to the previous version, which is healthy[\s\S]*code cli\/rolled-back/);
       expect(Object.keys(await scenario.refs()).sort(), what).toEqual(Object.keys(before).sort());
     }
     // What no edit was about was never touched.
@@ -138,7 +138,9 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
     await using scenario = await Scenario.on(driver, pipeline({ a: `inputs: [numbers], ${BROKEN}` }, "[a]"));
     const first = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(first.code, first.stderr).toBe(1);
-    expect(first.stderr).toMatch(/Nothing ran before, so there is nothing to go back to: what was started stays/);
+    expect(first.stderr).toMatch(
+      /Nothing was running before, so there is nothing to roll back to: what was started keeps running/,
+    );
     expect(first.stderr).toContain("code cli/pipeline-failed");
     expect(Object.keys(await scenario.refs())).toContain("a-1");
     await scenario.pipeline(pipeline({ a: "inputs: [numbers]" }, "[a]"));
@@ -146,7 +148,7 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
     await scenario.pipeline(pipeline({ a: `inputs: [numbers], ${BROKEN}` }, "[a]"));
     const left = await scenario.flowctl("up", "--wait", "--no-rollback", "--timeout", "180");
     expect(left.code, left.stderr).toBe(1);
-    expect(left.stderr).not.toContain("put back");
+    expect(left.stderr).not.toContain("olled back");
     expect((await scenario.instances()).find(({ instance }) => instance === "a-1")?.state).toBe("failed");
     // The next one still knows what worked, although nothing of it is new.
     const again = await scenario.flowctl("up", "--wait", "--timeout", "180");
@@ -156,9 +158,9 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
   }, 300_000);
 
   it.each([
-    ["killed with -9 when it begins", "SIGKILL", 137, /putting back what ran before/],
-    ["interrupted when it begins", "SIGINT", 130, /putting back what ran before/],
-    ["killed with -9 while it replaces", "SIGKILL", 137, /putting back what ran before[\s\S]*a-1 (Replacing|Draining)/],
+    ["killed with -9 when it begins", "SIGKILL", 137, /rolling back/],
+    ["interrupted when it begins", "SIGINT", 130, /rolling back/],
+    ["killed with -9 while it replaces", "SIGKILL", 137, /rolling back[\s\S]*a-1 (Replacing|Draining)/],
   ] as const)(
     "%s leaves a state from which up and down work",
     async (_moment, signal, code, said) => {
@@ -194,7 +196,7 @@ secrets: { token: { file: ./token.txt } }
     await scenario.pipeline(file(`, ${BROKEN}`));
     const { code, stderr } = await scenario.flowctl("up", "--wait", "--timeout", "180");
     expect(code, stderr).toBe(1);
-    expect(stderr).toContain("but with the present value of token: earlier ones are not kept");
+    expect(stderr).toContain("but with the current value of token: earlier ones are not kept");
     for (const [name, content] of await stored(scenario)) {
       expect(content.includes("first-secret") || content.includes("second-secret"), name).toBe(false);
       expect(content.includes("value-of-a-variable"), name).toBe(false);

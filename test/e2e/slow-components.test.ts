@@ -58,7 +58,7 @@ describe("the slow component that status names", () => {
     });
     expect(last).toHaveLength(1);
     expect(ABOVE).toContain(last[0]!.holdsUp);
-    const sentence = new RegExp(`^snail is slow: (${ABOVE.join("|")}) could not send \\d+% of the time`, "m");
+    const sentence = new RegExp(`^snail is slow: (${ABOVE.join("|")}) was blocked \\d+% of the time`, "m");
     expect(await scenario.succeed("status")).toMatch(sentence);
     scenario.passed();
   });

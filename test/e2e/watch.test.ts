@@ -37,7 +37,7 @@ describe.concurrent.each(driversUnderTest())("up --watch on %s", (driver) => {
 
     await scenario.pipeline(pipeline("payload.sequence > 1"));
     await changedRef(scenario, "a-1", first["a-1"]);
-    await up.until(/Edited: flowctl.yaml\n[\s\S]*replace component\/a-1 +with changed[\s\S]*\nCarried out\n/);
+    await up.until(/Edited: flowctl.yaml\n[\s\S]*replace component\/a-1 +with changed[\s\S]*\nApplied\n/);
     const second = await scenario.refs();
     expect({ ...second, "a-1": "" }).toEqual({ ...first, "a-1": "" });
 
@@ -67,11 +67,11 @@ describe.concurrent.each(driversUnderTest())("up --watch on %s", (driver) => {
     await up.until(/archive-1 +│ .*started/);
     const first = await scenario.refs();
     await scenario.pipeline(pipeline("payload.sequence > 0").replace("inputs: [a]", "inputs: [nobody]"));
-    await up.until(/nobody[\s\S]*Not carried out; waiting for the next edit/);
+    await up.until(/nobody[\s\S]*Not applied; waiting for the next edit/);
     await scenario.pipeline("sinks: [not: {closed");
-    await up.until(/(Not carried out; waiting for the next edit[\s\S]*){2}/);
+    await up.until(/(Not applied; waiting for the next edit[\s\S]*){2}/);
     await scenario.write("flowctl.yaml", `name: another\n${pipeline("payload.sequence > 0")}`);
-    await up.until(/code cli\/renamed[\s\S]*Not carried out/);
+    await up.until(/code cli\/renamed[\s\S]*Not applied/);
     expect(await scenario.refs()).toEqual(first);
     await scenario.pipeline(pipeline("payload.sequence > 5"));
     await changedRef(scenario, "a-1", first["a-1"]);
@@ -112,7 +112,7 @@ describe.concurrent.each(driversUnderTest())("up --watch on %s", (driver) => {
     await up.until(/a-1 Replacing/);
     await scenario.pipeline(wanted);
     await eventually("the second is there", async () => (await scenario.lines("out/copy.jsonl")).length > 50);
-    await up.until(/\nCarried out\n/);
+    await up.until(/\nApplied\n/);
     await scenario.succeed("stop", "numbers");
     const { changes } = JSON.parse(await scenario.succeed("up", "--dry-run", "--json")) as {
       readonly changes: readonly { readonly action: string; readonly resource: string }[];
@@ -215,7 +215,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     expect([after["numbers-1"], after["out-1"]]).toEqual([before["numbers-1"], before["out-1"]]);
     // A build that fails changes nothing.
     await write("greeter/Dockerfile", `FROM ${base}\nRUN exit 3\n`);
-    await up.until(/Edited: greeter\/Dockerfile\n[\s\S]*Not carried out; waiting for the next edit/);
+    await up.until(/Edited: greeter\/Dockerfile\n[\s\S]*Not applied; waiting for the next edit/);
     expect((await scenario.refs())["numbers-1"]).toBe(before["numbers-1"]);
     up.child.kill("SIGINT");
     await up.ended;

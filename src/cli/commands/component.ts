@@ -31,8 +31,8 @@ export function componentCommand(cli: Cli): Command {
     summary: "Run, list and test components",
     examples: [
       ["flowctl component list", "the built-in components"],
-      ["flowctl component test -- node dist/main.js", "does my component keep the contract?"],
-      ["flowctl component run filter", "be a built-in component; drivers do this"],
+      ["flowctl component test -- node dist/main.js", "check a component against the contract"],
+      ["flowctl component run filter", "run a built-in component, as drivers do"],
     ],
   });
   command.addCommand(list(cli)).addCommand(run(cli)).addCommand(test(cli));
@@ -74,9 +74,9 @@ function list(cli: Cli): Command {
 function run(cli: Cli): Command {
   const command = describe({
     usage: "run <name>",
-    summary: "Be a built-in component",
+    summary: "Run a built-in component",
     description:
-      "Reads the environment of the component contract (FLOWCTL_CONTROL_PLANE, FLOWCTL_CONFIG, …), as a driver sets it, and ends when the component does.",
+      "Reads the environment of the component contract (FLOWCTL_CONTROL_PLANE, FLOWCTL_CONFIG, …), which a driver sets, and exits with the component.",
     examples: [["FLOWCTL_COMPONENT_TYPE=processor flowctl component run filter", "as a driver would"]],
   });
   command.addOption(
@@ -95,9 +95,9 @@ function run(cli: Cli): Command {
         kind: types.length === 0 ? "not-found" : "usage",
         message:
           types.length === 0
-            ? `There is no built-in component ${JSON.stringify(name)}`
+            ? `No such built-in component: ${JSON.stringify(name)}`
             : `${name} is ${types.join(" and ")}${type === undefined ? "" : `, not ${type}`}`,
-        fix: types.length === 0 ? "`flowctl component list` lists them" : "Say which one with --type",
+        fix: types.length === 0 ? "`flowctl component list` lists them" : "Specify one with --type",
       });
     }
     await deps.runBuiltin(type, name);
@@ -110,7 +110,7 @@ function test(cli: Cli): Command {
     usage: "test [command...]",
     summary: "Test a component, in any language, against the component contract",
     description:
-      "Starts the command (or the image) again and again and plays control plane, upstream and downstream around it: registration, heartbeats, health, streams, acknowledgements, credit, shutdown. Says what holds and what does not.",
+      "Runs the command (or the image) many times, with a test control plane, upstream and downstream around it, and checks registration, heartbeats, health, streams, acknowledgements, credit and shutdown. Reports which parts of the contract it keeps.",
     examples: [
       ["flowctl component test -- node dist/main.js", "a program"],
       ["flowctl component test --image acme/enrich:1.4", "an image"],
@@ -119,18 +119,16 @@ function test(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage],
   });
   command
-    .addOption(new Option("--type <type>", "what it is; default what it says when it registers").choices([...TYPES]))
+    .addOption(new Option("--type <type>", "component type (default: the one it registers with)").choices([...TYPES]))
     .addOption(new Option("--config <json>", "its `with:`, as JSON").argParser(parseJson))
-    .addOption(new Option("--events <file>", "what a processor or sink is fed with: one event a line, as JSON"))
+    .addOption(new Option("--events <file>", "sample events for a processor or sink: one JSON object per line"))
     .addOption(
-      new Option("--only <check>", "only this check; may be repeated").argParser(
+      new Option("--only <check>", "run only this check; can be repeated").argParser(
         (value: string, previous: readonly string[] | undefined) => [...(previous ?? []), value],
       ),
     )
     .addOption(new Option("--image <reference>", "test an image instead of a command"))
-    .addOption(
-      new Option("--serial", "one run of the component at a time, where several would be in each other's way"),
-    );
+    .addOption(new Option("--serial", "run one instance of the component at a time"));
   timeoutOption(command, "how long it may take from its start to its registration");
   jsonOption(command);
   return handle<[readonly string[]], TestFlags>(cli, command, testComponent);
@@ -146,7 +144,7 @@ async function testComponent(
     throw new FlowctlError({
       code: "cli/what-to-test",
       kind: "usage",
-      message: "Name a command or an image to test",
+      message: "Specify a command or an image to test",
       fix: "Run `flowctl component test -- COMMAND`, or `flowctl component test --image REFERENCE`",
     });
   }

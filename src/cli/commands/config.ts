@@ -7,8 +7,8 @@ import type { Flags } from "../settings.ts";
 export function configCommand(cli: Cli): Command {
   const command = describe({
     usage: "config [files...]",
-    summary: "Print the pipeline file as flowctl understands it",
-    description: "Everything interpolated, merged, and with its defaults. Values of secrets are never part of it.",
+    summary: "Print the resolved pipeline file",
+    description: "Interpolated, merged, and with defaults filled in. Never contains the values of secrets.",
     examples: [
       ["flowctl config", "as YAML, itself a valid pipeline file"],
       ["flowctl config -f base.yaml -f prod.yaml --json", "for machines"],

@@ -37,13 +37,13 @@ interface ReplayFlags extends SelectionFlags {
 export function deadLettersCommand(cli: Cli): Command {
   const command = describe({
     usage: "dead-letters",
-    summary: "List, show and replay events that components could not process",
+    summary: "List, show and replay dead letters",
     description:
-      "A component with `on_error: { action: dead_letter, to: … }` hands events that it cannot process to a sink. These commands work on sinks with `uses: file`, and need the pipeline file.",
+      "A component with `on_error: { action: dead_letter, to: … }` sends events that it cannot process to a sink. These commands work on sinks with `uses: file`, and need the pipeline file.",
     examples: [
       ["flowctl dead-letters list", "what failed, where and why"],
       ["flowctl dead-letters show order-17", "one event with its payload"],
-      ["flowctl dead-letters replay --all", "after the component is mended: send them again"],
+      ["flowctl dead-letters replay --all", "send them again, after the component is fixed"],
     ],
   });
   command.addCommand(list(cli)).addCommand(show(cli)).addCommand(replayCommand(cli));
@@ -52,15 +52,15 @@ export function deadLettersCommand(cli: Cli): Command {
 
 function selectionOptions(command: Command): Command {
   return pipelineOptions(command)
-    .option("--component <id>", "only those of this component")
-    .option("--sink <id>", "only those that this sink got");
+    .option("--component <id>", "only dead letters of this component")
+    .option("--sink <id>", "only dead letters in this sink");
 }
 
 function list(cli: Cli): Command {
   const command = describe({
     usage: "list",
-    summary: "List dead letters, from the oldest",
-    description: "Reads the files of the sinks; the pipeline need not run.",
+    summary: "List dead letters, oldest first",
+    description: "Reads the files of the sinks; the pipeline does not have to run.",
     examples: [
       ["flowctl dead-letters list", "all of the pipeline of this folder"],
       ["flowctl dead-letters list --component enrich --json", "those of one component, for machines"],
@@ -113,7 +113,7 @@ function shortened(reason: string): string {
 function show(cli: Cli): Command {
   const command = describe({
     usage: "show <id>",
-    summary: "Show everything of the dead letters with an event id",
+    summary: "Show the details of a dead letter",
     examples: [["flowctl dead-letters show order-17", "why it failed, and what was in it"]],
     exitCodes: [ExitCode.ok, ExitCode.invalid, ExitCode.notFound],
   });
@@ -135,20 +135,20 @@ function show(cli: Cli): Command {
 function replayCommand(cli: Cli): Command {
   const command = describe({
     usage: "replay [ids...]",
-    summary: "Send dead letters again to the component that could not process them",
+    summary: "Replay dead letters to the component that failed to process them",
     description:
-      "The events go, as they were and with their ids, to the running component, which need only be mended: change the file, `flowctl up`, replay. The pipeline goes on meanwhile. An event counts as replayed, and is marked so beside the dead letters, when everything below the component has acknowledged it; one that fails again is a dead letter again, and the command then ends with 1.",
+      "Sends the events unchanged, with their ids, to the running component. Fix the component first: edit the file, `flowctl up`, replay. The pipeline keeps running. An event is marked as replayed when everything below the component has acknowledged it; one that fails again is a dead letter again, and the command exits with 1.",
     examples: [
-      ["flowctl dead-letters replay --all", "all that were not replayed yet"],
-      ["flowctl dead-letters replay order-17 order-18", "these"],
-      ["flowctl dead-letters replay --all --component enrich --dry-run", "only show which"],
+      ["flowctl dead-letters replay --all", "all that have not been replayed yet"],
+      ["flowctl dead-letters replay order-17 order-18", "these two"],
+      ["flowctl dead-letters replay --all --component enrich --dry-run", "show which, without sending"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.notFound, ExitCode.conflict],
   });
   selectionOptions(command)
-    .option("--all", "all that were not replayed yet")
-    .option("--again", "those, too, that were replayed already")
-    .option("--dry-run", "only show what would be sent, and where");
+    .option("--all", "all that have not been replayed yet")
+    .option("--again", "include dead letters that have already been replayed")
+    .option("--dry-run", "show what would be sent, and where");
   jsonOption(quietOption(progressOption(command)));
   return handle<[readonly string[]], ReplayFlags>(cli, command, replayLetters);
 }
@@ -163,8 +163,8 @@ async function replayLetters(
     throw new FlowctlError({
       code: "cli/which-letters",
       kind: "usage",
-      message: ids.length > 0 ? "Give ids or --all, not both" : "Nothing says which events to replay",
-      fix: "Give their ids, or --all; `flowctl dead-letters list` shows them",
+      message: ids.length > 0 ? "Specify either ids or --all, not both" : "Specify which events to replay",
+      fix: "Pass their ids or --all; `flowctl dead-letters list` shows them",
     });
   }
   if (!flags.dryRun) deps.interrupts.ignoreOutput();
@@ -224,7 +224,7 @@ function noSuchLetter(ids: readonly string[]): FlowctlError {
   return new FlowctlError({
     code: "cli/no-such-letter",
     kind: "not-found",
-    message: `There is no dead letter of ${ids.map((id) => JSON.stringify(id)).join(", ")} that fits`,
+    message: `No matching dead letter: ${ids.map((id) => JSON.stringify(id)).join(", ")} that fits`,
     fix: "`flowctl dead-letters list` shows them; those that were replayed already need --again",
   });
 }

@@ -22,9 +22,9 @@ import { lastWordsOfControlPlane } from "../up/last-words.ts";
 export function doctorCommand(cli: Cli): Command {
   const command = describe({
     usage: "doctor [pipeline]",
-    summary: "Look for what is wrong with this machine and with a pipeline",
+    summary: "Find problems with this machine and a pipeline",
     description:
-      "Checks Node.js, the drivers and their engines, disks, whether the pipeline file could be brought up, the ports that it publishes, and what earlier runs left. Of a running pipeline it says who is missing, who has not registered, who is unhealthy and what it logged last, where no events flow, and who holds whom up. Every finding has a fix. Changes nothing.",
+      "Checks Node.js, the drivers and their engines, disks, whether the pipeline file can be brought up, published ports, and leftovers of earlier runs. For a running pipeline it reports instances that are missing, unregistered or unhealthy with their last log line, components without events, and which component blocks which. Every finding has a fix. Changes nothing.",
     examples: [
       ["flowctl doctor", "this machine, and the pipeline of this folder"],
       ["flowctl doctor quakes --json", "a pipeline by its name, for machines"],
@@ -75,7 +75,7 @@ async function lookInto(context: CommandContext, { name, driver, file }: Target)
   const ended = await lastWordsOfControlPlane(driver, name, signal);
   if (ended !== undefined) {
     const fix = ended.fix ?? `See \`flowctl logs -p ${name} control-plane\``;
-    const detail = `its control plane does not stay up: ${ended.message} (${ended.code})`;
+    const detail = `its control plane keeps failing: ${ended.message} (${ended.code})`;
     return [problem(`pipeline ${name}`, detail, fix), ...(await left())];
   }
   const runs = observed.some(({ kind, state }) => kind === "control-plane" && state.status === "running");

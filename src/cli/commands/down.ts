@@ -27,17 +27,17 @@ interface DownFlags extends Flags {
 export function downCommand(cli: Cli): Command {
   const command = describe({
     usage: "down [pipeline]",
-    summary: "Stop a pipeline and remove everything of it",
+    summary: "Stop a pipeline and remove everything it created",
     description:
-      "Components stop from the sources down, each within its stop_grace_period, so that what is in flight is finished. Works whatever state the pipeline is in, and without its file, and ends with 0 where there is nothing to remove. Volumes and the state of components stay unless -v is given.",
+      "Stops components from the sources down, each within its stop_grace_period, so that events in flight are processed first. Works in any state of the pipeline and without its file; exits with 0 if there is nothing to remove. Volumes and stored state are kept unless -v is given.",
     examples: [
       ["flowctl down", "the pipeline of this folder"],
-      ["flowctl down quakes -v", "by name; volumes and state too"],
+      ["flowctl down quakes -v", "by name, with volumes and state"],
       ["flowctl down --timeout 0", "at once"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable, ExitCode.interrupted],
   });
-  command.option("-v, --volumes", "remove volumes and the state of components, too");
+  command.option("-v, --volumes", "also remove volumes and stored state");
   orphansOption(command);
   stopTimeoutOption(command);
   jsonOption(quietOption(progressOption(pipelineOptions(command))));

@@ -17,14 +17,14 @@ export function eventsCommand(cli: Cli): Command {
     usage: "events [pipeline]",
     summary: "Show what happened to a pipeline and its components",
     description:
-      "Registrations, changes of state, exits and restarts, as the control plane keeps them; not the pipeline's data.",
+      "Shows registrations, state changes, exits and restarts recorded by the control plane; not the pipeline's data.",
     examples: [
-      ["flowctl events", "what is kept"],
-      ["flowctl events -f --json", "as it happens, one JSON object a line"],
+      ["flowctl events", "all recorded events"],
+      ["flowctl events -f --json", "follow, one JSON object per line"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
-  pipelineOptions(command, false).option("-f, --follow", "go on as more happens, until the pipeline is removed");
+  pipelineOptions(command, false).option("-f, --follow", "follow new events until the pipeline is removed");
   jsonOption(command);
   return handle<[string | undefined], EventsFlags>(cli, command, events);
 }

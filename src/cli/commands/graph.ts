@@ -20,7 +20,7 @@ export function graphCommand(cli: Cli): Command {
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.invalid],
   });
   pipelineOptions(command).addOption(
-    new Option("--format <format>", "how to draw it; default text").choices(["text", "mermaid", "json"]),
+    new Option("--format <format>", "output format (default: text)").choices(["text", "mermaid", "json"]),
   );
   jsonOption(command);
   return handle<[readonly string[]], GraphFlags>(cli, command, async (context, [files], flags) => {

@@ -18,9 +18,9 @@ interface InitFlags extends Flags {
 export function initCommand(cli: Cli): Command {
   const command = describe({
     usage: "init [directory]",
-    summary: "Write a starter pipeline, or with `init component` a component project",
+    summary: "Create a starter pipeline, or with `init component` a component project",
     description:
-      "The starter runs as it is, on Docker and on processes; the JSON Schema beside it is for your editor. Files that exist are never overwritten without --force.",
+      "The starter runs without changes, on Docker and as processes, and comes with a JSON Schema for your editor. Never overwrites files without --force.",
     examples: [
       ["flowctl init demo && cd demo && flowctl run", "a first pipeline"],
       ["flowctl init component enrich --lang ts --type processor", "a component project in TypeScript"],
@@ -53,7 +53,7 @@ export function initCommand(cli: Cli): Command {
 function initComponent(cli: Cli): Command {
   const command = describe({
     usage: "component <directory>",
-    summary: "Write a component project that keeps the component contract",
+    summary: "Create a component project",
     examples: [
       ["flowctl init component enrich", "a processor in TypeScript"],
       ["flowctl init component feed --lang python --type source", "a source in Python"],

@@ -10,9 +10,8 @@ import { findTarget } from "../target.ts";
 export function inspectCommand(cli: Cli): Command {
   const command = describe({
     usage: "inspect <id>",
-    summary: "Show everything that is known of a component, a service or an instance",
-    description:
-      "What the driver sees, what the control plane has on record, and the file's settings where there is one.",
+    summary: "Show the details of a component, service or instance",
+    description: "Combines what the driver observes, the control plane's record, and the settings in the file.",
     examples: [
       ["flowctl inspect enrich", "a component with all its instances"],
       ["flowctl inspect enrich-2 --json", "one instance, for machines"],

@@ -37,7 +37,7 @@ export function stopCommand(cli: Cli): Command {
     usage: "stop [ids...]",
     summary: "Stop components and services without removing them",
     description:
-      "Without ids: all of them, from the sources down. An id names a component, a service, or one instance such as enrich-2. The control plane stays, and with it what it knows.",
+      "Without ids, stops everything, from the sources down. An id names a component, a service, or one instance such as enrich-2. The control plane keeps running.",
     examples: [
       ["flowctl stop", "the whole pipeline"],
       ["flowctl stop enrich-2", "one instance"],
@@ -70,7 +70,7 @@ export function stopCommand(cli: Cli): Command {
         onHurry: () => undefined,
       });
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
-      if (idle.length > 0) context.output.say(`${idle.join(", ")} did not run and will not be restarted`);
+      if (idle.length > 0) context.output.say(`${idle.join(", ")} was not running and will not be restarted`);
       return { plan, done: idle.length > 0 };
     } finally {
       release();
@@ -85,7 +85,7 @@ export function startCommand(cli: Cli): Command {
     usage: "start [ids...]",
     summary: "Start components and services that were stopped",
     description:
-      "Without ids: all that do not run. Starts what is there as it is; `up` also applies changes of the file.",
+      "Without ids, starts everything that is not running. Does not apply changes of the file: use `up` for that.",
     examples: [
       ["flowctl start", "the whole pipeline"],
       ["flowctl start enrich", "all instances of a component"],
@@ -103,7 +103,7 @@ export function restartCommand(cli: Cli): Command {
     usage: "restart [ids...]",
     summary: "Restart components and services",
     description:
-      "Without ids: all of them. A completed component runs again, from its last checkpoint. No event is lost: what was not acknowledged is sent again.",
+      "Without ids, restarts everything. A completed component runs again from its last checkpoint. No event is lost: unacknowledged events are sent again.",
     examples: [
       ["flowctl restart enrich", "all instances of a component"],
       ["flowctl restart enrich-1", "one instance"],

@@ -36,25 +36,31 @@ type SinceFlag = { readonly ago: number } | { readonly at: number };
 export function logsCommand(cli: Cli): Command {
   const command = describe({
     usage: "logs [ids...]",
-    summary: "Show what components and services logged",
+    summary: "Show the logs of components and services",
     description:
-      "Without ids: all components and services. An id names a component, a service, one instance such as enrich-2, or control-plane.",
+      "Without ids, shows all components and services. An id names a component, a service, one instance such as enrich-2, or control-plane.",
     examples: [
-      ["flowctl logs -f", "everything, as it comes"],
+      ["flowctl logs -f", "follow all logs"],
       ["flowctl logs enrich --tail 20", "the last 20 lines of each instance of enrich"],
-      ["flowctl logs --since 5m --level warn", "what went wrong of late"],
+      ["flowctl logs --since 5m --level warn", "recent warnings and errors"],
     ],
     takes: "ids-and-control-plane",
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   pipelineOptions(command, false)
-    .option("-f, --follow", "go on as more is logged, until the pipeline is removed")
-    .addOption(new Option("-n, --tail <lines>", "lines per instance from the end, or all").argParser(parseTail))
+    .option("-f, --follow", "follow the logs until the pipeline is removed")
     .addOption(
-      new Option("--since <when>", "a moment (2026-01-31T12:00:00Z) or a span before now (5m)").argParser(parseSince),
+      new Option("-n, --tail <lines>", "number of lines to show from the end, per instance, or all").argParser(
+        parseTail,
+      ),
     )
-    .addOption(new Option("--level <level>", "hide structured lines below this level").choices([...LOG_LEVELS]))
-    .option("-t, --timestamps", "show the time of each line");
+    .addOption(
+      new Option("--since <when>", "a timestamp (2026-01-31T12:00:00Z) or a duration before now (5m)").argParser(
+        parseSince,
+      ),
+    )
+    .addOption(new Option("--level <level>", "hide lines below this level").choices([...LOG_LEVELS]))
+    .option("-t, --timestamps", "show timestamps");
   jsonOption(prefixOption(command));
   return handle<[readonly string[]], LogsFlags>(cli, command, (context, [ids], flags) =>
     withIds(context, command, ids, () => logs(context, ids, flags)),
@@ -93,7 +99,7 @@ async function logs(context: CommandContext, ids: readonly string[], flags: Logs
     ...options,
     clock: deps.clock,
     print: (line) => printer.print(line),
-    onBreak: (error) => output.warn(`the log stream broke and is taken up again: ${error.message}`),
+    onBreak: (error) => output.warn(`the log stream broke; resuming: ${error.message}`),
   });
   follower.start();
   await untilGone(context, driver, name);

@@ -20,14 +20,14 @@ export function psCommand(cli: Cli): Command {
     summary: "List the instances of a pipeline, running or not",
     examples: [
       ["flowctl ps", "the pipeline of this folder, or the only one there is"],
-      ["flowctl ps -a", "every pipeline on this host, on every driver"],
+      ["flowctl ps -a", "all pipelines on this host, on every driver"],
       ["flowctl ps quakes --json", "for machines"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
   pipelineOptions(command)
-    .option("-a, --all", "every pipeline on this host")
-    .option("-q, --quiet", "print only what the driver calls each: the id of its container, or of its process")
+    .option("-a, --all", "all pipelines on this host")
+    .option("-q, --quiet", "print only container ids, or process ids")
     .option("--services", "print only the ids of components and services");
   jsonOption(command);
   return handle<[string | undefined], PsFlags>(cli, command, ps);

@@ -22,10 +22,10 @@ export function runCommand(cli: Cli): Command {
     usage: "run [files...]",
     summary: "Run a pipeline to its end, then take everything down",
     description:
-      "As an attached `up`, but at the end (also after a failure or Ctrl-C) everything is removed, state and volumes too, and a summary says what came in and out of each component, how long it took, and where the results are.",
+      "Like an attached `up`, but removes everything at the end, including state and volumes (also after a failure or Ctrl-C), and prints a summary: events in and out of each component, duration, and where the results are.",
     examples: [
       ["flowctl run quakes.yaml", "run it once"],
-      ["flowctl run --log-level=debug", "show every event sent and received"],
+      ["flowctl run --log-level=debug", "log every event sent and received"],
       ["flowctl run --json > summary.json", "the summary for machines, last in the output"],
     ],
     exitCodes: Object.values(ExitCode),
@@ -51,8 +51,8 @@ async function run(context: CommandContext, [files]: [readonly string[]], flags:
     throw new FlowctlError({
       code: "cli/exists-already",
       kind: "conflict",
-      message: `${pipeline.name} exists already, and \`run\` would take it down at the end`,
-      fix: `Remove it first with \`flowctl down -v -p ${pipeline.name}\`, use \`flowctl up\`, or give this run a name of its own with -p`,
+      message: `${pipeline.name} already exists, and \`run\` would take it down at the end`,
+      fix: `Remove it first with \`flowctl down -v -p ${pipeline.name}\`, use \`flowctl up\`, or give this run another name with -p`,
     });
   }
   const ending = await attach(context, prepared, {

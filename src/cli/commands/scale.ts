@@ -20,9 +20,9 @@ import { startPrepared } from "../up/start-prepared.ts";
 export function scaleCommand(cli: Cli): Command {
   const command = describe({
     usage: "scale",
-    summary: "Change how many instances of components run",
+    summary: "Change the number of instances of components",
     description:
-      "Starts or gracefully stops instances; the others go on as they are. Everything but the numbers is as the pipeline runs, whatever the file, the flags and the environment say by now: the log level, the env file and the profiles of the last `up`, too. The next `up` goes back to the numbers of the file unless it gets --scale, too.",
+      "Starts or gracefully stops instances; the others are not affected. Changes only the numbers: all other settings stay as the last `up` applied them, including log level, env file and profiles, even if the file or the environment has changed. The next `up` returns to the numbers in the file, unless it is given --scale.",
     examples: [["flowctl scale enrich=3 publish=2", "three instances of enrich, two of publish"]],
     takes: "numbers-of-components",
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound, ExitCode.conflict],

@@ -10,7 +10,7 @@ export function schemaCommand(cli: Cli): Command {
     usage: "schema",
     summary: "Print the JSON Schema of pipeline files, for editors",
     description:
-      "An editor with YAML support completes and checks a pipeline file whose first line is `# yaml-language-server: $schema=./pipeline.schema.json`, where that file holds what this prints.",
+      "Save the output as pipeline.schema.json: editors with YAML support then complete and check a pipeline file whose first line is `# yaml-language-server: $schema=./pipeline.schema.json`.",
     examples: [["flowctl schema > pipeline.schema.json", "next to the pipeline file"]],
     exitCodes: [ExitCode.ok],
   });

@@ -26,13 +26,13 @@ const EXIT_CODES = [ExitCode.ok, ExitCode.usage, ExitCode.invalid, ExitCode.notF
 export function serviceCommand(cli: Cli): Command {
   const command = describe({
     usage: "service",
-    summary: "Have a pipeline up from boot to shutdown, as a systemd service",
+    summary: "Run a pipeline as a systemd service, from boot to shutdown",
     description:
-      "Writes a unit that runs `flowctl up -d` at boot and `flowctl stop` at shutdown, for the system as root, or for the user's own service manager. Values of secrets are not part of it: variables that the file needs have to be in .env or an env_file.",
+      "Writes a unit that runs `flowctl up -d` at boot and `flowctl stop` at shutdown: a system unit as root, a user unit otherwise. Secret values are not stored in it: variables that the file needs must be in .env or an env_file.",
     examples: [
       ["flowctl service install --print", "only show the unit"],
-      ["flowctl service install", "write it, and say how to start it"],
-      ["flowctl service uninstall", "remove it; what runs goes on"],
+      ["flowctl service install", "write it and show how to start it"],
+      ["flowctl service uninstall", "remove it; the pipeline keeps running"],
     ],
   });
   command.addCommand(install(cli)).addCommand(uninstall(cli)).addCommand(status(cli));
@@ -40,18 +40,18 @@ export function serviceCommand(cli: Cli): Command {
 }
 
 function unitOptions(command: Command): Command {
-  return pipelineOptions(command).option("--user", "of the user's own service manager; default unless root");
+  return pipelineOptions(command).option("--user", "use the user's service manager (default unless root)");
 }
 
 function install(cli: Cli): Command {
   const command = describe({
     usage: "install",
     summary: "Write the systemd unit of the pipeline",
-    description: "Refused where systemd does not run: nothing would start the unit. `--print` works everywhere.",
+    description: "Refused where systemd is not running. `--print` works everywhere.",
     examples: [["flowctl service install --user", "without root: also needs `loginctl enable-linger`"]],
     exitCodes: EXIT_CODES,
   });
-  unitOptions(command).option("--print", "only print the unit");
+  unitOptions(command).option("--print", "print the unit without writing it");
   return handle<[], ServiceFlags>(cli, command, async (context, _args, flags) => {
     const { output } = context;
     const { path, text, name, isUser } = await unitOf(context, flags);
@@ -74,7 +74,7 @@ function install(cli: Cli): Command {
     const systemctl = isUser ? "systemctl --user" : "systemctl";
     output.print(text.trimEnd());
     output.say(`Wrote ${path}; start it with \`${systemctl} daemon-reload && ${systemctl} enable --now ${name}\``);
-    if (isUser) output.say("So that it runs without you being logged in: `loginctl enable-linger`");
+    if (isUser) output.say("To run it while you are not logged in: `loginctl enable-linger`");
     return ExitCode.ok;
   });
 }
@@ -83,7 +83,7 @@ function uninstall(cli: Cli): Command {
   const command = describe({
     usage: "uninstall",
     summary: "Remove the systemd unit of the pipeline",
-    description: "What runs goes on: take it down with `flowctl down`.",
+    description: "A running pipeline keeps running: take it down with `flowctl down`.",
     examples: [["flowctl service uninstall", "the unit of the pipeline of this folder"]],
     exitCodes: EXIT_CODES,
   });
@@ -101,7 +101,7 @@ function uninstall(cli: Cli): Command {
 function status(cli: Cli): Command {
   const command = describe({
     usage: "status",
-    summary: "Say whether the pipeline has a systemd unit, and how it is",
+    summary: "Show the state of the pipeline's systemd unit",
     examples: [["flowctl service status --json", "for machines"]],
     exitCodes: EXIT_CODES,
   });
@@ -115,7 +115,7 @@ function status(cli: Cli): Command {
     if (output.json) output.printJson({ unit: name, path, isCurrent, state, enabled });
     else {
       output.print(`${name}: ${state}, ${enabled} (${path})`);
-      if (!isCurrent) output.warn("it differs from what `flowctl service install` would write now");
+      if (!isCurrent) output.warn("it differs from what `flowctl service install` would write");
     }
     return ExitCode.ok;
   });
@@ -165,9 +165,8 @@ function noSystemd(unit: string): FlowctlError {
   return new FlowctlError({
     code: "cli/no-systemd",
     kind: "unavailable",
-    message:
-      "This machine does not run systemd (there is no /run/systemd/system), so nothing would ever start the unit",
-    fix: `Have whatever starts programs here run \`flowctl up -d\` in this folder; for another machine, \`flowctl service install --print > ${unit}\` writes the unit`,
+    message: "This machine does not run systemd (there is no /run/systemd/system), so nothing would start the unit",
+    fix: `Have the service manager of this machine run \`flowctl up -d\` in this folder; for another machine, \`flowctl service install --print > ${unit}\` writes the unit`,
   });
 }
 
@@ -175,7 +174,7 @@ function notInstalled(path: string): FlowctlError {
   return new FlowctlError({
     code: "cli/no-unit",
     kind: "not-found",
-    message: `There is no unit ${path}`,
-    fix: "Write it with `flowctl service install`",
+    message: `Unit ${path} does not exist`,
+    fix: "Create it with `flowctl service install`",
   });
 }

@@ -22,17 +22,17 @@ import { paintState } from "./ps.ts";
 export function statusCommand(cli: Cli): Command {
   const command = describe({
     usage: "status [pipeline]",
-    summary: "Show the state of a pipeline: topology, rates, and what is slow",
+    summary: "Show the state of a pipeline: topology, rates and bottlenecks",
     description:
-      "Counts are totals since the pipeline was started, over all restarts, as of each component's last heartbeat; instances that were replaced or scaled away are counted as well; rates are averages since it registered. An instance that is missing or not well is shown with the reason, its restarts, its last log line and what to do, and so is a disk that is full.",
+      "Counts are totals since the pipeline was started, across restarts and including replaced instances, as of each component's last heartbeat. Rates are averages since the last registration. Missing or unhealthy instances are shown with the reason, restarts, last log line and a fix, and so is a full disk.",
     examples: [
       ["flowctl status", "the pipeline of this folder, or the only one there is"],
-      ["flowctl status --watch", "keep it in view"],
-      ["flowctl status quakes --json", "the whole record for machines"],
+      ["flowctl status --watch", "refresh every 2 seconds"],
+      ["flowctl status quakes --json", "the full record, for machines"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
   });
-  jsonOption(pipelineOptions(command)).option("-w, --watch", "show it anew every 2 s, until Ctrl-C");
+  jsonOption(pipelineOptions(command)).option("-w, --watch", "refresh every 2 seconds until Ctrl-C");
   return handle<[string | undefined], StatusFlags>(cli, command, async (context, [argument], flags) => {
     const target = await findTarget(context, argument);
     if (flags.watch) await watch(context, target);
@@ -169,9 +169,9 @@ function render(record: PipelineRecord, { slow, troubles, disk, running }: Found
   for (const trouble of troubles) lines.push(...renderTrouble(trouble, output));
   if (slow.length > 0) lines.push("");
   for (const { id, holdsUp, share: held, waiting, works } of slow) {
-    const what = works ? "is slow" : "takes nothing, as none of its instances works";
+    const what = works ? "is slow" : "processes nothing: no instance is running";
     lines.push(
-      `${paint.yellow(id)} ${what}: ${holdsUp} could not send ${share(held)} of the time, ${humanCount(waiting)} events wait`,
+      `${paint.yellow(id)} ${what}: ${holdsUp} was blocked ${share(held)} of the time, ${humanCount(waiting)} events wait`,
     );
   }
   if (disk !== undefined) lines.push("", `${paint.red("disk")}: ${disk.detail}`, `  fix            ${disk.fix}`);

@@ -50,31 +50,28 @@ export interface UpFlags extends Flags, PrefixFlags {
 export function upCommand(cli: Cli): Command {
   const command = describe({
     usage: "up [files...]",
-    summary: "Start a pipeline, or change a running one to what its file says",
+    summary: "Start a pipeline, or apply its edited file",
     description:
-      "Compares the file with what runs, shows what is going to change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C lets it finish what is in flight and stops it, the second ends it at once. With --wait a change that does not become healthy is taken back: what ran before is put back, by the same rules as every change, and the exit code says what went wrong. With --watch each saved edit of the pipeline file and of what it reads, of a build context (Docker) or of the sources of a command (processes) is carried out as another up would, until Ctrl-C.",
+      "Compares the file with the running pipeline, shows what will change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C drains and stops it, the second stops it now. With --wait, a change that does not become healthy is rolled back, and the exit code says what went wrong. With --watch, every saved edit of the pipeline file and the files it reads, of a build context (Docker) or of the sources of a command (processes) is applied as another up would, until Ctrl-C.",
     examples: [
       ["flowctl up", "the pipeline of this folder"],
-      ["flowctl up quakes.yaml -d --wait", "in the background, return when it is healthy"],
-      ["flowctl up --wait --timeout 2m", "the same; when it is not healthy by then, what ran before is put back"],
-      ["flowctl up --watch", "while you edit: replace just what was changed"],
-      ["flowctl up --dry-run", "only show what would change"],
+      ["flowctl up quakes.yaml -d --wait", "in the background; return when it is healthy"],
+      ["flowctl up --wait --timeout 2m", "roll back if it is not healthy within 2 minutes"],
+      ["flowctl up --watch", "apply edits as you save them"],
+      ["flowctl up --dry-run", "show what would change"],
       ["flowctl up --scale enrich=3", "three instances of enrich"],
     ],
     exitCodes: Object.values(ExitCode),
   });
   pipelineOptions(command);
   upOptions(command)
-    .option("-d, --detach", "start it in the background and return")
-    .option(
-      "--wait",
-      "start it in the background, return when it is healthy or completed; else put back what ran before",
-    )
-    .option("--no-rollback", "with --wait: leave a change that does not work as it is")
-    .option("--watch", "stay attached, and carry out every edit of the file and of what it runs as it is saved")
-    .option("--dry-run", "only show what would be done; ends as the real command would where that would be refused")
-    .option("--discard", "give up events that a removed component holds and cannot hand on");
-  timeoutOption(command, "with --wait: give up after this long");
+    .option("-d, --detach", "run in the background")
+    .option("--wait", "run in the background; return when it is healthy or completed, and roll back otherwise")
+    .option("--no-rollback", "with --wait: do not roll back a change that fails")
+    .option("--watch", "stay attached and apply every edit as it is saved")
+    .option("--dry-run", "show what would change, without changing anything; fails if the change would be refused")
+    .option("--discard", "discard events that a removed component cannot deliver");
+  timeoutOption(command, "with --wait: fail after this time");
   command.addOption(new Option("--wait-timeout <span>", "the same").argParser(spanArgument).hideHelp());
   jsonOption(quietOption(progressOption(command)));
   return handle<[readonly string[]], UpFlags>(cli, command, up);
@@ -83,11 +80,11 @@ export function upCommand(cli: Cli): Command {
 /** Options that `up` and `run` share. */
 export function upOptions(command: Command): Command {
   command
-    .option("--build", "build images even where one is there")
-    .addOption(new Option("--scale <id=n>", "run n instances of a component; may be repeated").argParser(scaleArgument))
-    .option("--force-recreate", "replace components and services that have not changed, too")
-    .option("--no-persistence", "keep the state of the control plane in memory")
-    .option("--timestamps", "show the time of each log line");
+    .option("--build", "build images even if they exist")
+    .addOption(new Option("--scale <id=n>", "run n instances of a component; can be repeated").argParser(scaleArgument))
+    .option("--force-recreate", "replace components and services even if they have not changed")
+    .option("--no-persistence", "keep the control plane's state in memory only")
+    .option("--timestamps", "show timestamps");
   return logLevelOption(orphansOption(prefixOption(command)));
 }
 
@@ -144,7 +141,7 @@ async function watched(
     throw new FlowctlError({
       code: "cli/usage",
       kind: "usage",
-      message: "--watch stays attached to files that can be read again",
+      message: "--watch stays attached, and needs files that can be read again",
       fix: "Leave out --detach, --wait, --dry-run, --json and the file `-`",
     });
   }
@@ -181,7 +178,7 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
   } catch (error) {
     if (error instanceof FlowctlError && error.kind === "cancelled" && prepared.done.changed) {
       output.say(
-        `What was begun stays: \`flowctl up -d\` goes on from there, \`flowctl down -p ${pipeline.name}\` ends it`,
+        `The change is incomplete: \`flowctl up -d\` goes on from there, \`flowctl down -p ${pipeline.name}\` ends it`,
       );
     }
     throw error;

@@ -17,12 +17,11 @@ import type { Flags } from "../settings.ts";
 export function validateCommand(cli: Cli): Command {
   const command = describe({
     usage: "validate [files...]",
-    summary: "Check a pipeline file and report every mistake in it",
-    description:
-      "Starts nothing and asks no engine. Each mistake comes with file, line, column, code and what mends it.",
+    summary: "Check a pipeline file and report every mistake",
+    description: "Starts nothing and contacts no engine. Reports each mistake with file, line, column, code and fix.",
     examples: [
       ["flowctl validate quakes.yaml", "check one file"],
-      ["flowctl validate -f base.yaml -f prod.yaml", "check files merged over each other"],
+      ["flowctl validate -f base.yaml -f prod.yaml", "check merged files"],
       ["flowctl validate --json", "for machines"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.invalid],

@@ -7,7 +7,7 @@ export function versionCommand(cli: Cli): Command {
   const command = describe({
     usage: "version",
     summary: "Print the version of flowctl",
-    examples: [["flowctl version --json", "with the versions of Node and the platform, for machines"]],
+    examples: [["flowctl version --json", "with the versions of Node.js and the platform, for machines"]],
   });
   jsonOption(command);
   return handle<[], Flags>(cli, command, async ({ deps, output }) => {

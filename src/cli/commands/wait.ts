@@ -14,16 +14,16 @@ interface WaitFlags extends Flags {
 export function waitCommand(cli: Cli): Command {
   const command = describe({
     usage: "wait [pipeline]",
-    summary: "Wait until a pipeline has completed, or is healthy",
-    description: "Ends with 1 and the last log lines of what failed when the pipeline fails.",
+    summary: "Wait until a pipeline has completed or is healthy",
+    description: "Exits with 1 if the pipeline fails, after the last log lines of what failed.",
     examples: [
       ["flowctl wait", "until it has completed"],
-      ["flowctl wait quakes --state healthy --timeout 60", "until all of it is healthy, at most a minute"],
+      ["flowctl wait quakes --state healthy --timeout 60", "until everything is healthy, for at most a minute"],
     ],
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.notFound, ExitCode.conflict, ExitCode.timeout],
   });
   pipelineOptions(command).addOption(
-    new Option("--state <state>", "what to wait for; default completed").choices([...AWAITABLE_STATES]),
+    new Option("--state <state>", "state to wait for (default: completed)").choices([...AWAITABLE_STATES]),
   );
   timeoutOption(command, "give up after this long");
   jsonOption(quietOption(command));

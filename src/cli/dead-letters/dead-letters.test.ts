@@ -73,7 +73,7 @@ describe("flowctl dead-letters list", () => {
       [FILE.replace("./rejected.jsonl }", "./rejected.jsonl, format: payload }"), "payloads alone"],
       [
         FILE.replaceAll(", on_error: { action: dead_letter, to: rejected }", "").replace(/ {2}rejected.*\n/, ""),
-        "hands",
+        "sends dead letters",
       ],
     ] as const;
     for (const [file, why] of cases) {

@@ -44,7 +44,7 @@ export function letterSinks(pipeline: Pipeline, { sink }: LetterSelection): read
     code: "cli/no-dead-letters",
     kind: "not-found",
     message: first === undefined ? nothingSaid(pipeline, sink) : whyNot(first, targets),
-    fix: "Let `on_error: { action: dead_letter, to: … }` name a sink that has `uses: file`",
+    fix: "Set `on_error: { action: dead_letter, to: … }` to a sink with `uses: file`",
   });
 }
 
@@ -54,12 +54,12 @@ function isReadable({ uses, with: settings }: Component): boolean {
 
 function nothingSaid({ name }: Pipeline, sink: string | undefined): string {
   if (sink !== undefined) return `${name} has no sink ${JSON.stringify(sink)}`;
-  return `No component of ${name} hands dead letters to a sink`;
+  return `No component of ${name} sends dead letters to a sink`;
 }
 
 function whyNot({ id, uses }: Component, targets: ReadonlySet<string>): string {
-  if (!targets.has(id)) return `No component hands dead letters to ${id}`;
-  if (uses !== "file") return `The dead letters that ${id} gets are not in a file of flowctl's`;
+  if (!targets.has(id)) return `No component sends dead letters to ${id}`;
+  if (uses !== "file") return `The dead letters of ${id} are not in a file written by flowctl`;
   return `${id} writes payloads alone: what makes them dead letters is lost (format: payload)`;
 }
 

@@ -142,7 +142,7 @@ async function send(
   await executePlan(plan, { driver, deployment, clock: deps.clock, signal, progress: progress.sink });
   // Others may change the pipeline while the letters are being taken.
   operation.release();
-  progress.sink({ subject: `component/${target.id}`, status: "working", text: "Taking dead letters" });
+  progress.sink({ subject: `component/${target.id}`, status: "working", text: "Receiving dead letters" });
   await watchPipeline(
     {
       access,
@@ -152,7 +152,7 @@ async function send(
     },
     (record) => verdictOf(record, source.id, target.id),
   );
-  progress.sink({ subject: `component/${target.id}`, status: "done", text: "Took dead letters" });
+  progress.sink({ subject: `component/${target.id}`, status: "done", text: "Received dead letters" });
 }
 
 /** True once every event is acknowledged; throws when that can no longer come about. */
@@ -167,8 +167,8 @@ function verdictOf(record: PipelineRecord, source: string, target: string): true
   throw new FlowctlError({
     code: "cli/replay-failed",
     kind: "failed",
-    message: `${who} ${culprit?.state ?? "ended"} before it had taken every event${culprit?.reason ? `: ${culprit.reason}` : ""}`,
-    fix: `Look at it with \`flowctl logs ${who}\`; what was acknowledged is marked, and the rest can be replayed again`,
+    message: `${who} ${culprit?.state ?? "ended"} before it had received every event${culprit?.reason ? `: ${culprit.reason}` : ""}`,
+    fix: `See \`flowctl logs ${who}\`; acknowledged events are marked, and the rest can be replayed again`,
   });
 }
 

@@ -50,7 +50,7 @@ export function targetOf(pipeline: Pipeline, id: string, observed: readonly Obse
   throw new FlowctlError({
     code: "cli/component-not-running",
     kind: "conflict",
-    message: `${id}, which is to get the events again, does not run`,
+    message: `${id}, the target of the replay, is not running`,
     fix: `Start it with \`flowctl start -p ${pipeline.name} ${id}\``,
   });
 }
@@ -66,8 +66,8 @@ function refuseOtherReplay(observed: readonly ObservedResource[], replays: Reado
   throw new FlowctlError({
     code: "cli/replay-under-way",
     kind: "conflict",
-    message: `Another replay is under way, or was left behind: ${other.owner}`,
-    fix: "Run this again once it has ended; if it was left behind, `flowctl up -d` removes it",
+    message: `Another replay is running, or was left behind: ${other.owner}`,
+    fix: "Retry when it has finished; if it was left behind, `flowctl up -d` removes it",
   });
 }
 
@@ -89,8 +89,8 @@ function refuseDifference(pipeline: Pipeline, record: PipelineRecord, driver: st
   throw new FlowctlError({
     code: "cli/pipeline-differs",
     kind: "conflict",
-    message: `${pipeline.name} runs with other components or connections than its file says`,
-    fix: `Run \`flowctl up -d -p ${pipeline.name}\`, which makes it what its file says, then replay again`,
+    message: `${pipeline.name} is running with other components or connections than its file declares`,
+    fix: `Run \`flowctl up -d -p ${pipeline.name}\` to apply the file, then replay again`,
   });
 }
 

@@ -88,13 +88,13 @@ export function checkResources(resources: Resources): readonly Finding[] {
   }
   if (runs.length > 0) {
     const names = runs.map(({ name }) => name).join(", ");
-    const detail = `runs on ${driver} without a control plane, so nothing that ends is started again: ${names}${where}`;
+    const detail = `is running on ${driver} without a control plane, so nothing is restarted when it exits: ${names}${where}`;
     return [problem(subject, detail, fixWith("flowctl down")), ...notRunning(resources)];
   }
   if (exists.length > 0 || observed.some(({ kind }) => kind === "network")) {
-    return [warning(subject, `exists on ${driver}, and nothing of it runs${where}`, fixWith("flowctl down"))];
+    return [warning(subject, `exists on ${driver}, but nothing is running${where}`, fixWith("flowctl down"))];
   }
-  return [warning(subject, `has left its stored state on ${driver}${where}`, fixWith("flowctl down -v"))];
+  return [warning(subject, `has stored state left on ${driver}${where}`, fixWith("flowctl down -v"))];
 }
 
 /** Instances that ended badly, or are not there at all, while nobody could start them again. */
@@ -104,11 +104,11 @@ function notRunning({ pipeline, driver, observed, wanted = [], up }: Resources):
   const there = new Set(instances.map(({ owner, index }) => `${owner}-${index}`));
   const ended = instances.flatMap(({ owner, index, state }) => {
     if (state.status !== "exited" || (state.exitCode === 0 && !state.oomKilled)) return [];
-    return [problem(`${owner}-${index}`, `does not run: it ${howItEnded(state)}`, fix)];
+    return [problem(`${owner}-${index}`, `is not running: it ${howItEnded(state)}`, fix)];
   });
   const missing = wanted
     .filter((id) => !there.has(id))
-    .map((id) => problem(id, `the pipeline file has it, and it does not exist on ${driver}`, fix));
+    .map((id) => problem(id, `it is in the pipeline file, but does not exist on ${driver}`, fix));
   return [...ended, ...missing];
 }
 

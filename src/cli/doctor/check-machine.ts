@@ -88,8 +88,8 @@ export async function checkPorts(
 }
 
 function portFix(why: string, id: string, host: string, port: number): string {
-  if (why === "EADDRNOTAVAIL") return `This machine has no address ${host}: give ${id} another one, or leave it out`;
-  return `Stop what uses it: \`ss -ltnp 'sport = :${port}'\` shows it. Or give ${id} another host port`;
+  if (why === "EADDRNOTAVAIL") return `This machine has no address ${host}: use another one for ${id}, or omit it`;
+  return `Stop the program that uses it: \`ss -ltnp 'sport = :${port}'\` shows which. Or use another host port for ${id}`;
 }
 
 function answers(host: string, port: number): Promise<boolean> {

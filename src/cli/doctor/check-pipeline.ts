@@ -79,10 +79,10 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
 /** Who is slow, and what its file allows to do about it; or that none of its instances works, which is said of each of them. */
 function slow(facts: PipelineFacts, record: PipelineRecord, one: SlowComponent): Finding {
   const { id, holdsUp, share, waiting, works } = one;
-  const blocks = `${holdsUp} could not send to it ${Math.round(share * 100)} % of the time, ${waiting} events wait`;
+  const blocks = `${holdsUp} was blocked by it ${Math.round(share * 100)} % of the time, ${waiting} events wait`;
   if (!works) {
-    const fix = `Make an instance of it work: \`flowctl logs -p ${facts.name} ${id}\` shows what they said`;
-    return warning(id, `takes nothing, as none of its instances works: ${blocks}`, fix);
+    const fix = `Fix one of its instances: \`flowctl logs -p ${facts.name} ${id}\` shows their logs`;
+    return warning(id, `processes nothing: no instance is running: ${blocks}`, fix);
   }
   const inputs = record.spec?.components.find((component) => component.id === id)?.inputs ?? [];
   return warning(id, `is slow: ${blocks}`, slowFix(facts, id, inputs.find(({ buffer }) => buffer === undefined)?.from));

@@ -56,7 +56,12 @@ function resource(owner: string, index: number, state: ObservedState): ObservedR
 }
 
 function check(facts: Partial<PipelineFacts>): readonly Finding[] {
-  const away = new FlowctlError({ code: "x", kind: "unavailable", message: "it does not answer", fix: "kill -CONT 1" });
+  const away = new FlowctlError({
+    code: "x",
+    kind: "unavailable",
+    message: "it does not respond",
+    fix: "kill -CONT 1",
+  });
   const usual = { name: "p", driver: "docker", observed: [], record: undefined, lastLine: () => undefined };
   return checkPipeline({ ...usual, away, up: "flowctl up -d", scaling: new Map(), ...facts }, NOW);
 }
@@ -72,7 +77,7 @@ describe("what doctor finds of a pipeline", () => {
   });
 
   it("is a control plane that does not answer", () => {
-    expect(shown(check({}))).toEqual(["problem pipeline p: it does not answer"]);
+    expect(shown(check({}))).toEqual(["problem pipeline p: it does not respond"]);
     expect(check({})[0]?.fix).toBe("kill -CONT 1");
   });
 
@@ -139,7 +144,7 @@ describe("what doctor finds of a pipeline", () => {
       check({ record: record([component("feed", "source", source), component("slow", "processor", slow)]) }),
     );
     expect(found.filter((line) => line.startsWith("warning slow")).length).toBe(2);
-    expect(found.join("\n")).toContain("feed could not send to it 90 % of the time");
+    expect(found.join("\n")).toContain("feed was blocked by it 90 % of the time");
     expect(found.join("\n")).toContain("has taken 600 events and passed on none");
   });
 
@@ -224,9 +229,9 @@ describe("what doctor finds of a pipeline without a control plane", () => {
   it("is what runs on, what ended, and what of the file is not there", () => {
     const observed = [resource("feed", 1, running), resource("out", 1, killed)];
     expect(shown(found({ observed, wanted: ["feed-1", "out-1", "out-2"] }))).toEqual([
-      "problem pipeline p: runs on docker without a control plane, so nothing that ends is started again: feed-1",
-      "problem out-1: does not run: it ended while no control plane ran",
-      "problem out-2: the pipeline file has it, and it does not exist on docker",
+      "problem pipeline p: is running on docker without a control plane, so nothing is restarted when it exits: feed-1",
+      "problem out-1: is not running: it ended while no control plane ran",
+      "problem out-2: it is in the pipeline file, but does not exist on docker",
     ]);
   });
 
@@ -235,7 +240,7 @@ describe("what doctor finds of a pipeline without a control plane", () => {
     expect(only).toEqual({
       level: "warning",
       subject: "pipeline p",
-      detail: "exists on docker, and nothing of it runs; its folder /gone is gone",
+      detail: "exists on docker, but nothing is running; its folder /gone is gone",
       fix: "Remove it with `flowctl down -p p --driver docker`",
     });
   });

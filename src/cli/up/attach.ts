@@ -104,7 +104,7 @@ function followLogs(context: CommandContext, prepared: PreparedUp, options: Atta
     since,
     clock: deps.clock,
     print: (line) => printer.print(line),
-    onBreak: (error) => output.warn(`the log stream broke and is taken up again: ${error.message}`),
+    onBreak: (error) => output.warn(`the log stream broke; resuming: ${error.message}`),
   });
 }
 
@@ -125,7 +125,7 @@ async function untilEnd(
       signal,
       exists: async () => (await driver.observe(pipeline.name, signal)).some(({ kind }) => kind === "component"),
       onOutage: (away) =>
-        output.say(away ? "the control plane is away; events go on without it" : "the control plane is back"),
+        output.say(away ? "the control plane is unreachable; events continue to flow" : "the control plane is back"),
       reviving: { driver, pipeline: pipeline.name },
     },
     (record) => {
@@ -134,7 +134,7 @@ async function untilEnd(
         const now = deps.clock.now();
         if (record.state === "starting" && now - saidAt >= SAY_WAITING) {
           saidAt = now;
-          output.say(`waiting for ${pipeline.name} to be healthy: ${awaitedInWords(record)}`);
+          output.say(`waiting for ${pipeline.name} to become healthy: ${awaitedInWords(record)}`);
         }
         return undefined;
       }
@@ -228,7 +228,7 @@ async function settle(
     unheard: { otherwise: "go-on", patience: second },
     progress: progress.sink,
     hurry: second,
-    onHurry: () => output.say("Ending it at once"),
+    onHurry: () => output.say("Stopping now"),
     onUnheard: () =>
       output.say(
         "Ending it as soon as the control plane has heard of it, in 5 s at the latest: it would start it again. Ctrl-C once more leaves it running",

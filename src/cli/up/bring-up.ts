@@ -130,16 +130,16 @@ function refuseOtherHome(
     const isOther = driver.name !== chosen;
     if (isOther && !isUp) {
       const remove = `flowctl down -v -p ${name} --driver ${driver.name}`;
-      output.say(`What an earlier run stored on ${driver.name} is not used here; \`${remove}\` removes it`);
+      output.say(`State stored by an earlier run on ${driver.name} is not used here; \`${remove}\` removes it`);
       continue;
     }
     const abandoned = refuseOtherFolder(name, projectFolder(pipeline), observed);
-    if (abandoned !== undefined) output.say(`Takes over what was stored from ${abandoned}, which is gone`);
+    if (abandoned !== undefined) output.say(`Using the state stored by ${abandoned}, which no longer exists`);
     if (!isOther) continue;
     throw new FlowctlError({
       code: "cli/runs-elsewhere",
       kind: "conflict",
-      message: `${name} exists on ${driver.name} already`,
+      message: `${name} already exists on ${driver.name}`,
       fix: `Take it down first with \`flowctl down -p ${name} --driver ${driver.name}\`, or give this one another name with -p`,
     });
   }
@@ -149,7 +149,7 @@ function renamed(before: string, now: string): FlowctlError {
   return new FlowctlError({
     code: "cli/renamed",
     kind: "conflict",
-    message: `The file is of the pipeline ${now} now, and ${before} runs`,
+    message: `The file now names pipeline ${now}, but ${before} is running`,
     fix: `Change \`name\` back to ${before}, or stop this command, run \`flowctl down -p ${before}\`, then \`flowctl up\``,
   });
 }

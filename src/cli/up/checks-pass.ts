@@ -48,7 +48,7 @@ export async function untilChecksPass(
         code: "cli/unhealthy",
         kind: "failed",
         message: `${pipeline.name} is not healthy: ${what} ${whyFailed(failed)}`,
-        fix: `See all it said with \`flowctl logs -p ${pipeline.name} ${id}\``,
+        fix: `See its logs with \`flowctl logs -p ${pipeline.name} ${id}\``,
       });
     }
     const unready = found.filter((resource) => !(isReady(resource) && stays(resource))).map(instanceIdOf);

@@ -85,7 +85,7 @@ export class ControlPlanePatience {
     const hangs = this.#silentSince !== undefined && now - this.#silentSince >= HUNG_FOR;
     if (hangs && this.#options.restartHung === true && !this.#wasHung) {
       this.#wasHung = true;
-      await this.#apply("restart", "hangs: restarting it", found, signal);
+      await this.#apply("restart", "not responding: restarting it", found, signal);
     }
     return "awaited";
   }
@@ -110,7 +110,7 @@ export class ControlPlanePatience {
     const subject = observed.key;
     progress({ subject, status: "working", text });
     try {
-      await driver.apply({ action, observed, cause: "it does not answer" }, { pipeline, signal, progress });
+      await driver.apply({ action, observed, cause: "it does not respond" }, { pipeline, signal, progress });
     } catch (error) {
       if (signal.aborted || !(error instanceof FlowctlError)) throw error;
       // It may be able to the next time; how often that is, is counted.

@@ -28,7 +28,7 @@ export async function announceUp(context: CommandContext, pipeline: string): Pro
   for (let isSaid = false; ; ) {
     const held = await holdName(nameOf(context, "up", pipeline));
     if (held === undefined) {
-      if (!isSaid) output.say(`${pipeline} is being started by another command; waiting until it is known`);
+      if (!isSaid) output.say(`${pipeline} is being started by another command; waiting`);
       isSaid = true;
       await deps.clock.sleep(LOOK_INTERVAL, signal);
     } else if (await isNameHeld(nameOf(context, "down", pipeline))) {
@@ -48,7 +48,7 @@ export async function untilNotComing(context: CommandContext, pipeline: string):
   const isComing = async (): Promise<boolean> =>
     deps.clock.elapsed() < end && (await isNameHeld(nameOf(context, "up", pipeline)));
   for (let isSaid = false; await isComing(); isSaid = true) {
-    if (!isSaid) output.say(`${pipeline} is being started by another command; waiting until that can be ended`);
+    if (!isSaid) output.say(`${pipeline} is being started by another command; waiting until it can be stopped`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
   }
 }
@@ -57,7 +57,7 @@ export async function untilNotComing(context: CommandContext, pipeline: string):
 export async function untilNotGoing(context: CommandContext, pipeline: string): Promise<void> {
   const { deps, output, signal } = context;
   for (let isSaid = false; await isNameHeld(nameOf(context, "down", pipeline)); isSaid = true) {
-    if (!isSaid) output.say(`${pipeline} is being taken down by another command; waiting until that is done`);
+    if (!isSaid) output.say(`${pipeline} is being taken down by another command; waiting`);
     await deps.clock.sleep(LOOK_INTERVAL, signal);
   }
 }
@@ -75,7 +75,7 @@ export function refuseTakenDown(plan: Plan, observed: readonly ObservedResource[
     code: "cli/taken-down",
     kind: "conflict",
     message: `${plan.pipeline} was taken down while it was being started: ${gone.slice(0, 3).join(", ")} ${gone.length === 1 ? "is" : "are"} gone`,
-    fix: "Run `flowctl up` again, if that was unintended",
+    fix: "If that was unintended, run `flowctl up` again",
   });
 }
 

@@ -35,7 +35,7 @@ export function failureError(pipeline: string, failure: Failure, gone = false): 
       ? "See what it logged above; `flowctl up` in place of `run` leaves everything there to be looked at"
       : first === undefined
         ? `See what happened with \`flowctl events -p ${pipeline}\``
-        : `See all it said with \`flowctl logs -p ${pipeline} ${first.id}\``,
+        : `See its logs with \`flowctl logs -p ${pipeline} ${first.id}\``,
   });
 }
 

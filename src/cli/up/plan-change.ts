@@ -107,8 +107,8 @@ function keepWhatIsHeld({ steps, pipeline }: Plan, away: FlowctlError): void {
   throw new FlowctlError({
     code: away.code,
     kind: away.kind,
-    message: `Nothing was changed: ${removed.join(", ")} cannot hand on what they hold without the control plane. ${away.message}`,
-    fix: `${bringBack}; or give up what they hold with \`flowctl up -p ${pipeline} --discard\``,
+    message: `Nothing was changed: ${removed.join(", ")} cannot deliver the events they hold without the control plane. ${away.message}`,
+    fix: `${bringBack}; or discard those events with \`flowctl up -p ${pipeline} --discard\``,
     cause: away,
   });
 }

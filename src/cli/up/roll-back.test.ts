@@ -52,7 +52,9 @@ describe("up --wait of a change that does not work", () => {
     expect(code).toBe(1);
     expect(driver.applied).toEqual(["replace component/even-1", "replace component/even-1"]);
     expect(stderr).toContain("even-1 is failed: exited with code 3");
-    expect(stderr).toContain("demo failed: even-1 exited with code 3. What ran before was put back, and is healthy\n");
+    expect(stderr).toContain(
+      "demo failed: even-1 exited with code 3. Rolled back to the previous version, which is healthy\n",
+    );
     expect(stderr).toContain("code cli/rolled-back");
     await cli.write("flowctl.yaml", file("good"));
     expect((await cli.run("up", "--dry-run")).stdout).toContain("demo: nothing to do");
@@ -70,7 +72,9 @@ describe("up --wait of a change that does not work", () => {
       error: {
         code: "cli/rolled-back",
         kind: "conflict",
-        message: expect.stringMatching(/^the port is taken. Nothing had to be put back: what ran before is healthy/),
+        message: expect.stringMatching(
+          /^the port is taken. Nothing had to be rolled back: the previous version is healthy/,
+        ),
       },
     });
   });
@@ -99,7 +103,7 @@ describe("up --wait of a change that does not work", () => {
       });
     };
     const { stderr } = await cli.run("up", "--wait");
-    expect(stderr).toContain("could not be put back: another command has changed the pipeline meanwhile");
+    expect(stderr).toContain("The rollback failed: another command has changed the pipeline in the meantime");
     expect(stderr).toContain("code cli/not-rolled-back");
     expect(made.driver.applied).toEqual(["replace component/even-1"]);
   });
@@ -109,7 +113,7 @@ describe("up --wait of a change that does not work", () => {
     await using _ = cli;
     expect((await cli.run("down")).code).toBe(0);
     fails({ cli } as World);
-    for (const said of ["Nothing ran before", "no earlier state of the pipeline is known that was healthy"]) {
+    for (const said of ["Nothing was running before", "no earlier state of the pipeline is known that was healthy"]) {
       const { code, stderr } = await cli.run("up", "--wait");
       expect(code).toBe(1);
       expect(stderr).toContain(said);
@@ -124,7 +128,7 @@ describe("up --wait of a change that does not work", () => {
     fails({ cli } as World);
     const { code, stderr } = await cli.run("up", "--wait");
     expect([code, driver.applied]).toEqual([1, []]);
-    expect(stderr).toContain("could not be put back: it does not differ from what runs now");
+    expect(stderr).toContain("The rollback failed: it is the same as what is running now");
   });
 
   it("says when it is not known what ran before, or cannot be read", async () => {
@@ -137,7 +141,7 @@ describe("up --wait of a change that does not work", () => {
       cli.controlPlane.kept = kept;
       const { code, stderr } = await cli.run("up", "--wait");
       expect(code).toBe(1);
-      expect(stderr).toContain(`What ran before could not be put back: ${why}`);
+      expect(stderr).toContain(`The rollback failed: ${why}`);
     }
   });
 });

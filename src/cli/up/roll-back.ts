@@ -15,7 +15,7 @@ import { isSomebodyElses } from "./somebody-elses.ts";
 import { startPrepared } from "./start-prepared.ts";
 import { startUntilHealthy } from "./until-healthy.ts";
 
-const COMMAND = "flowctl up (putting back what ran before)";
+const COMMAND = "flowctl up (rolling back)";
 
 /** Failures of what runs, rather than of a step. */
 const NOT_WELL: ReadonlySet<string> = new Set(["cli/pipeline-failed", "cli/wait-timeout", "cli/unhealthy"]);
@@ -38,29 +38,29 @@ export async function rollBack(
   await showTroubles(context, changed);
   if (!changed.observed.some(({ kind }) => kind === "component")) {
     output.say(
-      `Nothing ran before, so there is nothing to go back to: what was started stays, until \`flowctl down -p ${pipeline.name}\``,
+      `Nothing was running before, so there is nothing to roll back to: what was started keeps running until \`flowctl down -p ${pipeline.name}\``,
     );
     return error;
   }
   try {
     const kept = await lastHealthy(context, changed);
-    output.say(`${pipeline.name} does not work as changed: putting back what ran before`);
+    output.say(`${pipeline.name} failed to become healthy: rolling back`);
     const became = await putBack(context, changed, { error, kept, timeoutMs });
     // What failed is gone, and its logs with it.
     const fix = error.fix?.includes("flowctl logs")
-      ? "To see all that it says, leave it as it is: `flowctl up --wait --no-rollback`, then `flowctl logs`"
+      ? "To see its logs, keep the failed change: `flowctl up --wait --no-rollback`, then `flowctl logs`"
       : error.fix;
     return ended(error, "cli/rolled-back", became, fix);
   } catch (failure) {
     if (signal.aborted) {
       output.say(
-        "Interrupted while putting back what ran before: `flowctl up` goes on from here, `flowctl down` ends it",
+        "Interrupted during the rollback: `flowctl up` continues from here, `flowctl down` removes everything",
       );
       return failure;
     }
     if (!(failure instanceof FlowctlError)) throw failure;
-    const fix = failure.fix ?? "Correct the file, and run `flowctl up` again";
-    return ended(error, "cli/not-rolled-back", `What ran before could not be put back: ${failure.message}`, fix);
+    const fix = failure.fix ?? "Fix the file and run `flowctl up` again";
+    return ended(error, "cli/not-rolled-back", `The rollback failed: ${failure.message}`, fix);
   }
 }
 
@@ -113,8 +113,8 @@ function refuseChanged(now: KeptPipeline | undefined, { done }: PreparedUp): voi
   throw new FlowctlError({
     code: "cli/changed-meanwhile",
     kind: "conflict",
-    message: "another command has changed the pipeline meanwhile",
-    fix: "See what runs with `flowctl status`",
+    message: "another command has changed the pipeline in the meantime",
+    fix: "See the current state with `flowctl status`",
   });
 }
 
@@ -145,11 +145,11 @@ async function putBack(
     if (isEmpty(change.plan) && NOT_WELL.has(error.code)) throw noDifference(secrets);
     await startUntilHealthy(context, change, timeoutMs);
     const became = isEmpty(change.plan)
-      ? "Nothing had to be put back: what ran before is healthy"
-      : "What ran before was put back, and is healthy";
+      ? "Nothing had to be rolled back: the previous version is healthy"
+      : "Rolled back to the previous version, which is healthy";
     return secrets.length === 0
       ? became
-      : `${became}, but with the present value of ${secrets.join(", ")}: earlier ones are not kept`;
+      : `${became}, but with the current value of ${secrets.join(", ")}: earlier ones are not kept`;
   } finally {
     change.release();
     change.access.close();
@@ -161,8 +161,8 @@ function noDifference(secrets: readonly string[]): FlowctlError {
   return new FlowctlError({
     code: "cli/nothing-to-put-back",
     kind: "not-found",
-    message: `it does not differ from what runs now${but}`,
-    fix: "See what it needs with `flowctl status`",
+    message: `it is the same as what is running now${but}`,
+    fix: "See what is wrong with `flowctl status`",
   });
 }
 

@@ -63,7 +63,7 @@ describe("scale", () => {
     cli.env = { ...cli.env, WHERE: "here", KEY: "secret", FLOWCTL_PROFILES: "more" };
     const { code, stderr } = await cli.run("scale", "even=2");
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain("How it was applied is not kept");
+    expect(stderr).toContain("The applied configuration is not stored");
     expect(driver.applied).toEqual(["create component/even-2"]);
   });
 
@@ -71,7 +71,7 @@ describe("scale", () => {
     const { cli, driver } = await started();
     await using _ = cli;
     cli.env = { ...cli.env, KEY: "another" };
-    expect((await cli.run("scale", "even=2")).stderr).toContain("New instances get the present value of key");
+    expect((await cli.run("scale", "even=2")).stderr).toContain("New instances use the current value of key");
     expect(driver.applied).toEqual(["create component/even-2"]);
   });
 });

@@ -35,7 +35,7 @@ export async function prepareScale(
   const wanted = async (sealed: KeptPipeline | undefined): Promise<Wanted> => {
     const kept = sealed?.latest && openKept(sealed.latest, await context.deps.homeKey());
     if (kept !== undefined) return withNumbers(context, driver, kept, numbers);
-    context.output.say("How it was applied is not kept: new instances are made as the file and the options say now");
+    context.output.say("The applied configuration is not stored: new instances use the current file and options");
     return wantedOfFile(context, [], options);
   };
   return planOnceHeld(context, { driver, pipeline: name }, wanted, options);
@@ -55,7 +55,7 @@ async function withNumbers(
   }));
   const deployment = await deploymentOf(context, { ...kept, pipeline: { ...kept.pipeline, components } });
   const secrets = changedSecrets(kept, deployment.secretValues, await context.deps.homeKey());
-  if (secrets.length > 0) context.output.say(`New instances get the present value of ${secrets.join(", ")}`);
+  if (secrets.length > 0) context.output.say(`New instances use the current value of ${secrets.join(", ")}`);
   const placed = (error: unknown): unknown => error;
   return prepareWanted(context, driver, deployment, { build: false, dryRun: false, placed, envFile: kept.envFile });
 }

@@ -91,7 +91,7 @@ export class Watching {
     }
     this.#build = new Set();
     this.#recreate = new Set();
-    this.#context.output.say(isEmpty(prepared.plan) ? "Nothing to carry out" : "Carried out");
+    this.#context.output.say(isEmpty(prepared.plan) ? "Nothing to change" : "Applied");
     return prepared;
   }
 
@@ -158,6 +158,6 @@ export class Watching {
         `${problemReport(error.problems, error.texts, errorView)}\n\n${output.paintError.red(error.message)}\n`,
       );
     } else output.stderr.write(`${renderError(error, errorView)}\n`);
-    output.say(`${inPart ? "Carried out in part" : "Not carried out"}; waiting for the next edit`);
+    output.say(`${inPart ? "Partly applied" : "Not applied"}; waiting for the next edit`);
   }
 }

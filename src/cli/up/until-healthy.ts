@@ -44,7 +44,7 @@ export async function startUntilHealthy(
       code: "cli/wait-timeout",
       kind: "timeout",
       message: `${pipeline.name} was not healthy within ${humanDuration(timeoutMs ?? 0)}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
-      fix: `See what it waits for with \`flowctl status -p ${pipeline.name}\``,
+      fix: `See what it is waiting for with \`flowctl status -p ${pipeline.name}\``,
     });
   }
 }

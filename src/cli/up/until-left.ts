@@ -93,7 +93,7 @@ function refuseFailed({ name, components }: PipelineRecord, componentId: string,
   throw new FlowctlError({
     code: "cli/cannot-leave",
     kind: "failed",
-    message: `${instanceId} has failed before it could hand on what it holds: ${failed.reason}`,
-    fix: `See \`flowctl logs -p ${name} ${instanceId}\`; \`flowctl up -p ${name} --discard\` gives up what it holds`,
+    message: `${instanceId} failed before it had delivered the events it holds: ${failed.reason}`,
+    fix: `See \`flowctl logs -p ${name} ${instanceId}\`; \`flowctl up -p ${name} --discard\` discards them`,
   });
 }

@@ -61,7 +61,7 @@ export async function waitForState(
         signal: deadline ?? signal,
         onOutage: (away) => {
           const { hanging } = target.access;
-          if (away && hanging !== undefined) context.output.warn(`${hanging.message}; waiting goes on`, hanging.fix);
+          if (away && hanging !== undefined) context.output.warn(`${hanging.message}; still waiting`, hanging.fix);
         },
         exists: async () =>
           (await target.driver.observe(target.pipeline, signal)).some(({ kind }) => kind === "component"),
@@ -87,7 +87,7 @@ export async function waitForState(
       code: "cli/wait-timeout",
       kind: "timeout",
       message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; ${latest === undefined ? "its control plane did not answer" : `it is ${latest}`}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
-      fix: `See what it waits for with \`flowctl status -p ${target.pipeline}\``,
+      fix: `See what it is waiting for with \`flowctl status -p ${target.pipeline}\``,
     });
   }
 }

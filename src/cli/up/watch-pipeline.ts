@@ -53,7 +53,7 @@ export async function watchPipeline<T>(
           code: "cli/pipeline-gone",
           kind: "conflict",
           message: "The pipeline was taken down",
-          fix: "Start it again with `flowctl up`, if that was not meant",
+          fix: "If that was unintended, start it again with `flowctl up`",
         });
       }
       patience =

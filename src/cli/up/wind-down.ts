@@ -172,8 +172,8 @@ async function nothingStopped({ driver, pipeline }: WindDownOptions, error: unkn
   return new FlowctlError({
     code: NO_CONTROL_PLANE,
     kind: "unavailable",
-    message: `Nothing was stopped, as it would be started again. ${message}${why}`,
-    fix: `${fix === undefined ? "" : `${fix}; `}\`flowctl down ${pipeline}\` ends everything without it`,
+    message: `Nothing was stopped, because it would be started again. ${message}${why}`,
+    fix: `${fix === undefined ? "" : `${fix}; `}\`flowctl down ${pipeline}\` stops everything without it`,
     cause: error,
   });
 }
