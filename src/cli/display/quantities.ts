@@ -1,3 +1,5 @@
+import { parseDuration } from "../../foundation/duration.ts";
+
 /** A span of time for people, in at most two units: `850ms`, `4.2s`, `3m 12s`, `2d 4h`. */
 export function humanDuration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
@@ -41,15 +43,7 @@ export function humanBytes(bytes: number): string {
   return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
-/** A span in seconds as typed: `30`, `90s`, `1m30s`, `500ms`. Returns milliseconds; undefined when it is no span. */
+/** A span as typed, where a number alone is seconds: `30`, `90s`, `1m30s`, `500ms`. Returns milliseconds; undefined when it is none. */
 export function parseSpan(text: string): number | undefined {
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
-  let total = 0;
-  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
-    total += Number(count) * (UNIT_MS[unit as keyof typeof UNIT_MS] ?? 0);
-  }
-  return total;
+  return /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseDuration(text);
 }
-
-const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { posix } from "node:path";
+import { parseDuration } from "../../foundation/duration.ts";
 import { closest, listed } from "../did-you-mean.ts";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { Finding, KeyPath } from "../problem.ts";
@@ -7,7 +8,6 @@ import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import type { ServiceFile } from "../schema/pipeline-file.ts";
 import { nodeAt } from "../source/source-node.ts";
 import { formatByteSize } from "../values/byte-size.ts";
-import { parseDuration } from "../values/duration.ts";
 import { imageReferenceMistake } from "../values/image-reference.ts";
 import type { LintContext } from "./lint-context.ts";
 

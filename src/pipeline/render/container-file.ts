@@ -1,6 +1,6 @@
+import { formatDuration } from "../../foundation/duration.ts";
 import type { Build, ContainerSettings, FileGrant, Healthcheck, ResourceLimits, RestartPolicy } from "../pipeline.ts";
 import { formatByteSize } from "../values/byte-size.ts";
-import { formatDuration } from "../values/duration.ts";
 
 type Block = Readonly<Record<string, unknown>>;
 

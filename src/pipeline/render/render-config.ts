@@ -1,8 +1,8 @@
 import { stringify } from "yaml";
+import { formatDuration } from "../../foundation/duration.ts";
 import type { Component, ConfigFile, Network, Pipeline, Secret, Volume } from "../pipeline.ts";
 import { sectionOf } from "../resolve/resolved.ts";
 import { formatByteSize } from "../values/byte-size.ts";
-import { formatDuration } from "../values/duration.ts";
 import { containerFile, whenAny } from "./container-file.ts";
 
 /**

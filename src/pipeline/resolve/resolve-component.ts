@@ -1,8 +1,8 @@
+import { parseDuration } from "../../foundation/duration.ts";
 import type { Component, ComponentType, Input, InputBuffer, OnError } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ComponentFile } from "../schema/pipeline-file.ts";
 import { parseByteSize } from "../values/byte-size.ts";
-import { parseDuration } from "../values/duration.ts";
 import { numberOf, withoutUndefined } from "./plain-values.ts";
 import { resolveContainer } from "./resolve-container.ts";
 import type { Scope } from "./scope.ts";

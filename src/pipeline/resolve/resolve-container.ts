@@ -1,8 +1,8 @@
+import { parseDuration } from "../../foundation/duration.ts";
 import type { Build, ContainerSettings, DependsOn, Healthcheck, ResourceLimits, RestartPolicy } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ServiceFile } from "../schema/pipeline-file.ts";
 import { parseByteSize } from "../values/byte-size.ts";
-import { parseDuration } from "../values/duration.ts";
 import { pairsOf, recordOf } from "../values/pairs.ts";
 import { splitShellWords } from "../values/shell-words.ts";
 import { isTrue, numberOf, withoutUndefined } from "./plain-values.ts";

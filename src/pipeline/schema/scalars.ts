@@ -1,6 +1,6 @@
 import * as z from "zod";
+import { parseDuration } from "../../foundation/duration.ts";
 import { parseByteSize } from "../values/byte-size.ts";
-import { parseDuration } from "../values/duration.ts";
 
 /**
  * The building blocks of the schema. The `error` of each is not a sentence but says what is expected there, to follow

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { formatDuration, parseDuration } from "../../foundation/duration.ts";
 import { formatByteSize, parseByteSize } from "./byte-size.ts";
-import { formatDuration, parseDuration } from "./duration.ts";
 import { imageReferenceMistake } from "./image-reference.ts";
 import { parseMount } from "./mount.ts";
 import { pairsOf } from "./pairs.ts";

@@ -7,9 +7,12 @@ const millisecondsPer: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
+/** A duration as Compose writes them: `250ms`, `30s`, `1m30s`, `2d`. */
+export const DURATION = /^(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+$/;
+
 /** Milliseconds of a duration such as `1m30s`; undefined when it is none. Fractions of a millisecond are rounded. */
 export function parseDuration(text: string): number | undefined {
-  if (!/^(?:\d+(?:\.\d+)?(?:us|ms|s|m|h|d))+$/.test(text)) return undefined;
+  if (!DURATION.test(text)) return undefined;
   let total = 0;
   for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(us|ms|s|m|h|d)/g)) {
     total += Number(amount) * (millisecondsPer[unit ?? ""] ?? 0);
