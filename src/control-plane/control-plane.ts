@@ -5,7 +5,6 @@ import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
-import { type EventInit, EventLog } from "./event-log.ts";
 import type { HandlerContext } from "./grpc-handlers.ts";
 import { startGrpcServer } from "./grpc-server.ts";
 import { monitorHealth } from "./health-monitor.ts";
@@ -15,6 +14,7 @@ import { KeptPipelines } from "./kept-pipeline.ts";
 import { forgetInstance, keepEvent, keepInstance, keepOperations, keepPipeline, loadKeptState } from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
 import { PartitionTable } from "./partitions/partition-table.ts";
+import { type NewEvent, PipelineEvents } from "./pipeline-events.ts";
 import { Registry } from "./registry.ts";
 import { registryService } from "./registry-service.ts";
 import { StateWriter } from "./state-writer.ts";
@@ -80,7 +80,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   const kept = await loadKeptState(store);
   const writer = new StateWriter(store, fail);
-  const events = new EventLog({
+  const events = new PipelineEvents({
     capacity: eventsKept,
     kept: kept.events,
     onAppend: (event, evicted) => keepEvent(writer, event, evicted),
@@ -212,13 +212,13 @@ async function followChanges(
 }
 
 /** An event as a line for people. */
-function inWords({ type, instanceId = "", message, from, to }: EventInit): string {
+function inWords({ type, instanceId = "", message, from, to }: NewEvent): string {
   const subject = instanceId === "" ? type : instanceId;
   if (to === undefined) return `${subject}: ${message}`;
   return `${subject}: ${from} → ${to}${message === "" ? "" : ` (${message})`}`;
 }
 
-function loggable({ type, componentId, instanceId }: EventInit): Readonly<Record<string, unknown>> {
+function loggable({ type, componentId, instanceId }: NewEvent): Readonly<Record<string, unknown>> {
   return {
     event: type,
     ...(componentId ? { component: componentId } : {}),

@@ -14,17 +14,17 @@ import {
 } from "../protocol/control-codec.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { desiredInstances } from "./desired-state.ts";
-import type { EventLog } from "./event-log.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { KeptPipelines } from "./kept-pipeline.ts";
 import type { Operation } from "./operations.ts";
+import type { PipelineEvents } from "./pipeline-events.ts";
 import type { Registry } from "./registry.ts";
 import type { StateWriter } from "./state-writer.ts";
 
 export interface ControlServiceParts {
   readonly registry: Registry;
   readonly pipeline: () => PipelineRecord;
-  readonly events: EventLog;
+  readonly events: PipelineEvents;
   readonly writer: StateWriter;
   readonly kept: KeptPipelines;
   readonly now: () => number;
@@ -100,7 +100,7 @@ async function* holdOperation(operation: Operation, writer: StateWriter, signal:
 }
 
 async function* watchEvents(
-  events: EventLog,
+  events: PipelineEvents,
   after: number,
   noFollow: boolean,
   signal: AbortSignal,

@@ -1,6 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
-import { type Edge, edgesOf } from "./topology.ts";
+import { edgesOf, type SpecEdge } from "./topology.ts";
 
 /** Event types that a component takes and gives; empty means any. */
 export interface DeclaredTypes {
@@ -36,7 +36,7 @@ export function declaredTypes(
   };
 }
 
-function checkEdge(edge: Edge, produces: readonly string[], consumes: readonly string[]): void {
+function checkEdge(edge: SpecEdge, produces: readonly string[], consumes: readonly string[]): void {
   const [from, to] = [edge.from.id, edge.to.id];
   if (!meet(edge.types, consumes)) {
     throw cannotMeet(

@@ -1,7 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Feature } from "../protocol/features.ts";
 import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
-import { type Edge, edgesOf } from "./topology.ts";
+import { edgesOf, type SpecEdge } from "./topology.ts";
 
 /** An instance and what it said that it supports. */
 interface Declared {
@@ -61,7 +61,7 @@ function demandsOfErrors({ id, onError }: ComponentSpec): readonly Demand[] {
   return [{ feature, what, remove: `on_error of ${id}`, path: `${id}.on_error` }];
 }
 
-function demandsOfEdge({ to, types, buffer }: Edge): readonly Demand[] {
+function demandsOfEdge({ to, types, buffer }: SpecEdge): readonly Demand[] {
   const demands: Demand[] = [];
   const input = (key: string) => ({
     what: `the input of ${to.id} has ${key}`,

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { EventLog } from "./event-log.ts";
 import { newInstance } from "./instance.ts";
 import {
   keepEvent,
@@ -12,6 +11,7 @@ import {
   positionKey,
 } from "./kept-state.ts";
 import { linearPipeline } from "./pipeline.fake.ts";
+import { PipelineEvents } from "./pipeline-events.ts";
 import { StateWriter } from "./state-writer.ts";
 import { createMemoryStore } from "./store/memory-store.ts";
 
@@ -29,7 +29,7 @@ describe("what a control plane keeps", () => {
     keepPartition(writer, partition, () => partition);
     const source = { componentId: "source", declared: [part], over: false };
     keepSource(writer, source);
-    const log = new EventLog({ capacity: 12, kept: [], onAppend: (event, out) => keepEvent(writer, event, out) });
+    const log = new PipelineEvents({ capacity: 12, kept: [], onAppend: (event, out) => keepEvent(writer, event, out) });
     for (let number = 1; number <= 20; number++) log.append({ type: "t", message: `event ${number}` }, number);
     await writer.durable();
 

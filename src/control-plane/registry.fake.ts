@@ -1,14 +1,14 @@
 import { type FakeClock, fakeClock } from "../foundation/clock.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import type { EventInit } from "./event-log.ts";
 import type { InstanceData } from "./instance.ts";
+import type { NewEvent } from "./pipeline-events.ts";
 import type { PipelineData } from "./pipeline-state.ts";
 import { Registry } from "./registry.ts";
 
 /** What registries of the pipeline `p` keep, as a store would, and a clock that stands until a test moves it. */
 export class Kept {
   readonly clock: FakeClock;
-  readonly events: EventInit[] = [];
+  readonly events: NewEvent[] = [];
   readonly #instances = new Map<string, InstanceData>();
   #pipeline: PipelineData | undefined;
 

@@ -18,7 +18,6 @@ import type {
 } from "../protocol/registry-codec.ts";
 import type { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desiredInstances, stoppedAfter } from "./desired-state.ts";
-import type { EventInit } from "./event-log.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import { checkFeatures, checkRunningFeatures } from "./feature-check.ts";
 import {
@@ -31,6 +30,7 @@ import {
   saysMore,
 } from "./instance.ts";
 import { Operations, type OperationsStore } from "./operations.ts";
+import type { NewEvent } from "./pipeline-events.ts";
 import type { ServiceTrouble } from "./pipeline-state.ts";
 import { componentRecordsOf, pipelineRecordOf, topologyRecordOf } from "./records-view.ts";
 import {
@@ -333,7 +333,7 @@ export class Registry {
   }
 
   /** Something to be seen by `flowctl events`. */
-  tell(event: EventInit): void {
+  tell(event: NewEvent): void {
     this.#roster.event(event);
   }
 

@@ -3,7 +3,6 @@ import type { Feature } from "../protocol/features.ts";
 import { type ComponentSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desireOf, stoppedAfterApply } from "./desired-state.ts";
-import type { EventInit } from "./event-log.ts";
 import { advanceHandover } from "./handover.ts";
 import {
   assess,
@@ -15,6 +14,7 @@ import {
   restoredInstance,
 } from "./instance.ts";
 import { InstanceTable, type KnownInstances } from "./instance-table.ts";
+import type { NewEvent } from "./pipeline-events.ts";
 import { advancePipeline, isOver, type PipelineData, type ServiceTrouble, viewOf } from "./pipeline-state.ts";
 import { looksDifferent } from "./records-view.ts";
 import { retiredOf, withRetired } from "./retired-totals.ts";
@@ -31,7 +31,7 @@ import {
 
 /** Where the roster tells what has changed. Called synchronously, in order; must not throw. */
 export interface RosterJournal {
-  event(event: EventInit): void;
+  event(event: NewEvent): void;
   pipelineChanged(pipeline: PipelineData): void;
   instanceChanged(instance: InstanceData): void;
   instanceRemoved(componentId: string, instanceId: string): void;
@@ -124,7 +124,7 @@ export class Roster {
     this.#options.journal.pipelineChanged(this.#pipeline);
   }
 
-  event(event: EventInit): void {
+  event(event: NewEvent): void {
     this.#options.journal.event(event);
   }
 

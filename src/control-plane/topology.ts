@@ -20,7 +20,7 @@ export interface TopologyInstance {
 export type InstancesOf = (componentId: string) => readonly TopologyInstance[];
 
 /** One edge, as seen from below. Dead letters travel on an edge of their own. */
-export interface Edge {
+export interface SpecEdge {
   readonly from: ComponentSpec;
   readonly to: ComponentSpec;
   readonly types: readonly string[];
@@ -37,9 +37,9 @@ export interface Edge {
 }
 
 /** Every edge of a pipeline whose ends both exist, in the order of the file. */
-export function edgesOf(spec: PipelineSpec): readonly Edge[] {
+export function edgesOf(spec: PipelineSpec): readonly SpecEdge[] {
   const byId = new Map(spec.components.map((component) => [component.id, component]));
-  const edges: Edge[] = [];
+  const edges: SpecEdge[] = [];
   for (const to of spec.components) {
     for (const input of to.inputs) {
       const from = byId.get(input.from);
@@ -58,8 +58,8 @@ export function edgesOf(spec: PipelineSpec): readonly Edge[] {
 /** What of a component's topology only a changed pipeline changes. */
 export interface Surroundings {
   readonly component: ComponentSpec;
-  readonly above: readonly Edge[];
-  readonly below: readonly Edge[];
+  readonly above: readonly SpecEdge[];
+  readonly below: readonly SpecEdge[];
   readonly slack: Slack;
 }
 
@@ -120,13 +120,13 @@ const NOTHING_BELOW: Below = { events: 0, bytes: 0, hops: 0 };
  * buffers in memory below it may hold, along the path that holds the most, and something for every hop beyond the next. A
  * buffer on disk, and one that drops, acknowledges: nothing below it counts.
  */
-function slackOf(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Below>): Slack {
+function slackOf(id: string, below: ReadonlyMap<string, readonly SpecEdge[]>, known: Map<string, Below>): Slack {
   const { events, bytes, hops } = whatIsBelow(id, below, known);
   const further = Math.min(maxHops, Math.max(0, hops - 1));
   return { events: events + further * hopSlack.events, bytes: bytes + further * hopSlack.bytes };
 }
 
-function whatIsBelow(id: string, below: ReadonlyMap<string, readonly Edge[]>, known: Map<string, Below>): Below {
+function whatIsBelow(id: string, below: ReadonlyMap<string, readonly SpecEdge[]>, known: Map<string, Below>): Below {
   const before = known.get(id);
   if (before !== undefined) return before;
   let { events, bytes, hops } = NOTHING_BELOW;
@@ -159,7 +159,7 @@ export function connectionsOf(spec: PipelineSpec): Readonly<Record<string, Conne
   );
 }
 
-function upstreamOf(edge: Edge, instancesOf: InstancesOf): Upstream {
+function upstreamOf(edge: SpecEdge, instancesOf: InstancesOf): Upstream {
   const instances = instancesOf(edge.from.id);
   return {
     componentId: edge.from.id,
@@ -172,7 +172,7 @@ function upstreamOf(edge: Edge, instancesOf: InstancesOf): Upstream {
   };
 }
 
-function downstreamOf(edge: Edge): Downstream {
+function downstreamOf(edge: SpecEdge): Downstream {
   return {
     componentId: edge.to.id,
     types: edge.types,
@@ -190,8 +190,11 @@ function unique(values: readonly string[]): readonly string[] {
   return [...new Set(values)];
 }
 
-function groupBy(edges: readonly Edge[], key: (edge: Edge) => string): ReadonlyMap<string, readonly Edge[]> {
-  const groups = new Map<string, Edge[]>();
+function groupBy(
+  edges: readonly SpecEdge[],
+  key: (edge: SpecEdge) => string,
+): ReadonlyMap<string, readonly SpecEdge[]> {
+  const groups = new Map<string, SpecEdge[]>();
   for (const edge of edges) groups.set(key(edge), [...(groups.get(key(edge)) ?? []), edge]);
   return groups;
 }

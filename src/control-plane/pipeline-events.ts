@@ -2,7 +2,7 @@ import type { PipelineEvent } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
 
 /** An event as whoever causes it describes it; the log adds number and time. */
-export interface EventInit {
+export interface NewEvent {
   readonly type: string;
   readonly message: string;
   readonly componentId?: string;
@@ -12,7 +12,7 @@ export interface EventInit {
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
-export interface EventLogOptions {
+export interface PipelineEventsOptions {
   /** Events that are kept, at least 1; the oldest go first. */
   readonly capacity: number;
   /** What an earlier process left, in order. */
@@ -22,21 +22,21 @@ export interface EventLogOptions {
 }
 
 /** The last events of the pipeline, numbered without gaps across restarts of the control plane. Bounded memory. */
-export class EventLog {
+export class PipelineEvents {
   readonly #events: PipelineEvent[];
   readonly #capacity: number;
-  readonly #onAppend: EventLogOptions["onAppend"];
+  readonly #onAppend: PipelineEventsOptions["onAppend"];
   readonly #changes = new ChangeNotifier();
   #next: number;
 
-  constructor(options: EventLogOptions) {
+  constructor(options: PipelineEventsOptions) {
     this.#capacity = options.capacity;
     this.#events = options.kept.slice(-options.capacity);
     this.#onAppend = options.onAppend;
     this.#next = (this.#events.at(-1)?.sequence ?? 0) + 1;
   }
 
-  append(event: EventInit, time: number): PipelineEvent {
+  append(event: NewEvent, time: number): PipelineEvent {
     const full: PipelineEvent = {
       sequence: this.#next,
       time,

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { PipelineEvent } from "../protocol/records.ts";
-import { EventLog } from "./event-log.ts";
+import { PipelineEvents } from "./pipeline-events.ts";
 
 function log(capacity: number, kept: readonly PipelineEvent[] = []) {
   const appended: [number, number | undefined][] = [];
-  const events = new EventLog({ capacity, kept, onAppend: (event, out) => appended.push([event.sequence, out]) });
+  const events = new PipelineEvents({ capacity, kept, onAppend: (event, out) => appended.push([event.sequence, out]) });
   return { events, appended, add: (message: string) => events.append({ type: "t", message }, 5) };
 }
 
