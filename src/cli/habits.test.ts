@@ -119,3 +119,14 @@ describe("ps and down of a pipeline of which nothing exists", () => {
     }
   });
 });
+
+describe("an expression in braces", () => {
+  it("is to be quoted, as YAML takes it for a mapping", async () => {
+    const big = `{payload.sequence > 3 ? "a" : "b"}`;
+    const map = `processors: { m: { uses: map, inputs: [numbers], with: { set: { big: ${big} } } } }\n`;
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE.replace("sinks:", `${map}sinks:`) });
+    const { code, stderr } = await cli.run("validate");
+    expect(code).toBe(3);
+    expect(stderr).toContain("fix: Quote the whole expression");
+  });
+});

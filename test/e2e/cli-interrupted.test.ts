@@ -136,7 +136,7 @@ sinks:
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const before = await scenario.refs();
     const restart = scenario.start("restart", "slow");
-    await restart.until(/component\/slow-1 Restarting/);
+    await restart.until(/slow-1 Restarting/);
     restart.child.kill("SIGINT");
     const { code, stderr } = await restart.ended;
     expect(code, stderr).toBe(130);

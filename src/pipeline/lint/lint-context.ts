@@ -1,7 +1,10 @@
 import type { BuiltinCatalog } from "../catalog.ts";
+import { closest } from "../did-you-mean.ts";
 import type { DriverName } from "../pipeline.ts";
 import type { Resolved, ResolvedComponent } from "../resolve/resolved.ts";
 import type { Scope } from "../resolve/scope.ts";
+import { otherName } from "../schema/unsupported-keys.ts";
+import { nodeAt } from "../source/source-node.ts";
 
 /** What every rule gets to see. Rules report to `scope` and change nothing. */
 export interface LintContext {
@@ -25,9 +28,13 @@ export interface Declaration {
   readonly active: boolean | undefined;
 }
 
-/** Whether the component has a part that was taken out, so that what is missing in it may be there after all. */
+/** Whether the component has a part that was taken out, or is written under a wrong name, so that what is missing in it may be there after all. */
 export function isBroken(context: LintContext, item: ResolvedComponent, ...keys: readonly string[]): boolean {
-  return keys.some((key) => context.scope.tainted([...item.path, key]));
+  const node = nodeAt(context.scope.root, item.path);
+  const written = node?.kind === "map" ? [...node.entries.keys()] : [];
+  const means = (other: string, key: string): boolean =>
+    other !== key && (closest(other, [key]) === key || otherName(other) === `Use \`${key}\`.`);
+  return keys.some((key) => context.scope.tainted([...item.path, key]) || written.some((other) => means(other, key)));
 }
 
 /** Ids of the components of some sections. */

@@ -33,7 +33,8 @@ export async function lint(
     driver: resolved.pipeline.driver,
     nameOverride: options.name,
     declared: declarations(scope, resolved),
-    incomplete: [...scope.root.entries.keys()].some(isMisspelled),
+    incomplete:
+      [...scope.root.entries.keys()].some(isMisspelled) || sections.some((section) => scope.tainted([section])),
   };
   lintNames(context);
   lintWiring(context);

@@ -116,11 +116,16 @@ function checkFurther(
   }
 }
 
-function settingFix({ fix, unknown }: SettingProblem): string {
+function settingFix({ fix, unknown, path }: SettingProblem): string {
+  if (looksLikeExpression(String(path.at(-1) ?? "")))
+    return "Quote the whole expression: without quotes YAML reads `{ … }` as a mapping.";
   if (fix !== undefined) return sentence(fix);
   if (unknown === undefined) return "Fix the setting.";
   return suggestion(unknown.name, unknown.known, `Use one of ${listed(unknown.known.toSorted(), 40)}.`);
 }
+
+/** Whether a key of the settings is rather the beginning of an expression in braces, which YAML took for a mapping. */
+const looksLikeExpression = (key: string): boolean => /[?<>=&|!]/.test(key);
 
 function settingProblems(spec: BuiltinSpec, settings: Record<string, unknown>): readonly SettingProblem[] {
   try {

@@ -7,7 +7,7 @@ import type { MapNode } from "../source/source-node.ts";
 import { keyPlace, nodeAt, toPlain, valuePlace } from "../source/source-node.ts";
 import type { StructureIssue } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
-import { otherName, unsupportedAdvice } from "./unsupported-keys.ts";
+import { manifestKey, otherName, unsupportedAdvice } from "./unsupported-keys.ts";
 
 /**
  * Reports one issue about the value at `base` and below, in our words, and returns the paths of what is wrong. The
@@ -87,6 +87,8 @@ function unknownKey(path: KeyPath, known: readonly string[]): Finding {
     };
   }
   const guess = closest(key, known);
+  const foreign = owner.length === 0 ? manifestKey(key) : undefined;
+  if (foreign !== undefined) return { code: "pipeline/unknown-key", message: `Unknown key \`${key}\``, fix: foreign };
   const isComponentKey = ["uses", "with", "inputs", "consumes", "produces", "on_error", "partition_by"].includes(key);
   return {
     code: "pipeline/unknown-key",
@@ -136,5 +138,7 @@ function fixFor(path: KeyPath, value: unknown, expected: string, wrongType: bool
       ? "Write it as a list."
       : `Write \`${key}: [${/^[\w.-]+$/.test(String(value)) ? value : JSON.stringify(value)}]\`.`;
   }
+  if (Array.isArray(value) && expected.startsWith("a mapping"))
+    return "Write each item as `<id>:` with its keys indented below it, without `-`.";
   return `Write ${expected}.`;
 }

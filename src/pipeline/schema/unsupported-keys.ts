@@ -181,6 +181,21 @@ const otherNames: Readonly<Record<string, string>> = {
   args: "Use `command`.",
 };
 
+const noManifest = "Remove it: a pipeline file is not a Kubernetes manifest.";
+
+/** Keys of a Kubernetes manifest. */
+const manifestKeys: Readonly<Record<string, string>> = {
+  apiVersion: noManifest,
+  kind: noManifest,
+  metadata: "Write `name: …` at the top of the file.",
+  spec: "Move the keys below it to the top of the file.",
+};
+
+/** What to write instead of a key of the whole file that belongs into another kind of file. */
+export function manifestKey(key: string): string | undefined {
+  return Object.hasOwn(manifestKeys, key) ? manifestKeys[key] : undefined;
+}
+
 /** What to use instead of a key that is called otherwise here. */
 export function otherName(key: string): string | undefined {
   return Object.hasOwn(otherNames, key) ? otherNames[key] : undefined;
