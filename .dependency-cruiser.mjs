@@ -56,6 +56,12 @@ export default {
       to: { path: "^src/" },
     },
     {
+      name: "sending-and-receiving-never-import-each-other",
+      severity: "error",
+      from: { path: "^src/streams/(sending|receiving)/", pathNot: tests },
+      to: { path: "^src/streams/(sending|receiving)/", pathNot: "^src/streams/$1/" },
+    },
+    {
       name: "drivers-never-import-each-other",
       severity: "error",
       from: { path: "^src/drivers/([^/]+)/" },

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { findPipelineFiles } from "./load.ts";
+import { findPipelineFiles } from "./find-pipeline-files.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

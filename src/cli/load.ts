@@ -1,11 +1,12 @@
 import { access, readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { LoadResult } from "../pipeline/load-pipeline.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import type { Problem } from "../pipeline/problem.ts";
 import type { CommandContext } from "./command.ts";
 import { problemReport } from "./display/problem-report.ts";
+import { findPipelineFiles } from "./find-pipeline-files.ts";
 import { looksLikeFile } from "./invocation.ts";
 
 /** The error of a pipeline file with mistakes: it carries all of them, and the texts that they quote. */
@@ -87,18 +88,6 @@ export function withPlace(error: unknown, positionOf: ValidPipeline["positionOf"
   const { code, kind, message, path, fix, cause } = error;
   const position = positionOf(path);
   return new FlowctlError({ code, kind, message, path, position, ...(fix === undefined ? {} : { fix }), cause });
-}
-
-/**
- * Absolute paths of the pipeline file that a command without `-f` is about and of its override, in `directory` or the nearest folder
- * above it that has one; empty when there is none.
- */
-export async function findPipelineFiles(directory: string): Promise<readonly string[]> {
-  const { discoverPipelineFiles } = await import("../pipeline/load-pipeline.ts");
-  for (let folder = resolve(directory); ; folder = dirname(folder)) {
-    const paths = await discoverPipelineFiles(folder);
-    if (paths.length > 0 || folder === dirname(folder)) return paths;
-  }
 }
 
 /** Rejects with `cli/component-not-file` for an argument that names no file, but a component of the pipeline here. */

@@ -5,9 +5,10 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 import type { CommandContext } from "./command.ts";
+import { findPipelineFiles } from "./find-pipeline-files.ts";
 import { allPipelines, availableDrivers, type Holding, ofFolder, unlessUnseen } from "./holdings.ts";
 import { sameFor } from "./invocation.ts";
-import { findPipelineFiles, InvalidPipeline, loadValid } from "./load.ts";
+import { InvalidPipeline, loadValid } from "./load.ts";
 import { homesOf, isWithin, refuseOtherFolder } from "./project.ts";
 import { pipelinesOf, recordedPipeline } from "./recorded-pipeline.ts";
 

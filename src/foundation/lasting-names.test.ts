@@ -7,7 +7,7 @@ import { OnceFile } from "../components/sinks/once-file.ts";
 import { writeFileAtomically } from "../drivers/process/atomic-file.ts";
 import { appendMarks } from "../event-files/replay-marks.ts";
 import { StateLog } from "../sdk/state-log.ts";
-import { SegmentLog } from "../streams/segment-log.ts";
+import { SegmentLog } from "../streams/sending/segments/segment-log.ts";
 
 /** What was opened or made and what was synced, in order. */
 const done: string[] = [];

@@ -2,6 +2,9 @@ import { EVENT_IN_BATCH_TAG, EventView } from "./event-view.ts";
 import type { SharedMemory } from "./slab-pool.ts";
 import { malformed, varintSize, WireReader, writeVarint } from "./wire.ts";
 
+/** The method by which one component subscribes to another, as gRPC calls it. */
+export const SUBSCRIBE_PATH = "/flowctl.stream.v1.EventStream/Subscribe";
+
 /** Totals since the stream was opened: what the server may send. */
 export interface Credit {
   readonly maxSequence: number;

@@ -3,7 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
-import type { Receipt } from "../streams/event-log.ts";
+import type { Receipt } from "../streams/receipt.ts";
 import { Ring } from "../streams/ring.ts";
 
 /** What is told of a partition: that it is read on, from where; or that it is given back, or has ended. */

@@ -1,6 +1,6 @@
 import type { InstanceMetrics } from "../protocol/records.ts";
-import type { Inlet } from "../streams/inlet.ts";
-import type { Outlet } from "../streams/outlet.ts";
+import type { Inlet } from "../streams/receiving/inlet.ts";
+import type { Outlet } from "../streams/sending/outlet.ts";
 
 /** What a component has done since it started. Counted where it happens; read by heartbeats, health and the last word. */
 export class Counters {

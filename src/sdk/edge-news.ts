@@ -1,4 +1,4 @@
-import type { Publisher } from "../streams/publisher.ts";
+import type { Publisher } from "../streams/sending/publisher.ts";
 
 type Edges = Pick<Publisher, "drainedGroups" | "settledMarks" | "heardMark" | "awaitsMarks">;
 

@@ -7,8 +7,8 @@ import { viewOfEvent } from "../protocol/encoded-events.fake.ts";
 import type { EventView } from "../protocol/event-view.ts";
 import type { OnErrorSpec } from "../protocol/records.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
-import type { Receipt } from "../streams/event-log.ts";
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { Receipt } from "../streams/receipt.ts";
+import type { ReceivedEvent } from "../streams/receiving/received-event.ts";
 import { OnError, type OnErrorOptions } from "./on-error.ts";
 import { OutputEncoder } from "./output.ts";
 

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { maxMessageBytes } from "../protocol/channel-options.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { ReceivedEvent } from "../streams/receiving/received-event.ts";
 import { MAX_EVENT_BYTES, OutputEncoder } from "./output.ts";
 
 const KEY = "flowctl.dead_letter.reason";

@@ -2,7 +2,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { EventView } from "../protocol/event-view.ts";
 import type { SlabPool } from "../protocol/slab-pool.ts";
-import type { ReceivedEvent } from "../streams/received-event.ts";
+import type { ReceivedEvent } from "../streams/receiving/received-event.ts";
 import type { Event, EventInit } from "./event.ts";
 
 /** The largest event that flowctl carries, encoded, in bytes. */

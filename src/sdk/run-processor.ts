@@ -1,5 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
-import { publishFrom, type ReceivedEvent, settle } from "../streams/received-event.ts";
+import { publishFrom, type ReceivedEvent, settle } from "../streams/receiving/received-event.ts";
 import type { ProcessorDefinition, ProcessorEmit, ProcessorHandlers } from "./component.ts";
 import type { Event, EventInit } from "./event.ts";
 import { OnError } from "./on-error.ts";

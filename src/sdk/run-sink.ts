@@ -1,6 +1,6 @@
 import { isOutage } from "../foundation/outage.ts";
-import { MAX_BATCH_EVENTS } from "../streams/member.ts";
-import { type ReceivedEvent, settle, settleRun } from "../streams/received-event.ts";
+import { type ReceivedEvent, settle, settleRun } from "../streams/receiving/received-event.ts";
+import { MAX_BATCH_EVENTS } from "../streams/sending/member.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";

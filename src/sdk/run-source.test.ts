@@ -5,7 +5,7 @@ import { silentLogger } from "../foundation/logger.ts";
 import type { Assignment } from "../protocol/records.ts";
 import type { CheckpointSave } from "../protocol/registry-codec.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
-import { Publisher } from "../streams/publisher.ts";
+import { Publisher } from "../streams/sending/publisher.ts";
 import { AssignmentFeed } from "./assignment-feed.ts";
 import type { SourceDefinition } from "./component.ts";
 import { OutputEncoder } from "./output.ts";

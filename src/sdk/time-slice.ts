@@ -1,4 +1,4 @@
-import { MAX_BATCH_EVENTS } from "../streams/member.ts";
+import { MAX_BATCH_EVENTS } from "../streams/sending/member.ts";
 
 const SLICE_MS = 8;
 const LOOK_EVERY = 32;

@@ -3,12 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../foundation/logger.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import type { Downstream, Upstream } from "../protocol/records.ts";
-import { encodeRequest } from "../protocol/stream-codec.ts";
-import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
-import { Inlet } from "./inlet.ts";
-import { Outlet } from "./outlet.ts";
-import { type ReceivedEvent, settle } from "./received-event.ts";
-import { SUBSCRIBE_PATH } from "./upstream-stream.ts";
+import { encodeRequest, SUBSCRIBE_PATH } from "../protocol/stream-codec.ts";
+import { Inlet } from "./receiving/inlet.ts";
+import { type ReceivedEvent, settle } from "./receiving/received-event.ts";
+import { type EventStreamServer, serveEventStream } from "./sending/event-stream-server.ts";
+import { Outlet } from "./sending/outlet.ts";
 
 /** Both sides over real gRPC on the loopback interface. */
 const encoder = new EventEncoder();

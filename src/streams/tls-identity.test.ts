@@ -4,11 +4,11 @@ import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeCertificates } from "../../test/bench/streams/certificates.ts";
 import { silentLogger } from "../foundation/logger.ts";
-import { encodeRequest } from "../protocol/stream-codec.ts";
-import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
-import { Outlet } from "./outlet.ts";
+import { encodeRequest, SUBSCRIBE_PATH } from "../protocol/stream-codec.ts";
+import { dial } from "./receiving/upstream-stream.ts";
+import { type EventStreamServer, serveEventStream } from "./sending/event-stream-server.ts";
+import { Outlet } from "./sending/outlet.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
-import { dial, SUBSCRIBE_PATH } from "./upstream-stream.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];
 let own: TlsIdentity;

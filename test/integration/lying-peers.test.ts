@@ -4,12 +4,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../../src/foundation/logger.ts";
 import { EventEncoder } from "../../src/protocol/event-encoder.ts";
 import { SlabPool } from "../../src/protocol/slab-pool.ts";
-import { encodeRequest } from "../../src/protocol/stream-codec.ts";
-import { type EventStreamServer, serveEventStream } from "../../src/streams/event-stream-server.ts";
-import { Inlet } from "../../src/streams/inlet.ts";
-import { Outlet } from "../../src/streams/outlet.ts";
-import { settle } from "../../src/streams/received-event.ts";
-import { SUBSCRIBE_PATH } from "../../src/streams/upstream-stream.ts";
+import { encodeRequest, SUBSCRIBE_PATH } from "../../src/protocol/stream-codec.ts";
+import { Inlet } from "../../src/streams/receiving/inlet.ts";
+import { settle } from "../../src/streams/receiving/received-event.ts";
+import { type EventStreamServer, serveEventStream } from "../../src/streams/sending/event-stream-server.ts";
+import { Outlet } from "../../src/streams/sending/outlet.ts";
 
 /**
  * A source's server, an honest sibling of every liar in its own group, and an honest group beside it. Whatever a liar does,

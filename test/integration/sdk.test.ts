@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FlowctlError } from "../../src/foundation/errors.ts";
 import type { OnErrorSpec } from "../../src/protocol/records.ts";
 import { defineProcessor, defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
-import type { ReceivedEvent } from "../../src/streams/received-event.ts";
+import type { ReceivedEvent } from "../../src/streams/receiving/received-event.ts";
 import {
   anything,
   apply,

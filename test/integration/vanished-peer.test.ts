@@ -3,10 +3,9 @@ import { expect, it } from "vitest";
 import { startDeadEnd } from "../../src/foundation/dead-end.fake.ts";
 import { silentLogger } from "../../src/foundation/logger.ts";
 import { EventEncoder } from "../../src/protocol/event-encoder.ts";
-import { encodeRequest } from "../../src/protocol/stream-codec.ts";
-import { serveEventStream } from "../../src/streams/event-stream-server.ts";
-import { Outlet } from "../../src/streams/outlet.ts";
-import { SUBSCRIBE_PATH } from "../../src/streams/upstream-stream.ts";
+import { encodeRequest, SUBSCRIBE_PATH } from "../../src/protocol/stream-codec.ts";
+import { serveEventStream } from "../../src/streams/sending/event-stream-server.ts";
+import { Outlet } from "../../src/streams/sending/outlet.ts";
 
 const same = (buffer: Buffer): Buffer => buffer;
 

@@ -22,7 +22,7 @@ import {
 } from "../command.ts";
 import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { findPipelineFiles } from "../load.ts";
+import { findPipelineFiles } from "../find-pipeline-files.ts";
 import type { Flags } from "../settings.ts";
 import { attach } from "../up/attach.ts";
 import { sayBanner } from "../up/banner.ts";

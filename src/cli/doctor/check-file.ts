@@ -4,8 +4,9 @@ import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
+import { findPipelineFiles } from "../find-pipeline-files.ts";
 import { availableDrivers } from "../holdings.ts";
-import { findPipelineFiles, loadValid, withEnvFile } from "../load.ts";
+import { loadValid, withEnvFile } from "../load.ts";
 import { checkPorts } from "./check-machine.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 

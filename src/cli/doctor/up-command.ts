@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { canonicalFolder } from "../../pipeline/project-folder.ts";
 import type { CommandContext } from "../command.ts";
-import { findPipelineFiles } from "../load.ts";
+import { findPipelineFiles } from "../find-pipeline-files.ts";
 
 /**
  * The command that makes a pipeline run as its file says, as it can be typed in the current folder; undefined where there is no

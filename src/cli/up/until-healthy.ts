@@ -4,9 +4,9 @@ import type { CommandContext } from "../command.ts";
 import { humanDuration } from "../display/quantities.ts";
 import type { PreparedUp } from "./change.ts";
 import { untilChecksPass } from "./checks-pass.ts";
-import { failureError, failureOf } from "./outcome.ts";
+import { type Failure, failureError, failureOf } from "./outcome.ts";
 import { startPrepared } from "./start-prepared.ts";
-import { type AwaitableState, waitForState } from "./wait-for-state.ts";
+import { type AwaitableState, showLastLines, waitForState } from "./wait-for-state.ts";
 
 /** How often it is looked whether something has failed while a plan is being carried out, in milliseconds. */
 const LOOK_INTERVAL = 500;
@@ -53,33 +53,36 @@ export async function startUntilHealthy(
 async function startUnlessFailed(context: CommandContext, prepared: PreparedUp, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const over = new AbortController();
+  let failed: Failure | undefined;
   const watching = failureMeanwhile(context, prepared, AbortSignal.any([signal, over.signal])).then((failure) => {
-    if (failure !== undefined) stop.abort(failure);
-    return failure;
+    failed = failure;
+    if (failure !== undefined) stop.abort();
   });
   try {
     await startPrepared(context, prepared, AbortSignal.any([signal, stop.signal]));
   } catch (error) {
-    if (stop.signal.aborted && error instanceof FlowctlError && error.kind === "cancelled") throw stop.signal.reason;
-    throw error;
+    if (failed === undefined || !(error instanceof FlowctlError) || error.kind !== "cancelled") throw error;
+    const { driver, pipeline } = prepared;
+    await showLastLines(context, { driver, pipeline: pipeline.name }, failed);
+    throw failureError(pipeline.name, failed);
   } finally {
     over.abort();
     await watching;
   }
 }
 
-/** The error of a pipeline that fails; undefined when the signal fires before it does. */
+/** Why the pipeline failed; undefined when the signal fires before it does. */
 async function failureMeanwhile(
   { deps }: CommandContext,
-  { access, before, driver, pipeline, plan }: PreparedUp,
+  { access, before, driver, plan }: PreparedUp,
   signal: AbortSignal,
-): Promise<FlowctlError | undefined> {
+): Promise<Failure | undefined> {
   // What had failed before may be what this is to mend.
   let hadFailed = before?.state === "failed";
   const ended = new Map<string, number>();
   while (!signal.aborted) {
     const record = await access.record(signal).catch(() => undefined);
-    if (record?.state === "failed" && !hadFailed) return failureError(pipeline.name, failureOf(record));
+    if (record?.state === "failed" && !hadFailed) return failureOf(record);
     if (record !== undefined) hadFailed &&= record.state === "failed";
     // Nobody starts again what this command has just made, as long as it is at work.
     const all = await madeAndEnded(driver, plan, signal);
@@ -90,7 +93,7 @@ async function failureMeanwhile(
       if (deps.clock.now() - since < ENDED_FOR) continue;
       const id = key.slice(key.indexOf("/") + 1);
       const reason = `exited with code ${state.exitCode}, and a step waits for it`;
-      return failureError(pipeline.name, { reason: "", instances: [{ id, reason }] });
+      return { reason: "", instances: [{ id, reason }] };
     }
     await deps.clock.sleep(LOOK_INTERVAL, signal).catch(() => undefined);
   }

@@ -126,7 +126,12 @@ function isHealthy(record: PipelineRecord): boolean {
   );
 }
 
-async function showLastLines(context: CommandContext, target: WaitTarget, failure: Failure): Promise<void> {
+/** Shows what the first instances that failed logged last, on standard error; not with `--json`. */
+export async function showLastLines(
+  context: CommandContext,
+  target: Pick<WaitTarget, "driver" | "pipeline">,
+  failure: Failure,
+): Promise<void> {
   const { output, signal } = context;
   if (output.json) return;
   const { parseRecord, renderRecord } = await import("../display/log-printer.ts");

@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { resourceOf } from "../../planner/plan.ts";
+import { CliHarness } from "../cli-harness.fake.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
+
+it("up --wait shows what a component that failed logged last, also when it fails before the last step is done", async () => {
+  const line = { instance: "out-1", owner: "out", stream: "stderr", time: 1, text: "no such table" } as const;
+  const driver = new MemoryDriver({
+    logs: [line],
+    onApply: async (change) => {
+      if (resourceOf(change).key !== "component/numbers-1") return;
+      cli.controlPlane.state = "failed";
+      cli.controlPlane.instanceStates.set("out-1", { state: "failed", reason: "exited with code 3" });
+      const { record } = cli.controlPlane;
+      let looks = 0;
+      cli.controlPlane.record = () => {
+        looks++;
+        return record.call(cli.controlPlane);
+      };
+      await expect.poll(() => looks, { timeout: 10_000 }).toBeGreaterThan(0);
+    },
+  });
+  await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+  const { code, stderr } = await cli.run("up", "--wait", "--no-rollback");
+  expect(code).toBe(1);
+  expect(stderr).toContain("out-1 │ no such table\n");
+  expect(stderr).toContain("error: demo failed: out-1 exited with code 3");
+});

@@ -1,0 +1,297 @@
+import type { Client } from "@grpc/grpc-js";
+import { backoffDelay } from "../../foundation/backoff.ts";
+import type { FlowctlError } from "../../foundation/errors.ts";
+import type { Logger } from "../../foundation/logger.ts";
+import { type Arrival, lastOf, type Window } from "./ack-tracker.ts";
+import type { ReceivedEvent } from "./received-event.ts";
+import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
+
+/** What one subscription reports. */
+export interface SubscriptionHandlers {
+  /**
+   * At least one event came. The stream shows them, until they are taken back by `retract`, or acknowledged.
+   *
+   * @param bytes Size of all of them together.
+   */
+  events(stream: UpstreamStream, arrival: Arrival, bytes: number): void;
+  /** Whatever `events` has given and nobody has taken is taken back and returned: it will be sent again, or to others. */
+  retract(): readonly Arrival[];
+  /** Something about `phase` changed. */
+  changed(): void;
+}
+
+/**
+ * Where a subscription stands. `connecting` → `open` → `waiting` (broken; a new attempt is due) → `connecting` …,
+ * until `ended` (the upstream instance has ended for good) or `closed` (this side left).
+ */
+export type SubscriptionPhase =
+  | { readonly name: "connecting"; readonly stream: UpstreamStream; readonly attempt: number }
+  | { readonly name: "open"; readonly stream: UpstreamStream; readonly attempt: number }
+  | { readonly name: "waiting"; readonly attempt: number; readonly timer: NodeJS.Timeout }
+  | { readonly name: "leaving"; readonly stream: UpstreamStream }
+  | { readonly name: "ended" }
+  | { readonly name: "closed" };
+
+/** A stream that was open for so long, in milliseconds, was no vain attempt, also where nothing came. */
+const HELD = 5_000;
+
+/**
+ * The lasting link to one upstream instance: one stream after the other, redialled with backoff until the upstream ends
+ * or this side leaves. Events that are still being worked on when a stream breaks are recognised by their id when they
+ * arrive again, and are not worked on twice.
+ */
+export class Subscription {
+  readonly upstream: string;
+  readonly upstreamInstance: string;
+  private readonly who: Subscriber;
+  private readonly window: Window;
+  private readonly handlers: SubscriptionHandlers;
+  private readonly log: Logger;
+  /** The input is no more in the file, so that its end is wanted. */
+  drains = false;
+  private address: string;
+  private client: Client | undefined;
+  private phase: SubscriptionPhase = { name: "closed" };
+  /** What was worked on when a stream broke, by its id: it may come again. */
+  private readonly unfinished = new Map<string, ReceivedEvent>();
+  /** When so many events have come on this stream, what is done by then does not come again. */
+  private forgetAt = 0;
+  private lastError = "";
+  /** It has said that it is being stopped, and has not been there since: that it does not answer is nothing to warn of. */
+  private hasStopped = false;
+  /** Whether this stream has brought any event. */
+  private hasBrought = false;
+  /** When this stream was opened, by `performance.now()`. */
+  private openedAt: number | undefined;
+
+  constructor(
+    upstream: string,
+    upstreamInstance: string,
+    address: string,
+    who: Subscriber,
+    window: Window,
+    handlers: SubscriptionHandlers,
+    log: Logger,
+  ) {
+    this.upstream = upstream;
+    this.upstreamInstance = upstreamInstance;
+    this.address = address;
+    this.who = who;
+    this.window = window;
+    this.handlers = handlers;
+    this.log = log;
+    this.connect(1);
+  }
+
+  get ended(): boolean {
+    return this.phase.name === "ended";
+  }
+
+  /** Whether nothing more comes and every acknowledgement was seen by the other side. */
+  get over(): boolean {
+    return this.phase.name === "ended" || this.phase.name === "closed";
+  }
+
+  /** Received and not acknowledged. */
+  get inFlight(): number {
+    const { phase } = this;
+    return phase.name === "open" || phase.name === "leaving" ? phase.stream.inFlight : 0;
+  }
+
+  /** The instance is now somewhere else: dial there. */
+  moveTo(address: string): void {
+    if (address === this.address || this.over || this.phase.name === "leaving") return;
+    this.address = address;
+    this.hasStopped = false;
+    this.dropClient();
+    if (this.phase.name === "waiting") clearTimeout(this.phase.timer);
+    else if (this.phase.name === "connecting" || this.phase.name === "open") {
+      const { stream } = this.phase;
+      // Out of this phase first: the end of the stream must not be taken for a break, after which it would dial twice.
+      this.phase = { name: "closed" };
+      this.breakOff(stream);
+    }
+    this.connect(1);
+  }
+
+  /** Leaves: acknowledges what is done, and lets the rest go to others. */
+  leave(): void {
+    if (this.phase.name === "open") {
+      const { stream } = this.phase;
+      this.move({ name: "leaving", stream });
+      this.handlers.retract();
+      stream.close();
+      // Nothing has come by a stream that is not open, so that there is nothing to say goodbye for.
+    } else if (this.phase.name !== "leaving") this.abort();
+  }
+
+  /** Ends at once. */
+  abort(): void {
+    const { phase } = this;
+    if (this.over) return;
+    if (phase.name === "waiting") clearTimeout(phase.timer);
+    // Out of this phase first: the end of the stream must not be taken for a break, after which it would dial again.
+    this.finish({ name: "closed" });
+    this.handlers.retract();
+    if (phase.name === "open" || phase.name === "connecting" || phase.name === "leaving") phase.stream.abort();
+  }
+
+  private connect(attempt: number): void {
+    this.client ??= dial(this.address, this.who.tls);
+    // The handlers run only after the constructor has returned.
+    const stream: UpstreamStream = new UpstreamStream(
+      this.client,
+      this.address,
+      { componentId: this.upstream, instanceId: this.upstreamInstance },
+      this.who,
+      this.window,
+      {
+        opened: () => {
+          if (this.phase.name === "connecting" && this.phase.stream === stream) {
+            this.lastError = "";
+            this.hasStopped = false;
+            this.openedAt = performance.now();
+            this.log.debug("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
+            this.move({ name: "open", stream, attempt });
+          }
+        },
+        events: (arrival, bytes) => this.received(stream, arrival, bytes),
+        ended: (drained) => {
+          // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
+          if (drained && !this.drains) return stream.abort();
+          this.log.debug("upstream has completed", { upstream: this.upstreamInstance });
+          this.finish({ name: "ended" });
+          stream.close();
+        },
+        closed: (error) => this.streamClosed(stream, error),
+      },
+    );
+    this.forgetAt = this.window.maxEvents;
+    this.hasBrought = false;
+    this.openedAt = undefined;
+    this.move({ name: "connecting", stream, attempt });
+  }
+
+  private received(stream: UpstreamStream, arrival: Arrival, bytes: number): void {
+    if (this.phase.name !== "open" || this.phase.stream !== stream) return;
+    this.hasBrought = true;
+    if (this.unfinished.size === 0) {
+      this.handlers.events(stream, arrival, bytes);
+      return;
+    }
+    for (const [fresh, size] of this.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
+    // What an upstream was owed an acknowledgement of it sends before anything newer. What has not come by now went to others.
+    if (lastOf(arrival) < this.forgetAt) return;
+    this.forgetAt += this.window.maxEvents;
+    this.forgetDone();
+  }
+
+  private forgetDone(): void {
+    for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
+  }
+
+  /** What of it has not come before: what is still worked on stands for what has come again. With its size in bytes. */
+  private *freshOf(stream: UpstreamStream, arrival: Arrival): Iterable<[Arrival, number]> {
+    const { message } = arrival;
+    let { first } = arrival;
+    let bytes = 0;
+    for (const event of stream.views(arrival)) {
+      const known = this.unfinished.get(idOf(event));
+      if (known === undefined) {
+        bytes += event.size;
+        continue;
+      }
+      this.unfinished.delete(known.id);
+      stream.took(1, event.size);
+      known.origin.inherit(known.sequence, event);
+      if (event.sequence > first) yield [{ message, first, count: event.sequence - first }, bytes];
+      first = event.sequence + 1;
+      bytes = 0;
+    }
+    if (first <= lastOf(arrival)) yield [{ message, first, count: lastOf(arrival) - first + 1 }, bytes];
+  }
+
+  private streamClosed(stream: UpstreamStream, error: FlowctlError | undefined): void {
+    const phase = this.phase;
+    if (phase.name === "leaving" && phase.stream === stream) {
+      this.finish({ name: "closed" });
+      return;
+    }
+    if ((phase.name !== "open" && phase.name !== "connecting") || phase.stream !== stream) return;
+    // A peer that opens a stream and breaks it at once, again and again, is not dialled faster than one that is not there.
+    const held = this.openedAt !== undefined && performance.now() - this.openedAt >= HELD;
+    const attempt = this.hasBrought || held ? 0 : phase.attempt;
+    if (error !== undefined && error.code !== this.lastError) {
+      this.lastError = error.code;
+      if (error.code === "stream/stopping") this.hasStopped = true;
+      const isExpected = error.code === "stream/not-ready" || (this.hasStopped && error.kind === "unavailable");
+      const tell = isExpected ? this.log.debug : this.log.warn;
+      tell("lost the connection to upstream; reconnecting", {
+        upstream: this.upstreamInstance,
+        address: this.address,
+        code: error.code,
+        reason: error.message,
+      });
+    }
+    this.breakOff(stream);
+    // A name that was looked up may be another instance's by now, as when two containers swap their addresses: a connection that holds
+    // would stay with the wrong one. Whoever does not open a stream may be that one, save who only asks for patience.
+    const mayBeAnother = !stream.opened || error?.code === "stream/wrong-upstream";
+    if (mayBeAnother && error?.code !== "stream/not-ready") this.dropClient();
+    const delay = backoffDelay(attempt + 1, { initialMs: 50, maxMs: 1_000 });
+    const timer = setTimeout(() => this.connect(attempt + 1), delay);
+    this.move({ name: "waiting", attempt: attempt + 1, timer });
+  }
+
+  /**
+   * Forgets a stream without forgetting its unfinished events. What became done since the stream before that broke is kept
+   * until a stream was open that could have brought it again.
+   */
+  private breakOff(stream: UpstreamStream): void {
+    if (stream.opened) this.forgetDone();
+    const untaken = sequencesOf(this.handlers.retract());
+    for (const event of stream.unacknowledged()) {
+      const id = untaken.has(event.sequence) ? "" : idOf(event);
+      if (id !== "") this.unfinished.set(id, event);
+    }
+    stream.abort();
+    this.handlers.changed();
+  }
+
+  private finish(phase: { readonly name: "ended" } | { readonly name: "closed" }): void {
+    this.move(phase);
+    this.unfinished.clear();
+    if (phase.name === "closed") this.dropClient();
+  }
+
+  /** Frees the connection. Called once nothing needs it any more. */
+  release(): void {
+    this.dropClient();
+  }
+
+  private dropClient(): void {
+    this.client?.close();
+    this.client = undefined;
+  }
+
+  private move(phase: SubscriptionPhase): void {
+    this.phase = phase;
+    this.handlers.changed();
+  }
+}
+
+/** The id, or nothing for a damaged event, which is never taken for another. */
+function idOf(event: ReceivedEvent): string {
+  try {
+    return event.id;
+  } catch {
+    return "";
+  }
+}
+
+function sequencesOf(arrivals: readonly Arrival[]): ReadonlySet<number> {
+  const sequences = new Set<number>();
+  for (const arrival of arrivals)
+    for (let sequence = arrival.first; sequence <= lastOf(arrival); sequence++) sequences.add(sequence);
+  return sequences;
+}

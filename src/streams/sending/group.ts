@@ -1,0 +1,389 @@
+import { isDeepStrictEqual } from "node:util";
+import type { FlowctlError } from "../../foundation/errors.ts";
+import type { EventView } from "../../protocol/event-view.ts";
+import type { BufferSpec, Downstream } from "../../protocol/records.ts";
+import type { MemoryPool } from "../../protocol/slab-pool.ts";
+import type { Credit } from "../../protocol/stream-codec.ts";
+import type { Limits } from "../limits.ts";
+import type { EventLog } from "./event-log.ts";
+import { Filter } from "./filter.ts";
+import { GroupBudget } from "./group-budget.ts";
+import { KeySlots } from "./key-slots.ts";
+import { Lanes, type SharedDiskHome } from "./lanes.ts";
+import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
+import type { Outbox } from "./outbox.ts";
+import { compileKey, type KeyReader } from "./partition-key.ts";
+
+/** What one of several members is given at once, in events. */
+const MAX_SHARE = 64;
+
+export interface GroupEnvironment {
+  readonly log: EventLog;
+  readonly memory: MemoryPool | undefined;
+  /** What a group without a buffer of its own may be behind. */
+  readonly limits: Limits;
+  /** Left out: buffers on disk are none. */
+  readonly disk: SharedDiskHome | undefined;
+  /** Runs `action` after `ms`; returns how to call it off. */
+  schedule(ms: number, action: () => void): () => void;
+  /** Told whenever an acknowledgement may have emptied a queue or made room. */
+  progressed(): void;
+}
+
+/** How a group is shared by key. */
+interface Partition {
+  readonly path: string;
+  readonly key: KeyReader;
+  readonly slots: KeySlots;
+}
+
+/**
+ * All instances of one downstream component. Every event that it wants goes to one of its members, and what a member did not
+ * acknowledge when it left goes to another, before anything newer. What waits for it is in its lanes.
+ */
+export class Group {
+  readonly id: string;
+  private readonly environment: GroupEnvironment;
+  private readonly members = new Map<string, Member>();
+  private definitions: readonly Downstream[];
+  private filter: Filter;
+  private readonly budget: GroupBudget;
+  private readonly lanes: Lanes;
+  private partition: Partition | undefined;
+  /** To be used as soon as nothing is in flight that was shared otherwise. */
+  private nextPartition: { readonly partition: Partition | undefined } | undefined;
+  /** Nothing will be published any more at all. */
+  private ended = false;
+  private blocked = false;
+  private pumping = false;
+  private pumpAgain = false;
+  private resting = false;
+  /** The last mark that it was given, and the last of which everything is acknowledged that it was owed then. */
+  private mark = 0;
+  private settled = 0;
+  private isMarkSettled: (() => boolean) | undefined;
+
+  /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
+  constructor(id: string, definitions: readonly Downstream[], environment: GroupEnvironment) {
+    this.id = id;
+    this.definitions = definitions;
+    this.environment = environment;
+    this.filter = Filter.of(definitions);
+    this.budget = new GroupBudget(environment.limits);
+    this.budget.redefine(bufferOf(definitions));
+    this.partition = partitionOf(definitions);
+    const { members } = this;
+    const { log, memory, disk, schedule } = environment;
+    this.lanes = new Lanes(id, this.filter, bufferOf(definitions), disk, {
+      log,
+      memory,
+      budget: this.budget,
+      schedule,
+      changed: () => this.changed(),
+      failed: (error) => disk?.onFailure(error),
+      get hasMembers() {
+        return members.size > 0;
+      },
+    });
+  }
+
+  /** Something waits for room with its members. While none is connected nothing is slow: it is not there. */
+  get isBlocked(): boolean {
+    return this.blocked && this.members.size > 0;
+  }
+
+  /** Events that it has not been sent yet, or has to be sent again. */
+  get waiting(): number {
+    return this.budget.outstanding + this.lanes.stored - this.held;
+  }
+
+  /** Events that its members have and have not acknowledged. */
+  get held(): number {
+    let held = 0;
+    for (const member of this.members.values()) held += member.inFlight;
+    return held;
+  }
+
+  get connected(): number {
+    return this.members.size;
+  }
+
+  /** Events that were dropped because its buffer was full. */
+  get dropped(): number {
+    return this.lanes.dropped;
+  }
+
+  /** What may be published as far as this group is concerned; nothing once it is zero or less. */
+  get room(): Limits {
+    return this.budget.room;
+  }
+
+  /** It takes nothing new, and has acknowledged everything that it was owed. */
+  get hasDrained(): boolean {
+    return this.filter.takesNothing && this.lanes.isEmpty;
+  }
+
+  /** The last mark before which nothing is owed to it; 0: there was none. */
+  get settledMark(): number {
+    if (this.isMarkSettled?.()) {
+      this.isMarkSettled = undefined;
+      this.settled = this.mark;
+    }
+    return this.settled;
+  }
+
+  /** Whether something was still owed to it from before its last mark when `settledMark` was asked last. */
+  get awaitsMark(): boolean {
+    return this.isMarkSettled !== undefined;
+  }
+
+  /** From now on what it is owed is watched until it has acknowledged it. A mark that is not above the last is old. */
+  setMark(mark: number): void {
+    if (mark <= this.mark) return;
+    this.mark = mark;
+    this.isMarkSettled = this.lanes.marker(() => this.members.values());
+  }
+
+  /** Nothing is owed to it. */
+  get isIdle(): boolean {
+    return this.lanes.isEmpty;
+  }
+
+  /**
+   * Whether every event that is no dead letter has to reach this group, whatever waits for it already. It is then told of them
+   * by `take`, sooner or later, instead of being asked about each.
+   */
+  get takesEverything(): boolean {
+    return this.lanes.takesEverything;
+  }
+
+  /** So many events, of so many bytes together, are in the log for it since it was told last. */
+  take(events: number, bytes: number): void {
+    this.budget.take(events, bytes);
+  }
+
+  /** Whether an event that is published now is for this group. Throws `protocol/malformed` for a damaged event. */
+  wants(event: EventView, deadLetter: boolean): boolean {
+    return this.filter.wants(event, deadLetter);
+  }
+
+  /**
+   * Takes an event that it wants. True: it owes an acknowledgement of it, in the log to which it has to be appended. False: it
+   * does not, as its buffer drops; it has kept the event or dropped it.
+   */
+  admit(event: EventView): boolean {
+    if (this.lanes.isLossy) {
+      this.lanes.offer(event);
+      return false;
+    }
+    this.budget.take(1, event.size);
+    return true;
+  }
+
+  /** Opens a member. One of the same instance is ended first: what it had goes to the new one. */
+  attach(instanceId: string, transport: MemberTransport, credit: Credit, replaced: FlowctlError): Member {
+    const previous = this.members.get(instanceId);
+    if (previous !== undefined) {
+      previous.fail(replaced);
+      this.detach(previous);
+    }
+    const member = new Member(instanceId, transport, {
+      memory: this.environment.memory,
+      returned: (slot) => this.partition?.slots.returned(slot),
+      ready: () => this.ready(),
+    });
+    this.members.set(instanceId, member);
+    this.partition?.slots.membersChanged();
+    member.grant(credit);
+    this.lanes.fill();
+    if (this.isEnding) this.finishWhenIdle();
+    else this.pump();
+    return member;
+  }
+
+  /** The member's stream has ended. Harmless when it was detached already. */
+  detach(member: Member): void {
+    if (this.members.get(member.instanceId) === member) {
+      this.members.delete(member.instanceId);
+      this.partition?.slots.membersChanged();
+    }
+    member.detach();
+    this.pump();
+    this.environment.progressed();
+  }
+
+  /** Sends what can be sent now. */
+  pump(): void {
+    if (this.pumping) {
+      this.pumpAgain = true;
+      return;
+    }
+    this.pumping = true;
+    try {
+      do {
+        this.pumpAgain = false;
+        this.blocked = !this.distribute();
+      } while (this.pumpAgain);
+    } finally {
+      this.pumping = false;
+    }
+    this.lanes.fill();
+    for (const member of this.members.values()) member.flush();
+  }
+
+  /** Its members are given nothing more. */
+  rest(): void {
+    this.resting = true;
+  }
+
+  /** Nothing will be published any more: members are told so once everything is acknowledged. */
+  end(): void {
+    this.ended = true;
+    this.finishWhenIdle();
+  }
+
+  /** The topology now says something else of this group. What it was owed before, it still gets. */
+  redefine(definitions: readonly Downstream[]): void {
+    if (isDeepStrictEqual(definitions, this.definitions)) return;
+    this.definitions = definitions;
+    this.filter = Filter.of(definitions);
+    this.budget.redefine(bufferOf(definitions));
+    this.lanes.redefine(this.filter, bufferOf(definitions), [...this.members.values()]);
+    const path = definitions[0]!.partitionBy;
+    const current = this.nextPartition === undefined ? this.partition : this.nextPartition.partition;
+    if (path !== (current?.path ?? "")) this.nextPartition = { partition: partitionOf(definitions) };
+    this.changed();
+  }
+
+  /**
+   * The group is gone from the topology: nothing has to reach it any more, and what is in its buffer on disk stays there. What
+   * it was owed in the component's log goes to the `heirs` that want it.
+   */
+  dissolve(reason: FlowctlError, heirs: readonly Group[] = []): void {
+    for (const member of [...this.members.values()]) {
+      member.fail(reason);
+      member.detach();
+    }
+    this.members.clear();
+    if (heirs.length > 0) {
+      const owed = this.lanes.surrender();
+      for (const heir of heirs) heir.inherit(owed);
+      for (const position of owed) this.environment.log.acknowledge(position, 1);
+    }
+    this.lanes.dissolve();
+    this.environment.progressed();
+  }
+
+  /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. */
+  private inherit(positions: readonly number[]): void {
+    const { log } = this.environment;
+    const wanted = positions.filter((position) => this.filter.wants(log.get(position)!, log.isDeadLetter(position)));
+    for (const position of wanted) {
+      log.share(position);
+      this.budget.take(1, log.sizeOf(position));
+    }
+    if (wanted.length > 0) this.lanes.inherit(wanted);
+    this.changed();
+  }
+
+  /** Closes its buffers on disk; what is in them stays for the next run. */
+  async close(): Promise<void> {
+    await this.lanes.close();
+  }
+
+  /** Whether members are to be told the end once nothing is owed: nothing new can come. */
+  private get isEnding(): boolean {
+    return this.ended || this.filter.takesNothing;
+  }
+
+  /** Returns false when something waits that no member can take. */
+  private distribute(): boolean {
+    if (this.resting) return true;
+    for (;;) {
+      const lane = this.lanes.current();
+      if (lane === undefined) return true;
+      if (this.nextPartition !== undefined && !this.repartition()) return false;
+      const { outbox } = lane;
+      // More is on its way from the disk, if anybody is there to read it for.
+      if (!outbox.hasNext) return this.members.size > 0;
+      const moved = this.partition === undefined && outbox.run > 0 ? this.giveRun(outbox) : this.giveOne(outbox);
+      if (!moved) return false;
+    }
+  }
+
+  /** Events are shared by another key from now on, once nothing is in flight: so each key keeps its order. */
+  private repartition(): boolean {
+    for (const member of this.members.values()) if (member.inFlight > 0) return false;
+    this.partition = this.nextPartition?.partition;
+    this.nextPartition = undefined;
+    for (const member of this.members.values()) member.forgetSlots(this.partition !== undefined);
+    return true;
+  }
+
+  /** Gives one member a share of what waits. */
+  private giveRun(outbox: Outbox): boolean {
+    const { run: waiting, runStart: position } = outbox;
+    const member = this.leastLoaded(outbox.log.sizeOf(position));
+    if (member === undefined) return false;
+    // A member of several gets little at a time, so that all have work.
+    const share = this.members.size === 1 ? waiting : Math.min(MAX_SHARE, Math.ceil(waiting / this.members.size));
+    outbox.taken(member.addRun(outbox, position, share));
+    return true;
+  }
+
+  private giveOne(outbox: Outbox): boolean {
+    const position = outbox.peek()!;
+    const event = outbox.log.get(position);
+    if (event === undefined) throw new Error("an unacknowledged event is missing");
+    const slot = this.partition === undefined ? NO_SLOT : this.partition.slots.slotOf(this.partition.key(event));
+    const member = this.choose(slot, event.size);
+    if (member === undefined) return false;
+    outbox.taken(1);
+    this.partition?.slots.sent(slot, member);
+    member.add(event, outbox, position, slot);
+    return true;
+  }
+
+  private choose(slot: number, size: number): Member | undefined {
+    if (this.partition === undefined) return this.leastLoaded(size);
+    const owner = this.partition.slots.memberOf(slot, this.members);
+    return owner?.canTake(size) ? owner : undefined;
+  }
+
+  private leastLoaded(size: number): Member | undefined {
+    let best: Member | undefined;
+    for (const member of this.members.values()) {
+      if (member.canTake(size) && (best === undefined || member.inFlight < best.inFlight)) best = member;
+    }
+    return best;
+  }
+
+  /** Something can be sent, or is done, or is to be sent otherwise than before. */
+  private changed(): void {
+    this.pump();
+    if (this.isEnding) this.finishWhenIdle();
+    this.environment.progressed();
+  }
+
+  private ready(): void {
+    if (this.blocked) this.pump();
+    if (this.isEnding) this.finishWhenIdle();
+    this.environment.progressed();
+  }
+
+  private finishWhenIdle(): void {
+    if (!this.lanes.isEmpty) this.pump();
+    if (!this.lanes.isEmpty) return;
+    for (const member of this.members.values()) member.finish(!this.ended);
+  }
+}
+
+/** The buffer that the inputs ask for: where there are two of them, the first that has one. */
+function bufferOf(definitions: readonly Downstream[]): BufferSpec | undefined {
+  return definitions.find(({ buffer }) => buffer !== undefined)?.buffer;
+}
+
+function partitionOf(definitions: readonly Downstream[]): Partition | undefined {
+  const path = definitions[0]!.partitionBy;
+  return path === "" ? undefined : { path, key: compileKey(path), slots: new KeySlots() };
+}
