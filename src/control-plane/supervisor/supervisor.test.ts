@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type {
   ApplyContext,
   Change,
@@ -432,18 +432,24 @@ describe("the supervisor", () => {
     expect(driver.applied).toEqual(["start"]);
   });
 
-  it("goes on when the driver's events break off, and finds what it missed", async () => {
-    registry.register(registration(source));
-    begin();
-    await clock.advance(1);
-    driver.breakEvents = true;
-    driver.emit({ type: "health", key: "component/source-1", time: 0, health: "healthy" });
-    await clock.advance(1);
-    driver.state = exited(1);
-    driver.breakEvents = false;
-    await clock.advance(1000);
-    expect(driver.applied).toEqual(["start"]);
-  });
+  // With the largest pause it looks at what is registered before it looks again at what runs.
+  it.each([0, 0.5, 0.999])(
+    "goes on when the driver's events break off, and finds what it missed: %d",
+    async (random) => {
+      const drawn = vi.spyOn(Math, "random").mockReturnValue(random);
+      onTestFinished(() => drawn.mockRestore());
+      registry.register(registration(source));
+      begin();
+      await clock.advance(1);
+      driver.breakEvents = true;
+      driver.emit({ type: "health", key: "component/source-1", time: 0, health: "healthy" });
+      await clock.advance(1);
+      driver.state = exited(1);
+      driver.breakEvents = false;
+      await clock.advance(1000);
+      expect(driver.applied).toEqual(["start"]);
+    },
+  );
 
   it("stops what it gives up, however often the driver fails at that, and says at once that it is given up", async () => {
     await giveUpInVain();

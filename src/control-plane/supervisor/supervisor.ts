@@ -292,10 +292,17 @@ class Supervisor {
     }
   }
 
+  /** When what is looked at for the first time was started, at the latest: that it has ended meanwhile may not be known yet. */
+  #runsSince({ spec, instanceId }: Target, now: number): number {
+    const { live, registeredAt } = this.#options.registry.entry(spec.id, instanceId)?.data ?? {};
+    return live && registeredAt !== undefined ? Math.min(now, registeredAt) : now;
+  }
+
   #handle(target: Target, happening: Happening): void {
     const { clock, unhealthyAfterMs, random = Math.random } = this.#options;
     const now = clock.now();
-    const before = this.#watched.get(target.key) ?? watch(happening.type === "exited" ? 0 : now);
+    const before =
+      this.#watched.get(target.key) ?? watch(happening.type === "exited" ? 0 : this.#runsSince(target, now));
     const limits = { maxRestarts: target.spec.maxRestarts, illForMs: unhealthyAfterMs, random };
     const { next, decision } = decide(before, happening, limits, now);
     this.#watched.set(target.key, next);
