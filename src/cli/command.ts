@@ -192,7 +192,9 @@ export function orphansOption(command: Command): Command {
 
 export function logLevelOption(command: Command): Command {
   return command.addOption(
-    new Option("--log-level <level>", "log level of the components (default: info)").choices([...LOG_LEVELS]),
+    new Option("--log-level <level>", "log level of the components (default: info); debug logs every event").choices([
+      ...LOG_LEVELS,
+    ]),
   );
 }
 

@@ -76,7 +76,7 @@ describe("what is wanted", () => {
     const { code, stderr } = await cli.run("stop", "even");
     expect(code).toBe(0);
     expect(cli.controlPlane.desired).toEqual(["stopped even-1"]);
-    expect(stderr).toContain("even-1 was not running and will not be restarted");
+    expect(stderr).toContain("Not running, and will not be restarted: even-1");
   });
 
   it("is changed in the name of the operation that the command holds, so that nobody hears it once another took over", async () => {

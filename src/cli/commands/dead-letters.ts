@@ -224,7 +224,7 @@ function noSuchLetter(ids: readonly string[]): FlowctlError {
   return new FlowctlError({
     code: "cli/no-such-letter",
     kind: "not-found",
-    message: `No matching dead letter: ${ids.map((id) => JSON.stringify(id)).join(", ")} that fits`,
+    message: `No matching dead letter: ${ids.map((id) => JSON.stringify(id)).join(", ")}`,
     fix: "`flowctl dead-letters list` shows them; those that were replayed already need --again",
   });
 }

@@ -70,7 +70,7 @@ export function stopCommand(cli: Cli): Command {
         onHurry: () => undefined,
       });
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
-      if (idle.length > 0) context.output.say(`${idle.join(", ")} was not running and will not be restarted`);
+      if (idle.length > 0) context.output.say(`Not running, and will not be restarted: ${idle.join(", ")}`);
       return { plan, done: idle.length > 0 };
     } finally {
       release();

@@ -178,7 +178,7 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
   } catch (error) {
     if (error instanceof FlowctlError && error.kind === "cancelled" && prepared.done.changed) {
       output.say(
-        `The change is incomplete: \`flowctl up -d\` goes on from there, \`flowctl down -p ${pipeline.name}\` ends it`,
+        `The change is incomplete: \`flowctl up -d\` continues it, \`flowctl down -p ${pipeline.name}\` ends it`,
       );
     }
     throw error;

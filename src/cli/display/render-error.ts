@@ -22,8 +22,7 @@ export function renderError(error: unknown, view: ErrorView): string {
   if (known && error.path !== undefined) lines.push(`  ${paint.dim("in")}   ${error.path}`);
   if (known && error.fix !== undefined) lines.push(`  ${paint.dim("fix")}  ${retyped(error.fix)}`);
   lines.push(`  ${paint.dim("code")} ${known ? error.code : "internal/unexpected"}`);
-  if (!known && !view.debug)
-    lines.push(`  ${paint.dim("This is internal error: a bug in flowctl; FLOWCTL_DEBUG=1 shows where.")}`);
+  if (!known && !view.debug) lines.push(`  ${paint.dim("This is a bug in flowctl; FLOWCTL_DEBUG=1 shows where.")}`);
   if (view.debug) lines.push(...stacks(error));
   return lines.join("\n");
 }
