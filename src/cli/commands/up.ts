@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { isEmpty, isFirstStart } from "../../planner/plan.ts";
+import { isEmpty } from "../../planner/plan.ts";
 import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
 import {
   type Cli,
@@ -171,8 +171,8 @@ async function detached(context: CommandContext, prepared: PreparedUp, flags: Up
     else if (state === "completed") sayCompleted(output, pipeline.name);
     else if (state !== "unchanged") {
       const said = state === "healthy" ? "is healthy" : state;
-      if (isFirstStart(plan)) await sayBanner(context, prepared, { state: said, attached: false });
-      else output.say(`${pipeline.name} ${said}`);
+      const isFirst = await sayBanner(context, prepared, { state: said, attached: false });
+      if (!isFirst) output.say(`${pipeline.name} ${said}`);
     }
     return ExitCode.ok;
   } catch (error) {

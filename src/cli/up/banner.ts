@@ -4,13 +4,14 @@ import { isFirstStart } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import type { PreparedUp } from "./change.ts";
 
-/** What a first start ends with: what the pipeline is, where to look, and how to end it. Says nothing of any other start. */
+/** What a first start ends with: what the pipeline is, where to look, and how to end it. Returns whether it was one: of another start it says nothing. */
 export async function sayBanner(
   { output, signal }: CommandContext,
   { pipeline, driver, plan }: PreparedUp,
   { state, attached }: { readonly state: string; readonly attached: boolean },
-): Promise<void> {
-  if (!isFirstStart(plan) || output.quiet || output.json) return;
+): Promise<boolean> {
+  if (!isFirstStart(plan)) return false;
+  if (output.quiet || output.json) return true;
   const { paintError: paint } = output;
   const rows: (readonly [title: string, what: string, more?: string])[] = [
     ["Status", "`flowctl status --watch`"],
@@ -35,6 +36,7 @@ export async function sayBanner(
     "",
   ];
   output.say(lines.map((line) => (line === "" ? "" : `  ${line}`)).join("\n"));
+  return true;
 }
 
 const HTTP = "->http";
