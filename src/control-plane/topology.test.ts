@@ -7,7 +7,7 @@ function component(id: string, type: ComponentSpec["type"], inputs: readonly Inp
   return { id, type, inputs, replicas: 1, consumes: [], produces: [], partitionBy: "", maxRestarts: 5, onError };
 }
 
-describe("the slack of a component", () => {
+describe("what a component may have in flight", () => {
   const memory = (maxEvents: number): NonNullable<InputSpec["buffer"]> => ({
     type: "memory",
     maxEvents,
@@ -27,15 +27,15 @@ describe("the slack of a component", () => {
       component("plain", "sink", [{ from: "source", types: [] }]),
     ],
   };
-  const slackOf = (id: string) => surroundingsOf(spec).get(id)?.slack;
+  const allowanceOf = (id: string) => surroundingsOf(spec).get(id)?.inFlightAllowance;
 
   it("is what the buffers in memory below it hold, along the path that holds the most, and something for a further hop", () => {
-    expect(slackOf("source")?.events).toBe(1010 + 2048);
-    expect(slackOf("processor")).toEqual({ events: 1000, bytes: 1000 * 1024 });
+    expect(allowanceOf("source")?.events).toBe(1010 + 2048);
+    expect(allowanceOf("processor")).toEqual({ events: 1000, bytes: 1000 * 1024 });
   });
 
   it("is nothing where nothing below buffers in memory", () => {
-    expect(slackOf("slow")).toEqual({ events: 0, bytes: 0 });
+    expect(allowanceOf("slow")).toEqual({ events: 0, bytes: 0 });
   });
 
   it("does not grow for a buffer that drops, nor for what is below it: it is acknowledged at once", () => {
@@ -54,8 +54,8 @@ describe("the slack of a component", () => {
         component("b", "sink", [{ from: "a", types: [], buffer: lossy("drop_oldest") }]),
       ],
     });
-    expect(surroundings.get("source")?.slack).toEqual({ events: 0, bytes: 0 });
-    expect(surroundings.get("a")?.slack).toEqual({ events: 0, bytes: 0 });
+    expect(surroundings.get("source")?.inFlightAllowance).toEqual({ events: 0, bytes: 0 });
+    expect(surroundings.get("a")?.inFlightAllowance).toEqual({ events: 0, bytes: 0 });
   });
 
   it("grows with every hop beyond the next, up to six, and not past a buffer on disk", () => {
@@ -67,8 +67,8 @@ describe("the slack of a component", () => {
         : component(`c${n}`, "processor", [{ from: `c${n - 1}`, types: [], ...(buffer && { buffer }) }]);
     });
     const surroundings = surroundingsOf({ name: "p", driver: "process", components: chain });
-    const hops = chain.map(({ id }) => surroundings.get(id)!.slack.events / 2048);
+    const hops = chain.map(({ id }) => surroundings.get(id)!.inFlightAllowance.events / 2048);
     expect(hops).toEqual([1, 0, 0, 6, 6, 5, 4, 3, 2, 1, 0, 0]);
-    expect(surroundings.get("c5")!.slack.bytes).toBe(5 * 1024 * 1024);
+    expect(surroundings.get("c5")!.inFlightAllowance.bytes).toBe(5 * 1024 * 1024);
   });
 });

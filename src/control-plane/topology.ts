@@ -2,8 +2,8 @@ import type {
   ComponentSpec,
   Connections,
   Downstream,
+  InFlightAllowance,
   PipelineSpec,
-  Slack,
   Topology,
   Upstream,
 } from "../protocol/records.ts";
@@ -60,7 +60,7 @@ export interface Surroundings {
   readonly component: ComponentSpec;
   readonly above: readonly SpecEdge[];
   readonly below: readonly SpecEdge[];
-  readonly slack: Slack;
+  readonly inFlightAllowance: InFlightAllowance;
 }
 
 /** The surroundings of every component, by its id. */
@@ -76,7 +76,7 @@ export function surroundingsOf(spec: PipelineSpec): ReadonlyMap<string, Surround
         component,
         above: above.get(component.id) ?? [],
         below: below.get(component.id) ?? [],
-        slack: slackOf(component.id, below, known),
+        inFlightAllowance: allowanceOf(component.id, below, known),
       },
     ]),
   );
@@ -93,7 +93,7 @@ export function topologyOf(surroundings: Surroundings, instancesOf: InstancesOf,
     upstreams: surroundings.above.map((edge) => upstreamOf(edge, instancesOf)),
     downstreams: surroundings.below.map(downstreamOf),
     onError: surroundings.component.onError,
-    slack: surroundings.slack,
+    inFlightAllowance: surroundings.inFlightAllowance,
   };
 }
 
@@ -104,11 +104,11 @@ const usualEventBytes = 1024;
  * What a component allows covers itself and the next below. Each further one has some in hand, or on the way, while a
  * program of the path waits for a processor: without more, long pipelines would wait for acknowledgements.
  */
-const hopSlack: Slack = { events: 2048, bytes: 1024 * 1024 };
+const hopAllowance: InFlightAllowance = { events: 2048, bytes: 1024 * 1024 };
 /** So many count: what is in flight may be sent again after a crash, so that there is an end to it. */
 const maxHops = 6;
 
-interface Below extends Slack {
+interface Below extends InFlightAllowance {
   /** Components below each other, until the next buffer on disk. */
   readonly hops: number;
 }
@@ -120,10 +120,14 @@ const NOTHING_BELOW: Below = { events: 0, bytes: 0, hops: 0 };
  * buffers in memory below it may hold, along the path that holds the most, and something for every hop beyond the next. A
  * buffer on disk, and one that drops, acknowledges: nothing below it counts.
  */
-function slackOf(id: string, below: ReadonlyMap<string, readonly SpecEdge[]>, known: Map<string, Below>): Slack {
+function allowanceOf(
+  id: string,
+  below: ReadonlyMap<string, readonly SpecEdge[]>,
+  known: Map<string, Below>,
+): InFlightAllowance {
   const { events, bytes, hops } = whatIsBelow(id, below, known);
   const further = Math.min(maxHops, Math.max(0, hops - 1));
-  return { events: events + further * hopSlack.events, bytes: bytes + further * hopSlack.bytes };
+  return { events: events + further * hopAllowance.events, bytes: bytes + further * hopAllowance.bytes };
 }
 
 function whatIsBelow(id: string, below: ReadonlyMap<string, readonly SpecEdge[]>, known: Map<string, Below>): Below {

@@ -121,7 +121,7 @@ const topology: fc.Arbitrary<Topology> = fc.record({
     { maxLength: 3 },
   ),
   onError,
-  slack: fc.record({ events: count, bytes: count }),
+  inFlightAllowance: fc.record({ events: count, bytes: count }),
 });
 const spec: fc.Arbitrary<PipelineSpec> = fc.record({
   name: id,

@@ -260,7 +260,7 @@ export interface Topology {
   readonly upstreams: readonly Upstream[];
   readonly downstreams: readonly Downstream[];
   readonly onError: OnErrorSpec;
-  readonly slack: Slack;
+  readonly inFlightAllowance: InFlightAllowance;
   /** What this instance of a source reads; left out: nothing. */
   readonly assignments?: readonly Assignment[];
   /** Every partition of the source is finished, whoever read it. */
@@ -273,7 +273,7 @@ export interface Topology {
  * What buffers in memory further down may hold. A component may have so much more in flight than usual; else the buffers
  * could never fill.
  */
-export interface Slack {
+export interface InFlightAllowance {
   readonly events: number;
   readonly bytes: number;
 }

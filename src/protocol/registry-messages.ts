@@ -137,10 +137,13 @@ const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstrea
   mark: one(9, uint64),
 });
 
-const slack = messageType<NonNullable<TopologyMessage["slack"]>>("flowctl.registry.v1.Slack", {
-  events: one(1, uint64),
-  bytes: one(2, uint64),
-});
+const inFlightAllowance = messageType<NonNullable<TopologyMessage["inFlightAllowance"]>>(
+  "flowctl.registry.v1.InFlightAllowance",
+  {
+    events: one(1, uint64),
+    bytes: one(2, uint64),
+  },
+);
 
 const partition = messageType<Partition>("flowctl.registry.v1.Partition", {
   id: one(1, string),
@@ -159,7 +162,7 @@ const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
   upstreams: list(1, upstream),
   downstreams: list(2, downstream),
   onError: one(3, onError),
-  slack: one(4, slack),
+  inFlightAllowance: one(4, inFlightAllowance),
   assignments: list(6, assignment),
   partitionsFinished: one(8, bool),
   leaving: one(5, bool),

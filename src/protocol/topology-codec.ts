@@ -6,7 +6,7 @@ export interface TopologyMessage {
   readonly upstreams: readonly UpstreamMessage[];
   readonly downstreams: readonly DownstreamMessage[];
   readonly onError: OnErrorMessage | null;
-  readonly slack: { readonly events: number; readonly bytes: number } | null;
+  readonly inFlightAllowance: { readonly events: number; readonly bytes: number } | null;
   readonly assignments: readonly AssignmentMessage[];
   readonly partitionsFinished: boolean;
   readonly leaving: boolean;
@@ -76,7 +76,7 @@ export function encodeTopology(topology: Topology): TopologyMessage {
       mark: group.mark ?? 0,
     })),
     onError: encodeOnError(topology.onError),
-    slack: topology.slack,
+    inFlightAllowance: topology.inFlightAllowance,
     assignments: (topology.assignments ?? []).map(encodeAssignment),
     partitionsFinished: topology.partitionsFinished ?? false,
     leaving: topology.leaving ?? false,
@@ -121,7 +121,10 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
       }),
     ),
     onError: decodeOnError(message?.onError ?? null),
-    slack: { events: message?.slack?.events ?? 0, bytes: message?.slack?.bytes ?? 0 },
+    inFlightAllowance: {
+      events: message?.inFlightAllowance?.events ?? 0,
+      bytes: message?.inFlightAllowance?.bytes ?? 0,
+    },
     ...(message === null || message.assignments.length === 0
       ? {}
       : { assignments: message.assignments.map(decodeAssignment) }),

@@ -84,8 +84,8 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   const news = new EdgeNews(publisher, () => session?.beatNow());
   const onTopology = (topology: Topology): void => {
     onError = topology.onError;
-    publisher.setSlack(topology.slack);
-    inlet?.setSlack(topology.slack);
+    publisher.setInFlightAllowance(topology.inFlightAllowance);
+    inlet?.setInFlightAllowance(topology.inFlightAllowance);
     publisher.setGroups(topology.downstreams);
     news.changed();
     inlet?.update(topology.upstreams);
@@ -119,7 +119,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     return environment.advertise ?? `127.0.0.1:${server.port}`;
   };
   void aborted(stopping).then(() => {
-    publisher.relax();
+    publisher.disableBackpressure();
     inlet?.stop();
   });
   const sampler = setInterval(() => {

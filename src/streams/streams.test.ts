@@ -12,7 +12,7 @@ import { Outlet } from "./sending/outlet.ts";
 /** Both sides over real gRPC on the loopback interface. */
 const encoder = new EventEncoder();
 const cleanUps: (() => Promise<void> | void)[] = [];
-const NO_SLACK = { events: 0, bytes: 0 };
+const NO_ALLOWANCE = { events: 0, bytes: 0 };
 
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
@@ -71,7 +71,7 @@ async function upstream(groups: readonly string[], port = 0): Promise<Up> {
 
 function inlet(name = "down", instance = `${name}-1`): Inlet {
   const made = new Inlet({ who: { pipeline: "p", componentId: name, instanceId: instance }, log: silentLogger });
-  made.setSlack(NO_SLACK);
+  made.setInFlightAllowance(NO_ALLOWANCE);
   cleanUps.push(async () => await made.close(AbortSignal.abort()));
   return made;
 }

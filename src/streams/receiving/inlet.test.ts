@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { silentLogger } from "../../foundation/logger.ts";
-import type { Slack, Upstream } from "../../protocol/records.ts";
+import type { InFlightAllowance, Upstream } from "../../protocol/records.ts";
 import { encodeOpened } from "../../protocol/stream-codec.ts";
 import type { Window } from "./ack-tracker.ts";
 import { Inlet } from "./inlet.ts";
@@ -20,14 +20,14 @@ afterEach(async () => {
 
 async function setUp(
   window: Window = WINDOW,
-  slack: Slack = { events: 0, bytes: 0 },
+  allowance: InFlightAllowance = { events: 0, bytes: 0 },
 ): Promise<{ upstream: ScriptedUpstream; inlet: Inlet }> {
   const upstream = new ScriptedUpstream("up", "up-1", violations);
   upstream.window = { maxSequence: WINDOW.maxEvents, maxBytes: WINDOW.maxBytes };
   await upstream.listen();
   const who = { pipeline: "p", componentId: "down", instanceId: "down-1" };
   const inlet = new Inlet({ who, log: silentLogger, window });
-  inlet.setSlack(slack);
+  inlet.setInFlightAllowance(allowance);
   cleanUps.push(
     () => upstream.close(),
     () => inlet.close(AbortSignal.abort()),

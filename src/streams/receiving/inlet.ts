@@ -1,5 +1,5 @@
 import type { Logger } from "../../foundation/logger.ts";
-import type { Slack, Upstream } from "../../protocol/records.ts";
+import type { InFlightAllowance, Upstream } from "../../protocol/records.ts";
 import type { Arrival, Window } from "./ack-tracker.ts";
 import type { ReceivedEvent } from "./received-event.ts";
 import { Subscription } from "./subscription.ts";
@@ -66,11 +66,11 @@ export class Inlet {
    * What may be received and not done, per upstream instance, besides the usual window. For upstream instances that are
    * dialled from now on.
    */
-  setSlack(slack: Slack): void {
+  setInFlightAllowance(allowance: InFlightAllowance): void {
     this.window = {
       ...this.usual,
-      maxEvents: this.usual.maxEvents + slack.events,
-      maxBytes: this.usual.maxBytes + slack.bytes,
+      maxEvents: this.usual.maxEvents + allowance.events,
+      maxBytes: this.usual.maxBytes + allowance.bytes,
     };
   }
 

@@ -8,14 +8,10 @@ import type { Limits } from "../limits.ts";
 import type { EventLog } from "./event-log.ts";
 import { Filter } from "./filter.ts";
 import { GroupBudget } from "./group-budget.ts";
-import { KeySlots } from "./key-slots.ts";
 import { Lanes, type SharedDiskHome } from "./lanes.ts";
-import { Member, type MemberTransport, NO_SLOT } from "./member.ts";
-import type { Outbox } from "./outbox.ts";
-import { compileKey, type KeyReader } from "./partition-key.ts";
-
-/** What one of several members is given at once, in events. */
-const MAX_SHARE = 64;
+import { Member, type MemberTransport } from "./member.ts";
+import { SettledMark } from "./settled-mark.ts";
+import { Sharing } from "./sharing.ts";
 
 export interface GroupEnvironment {
   readonly log: EventLog;
@@ -30,13 +26,6 @@ export interface GroupEnvironment {
   progressed(): void;
 }
 
-/** How a group is shared by key. */
-interface Partition {
-  readonly path: string;
-  readonly key: KeyReader;
-  readonly slots: KeySlots;
-}
-
 /**
  * All instances of one downstream component. Every event that it wants goes to one of its members, and what a member did not
  * acknowledge when it left goes to another, before anything newer. What waits for it is in its lanes.
@@ -49,19 +38,14 @@ export class Group {
   private filter: Filter;
   private readonly budget: GroupBudget;
   private readonly lanes: Lanes;
-  private partition: Partition | undefined;
-  /** To be used as soon as nothing is in flight that was shared otherwise. */
-  private nextPartition: { readonly partition: Partition | undefined } | undefined;
+  private readonly sharing: Sharing;
+  private readonly marks = new SettledMark();
   /** Nothing will be published any more at all. */
   private ended = false;
   private blocked = false;
   private pumping = false;
   private pumpAgain = false;
   private resting = false;
-  /** The last mark that it was given, and the last of which everything is acknowledged that it was owed then. */
-  private mark = 0;
-  private settled = 0;
-  private isMarkSettled: (() => boolean) | undefined;
 
   /** @param definitions What the topology says of the group: one edge, or two when dead letters go there as well. */
   constructor(id: string, definitions: readonly Downstream[], environment: GroupEnvironment) {
@@ -71,8 +55,8 @@ export class Group {
     this.filter = Filter.of(definitions);
     this.budget = new GroupBudget(environment.limits);
     this.budget.redefine(bufferOf(definitions));
-    this.partition = partitionOf(definitions);
     const { members } = this;
+    this.sharing = new Sharing(members, definitions);
     const { log, memory, disk, schedule } = environment;
     this.lanes = new Lanes(id, this.filter, bufferOf(definitions), disk, {
       log,
@@ -125,41 +109,22 @@ export class Group {
 
   /** The last mark before which nothing is owed to it; 0: there was none. */
   get settledMark(): number {
-    if (this.isMarkSettled?.()) {
-      this.isMarkSettled = undefined;
-      this.settled = this.mark;
-    }
-    return this.settled;
+    return this.marks.last;
   }
 
   /** Whether something was still owed to it from before its last mark when `settledMark` was asked last. */
   get awaitsMark(): boolean {
-    return this.isMarkSettled !== undefined;
+    return this.marks.isAwaited;
   }
 
   /** From now on what it is owed is watched until it has acknowledged it. A mark that is not above the last is old. */
   setMark(mark: number): void {
-    if (mark <= this.mark) return;
-    this.mark = mark;
-    this.isMarkSettled = this.lanes.marker(() => this.members.values());
+    this.marks.set(mark, () => this.lanes.marker(() => this.members.values()));
   }
 
   /** Nothing is owed to it. */
   get isIdle(): boolean {
     return this.lanes.isEmpty;
-  }
-
-  /**
-   * Whether every event that is no dead letter has to reach this group, whatever waits for it already. It is then told of them
-   * by `take`, sooner or later, instead of being asked about each.
-   */
-  get takesEverything(): boolean {
-    return this.lanes.takesEverything;
-  }
-
-  /** So many events, of so many bytes together, are in the log for it since it was told last. */
-  take(events: number, bytes: number): void {
-    this.budget.take(events, bytes);
   }
 
   /** Whether an event that is published now is for this group. Throws `protocol/malformed` for a damaged event. */
@@ -189,11 +154,11 @@ export class Group {
     }
     const member = new Member(instanceId, transport, {
       memory: this.environment.memory,
-      returned: (slot) => this.partition?.slots.returned(slot),
+      returned: (slot) => this.sharing.returned(slot),
       ready: () => this.ready(),
     });
     this.members.set(instanceId, member);
-    this.partition?.slots.membersChanged();
+    this.sharing.membersChanged();
     member.grant(credit);
     this.lanes.fill();
     if (this.isEnding) this.finishWhenIdle();
@@ -205,7 +170,7 @@ export class Group {
   detach(member: Member): void {
     if (this.members.get(member.instanceId) === member) {
       this.members.delete(member.instanceId);
-      this.partition?.slots.membersChanged();
+      this.sharing.membersChanged();
     }
     member.detach();
     this.pump();
@@ -249,25 +214,23 @@ export class Group {
     this.filter = Filter.of(definitions);
     this.budget.redefine(bufferOf(definitions));
     this.lanes.redefine(this.filter, bufferOf(definitions), [...this.members.values()]);
-    const path = definitions[0]!.partitionBy;
-    const current = this.nextPartition === undefined ? this.partition : this.nextPartition.partition;
-    if (path !== (current?.path ?? "")) this.nextPartition = { partition: partitionOf(definitions) };
+    this.sharing.redefine(definitions);
     this.changed();
   }
 
   /**
    * The group is gone from the topology: nothing has to reach it any more, and what is in its buffer on disk stays there. What
-   * it was owed in the component's log goes to the `heirs` that want it.
+   * it was owed in the component's log goes to those of the `successors` that want it.
    */
-  dissolve(reason: FlowctlError, heirs: readonly Group[] = []): void {
+  dissolve(reason: FlowctlError, successors: readonly Group[] = []): void {
     for (const member of [...this.members.values()]) {
       member.fail(reason);
       member.detach();
     }
     this.members.clear();
-    if (heirs.length > 0) {
+    if (successors.length > 0) {
       const owed = this.lanes.surrender();
-      for (const heir of heirs) heir.inherit(owed);
+      for (const successor of successors) successor.takeOver(owed);
       for (const position of owed) this.environment.log.acknowledge(position, 1);
     }
     this.lanes.dissolve();
@@ -275,14 +238,14 @@ export class Group {
   }
 
   /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. */
-  private inherit(positions: readonly number[]): void {
+  private takeOver(positions: readonly number[]): void {
     const { log } = this.environment;
     const wanted = positions.filter((position) => this.filter.wants(log.get(position)!, log.isDeadLetter(position)));
     for (const position of wanted) {
       log.share(position);
       this.budget.take(1, log.sizeOf(position));
     }
-    if (wanted.length > 0) this.lanes.inherit(wanted);
+    if (wanted.length > 0) this.lanes.takeOver(wanted);
     this.changed();
   }
 
@@ -302,60 +265,10 @@ export class Group {
     for (;;) {
       const lane = this.lanes.current();
       if (lane === undefined) return true;
-      if (this.nextPartition !== undefined && !this.repartition()) return false;
-      const { outbox } = lane;
       // More is on its way from the disk, if anybody is there to read it for.
-      if (!outbox.hasNext) return this.members.size > 0;
-      const moved = this.partition === undefined && outbox.run > 0 ? this.giveRun(outbox) : this.giveOne(outbox);
-      if (!moved) return false;
+      if (!lane.outbox.hasNext) return this.members.size > 0;
+      if (!this.sharing.give(lane.outbox)) return false;
     }
-  }
-
-  /** Events are shared by another key from now on, once nothing is in flight: so each key keeps its order. */
-  private repartition(): boolean {
-    for (const member of this.members.values()) if (member.inFlight > 0) return false;
-    this.partition = this.nextPartition?.partition;
-    this.nextPartition = undefined;
-    for (const member of this.members.values()) member.forgetSlots(this.partition !== undefined);
-    return true;
-  }
-
-  /** Gives one member a share of what waits. */
-  private giveRun(outbox: Outbox): boolean {
-    const { run: waiting, runStart: position } = outbox;
-    const member = this.leastLoaded(outbox.log.sizeOf(position));
-    if (member === undefined) return false;
-    // A member of several gets little at a time, so that all have work.
-    const share = this.members.size === 1 ? waiting : Math.min(MAX_SHARE, Math.ceil(waiting / this.members.size));
-    outbox.taken(member.addRun(outbox, position, share));
-    return true;
-  }
-
-  private giveOne(outbox: Outbox): boolean {
-    const position = outbox.peek()!;
-    const event = outbox.log.get(position);
-    if (event === undefined) throw new Error("an unacknowledged event is missing");
-    const slot = this.partition === undefined ? NO_SLOT : this.partition.slots.slotOf(this.partition.key(event));
-    const member = this.choose(slot, event.size);
-    if (member === undefined) return false;
-    outbox.taken(1);
-    this.partition?.slots.sent(slot, member);
-    member.add(event, outbox, position, slot);
-    return true;
-  }
-
-  private choose(slot: number, size: number): Member | undefined {
-    if (this.partition === undefined) return this.leastLoaded(size);
-    const owner = this.partition.slots.memberOf(slot, this.members);
-    return owner?.canTake(size) ? owner : undefined;
-  }
-
-  private leastLoaded(size: number): Member | undefined {
-    let best: Member | undefined;
-    for (const member of this.members.values()) {
-      if (member.canTake(size) && (best === undefined || member.inFlight < best.inFlight)) best = member;
-    }
-    return best;
   }
 
   /** Something can be sent, or is done, or is to be sent otherwise than before. */
@@ -381,9 +294,4 @@ export class Group {
 /** The buffer that the inputs ask for: where there are two of them, the first that has one. */
 function bufferOf(definitions: readonly Downstream[]): BufferSpec | undefined {
   return definitions.find(({ buffer }) => buffer !== undefined)?.buffer;
-}
-
-function partitionOf(definitions: readonly Downstream[]): Partition | undefined {
-  const path = definitions[0]!.partitionBy;
-  return path === "" ? undefined : { path, key: compileKey(path), slots: new KeySlots() };
 }

@@ -43,9 +43,9 @@ export class Lanes {
   private readonly home: SharedDiskHome | undefined;
   private readonly folders: DiskFolders | undefined;
   private readonly list: Lane[] = [];
-  /** By lanes that are gone. */
   /** How often a queue took another's place. */
   private replaced = 0;
+  /** By lanes that are gone. */
   private droppedBefore = 0;
   private filter: Filter;
   private buffer: BufferSpec | undefined;
@@ -71,11 +71,6 @@ export class Lanes {
     for (const folder of found) this.list.push(this.onDisk(folder, LEFT_BEHIND, this.reader(Filter.NOTHING)));
     if (current === undefined) this.list.push(this.make(buffer, this.reader(filter)));
     else this.list.push(this.onDisk(current, buffer!, this.reader(filter)));
-  }
-
-  /** Whether the newest takes every event that is no dead letter out of the component's log. */
-  get takesEverything(): boolean {
-    return this.filter.takesAll && !this.isLossy;
   }
 
   /** Whether the newest takes an event at once, by `offer`, and never out of the component's log. */
@@ -165,9 +160,9 @@ export class Lanes {
   }
 
   /** Events in the component's log that were owed to another group are sent before anything else. */
-  inherit(positions: readonly number[]): void {
+  takeOver(positions: readonly number[]): void {
     const lane = new SharedLane(this.reader(Filter.NOTHING), this.environment);
-    lane.outbox.inherit(positions);
+    lane.outbox.takeOver(positions);
     this.replaced++;
     this.list.unshift(lane);
     if (this.isLossy) this.letGo([]);

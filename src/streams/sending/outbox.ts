@@ -150,7 +150,7 @@ export class Outbox {
   }
 
   /** Positions that somebody else's group was owed: sent before anything else. */
-  inherit(positions: readonly number[]): void {
+  takeOver(positions: readonly number[]): void {
     this.redelivery = merge(this.redelivery, positions);
   }
 

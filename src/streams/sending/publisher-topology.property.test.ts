@@ -54,7 +54,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("leave" as const), g }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("define" as const), g, kind }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("remove" as const), g }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("slack" as const), events: fc.nat(4), bytes: fc.nat(200) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("allowance" as const), events: fc.nat(4), bytes: fc.nat(200) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("ask" as const) }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -233,9 +233,9 @@ describe("a publisher whose topology changes", () => {
           else if (action.do === "dead letter") publish(true);
           else if (action.do === "turn") turn();
           else if (action.do === "ask") ask();
-          else if (action.do === "slack") {
+          else if (action.do === "allowance") {
             usual = { maxEvents: LIMITS.maxEvents + action.events, maxBytes: LIMITS.maxBytes + action.bytes };
-            publisher.setSlack(action);
+            publisher.setInFlightAllowance(action);
           } else if (action.do === "define") {
             if (owed === undefined) groups.set(id, new Owed(action.kind));
             else owed.redefine(action.kind);

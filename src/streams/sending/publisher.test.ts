@@ -159,11 +159,11 @@ describe("a publisher", () => {
     publish(2);
     let told = false;
     void publisher.room()!.then(() => (told = true));
-    publisher.relax();
+    publisher.disableBackpressure();
     await Promise.resolve();
     expect(told).toBe(true);
     publisher.setGroups([group("a"), group("b")]);
-    publisher.setSlack({ events: 1, bytes: 0 });
+    publisher.setInFlightAllowance({ events: 1, bytes: 0 });
     for (let n = 3; n < 10; n++) {
       expect(publisher.room()).toBeUndefined();
       publish(n);

@@ -1,14 +1,16 @@
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { EventView } from "../../protocol/event-view.ts";
-import type { Downstream, Slack } from "../../protocol/records.ts";
+import type { Downstream, InFlightAllowance } from "../../protocol/records.ts";
 import type { MemoryPool } from "../../protocol/slab-pool.ts";
 import type { Credit } from "../../protocol/stream-codec.ts";
-import { type Limits, UNLIMITED } from "../limits.ts";
+import type { Limits } from "../limits.ts";
 import type { Receipt } from "../receipt.ts";
-import { EventLog, MAX_GAPS } from "./event-log.ts";
-import { Group, type GroupEnvironment } from "./group.ts";
+import { EventLog } from "./event-log.ts";
+import type { Group } from "./group.ts";
+import { Groups } from "./groups.ts";
 import type { DiskHome } from "./lanes.ts";
 import { MAX_BATCH_EVENTS, type Member, type MemberTransport } from "./member.ts";
+import { Room } from "./room.ts";
 
 export interface PublisherOptions {
   /** How far a group without a buffer may be behind before there is no room. Defaults: 16,384 events, 8 MiB. */
@@ -45,53 +47,36 @@ export interface PublisherCounters {
  */
 export class Publisher {
   private readonly log: EventLog;
-  private readonly groups = new Map<string, Group>();
-  private list: Group[] = [];
-  /** Of these, those that take everything, and those that have to be asked about each event. */
-  private open: Group[] = [];
-  private choosing: Group[] = [];
-  /** What was published since the open groups were told. */
-  private untoldEvents = 0;
-  private untoldBytes = 0;
-  /** There certainly is room until so much has been published: what has become free meanwhile is not counted in. */
-  private roomEvents = 0;
-  private roomBytes = 0;
+  private readonly groups: Groups;
+  private readonly space: Room;
   private readonly defer: (action: () => void) => void;
-  private readonly environment: GroupEnvironment;
   private readonly usual: Limits;
   /** Shared with the groups. */
   private readonly limits: { maxEvents: number; maxBytes: number };
-  private roomWaiter: { promise: Promise<void>; resolve: () => void } | undefined;
+  /** The groups that want the event that is being admitted; kept, so that none is made for each event. */
+  private readonly wanting: Group[] = [];
   private waiters: { readonly isOver: () => boolean; readonly resolve: () => void }[] = [];
   private deferred = false;
   private sincePump = 0;
-  /** `setGroups` was called. */
-  private informed = false;
-  /** The largest mark that it was given for any group. */
-  heardMark = 0;
   private ended = false;
-  private relaxed = false;
   private resting = false;
   private eventsOut = 0;
   private bytesOut = 0;
-  /** By groups that are gone. */
-  private droppedBefore = 0;
-  /** Groups that are gone, until their buffers on disk are closed. */
-  private readonly closing = new Set<Promise<void>>();
 
   constructor(options: PublisherOptions = {}) {
     this.defer = options.defer ?? setImmediate;
     this.usual = { maxEvents: options.maxEvents ?? 16_384, maxBytes: options.maxBytes ?? 8 * 1024 * 1024 };
     this.limits = { ...this.usual };
     this.log = new EventLog(options.memory);
-    this.environment = {
+    this.groups = new Groups({
       log: this.log,
       memory: options.memory,
       limits: this.limits,
       disk: options.disk === undefined ? undefined : { ...options.disk, leaving: new Map() },
       schedule: options.schedule ?? afterTimeout,
       progressed: () => this.progressed(),
-    };
+    });
+    this.space = new Room(this.log, () => this.groups.all);
   }
 
   /**
@@ -101,52 +86,19 @@ export class Publisher {
    * owed goes to those that take over from it, and what is in its buffer on disk stays there.
    */
   setGroups(downstreams: readonly Downstream[]): void {
-    this.informed = true;
-    this.tellGroups();
-    const wanted = byGroup(downstreams);
-    const gone = [...this.groups].filter(([id]) => !wanted.has(id));
-    for (const [id, definitions] of wanted) {
-      const plain = definitions.map(({ mark: _, ...definition }) => definition);
-      const existing = this.groups.get(id);
-      if (existing !== undefined) existing.redefine(plain);
-      else this.groups.set(id, new Group(id, plain, this.environment));
-      for (const { mark = 0 } of definitions) {
-        this.heardMark = Math.max(this.heardMark, mark);
-        this.groups.get(id)!.setMark(mark);
-      }
-    }
-    for (const [id, group] of gone) {
-      this.groups.delete(id);
-      const heirs = [...wanted]
-        .filter(([, definitions]) => definitions.some(({ takesOver = [] }) => takesOver.includes(id)))
-        .map(([heir]) => this.groups.get(heir)!);
-      group.dissolve(
-        new FlowctlError({
-          code: "stream/group-removed",
-          kind: "not-found",
-          message: `${id} was removed from the topology of this component`,
-        }),
-        heirs,
-      );
-      this.droppedBefore += group.dropped;
-      const closing: Promise<void> = group.close().finally(() => this.closing.delete(closing));
-      this.closing.add(closing);
-    }
-    this.list = [...this.groups.values()];
-    this.open = this.list.filter((group) => group.takesEverything);
-    this.choosing = this.list.filter((group) => !group.takesEverything);
-    this.lookForRoom();
-    if (this.ended) for (const group of this.list) group.end();
-    if (this.resting) for (const group of this.list) group.rest();
+    this.groups.redefine(downstreams);
+    this.space.look();
+    if (this.ended) for (const group of this.groups.all) group.end();
+    if (this.resting) for (const group of this.groups.all) group.rest();
     // A group that stays may have been given a larger buffer, or one that holds nobody up.
     this.progressed();
   }
 
   /** What groups without a buffer of their own may be behind, besides the usual. */
-  setSlack(slack: Slack): void {
-    this.limits.maxEvents = this.usual.maxEvents + slack.events;
-    this.limits.maxBytes = this.usual.maxBytes + slack.bytes;
-    this.lookForRoom();
+  setInFlightAllowance({ events, bytes }: InFlightAllowance): void {
+    this.limits.maxEvents = this.usual.maxEvents + events;
+    this.limits.maxBytes = this.usual.maxBytes + bytes;
+    this.space.look();
     this.progressed();
   }
 
@@ -158,26 +110,21 @@ export class Publisher {
     if (this.ended)
       throw new FlowctlError({ code: "stream/ended", kind: "conflict", message: "nothing can be sent after the end" });
     const { size } = event;
-    const groups = deadLetter ? this.list : this.choosing;
+    const { wanting } = this;
+    const groups = this.groups.all;
     // A damaged event is found out before anything is done with it.
-    let wanting: Group[] | undefined;
-    for (let i = 0; i < groups.length; i++) {
-      const group = groups[i]!;
-      if (group.wants(event, deadLetter)) wanting = [...(wanting ?? []), group];
-    }
+    wanting.length = 0;
+    for (let i = 0; i < groups.length; i++) if (groups[i]!.wants(event, deadLetter)) wanting.push(groups[i]!);
+    const isWanted = wanting.length > 0;
     this.eventsOut++;
     this.bytesOut += size;
+    this.space.spend(size);
     let pending = 0;
-    if (!deadLetter) {
-      pending = this.open.length;
-      this.untoldEvents++;
-      this.untoldBytes += size;
-    }
-    if (wanting !== undefined) for (const group of wanting) if (group.admit(event)) pending++;
+    for (let i = 0; i < wanting.length; i++) if (wanting[i]!.admit(event)) pending++;
     if (pending > 0) this.log.append(event, receipt, tag, pending, deadLetter);
     else {
       receipt.settle(tag);
-      if (wanting === undefined) return;
+      if (!isWanted) return;
     }
     // A whole batch does not wait for the end of this turn of the event loop.
     if (++this.sincePump >= MAX_BATCH_EVENTS) this.pump();
@@ -189,55 +136,22 @@ export class Publisher {
 
   /** Undefined when more may be published now; else a promise that resolves when it may. Never rejects. */
   room(): Promise<void> | undefined {
-    if (this.hasRoom) return undefined;
-    if (this.roomWaiter === undefined) {
-      let resolve = (): void => undefined;
-      const promise = new Promise<void>((done) => {
-        resolve = done;
-      });
-      this.roomWaiter = { promise, resolve };
-    }
-    return this.roomWaiter.promise;
-  }
-
-  /** Holds nobody up any more: `room` is always there from now on. For a component that is stopping. */
-  relax(): void {
-    this.relaxed = true;
-    this.progressed();
+    return this.space.wait();
   }
 
   get hasRoom(): boolean {
-    return (this.eventsOut < this.roomEvents && this.bytesOut < this.roomBytes) || this.lookForRoom();
+    return this.space.isLeft;
   }
 
-  /** Asks every group how much may be published before any of them is full. Returns whether anything may. */
-  private lookForRoom(): boolean {
-    this.tellGroups();
-    let { maxEvents, maxBytes } = UNLIMITED;
-    if (!this.relaxed) {
-      maxEvents = this.spanLeft();
-      for (const { room } of this.list) {
-        maxEvents = Math.min(maxEvents, room.maxEvents);
-        maxBytes = Math.min(maxBytes, room.maxBytes);
-      }
-    }
-    this.roomEvents = this.eventsOut + maxEvents;
-    this.roomBytes = this.bytesOut + maxBytes;
-    return maxEvents > 0 && maxBytes > 0;
+  /** From now on `room` is always there: for a component that is stopping, which must not wait for its downstreams. */
+  disableBackpressure(): void {
+    this.space.removeLimits();
+    this.progressed();
   }
 
-  /** How many events may be published before somebody has to look again how many gaps are in the log. */
-  private spanLeft(): number {
-    const { log } = this;
-    const left = MAX_GAPS - (log.next - log.base);
-    return left > 0 ? left : Math.min(MAX_BATCH_EVENTS, MAX_GAPS - log.gaps);
-  }
-
-  /** Open groups learn how much was published, before anybody asks them what they have. */
-  private tellGroups(): void {
-    for (const group of this.open) group.take(this.untoldEvents, this.untoldBytes);
-    this.untoldEvents = 0;
-    this.untoldBytes = 0;
+  /** The largest mark that it was given for any group. */
+  get heardMark(): number {
+    return this.groups.heardMark;
   }
 
   /**
@@ -245,7 +159,7 @@ export class Publisher {
    * `stream/not-ready` before `setGroups` was called.
    */
   requireGroup(groupId: string): void {
-    this.groupOf(groupId);
+    this.groups.require(groupId);
   }
 
   /**
@@ -253,32 +167,13 @@ export class Publisher {
    * The caller feeds the member with what the instance says and calls `detach` when the stream has ended.
    */
   attach(groupId: string, instanceId: string, transport: MemberTransport, credit: Credit): Member {
-    const group = this.groupOf(groupId);
+    const group = this.groups.require(groupId);
     const replaced = new FlowctlError({
       code: "stream/replaced",
       kind: "conflict",
       message: `replaced by a newer stream of ${instanceId}`,
     });
     return group.attach(instanceId, transport, credit, replaced);
-  }
-
-  private groupOf(groupId: string): Group {
-    const group = this.groups.get(groupId);
-    if (group !== undefined) return group;
-    if (this.informed) {
-      throw new FlowctlError({
-        code: "stream/unknown-group",
-        kind: "not-found",
-        message: `${groupId} takes no input from this component`,
-        fix: `add this component to the inputs of ${groupId}`,
-      });
-    }
-    throw new FlowctlError({
-      code: "stream/not-ready",
-      kind: "unavailable",
-      message: "this component has not received its topology yet",
-      fix: "reconnect in a moment",
-    });
   }
 
   detach(groupId: string, member: Member): void {
@@ -288,8 +183,7 @@ export class Publisher {
   /** Nothing will be published any more. Each group is told so once it has acknowledged everything. */
   end(): void {
     this.ended = true;
-    this.tellGroups();
-    for (const group of this.list) group.end();
+    for (const group of this.groups.all) group.end();
     this.progressed();
   }
 
@@ -300,7 +194,7 @@ export class Publisher {
 
   /** Resolves when every group has acknowledged everything, what is in buffers included. */
   drained(): Promise<void> {
-    return this.once(() => this.log.unsettled === 0 && this.list.every((group) => group.isIdle));
+    return this.once(() => this.log.unsettled === 0 && this.groups.all.every((group) => group.isIdle));
   }
 
   /**
@@ -309,51 +203,47 @@ export class Publisher {
    */
   rested(): Promise<void> {
     this.rest();
-    return this.once(() => this.list.every(({ held }) => held === 0));
+    return this.once(() => this.groups.all.every(({ held }) => held === 0));
   }
 
   private rest(): void {
     this.resting = true;
-    for (const group of this.list) group.rest();
+    for (const group of this.groups.all) group.rest();
   }
 
   /** Groups that drain and have acknowledged everything they were owed. */
   drainedGroups(): readonly string[] {
-    return this.list.filter(({ hasDrained }) => hasDrained).map(({ id }) => id);
+    return this.groups.all.filter(({ hasDrained }) => hasDrained).map(({ id }) => id);
   }
 
   /** By group: the last mark before which nothing is owed to it; see `Downstream.mark`. */
   settledMarks(): Readonly<Record<string, number>> {
-    const marks = this.list.map(({ id, settledMark }) => [id, settledMark] as const);
+    const marks = this.groups.all.map(({ id, settledMark }) => [id, settledMark] as const);
     return Object.fromEntries(marks.filter(([, mark]) => mark > 0));
   }
 
   /** Whether a group has yet to acknowledge what it was owed at its last mark. */
   get awaitsMarks(): boolean {
-    return this.list.some(({ awaitsMark }) => awaitsMark);
+    return this.groups.all.some(({ awaitsMark }) => awaitsMark);
   }
 
   /** How many downstream instances are connected, in all groups. */
   get connected(): number {
     let count = 0;
-    for (const group of this.list) count += group.connected;
+    for (const group of this.groups.all) count += group.connected;
     return count;
   }
 
   /** Gives nothing more to anybody, and closes the buffers on disk; what is in them stays for the next run. */
   async close(): Promise<void> {
     this.rest();
-    for (const group of this.list) await group.close();
-    await Promise.all(this.closing);
+    await this.groups.close();
   }
 
   counters(): PublisherCounters {
-    this.tellGroups();
     const waiting: Record<string, number> = {};
     let blocked = false;
-    let dropped = this.droppedBefore;
-    for (const group of this.list) {
-      dropped += group.dropped;
+    for (const group of this.groups.all) {
       waiting[group.id] = group.waiting;
       blocked ||= group.isBlocked;
     }
@@ -361,7 +251,7 @@ export class Publisher {
       eventsOut: this.eventsOut,
       bytesOut: this.bytesOut,
       inFlight: this.log.unsettled,
-      dropped,
+      dropped: this.groups.dropped,
       waiting,
       blocked,
     };
@@ -374,15 +264,11 @@ export class Publisher {
 
   private pump(): void {
     this.sincePump = 0;
-    for (const group of this.list) group.pump();
+    for (const group of this.groups.all) group.pump();
   }
 
   private progressed(): void {
-    if (this.roomWaiter !== undefined && this.hasRoom) {
-      const { resolve } = this.roomWaiter;
-      this.roomWaiter = undefined;
-      resolve();
-    }
+    this.space.progressed();
     if (this.waiters.length === 0) return;
     const over = this.waiters.filter(({ isOver }) => isOver());
     this.waiters = this.waiters.filter((waiter) => !over.includes(waiter));
@@ -394,16 +280,6 @@ export class Publisher {
     this.pump();
     return new Promise((resolve) => this.waiters.push({ isOver, resolve }));
   }
-}
-
-function byGroup(downstreams: readonly Downstream[]): Map<string, Downstream[]> {
-  const groups = new Map<string, Downstream[]>();
-  for (const downstream of downstreams) {
-    const known = groups.get(downstream.componentId);
-    if (known === undefined) groups.set(downstream.componentId, [downstream]);
-    else known.push(downstream);
-  }
-  return groups;
 }
 
 function afterTimeout(ms: number, action: () => void): () => void {
