@@ -40,11 +40,11 @@ export interface RunComponentOptions {
 }
 
 const SAMPLE_MS = 250;
-/** Of the grace period, what is left for the last word and for closing. */
-const LAST_WORD_MS = 1_500;
+/** Of the grace period, what is kept back for deregistering and closing. */
+const DEREGISTER_RESERVE_MS = 1_500;
 
 /**
- * The life of a component, from its first registration to its last word. Resolves when it completed or was stopped;
+ * The life of a component, from its first registration to its deregistration. Resolves when it completed or was stopped;
  * rejects with what made it fail. Does not exit the process, and leaves no server or timer behind.
  */
 export async function runComponent(component: ComponentDefinition, options: RunComponentOptions): Promise<Outcome> {
@@ -81,7 +81,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let hasFailed = false;
   const assignments = new AssignmentFeed();
   let session: Session | undefined;
-  const news = new EdgeNews(publisher, () => session?.beatNow());
+  const news = new EdgeNews(publisher, () => session?.heartbeatNow());
   const onTopology = (topology: Topology): void => {
     onError = topology.onError;
     publisher.setInFlightAllowance(topology.inFlightAllowance);
@@ -178,8 +178,8 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     }
     onTopology(registered.topology);
     const kept = standing.keep(over.signal).catch(fail);
-    // No registration of its own may overtake the component's last word.
-    const lastWord: Session["deregister"] = async (...word) => {
+    // No registration of its own may overtake its deregistration.
+    const deregister: Session["deregister"] = async (...word) => {
       over.abort();
       await kept;
       await standing.deregister(...word);
@@ -222,12 +222,12 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     } catch (error) {
       hasFailed = true;
       const cause = failure === undefined ? error : failure.error;
-      await lastWord("failed", String(cause instanceof Error ? cause.message : cause), AbortSignal.timeout(1_000));
+      await deregister("failed", String(cause instanceof Error ? cause.message : cause), AbortSignal.timeout(1_000));
       throw cause;
     }
     isReady = false;
     if (outcome === "completed") await server?.close(withDeadline(deadline, 10_000));
-    await lastWord(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(LAST_WORD_MS));
+    await deregister(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(DEREGISTER_RESERVE_MS));
     return outcome;
   } finally {
     over.abort();
@@ -257,11 +257,11 @@ async function runByType(
   }
 }
 
-/** Fires `graceMs`, less the time for the last word, after `halted` has fired; never when it never does. */
+/** Fires `graceMs`, less what is kept back, after `halted` has fired; never when it never does. */
 function deadlineAfter(halted: AbortSignal, graceMs: number): AbortSignal {
   const controller = new AbortController();
   void aborted(halted).then(() => {
-    const timer = setTimeout(() => controller.abort(), Math.max(graceMs / 2, graceMs - LAST_WORD_MS));
+    const timer = setTimeout(() => controller.abort(), Math.max(graceMs / 2, graceMs - DEREGISTER_RESERVE_MS));
     timer.unref();
   });
   return controller.signal;

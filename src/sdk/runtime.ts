@@ -96,7 +96,7 @@ async function inTime(work: Promise<void>, { publisher, halted, deadline, clock 
   const working = work.then(() => {
     done = true;
   });
-  const lonely = async (): Promise<void> => {
+  const untilNoDownstreamConnected = async (): Promise<void> => {
     await aborted(halted);
     for (let quiet = 0; !done && quiet < 5; ) {
       await clock.sleep(100, deadline).catch(() => undefined);
@@ -104,6 +104,6 @@ async function inTime(work: Promise<void>, { publisher, halted, deadline, clock 
       if (deadline.aborted) return;
     }
   };
-  await Promise.race([working, aborted(deadline), lonely()]);
+  await Promise.race([working, aborted(deadline), untilNoDownstreamConnected()]);
   return done;
 }

@@ -26,13 +26,13 @@ export interface SessionOptions {
 }
 
 const CALL_TIMEOUT_MS = 5_000;
-const FIRST_BEAT_MS = 1_000;
+const FIRST_HEARTBEAT_MS = 1_000;
 
 /** Kinds of failure that go away by themselves: the control plane is away, starting, or does not know the pipeline yet. */
 const PASSING: ReadonlySet<FlowctlError["kind"]> = new Set(["unavailable", "timeout", "not-found", "internal"]);
 
 /**
- * A component's standing with the control plane: registers, beats, follows the topology, and registers again by itself
+ * A component's standing with the control plane: registers, sends heartbeats, follows the topology, and registers again by itself
  * whenever the control plane was away or forgot it. Streams go on meanwhile.
  */
 export class Session {
@@ -76,17 +76,17 @@ export class Session {
     this.registration = { ...this.registration, ...changes };
   }
 
-  /** Beats at once: there is something that should not wait for the next heartbeat. */
-  beatNow(): void {
+  /** Sends a heartbeat at once: there is something that should not wait for the next heartbeat. */
+  heartbeatNow(): void {
     this.early.abort();
   }
 
-  /** Beats and follows the topology until the signal fires. Rejects only when the control plane refuses the component. */
+  /** Sends heartbeats and follows the topology until the signal fires. Rejects only when the control plane refuses the component. */
   async keep(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.beat(signal), this.watch(signal)]);
+    await Promise.all([this.sendHeartbeats(signal), this.followTopology(signal)]);
   }
 
-  /** The last word. Gives up after the signal fires: the control plane then notices by itself. */
+  /** Tells that it ends. Gives up after the signal fires: the control plane then notices by itself. */
   async deregister(reason: "stopped" | "completed" | "failed", message: string, signal: AbortSignal): Promise<void> {
     const { registry, clock, log, metrics } = this.options;
     for (let attempt = 1; !signal.aborted; attempt++) {
@@ -113,11 +113,11 @@ export class Session {
     }
   }
 
-  private async beat(signal: AbortSignal): Promise<void> {
+  private async sendHeartbeats(signal: AbortSignal): Promise<void> {
     const { registry, clock, log, metrics, degradedReason, drainedGroups, settledMarks, heardMark } = this.options;
     let away = false;
-    // The first beats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
-    for (let interval = FIRST_BEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
+    // The first heartbeats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
+    for (let interval = FIRST_HEARTBEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
       const sooner = AbortSignal.any([signal, this.early.signal]);
       await clock.sleep(Math.min(interval, this.heartbeatMs), sooner).catch(() => undefined);
       if (signal.aborted) return;
@@ -135,7 +135,7 @@ export class Session {
         away = false;
       } catch (error) {
         if (signal.aborted) return;
-        if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
+        if (hasCode(error, "registry/unknown-instance")) await this.reregister(signal);
         else if (!away) {
           away = true;
           log.warn("cannot send heartbeats; events continue to flow", { reason: String(error) });
@@ -144,7 +144,7 @@ export class Session {
     }
   }
 
-  private async watch(signal: AbortSignal): Promise<void> {
+  private async followTopology(signal: AbortSignal): Promise<void> {
     const { registry, clock, log, onTopology } = this.options;
     let attempt = 0;
     while (!signal.aborted) {
@@ -156,7 +156,7 @@ export class Session {
       } catch (error) {
         if (signal.aborted) return;
         attempt++;
-        if (hasCode(error, "registry/unknown-instance")) await this.again(signal);
+        if (hasCode(error, "registry/unknown-instance")) await this.reregister(signal);
         else log.debug("lost the topology stream; reconnecting", { reason: String(error), attempt });
       }
       await clock
@@ -165,7 +165,7 @@ export class Session {
     }
   }
 
-  private async again(signal: AbortSignal): Promise<void> {
+  private async reregister(signal: AbortSignal): Promise<void> {
     const { log, onTopology } = this.options;
     try {
       const answer = await this.register(signal);

@@ -3,7 +3,7 @@ import type { BufferMessage } from "../messages.ts";
 import { plenty } from "../test-downstream.ts";
 import type { UpstreamStream } from "../test-upstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 import { acknowledgedUpTo } from "./steps.ts";
 
 const nothing = { maxSequence: 0, maxBytes: 0 };
@@ -22,7 +22,7 @@ export const bufferingChecks: readonly Check[] = [
     id: "buffer/memory-block",
     title: "holds everything up while a buffer in memory that blocks is full, and loses nothing",
     fix: "With WHEN_FULL_BLOCK count what the group has not acknowledged; at Buffer.max_events or max_bytes take and make no more until some of it is acknowledged.",
-    types: givers,
+    types: producers,
     feature: "memory_buffer",
     needs: ["publish/every-group", "publish/credit-events"],
     async run(bench) {
@@ -51,7 +51,7 @@ export const bufferingChecks: readonly Check[] = [
     id: "buffer/memory-drops",
     title: "drops the newest or the oldest events, as it is told, when a buffer in memory is full, and holds nobody up",
     fix: "With WHEN_FULL_DROP_… count what is kept or dropped as acknowledged by the group. At Buffer.max_events drop what comes (NEWEST), or what has waited longest and was not sent (OLDEST), and add it to events_dropped.",
-    types: givers,
+    types: producers,
     feature: "memory_buffer",
     needs: ["publish/every-group", "publish/credit-events"],
     run: (bench) => drops(bench, "TYPE_MEMORY"),
@@ -60,7 +60,7 @@ export const bufferingChecks: readonly Check[] = [
     id: "buffer/disk-kept",
     title: "acknowledges what is in its buffer on disk, and sends it after it was killed and started again",
     fix: "Write each event into FLOWCTL_STATE_DIR and sync it before it counts as acknowledged by the group; at the start read back what the group has not acknowledged, and send it first.",
-    types: givers,
+    types: producers,
     feature: "disk_buffer",
     needs: ["publish/every-group", "publish/sends"],
     async run(bench) {
@@ -114,7 +114,7 @@ export const bufferingChecks: readonly Check[] = [
     id: "buffer/disk-drops",
     title: "drops the newest or the oldest events, as it is told, when a buffer on disk is full, and holds nobody up",
     fix: "The same as for one in memory: what is kept or dropped counts as acknowledged by the group.",
-    types: givers,
+    types: producers,
     feature: "disk_buffer",
     needs: ["buffer/disk-kept"],
     run: (bench) => drops(bench, "TYPE_DISK"),

@@ -34,8 +34,8 @@ export type Scene = "registered" | "taking" | "giving" | "refusing";
 
 export const everyType: readonly ComponentType[] = ["source", "processor", "sink"];
 /** Components that serve EventStream. */
-export const givers: readonly ComponentType[] = ["source", "processor"];
+export const producers: readonly ComponentType[] = ["source", "processor"];
 /** Components that subscribe. */
-export const takers: readonly ComponentType[] = ["processor", "sink"];
+export const consumers: readonly ComponentType[] = ["processor", "sink"];
 export const sources: readonly ComponentType[] = ["source"];
 export const processors: readonly ComponentType[] = ["processor"];

@@ -1,7 +1,7 @@
 import type { Bench, GroupOptions } from "../bench.ts";
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers, takers } from "./check.ts";
+import { type Check, consumers, producers } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";
 
 const both = [{ id: "below" }, { id: "beside" }];
@@ -13,7 +13,7 @@ export const drainingChecks: readonly Check[] = [
     id: "drain/owed",
     title: "gives a group that drains all that it is owed and nothing new, then ends its streams as drained",
     fix: "Where Downstream.draining is set, add nothing more to what waits for that group; once it has acknowledged everything, send EndOfStream with drained on its streams and end them with OK.",
-    types: givers,
+    types: producers,
     feature: "draining",
     needs: ["publish/every-group"],
     async run(bench) {
@@ -50,7 +50,7 @@ export const drainingChecks: readonly Check[] = [
     id: "drain/told",
     title: "names a drained group in every heartbeat, from when it has acknowledged all until it is left out",
     fix: "Put each group that is draining and owed nothing into HeartbeatRequest.drained_groups, for as long as the topology has it.",
-    types: givers,
+    types: producers,
     feature: "draining",
     needs: ["drain/owed", "heartbeat/interval"],
     async run(bench) {
@@ -79,7 +79,7 @@ export const drainingChecks: readonly Check[] = [
     id: "drain/takes-over",
     title: "owes what a removed group was owed to the group that takes it over, before anything newer",
     fix: "Where Downstream.takes_over names a group that this topology leaves out, put what waits for that one in front of what waits for this one, in the same order, instead of counting it as acknowledged.",
-    types: givers,
+    types: producers,
     feature: "draining",
     needs: ["publish/group-gone", "drain/owed"],
     async run(bench) {
@@ -113,7 +113,7 @@ export const drainingChecks: readonly Check[] = [
     title:
       "takes the end of an upstream that drains for the end of that input alone, and dials it again when it is back",
     fix: "Keep the streams to an Upstream with draining. Its EndOfStream ends the input, not the data; where a later topology has it without draining, dial it again.",
-    types: takers,
+    types: consumers,
     feature: "draining",
     needs: ["end/every-instance"],
     async run(bench) {
@@ -137,7 +137,7 @@ export const drainingChecks: readonly Check[] = [
     id: "drain/early-end",
     title: "dials an upstream again that ends as drained while the topology has it without draining",
     fix: "EndOfStream with drained from an upstream that is not draining is no end: one of you has yet to hear of a change. Dial again after a pause.",
-    types: takers,
+    types: consumers,
     feature: "draining",
     scene: "taking",
     needs: ["ack/all"],

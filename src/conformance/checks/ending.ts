@@ -1,5 +1,5 @@
 import { Broken, NotApplicable } from "../waiting.ts";
-import { type Check, everyType, takers } from "./check.ts";
+import { type Check, consumers, everyType } from "./check.ts";
 import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted, scaleAway } from "./steps.ts";
 
 export const endingChecks: readonly Check[] = [
@@ -28,7 +28,7 @@ export const endingChecks: readonly Check[] = [
     id: "end/every-instance",
     title: "goes on while one of its upstream instances has not ended",
     fix: "EndOfStream ends one stream; an upstream has ended when desired_instances of its instances have, or when the topology says completed.",
-    types: takers,
+    types: consumers,
     needs: ["end/completes", "watch/added"],
     async run(bench) {
       await bench.launch();
@@ -48,7 +48,7 @@ export const endingChecks: readonly Check[] = [
     id: "end/late-instance",
     title: "waits for upstream instances that have not come yet",
     fix: "Do not end when every stream has ended, but when Upstream.desired_instances have ended or Upstream.completed is set.",
-    types: takers,
+    types: consumers,
     needs: ["end/every-instance"],
     async run(bench) {
       await bench.launch({ upstreamInstances: 2 });
@@ -71,7 +71,7 @@ export const endingChecks: readonly Check[] = [
     id: "end/scaled-away",
     title: "does not take the end of an upstream instance that was scaled away for the end of the data",
     fix: "Count only the ends of instances that the newest topology lists, and complete only when none that it lists is without one.",
-    types: takers,
+    types: consumers,
     needs: ["end/every-instance", "watch/added"],
     async run(bench) {
       await bench.launch();

@@ -3,7 +3,7 @@ import { type Bench, componentId, describeExit } from "../bench.ts";
 import type { EventMessage } from "../messages.ts";
 import type { UpstreamStream } from "../test-upstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, takers } from "./check.ts";
+import { type Check, consumers } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";
 
 /** The first of the pauses before a further attempt, in milliseconds. */
@@ -18,7 +18,7 @@ export const failingChecks: readonly Check[] = [
     id: "fail/retries",
     title: "tries an event that it cannot process again, after a growing pause, and then fails with it unacknowledged",
     fix: "With ACTION_RETRY try OnError.retries times more, after backoff, twice backoff and so on, and count each in retries. Then deregister with FAILED, say why in the last line on stderr, and exit with another code than 0.",
-    types: takers,
+    types: consumers,
     feature: "on_error",
     needs: ["ack/all"],
     async run(bench) {
@@ -51,7 +51,7 @@ export const failingChecks: readonly Check[] = [
     id: "fail/drops",
     title: "drops an event that it cannot process where it is told to, and goes on",
     fix: "With ACTION_DROP acknowledge the event once the retries are used up, give nothing for it, and count it in events_failed and events_dropped.",
-    types: takers,
+    types: consumers,
     feature: "on_error",
     needs: ["ack/all"],
     async run(bench) {
@@ -68,7 +68,7 @@ export const failingChecks: readonly Check[] = [
     id: "fail/dead-letter",
     title: "sends an event that it cannot process, as it came, to the group for dead letters, and says why",
     fix: "With ACTION_DEAD_LETTER send the event to the group that has dead_letters, with its payload and metadata, flowctl.dead_letter.reason, .component, .upstream, .attempts and .time added, and acknowledge it once that is acknowledged. A sink serves EventStream for that, and registers its address.",
-    types: takers,
+    types: consumers,
     feature: "dead_letters",
     needs: ["ack/all"],
     async run(bench) {

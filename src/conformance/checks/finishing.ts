@@ -2,7 +2,7 @@ import { status } from "@grpc/grpc-js";
 import type { Bench, TopologyOptions } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
-import { type Check, everyType, givers, sources } from "./check.ts";
+import { type Check, everyType, producers, sources } from "./check.ts";
 import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
 
 /** How a component that has nothing more to do says so: last, when nothing can have to be sent again. */
@@ -11,7 +11,7 @@ export const finishingChecks: readonly Check[] = [
     id: "end/after-acks",
     title: "says the end only after everything is acknowledged, also what another instance of the group holds",
     fix: "Send EndOfStream on any stream, and DeregisterComponent with COMPLETED, only when no event waits for an ack on any stream: what one instance holds may have to go to another one of its group. A processor waits also when its inputs have been given to another instance meanwhile.",
-    types: givers,
+    types: producers,
     needs: ["end/completes", "subscribe/again"],
     async run(bench) {
       needsEnd(bench);
@@ -37,7 +37,7 @@ export const finishingChecks: readonly Check[] = [
     id: "end/every-group",
     title: "says the end only after every group has acknowledged everything, one that is not there yet included",
     fix: "Send the first EndOfStream once each group in Topology.downstreams, connected or not, has acknowledged every event. Whoever is told the end may exit: if you were killed before the others are through, your successor would wait for it for ever.",
-    types: givers,
+    types: producers,
     needs: ["end/after-acks", "publish/every-group"],
     async run(bench) {
       needsEnd(bench);
@@ -140,14 +140,14 @@ export const finishingChecks: readonly Check[] = [
     id: "end/nothing-after",
     title: "sends nothing after EndOfStream, which has the last sequence number of its stream",
     fix: "Set last_sequence to the number of events sent on that stream, 0 when there was none, and end the stream with OK right after it.",
-    types: givers,
+    types: producers,
     needs: ["end/completes"],
   },
   {
     id: "end/before-ok",
     title: "ends no stream with OK before EndOfStream, unless its subscriber has closed its side",
     fix: "A stream that ends for any other reason than the end of the data ends with an error, or breaks with the program: on SIGTERM exit, or end it with UNAVAILABLE. The subscriber then dials again.",
-    types: givers,
+    types: producers,
     needs: ["stop/grace"],
   },
 ];

@@ -2,7 +2,7 @@ import type { Bench } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
 import type { UpstreamStream } from "../test-upstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, everyType, givers, sources, takers } from "./check.ts";
+import { type Check, consumers, everyType, producers, sources } from "./check.ts";
 import { endSeen } from "./finishing.ts";
 import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
 
@@ -32,7 +32,7 @@ export const leavingChecks: readonly Check[] = [
     id: "leave/nothing-new",
     title: "takes nothing new once it is leaving, and hands nothing on half done",
     fix: "On Topology.leaving begin no more events: what you have received and not begun is not acknowledged, and goes to others when you close your side.",
-    types: takers,
+    types: consumers,
     feature: "leaving",
     needs: ["leave/ends"],
     async run(bench) {
@@ -54,7 +54,7 @@ export const leavingChecks: readonly Check[] = [
     id: "leave/after-acks",
     title: "leaves only after everything that it sent is acknowledged, without a deadline",
     fix: "On Topology.leaving keep serving until each group has acknowledged every event; there is no grace period. Only then say the end.",
-    types: givers,
+    types: producers,
     feature: "leaving",
     needs: ["leave/ends", "publish/sends"],
     async run(bench) {

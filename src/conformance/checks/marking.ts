@@ -1,6 +1,6 @@
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 
 /** What the control plane learns of a change that is under way. */
 export const markingChecks: readonly Check[] = [
@@ -8,7 +8,7 @@ export const markingChecks: readonly Check[] = [
     id: "mark/heard",
     title: "says in every heartbeat the largest mark that it has heard of",
     fix: "Put the largest Downstream.mark that any topology has had into HeartbeatRequest.heard_mark.",
-    types: givers,
+    types: producers,
     feature: "marks",
     scene: "registered",
     needs: ["heartbeat/interval"],
@@ -41,7 +41,7 @@ export const markingChecks: readonly Check[] = [
     id: "mark/settled",
     title: "says that a mark is settled once a group has acknowledged what it was owed then, and not sooner",
     fix: "When a group's Downstream.mark grows, remember what the group is owed; once all of that is acknowledged, whatever is owed of newer, put the mark into HeartbeatRequest.settled_marks under the group's id, and leave it there.",
-    types: givers,
+    types: producers,
     feature: "marks",
     needs: ["mark/heard", "publish/every-group"],
     async run(bench) {

@@ -1,6 +1,6 @@
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 import { acknowledgedUpTo } from "./steps.ts";
 
 /** The least that five pauses add up to, in milliseconds: 50, 100, 200, 400 and 800, less the half that chance may take. */
@@ -12,7 +12,7 @@ export const nackingChecks: readonly Check[] = [
     id: "publish/nack",
     title: "sends a nacked event again, under a new sequence number",
     fix: "Take a nacked event as not acknowledged and queue it again for its group.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/event", "ack/after-below"],
     async run(bench) {
@@ -38,7 +38,7 @@ export const nackingChecks: readonly Check[] = [
     id: "publish/nack-again",
     title: "sends an event again as often as it is nacked, whatever is acknowledged after it",
     fix: "A nacked event is not the stream's any more: take it out of what an ack covers, also when it had been nacked before, and queue it again for its group.",
-    types: givers,
+    types: producers,
     // A start of its own: it acknowledges all that a source may have, and others would find nothing more.
     needs: ["publish/nack"],
     async run(bench) {
@@ -75,7 +75,7 @@ export const nackingChecks: readonly Check[] = [
     id: "publish/nack-pause",
     title: "makes a pause before it sends a nacked event again",
     fix: "Count how often an event was nacked, and queue it again only after 50 ms, twice as much each further time, up to 5 s.",
-    types: givers,
+    types: producers,
     needs: ["publish/nack-again"],
     async run(bench) {
       await bench.launch();

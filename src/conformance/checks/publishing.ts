@@ -3,7 +3,7 @@ import { componentId, instanceId } from "../bench.ts";
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
 import { text } from "../wire.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 import { acknowledgedUpTo } from "./steps.ts";
 
 export const publishingChecks: readonly Check[] = [
@@ -11,7 +11,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/opened",
     title: "answers Open with Opened, naming itself, before anything else",
     fix: "Write Opened as the first response, with FLOWCTL_COMPONENT_ID and FLOWCTL_INSTANCE_ID, also when Open does not say which instance it means.",
-    types: givers,
+    types: producers,
     scene: "registered",
     async run(bench) {
       await bench.launch();
@@ -26,7 +26,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/sends",
     title: "sends its events to whoever subscribes",
     fix: "Once a subscription is open, send EventBatches as far as its credit goes.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/opened"],
     async run(bench) {
@@ -40,7 +40,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/before-topology",
     title: "takes a subscription that comes before its first topology, or refuses it with UNAVAILABLE",
     fix: "Until RegisterComponent is answered nobody can know who is below: leave such a stream open, or end it with UNAVAILABLE; the subscriber dials again.",
-    types: givers,
+    types: producers,
     needs: ["publish/sends"],
     async run(bench) {
       const { controlPlane } = bench;
@@ -60,7 +60,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/pings",
     title: "permits a ping every 5 seconds on a connection on which nothing flows",
     fix: "Tell your gRPC server to permit pings: Go keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}, Python grpc.http2.min_ping_interval_without_data_ms 2000, Java permitKeepAliveTime(2, SECONDS) and permitKeepAliveWithoutCalls(true).",
-    types: givers,
+    types: producers,
     idle: true,
     needs: ["publish/opened"],
     async run(bench) {
@@ -81,7 +81,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/event",
     title: "gives every event an id and its own component id as the source",
     fix: "Set Event.id, unique and the same on a replay, and Event.source_component_id to FLOWCTL_COMPONENT_ID.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
@@ -98,14 +98,14 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/sequences",
     title: "numbers the events of a stream from 1 without gaps",
     fix: "Count per stream: the first event on each new stream has sequence number 1.",
-    types: givers,
+    types: producers,
     needs: ["publish/sends"],
   },
   {
     id: "publish/credit-events",
     title: "never sends more events than it was given credit for, and goes on when there is more",
     fix: "Send only while the sequence number is at most the highest max_sequence that came.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
@@ -123,7 +123,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/credit-bytes",
     title: "never sends more bytes than it was given credit for, save one event when nothing is unacknowledged",
     fix: "Add up the encoded sizes of the Event messages sent on a stream and stop before the sum passes max_bytes. When everything sent is acknowledged, one event may go whatever its size.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
@@ -141,7 +141,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/credit-with-ack",
     title: "takes credit that comes beside an acknowledgement, in the same request",
     fix: "Credit is no alternative of SubscribeRequest.request: look for it in every request, and for the acknowledgement beside it.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends", "publish/credit-events"],
     async run(bench) {
@@ -162,7 +162,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/message-size",
     title: "keeps batches of several events below gRPC's default limit of 4 MiB",
     fix: "Begin another batch before the encoded events of one pass about 1 MiB.",
-    types: givers,
+    types: producers,
     needs: ["publish/sends", "publish/credit-events"],
     async run(bench) {
       await bench.launch();
@@ -193,7 +193,7 @@ export const publishingChecks: readonly Check[] = [
     id: "publish/unknown-fields",
     title: "takes requests with fields that it does not know",
     fix: "Use a protobuf library that skips unknown fields, as all of them do.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {

@@ -1,14 +1,14 @@
 import type { Bench } from "../bench.ts";
 import { type DownstreamOptions, plenty, type TestDownstream } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 
 export const refusingChecks: readonly Check[] = [
   {
     id: "refuse/pipeline",
     title: "refuses a subscription for another pipeline",
     fix: "Compare Open.pipeline with FLOWCTL_PIPELINE and end the stream with an error when it differs.",
-    types: givers,
+    types: producers,
     scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) => costsOnlyItself(bench, { pipeline: "another-pipeline", instanceId: "below-2" }, () => {}),
@@ -18,7 +18,7 @@ export const refusingChecks: readonly Check[] = [
     title:
       "refuses a subscription that is meant for another instance, and keeps the stream that it would have replaced",
     fix: "Unless it is empty, compare Open.upstream_instance_id with FLOWCTL_INSTANCE_ID before anything else, and end the stream with FAILED_PRECONDITION when it differs.",
-    types: givers,
+    types: producers,
     scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) => costsOnlyItself(bench, { meant: "subject-2", instanceId: "below-1" }, () => {}),
@@ -27,7 +27,7 @@ export const refusingChecks: readonly Check[] = [
     id: "refuse/no-open",
     title: "ends a stream that does not begin with Open, and no other",
     fix: "End the stream with INVALID_ARGUMENT when the first request is not Open.",
-    types: givers,
+    types: producers,
     scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) => costsOnlyItself(bench, { instead: { ack: { sequence: 1 } } }, () => {}),
@@ -36,7 +36,7 @@ export const refusingChecks: readonly Check[] = [
     id: "refuse/unsent-ack",
     title: "ends a stream that acknowledges what was never sent, and no other",
     fix: "End the stream with an error when an ack is above the last sequence number that was sent on it.",
-    types: givers,
+    types: producers,
     scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) =>
@@ -48,7 +48,7 @@ export const refusingChecks: readonly Check[] = [
     id: "refuse/garbage",
     title: "ends a stream that sends garbage, and no other",
     fix: "Let the error of the protobuf library end the one stream; catch it so that it does not end the program.",
-    types: givers,
+    types: producers,
     scene: "refusing",
     needs: ["publish/sends"],
     run: (bench) =>

@@ -1,7 +1,7 @@
 import { ownerOf } from "../partition.ts";
 import { plenty } from "../test-downstream.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, givers } from "./check.ts";
+import { type Check, producers } from "./check.ts";
 import { acknowledgedUpTo } from "./steps.ts";
 
 /** Who gets an event: each group, one instance of it, and another one when that does not acknowledge it. */
@@ -10,7 +10,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/resend",
     title: "sends what was not acknowledged again, with the same ids, on the next stream of the group",
     fix: "Keep every event until its group has acknowledged it; when a stream ends, put what it held back in front.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/event"],
     async run(bench) {
@@ -23,7 +23,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/successor",
     title: "sends what one instance did not acknowledge to another one of the group",
     fix: "Unacknowledged events belong to the group, not to the instance that had them: when its stream ends, they go to whichever instance has credit.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/resend"],
     async run(bench) {
@@ -36,7 +36,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/replace",
     title: "lets a second subscription of the same instance replace the first",
     fix: "When an instance opens another stream, end its first one and resend on the second what was unacknowledged.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/resend"],
     async run(bench) {
@@ -49,7 +49,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/goodbye",
     title: "lets a subscriber go that closes its side, and gives what it held to others",
     fix: "When the requests of a stream end, take the acks that came before, end your side with OK, and queue again what is unacknowledged. One that stops waits for that until its grace period is over.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/successor"],
     async run(bench) {
@@ -68,7 +68,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/every-group",
     title: "sends every event to every group",
     fix: "Give each group in Topology.downstreams a cursor of its own over the events.",
-    types: givers,
+    types: producers,
     needs: ["publish/sends"],
     async run(bench) {
       await bench.launch({ groups: [{ id: "below" }, { id: "beside" }] });
@@ -87,7 +87,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/group-gone",
     title: "waits no longer for a group that the topology does not name any more",
     fix: "On each topology forget the groups that it leaves out: end their streams, and count what waits for them as acknowledged by them.",
-    types: givers,
+    types: producers,
     needs: ["ack/every-group", "checkpoint/every-group"],
     async run(bench) {
       await bench.launch({ groups: [{ id: "below" }, { id: "beside" }] });
@@ -109,7 +109,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/shares",
     title: "sends each event to one instance of a group",
     fix: "Instances of one group share its events: an event that one of them holds goes to no other.",
-    types: givers,
+    types: producers,
     scene: "giving",
     needs: ["publish/sends"],
     async run(bench) {
@@ -132,7 +132,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/partition-by",
     title: "sends the events of one key to the instance of the group that partition_by gives it",
     fix: "Where Downstream.partition_by is set, take the key from the event and choose the instance by the hash that the protocol's page describes; every instance of yours has to choose the same one.",
-    types: givers,
+    types: producers,
     feature: "partition_by",
     needs: ["publish/shares", "publish/credit-events"],
     async run(bench) {
@@ -164,7 +164,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/slot-stays",
     title: "keeps a key at its instance, when another one is to have it, until all that it was sent is acknowledged",
     fix: "When an instance comes that a slot belongs to from now on, send it nothing of that slot as long as the one before has something of it that is not acknowledged.",
-    types: givers,
+    types: producers,
     feature: "partition_by",
     needs: ["publish/partition-by"],
     async run(bench) {
@@ -198,7 +198,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/dead-letters",
     title: "sends a group for dead letters nothing else, and does not wait for it",
     fix: "Where Downstream.dead_letters is set, give that group only the events that could not be processed; without support for on_error, nothing.",
-    types: givers,
+    types: producers,
     needs: ["publish/every-group"],
     async run(bench) {
       await bench.launch({ groups: [{ id: "below" }, { id: "rejected", deadLetters: true }] });
@@ -214,7 +214,7 @@ export const sharingChecks: readonly Check[] = [
     id: "publish/types",
     title: "sends a group only the types that the topology gives it",
     fix: "When Downstream.types is not empty, skip events of other types for that group, and count them as acknowledged.",
-    types: givers,
+    types: producers,
     feature: "types",
     needs: ["publish/sends"],
     async run(bench) {

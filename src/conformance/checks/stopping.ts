@@ -1,6 +1,6 @@
 import { plenty } from "../test-downstream.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
-import { type Check, everyType, givers, sources } from "./check.ts";
+import { type Check, everyType, producers, sources } from "./check.ts";
 import { leaves } from "./steps.ts";
 
 export const stoppingChecks: readonly Check[] = [
@@ -46,7 +46,7 @@ export const stoppingChecks: readonly Check[] = [
     id: "stop/waits",
     title: "waits on SIGTERM for the acks of what it has sent, and passes them on",
     fix: "After SIGTERM keep the streams open until everything sent is acknowledged or the grace period is nearly over, and acknowledge above what that finishes.",
-    types: givers,
+    types: producers,
     needs: ["stop/exit", "publish/sends"],
     async run(bench) {
       await bench.launch();
@@ -108,7 +108,7 @@ export const stoppingChecks: readonly Check[] = [
     id: "stop/no-end",
     title: "sends no EndOfStream when it is told to stop",
     fix: "EndOfStream says that the data has ended for good; a stopped component has a successor.",
-    types: givers,
+    types: producers,
     needs: ["stop/exit", "publish/sends"],
     async run(bench) {
       if (bench.facts.type === "source" && bench.facts.finite) {
@@ -149,7 +149,7 @@ export const stoppingChecks: readonly Check[] = [
     id: "stop/grace",
     title: "exits within its grace period even when nobody acknowledges",
     fix: "Give up waiting shortly before FLOWCTL_STOP_GRACE_MS is over, deregister with STOPPED and exit with 0.",
-    types: givers,
+    types: producers,
     needs: ["stop/exit", "publish/sends"],
     async run(bench) {
       await bench.launch();

@@ -1,7 +1,7 @@
 import { componentId, instanceId } from "../bench.ts";
 import type { EventMessage } from "../messages.ts";
 import { Broken } from "../waiting.ts";
-import { type Check, processors, takers } from "./check.ts";
+import { type Check, consumers, processors } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";
 
 /** More than any component should take in without getting rid of it: events, and bytes of them. */
@@ -13,7 +13,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/open",
     title: "opens a subscription with its pipeline, group and instance, the instance that it means and a first credit",
     fix: "Send Open first, once: pipeline, the component id as group, the instance id, the upstream's instance id as the topology gives it, and credit for at least one event.",
-    types: takers,
+    types: consumers,
     scene: "registered",
     needs: ["watch/subscribes"],
     async run(bench) {
@@ -34,7 +34,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/credit",
     title: "gives more credit as events are done with, as totals that never fall",
     fix: "As you acknowledge, send Credit: max_sequence is the last sequence number acknowledged plus how many events you can hold, max_bytes the encoded size of all events acknowledged plus how many bytes you can hold.",
-    types: takers,
+    types: consumers,
     scene: "taking",
     needs: ["subscribe/open", "ack/all"],
     async run(bench) {
@@ -86,7 +86,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/large-event",
     title: "takes a single event of more than 4 MiB, gRPC's default limit",
     fix: "Raise the limit of your gRPC client on received messages to 20 MiB: one event may have 16 MiB. For a processor, leave what its server may send without a limit.",
-    types: takers,
+    types: consumers,
     scene: "taking",
     needs: ["ack/all"],
     async run(bench) {
@@ -104,7 +104,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "ack/all",
     title: "acknowledges every event in the end",
     fix: "Send Ack with the highest sequence number up to which everything is done: a sink has written it durably; a processor has made nothing of it, or the outputs are acknowledged below.",
-    types: takers,
+    types: consumers,
     scene: "taking",
     needs: ["watch/subscribes"],
     async run(bench) {
@@ -117,14 +117,14 @@ export const subscribingChecks: readonly Check[] = [
     id: "ack/monotone",
     title: "never acknowledges backwards",
     fix: "An ack covers everything before it: send only numbers above the last.",
-    types: takers,
+    types: consumers,
     needs: ["ack/all"],
   },
   {
     id: "ack/sent",
     title: "never acknowledges what it was not sent",
     fix: "Sequence numbers count from 1 on each stream: forget those of the stream before.",
-    types: takers,
+    types: consumers,
     needs: ["ack/all"],
   },
   {
@@ -197,7 +197,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/again",
     title: "subscribes again when its stream breaks, and takes what is sent again",
     fix: "When a stream breaks, open another one after a short, growing pause; its sequence numbers begin at 1.",
-    types: takers,
+    types: consumers,
     needs: ["ack/all"],
     async run(bench) {
       await bench.launch();
@@ -218,7 +218,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/after-ok",
     title: "takes a stream that ends without EndOfStream for broken, whatever its status, and subscribes again",
     fix: "Let only EndOfStream say that the data has ended: the end of the stream itself, with OK too, says nothing about the data.",
-    types: takers,
+    types: consumers,
     needs: ["subscribe/again"],
     async run(bench) {
       await bench.launch();
@@ -233,7 +233,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/wrong-upstream",
     title: "leaves an upstream that is another instance, takes nothing from it, and connects anew",
     fix: "Compare Opened with the component and instance that the topology named; when it differs, or the stream is refused with FAILED_PRECONDITION, close the channel, so that the next try looks the address up again.",
-    types: takers,
+    types: consumers,
     needs: ["ack/all"],
     async run(bench) {
       bench.above.isAnother("says so");
@@ -281,7 +281,7 @@ export const subscribingChecks: readonly Check[] = [
     id: "subscribe/unknown-fields",
     title: "takes messages with fields that it does not know",
     fix: "Use a protobuf library that skips unknown fields, as all of them do, and no check that forbids them.",
-    types: takers,
+    types: consumers,
     scene: "taking",
     needs: ["ack/all"],
     async run(bench) {

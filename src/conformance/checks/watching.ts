@@ -1,5 +1,5 @@
 import { Broken } from "../waiting.ts";
-import { type Check, takers } from "./check.ts";
+import { type Check, consumers } from "./check.ts";
 import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted, scaleAway } from "./steps.ts";
 
 export const watchingChecks: readonly Check[] = [
@@ -7,7 +7,7 @@ export const watchingChecks: readonly Check[] = [
     id: "watch/subscribes",
     title: "subscribes at the upstream instances that the topology names",
     fix: "Dial every instance in Topology.upstreams that is not completed and open one Subscribe stream to each.",
-    types: takers,
+    types: consumers,
     scene: "registered",
     async run(bench) {
       await bench.launch();
@@ -18,7 +18,7 @@ export const watchingChecks: readonly Check[] = [
     id: "watch/moved",
     title: "dials the new address when an upstream instance has moved",
     fix: "Keep WatchTopology open; each answer replaces the one before: dial what is new, leave what is gone.",
-    types: takers,
+    types: consumers,
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();
@@ -40,7 +40,7 @@ export const watchingChecks: readonly Check[] = [
     id: "watch/added",
     title: "subscribes at an upstream instance that comes later, and keeps the first",
     fix: "On each answer of WatchTopology dial the instances that are new; leave the streams to the others as they are.",
-    types: takers,
+    types: consumers,
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();
@@ -58,7 +58,7 @@ export const watchingChecks: readonly Check[] = [
     id: "watch/again",
     title: "subscribes at an upstream instance that had ended, was left out, and is listed again",
     fix: "Forget that an instance has ended as soon as a topology leaves it out: one that is listed again is a new one.",
-    types: takers,
+    types: consumers,
     needs: ["end/scaled-away"],
     async run(bench) {
       await bench.launch();
@@ -74,7 +74,7 @@ export const watchingChecks: readonly Check[] = [
     id: "watch/completed",
     title: "completes at once when all its upstreams have completed before it started",
     fix: "When every Upstream in the topology says completed, nothing will ever come: end as after the EndOfStream of them all, and wait for no stream.",
-    types: takers,
+    types: consumers,
     needs: ["watch/subscribes"],
     async run(bench) {
       await bench.launch();

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TextMemo } from "../../protocol/text-memo.ts";
-import { AckTracker, QUEUE_MS } from "./ack-tracker.ts";
+import { AckTracker } from "./ack-tracker.ts";
+import { QUEUE_MS } from "./queue-pace.ts";
 import type { Origin } from "./received-event.ts";
 
 const origin: Origin = {
@@ -11,7 +12,7 @@ const origin: Origin = {
   settle: () => undefined,
   settleRun: () => undefined,
   isDone: () => false,
-  inherit: () => undefined,
+  linkRedelivery: () => undefined,
 };
 
 describe("an acknowledgement tracker", () => {

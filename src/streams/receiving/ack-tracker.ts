@@ -2,6 +2,7 @@ import { EventView } from "../../protocol/event-view.ts";
 import type { Credit, EventPlaces } from "../../protocol/stream-codec.ts";
 import type { Limits } from "../limits.ts";
 import { Ring } from "../ring.ts";
+import { type QueueLimits, QueuePace } from "./queue-pace.ts";
 import type { Origin, ReceivedEvent } from "./received-event.ts";
 
 /** Events and bytes that may be received and not done. */
@@ -9,17 +10,6 @@ export interface Window extends Limits {
   /** Of these, what may wait for somebody to take it. Left out: all. */
   readonly queue?: QueueLimits;
 }
-
-export interface QueueLimits extends Limits {
-  /**
-   * So many events in any case, and more, up to `maxEvents`, for who takes more within `QUEUE_MS`. Others would gain nothing
-   * of a longer queue, but what waits for long outlives the young generation, and costs far more memory than its size.
-   */
-  readonly minEvents: number;
-}
-
-/** What is taken within so many milliseconds may wait. */
-export const QUEUE_MS = 8;
 
 /** Events that one message brought, by sequence number. */
 export interface Arrival {
@@ -41,8 +31,7 @@ export function lastOf({ first, count }: Arrival): number {
  */
 export class AckTracker implements EventPlaces {
   private readonly window: Window;
-  private readonly queue: QueueLimits;
-  private readonly now: () => number;
+  private readonly pace: QueuePace;
   /** How much each event waits for. */
   private open: Uint32Array;
   private starts: Uint32Array;
@@ -55,14 +44,6 @@ export class AckTracker implements EventPlaces {
   private acked = 0;
   private ackedBytes = 0;
   private reported = 0;
-  private taken = 0;
-  private takenBytes = 0;
-  /** What may have been sent so that no more wait than may; never less than it was. */
-  private queueEnd: number;
-  /** What may wait, as found at `pacedAt`, when `takenThen` were taken. */
-  private pace: number;
-  private pacedAt: number;
-  private takenThen = 0;
 
   /**
    * @param capacity Initial capacity; a power of two.
@@ -70,11 +51,7 @@ export class AckTracker implements EventPlaces {
    */
   constructor(window: Window, capacity = 1024, now: () => number = () => performance.now()) {
     this.window = window;
-    this.queue = window.queue ?? { ...window, minEvents: window.maxEvents };
-    this.now = now;
-    this.pacedAt = now();
-    this.pace = this.queue.minEvents;
-    this.queueEnd = this.pace;
+    this.pace = new QueuePace(window.queue ?? { ...window, minEvents: window.maxEvents }, now);
     this.open = new Uint32Array(capacity);
     this.starts = new Uint32Array(capacity);
     this.bodies = new Uint32Array(capacity);
@@ -93,7 +70,7 @@ export class AckTracker implements EventPlaces {
 
   /** How many of them wait for somebody to take them. */
   get waiting(): number {
-    return this.arrivedCount - this.taken;
+    return this.arrivedCount - this.pace.total;
   }
 
   /** The next event of the message that is being read; counts when `arrived` is called, unless `restart` was before. */
@@ -128,17 +105,7 @@ export class AckTracker implements EventPlaces {
 
   /** So many events, of so many bytes together, wait in no queue any more: somebody works on them, or has done so before. */
   took(events: number, bytes: number): void {
-    this.taken += events;
-    this.takenBytes += bytes;
-    const elapsed = this.now() - this.pacedAt;
-    if (elapsed >= QUEUE_MS) {
-      const { minEvents, maxEvents } = this.queue;
-      const pace = Math.floor(((this.taken - this.takenThen) * QUEUE_MS) / elapsed);
-      this.pace = Math.min(maxEvents, Math.max(minEvents, pace));
-      this.pacedAt += elapsed;
-      this.takenThen = this.taken;
-    }
-    this.queueEnd = Math.max(this.queueEnd, this.taken + this.pace);
+    this.pace.took(events, bytes);
   }
 
   /** Views of events that are not acknowledged. */
@@ -203,10 +170,10 @@ export class AckTracker implements EventPlaces {
 
   /** What the other side may send in total. */
   credit(): Credit {
-    const { window, queue } = this;
+    const { window, pace } = this;
     return {
-      maxSequence: Math.min(this.acked + window.maxEvents, this.queueEnd),
-      maxBytes: Math.min(this.ackedBytes + window.maxBytes, this.takenBytes + queue.maxBytes),
+      maxSequence: Math.min(this.acked + window.maxEvents, pace.maxSequence),
+      maxBytes: Math.min(this.ackedBytes + window.maxBytes, pace.maxBytes),
     };
   }
 

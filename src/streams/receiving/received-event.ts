@@ -16,10 +16,10 @@ export interface Origin extends EventOrigin, Receipt {
   /** Whether there is nothing more to wait for. */
   isDone(sequence: number): boolean;
   /**
-   * The same event arrived again, as `again`, on a newer stream, while this one was still being worked on: the newer one is
+   * The same event arrived again, as `redelivery`, on a newer stream, while this one was still being worked on: the newer one is
    * done when this one is.
    */
-  inherit(sequence: number, again: ReceivedEvent): void;
+  linkRedelivery(sequence: number, redelivery: ReceivedEvent): void;
 }
 
 /** An event that came over a stream. */

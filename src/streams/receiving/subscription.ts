@@ -3,7 +3,7 @@ import { backoffDelay } from "../../foundation/backoff.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { type Arrival, lastOf, type Window } from "./ack-tracker.ts";
-import type { ReceivedEvent } from "./received-event.ts";
+import { UnfinishedEvents } from "./unfinished-events.ts";
 import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
 
 /** What one subscription reports. */
@@ -52,10 +52,7 @@ export class Subscription {
   private address: string;
   private client: Client | undefined;
   private phase: SubscriptionPhase = { name: "closed" };
-  /** What was worked on when a stream broke, by its id: it may come again. */
-  private readonly unfinished = new Map<string, ReceivedEvent>();
-  /** When so many events have come on this stream, what is done by then does not come again. */
-  private forgetAt = 0;
+  private readonly unfinished: UnfinishedEvents;
   private lastError = "";
   /** It has said that it is being stopped, and has not been there since: that it does not answer is nothing to warn of. */
   private hasStopped = false;
@@ -80,6 +77,7 @@ export class Subscription {
     this.window = window;
     this.handlers = handlers;
     this.log = log;
+    this.unfinished = new UnfinishedEvents(window.maxEvents);
     this.connect(1);
   }
 
@@ -166,7 +164,7 @@ export class Subscription {
         closed: (error) => this.streamClosed(stream, error),
       },
     );
-    this.forgetAt = this.window.maxEvents;
+    this.unfinished.restart();
     this.hasBrought = false;
     this.openedAt = undefined;
     this.move({ name: "connecting", stream, attempt });
@@ -175,40 +173,9 @@ export class Subscription {
   private received(stream: UpstreamStream, arrival: Arrival, bytes: number): void {
     if (this.phase.name !== "open" || this.phase.stream !== stream) return;
     this.hasBrought = true;
-    if (this.unfinished.size === 0) {
-      this.handlers.events(stream, arrival, bytes);
-      return;
-    }
-    for (const [fresh, size] of this.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
-    // What an upstream was owed an acknowledgement of it sends before anything newer. What has not come by now went to others.
-    if (lastOf(arrival) < this.forgetAt) return;
-    this.forgetAt += this.window.maxEvents;
-    this.forgetDone();
-  }
-
-  private forgetDone(): void {
-    for (const [id, { origin, sequence }] of this.unfinished) if (origin.isDone(sequence)) this.unfinished.delete(id);
-  }
-
-  /** What of it has not come before: what is still worked on stands for what has come again. With its size in bytes. */
-  private *freshOf(stream: UpstreamStream, arrival: Arrival): Iterable<[Arrival, number]> {
-    const { message } = arrival;
-    let { first } = arrival;
-    let bytes = 0;
-    for (const event of stream.views(arrival)) {
-      const known = this.unfinished.get(idOf(event));
-      if (known === undefined) {
-        bytes += event.size;
-        continue;
-      }
-      this.unfinished.delete(known.id);
-      stream.took(1, event.size);
-      known.origin.inherit(known.sequence, event);
-      if (event.sequence > first) yield [{ message, first, count: event.sequence - first }, bytes];
-      first = event.sequence + 1;
-      bytes = 0;
-    }
-    if (first <= lastOf(arrival)) yield [{ message, first, count: lastOf(arrival) - first + 1 }, bytes];
+    if (this.unfinished.isEmpty) this.handlers.events(stream, arrival, bytes);
+    else
+      for (const [fresh, size] of this.unfinished.freshOf(stream, arrival)) this.handlers.events(stream, fresh, size);
   }
 
   private streamClosed(stream: UpstreamStream, error: FlowctlError | undefined): void {
@@ -248,19 +215,16 @@ export class Subscription {
    * until a stream was open that could have brought it again.
    */
   private breakOff(stream: UpstreamStream): void {
-    if (stream.opened) this.forgetDone();
+    if (stream.opened) this.unfinished.forgetDone();
     const untaken = sequencesOf(this.handlers.retract());
-    for (const event of stream.unacknowledged()) {
-      const id = untaken.has(event.sequence) ? "" : idOf(event);
-      if (id !== "") this.unfinished.set(id, event);
-    }
+    this.unfinished.keep(stream.unacknowledged().filter(({ sequence }) => !untaken.has(sequence)));
     stream.abort();
     this.handlers.changed();
   }
 
   private finish(phase: { readonly name: "ended" } | { readonly name: "closed" }): void {
     this.move(phase);
-    this.unfinished.clear();
+    this.unfinished.forgetAll();
     if (phase.name === "closed") this.dropClient();
   }
 
@@ -277,15 +241,6 @@ export class Subscription {
   private move(phase: SubscriptionPhase): void {
     this.phase = phase;
     this.handlers.changed();
-  }
-}
-
-/** The id, or nothing for a damaged event, which is never taken for another. */
-function idOf(event: ReceivedEvent): string {
-  try {
-    return event.id;
-  } catch {
-    return "";
   }
 }
 

@@ -168,8 +168,8 @@ describe("a stream from an upstream instance", () => {
     upstream.send(2);
     await until(() => second.events.length === 2);
     const [a, b] = first.events;
-    a!.origin.inherit(a!.sequence, second.events[0]!);
-    b!.origin.inherit(b!.sequence, second.events[1]!);
+    a!.origin.linkRedelivery(a!.sequence, second.events[0]!);
+    b!.origin.linkRedelivery(b!.sequence, second.events[1]!);
     settle(a!);
     hold(a!);
     settle(a!);

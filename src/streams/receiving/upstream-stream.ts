@@ -51,7 +51,7 @@ export class UpstreamStream implements Origin {
   private readonly upstreamInstance: string;
   readonly texts = new TextMemo();
   /** What arrived again on a newer stream, by the sequence number that it has on this one. */
-  private readonly heirs = new Map<number, ReceivedEvent>();
+  private readonly redeliveries = new Map<number, ReceivedEvent>();
   private flushing = false;
   private over = false;
   private end = false;
@@ -114,8 +114,8 @@ export class UpstreamStream implements Origin {
   }
 
   /** Received and not acknowledged, oldest first. */
-  *unacknowledged(): Iterable<ReceivedEvent> {
-    for (const arrival of this.tracker.unacknowledged()) yield* this.views(arrival);
+  unacknowledged(): readonly ReceivedEvent[] {
+    return [...this.tracker.unacknowledged()].flatMap((arrival) => this.views(arrival));
   }
 
   /** The events of an arrival, which must not be acknowledged yet. */
@@ -129,12 +129,12 @@ export class UpstreamStream implements Origin {
 
   settle(sequence: number): void {
     if (!this.tracker.settle(sequence)) return;
-    if (this.heirs.size > 0) this.passOn(sequence);
+    if (this.redeliveries.size > 0) this.settleRedelivery(sequence);
     this.flushSoon();
   }
 
   settleRun(first: number, count: number): void {
-    if (this.heirs.size > 0) for (let i = 0; i < count; i++) this.settle(first + i);
+    if (this.redeliveries.size > 0) for (let i = 0; i < count; i++) this.settle(first + i);
     else if (this.tracker.settleRun(first, count)) this.flushSoon();
   }
 
@@ -149,9 +149,9 @@ export class UpstreamStream implements Origin {
     return this.tracker.isDone(sequence);
   }
 
-  inherit(sequence: number, again: ReceivedEvent): void {
-    if (this.isDone(sequence)) settle(again);
-    else this.heirs.set(sequence, again);
+  linkRedelivery(sequence: number, redelivery: ReceivedEvent): void {
+    if (this.isDone(sequence)) settle(redelivery);
+    else this.redeliveries.set(sequence, redelivery);
   }
 
   /**
@@ -245,11 +245,11 @@ export class UpstreamStream implements Origin {
   }
 
   /** The event is done, and with it what has come again in its place. */
-  private passOn(sequence: number): void {
-    const heir = this.heirs.get(sequence);
-    if (heir === undefined) return;
-    this.heirs.delete(sequence);
-    settle(heir);
+  private settleRedelivery(sequence: number): void {
+    const redelivery = this.redeliveries.get(sequence);
+    if (redelivery === undefined) return;
+    this.redeliveries.delete(sequence);
+    settle(redelivery);
   }
 
   private received(message: Buffer, firstSequence: number, bytes: number): void {
