@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
-import type { ControlPlaneClient } from "../client/client.ts";
+import type { ControlPlaneClient, ReplayedEvent } from "../client/client.ts";
 import { builtinCatalog } from "../components/catalog.ts";
 import type { ObservedState } from "../drivers/driver.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
@@ -10,6 +10,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
 import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
+import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import {
   type ComponentState,
   instanceIdsOf,
@@ -60,6 +61,10 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  /** Ids of events that were sent to components again, by component, each acknowledged at once. */
+  readonly replayed: (readonly [componentId: string, id: string])[] = [];
+  /** What ends a replay after so many events. */
+  replayFailure: { readonly after: number; readonly error: FlowctlError } | undefined;
   /** Of every instance: when it was last told of a change. */
   #registeredAt = Date.now();
   #life = new AbortController();
@@ -72,14 +77,14 @@ export class MemoryControlPlane {
       return Promise.reject(new FlowctlError({ code: "client/unreachable", kind: "unavailable", message: "away" }));
     };
     return {
-      applyPipeline: (spec, _signal, { operation = 0, besides = false } = {}) => {
+      applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
         if (this.refusal !== undefined) return Promise.reject(this.refusal);
         this.spec = spec;
         this.#registeredAt = Math.max(this.#registeredAt + 1, Date.now());
         this.askedBy.push(operation);
         this.applied++;
         const { latest: _, ...rest } = this.kept;
-        if (!besides) this.kept = rest;
+        this.kept = rest;
         return present({ changed: true });
       },
       checkPipeline: () => (this.refusal === undefined ? present(undefined) : Promise.reject(this.refusal)),
@@ -111,6 +116,7 @@ export class MemoryControlPlane {
         return present(undefined);
       },
       keptPipeline: () => present(this.kept),
+      replayEvents: (componentId, events) => this.#replay(componentId, events),
       reportInstance: ({ instanceId, observation }) => {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
@@ -152,6 +158,16 @@ export class MemoryControlPlane {
     }
   }
 
+  async *#replay(componentId: string, events: AsyncIterable<ReplayedEvent>): AsyncGenerator<ReplayAnswer> {
+    yield { upstreamId: `${componentId}-replay-1`, acknowledged: [] };
+    let number = 0;
+    for await (const { id } of events) {
+      if (this.replayFailure?.after === number) throw this.replayFailure.error;
+      this.replayed.push([componentId, id]);
+      yield { upstreamId: "", acknowledged: [number++] };
+    }
+  }
+
   /** As one that is started anew: nobody holds anything any more, and operations go on counting. */
   restart(): void {
     this.#life.abort();
@@ -162,7 +178,7 @@ export class MemoryControlPlane {
     const now = Date.now();
     const connections = { upstream: [], downstream: [] };
     const all = this.spec?.components ?? [];
-    const components = all.map(({ id, type, replicas, inputs, instanceIds, temporary }) => ({
+    const components = all.map(({ id, type, replicas, inputs, instanceIds }) => ({
       id,
       type,
       state: this.instanceStates.get(`${id}-1`)?.state ?? ("healthy" as const),
@@ -174,7 +190,6 @@ export class MemoryControlPlane {
         ],
       },
       desiredInstances: replicas,
-      temporary: temporary ?? false,
       totals: { ...noMetrics, eventsIn: this.eventsIn * replicas, eventsOut: 10 * replicas },
       instances: instanceIdsOf({ id, replicas, ...(instanceIds === undefined ? {} : { instanceIds }) }).map(
         (instance) => ({

@@ -1,4 +1,5 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
+import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import type {
   Assignment,
   ComponentRecord,
@@ -30,11 +31,7 @@ export interface ControlPlaneClient {
     options?: ApplyOptions,
   ): Promise<{ readonly changed: boolean }>;
   /** Changes nothing, and rejects as `applyPipeline` would. */
-  checkPipeline(
-    spec: PipelineSpec,
-    signal: AbortSignal,
-    options?: Omit<ApplyOptions, "operation" | "besides">,
-  ): Promise<void>;
+  checkPipeline(spec: PipelineSpec, signal: AbortSignal, options?: Omit<ApplyOptions, "operation">): Promise<void>;
   getPipeline(signal: AbortSignal): Promise<PipelineRecord>;
   getComponents(signal: AbortSignal): Promise<readonly ComponentRecord[]>;
   getComponentStatus(componentId: string, signal: AbortSignal): Promise<ComponentRecord>;
@@ -62,6 +59,16 @@ export interface ControlPlaneClient {
   /** Keeps what was carried out, at most 1 MiB, for a later command to go back to; no bytes forget everything; see KeepPipeline in the protocol file. */
   keepPipeline(content: Uint8Array, signal: AbortSignal): Promise<void>;
   keptPipeline(signal: AbortSignal): Promise<KeptPipeline>;
+  /**
+   * Sends events to a component besides its inputs, no faster than it takes them; see
+   * ReplayEvents in the protocol file. Yields which were acknowledged, and ends when all are. Throws `control/cannot-replay`,
+   * `control/component-not-running`, `control/replay-under-way`, `control/replay-failed`.
+   */
+  replayEvents(
+    componentId: string,
+    events: AsyncIterable<ReplayedEvent>,
+    signal: AbortSignal,
+  ): AsyncGenerator<ReplayAnswer>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -92,6 +99,18 @@ export interface ComponentIdentity {
   readonly incarnation: string;
 }
 
+/** The fields of a flowctl.event.v1.Event. */
+export interface ReplayedEvent {
+  readonly id: string;
+  readonly type: string;
+  readonly payload: Uint8Array;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Kept to the millisecond. */
+  readonly timestamp: Date | undefined;
+  readonly sourceComponentId: string;
+  readonly contentType: string;
+}
+
 /** See ApplyPipelineRequest in the protocol file. */
 export interface ApplyOptions {
   /** Give up what removed components hold and cannot hand on, instead of being refused. */
@@ -104,8 +123,6 @@ export interface ApplyOptions {
   readonly operation?: number;
   /** The spec is an earlier one, and what is new in the present one never worked. */
   readonly goingBack?: boolean | undefined;
-  /** It comes and goes besides the last change: what is kept of that stays. */
-  readonly besides?: boolean | undefined;
 }
 
 export interface Registration {

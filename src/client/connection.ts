@@ -1,4 +1,11 @@
-import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { ended, fromServiceError } from "../protocol/grpc-errors.ts";
@@ -22,6 +29,15 @@ export interface Connection {
     options: { readonly finite: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<Response>;
+  /**
+   * Sends the requests, no faster than the server takes them, and yields what it answers until it ends the stream. Throws what the
+   * server or `requests` threw, and as cancelled once the signal fires. Leaving the loop ends the call.
+   */
+  exchange<Request, Response>(
+    method: Method<Request, Response>,
+    requests: AsyncIterable<Partial<Request>>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Response>;
   /** Ends every call. Idempotent. */
   close(): void;
 }
@@ -32,6 +48,7 @@ export function connect(address: string): Connection {
   return {
     call: (method, request, signal) => unary(client, address, method, request, signal),
     stream: (method, request, options, signal) => serverStream(client, address, method, request, options, signal),
+    exchange: (method, requests, signal) => exchange(client, address, method, requests, signal),
     close: () => client.close(),
   };
 }
@@ -98,6 +115,55 @@ async function* serverStream<Request, Response>(
     call.on("error", () => undefined);
     call.cancel();
   }
+}
+
+async function* exchange<Request, Response>(
+  client: Client,
+  address: string,
+  method: Method<Request, Response>,
+  requests: AsyncIterable<Partial<Request>>,
+  signal: AbortSignal,
+): AsyncGenerator<Response> {
+  if (signal.aborted) throw ended(signal, address);
+  const call = client.makeBidiStreamRequest<Partial<Request>, Response>(
+    method.path,
+    method.request.encode,
+    method.response.decode,
+    new Metadata(),
+  );
+  const onAbort = (): void => call.cancel();
+  signal.addEventListener("abort", onAbort, { once: true });
+  let failure: { readonly error: unknown } | undefined;
+  void sendAll(call, requests).catch((error: unknown) => {
+    failure ??= { error };
+    call.cancel();
+  });
+  try {
+    yield* call.iterator({ destroyOnReturn: false }) as AsyncIterable<Response>;
+  } catch (error) {
+    if (failure !== undefined) throw failure.error;
+    throw isServiceError(error) ? fromServiceError(error, address, signal) : error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    call.on("error", () => undefined);
+    call.cancel();
+  }
+}
+
+async function sendAll<Request>(
+  call: ClientDuplexStream<Partial<Request>, unknown>,
+  requests: AsyncIterable<Partial<Request>>,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => call.once("close", resolve).once("error", () => resolve()));
+  let isClosed = false;
+  void closed.then(() => {
+    isClosed = true;
+  });
+  for await (const request of requests) {
+    if (isClosed) return;
+    if (!call.write(request)) await Promise.race([new Promise((resolve) => call.once("drain", resolve)), closed]);
+  }
+  call.end();
 }
 
 function isServiceError(error: unknown): error is ServiceError {

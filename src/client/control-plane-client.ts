@@ -5,8 +5,10 @@ import {
   encodeDesiredChange,
   encodeReport,
   encodeSpec,
+  type ReplayMessage,
 } from "../protocol/control-codec.ts";
 import { pipelineControl } from "../protocol/control-messages.ts";
+import { EventEncoder } from "../protocol/event-encoder.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
 import { invalidMessage } from "../protocol/wire-values.ts";
 import type { ControlPlaneClient } from "./client.ts";
@@ -17,15 +19,8 @@ export function connectControlPlane(address: string): ControlPlaneClient {
   const connection = connect(address);
   return {
     async applyPipeline(spec, signal, options = {}) {
-      const {
-        discard = false,
-        existing = [],
-        replaced = [],
-        operation = 0,
-        goingBack = false,
-        besides = false,
-      } = options;
-      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation, goingBack, besides };
+      const { discard = false, existing = [], replaced = [], operation = 0, goingBack = false } = options;
+      const request = { spec: encodeSpec(spec), discard, existing, replaced, operation, goingBack };
       return connection.call(pipelineControl.applyPipeline, request, signal);
     },
     async checkPipeline(spec, signal, { discard = false, existing = [], replaced = [], goingBack = false } = {}) {
@@ -64,6 +59,17 @@ export function connectControlPlane(address: string): ControlPlaneClient {
     async keptPipeline(signal) {
       const { healthy, latest } = await connection.call(pipelineControl.getKeptPipeline, {}, signal);
       return { ...(healthy.length > 0 ? { healthy } : {}), ...(latest.length > 0 ? { latest } : {}) };
+    },
+    async *replayEvents(componentId, events, signal) {
+      async function* requests(): AsyncGenerator<Partial<ReplayMessage>> {
+        yield { componentId };
+        const encoder = new EventEncoder();
+        for await (const event of events) {
+          const { buffer, body, end } = encoder.encode({ ...event, timestamp: event.timestamp?.getTime() });
+          yield { events: [buffer.subarray(body, end)] };
+        }
+      }
+      yield* connection.exchange(pipelineControl.replayEvents, requests(), signal);
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);

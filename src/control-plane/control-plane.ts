@@ -2,6 +2,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
+import { eventStreamService } from "../streams/sending/event-stream-server.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
@@ -17,6 +18,7 @@ import { PartitionTable } from "./partitions/partition-table.ts";
 import { type NewEvent, PipelineEvents } from "./pipeline-events.ts";
 import { Registry } from "./registry.ts";
 import { registryService } from "./registry-service.ts";
+import { Replays } from "./replay/replays.ts";
 import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 import type { SupervisedDriver } from "./supervisor/supervised-driver.ts";
@@ -86,15 +88,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     onAppend: (event, evicted) => keepEvent(writer, event, evicted),
   });
   const unhealthyAfterMs = options.unhealthyAfterMs ?? 30_000;
+  const record = (event: NewEvent): void => {
+    events.append(event, clock.now());
+    log.info(inWords(event), loggable(event));
+  };
   const registry = new Registry({
     pipeline: options.pipeline,
     clock,
     unhealthyAfterMs,
     journal: {
-      event: (event) => {
-        events.append(event, clock.now());
-        log.info(inWords(event), loggable(event));
-      },
+      event: record,
       pipelineChanged: (pipeline) => keepPipeline(writer, pipeline),
       instanceChanged: (instance) => keepInstance(writer, instance),
       instanceRemoved: (componentId, instanceId) => forgetInstance(writer, componentId, instanceId),
@@ -117,11 +120,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     kept,
   });
   const keptPipelines = new KeptPipelines(registry, writer, kept.given);
+  const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record });
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());
   const grpc = await startGrpcServer(options.grpcListen, {
     "flowctl.registry.v1.ComponentRegistry": registryService(context, {
       registry,
       partitions,
+      replays,
       writer,
       heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
     }),
@@ -132,6 +137,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       writer,
       report,
       kept: keptPipelines,
+      replays,
       now: () => clock.now(),
       settled: async (instanceIds) => {
         const enough = new AbortController();
@@ -140,6 +146,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         enough.abort();
       },
     }),
+    "flowctl.stream.v1.EventStream": eventStreamService(() => replays.host),
   });
   const http = await startHttpServer(options.httpListen, {
     metrics: createMetrics(() => registry.pipeline()),

@@ -10,15 +10,17 @@ import {
   encodeEvent,
   encodePipeline,
   type HoldOperationMessage,
+  type ReplayMessage,
   type ReportMessage,
 } from "../protocol/control-codec.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { desiredInstances } from "./desired-state.ts";
-import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
+import { bidiStream, type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { KeptPipelines } from "./kept-pipeline.ts";
 import type { Operation } from "./operations.ts";
 import type { PipelineEvents } from "./pipeline-events.ts";
 import type { Registry } from "./registry.ts";
+import type { Replays } from "./replay/replays.ts";
 import type { StateWriter } from "./state-writer.ts";
 
 export interface ControlServiceParts {
@@ -27,6 +29,7 @@ export interface ControlServiceParts {
   readonly events: PipelineEvents;
   readonly writer: StateWriter;
   readonly kept: KeptPipelines;
+  readonly replays: Replays;
   readonly now: () => number;
   readonly report: (report: InstanceReport) => void;
   /** Resolves when nothing is still being done to these instances, or when that takes too long to wait for. */
@@ -44,10 +47,10 @@ interface WatchEventsMessage {
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {
   const { registry, events, writer } = parts;
   return {
-    ApplyPipeline: unary(context, async ({ spec, operation, besides, ...options }: ApplyMessage) => {
+    ApplyPipeline: unary(context, async ({ spec, operation, ...options }: ApplyMessage) => {
       registry.operations.require(operation);
       const changed = registry.apply(decodeSpec(spec), options);
-      if (!besides) parts.kept.applied();
+      parts.kept.applied();
       await writer.durable();
       return { changed };
     }),
@@ -79,6 +82,9 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       return {};
     }),
     GetKeptPipeline: unary(context, () => ({ healthy: empty, latest: empty, ...parts.kept.current })),
+    ReplayEvents: bidiStream(context, (requests: AsyncIterable<ReplayMessage>, signal) =>
+      parts.replays.run(requests, signal),
+    ),
     ReportInstance: unary(context, (message: ReportMessage) => {
       parts.report(decodeReport(message));
       return {};

@@ -1,4 +1,10 @@
-import type { handleServerStreamingCall, handleUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  ServerDuplexStream,
+  ServerWritableStream,
+} from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
@@ -10,14 +16,14 @@ export interface HandlerContext {
   readonly stopping: AbortSignal;
 }
 
-/** A unary method: what `handle` returns is the answer, what it throws the status. */
+/** A unary method: what `handle` returns is the answer, what it throws the status. `authority` is the address that was dialled. */
 export function unary<Request, Response>(
   context: HandlerContext,
-  handle: (request: Request) => Response | Promise<Response>,
+  handle: (request: Request, authority: string) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     Promise.resolve()
-      .then(() => handle(call.request))
+      .then(() => handle(call.request, call.getHost()))
       .then(
         (response) => callback(null, response),
         (error: unknown) => {
@@ -34,29 +40,43 @@ export function unary<Request, Response>(
  */
 export function serverStream<Request, Response>(
   context: HandlerContext,
-  handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+  handle: (request: Request, signal: AbortSignal, authority: string) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Request, Response> {
-  return (call) => {
-    const gone = new AbortController();
-    call.once("cancelled", () => gone.abort());
-    call.once("close", () => gone.abort());
-    call.once("error", () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, context.stopping]);
-    pump(call, () => handle(call.request, signal), signal).then(
-      () => call.end(),
-      (error: unknown) => {
-        if (signal.aborted) call.end();
-        else {
-          reportDefect(context.log, call.getPath(), error);
-          call.emit("error", toStatus(error));
-        }
-      },
-    );
-  };
+  return (call) => answer(context, call, (signal) => handle(call.request, signal, call.getHost()));
+}
+
+/** The same for a method that is asked by a stream. It is over for the client once `handle` ends, whatever it has yet to say. */
+export function bidiStream<Request, Response>(
+  context: HandlerContext,
+  handle: (requests: AsyncIterable<Request>, signal: AbortSignal) => AsyncIterable<Response>,
+): handleBidiStreamingCall<Request, Response> {
+  return (call) => answer(context, call, (signal) => handle(call.iterator({ destroyOnReturn: false }), signal));
+}
+
+type AnswerStream<Request, Response> = ServerWritableStream<Request, Response> | ServerDuplexStream<Request, Response>;
+
+function answer<Request, Response>(
+  context: HandlerContext,
+  call: AnswerStream<Request, Response>,
+  handle: (signal: AbortSignal) => AsyncIterable<Response>,
+): void {
+  const gone = new AbortController();
+  for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
+  const signal = AbortSignal.any([gone.signal, context.stopping]);
+  pump(call, () => handle(signal), signal).then(
+    () => call.end(),
+    (error: unknown) => {
+      if (signal.aborted) call.end();
+      else {
+        reportDefect(context.log, call.getPath(), error);
+        call.emit("error", toStatus(error));
+      }
+    },
+  );
 }
 
 async function pump<Request, Response>(
-  call: ServerWritableStream<Request, Response>,
+  call: AnswerStream<Request, Response>,
   open: () => AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -66,7 +86,7 @@ async function pump<Request, Response>(
   }
 }
 
-function drained<Request, Response>(call: ServerWritableStream<Request, Response>, signal: AbortSignal): Promise<void> {
+function drained<Request, Response>(call: AnswerStream<Request, Response>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       call.removeListener("drain", done);

@@ -10,6 +10,7 @@ import { HealthImplementation } from "grpc-health-check";
 import { FlowctlError } from "../foundation/errors.ts";
 import { serverChannelOptions } from "../protocol/channel-options.ts";
 import { loadProtocol, type ServiceName, serviceOf } from "../protocol/service-definitions.ts";
+import { eventStreamDefinition } from "../streams/sending/event-stream-server.ts";
 
 export interface GrpcServer {
   /** `host:port` as asked for, with the port that was given. */
@@ -40,7 +41,9 @@ export async function startGrpcServer(
   const health = new HealthImplementation({ "": "SERVING" });
   const names = Object.keys(services) as ServiceName[];
   for (const name of names) {
-    server.addService(serviceOf(protocol, name), services[name] ?? {});
+    // The messages of streams are read and written by hand.
+    const isStream = name === "flowctl.stream.v1.EventStream";
+    server.addService(isStream ? eventStreamDefinition : serviceOf(protocol, name), services[name] ?? {});
     health.setStatus(name, "SERVING");
   }
   health.addToServer(server);

@@ -40,7 +40,6 @@ export function componentRecordsOf(
     instances: instances
       .of(component.id)
       .map((entry) => recordOf(entry, desireOf(desired, component.id, entry.data.id) === "stopped")),
-    temporary: component.temporary ?? false,
     totals: componentTotals(component.id, instances.dataOf(component.id), desired.retired),
   }));
 }

@@ -18,12 +18,14 @@ import {
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
+import type { Replays } from "./replay/replays.ts";
 import type { StateWriter } from "./state-writer.ts";
 import { topologyOf, watchTopology } from "./watch-topology.ts";
 
 export interface RegistryServiceParts {
   readonly registry: Registry;
   readonly partitions: PartitionTable;
+  readonly replays: Replays;
   readonly writer: StateWriter;
   readonly heartbeatIntervalMs: number;
 }
@@ -37,7 +39,7 @@ interface GetComponentsMessage {
 export function registryService(context: HandlerContext, parts: RegistryServiceParts): UntypedServiceImplementation {
   const { registry, partitions, writer } = parts;
   return {
-    RegisterComponent: unary(context, async (message: RegisterMessage) => {
+    RegisterComponent: unary(context, async (message: RegisterMessage, authority) => {
       const request = decodeRegistration(message);
       const { componentId, instanceId } = request;
       registry.requireInstance(request);
@@ -52,7 +54,7 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
       return encodeRegistrationAnswer(request, {
         checkpoint: request.partitions === undefined ? partitions.wholePosition(componentId) : undefined,
         heartbeatInterval: parts.heartbeatIntervalMs,
-        topology: topologyOf(parts, request),
+        topology: topologyOf(parts, request, authority),
       });
     }),
     Heartbeat: unary(context, (message: HeartbeatMessage) => {
@@ -84,12 +86,12 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
         component: encodeComponent(registry.component(componentId)),
       }),
     ),
-    WatchTopology: serverStream(context, (message: InstanceReference, signal) => {
+    WatchTopology: serverStream(context, (message: InstanceReference, signal, authority) => {
       requireInstance(message);
       // After a restart of the control plane this is where components come back first: they are told to register.
       registry.topology(message);
       registry.requireHeard(message);
-      return watchTopology(parts, message, signal);
+      return watchTopology(parts, message, authority, signal);
     }),
     SaveCheckpoint: unary(context, async (message: SaveCheckpointMessage) => {
       requireIncarnation(message);

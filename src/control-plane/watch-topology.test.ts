@@ -21,8 +21,9 @@ it("a change of the topology is told to nobody before it is on the disk", async 
   writer.put("pipeline", () => Buffer.from("a change"));
   const end = new AbortController();
   const told = watchTopology(
-    { registry, partitions, writer },
+    { registry, partitions, replays: { upstreamsOf: () => [] }, writer },
     { pipeline: "p", componentId: "a", instanceId: "a-1" },
+    "control-plane:1",
     end.signal,
   );
   let first: unknown;

@@ -3,17 +3,29 @@ import type { InstanceReference } from "../protocol/registry-codec.ts";
 import { encodeTopology, type TopologyMessage } from "../protocol/topology-codec.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
+import type { Replays } from "./replay/replays.ts";
 import type { StateWriter } from "./state-writer.ts";
 
 export interface TopologyParts {
   readonly registry: Pick<Registry, "topology" | "topologyChanges">;
   readonly partitions: Pick<PartitionTable, "viewOf">;
+  readonly replays: Pick<Replays, "upstreamsOf">;
   readonly writer: Pick<StateWriter, "durable">;
 }
 
-/** What an instance is to be connected to, and to read, now. */
-export function topologyOf({ registry, partitions }: TopologyParts, reference: InstanceReference): Topology {
-  return { ...registry.topology(reference), ...partitions.viewOf(reference) };
+/**
+ * What an instance is to be connected to, and to read, now.
+ *
+ * @param authority `host:port` by which the instance reaches the control plane.
+ */
+export function topologyOf(
+  { registry, partitions, replays }: TopologyParts,
+  reference: InstanceReference,
+  authority: string,
+): Topology {
+  const topology = registry.topology(reference);
+  const upstreams = [...topology.upstreams, ...replays.upstreamsOf(reference.componentId, authority)];
+  return { ...topology, upstreams, ...partitions.viewOf(reference) };
 }
 
 /**
@@ -23,13 +35,14 @@ export function topologyOf({ registry, partitions }: TopologyParts, reference: I
 export async function* watchTopology(
   parts: TopologyParts,
   reference: InstanceReference,
+  authority: string,
   signal: AbortSignal,
 ): AsyncGenerator<{ readonly topology: TopologyMessage }> {
   const changes = parts.registry.topologyChanges(reference.componentId);
   let last = "";
   for (;;) {
     const seen = changes.version;
-    const topology = encodeTopology(topologyOf(parts, reference));
+    const topology = encodeTopology(topologyOf(parts, reference, authority));
     // A position is told with its assignment; that it has moved since is no news to its owner.
     const text = JSON.stringify(topology, (key, value: unknown) => (key === "position" ? undefined : value));
     if (text !== last) {

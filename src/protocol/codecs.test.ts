@@ -148,7 +148,6 @@ const spec: fc.Arbitrary<PipelineSpec> = fc.record({
             {
               startDeadlineMs: fc.integer({ min: 1, max: 100_000 }),
               instanceIds: fc.array(id, { minLength: 1, maxLength: 3 }),
-              temporary: fc.constant(true as const),
               memoryLimitBytes: fc.integer({ min: 1 }),
             },
             { requiredKeys: [] },
@@ -176,7 +175,6 @@ const pipeline = fc
           state: states,
           connections,
           desiredInstances: count,
-          temporary: fc.boolean(),
           totals: metrics,
           instances: fc.array(
             fc.record({

@@ -17,7 +17,6 @@ export interface ComponentMessage {
   readonly connections: Connections | null;
   readonly desiredInstances: number;
   readonly instances: readonly InstanceMessage[];
-  readonly temporary: boolean;
   readonly totals: InstanceMetrics | null;
   readonly partitions: readonly PartitionRecord[];
 }
@@ -94,7 +93,6 @@ export function encodeComponent(component: ComponentRecord): ComponentMessage {
     connections: component.connections,
     desiredInstances: component.desiredInstances,
     instances: component.instances.map(encodeInstance),
-    temporary: component.temporary,
     totals: component.totals,
     partitions: component.partitions ?? [],
   };
@@ -108,7 +106,6 @@ export function decodeComponent(message: ComponentMessage): ComponentRecord {
     connections: decodeConnections(message.connections),
     desiredInstances: message.desiredInstances,
     instances: message.instances.map(decodeInstance),
-    temporary: message.temporary,
     totals: decodeMetrics(message.totals),
     ...(message.partitions.length === 0 ? {} : { partitions: message.partitions }),
   };

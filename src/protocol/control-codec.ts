@@ -45,7 +45,18 @@ export interface CheckMessage {
 /** flowctl.control.v1.ApplyPipelineRequest. */
 export interface ApplyMessage extends CheckMessage {
   readonly operation: number;
-  readonly besides: boolean;
+}
+
+/** flowctl.control.v1.ReplayEventsRequest. */
+export interface ReplayMessage {
+  readonly componentId: string;
+  readonly events: readonly Uint8Array[];
+}
+
+/** flowctl.control.v1.ReplayEventsResponse. */
+export interface ReplayAnswer {
+  readonly upstreamId: string;
+  readonly acknowledged: readonly number[];
 }
 
 export interface ComponentSpecMessage {
@@ -60,7 +71,6 @@ export interface ComponentSpecMessage {
   readonly maxRestarts: number;
   readonly startDeadlineMs: number;
   readonly instanceIds: readonly string[];
-  readonly temporary: boolean;
   readonly memoryLimitBytes: number;
 }
 
@@ -178,7 +188,6 @@ function encodeComponentSpec(spec: ComponentSpec): ComponentSpecMessage {
     onError: encodeOnError(spec.onError),
     startDeadlineMs: spec.startDeadlineMs ?? 0,
     instanceIds: spec.instanceIds ?? [],
-    temporary: spec.temporary ?? false,
     memoryLimitBytes: spec.memoryLimitBytes ?? 0,
   };
 }
@@ -203,7 +212,6 @@ function decodeComponentSpec(message: ComponentSpecMessage, path: string): Compo
     maxRestarts: message.maxRestarts,
     ...(message.startDeadlineMs === 0 ? {} : { startDeadlineMs: message.startDeadlineMs }),
     ...(message.instanceIds.length === 0 ? {} : { instanceIds: message.instanceIds }),
-    ...(message.temporary ? { temporary: true } : {}),
     ...(message.memoryLimitBytes === 0 ? {} : { memoryLimitBytes: message.memoryLimitBytes }),
   };
 }

@@ -10,6 +10,8 @@ import type {
   KeptPipelineMessage,
   PipelineMessage,
   PipelineSpecMessage,
+  ReplayAnswer,
+  ReplayMessage,
   ReportMessage,
 } from "./control-codec.ts";
 import { bool, bytes, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
@@ -55,7 +57,6 @@ const componentSpec = messageType<ComponentSpecMessage>("flowctl.control.v1.Comp
   maxRestarts: one(9, uint32),
   startDeadlineMs: one(10, uint32),
   instanceIds: list(11, string),
-  temporary: one(15, bool),
   memoryLimitBytes: one(16, uint64),
 });
 
@@ -80,7 +81,6 @@ const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipeline
   replaced: list(4, string),
   operation: one(5, uint64),
   goingBack: one(6, bool),
-  besides: one(7, bool),
 });
 
 const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
@@ -169,6 +169,16 @@ const kept = messageType<KeptPipelineMessage>("flowctl.control.v1.GetKeptPipelin
   latest: one(2, bytes),
 });
 
+const replayRequest = messageType<ReplayMessage>("flowctl.control.v1.ReplayEventsRequest", {
+  componentId: one(1, string),
+  events: list(2, bytes),
+});
+
+const replayResponse = messageType<ReplayAnswer>("flowctl.control.v1.ReplayEventsResponse", {
+  upstreamId: one(1, string),
+  acknowledged: list(2, uint64),
+});
+
 const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
@@ -183,5 +193,6 @@ export const pipelineControl = {
   holdOperation: method(`${service}/HoldOperation`, holdRequest, holdResponse),
   keepPipeline: method(`${service}/KeepPipeline`, keepRequest, nothing("KeepPipelineResponse")),
   getKeptPipeline: method(`${service}/GetKeptPipeline`, nothing("GetKeptPipelineRequest"), kept),
+  replayEvents: method(`${service}/ReplayEvents`, replayRequest, replayResponse),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
 };

@@ -42,8 +42,6 @@ export interface ComponentRecord {
   readonly connections: Connections;
   readonly desiredInstances: number;
   readonly instances: readonly InstanceRecord[];
-  /** It is there for one command only, such as a replay of dead letters. */
-  readonly temporary: boolean;
   /** Of all its instances since the pipeline was started, those included that were replaced or scaled away. */
   readonly totals: InstanceMetrics;
   /** A source: what its instances read, and what they have read of earlier; left out when nothing is known. */
@@ -175,8 +173,6 @@ export interface ComponentSpec {
   readonly startDeadlineMs?: number;
   /** The ids of its instances, as the driver names them; `instanceIdsOf` says what they are when left out. */
   readonly instanceIds?: readonly string[];
-  /** It is there for one command only, such as the source of a replay of dead letters. */
-  readonly temporary?: boolean;
   /** Memory that one instance may use, in bytes; left out where there is no limit. */
   readonly memoryLimitBytes?: number;
   /** Only inside the control plane: the file no longer names it, and it ends once what it holds was handed on. */

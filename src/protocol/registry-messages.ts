@@ -221,7 +221,6 @@ export const component = messageType<ComponentMessage>("flowctl.registry.v1.Comp
   connections: one(4, connections),
   desiredInstances: one(5, uint32),
   instances: list(6, instance),
-  temporary: one(7, bool),
   totals: one(8, metrics),
   partitions: list(13, partitionStatus),
 });

@@ -66,7 +66,6 @@ describe("a control plane that is killed", () => {
     const up = await hold("flowctl up");
     await control.applyPipeline(linearPipeline(), soon(), { operation: up.number });
     await control.keepPipeline(Buffer.from("how"), soon());
-    await control.applyPipeline(linearPipeline(), soon(), { besides: true });
     up.release();
     const stop = await hold("flowctl stop", { takeOver: true });
     await process.kill("SIGKILL");

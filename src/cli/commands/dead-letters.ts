@@ -15,7 +15,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { batchesOf } from "../dead-letters/choose-letters.ts";
 import { type LetterSelection, letterSinks, storedLetters } from "../dead-letters/letter-files.ts";
 import { letterDocument, letterText, summaryOf } from "../dead-letters/render-letter.ts";
-import { type Replayed, removeLeftReplays, replay } from "../dead-letters/replay.ts";
+import { type Replayed, replay } from "../dead-letters/replay.ts";
 import { renderTable } from "../display/table.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { loadValid } from "../load.ts";
@@ -193,11 +193,9 @@ async function replayLetters(
   const access = new ControlPlaneAccess(deps, target.driver, target.name);
   const progress = await context.progress();
   const done: (Replayed & { failedAgain: number })[] = [];
-  const world = { context, driver: target.driver, access, progress };
   try {
-    if (batches.length === 0) await removeLeftReplays(world, pipeline, sinks);
     for (const batch of batches) {
-      const one = await replay(world, pipeline, batch);
+      const one = await replay({ context, access, progress }, batch);
       done.push({ ...one, failedAgain: await countFrom(one.source, sinks, signal) });
     }
   } finally {

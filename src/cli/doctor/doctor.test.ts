@@ -30,7 +30,7 @@ function instance(id: string, given: Partial<InstanceRecord> = {}): InstanceReco
 function component(id: string, type: ComponentRecord["type"], ...instances: InstanceRecord[]): ComponentRecord {
   const [first] = instances;
   const connections = { upstream: [], downstream: [] };
-  const usual = { connections, desiredInstances: 1, temporary: false, totals: noMetrics };
+  const usual = { connections, desiredInstances: 1, totals: noMetrics };
   return { id, type, state: first?.state ?? "starting", ...usual, instances };
 }
 

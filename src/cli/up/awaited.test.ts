@@ -19,7 +19,6 @@ function record(...instances: readonly (readonly [string, ComponentState, string
     state,
     connections: { upstream: [], downstream: [] },
     desiredInstances: 1,
-    temporary: false,
     totals: noMetrics,
     instances: reason === "missing" ? [] : [{ ...common, ...rest, id: `${id}-1`, state, reason }],
   }));

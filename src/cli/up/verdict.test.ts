@@ -10,7 +10,7 @@ const record = (state: PipelineState, registeredAt: number, finishedAt?: number)
   ...(finishedAt === undefined ? {} : { finishedAt }),
   components: [
     {
-      ...{ id: "a", type: "source", state: "completed", desiredInstances: 1, temporary: false },
+      ...{ id: "a", type: "source", state: "completed", desiredInstances: 1 },
       ...{ connections: { upstream: [], downstream: [] }, totals: noMetrics },
       instances: [{ id: "a-1", registeredAt } as PipelineRecord["components"][number]["instances"][number]],
     },

@@ -18,16 +18,20 @@ import {
 } from "../../protocol/stream-codec.ts";
 import { serverCredentials, type TlsIdentity } from "../tls-identity.ts";
 import type { Member, MemberTransport } from "./member.ts";
-import type { Outlet } from "./outlet.ts";
+import type { Publisher } from "./publisher.ts";
 
-export interface EventStreamServerOptions {
-  /** `host:port` to bind; port 0 takes any free one. */
-  readonly listen: string;
+/** The upstream instance whose streams are served. */
+export interface StreamHost {
   readonly pipeline: string;
   readonly componentId: string;
   readonly instanceId: string;
-  readonly publisher: Outlet;
+  readonly publisher: Publisher;
   readonly log: Logger;
+}
+
+export interface EventStreamServerOptions extends StreamHost {
+  /** `host:port` to bind; port 0 takes any free one. */
+  readonly listen: string;
   /** Left out: streams are served in the clear. */
   readonly tls?: TlsIdentity | undefined;
 }
@@ -46,7 +50,8 @@ type Why = "stopping" | "failed";
 
 type Call = ServerDuplexStream<Buffer, Buffer | OutgoingBatch>;
 
-const SERVICE = {
+/** The definition of `flowctl.stream.v1.EventStream`, with messages as they are on the wire. */
+export const eventStreamDefinition = {
   Subscribe: {
     path: SUBSCRIBE_PATH,
     requestStream: true,
@@ -72,13 +77,25 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
       subscribe(call, options, refusals);
     },
   };
-  server.addService(SERVICE, implementation);
+  server.addService(eventStreamDefinition, implementation);
   const port = await bind(server, options.listen, serverCredentials(options.tls));
   return { port, close: (signal, why) => shutDown(server, open, signal, why) };
 }
 
+/** Serves the streams of whoever `host` returns when one is opened, on a server of the caller's. Undefined: nobody's, for now. */
+export function eventStreamService(host: () => StreamHost | undefined): UntypedServiceImplementation {
+  const refusals = new Refusals();
+  return {
+    Subscribe: (call: Call) => {
+      const current = host();
+      if (current !== undefined) subscribe(call, current, refusals);
+      else call.emit("error", toStatus(nothingServed()));
+    },
+  };
+}
+
 /** One subscription: waits for Open, then feeds the member with what the peer says. */
-function subscribe(call: Call, options: EventStreamServerOptions, refusals: Refusals): void {
+function subscribe(call: Call, options: StreamHost, refusals: Refusals): void {
   const { publisher, log } = options;
   let member: Member | undefined;
   let group = "";
@@ -164,7 +181,7 @@ function feed(member: Member, request: SubscribeRequest): void {
 }
 
 /** Refuses who has come to the wrong place, before anything is changed by it. */
-function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventStreamServerOptions): void {
+function checkMeant(request: Open, { pipeline, componentId, instanceId }: StreamHost): void {
   if (request.group === "" || request.instanceId === "") throw violation("Open requires group and instance_id");
   if (request.pipeline !== pipeline) {
     throw new FlowctlError({
@@ -183,6 +200,15 @@ function checkMeant(request: Open, { pipeline, componentId, instanceId }: EventS
       fix: "look up the address again: another instance uses it now",
     });
   }
+}
+
+function nothingServed(): FlowctlError {
+  return new FlowctlError({
+    code: "stream/not-ready",
+    kind: "unavailable",
+    message: "no events are sent from here now",
+    fix: "follow the topology",
+  });
 }
 
 function violation(what: string): FlowctlError {

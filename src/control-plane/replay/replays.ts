@@ -1,0 +1,139 @@
+import type { Clock } from "../../foundation/clock.ts";
+import type { Logger } from "../../foundation/logger.ts";
+import type { ReplayAnswer, ReplayMessage } from "../../protocol/control-codec.ts";
+import type { Upstream } from "../../protocol/records.ts";
+import type { StreamHost } from "../../streams/sending/event-stream-server.ts";
+import type { NewEvent } from "../pipeline-events.ts";
+import type { Registry } from "../registry.ts";
+import { Replay } from "./replay.ts";
+import { cannotReplay, componentNotRunning, notAReplay, replayFailed, replayUnderWay } from "./replay-errors.ts";
+
+export interface ReplaysOptions {
+  readonly pipeline: string;
+  readonly registry: Registry;
+  readonly clock: Pick<Clock, "now">;
+  readonly log: Logger;
+  readonly record: (event: NewEvent) => void;
+}
+
+/** A longer id may be none on the network of a container. */
+const LONGEST_BASE = 40;
+
+/**
+ * Sends dead letters again. For as long as a client feeds a replay its component has one more upstream, which the control plane
+ * serves itself: nothing is started, the pipeline stays as it is, and nothing is left when the client, the component or the
+ * control plane is killed. One replay at a time.
+ */
+export class Replays {
+  readonly #options: ReplaysOptions;
+  #current: Replay | undefined;
+
+  constructor(options: ReplaysOptions) {
+    this.#options = options;
+  }
+
+  /** Whose streams the control plane serves now. */
+  get host(): StreamHost | undefined {
+    const { pipeline, log } = this.#options;
+    const replay = this.#current;
+    if (replay === undefined) return undefined;
+    return { pipeline, componentId: replay.id, instanceId: replay.instanceId, publisher: replay.publisher, log };
+  }
+
+  /** What a component has above it besides its inputs. @param address by which it reaches the control plane. */
+  upstreamsOf(componentId: string, address: string): readonly Upstream[] {
+    const replay = this.#current;
+    if (replay?.target !== componentId) return [];
+    const instances = [{ instanceId: replay.instanceId, address, completed: false }];
+    const { id } = replay;
+    return [{ componentId: id, types: [], instances, completed: false, deadLetters: false, desiredInstances: 1 }];
+  }
+
+  /** One replay, as ReplayEvents describes it. Throws what replay-errors.ts has. */
+  async *run(requests: AsyncIterable<ReplayMessage>, signal: AbortSignal): AsyncGenerator<ReplayAnswer> {
+    const { registry, clock, record } = this.#options;
+    const messages = requests[Symbol.asyncIterator]();
+    const first = await messages.next();
+    if (first.done === true || first.value.componentId === "")
+      throw notAReplay("the first request must name the component");
+    const { componentId, events } = first.value;
+    this.#requireTarget(componentId);
+    const id = `${componentId.slice(0, LONGEST_BASE)}-replay-${clock.now().toString(36)}`;
+    const replay = new Replay(id, componentId);
+    this.#current = replay;
+    registry.topologyChanges(componentId).notify();
+    record({ type: "replay.started", componentId, message: `dead letters are sent again, as ${id}` });
+    const over = new AbortController();
+    const inner = AbortSignal.any([signal, over.signal]);
+    let failure: { readonly error: unknown } | undefined;
+    const work = [
+      replay.send(eventsOf(events, messages), inner).catch((error: unknown) => {
+        failure = { error };
+        replay.changes.notify();
+      }),
+      this.#tellChanges(replay, inner),
+    ];
+    try {
+      yield { upstreamId: id, acknowledged: [] };
+      while (!signal.aborted) {
+        const seen = replay.changes.version;
+        const acknowledged = replay.takeAcknowledged();
+        if (acknowledged.length > 0) {
+          yield { upstreamId: "", acknowledged };
+          continue;
+        }
+        if (replay.isOver) return;
+        if (failure !== undefined) throw failure.error;
+        this.#requireGoingOn(replay);
+        await replay.changes.changed(seen, signal);
+      }
+    } finally {
+      this.#current = undefined;
+      over.abort();
+      const how = replay.isOver ? "complete" : "broken off";
+      record({ type: "replay.ended", componentId, message: `${id} is ${how}: ${replay.settled} events acknowledged` });
+      registry.topologyChanges(componentId).notify();
+      await replay.publisher.close();
+      void Promise.allSettled(work);
+    }
+  }
+
+  /** Throws where no replay to the component can begin. */
+  #requireTarget(componentId: string): void {
+    const { registry, pipeline } = this.#options;
+    const component = registry.components().find(({ id }) => id === componentId);
+    if (component === undefined || component.type === "source")
+      throw cannotReplay(componentId, pipeline, component !== undefined);
+    if (this.#current !== undefined) throw replayUnderWay(this.#current.target);
+    // One that is just being started again after a crash takes the events later.
+    const isUp = component.instances.some(({ state }) => !["stopping", "completed", "failed"].includes(state));
+    if (!isUp) throw componentNotRunning(componentId, pipeline);
+  }
+
+  /** Throws once the component can no longer acknowledge everything. One that is stopped may be started again. */
+  #requireGoingOn({ target }: Replay): void {
+    const { registry, pipeline } = this.#options;
+    const component = registry.components().find(({ id }) => id === target);
+    if (component === undefined) throw cannotReplay(target, pipeline, false);
+    const { instances } = component;
+    const [ended] = instances;
+    if (ended === undefined || !instances.every(({ state }) => state === "completed" || state === "failed")) return;
+    throw replayFailed(target, ended.state, ended.reason);
+  }
+
+  async #tellChanges(replay: Replay, signal: AbortSignal): Promise<void> {
+    const { changes } = this.#options.registry;
+    while (!signal.aborted) {
+      await changes.changed(changes.version, signal).catch(() => undefined);
+      replay.changes.notify();
+    }
+  }
+}
+
+async function* eventsOf(
+  first: readonly Uint8Array[],
+  messages: AsyncIterator<ReplayMessage>,
+): AsyncGenerator<Uint8Array> {
+  yield* first;
+  for (let next = await messages.next(); next.done !== true; next = await messages.next()) yield* next.value.events;
+}
