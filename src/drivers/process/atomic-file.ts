@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { link, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeLastingFolder, syncFolder } from "../../foundation/durable-file.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
@@ -33,8 +33,7 @@ async function place(
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   try {
-    await makeLastingFolder(dirname(path), 0o700);
-    const file = await open(temporary, "wx", mode);
+    const file = await openInFolder(temporary, mode);
     try {
       await file.writeFile(content);
       await file.sync();
@@ -46,6 +45,18 @@ async function place(
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw notWritten(error, `Cannot write ${path}`);
+  }
+}
+
+/** Makes the folder when it is missing, also where somebody who takes things away removes it at this moment. */
+async function openInFolder(path: string, mode: number): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt++) {
+    await makeLastingFolder(dirname(path), 0o700);
+    try {
+      return await open(path, "wx", mode);
+    } catch (error) {
+      if (!isMissing(error) || attempt === 10) throw error;
+    }
   }
 }
 

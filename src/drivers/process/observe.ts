@@ -18,16 +18,16 @@ const SETTLE_MS = 1_000;
  * supervisor. Health is asked of the processes themselves, all at once, within about a second.
  */
 export async function observePipeline(paths: PipelinePaths, signal: AbortSignal): Promise<readonly ObservedResource[]> {
-  const [supervisor, records, stateful, made, claimed, folder] = await Promise.all([
+  const [supervisor, records, stateful, made, there, folder] = await Promise.all([
     readSupervisorRecord(paths),
     readInstanceRecords(paths),
     anyExists([paths.state, paths.controlPlane]),
     anyExists([paths.logs, paths.instances, paths.secrets, paths.configs]),
-    anyExists([paths.projectFile]),
+    anyExists([paths.folder]),
     readProjectFolder(paths),
   ]);
-  // State goes on belonging to its folder; a folder that is all there is was left by a crash.
-  const begun = made || (claimed && !stateful);
+  // Without state in it the pipeline's folder is there only while the pipeline is, or was left by a crash, at whatever moment.
+  const begun = made || (there && !stateful);
   const marked = markedProcesses(paths.runId);
   const supervised = supervisor !== undefined && isRunning(supervisor);
   const known = new Set(records.map(({ instance }) => instance));
