@@ -42,7 +42,7 @@ const compact = { minifyWhitespace: true, lineLimit: 200 };
 /** Files of their own for what several programs, or only some runs of one, need. */
 const chunks = { splitting: true, chunkNames: "chunk-[hash]" };
 
-/** What stays an import of an installed package: native addons. */
+/** What stays an import of an installed package: native addons. All else is bundled, and therefore among the devDependencies. */
 const external = ["classic-level", "cpu-features", "*.node"];
 
 /** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
