@@ -93,12 +93,6 @@ export default {
       to: { path: ["^test/", tests] },
     },
     {
-      name: "programs-need-no-development-package",
-      severity: "error",
-      from: { path: "^src/", pathNot: tests },
-      to: { dependencyTypes: ["npm-dev"] },
-    },
-    {
       name: "no-cycles",
       comment: "files that need each other's values when they load; types are free",
       severity: "warn",

@@ -8,6 +8,7 @@
 // renamed over it, chunks before the entries that import them, and files whose content did not change stay untouched.
 import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
@@ -44,6 +45,9 @@ const chunks = { splitting: true, chunkNames: "chunk-[hash]" };
 
 /** What stays an import of an installed package: native addons. All else is bundled, and therefore among the devDependencies. */
 const external = ["classic-level", "cpu-features", "*.node"];
+
+/** What whoever imports it does without when it is missing. */
+const missable = new Set(["cpu-features", "@grpc/proto-loader"]);
 
 /** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
 const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check": ["proto"], dockerode: ["lib/proto"] };
@@ -131,8 +135,19 @@ async function bundle() {
     await put(file.path, text, program ? 0o755 : undefined);
   }
   await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));
-  // What an image has to bring along beside the bundles: zod is for components that are written on top of it.
-  await put(join(out, "externals.json"), JSON.stringify(["classic-level", "zod"]));
+  // What an image has to bring along beside the bundles: all that is installed with flowctl.
+  const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  await put(join(out, "externals.json"), JSON.stringify(Object.keys(dependencies)));
+  for (const { path } of results.flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap(importsOf))) {
+    if (!(path in dependencies) && !missable.has(path)) {
+      throw new Error(`build: ${path} is imported and not among the dependencies`);
+    }
+  }
+}
+
+/** Imports of packages that are to be installed. */
+function importsOf({ imports }) {
+  return imports.filter(({ path, external: isExternal }) => isExternal && !isBuiltin(path) && !path.endsWith(".node"));
 }
 
 async function bundleOf(entries, settings) {

@@ -12,6 +12,7 @@ import {
   type HoldOperationMessage,
   type ReplayMessage,
   type ReportMessage,
+  type WatchEventsMessage,
 } from "../protocol/control-codec.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { desiredInstances } from "./desired-state.ts";
@@ -37,11 +38,6 @@ export interface ControlServiceParts {
 }
 
 const empty = new Uint8Array();
-
-interface WatchEventsMessage {
-  readonly after: number;
-  readonly noFollow: boolean;
-}
 
 /** flowctl.control.v1.PipelineControl over the registry and the event log. */
 export function controlService(context: HandlerContext, parts: ControlServiceParts): UntypedServiceImplementation {

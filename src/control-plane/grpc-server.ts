@@ -2,6 +2,7 @@ import {
   logVerbosity,
   Server,
   ServerCredentials,
+  type ServiceDefinition,
   setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
@@ -9,7 +10,10 @@ import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { FlowctlError } from "../foundation/errors.ts";
 import { serverChannelOptions } from "../protocol/channel-options.ts";
-import { loadProtocol, type ServiceName, serviceOf } from "../protocol/service-definitions.ts";
+import { pipelineControl } from "../protocol/control-messages.ts";
+import { componentRegistry } from "../protocol/registry-messages.ts";
+import { loadProtocol, type ServiceName } from "../protocol/service-definitions.ts";
+import { definitionOf } from "../protocol/service-methods.ts";
 import { eventStreamDefinition } from "../streams/sending/event-stream-server.ts";
 
 export interface GrpcServer {
@@ -18,6 +22,12 @@ export interface GrpcServer {
   /** Tells health watchers, takes no new calls, waits shortly for those that run, ends the rest. */
   close(): Promise<void>;
 }
+
+const definitions: Readonly<Record<ServiceName, ServiceDefinition>> = {
+  "flowctl.registry.v1.ComponentRegistry": definitionOf(componentRegistry),
+  "flowctl.control.v1.PipelineControl": definitionOf(pipelineControl),
+  "flowctl.stream.v1.EventStream": eventStreamDefinition,
+};
 
 /** Time that running calls get at the end, in milliseconds. */
 const closeGraceMs = 1000;
@@ -33,21 +43,14 @@ export async function startGrpcServer(
   // The library would print what is thrown as well.
   setLogVerbosity(logVerbosity.NONE);
   const server = new Server(serverChannelOptions());
-  const protocol = loadProtocol([
-    "flowctl.registry.v1.ComponentRegistry",
-    "flowctl.control.v1.PipelineControl",
-    "flowctl.stream.v1.EventStream",
-  ]);
   const health = new HealthImplementation({ "": "SERVING" });
   const names = Object.keys(services) as ServiceName[];
   for (const name of names) {
-    // The messages of streams are read and written by hand.
-    const isStream = name === "flowctl.stream.v1.EventStream";
-    server.addService(isStream ? eventStreamDefinition : serviceOf(protocol, name), services[name] ?? {});
+    server.addService(definitions[name], services[name] ?? {});
     health.setStatus(name, "SERVING");
   }
   health.addToServer(server);
-  new ReflectionService(protocol).addToServer(server);
+  new ReflectionService(loadProtocol(Object.keys(definitions) as ServiceName[])).addToServer(server);
   const port = await bind(server, listen);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,

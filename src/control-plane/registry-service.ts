@@ -1,6 +1,6 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import { hasCode } from "../foundation/errors.ts";
-import { type ComponentMessage, componentState, componentType, encodeComponent } from "../protocol/component-codec.ts";
+import { type ComponentMessage, encodeComponent } from "../protocol/component-codec.ts";
 import {
   type DeregisterMessage,
   decodeDeregistration,
@@ -15,6 +15,7 @@ import {
   requireInstance,
   type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
+import { componentState, componentType } from "../protocol/registry-messages.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
@@ -72,8 +73,8 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
       return {};
     }),
     GetComponents: unary(context, ({ type, state }: GetComponentsMessage) => {
-      const wantedType = componentType.decode(type);
-      const wantedState = componentState.decode(state);
+      const wantedType = componentType.to(type);
+      const wantedState = componentState.to(state);
       const components = registry
         .components()
         .filter((component) => wantedType === undefined || component.type === wantedType)

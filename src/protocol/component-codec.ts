@@ -1,53 +1,11 @@
-import type { ComponentType } from "../pipeline/pipeline.ts";
-import type {
-  ComponentRecord,
-  ComponentState,
-  Connections,
-  InstanceMetrics,
-  InstanceRecord,
-  PartitionRecord,
-} from "./records.ts";
-import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
+import type { MessageOf } from "./message-type.ts";
+import type { ComponentRecord, Connections, InstanceMetrics, InstanceRecord } from "./records.ts";
+import { type component, componentState, componentType, type instance } from "./registry-messages.ts";
+import { fromTime, toTime } from "./wire-values.ts";
 
-/** flowctl.registry.v1.Component as proto-loader takes and gives it. */
-export interface ComponentMessage {
-  readonly componentId: string;
-  readonly type: string;
-  readonly state: string;
-  readonly connections: Connections | null;
-  readonly desiredInstances: number;
-  readonly instances: readonly InstanceMessage[];
-  readonly totals: InstanceMetrics | null;
-  readonly partitions: readonly PartitionRecord[];
-}
-
-export interface InstanceMessage {
-  readonly instanceId: string;
-  readonly state: string;
-  readonly reason: string;
-  readonly address: string;
-  readonly healthEndpoint: string;
-  readonly lastHeartbeat: TimeMessage | null;
-  readonly registeredAt: TimeMessage | null;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly metrics: InstanceMetrics | null;
-  readonly restarts: number;
-  readonly consumes: readonly string[];
-  readonly produces: readonly string[];
-  readonly totals: InstanceMetrics | null;
-  readonly desiredStopped: boolean;
-}
-
-export const componentType = enumCodec<ComponentType>("COMPONENT_TYPE", ["source", "processor", "sink"]);
-export const componentState = enumCodec<ComponentState>("COMPONENT_STATE", [
-  "starting",
-  "healthy",
-  "degraded",
-  "unhealthy",
-  "stopping",
-  "completed",
-  "failed",
-]);
+/** flowctl.registry.v1.Component, and what is in it. */
+export type ComponentMessage = MessageOf<typeof component>;
+type InstanceMessage = MessageOf<typeof instance>;
 
 /** The metrics of an instance that has not reported any. */
 export const noMetrics: InstanceMetrics = {
@@ -88,8 +46,8 @@ export function decodeMetrics(message: InstanceMetrics | null): InstanceMetrics 
 export function encodeComponent(component: ComponentRecord): ComponentMessage {
   return {
     componentId: component.id,
-    type: componentType.encode(component.type),
-    state: componentState.encode(component.state),
+    type: componentType.of(component.type),
+    state: componentState.of(component.state),
     connections: component.connections,
     desiredInstances: component.desiredInstances,
     instances: component.instances.map(encodeInstance),
@@ -120,7 +78,7 @@ function encodeInstance(instance: InstanceRecord): InstanceMessage {
   return {
     ...same,
     instanceId: id,
-    state: componentState.encode(state),
+    state: componentState.of(state),
     lastHeartbeat: toTime(lastHeartbeat),
     registeredAt: toTime(registeredAt),
   };

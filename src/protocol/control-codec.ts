@@ -1,163 +1,46 @@
+import { decodeComponent, decodeConnections, encodeComponent } from "./component-codec.ts";
 import {
-  type ComponentMessage,
-  componentType,
-  decodeComponent,
-  decodeConnections,
-  encodeComponent,
-} from "./component-codec.ts";
+  type applyRequest,
+  type checkRequest,
+  type componentSpec,
+  type event,
+  type holdRequest,
+  observation,
+  type pipeline,
+  type pipelineSpec,
+  pipelineState,
+  type replayRequest,
+  type replayResponse,
+  type report,
+  type setDesiredRequest,
+  type watchEventsRequest,
+} from "./control-messages.ts";
+import type { MessageOf } from "./message-type.ts";
 import type {
   ComponentSpec,
-  Connections,
   DesiredChange,
-  DrainingRecord,
   InputSpec,
   InstanceReport,
   PipelineEvent,
   PipelineRecord,
   PipelineSpec,
-  PipelineState,
 } from "./records.ts";
-import {
-  type BufferMessage,
-  decodeBuffer,
-  decodeOnError,
-  encodeBuffer,
-  encodeOnError,
-  type OnErrorMessage,
-} from "./topology-codec.ts";
-import { enumCodec, fromTime, invalidMessage, type TimeMessage, toTime } from "./wire-values.ts";
+import { componentType } from "./registry-messages.ts";
+import { decodeBuffer, decodeOnError, encodeBuffer, encodeOnError } from "./topology-codec.ts";
+import { fromTime, invalidMessage, toTime } from "./wire-values.ts";
 
-export interface PipelineSpecMessage {
-  readonly name: string;
-  readonly driver: string;
-  readonly components: readonly ComponentSpecMessage[];
-}
-
-/** flowctl.control.v1.CheckPipelineRequest. */
-export interface CheckMessage {
-  readonly spec: PipelineSpecMessage | null;
-  readonly discard: boolean;
-  readonly existing: readonly string[];
-  readonly replaced: readonly string[];
-  readonly goingBack: boolean;
-}
-
-/** flowctl.control.v1.ApplyPipelineRequest. */
-export interface ApplyMessage extends CheckMessage {
-  readonly operation: number;
-}
-
-/** flowctl.control.v1.ReplayEventsRequest. */
-export interface ReplayMessage {
-  readonly componentId: string;
-  readonly events: readonly Uint8Array[];
-}
-
-/** flowctl.control.v1.ReplayEventsResponse. */
-export interface ReplayAnswer {
-  readonly upstreamId: string;
-  readonly acknowledged: readonly number[];
-}
-
-export interface ComponentSpecMessage {
-  readonly componentId: string;
-  readonly type: string;
-  readonly replicas: number;
-  readonly inputs: readonly InputSpecMessage[];
-  readonly consumes: readonly string[];
-  readonly produces: readonly string[];
-  readonly onError: OnErrorMessage | null;
-  readonly partitionBy: string;
-  readonly maxRestarts: number;
-  readonly startDeadlineMs: number;
-  readonly instanceIds: readonly string[];
-  readonly memoryLimitBytes: number;
-}
-
-export interface InputSpecMessage {
-  readonly from: string;
-  readonly types: readonly string[];
-  readonly buffer: BufferMessage | null;
-}
-
-export interface PipelineMessage {
-  readonly pipelineId: string;
-  readonly name: string;
-  readonly state: string;
-  readonly reason: string;
-  readonly startedAt: TimeMessage | null;
-  readonly finishedAt: TimeMessage | null;
-  readonly components: readonly ComponentMessage[];
-  readonly topology: Readonly<Record<string, Connections>>;
-  readonly driver: string;
-  readonly draining: readonly DrainingRecord[];
-  readonly spec: PipelineSpecMessage | null;
-}
-
-export interface EventMessage {
-  readonly sequence: number;
-  readonly time: TimeMessage | null;
-  readonly type: string;
-  readonly componentId: string;
-  readonly instanceId: string;
-  readonly message: string;
-  readonly from: string;
-  readonly to: string;
-  readonly attributes: Readonly<Record<string, string>>;
-}
-
-export interface DesiredStateMessage {
-  readonly running: readonly string[];
-  readonly stopped: readonly string[];
-  readonly allStopped: boolean;
-  readonly renewed: readonly string[];
-  readonly started: readonly string[];
-  readonly operation: number;
-}
-
-export interface HoldOperationMessage {
-  readonly command: string;
-  readonly holder: string;
-  readonly takeOver: boolean;
-  readonly unchangedSince: number;
-  readonly unchangedForMs: number;
-}
-
-/** flowctl.control.v1.HoldOperationResponse. */
-export interface HeldOperationMessage {
-  readonly operation: number;
-}
-
-/** flowctl.control.v1.GetKeptPipelineResponse. */
-export interface KeptPipelineMessage {
-  readonly healthy: Uint8Array;
-  readonly latest: Uint8Array;
-}
-
-export interface ReportMessage {
-  readonly componentId: string;
-  readonly instanceId: string;
-  readonly observation: string;
-  readonly exitCode: number;
-  readonly oomKilled: boolean;
-  readonly willRestart: boolean;
-  readonly message: string;
-}
-
-const pipelineState = enumCodec<PipelineState>("PIPELINE_STATE", [
-  "starting",
-  "running",
-  "degraded",
-  "stopping",
-  "completed",
-  "failed",
-]);
-const observation = enumCodec<InstanceReport["observation"]>("OBSERVATION", [
-  "started",
-  "exited",
-  "stopping",
-  "removed",
-]);
+export type CheckMessage = MessageOf<typeof checkRequest>;
+export type ApplyMessage = MessageOf<typeof applyRequest>;
+export type EventMessage = MessageOf<typeof event>;
+export type WatchEventsMessage = MessageOf<typeof watchEventsRequest>;
+export type DesiredStateMessage = MessageOf<typeof setDesiredRequest>;
+export type HoldOperationMessage = MessageOf<typeof holdRequest>;
+export type ReplayMessage = MessageOf<typeof replayRequest>;
+export type ReplayAnswer = MessageOf<typeof replayResponse>;
+export type ReportMessage = MessageOf<typeof report>;
+type PipelineSpecMessage = MessageOf<typeof pipelineSpec>;
+type ComponentSpecMessage = MessageOf<typeof componentSpec>;
+type PipelineMessage = MessageOf<typeof pipeline>;
 
 export function encodeSpec(spec: PipelineSpec): PipelineSpecMessage {
   return { name: spec.name, driver: spec.driver, components: spec.components.map(encodeComponentSpec) };
@@ -180,7 +63,7 @@ function encodeComponentSpec(spec: ComponentSpec): ComponentSpecMessage {
   return {
     ...same,
     componentId: id,
-    type: componentType.encode(spec.type),
+    type: componentType.of(spec.type),
     inputs: spec.inputs.map((input) => ({
       ...input,
       buffer: input.buffer === undefined ? null : encodeBuffer(input.buffer),
@@ -220,7 +103,7 @@ export function encodePipeline(pipeline: PipelineRecord): PipelineMessage {
   return {
     pipelineId: pipeline.id,
     name: pipeline.name,
-    state: pipelineState.encode(pipeline.state),
+    state: pipelineState.of(pipeline.state),
     reason: pipeline.reason,
     startedAt: toTime(pipeline.startedAt),
     finishedAt: toTime(pipeline.finishedAt),
@@ -282,7 +165,7 @@ export function encodeReport(report: InstanceReport): ReportMessage {
   return {
     componentId: report.componentId,
     instanceId: report.instanceId,
-    observation: observation.encode(report.observation),
+    observation: observation.of(report.observation),
     exitCode: report.exitCode ?? 0,
     oomKilled: report.oomKilled ?? false,
     willRestart: report.willRestart ?? false,

@@ -1,51 +1,32 @@
-import type {
-  ApplyMessage,
-  CheckMessage,
-  ComponentSpecMessage,
-  DesiredStateMessage,
-  EventMessage,
-  HeldOperationMessage,
-  HoldOperationMessage,
-  InputSpecMessage,
-  KeptPipelineMessage,
-  PipelineMessage,
-  PipelineSpecMessage,
-  ReplayAnswer,
-  ReplayMessage,
-  ReportMessage,
-} from "./control-codec.ts";
 import { bool, bytes, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
-import type { DrainingRecord } from "./records.ts";
 import { buffer, component, componentType, connections, onError, timestamp } from "./registry-messages.ts";
 import { method } from "./service-methods.ts";
 
 /** What `flowctl/control/v1/control.proto` says, as tables. A test compares them with the file. */
 
-const pipelineState = enumType("flowctl.control.v1.PipelineState", [
-  "PIPELINE_STATE_UNSPECIFIED",
-  "PIPELINE_STATE_STARTING",
-  "PIPELINE_STATE_RUNNING",
-  "PIPELINE_STATE_DEGRADED",
-  "PIPELINE_STATE_STOPPING",
-  "PIPELINE_STATE_COMPLETED",
-  "PIPELINE_STATE_FAILED",
+export const pipelineState = enumType("flowctl.control.v1.PipelineState", "PIPELINE_STATE", [
+  "starting",
+  "running",
+  "degraded",
+  "stopping",
+  "completed",
+  "failed",
 ]);
 
-const observation = enumType("flowctl.control.v1.ReportInstanceRequest.Observation", [
-  "OBSERVATION_UNSPECIFIED",
-  "OBSERVATION_STARTED",
-  "OBSERVATION_EXITED",
-  "OBSERVATION_STOPPING",
-  "OBSERVATION_REMOVED",
+export const observation = enumType("flowctl.control.v1.ReportInstanceRequest.Observation", "OBSERVATION", [
+  "started",
+  "exited",
+  "stopping",
+  "removed",
 ]);
 
-const inputSpec = messageType<InputSpecMessage>("flowctl.control.v1.InputSpec", {
+export const inputSpec = messageType("flowctl.control.v1.InputSpec", {
   from: one(1, string),
   types: list(2, string),
   buffer: one(3, buffer),
 });
 
-const componentSpec = messageType<ComponentSpecMessage>("flowctl.control.v1.ComponentSpec", {
+export const componentSpec = messageType("flowctl.control.v1.ComponentSpec", {
   componentId: one(1, string),
   type: one(2, componentType),
   replicas: one(3, uint32),
@@ -60,13 +41,13 @@ const componentSpec = messageType<ComponentSpecMessage>("flowctl.control.v1.Comp
   memoryLimitBytes: one(16, uint64),
 });
 
-const pipelineSpec = messageType<PipelineSpecMessage>("flowctl.control.v1.PipelineSpec", {
+export const pipelineSpec = messageType("flowctl.control.v1.PipelineSpec", {
   name: one(1, string),
   components: list(2, componentSpec),
   driver: one(3, string),
 });
 
-const checkRequest = messageType<CheckMessage>("flowctl.control.v1.CheckPipelineRequest", {
+export const checkRequest = messageType("flowctl.control.v1.CheckPipelineRequest", {
   spec: one(1, pipelineSpec),
   discard: one(2, bool),
   existing: list(3, string),
@@ -74,7 +55,7 @@ const checkRequest = messageType<CheckMessage>("flowctl.control.v1.CheckPipeline
   goingBack: one(5, bool),
 });
 
-const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipelineRequest", {
+export const applyRequest = messageType("flowctl.control.v1.ApplyPipelineRequest", {
   spec: one(1, pipelineSpec),
   discard: one(2, bool),
   existing: list(3, string),
@@ -83,17 +64,17 @@ const applyRequest = messageType<ApplyMessage>("flowctl.control.v1.ApplyPipeline
   goingBack: one(6, bool),
 });
 
-const applyResponse = messageType<{ readonly changed: boolean }>("flowctl.control.v1.ApplyPipelineResponse", {
+const applyResponse = messageType("flowctl.control.v1.ApplyPipelineResponse", {
   changed: one(1, bool),
 });
 
-const draining = messageType<DrainingRecord>("flowctl.control.v1.Draining", {
+const draining = messageType("flowctl.control.v1.Draining", {
   componentId: one(1, string),
   instanceId: one(2, string),
   from: one(3, string),
 });
 
-const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineResponse", {
+export const pipeline = messageType("flowctl.control.v1.GetPipelineResponse", {
   pipelineId: one(1, string),
   name: one(2, string),
   state: one(3, pipelineState),
@@ -107,12 +88,12 @@ const pipeline = messageType<PipelineMessage>("flowctl.control.v1.GetPipelineRes
   spec: one(12, pipelineSpec),
 });
 
-const watchEventsRequest = messageType<{ readonly after: number; readonly noFollow: boolean }>(
-  "flowctl.control.v1.WatchEventsRequest",
-  { after: one(1, uint64), noFollow: one(2, bool) },
-);
+export const watchEventsRequest = messageType("flowctl.control.v1.WatchEventsRequest", {
+  after: one(1, uint64),
+  noFollow: one(2, bool),
+});
 
-const event = messageType<EventMessage>("flowctl.control.v1.WatchEventsResponse", {
+export const event = messageType("flowctl.control.v1.WatchEventsResponse", {
   sequence: one(1, uint64),
   time: one(2, timestamp),
   type: one(3, string),
@@ -124,7 +105,7 @@ const event = messageType<EventMessage>("flowctl.control.v1.WatchEventsResponse"
   attributes: map(9, string),
 });
 
-const report = messageType<ReportMessage>("flowctl.control.v1.ReportInstanceRequest", {
+export const report = messageType("flowctl.control.v1.ReportInstanceRequest", {
   componentId: one(1, string),
   instanceId: one(2, string),
   observation: one(3, observation),
@@ -134,7 +115,7 @@ const report = messageType<ReportMessage>("flowctl.control.v1.ReportInstanceRequ
   message: one(7, string),
 });
 
-const setDesiredRequest = messageType<DesiredStateMessage>("flowctl.control.v1.SetDesiredStateRequest", {
+export const setDesiredRequest = messageType("flowctl.control.v1.SetDesiredStateRequest", {
   running: list(1, string),
   stopped: list(2, string),
   allStopped: one(3, bool),
@@ -143,12 +124,9 @@ const setDesiredRequest = messageType<DesiredStateMessage>("flowctl.control.v1.S
   operation: one(6, uint64),
 });
 
-const setDesiredResponse = messageType<{ readonly changed: readonly string[] }>(
-  "flowctl.control.v1.SetDesiredStateResponse",
-  { changed: list(1, string) },
-);
+const setDesiredResponse = messageType("flowctl.control.v1.SetDesiredStateResponse", { changed: list(1, string) });
 
-const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOperationRequest", {
+export const holdRequest = messageType("flowctl.control.v1.HoldOperationRequest", {
   command: one(1, string),
   holder: one(2, string),
   takeOver: one(3, bool),
@@ -156,30 +134,30 @@ const holdRequest = messageType<HoldOperationMessage>("flowctl.control.v1.HoldOp
   unchangedForMs: one(5, uint64),
 });
 
-const holdResponse = messageType<HeldOperationMessage>("flowctl.control.v1.HoldOperationResponse", {
+const holdResponse = messageType("flowctl.control.v1.HoldOperationResponse", {
   operation: one(1, uint64),
 });
 
-const keepRequest = messageType<{ readonly content: Uint8Array }>("flowctl.control.v1.KeepPipelineRequest", {
+const keepRequest = messageType("flowctl.control.v1.KeepPipelineRequest", {
   content: one(1, bytes),
 });
 
-const kept = messageType<KeptPipelineMessage>("flowctl.control.v1.GetKeptPipelineResponse", {
+const kept = messageType("flowctl.control.v1.GetKeptPipelineResponse", {
   healthy: one(1, bytes),
   latest: one(2, bytes),
 });
 
-const replayRequest = messageType<ReplayMessage>("flowctl.control.v1.ReplayEventsRequest", {
+export const replayRequest = messageType("flowctl.control.v1.ReplayEventsRequest", {
   componentId: one(1, string),
   events: list(2, bytes),
 });
 
-const replayResponse = messageType<ReplayAnswer>("flowctl.control.v1.ReplayEventsResponse", {
+export const replayResponse = messageType("flowctl.control.v1.ReplayEventsResponse", {
   upstreamId: one(1, string),
   acknowledged: list(2, uint64),
 });
 
-const nothing = (name: string) => messageType<object>(`flowctl.control.v1.${name}`, {});
+const nothing = (name: string) => messageType(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
 
@@ -188,11 +166,11 @@ export const pipelineControl = {
   applyPipeline: method(`${service}/ApplyPipeline`, applyRequest, applyResponse),
   checkPipeline: method(`${service}/CheckPipeline`, checkRequest, nothing("CheckPipelineResponse")),
   getPipeline: method(`${service}/GetPipeline`, nothing("GetPipelineRequest"), pipeline),
-  watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event),
+  watchEvents: method(`${service}/WatchEvents`, watchEventsRequest, event, "answers"),
   setDesiredState: method(`${service}/SetDesiredState`, setDesiredRequest, setDesiredResponse),
-  holdOperation: method(`${service}/HoldOperation`, holdRequest, holdResponse),
+  holdOperation: method(`${service}/HoldOperation`, holdRequest, holdResponse, "answers"),
   keepPipeline: method(`${service}/KeepPipeline`, keepRequest, nothing("KeepPipelineResponse")),
   getKeptPipeline: method(`${service}/GetKeptPipeline`, nothing("GetKeptPipelineRequest"), kept),
-  replayEvents: method(`${service}/ReplayEvents`, replayRequest, replayResponse),
+  replayEvents: method(`${service}/ReplayEvents`, replayRequest, replayResponse, "both"),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
 };

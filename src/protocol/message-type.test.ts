@@ -49,7 +49,17 @@ describe("the tables of the protocol", () => {
   });
 });
 
-/** Both sides of every method, against what servers use. */
+/** The same without what proto-loader adds: for each optional field that is there one of its own, which says so. */
+function plain(message: unknown): unknown {
+  if (Array.isArray(message)) return message.map(plain);
+  if (message === null || typeof message !== "object" || message instanceof Uint8Array) return message;
+  const entries = Object.entries(message);
+  const isMark = ([key, value]: [string, unknown]): boolean =>
+    typeof value === "string" && key === `_${value}` && Object.hasOwn(message, value);
+  return Object.fromEntries(entries.filter((entry) => !isMark(entry)).map(([key, value]) => [key, plain(value)]));
+}
+
+/** Both sides of every method, against a library that others use. */
 const protocol = loadProtocol(names);
 const sides = methods.flatMap(({ path, request, response }) => {
   const [, service = "", name = ""] = path.split("/");
@@ -61,13 +71,13 @@ const sides = methods.flatMap(({ path, request, response }) => {
 });
 
 describe.each(sides)("$name", ({ table, write, read }) => {
-  it("is read by a server as it was written here, and the other way round", () => {
+  it("is read by others as it was written here, and the other way round", () => {
     fc.assert(
       fc.property(arbitrary(table), (message) => {
         const here = table.encode(message);
-        expect(read(here)).toEqual(table.decode(here));
-        expect(table.decode(write(message))).toEqual(read(write(message)));
-        expect(table.decode(here)).toEqual(read(write(message)));
+        expect(plain(read(here))).toEqual(table.decode(here));
+        expect(table.decode(write(message))).toEqual(plain(read(write(message))));
+        expect(table.decode(here)).toEqual(plain(read(write(message))));
       }),
       { numRuns: 50 },
     );
@@ -89,13 +99,7 @@ describe.each(sides)("$name", ({ table, write, read }) => {
   });
 });
 
-interface Small {
-  readonly name: string;
-  readonly code: number;
-  readonly tags: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-}
-const small = messageType<Small>("small", {
+const small = messageType("small", {
   name: one(1, string),
   code: one(2, int32),
   tags: list(3, string),
@@ -109,7 +113,7 @@ describe("a message out of a table", () => {
   });
 
   it("passes over fields that it does not know, and over known ones of another wire type", () => {
-    const other = messageType<{ readonly name: number; readonly more: Uint8Array }>("other", {
+    const other = messageType("other", {
       name: one(1, int32),
       more: one(9, bytes),
     });
@@ -125,7 +129,7 @@ describe("a message out of a table", () => {
   });
 
   it("does not share the memory of what it was read from", () => {
-    const table = messageType<{ readonly position: Uint8Array }>("p", { position: one(1, bytes) });
+    const table = messageType("p", { position: one(1, bytes) });
     const received = table.encode({ position: Buffer.from([1, 2, 3]) });
     const { position } = table.decode(received);
     received.fill(0);
@@ -144,7 +148,7 @@ function isMessage(type: Field<unknown>["type"]): type is AnyMessage {
 }
 
 function valuesOf(type: Field<unknown>["type"]): readonly string[] | undefined {
-  return "values" in type ? (type.values as readonly string[]) : undefined;
+  return "names" in type ? (type.names as readonly string[]) : undefined;
 }
 
 function described(table: AnyMessage): unknown {

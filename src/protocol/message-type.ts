@@ -1,4 +1,5 @@
 import { varintSize, WireReader, WireType, writeVarint } from "./wire.ts";
+import { invalidMessage } from "./wire-values.ts";
 
 /**
  * Messages of the protocol out of tables: what a protocol file says, as data. They are read and written as plain objects
@@ -35,8 +36,14 @@ export interface Field<V> {
   read(reader: WireReader, before: V): V;
 }
 
-/** Every key of a message's interface; `_name`, which tells that an optional field is there, comes by itself. */
-export type FieldsOf<T> = { readonly [Key in keyof T as Key extends `_${string}` ? never : Key]-?: Field<T[Key]> };
+/** The fields of a message by their names. */
+export type Fields = Readonly<Record<string, Field<unknown>>>;
+
+/** The plain object of a message with these fields. */
+export type Message<F extends Fields> = { readonly [Key in keyof F]: F[Key] extends Field<infer V> ? V : never };
+
+/** The plain object that a table reads and writes. */
+export type MessageOf<Type> = Type extends MessageType<infer T> ? T : never;
 
 export const string: ValueType<string> = {
   name: "string",
@@ -103,20 +110,42 @@ export const int64: ValueType<number> = {
 
 export const int32: ValueType<number> = { ...int64, name: "int32", read: (reader) => reader.int32() };
 
-/** Values are their names; number 0 is the first. A number without name reads as its digits. */
-export function enumType(
-  name: string,
-  values: readonly string[],
-): ValueType<string> & { readonly values: typeof values } {
+/**
+ * One protobuf enum against one TypeScript union: `COMPONENT_STATE_HEALTHY` is `healthy` with the prefix `COMPONENT_STATE`. In
+ * messages values are names; number 0 is unspecified, and a number without name reads as its digits.
+ */
+export interface EnumType<T extends string> extends ValueType<string> {
+  /** All names, by their number. */
+  readonly names: readonly string[];
+  /** The name of a value. */
+  of(value: T): string;
+  /** The value of a name; undefined for what is unspecified or unknown. */
+  to(name: string): T | undefined;
+  /** Like `to`; throws `protocol/invalid-message` naming `field` where that gives undefined. */
+  require(name: string, field: string): T;
+}
+
+/** @param values those from number 1 on. */
+export function enumType<T extends string>(name: string, prefix: string, values: readonly T[]): EnumType<T> {
+  const of = (value: string): string => `${prefix}_${value.toUpperCase()}`;
+  const names = ["unspecified", ...values].map(of);
+  const to = (said: string): T | undefined => values[names.indexOf(said) - 1];
   return {
     name,
-    values,
+    names,
+    of,
+    to,
+    require(said, field) {
+      const value = to(said);
+      if (value === undefined) throw invalidMessage(field, `invalid ${field}: ${said}`);
+      return value;
+    },
     wireType: WireType.varint,
-    absent: values[0]!,
-    write: (value) => varint(Math.max(0, values.indexOf(value))),
+    absent: names[0]!,
+    write: (said) => varint(Math.max(0, names.indexOf(said))),
     read(reader) {
       const number = reader.int32();
-      return values[number] ?? String(number);
+      return names[number] ?? String(number);
     },
   };
 }
@@ -167,10 +196,7 @@ export function list<V>(number: number, type: ValueType<V>): Field<readonly NonN
 }
 
 export function map<V>(number: number, type: ValueType<V>): Field<Readonly<Record<string, NonNullable<V>>>> {
-  const entry = messageType<{ readonly key: string; readonly value: V }>("entry", {
-    key: one(1, string),
-    value: one(2, type),
-  } as FieldsOf<{ readonly key: string; readonly value: V }>);
+  const entry = messageType("entry", { key: one(1, string), value: one(2, type) });
   return {
     number,
     label: "map",
@@ -187,9 +213,8 @@ export function map<V>(number: number, type: ValueType<V>): Field<Readonly<Recor
   };
 }
 
-export function messageType<T>(name: string, fields: FieldsOf<T>): MessageType<T> {
-  const table = fields as Readonly<Record<string, Field<unknown>>>;
-  const entries = Object.entries(table);
+export function messageType<F extends Fields>(name: string, fields: F): MessageType<Message<F>> {
+  const entries: readonly (readonly [string, Field<unknown>])[] = Object.entries(fields);
   const byTag = new Map(entries.map(([key, field]) => [tagOf(field), { key, field }]));
   const encode = (message: object): Buffer => {
     const parts: Uint8Array[] = [];
@@ -199,7 +224,7 @@ export function messageType<T>(name: string, fields: FieldsOf<T>): MessageType<T
     }
     return Buffer.concat(parts);
   };
-  const decode = (reader: WireReader): T => {
+  const decode = (reader: WireReader): Message<F> => {
     const message: Record<string, unknown> = {};
     for (const [key, field] of entries) if (field.label !== "optional") message[key] = field.initial();
     while (!reader.done) {
@@ -210,13 +235,12 @@ export function messageType<T>(name: string, fields: FieldsOf<T>): MessageType<T
         continue;
       }
       message[known.key] = known.field.read(reader, message[known.key]);
-      if (known.field.label === "optional") message[`_${known.key}`] = known.key;
     }
-    return message as T;
+    return message as Message<F>;
   };
   return {
     name,
-    fields: table,
+    fields,
     wireType: WireType.bytes,
     absent: null,
     encode,

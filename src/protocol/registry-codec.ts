@@ -1,15 +1,28 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
-import { componentType, decodeMetrics } from "./component-codec.ts";
+import { decodeMetrics } from "./component-codec.ts";
+import type { MessageOf } from "./message-type.ts";
 import type { Assignment, DeregisterReason, InstanceMetrics, Partition, Topology } from "./records.ts";
 import {
-  type AssignmentMessage,
-  decodeAssignment,
-  decodeTopology,
-  encodeAssignment,
-  encodeTopology,
-  type TopologyMessage,
-} from "./topology-codec.ts";
-import { enumCodec, fromTime, invalidMessage, type TimeMessage, toTime } from "./wire-values.ts";
+  checkpointState,
+  componentType,
+  deregisterReason,
+  type deregisterRequest,
+  type heartbeatRequest,
+  type registerRequest,
+  type registerResponse,
+  type saveCheckpointRequest,
+} from "./registry-messages.ts";
+import { decodeAssignment, decodeTopology, encodeAssignment, encodeTopology } from "./topology-codec.ts";
+import { fromTime, invalidMessage, toTime } from "./wire-values.ts";
+
+export type RegisterMessage = MessageOf<typeof registerRequest>;
+export type RegisterResponseMessage = MessageOf<typeof registerResponse>;
+type FullHeartbeat = MessageOf<typeof heartbeatRequest>;
+type HeardOfEdges = "drainedGroups" | "settledMarks" | "heardMark";
+/** Of a component that knows nothing of draining and marks the rest is left out. */
+export type HeartbeatMessage = Omit<FullHeartbeat, HeardOfEdges> & Partial<Pick<FullHeartbeat, HeardOfEdges>>;
+export type DeregisterMessage = MessageOf<typeof deregisterRequest>;
+export type SaveCheckpointMessage = MessageOf<typeof saveCheckpointRequest>;
 
 /** Who calls: in every request of ComponentRegistry that comes from a component. */
 export interface InstanceReference {
@@ -39,47 +52,6 @@ export interface RegistrationRequest extends IncarnationReference {
   readonly held?: readonly Assignment[];
 }
 
-export interface RegisterMessage extends Omit<RegistrationRequest, "type" | "partitions" | "held"> {
-  readonly type: string;
-  readonly partitions: readonly Partition[];
-  readonly held: readonly AssignmentMessage[];
-}
-
-export interface RegisterResponseMessage {
-  readonly componentId: string;
-  readonly instanceId: string;
-  readonly checkpoint?: Uint8Array;
-  /** Virtual field of the protocol library: present exactly when `checkpoint` is. */
-  readonly _checkpoint?: "checkpoint";
-  readonly heartbeatInterval: TimeMessage | null;
-  readonly topology: TopologyMessage | null;
-}
-
-export interface HeartbeatMessage extends IncarnationReference {
-  readonly metrics: InstanceMetrics | null;
-  readonly degradedReason: string;
-  /** Draining groups below it that have acknowledged everything they were owed. */
-  readonly drainedGroups?: readonly string[];
-  /** By group below it: the last mark before which nothing is owed there. */
-  readonly settledMarks?: Readonly<Record<string, number>>;
-  /** The largest mark that it has heard of. */
-  readonly heardMark?: number;
-}
-
-export interface DeregisterMessage extends IncarnationReference {
-  readonly reason: string;
-  readonly message: string;
-  readonly metrics: InstanceMetrics | null;
-}
-
-export interface SaveCheckpointMessage extends IncarnationReference {
-  readonly position: Uint8Array;
-  readonly partition: string;
-  readonly identity: string;
-  readonly state: string;
-  readonly epoch: number;
-}
-
 /** What an instance says of a partition that it was given. */
 export interface CheckpointSave {
   readonly partition: string;
@@ -100,10 +72,6 @@ export interface RegistrationAnswer {
   readonly topology: Topology;
 }
 
-const deregisterReason = enumCodec<DeregisterReason>("DEREGISTER_REASON", ["stopped", "completed", "failed"]);
-
-const checkpointState = enumCodec<"released" | "finished">("STATE", ["released", "finished"]);
-
 /** Throws `protocol/invalid-message` for a registration without ids or without a type. */
 export function decodeRegistration(message: RegisterMessage): RegistrationRequest {
   requireIncarnation(message);
@@ -119,7 +87,7 @@ export function decodeRegistration(message: RegisterMessage): RegistrationReques
 export function encodeRegistration(registration: RegistrationRequest): RegisterMessage {
   return {
     ...registration,
-    type: componentType.encode(registration.type),
+    type: componentType.of(registration.type),
     partitions: registration.partitions ?? [],
     held: (registration.held ?? []).map(encodeAssignment),
   };
@@ -127,7 +95,7 @@ export function encodeRegistration(registration: RegistrationRequest): RegisterM
 
 export function decodeSave(message: SaveCheckpointMessage): CheckpointSave {
   const { partition, identity, epoch, position } = message;
-  const state = checkpointState.decode(message.state) ?? "reading";
+  const state = checkpointState.to(message.state) ?? "reading";
   const isKept = state !== "reading" && position.byteLength === 0;
   return { partition, identity, epoch, state, ...(isKept ? {} : { position }) };
 }
@@ -137,19 +105,16 @@ export function encodeSave(caller: IncarnationReference, save: CheckpointSave): 
   return {
     ...caller,
     ...same,
-    state: state === "reading" ? "STATE_UNSPECIFIED" : checkpointState.encode(state),
+    state: state === "reading" ? "STATE_UNSPECIFIED" : checkpointState.of(state),
     position: position ?? new Uint8Array(),
   };
 }
 
-export function encodeRegistrationAnswer(
-  to: InstanceReference,
-  answer: RegistrationAnswer,
-): Omit<RegisterResponseMessage, "_checkpoint"> {
+export function encodeRegistrationAnswer(to: InstanceReference, answer: RegistrationAnswer): RegisterResponseMessage {
   return {
     componentId: to.componentId,
     instanceId: to.instanceId,
-    ...(answer.checkpoint === undefined ? {} : { checkpoint: answer.checkpoint }),
+    checkpoint: answer.checkpoint,
     heartbeatInterval: toTime(answer.heartbeatInterval),
     topology: encodeTopology(answer.topology),
   };
@@ -157,7 +122,7 @@ export function encodeRegistrationAnswer(
 
 export function decodeRegistrationAnswer(message: RegisterResponseMessage): RegistrationAnswer {
   return {
-    checkpoint: message._checkpoint === "checkpoint" ? message.checkpoint : undefined,
+    checkpoint: message.checkpoint,
     heartbeatInterval: fromTime(message.heartbeatInterval),
     topology: decodeTopology(message.topology),
   };
@@ -182,7 +147,7 @@ export function decodeDeregistration(message: DeregisterMessage): Deregistration
 export function encodeDeregistration(request: DeregistrationRequest): DeregisterMessage {
   return {
     ...request,
-    reason: deregisterReason.encode(request.reason),
+    reason: deregisterReason.of(request.reason),
     metrics: request.metrics ?? null,
   };
 }

@@ -1,4 +1,3 @@
-import type { ComponentMessage, InstanceMessage } from "./component-codec.ts";
 import {
   bool,
   bytes,
@@ -15,107 +14,83 @@ import {
   uint32,
   uint64,
 } from "./message-type.ts";
-import type { Connections, InstanceMetrics, Partition, PartitionRecord } from "./records.ts";
-import type {
-  DeregisterMessage,
-  HeartbeatMessage,
-  InstanceReference,
-  RegisterMessage,
-  RegisterResponseMessage,
-  SaveCheckpointMessage,
-} from "./registry-codec.ts";
 import { method } from "./service-methods.ts";
-import type {
-  AssignmentMessage,
-  BufferMessage,
-  DownstreamMessage,
-  OnErrorMessage,
-  TopologyMessage,
-  UpstreamMessage,
-} from "./topology-codec.ts";
-import type { TimeMessage } from "./wire-values.ts";
 
 /** What `flowctl/registry/v1/registry.proto` says, as tables. A test compares them with the file. */
 
-export const timestamp = messageType<TimeMessage>("google.protobuf.Timestamp", {
+export const timestamp = messageType("google.protobuf.Timestamp", {
   seconds: one(1, int64),
   nanos: one(2, int32),
 });
 
-const duration = messageType<TimeMessage>("google.protobuf.Duration", {
+export const duration = messageType("google.protobuf.Duration", {
   seconds: one(1, int64),
   nanos: one(2, int32),
 });
 
-export const componentType = enumType("flowctl.registry.v1.ComponentType", [
-  "COMPONENT_TYPE_UNSPECIFIED",
-  "COMPONENT_TYPE_SOURCE",
-  "COMPONENT_TYPE_PROCESSOR",
-  "COMPONENT_TYPE_SINK",
+export const componentType = enumType("flowctl.registry.v1.ComponentType", "COMPONENT_TYPE", [
+  "source",
+  "processor",
+  "sink",
 ]);
 
-const componentState = enumType("flowctl.registry.v1.ComponentState", [
-  "COMPONENT_STATE_UNSPECIFIED",
-  "COMPONENT_STATE_STARTING",
-  "COMPONENT_STATE_HEALTHY",
-  "COMPONENT_STATE_DEGRADED",
-  "COMPONENT_STATE_UNHEALTHY",
-  "COMPONENT_STATE_STOPPING",
-  "COMPONENT_STATE_COMPLETED",
-  "COMPONENT_STATE_FAILED",
+export const componentState = enumType("flowctl.registry.v1.ComponentState", "COMPONENT_STATE", [
+  "starting",
+  "healthy",
+  "degraded",
+  "unhealthy",
+  "stopping",
+  "completed",
+  "failed",
 ]);
 
-const deregisterReason = enumType("flowctl.registry.v1.DeregisterReason", [
-  "DEREGISTER_REASON_UNSPECIFIED",
-  "DEREGISTER_REASON_STOPPED",
-  "DEREGISTER_REASON_COMPLETED",
-  "DEREGISTER_REASON_FAILED",
+export const deregisterReason = enumType("flowctl.registry.v1.DeregisterReason", "DEREGISTER_REASON", [
+  "stopped",
+  "completed",
+  "failed",
 ]);
 
-const checkpointState = enumType("flowctl.registry.v1.SaveCheckpointRequest.State", [
-  "STATE_UNSPECIFIED",
-  "STATE_RELEASED",
-  "STATE_FINISHED",
+export const checkpointState = enumType("flowctl.registry.v1.SaveCheckpointRequest.State", "STATE", [
+  "released",
+  "finished",
 ]);
 
-const bufferType = enumType("flowctl.registry.v1.Buffer.Type", ["TYPE_UNSPECIFIED", "TYPE_MEMORY", "TYPE_DISK"]);
+export const bufferType = enumType("flowctl.registry.v1.Buffer.Type", "TYPE", ["memory", "disk"]);
 
-const whenFull = enumType("flowctl.registry.v1.Buffer.WhenFull", [
-  "WHEN_FULL_UNSPECIFIED",
-  "WHEN_FULL_BLOCK",
-  "WHEN_FULL_DROP_NEWEST",
-  "WHEN_FULL_DROP_OLDEST",
+export const whenFull = enumType("flowctl.registry.v1.Buffer.WhenFull", "WHEN_FULL", [
+  "block",
+  "drop_newest",
+  "drop_oldest",
 ]);
 
-const action = enumType("flowctl.registry.v1.OnError.Action", [
-  "ACTION_UNSPECIFIED",
-  "ACTION_FAIL",
-  "ACTION_RETRY",
-  "ACTION_DROP",
-  "ACTION_DEAD_LETTER",
+export const action = enumType("flowctl.registry.v1.OnError.Action", "ACTION", [
+  "fail",
+  "retry",
+  "drop",
+  "dead_letter",
 ]);
 
-export const buffer = messageType<BufferMessage>("flowctl.registry.v1.Buffer", {
+export const buffer = messageType("flowctl.registry.v1.Buffer", {
   type: one(1, bufferType),
   maxEvents: one(2, uint64),
   maxBytes: one(3, uint64),
   whenFull: one(4, whenFull),
 });
 
-export const onError = messageType<OnErrorMessage>("flowctl.registry.v1.OnError", {
+export const onError = messageType("flowctl.registry.v1.OnError", {
   action: one(1, action),
   to: one(2, string),
   retries: one(3, uint32),
   backoff: one(4, duration),
 });
 
-const upstreamInstance = messageType<UpstreamMessage["instances"][number]>("flowctl.registry.v1.UpstreamInstance", {
+const upstreamInstance = messageType("flowctl.registry.v1.UpstreamInstance", {
   instanceId: one(1, string),
   address: one(2, string),
   completed: one(3, bool),
 });
 
-const upstream = messageType<UpstreamMessage>("flowctl.registry.v1.Upstream", {
+export const upstream = messageType("flowctl.registry.v1.Upstream", {
   componentId: one(1, string),
   types: list(2, string),
   instances: list(3, upstreamInstance),
@@ -125,7 +100,7 @@ const upstream = messageType<UpstreamMessage>("flowctl.registry.v1.Upstream", {
   draining: one(7, bool),
 });
 
-const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstream", {
+export const downstream = messageType("flowctl.registry.v1.Downstream", {
   componentId: one(1, string),
   types: list(2, string),
   partitionBy: one(3, string),
@@ -137,20 +112,17 @@ const downstream = messageType<DownstreamMessage>("flowctl.registry.v1.Downstrea
   mark: one(9, uint64),
 });
 
-const inFlightAllowance = messageType<NonNullable<TopologyMessage["inFlightAllowance"]>>(
-  "flowctl.registry.v1.InFlightAllowance",
-  {
-    events: one(1, uint64),
-    bytes: one(2, uint64),
-  },
-);
+const inFlightAllowance = messageType("flowctl.registry.v1.InFlightAllowance", {
+  events: one(1, uint64),
+  bytes: one(2, uint64),
+});
 
-const partition = messageType<Partition>("flowctl.registry.v1.Partition", {
+const partition = messageType("flowctl.registry.v1.Partition", {
   id: one(1, string),
   identity: one(2, string),
 });
 
-const assignment = messageType<AssignmentMessage>("flowctl.registry.v1.Assignment", {
+export const assignment = messageType("flowctl.registry.v1.Assignment", {
   partition: one(1, string),
   identity: one(2, string),
   position: optional(3, bytes),
@@ -158,7 +130,7 @@ const assignment = messageType<AssignmentMessage>("flowctl.registry.v1.Assignmen
   revoked: one(5, bool),
 });
 
-const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
+export const topology = messageType("flowctl.registry.v1.Topology", {
   upstreams: list(1, upstream),
   downstreams: list(2, downstream),
   onError: one(3, onError),
@@ -168,7 +140,7 @@ const topology = messageType<TopologyMessage>("flowctl.registry.v1.Topology", {
   leaving: one(5, bool),
 });
 
-const metrics = messageType<InstanceMetrics>("flowctl.registry.v1.Metrics", {
+export const metrics = messageType("flowctl.registry.v1.Metrics", {
   eventsIn: one(1, uint64),
   eventsOut: one(2, uint64),
   bytesIn: one(3, uint64),
@@ -183,12 +155,12 @@ const metrics = messageType<InstanceMetrics>("flowctl.registry.v1.Metrics", {
   backpressure: one(12, double),
 });
 
-export const connections = messageType<Connections>("flowctl.registry.v1.Connections", {
+export const connections = messageType("flowctl.registry.v1.Connections", {
   upstream: list(1, string),
   downstream: list(2, string),
 });
 
-const instance = messageType<InstanceMessage>("flowctl.registry.v1.Instance", {
+export const instance = messageType("flowctl.registry.v1.Instance", {
   instanceId: one(1, string),
   state: one(2, componentState),
   reason: one(3, string),
@@ -205,7 +177,7 @@ const instance = messageType<InstanceMessage>("flowctl.registry.v1.Instance", {
   desiredStopped: one(14, bool),
 });
 
-const partitionStatus = messageType<PartitionRecord>("flowctl.registry.v1.PartitionStatus", {
+const partitionStatus = messageType("flowctl.registry.v1.PartitionStatus", {
   id: one(1, string),
   identity: one(2, string),
   instanceId: one(3, string),
@@ -214,7 +186,7 @@ const partitionStatus = messageType<PartitionRecord>("flowctl.registry.v1.Partit
   current: one(6, bool),
 });
 
-export const component = messageType<ComponentMessage>("flowctl.registry.v1.Component", {
+export const component = messageType("flowctl.registry.v1.Component", {
   componentId: one(1, string),
   type: one(2, componentType),
   state: one(3, componentState),
@@ -225,7 +197,7 @@ export const component = messageType<ComponentMessage>("flowctl.registry.v1.Comp
   partitions: list(13, partitionStatus),
 });
 
-const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.RegisterComponentRequest", {
+export const registerRequest = messageType("flowctl.registry.v1.RegisterComponentRequest", {
   pipeline: one(1, string),
   componentId: one(2, string),
   instanceId: one(3, string),
@@ -241,7 +213,7 @@ const registerRequest = messageType<RegisterMessage>("flowctl.registry.v1.Regist
   held: list(13, assignment),
 });
 
-const registerResponse = messageType<RegisterResponseMessage>("flowctl.registry.v1.RegisterComponentResponse", {
+export const registerResponse = messageType("flowctl.registry.v1.RegisterComponentResponse", {
   componentId: one(1, string),
   instanceId: one(2, string),
   checkpoint: optional(3, bytes),
@@ -249,7 +221,7 @@ const registerResponse = messageType<RegisterResponseMessage>("flowctl.registry.
   topology: one(5, topology),
 });
 
-const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.HeartbeatRequest", {
+export const heartbeatRequest = messageType("flowctl.registry.v1.HeartbeatRequest", {
   pipeline: one(1, string),
   componentId: one(2, string),
   instanceId: one(3, string),
@@ -261,7 +233,7 @@ const heartbeatRequest = messageType<HeartbeatMessage>("flowctl.registry.v1.Hear
   heardMark: one(9, uint64),
 });
 
-const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.DeregisterComponentRequest", {
+export const deregisterRequest = messageType("flowctl.registry.v1.DeregisterComponentRequest", {
   pipeline: one(1, string),
   componentId: one(2, string),
   instanceId: one(3, string),
@@ -271,38 +243,32 @@ const deregisterRequest = messageType<DeregisterMessage>("flowctl.registry.v1.De
   metrics: one(7, metrics),
 });
 
-const getComponentsRequest = messageType<{ readonly type: string; readonly state: string }>(
-  "flowctl.registry.v1.GetComponentsRequest",
-  { type: one(1, componentType), state: one(2, componentState) },
-);
+const getComponentsRequest = messageType("flowctl.registry.v1.GetComponentsRequest", {
+  type: one(1, componentType),
+  state: one(2, componentState),
+});
 
-const getComponentsResponse = messageType<{ readonly components: readonly ComponentMessage[] }>(
-  "flowctl.registry.v1.GetComponentsResponse",
-  { components: list(1, component) },
-);
+const getComponentsResponse = messageType("flowctl.registry.v1.GetComponentsResponse", {
+  components: list(1, component),
+});
 
-const getComponentStatusRequest = messageType<{ readonly componentId: string }>(
-  "flowctl.registry.v1.GetComponentStatusRequest",
-  { componentId: one(1, string) },
-);
+const getComponentStatusRequest = messageType("flowctl.registry.v1.GetComponentStatusRequest", {
+  componentId: one(1, string),
+});
 
-const getComponentStatusResponse = messageType<{ readonly component: ComponentMessage | null }>(
-  "flowctl.registry.v1.GetComponentStatusResponse",
-  { component: one(1, component) },
-);
+const getComponentStatusResponse = messageType("flowctl.registry.v1.GetComponentStatusResponse", {
+  component: one(1, component),
+});
 
-const watchTopologyRequest = messageType<InstanceReference>("flowctl.registry.v1.WatchTopologyRequest", {
+export const watchTopologyRequest = messageType("flowctl.registry.v1.WatchTopologyRequest", {
   pipeline: one(1, string),
   componentId: one(2, string),
   instanceId: one(3, string),
 });
 
-const watchTopologyResponse = messageType<{ readonly topology: TopologyMessage | null }>(
-  "flowctl.registry.v1.WatchTopologyResponse",
-  { topology: one(1, topology) },
-);
+const watchTopologyResponse = messageType("flowctl.registry.v1.WatchTopologyResponse", { topology: one(1, topology) });
 
-const saveCheckpointRequest = messageType<SaveCheckpointMessage>("flowctl.registry.v1.SaveCheckpointRequest", {
+export const saveCheckpointRequest = messageType("flowctl.registry.v1.SaveCheckpointRequest", {
   pipeline: one(1, string),
   componentId: one(2, string),
   instanceId: one(3, string),
@@ -314,7 +280,7 @@ const saveCheckpointRequest = messageType<SaveCheckpointMessage>("flowctl.regist
   epoch: one(9, uint64),
 });
 
-const nothing = (name: string) => messageType<object>(`flowctl.registry.v1.${name}`, {});
+const nothing = (name: string) => messageType(`flowctl.registry.v1.${name}`, {});
 
 const service = "/flowctl.registry.v1.ComponentRegistry";
 
@@ -329,6 +295,6 @@ export const componentRegistry = {
   ),
   getComponents: method(`${service}/GetComponents`, getComponentsRequest, getComponentsResponse),
   getComponentStatus: method(`${service}/GetComponentStatus`, getComponentStatusRequest, getComponentStatusResponse),
-  watchTopology: method(`${service}/WatchTopology`, watchTopologyRequest, watchTopologyResponse),
+  watchTopology: method(`${service}/WatchTopology`, watchTopologyRequest, watchTopologyResponse, "answers"),
   saveCheckpoint: method(`${service}/SaveCheckpoint`, saveCheckpointRequest, nothing("SaveCheckpointResponse")),
 };

@@ -1,66 +1,21 @@
+import type { MessageOf } from "./message-type.ts";
 import type { Assignment, BufferSpec, Downstream, OnErrorSpec, Topology, Upstream } from "./records.ts";
-import { enumCodec, fromTime, type TimeMessage, toTime } from "./wire-values.ts";
+import {
+  action,
+  type assignment,
+  type buffer,
+  bufferType,
+  type onError,
+  type topology,
+  whenFull,
+} from "./registry-messages.ts";
+import { fromTime, toTime } from "./wire-values.ts";
 
-/** flowctl.registry.v1.Topology as proto-loader takes and gives it. */
-export interface TopologyMessage {
-  readonly upstreams: readonly UpstreamMessage[];
-  readonly downstreams: readonly DownstreamMessage[];
-  readonly onError: OnErrorMessage | null;
-  readonly inFlightAllowance: { readonly events: number; readonly bytes: number } | null;
-  readonly assignments: readonly AssignmentMessage[];
-  readonly partitionsFinished: boolean;
-  readonly leaving: boolean;
-}
-
-export interface AssignmentMessage {
-  readonly partition: string;
-  readonly identity: string;
-  readonly position?: Uint8Array | undefined;
-  /** Virtual field of the protocol library: present exactly when `position` is. */
-  readonly _position?: "position";
-  readonly epoch: number;
-  readonly revoked: boolean;
-}
-
-export interface UpstreamMessage {
-  readonly componentId: string;
-  readonly types: readonly string[];
-  readonly instances: readonly { readonly instanceId: string; readonly address: string; readonly completed: boolean }[];
-  readonly completed: boolean;
-  readonly deadLetters: boolean;
-  readonly desiredInstances: number;
-  readonly draining: boolean;
-}
-
-export interface DownstreamMessage {
-  readonly componentId: string;
-  readonly types: readonly string[];
-  readonly partitionBy: string;
-  readonly buffer: BufferMessage | null;
-  readonly desiredInstances: number;
-  readonly deadLetters: boolean;
-  readonly draining: boolean;
-  readonly takesOver: readonly string[];
-  readonly mark: number;
-}
-
-export interface BufferMessage {
-  readonly type: string;
-  readonly maxEvents: number;
-  readonly maxBytes: number;
-  readonly whenFull: string;
-}
-
-export interface OnErrorMessage {
-  readonly action: string;
-  readonly to: string;
-  readonly retries: number;
-  readonly backoff: TimeMessage | null;
-}
-
-const bufferType = enumCodec<BufferSpec["type"]>("TYPE", ["memory", "disk"]);
-const whenFull = enumCodec<BufferSpec["whenFull"]>("WHEN_FULL", ["block", "drop_newest", "drop_oldest"]);
-const action = enumCodec<OnErrorSpec["action"]>("ACTION", ["fail", "retry", "drop", "dead_letter"]);
+/** flowctl.registry.v1.Topology, and what is in it. */
+export type TopologyMessage = MessageOf<typeof topology>;
+type AssignmentMessage = MessageOf<typeof assignment>;
+type BufferMessage = MessageOf<typeof buffer>;
+type OnErrorMessage = MessageOf<typeof onError>;
 
 /** What holds for a component that says nothing about errors. */
 const defaultOnError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
@@ -83,14 +38,12 @@ export function encodeTopology(topology: Topology): TopologyMessage {
   };
 }
 
-export function encodeAssignment({ position, ...assignment }: Assignment): AssignmentMessage {
-  return { ...assignment, ...(position === undefined ? {} : { position }) };
+export function encodeAssignment(assignment: Assignment): AssignmentMessage {
+  return { ...assignment, position: assignment.position };
 }
 
-export function decodeAssignment(message: AssignmentMessage): Assignment {
-  const { partition, identity, epoch, revoked, position } = message;
-  const known = message._position === "position" && position !== undefined;
-  return { partition, identity, epoch, revoked, ...(known ? { position } : {}) };
+export function decodeAssignment({ position, ...assignment }: AssignmentMessage): Assignment {
+  return { ...assignment, ...(position === undefined ? {} : { position }) };
 }
 
 /** An absent topology reads as one without neighbours. */
@@ -134,21 +87,21 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
 }
 
 export function encodeBuffer(buffer: BufferSpec): BufferMessage {
-  return { ...buffer, type: bufferType.encode(buffer.type), whenFull: whenFull.encode(buffer.whenFull) };
+  return { ...buffer, type: bufferType.of(buffer.type), whenFull: whenFull.of(buffer.whenFull) };
 }
 
 export function decodeBuffer(message: BufferMessage): BufferSpec {
   return {
-    type: bufferType.decode(message.type) ?? "memory",
+    type: bufferType.to(message.type) ?? "memory",
     maxEvents: message.maxEvents,
     maxBytes: message.maxBytes,
-    whenFull: whenFull.decode(message.whenFull) ?? "block",
+    whenFull: whenFull.to(message.whenFull) ?? "block",
   };
 }
 
 export function encodeOnError(onError: OnErrorSpec): OnErrorMessage {
   return {
-    action: action.encode(onError.action),
+    action: action.of(onError.action),
     to: onError.to,
     retries: onError.retries,
     backoff: toTime(onError.backoffMs),
@@ -158,7 +111,7 @@ export function encodeOnError(onError: OnErrorSpec): OnErrorMessage {
 export function decodeOnError(message: OnErrorMessage | null): OnErrorSpec {
   if (message === null) return defaultOnError;
   return {
-    action: action.decode(message.action) ?? "fail",
+    action: action.to(message.action) ?? "fail",
     to: message.to,
     retries: message.retries,
     backoffMs: fromTime(message.backoff),

@@ -1,6 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 
-/** google.protobuf.Timestamp and Duration as proto-loader gives them: absent messages are null. */
+/** google.protobuf.Timestamp and Duration as messages have them: absent messages are null. */
 export interface TimeMessage {
   readonly seconds: number;
   readonly nanos: number;
@@ -18,35 +18,7 @@ export function fromTime(message: TimeMessage | null | undefined): number {
   return message == null ? 0 : message.seconds * 1000 + message.nanos / 1_000_000;
 }
 
-/**
- * One protobuf enum against one TypeScript union: `COMPONENT_STATE_HEALTHY` is `healthy` with the prefix
- * `COMPONENT_STATE`. What is unspecified or unknown reads as undefined.
- */
-export interface EnumCodec<T extends string> {
-  encode(value: T): string;
-  decode(name: string): T | undefined;
-  /** Like `decode`; throws `protocol/invalid-message` naming `field` where it gives undefined. */
-  require(name: string, field: string): T;
-}
-
-export function enumCodec<T extends string>(prefix: string, values: readonly T[]): EnumCodec<T> {
-  const byName = new Map(values.map((value) => [nameOf(prefix, value), value]));
-  return {
-    encode: (value) => nameOf(prefix, value),
-    decode: (name) => byName.get(name),
-    require(name, field) {
-      const value = byName.get(name);
-      if (value === undefined) throw invalidMessage(field, `invalid ${field}: ${name}`);
-      return value;
-    },
-  };
-}
-
 /** A message that lacks what it must have, or has what makes no sense. */
 export function invalidMessage(path: string, message: string): FlowctlError {
   return new FlowctlError({ code: "protocol/invalid-message", kind: "invalid", message, path });
-}
-
-function nameOf(prefix: string, value: string): string {
-  return `${prefix}_${value.toUpperCase()}`;
 }
