@@ -35,6 +35,13 @@ sinks: { archive: { uses: file, inputs: [numbers], with: { path: ./out/archive.j
   const dev = scenario.startProgram("bash", [join(copy, "scripts/dev.sh"), "flowctl.yaml"], {
     INIT_CWD: scenario.folder,
   });
+  // Killed it would leave the pipeline; asked to end it takes it down.
+  await using _ended: AsyncDisposable = {
+    [Symbol.asyncDispose]: async () => {
+      dev.child.kill("SIGTERM");
+      await dev.ended;
+    },
+  };
   const archived = (pattern: RegExp) => async (): Promise<boolean> =>
     (await scenario.lines("out/archive.jsonl")).some((line) => pattern.test(line));
   await eventually("events", archived(/"sequence":/));
