@@ -19,12 +19,19 @@ if (!(Number.isInteger(rounds) && rounds > 0 && Number.isInteger(count) && count
   throw new Error("--rounds is an integer from 1, --events one from 1000");
 
 removeNodeSettings(process.env);
-// Ending by `exit` lets everybody undo what would be left behind.
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+// The first one lets everybody undo what would be left behind.
+const interrupted = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupted.abort());
 
 const ref = values.against === "last-release" ? await lastRelease() : values.against;
 if (ref === undefined) console.log("Nothing to compare with: there is no release yet (no tag v*.*.*).");
-else await against(ref);
+else {
+  await against(ref).catch((error: unknown) => {
+    if (!interrupted.signal.aborted) throw error;
+    console.error("interrupted");
+    process.exitCode = 130;
+  });
+}
 
 async function against(ref: string): Promise<void> {
   const commit = await commitOf(ref);
@@ -32,7 +39,7 @@ async function against(ref: string): Promise<void> {
   console.error(`building ${ref} (${commit}), to compare with`);
   await withVersion(ref, async (other) => {
     console.error(`measuring ${rounds} rounds after one that warms up`);
-    const rows = await compare([here, other], { rounds, count });
+    const rows = await compare([here, other], { rounds, count, signal: interrupted.signal });
     console.log(`\n${renderResults(rows)}\n`);
     const slower = rows.filter(clearlyMissed);
     if (slower.length === 0) {

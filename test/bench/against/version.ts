@@ -1,9 +1,8 @@
-import { rmSync, symlinkSync } from "node:fs";
+import { symlinkSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runProgram, runWell } from "../../e2e/run-program.ts";
-import { atExit } from "../at-exit.ts";
 
 const repository = resolve(import.meta.dirname, "../../..");
 
@@ -39,7 +38,6 @@ export async function commitOf(ref: string, folder: string = repository): Promis
  */
 export async function withVersion<T>(ref: string, work: (version: Version) => Promise<T>): Promise<T> {
   const root = await mkdtemp(join(tmpdir(), "flowctl-bench-against-"));
-  const forget = atExit(() => rmSync(root, { recursive: true, force: true }));
   try {
     // No worktree of Git's: of one that is killed the repository would keep a note.
     await runWell("sh", ["-c", 'git archive "$1" | tar -x -C "$2"', "sh", ref, root], { cwd: repository });
@@ -54,6 +52,5 @@ export async function withVersion<T>(ref: string, work: (version: Version) => Pr
     return await work({ name: ref, root });
   } finally {
     await rm(root, { recursive: true, force: true });
-    forget();
   }
 }
