@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Measures flowctl, each figure beside its baseline in the same run: npm run bench [-- <bench>… --rounds N]
+# or beside another version of itself, by a commit or tag of Git: npm run bench -- --against <ref>|last-release [--rounds N]
 # On Debian, as root, `docker compose` is installed for the comparison when it is missing; no engine is started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash scripts/ensure-dependencies.sh >&2
 node scripts/build.mjs --clean
+if [[ " $*" == *" --against"* ]]; then exec node --import tsx test/bench/against/main.ts "$@"; fi
 if docker info >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing docker compose, to compare with" >&2

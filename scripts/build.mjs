@@ -1,8 +1,8 @@
 // Builds dist/: ESM bundles of the programs, the SDK's declarations, the protocol files of bundled packages.
 //
-//   node scripts/build.mjs [--no-types] [--clean] [--out DIR]
+//   node scripts/build.mjs [--no-types] [--clean] [--out DIR] [--serve]
 //
-// --clean is for a package: nothing of an older build stays, and a type error fails the build (else it is only told).
+// --serve is for a parent process: each message from it asks for a build, and is answered with whether that succeeded. --clean is for a package: nothing of an older build stays, and a type error fails the build (else it is only told).
 //
 // Several builds may run at once, and programs may run from dist/ meanwhile: every file is written beside its place and
 // renamed over it, chunks before the entries that import them, and files whose content did not change stay untouched.
@@ -12,7 +12,7 @@ import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { build } from "esbuild";
+import { context } from "esbuild";
 
 const root = resolve(import.meta.dirname, "..");
 const { values: options } = parseArgs({
@@ -20,6 +20,7 @@ const { values: options } = parseArgs({
     out: { type: "string", default: join(root, "dist") },
     "no-types": { type: "boolean", default: false },
     clean: { type: "boolean", default: false },
+    serve: { type: "boolean", default: false },
   },
 });
 const out = resolve(options.out);
@@ -150,13 +151,19 @@ function importsOf({ imports }) {
   return imports.filter(({ path, external: isExternal }) => isExternal && !isBuiltin(path) && !path.endsWith(".node"));
 }
 
+/** By the names of their entries: what one build has parsed the next one of this process need not. */
+const contexts = new Map();
+
 async function bundleOf(entries, settings) {
   const present = {};
   for (const [name, source] of Object.entries(entries)) {
     if (await exists(join(root, source))) present[name] = join(root, source);
     else console.error(`build: ${source} does not exist yet, dist/${name}.js is left out`);
   }
-  return build({
+  const key = Object.keys(present).join();
+  const known = contexts.get(key);
+  if (known !== undefined) return known.rebuild();
+  const made = await context({
     entryPoints: present,
     outdir: out,
     absWorkingDir: root,
@@ -175,6 +182,8 @@ async function bundleOf(entries, settings) {
     logLevel: "warning",
     ...settings,
   });
+  contexts.set(key, made);
+  return made.rebuild();
 }
 
 /** The licences of every package whose code is in the bundles, as their authors ask for. */
@@ -245,10 +254,36 @@ async function sweep() {
   }
 }
 
-const started = performance.now();
-await mkdir(out, { recursive: true });
-await Promise.all([bundle(), vendor(), options["no-types"] ? undefined : types()]);
-await sweep();
-console.error(
-  `build: ${relative(process.cwd(), out) || out} in ${((performance.now() - started) / 1000).toFixed(1)} s`,
-);
+async function buildAll() {
+  const started = performance.now();
+  written.clear();
+  await mkdir(out, { recursive: true });
+  await Promise.all([bundle(), vendor(), options["no-types"] ? undefined : types()]);
+  await sweep();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.error(`build: ${relative(process.cwd(), out) || out} in ${seconds} s`);
+}
+
+async function disposeAll() {
+  for (const made of contexts.values()) await made.dispose();
+}
+
+if (options.serve) {
+  process.on("message", () => {
+    // What esbuild finds wrong it has printed itself.
+    buildAll().then(
+      () => process.send(true),
+      (error) => {
+        if (error.errors === undefined) console.error(error);
+        process.send(false);
+      },
+    );
+  });
+  process.once("disconnect", disposeAll);
+} else {
+  try {
+    await buildAll();
+  } finally {
+    await disposeAll();
+  }
+}

@@ -43,6 +43,16 @@ function cellsOf({ what, unit, measured, baseline, goal }: Row): readonly string
   ];
 }
 
+/**
+ * Whether a row misses its goal beyond doubt: its median does, and every round but one is on the wrong side of the baseline. A machine that
+ * others use as well gives single rounds any figure, and their median many.
+ */
+export function clearlyMissed({ measured, baseline, goal }: Required<Row>): boolean {
+  const ratios = ratiosOf(measured, baseline);
+  const worse = ratios.filter((ratio) => ("atLeast" in goal ? ratio < 1 : ratio > 1));
+  return !isMet(goal, median(ratios)) && worse.length >= Math.max(1, ratios.length - 1);
+}
+
 /** Round by round, where both were measured in the same rounds: what slows the machine meanwhile slows both. */
 function ratiosOf(measured: Measured, baseline: Measured): readonly number[] {
   if (measured.samples.length !== baseline.samples.length) return [median(measured.samples) / median(baseline.samples)];

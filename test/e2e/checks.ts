@@ -121,9 +121,14 @@ export class Scenario implements AsyncDisposable {
 
   /** Starts flowctl and returns at once. */
   start(...args: string[]): Running {
-    const child = spawn(process.execPath, [program, ...args], {
+    return this.startProgram(process.execPath, [program, ...args]);
+  }
+
+  /** Starts a program in the folder of the pipeline and returns at once. */
+  startProgram(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Running {
+    const child = spawn(command, args, {
       cwd: this.folder,
-      env: this.env,
+      env: { ...this.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let stdout = "";
@@ -144,7 +149,7 @@ export class Scenario implements AsyncDisposable {
       const end = Date.now() + 60_000;
       while (!pattern.test(said())) {
         const over = child.exitCode !== null || child.signalCode !== null;
-        if (over || Date.now() > end) throw new Error(`flowctl ${args.join(" ")} never said ${pattern}:\n${said()}`);
+        if (over || Date.now() > end) throw new Error(`${args.join(" ")} never said ${pattern}:\n${said()}`);
         await new Promise((wake) => setTimeout(wake, 20));
       }
     };

@@ -12,11 +12,13 @@ export interface ProgramOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Milliseconds after which it is killed and the promise rejects with all that it said. */
   readonly timeoutMs?: number;
+  /** Interrupts the program, which then ends in its own time. */
+  readonly signal?: AbortSignal;
 }
 
 /** Runs a program to its end and returns all that it said. */
 export function runProgram(command: string, args: readonly string[], options: ProgramOptions = {}): Promise<Ended> {
-  const { cwd, env = process.env, timeoutMs = 120_000 } = options;
+  const { cwd, env = process.env, timeoutMs = 120_000, signal } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
     let stdout = "";
@@ -32,12 +34,15 @@ export function runProgram(command: string, args: readonly string[], options: Pr
       late = true;
       child.kill("SIGKILL");
     }, timeoutMs);
+    const interrupt = (): boolean => child.kill("SIGINT");
+    signal?.addEventListener("abort", interrupt, { once: true });
     child.once("error", reject);
-    child.once("close", (code, signal) => {
+    child.once("close", (code, endedBy) => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", interrupt);
       if (late)
         reject(new Error(`${command} ${args.join(" ")} took longer than ${timeoutMs} ms\n${stdout}\n${stderr}`));
-      else resolve({ code: code ?? 128 + (signal === "SIGKILL" ? 9 : 15), stdout, stderr });
+      else resolve({ code: code ?? 128 + (endedBy === "SIGKILL" ? 9 : 15), stdout, stderr });
     });
   });
 }

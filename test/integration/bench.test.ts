@@ -1,9 +1,11 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { compare } from "../bench/against/measure.ts";
+import { here, withVersion } from "../bench/against/version.ts";
 import { measureComponentStart } from "../bench/component-start.ts";
-import { renderResults } from "../bench/results-table.ts";
+import { clearlyMissed, renderResults } from "../bench/results-table.ts";
 import { measureDockerBridge } from "../bench/streams/docker-bridge.ts";
 import { measureMtls } from "../bench/streams/mtls.ts";
 import { typeOfGroup } from "../bench/streams/parts/settings.ts";
@@ -106,5 +108,33 @@ describe("a benchmark of streams", () => {
     await expect(run({ count: Number.MAX_SAFE_INTEGER, patienceMs: 500 })).rejects.toThrow(
       /the run took longer than 0.5 s; running: .*sink-1/,
     );
+  });
+});
+
+describe("a benchmark against another version", () => {
+  it("builds a commit in a folder of its own, measures both in the same rounds, and removes it", async () => {
+    const root = await withVersion("HEAD", async (other) => {
+      const rows = await compare([here, other], { rounds: 1, count: 50_000, repeats: 1 });
+      for (const { measured, baseline } of rows) {
+        expect(measured.samples[0]).toBeGreaterThan(0);
+        expect(baseline.samples[0]).toBeGreaterThan(0);
+      }
+      return other.root;
+    });
+    expect(existsSync(root)).toBe(false);
+  });
+
+  it.each([
+    ["what is slower in every round", [130, 140, 150, 130, 140], true],
+    ["what is slower in every round but one", [130, 140, 150, 90, 140], true],
+    ["nothing within its limit", [119, 119, 119, 119, 119], false],
+    ["nothing that rounds disagree about", [90, 300, 200, 90, 200], false],
+  ])("finds slower %s", (_, own, is) => {
+    const row = {
+      ...{ what: "run", unit: "ms", goal: { atMost: 1.2 } },
+      measured: { name: "here", samples: own },
+      baseline: { name: "v1", samples: own.map(() => 100) },
+    };
+    expect(clearlyMissed(row)).toBe(is);
   });
 });
