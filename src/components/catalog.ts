@@ -1,25 +1,7 @@
-import { type BuiltinCatalog, type BuiltinSpec, builtinKey } from "../pipeline/catalog.ts";
-import { filterSpec } from "./processors/filter.spec.ts";
-import { mapSpec } from "./processors/map.spec.ts";
-import { discardSpec } from "./sinks/discard.spec.ts";
-import { fileSinkSpec } from "./sinks/file.spec.ts";
-import { stdoutSpec } from "./sinks/stdout.spec.ts";
-import { deadLettersSpec } from "./sources/dead-letters.spec.ts";
-import { fileSourceSpec } from "./sources/file.spec.ts";
-import { generatorSpec } from "./sources/generator.spec.ts";
-import { httpPollSpec } from "./sources/http-poll.spec.ts";
+import { type BuiltinCatalog, builtinKey } from "../pipeline/catalog.ts";
+import { builtins } from "./builtins.ts";
 
-const specs: readonly BuiltinSpec[] = [
-  deadLettersSpec,
-  fileSourceSpec,
-  generatorSpec,
-  httpPollSpec,
-  filterSpec,
-  mapSpec,
-  discardSpec,
-  fileSinkSpec,
-  stdoutSpec,
-];
+const specs = await Promise.all(Object.values(builtins).map(({ spec }) => spec()));
 
 /** The specs of everything that `uses:` can name. Loading it loads no implementation. */
 export const builtinCatalog: BuiltinCatalog = new Map(specs.map((spec) => [builtinKey(spec.type, spec.name), spec]));

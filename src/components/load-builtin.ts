@@ -1,30 +1,17 @@
-import { systemClock } from "../foundation/clock.ts";
+import { builtinKey } from "../pipeline/catalog.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import { type ComponentDefinition, FlowctlError } from "../sdk/index.ts";
-
-type Load = () => Promise<ComponentDefinition>;
-
-/** Keys as in the catalog. */
-const loaders: Readonly<Record<string, Load>> = {
-  "source/dead-letters": async () => (await import("./sources/dead-letters.ts")).createDeadLetters(systemClock),
-  "source/file": async () => (await import("./sources/file.ts")).createFileSource(systemClock),
-  "source/generator": async () => (await import("./sources/generator.ts")).createGenerator(systemClock),
-  "source/http-poll": async () => (await import("./sources/http-poll.ts")).createHttpPoll(systemClock),
-  "processor/filter": async () => (await import("./processors/filter.ts")).filter,
-  "processor/map": async () => (await import("./processors/map.ts")).map,
-  "sink/discard": async () => (await import("./sinks/discard.ts")).createDiscard(systemClock),
-  "sink/file": async () => (await import("./sinks/file.ts")).fileSink,
-  "sink/stdout": async () => (await import("./sinks/stdout.ts")).createStdout(process.stdout),
-};
+import { builtins } from "./builtins.ts";
 
 /** The implementation of a built-in, loaded when it is asked for. Rejects with `components/unknown-builtin`. */
 export async function loadBuiltin(type: ComponentType, name: string): Promise<ComponentDefinition> {
-  const load = Object.hasOwn(loaders, `${type}/${name}`) ? loaders[`${type}/${name}`] : undefined;
-  if (load !== undefined) return load();
+  const key = builtinKey(type, name);
+  const builtin = Object.hasOwn(builtins, key) ? builtins[key] : undefined;
+  if (builtin !== undefined) return builtin.program();
   throw new FlowctlError({
     code: "components/unknown-builtin",
     kind: "not-found",
     message: `unknown built-in ${type} '${name}'`,
-    fix: `use one of ${Object.keys(loaders).join(", ")}`,
+    fix: `use one of ${Object.keys(builtins).join(", ")}`,
   });
 }
