@@ -38,6 +38,7 @@ async function events(
   const { name, driver } = await findTarget(context, argument);
   const access = new ControlPlaneAccess(deps, driver, name);
   const follow = flags.follow ?? false;
+  const print = eventPrinter(output);
   let after = 0;
   try {
     for (;;) {
@@ -45,7 +46,7 @@ async function events(
         const client = await access.client(signal);
         for await (const event of client.watchEvents({ after, follow }, signal)) {
           after = event.sequence;
-          show(event, output);
+          print(event);
         }
         if (!follow || signal.aborted) return ExitCode.ok;
       } catch (error) {
@@ -63,14 +64,35 @@ async function events(
   }
 }
 
-function show(event: PipelineEvent, output: Output): void {
-  if (output.json) {
-    output.print(JSON.stringify(event));
-    return;
-  }
+/** Each event as a line, or as JSON. On a terminal the date, which takes room, stands once above the events of its day. */
+export function eventPrinter(output: Output): (event: PipelineEvent) => void {
   const { paint } = output;
-  const about = event.instanceId || event.componentId;
-  const change = event.to === "" ? "" : `${event.from === "" ? "" : `${event.from} → `}${paintState(event.to, output)}`;
-  const parts = [paint.dim(new Date(event.time).toISOString()), event.type, paint.bold(about), change, event.message];
-  output.print(parts.filter((part) => part !== "").join("  "));
+  let day = "";
+  return (event) => {
+    if (output.json) {
+      output.print(JSON.stringify(event));
+      return;
+    }
+    const at = new Date(event.time).toISOString();
+    const isShort = output.stdout.isTTY === true;
+    const [date = "", time = ""] = at.split("T");
+    if (isShort && date !== day) output.print(paint.dim(`${date} UTC`));
+    day = date;
+    const about = event.instanceId || event.componentId;
+    const change =
+      event.to === "" ? "" : `${event.from === "" ? "" : `${event.from} → `}${paintState(event.to, output)}`;
+    const parts = [
+      paint.dim(isShort ? time.slice(0, -1) : at),
+      event.type,
+      paint.bold(about),
+      change,
+      saysMore(event) ? event.message : "",
+    ];
+    output.print(parts.filter((part) => part !== "").join("  "));
+  };
+}
+
+/** `instance.started` need not be followed by `started`. */
+function saysMore({ type, message }: PipelineEvent): boolean {
+  return !type.endsWith(`.${message}`);
 }
