@@ -13,6 +13,7 @@ const root = resolve(import.meta.dirname, "../..");
 const NAME = "corner-shop";
 /** On Docker the name of a pipeline counts on the whole machine. */
 const ownName = `${NAME}-${randomBytes(3).toString("hex")}`;
+const withDocker = driversUnderTest().includes("docker");
 const pages = tutorialPages(join(root, "docs/tutorial"));
 
 describe("what a page shows", () => {
@@ -82,9 +83,10 @@ describe("the tutorial", () => {
   afterAll(async () => {
     await shell[Symbol.asyncDispose]();
     for (const driver of driversUnderTest()) {
-      if ((await leftovers(driver)).length === 0) continue;
-      await runProgram("flowctl", ["down", "-v", ownName, "--driver", driver, "--timeout", "0"], { env });
+      if ((await leftovers(driver)).length > 0)
+        await runProgram("flowctl", ["down", "-v", ownName, "--driver", driver, "--timeout", "0"], { env });
     }
+    if (withDocker) await runProgram("docker", ["image", "rm", "--force", `${ownName}-weigh`]);
     await rm(folder, { recursive: true, force: true });
   });
 
@@ -123,8 +125,6 @@ describe("the tutorial", () => {
       Array.from({ length: 10 }, (_, n) => `${String(n + 1).padStart(2, "0")}-`),
     );
   });
-
-  const withDocker = driversUnderTest().includes("docker");
 
   it.each(pages.filter(({ name }) => withDocker || !name.includes("docker")))("$title", async ({ steps }) => {
     expect(failedBefore, "a step before this one has failed").toBe(false);
