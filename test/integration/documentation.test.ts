@@ -66,17 +66,3 @@ describe("pipeline files in the documentation", () => {
     else expect(problems).toEqual([]);
   });
 });
-
-describe("the flowctl image in the documentation", () => {
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
-  const named = pages
-    .filter((page) => page.startsWith("docs/") && !page.startsWith("docs/decisions/"))
-    .flatMap((page) =>
-      [...readFileSync(join(root, page), "utf8").matchAll(/^FROM flowctl:(\S+)/gm)].map(([, tag]) => ({ page, tag })),
-    );
-
-  it("is that of this version, wherever one is built on it", () => {
-    expect(named.length).toBeGreaterThan(1);
-    expect(named.filter(({ tag }) => tag !== version)).toEqual([]);
-  });
-});
