@@ -15,6 +15,7 @@ const LONG = [
   "e2e/cli-hanging",
   "conformance/component",
   "e2e/examples",
+  "e2e/tutorial",
   "e2e/dead-letters",
   "conformance/component-python",
   "e2e/watch",

@@ -171,12 +171,9 @@ export class Scenario implements AsyncDisposable {
 
   /** Everything of the pipeline that still exists on this machine, looked for without flowctl. */
   async leftovers(): Promise<readonly string[]> {
-    return this.driver === "docker" ? dockerLeftovers(this.name) : this.#processLeftovers();
-  }
-
-  async #processLeftovers(): Promise<readonly string[]> {
-    const folders = await readdir(join(this.folder, ".home", "pipelines")).catch(() => []);
-    return [...folders.map((folder) => `folder ${folder}`), ...(await processesOf(this.folder))];
+    return this.driver === "docker"
+      ? dockerLeftovers(this.name)
+      : processLeftovers(join(this.folder, ".home"), this.folder);
   }
 
   /** Says that the test has got through: nothing is kept of it. */
@@ -209,7 +206,14 @@ export class Scenario implements AsyncDisposable {
   }
 }
 
-async function dockerLeftovers(name: string): Promise<readonly string[]> {
+/** What there is in a flowctl's home, and the processes that have the folder in their environment. */
+export async function processLeftovers(home: string, folder: string): Promise<readonly string[]> {
+  const pipelines = await readdir(join(home, "pipelines")).catch(() => []);
+  return [...pipelines.map((name) => `folder ${name}`), ...(await processesOf(folder))];
+}
+
+/** Containers, networks and volumes of a pipeline. */
+export async function dockerLeftovers(name: string): Promise<readonly string[]> {
   const run = promisify(execFile);
   const lists: readonly (readonly string[])[] = [
     ["ps", "-a", "--filter", `label=dev.flowctl.pipeline=${name}`, "--format", "container {{.Names}}"],

@@ -1,6 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { builtinCatalog } from "../../src/components/catalog.ts";
 import { loadPipeline } from "../../src/pipeline/load-pipeline.ts";
@@ -64,22 +64,5 @@ describe("pipeline files in the documentation", () => {
     const problems = await problemsOf(block);
     if (block.marks.includes("broken")) expect(problems).not.toEqual([]);
     else expect(problems).toEqual([]);
-  });
-});
-
-describe("links in the documentation", () => {
-  it.each(pages)("%s points at files that exist", (page) => {
-    const folderOfPage = resolve(root, page, "..");
-    const text = readFileSync(join(root, page), "utf8").replaceAll(/^```.*?^```/gms, "");
-    const targets = [...text.matchAll(/\]\((?!https?:|mailto:|#)([^)\s#]+)/g)].map((match) => match[1]!);
-    const missing = targets.filter((target) => {
-      try {
-        readFileSync(resolve(folderOfPage, target));
-        return false;
-      } catch (error) {
-        return (error as NodeJS.ErrnoException).code !== "EISDIR";
-      }
-    });
-    expect(missing.map((target) => relative(root, resolve(folderOfPage, target)))).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -42,7 +42,7 @@ class Repository implements AsyncDisposable {
 
   static async make(): Promise<Repository> {
     const made = new Repository(await mkdtemp(join(tmpdir(), "flowctl-release-test-")));
-    for (const file of [".npmrc", "scripts/changelog.ts"])
+    for (const file of [".npmrc", "scripts/changelog.ts", "scripts/generate-docs-version.ts"])
       await cp(join(repository, file), join(made.folder, file), { recursive: true });
     const { scripts } = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as { scripts: object };
     await made.write(
@@ -50,6 +50,8 @@ class Repository implements AsyncDisposable {
       `${JSON.stringify({ name: "x", version: "0.1.0", type: "module", scripts }, null, 2)}\n`,
     );
     await made.write("CHANGELOG.md", CHANGELOG);
+    await mkdir(join(made.folder, "docs"));
+    await made.write("docs/page.md", "FROM flowctl:0.1.0\n");
     await symlink(join(repository, "node_modules"), join(made.folder, "node_modules"));
     await made.succeed("git", "init", "-q");
     await made.write(".git/info/exclude", "node_modules\n");
@@ -81,6 +83,7 @@ describe("npm version", () => {
     await own.succeed("npm", "version", "minor");
     expect(await own.succeed("git", "log", "-1", "--format=%s%n%D")).toMatch(/^Release 0\.2\.0\n.*tag: v0\.2\.0/);
     expect(await own.succeed("git", "status", "--short")).toBe("");
+    expect(await readFile(join(own.folder, "docs/page.md"), "utf8")).toBe("FROM flowctl:0.2.0\n");
     expect(await readFile(join(own.folder, "CHANGELOG.md"), "utf8")).toMatch(
       /\n## \[Unreleased\]\n\n## \[0\.2\.0\] - \d{4}-\d\d-\d\d\n\n### Added\n\n- A thing\.\n\n## \[0\.0\.9\]/,
     );

@@ -12,12 +12,12 @@ export interface ImageFile {
   readonly executable: boolean;
 }
 
-/** The programs that containers run. */
-const ENTRIES = ["component.js", "control-plane.js"];
+/** The programs that containers run, and the SDK for components whose image is built on this one. */
+const ENTRIES = ["component.js", "control-plane.js", "sdk.js"];
 
 /**
- * Reads what of the installed package goes into the image: the programs that containers run with the chunks they import,
- * the protocol files, and the packages that cannot be bundled, without what is for other platforms. Sorted by name.
+ * Reads what of the installed package goes into the image: the programs that containers run and the SDK, with the chunks they
+ * import, the protocol files, and the packages that cannot be bundled, without what is for other platforms. Sorted by name.
  * Throws `docker/package-not-built` when there are no bundles.
  */
 export async function readImageFiles(packageRoot: string): Promise<readonly ImageFile[]> {
