@@ -23,12 +23,13 @@ export class Replay {
   #settled = 0;
   #isComplete = false;
 
-  constructor(id: string, target: string) {
+  /** @param partitionBy How the events are shared by the instances of the component, as those of its inputs are. */
+  constructor(id: string, target: string, partitionBy: string) {
     this.id = id;
     this.instanceId = `${id}-1`;
     this.target = target;
     this.publisher.setGroups([
-      { componentId: target, types: [], partitionBy: "", desiredInstances: 1, deadLetters: false },
+      { componentId: target, types: [], partitionBy, desiredInstances: 1, deadLetters: false },
     ]);
   }
 

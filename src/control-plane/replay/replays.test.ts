@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { Logger } from "../../foundation/logger.ts";
 import type { ReplayAnswer, ReplayMessage } from "../../protocol/control-codec.ts";
+import type { ComponentSpec } from "../../protocol/records.ts";
 import { event, Peer } from "../../streams/sending/publisher-world.fake.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Kept } from "../registry.fake.ts";
@@ -15,10 +16,14 @@ const quiet: Logger = {
 };
 
 /** A control plane's registry with a processor that runs, and the replays to it. */
-function setUp() {
+function setUp(given: Partial<ComponentSpec> = {}) {
   const kept = new Kept();
   const registry = kept.open();
-  registry.apply(linearPipeline());
+  const { components, ...pipeline } = linearPipeline();
+  registry.apply({
+    ...pipeline,
+    components: components.map((one) => (one.id === "processor" ? { ...one, ...given } : one)),
+  });
   const processor = incarnation("processor");
   registry.register(registration(processor));
   const replays = new Replays({
@@ -59,16 +64,16 @@ class Requests implements AsyncIterable<ReplayMessage> {
   }
 }
 
-function encoded(n: number): Uint8Array {
-  const view = event(n);
+function encoded(n: number, key = ""): Uint8Array {
+  const view = event(n, key);
   return view.buffer.subarray(view.body, view.end);
 }
 
 /** The component's instance as it subscribes at the control plane. */
-function subscribe(replays: Replays): Peer {
+function subscribe(replays: Replays, instance = "processor-1"): Peer {
   const peer = new Peer();
   peer.creditSequence = 100;
-  peer.member = replays.host!.publisher.attach("processor", "processor-1", peer, { maxSequence: 100, maxBytes: 1e6 });
+  peer.member = replays.host!.publisher.attach("processor", instance, peer, { maxSequence: 100, maxBytes: 1e6 });
   return peer;
 }
 
@@ -161,6 +166,21 @@ describe("a replay of dead letters", () => {
     others.send({ componentId: "processor", events: [] });
     await expect(replays.run(others, client.signal).next()).rejects.toMatchObject({ code: "control/replay-under-way" });
     expect(replays.host).toBeDefined();
+  });
+
+  it("gives the events of a key to the instance that has the others of that key", async () => {
+    const { replays, requests, answers } = setUp({ partitionBy: "payload.key", replicas: 2 });
+    requests.send({ componentId: "processor", events: [] });
+    await answers.next();
+    const peers = [subscribe(replays, "processor-1"), subscribe(replays, "processor-2")];
+    const keys = Array.from({ length: 40 }, (_, n) => `k${n % 8}`);
+    requests.send({ componentId: "", events: keys.map((key, n) => encoded(n, key)) });
+    await until(() => peers[0]!.got.length + peers[1]!.got.length === 40);
+    const keysOf = ({ got }: Peer): ReadonlySet<string> =>
+      new Set(got.map(({ event: { payload } }) => (JSON.parse(payload.toString()) as { key: string }).key));
+    const [one, two] = peers.map(keysOf) as [ReadonlySet<string>, ReadonlySet<string>];
+    expect(one.size + two.size).toBe(8);
+    expect(Math.min(one.size, two.size)).toBeGreaterThan(0);
   });
 
   it("reads no more of its client than may wait for the component", async () => {

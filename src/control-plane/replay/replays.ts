@@ -59,7 +59,8 @@ export class Replays {
     const { componentId, events } = first.value;
     this.#requireTarget(componentId);
     const id = `${componentId.slice(0, LONGEST_BASE)}-replay-${clock.now().toString(36)}`;
-    const replay = new Replay(id, componentId);
+    const { partitionBy = "" } = registry.spec?.components.find((one) => one.id === componentId) ?? {};
+    const replay = new Replay(id, componentId, partitionBy);
     this.#current = replay;
     registry.topologyChanges(componentId).notify();
     record({ type: "replay.started", componentId, message: `dead letters are sent again, as ${id}` });
