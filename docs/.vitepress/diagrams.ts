@@ -12,7 +12,8 @@ const BLANK = "\u200b";
 
 function picture(diagram: string, theme: keyof typeof THEMES): string {
   // The package draws arrows without labels over one another where they begin or end together, so that nobody can tell which leads where.
-  const apart = diagram.replaceAll(/^(\s*\S+ -->) (?!\|)/gm, `$1|${BLANK}| `);
+  const isFlowchart = /^\s*(flowchart|graph)\b/.test(diagram);
+  const apart = isFlowchart ? diagram.replaceAll(/^(\s*\S+ -->) (?!\|)/gm, `$1|${BLANK}| `) : diagram;
   const svg = renderMermaidSVG(apart, { ...THEMES[theme], font: "system-ui", transparent: true });
   const own = svg
     .replaceAll(new RegExp(`<g class="edge-label"[^>]*data-label="${BLANK}">.*?</g>`, "gs"), "")
