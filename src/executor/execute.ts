@@ -2,9 +2,9 @@ import type { ApplyContext, Change, Driver, ProgressSink, ResourceKind } from ".
 import type { Clock } from "../foundation/clock.ts";
 import { cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import type { Plan, PlanStep } from "./plan.ts";
-import { resourceOf } from "./plan.ts";
-import { PrerequisiteWatch } from "./prerequisites.ts";
+import type { Plan, PlanStep } from "../planner/plan.ts";
+import { resourceOf } from "../planner/plan.ts";
+import { PrerequisiteWatch } from "./prerequisite-watch.ts";
 
 export interface ExecuteOptions {
   readonly driver: Pick<Driver, "apply" | "observe">;

@@ -1,5 +1,9 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
+import { cancelled } from "../foundation/clock.ts";
+import { FlowctlError } from "../foundation/errors.ts";
+import type { Component, DriverName } from "../pipeline/pipeline.ts";
+import { projectFolder } from "../pipeline/project-folder.ts";
 import type {
   ApplyContext,
   Change,
@@ -18,13 +22,9 @@ import type {
   ResourceKey,
   ResourceKind,
   UsedHere,
-} from "../drivers/driver.ts";
-import { fingerprint } from "../drivers/fingerprint.ts";
-import { otherFolder } from "../drivers/other-folder.ts";
-import { cancelled } from "../foundation/clock.ts";
-import { FlowctlError } from "../foundation/errors.ts";
-import type { Component, DriverName } from "../pipeline/pipeline.ts";
-import { projectFolder } from "../pipeline/project-folder.ts";
+} from "./driver.ts";
+import { fingerprint } from "./fingerprint.ts";
+import { otherFolder } from "./other-folder.ts";
 
 export interface MemoryDriverOptions {
   readonly name?: DriverName;

@@ -7,13 +7,13 @@ import type {
   ProgressEvent,
   ResourceKey,
 } from "../drivers/driver.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { NEVER_STARTS } from "../foundation/never-starts.ts";
+import { resourceOf } from "../planner/plan.ts";
+import { planUp } from "../planner/plan-up.ts";
 import { executePlan } from "./execute.ts";
-import { MemoryDriver } from "./memory-driver.fake.ts";
-import { resourceOf } from "./plan.ts";
-import { planUp } from "./plan-up.ts";
 
 const signal = (): AbortSignal => new AbortController().signal;
 
