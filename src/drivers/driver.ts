@@ -73,6 +73,15 @@ export interface DriverCapabilities {
   readonly restartsExited: boolean;
   /** Instances outlive the flowctl process that started them without any flowctl process running. */
   readonly survivesSupervisor: boolean;
+  /** The engine that runs the instances, where that is a service of the machine. */
+  readonly engine?: EngineService;
+}
+
+export interface EngineService {
+  /** Its systemd unit. */
+  readonly unit: string;
+  /** Environment variables by which a command finds the engine, and what it uses on it. */
+  readonly variables: readonly string[];
 }
 
 export type DriverProbe =

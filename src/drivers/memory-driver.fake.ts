@@ -11,8 +11,10 @@ import type {
   Deployment,
   DesiredResource,
   Driver,
+  DriverCapabilities,
   DriverEvent,
   DriverProbe,
+  EngineService,
   LogLine,
   LogOptions,
   ObservedResource,
@@ -28,6 +30,7 @@ import { otherFolder } from "./other-folder.ts";
 
 export interface MemoryDriverOptions {
   readonly name?: DriverName;
+  readonly engine?: EngineService;
   readonly probe?: DriverProbe;
   /** What a component or service becomes when it is started; running and healthy unless said otherwise. */
   readonly startedState?: (resource: Pick<ObservedResource, "key" | "owner" | "kind">) => ObservedState;
@@ -45,13 +48,7 @@ export interface MemoryDriverOptions {
  */
 export class MemoryDriver implements Driver {
   readonly name: DriverName;
-  readonly capabilities = {
-    services: true,
-    images: true,
-    limits: true,
-    restartsExited: true,
-    survivesSupervisor: true,
-  };
+  readonly capabilities: DriverCapabilities;
   /** Pipeline → what exists of it, by key. Tests may reach in and break things. */
   readonly state = new Map<string, Map<ResourceKey, ObservedResource>>();
   /** `action key` in the order in which the changes were carried out. */
@@ -64,6 +61,14 @@ export class MemoryDriver implements Driver {
   constructor(options: MemoryDriverOptions = {}) {
     this.#options = options;
     this.name = options.name ?? "process";
+    this.capabilities = {
+      services: true,
+      images: true,
+      limits: true,
+      restartsExited: true,
+      survivesSupervisor: true,
+      ...(options.engine === undefined ? {} : { engine: options.engine }),
+    };
   }
 
   async probe(): Promise<DriverProbe> {

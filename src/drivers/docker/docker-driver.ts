@@ -2,6 +2,7 @@ import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Driver, DriverProbe } from "../driver.ts";
 import { applyChange } from "./apply.ts";
+import { DOCKER_CAPABILITIES } from "./capabilities.ts";
 import { listContainers } from "./containers.ts";
 import { findControlPlane } from "./control-plane-endpoint.ts";
 import { endpointText } from "./endpoint.ts";
@@ -16,7 +17,7 @@ import { prepareDeployment } from "./prepare.ts";
 import { listVolumes } from "./volumes.ts";
 
 export interface DockerDriverOptions {
-  /** `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`, `FLOWCTL_IMAGE`, `FLOWCTL_BASE_IMAGE` and `HOME` are read. */
+  /** The variables of DOCKER_CAPABILITIES and `HOME` are read, and `DOCKER_CERT_PATH`, `DOCKER_TLS_VERIFY`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Folder that holds package.json, dist/, proto/ and images/, of which the flowctl image is built. */
   readonly packageRoot: string;
@@ -44,7 +45,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
   };
   return {
     name: "docker",
-    capabilities: { services: true, images: true, limits: true, restartsExited: true, survivesSupervisor: true },
+    capabilities: DOCKER_CAPABILITIES,
     probe: (signal) => probe(engine, signal),
     prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare),
     observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
