@@ -2,8 +2,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { connectEngine } from "../../src/drivers/docker/engine.ts";
-import { buildFlowctlImage, ensureFlowctlImage } from "../../src/drivers/docker/flowctl-image.ts";
+import { connectEngine } from "../../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage, ensureFlowctlImage } from "../../src/drivers/docker/image/flowctl-image.ts";
 import { makeCertificates } from "../bench/streams/certificates.ts";
 import { docker } from "../conformance/docker-fixture.ts";
 import { uniqueName } from "../conformance/driver-pipelines.ts";

@@ -2,12 +2,12 @@ import type { Readable } from "node:stream";
 import { cancelled } from "../../foundation/clock.ts";
 import { instanceId } from "../component-environment.ts";
 import type { LogLine, LogOptions } from "../driver.ts";
-import { inspectContainer, listContainers } from "./containers.ts";
-import { type Engine, engineError, unlessCode } from "./engine.ts";
+import { inspectContainer, listContainers } from "./container/containers.ts";
+import { type Engine, engineError, unlessCode } from "./engine/engine.ts";
 import { engineEvents, streamEnded } from "./events.ts";
-import { type LabelledResource, readLabels } from "./labels.ts";
-import { LineAssembler, LogFrameParser, type TimedLine } from "./log-frames.ts";
-import { Outbox } from "./outbox.ts";
+import { LineAssembler, LogFrameParser, type TimedLine } from "./logs/log-frames.ts";
+import { Outbox } from "./logs/outbox.ts";
+import { type LabelledResource, readLabels } from "./resources/labels.ts";
 
 /** Log lines of a pipeline; see `Driver.logs`. */
 export async function* pipelineLogs(

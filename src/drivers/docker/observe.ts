@@ -1,10 +1,10 @@
 import type { ObservedResource, ObservedState, ResourceKind } from "../driver.ts";
-import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
-import { type ContainerDetail, inspectContainer, listContainers } from "./containers.ts";
-import type { Engine } from "./engine.ts";
-import { LABEL, readLabels } from "./labels.ts";
-import { listNetworks } from "./networks.ts";
-import { listVolumes } from "./volumes.ts";
+import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container/container-spec.ts";
+import { type ContainerDetail, inspectContainer, listContainers } from "./container/containers.ts";
+import type { Engine } from "./engine/engine.ts";
+import { LABEL, readLabels } from "./resources/labels.ts";
+import { listNetworks } from "./resources/networks.ts";
+import { listVolumes } from "./resources/volumes.ts";
 
 /** Everything of a pipeline that the engine has, whatever state it is in. */
 export async function observePipeline(

@@ -2,20 +2,20 @@ import { stat } from "node:fs/promises";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
-import { buildComponentImage, builtImageName } from "./build-image.ts";
-import type { ImageFacts } from "./container-spec.ts";
-import { endpointText } from "./endpoint.ts";
-import { dockerConfigDirectory, type Engine, engineInfo } from "./engine.ts";
-import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
-import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
-import { imageFacts, inspectImage, pullImage } from "./images.ts";
-import { readLabels } from "./labels.ts";
-import { nameTaken } from "./name-taken.ts";
-import { networkName, volumeName } from "./names.ts";
-import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./networks.ts";
-import { type DockerClientConfig, readClientConfig, registryCredentials } from "./registry-auth.ts";
-import { desiredResources, type PreparedFacts } from "./resources.ts";
-import { inspectVolume } from "./volumes.ts";
+import { buildComponentImage, builtImageName } from "./build/build-image.ts";
+import type { ImageFacts } from "./container/container-spec.ts";
+import { type HostAccess, hostAccess, type Invoker } from "./container/host-user.ts";
+import { endpointText } from "./engine/endpoint.ts";
+import { dockerConfigDirectory, type Engine, engineInfo } from "./engine/engine.ts";
+import { currentFlowctlImage, ensureFlowctlImage } from "./image/flowctl-image.ts";
+import { imageFacts, inspectImage, pullImage } from "./image/images.ts";
+import { type DockerClientConfig, readClientConfig, registryCredentials } from "./image/registry-auth.ts";
+import { readLabels } from "./resources/labels.ts";
+import { nameTaken } from "./resources/name-taken.ts";
+import { networkName, volumeName } from "./resources/names.ts";
+import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
+import { desiredResources, type PreparedFacts } from "./resources/resources.ts";
+import { inspectVolume } from "./resources/volumes.ts";
 
 /** What belongs to the installation and not to a deployment. */
 export interface Installation {

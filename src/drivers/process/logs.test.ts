@@ -18,9 +18,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../foundation/clock.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import type { LogLine, LogOptions } from "../driver.ts";
-import { type LogCollector, startLogCollector } from "./log-collector.ts";
-import { parseEntry } from "./log-format.ts";
-import { readLogs } from "./log-reader.ts";
+import { type LogCollector, startLogCollector } from "./logs/log-collector.ts";
+import { parseEntry } from "./logs/log-format.ts";
+import { readLogs } from "./logs.ts";
 
 let folder = "";
 const collectors: LogCollector[] = [];

@@ -3,12 +3,17 @@ import { get } from "node:http";
 import { withDeadline } from "../../foundation/deadline.ts";
 import type { ObservedResource, ObservedState } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
-import type { PipelinePaths } from "./paths.ts";
+import type { PipelinePaths } from "./home/paths.ts";
+import { readProjectFolder } from "./home/project-record.ts";
+import {
+  type InstanceRecord,
+  readInstanceRecord,
+  readInstanceRecords,
+  UNKNOWN_EXIT_CODE,
+} from "./instance/instance-record.ts";
+import { hasBegunToExit, isAlive, type MarkedProcess, markedProcesses } from "./instance/process-identity.ts";
 import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
-import { hasBegunToExit, isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
-import { readProjectFolder } from "./project-record.ts";
-import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
+import { readSupervisorRecord, type SupervisorRecord } from "./supervisor/supervisor-record.ts";
 
 const HEALTH_TIMEOUT_MS = 1_000;
 const SETTLE_MS = 1_000;

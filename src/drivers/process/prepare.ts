@@ -5,11 +5,11 @@ import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
 import { instanceId } from "../component-environment.ts";
 import type { Deployment, DesiredResource, PrepareOptions, Prerequisite } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { findCommand } from "./command-lookup.ts";
-import type { ProcessEntries } from "./entries.ts";
-import type { ComponentSpec } from "./instance-record.ts";
-import type { SecretDigest } from "./secret-digest.ts";
-import type { SupervisorSpec } from "./supervisor-record.ts";
+import type { SecretDigest } from "./home/secret-digest.ts";
+import { findCommand } from "./instance/command-lookup.ts";
+import type { ComponentSpec } from "./instance/instance-record.ts";
+import type { ProcessEntries } from "./supervisor/entries.ts";
+import type { SupervisorSpec } from "./supervisor/supervisor-record.ts";
 
 export interface PrepareContext {
   readonly entries: ProcessEntries;

@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { connectEngine } from "../../../src/drivers/docker/engine.ts";
-import { buildFlowctlImage } from "../../../src/drivers/docker/flowctl-image.ts";
+import { connectEngine } from "../../../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage } from "../../../src/drivers/docker/image/flowctl-image.ts";
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
 

@@ -1,0 +1,80 @@
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import type { FileGrant } from "../../pipeline/pipeline.ts";
+import type { ApplyContext, Change } from "../driver.ts";
+import type { ComponentSpec } from "./instance/instance-record.ts";
+import type { LocalEngines } from "./instance/local-engine.ts";
+import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor/supervisor-client.ts";
+import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor/supervisor-launch.ts";
+import type { SupervisorRequest } from "./supervisor/supervisor-protocol.ts";
+import { readSupervisorRecord } from "./supervisor/supervisor-record.ts";
+
+const DEADLINE_MS = 60_000;
+
+/**
+ * Has one change of a component instance carried out by the supervisor. What ends something is done here when none
+ * runs; what starts something starts a supervisor first. One that dies meanwhile is followed by another try.
+ */
+export async function applyToInstance(
+  change: Change,
+  context: ApplyContext,
+  options: LaunchOptions & { readonly engines: LocalEngines },
+): Promise<void> {
+  const { paths, clock } = options;
+  const { signal, progress } = context;
+  const force = context.force ?? false;
+  const body = requestOf(change, context);
+  const deadline = clock.elapsed() + DEADLINE_MS;
+  for (;;) {
+    try {
+      await options.greet(paths, signal);
+    } catch (error) {
+      if (isUnusable(error)) await endSupervisor(options);
+      else if (!hasCode(error, NO_SUPERVISOR)) throw error;
+      if (change.action !== "stop" && change.action !== "remove") await ensureSupervisor(undefined, options);
+      else if (await options.engines.use(paths, (engine) => engine.apply(change, { signal, force }))) {
+        // What else there is of the pipeline goes on, and with it its control plane; a removal is mostly part of a down.
+        const isDown = change.action === "remove" || (await readSupervisorRecord(paths)) === undefined;
+        if (!isDown) await ensureSupervisor(undefined, options);
+        return;
+      }
+    }
+    try {
+      await request(paths.socket, body, { signal, progress });
+      return;
+    } catch (error) {
+      const again = hasCode(error, SUPERVISOR_LOST) || hasCode(error, NO_SUPERVISOR);
+      if (!again || clock.elapsed() > deadline) throw error;
+    }
+    await clock.sleep(100, signal);
+  }
+}
+
+function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
+  const base = { method: "apply", change, force: context.force ?? false } as const;
+  if (!("resource" in change)) return { ...base, secrets: {}, configs: {} };
+  const { component } = change.resource.spec as ComponentSpec;
+  if (context.deployment === undefined && component.secrets.length + component.configs.length > 0) {
+    throw new FlowctlError({
+      code: "driver/no-deployment",
+      kind: "internal",
+      message: `${change.resource.key} cannot be created without the values of its secrets and configs`,
+    });
+  }
+  return {
+    ...base,
+    secrets: granted(component.secrets, context.deployment?.secretValues),
+    configs: granted(component.configs, context.deployment?.configValues),
+  };
+}
+
+function granted(
+  grants: readonly FileGrant[],
+  values: ReadonlyMap<string, Uint8Array> | undefined,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    grants.flatMap(({ source }) => {
+      const value = values?.get(source);
+      return value === undefined ? [] : [[source, Buffer.from(value).toString("base64")]];
+    }),
+  );
+}
