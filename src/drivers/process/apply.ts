@@ -1,24 +1,46 @@
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import type { FileGrant } from "../../pipeline/pipeline.ts";
+import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change } from "../driver.ts";
+import { claimProject } from "./home/project-record.ts";
 import type { ComponentSpec } from "./instance/instance-record.ts";
 import type { LocalEngines } from "./instance/local-engine.ts";
+import { servicesUnsupported } from "./prepare.ts";
 import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor/supervisor-client.ts";
+import { changeState, changeSupervisor } from "./supervisor/supervisor-control.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor/supervisor-launch.ts";
 import type { SupervisorRequest } from "./supervisor/supervisor-protocol.ts";
 import { readSupervisorRecord } from "./supervisor/supervisor-record.ts";
 
+type ApplyOptions = LaunchOptions & { readonly engines: LocalEngines };
+
 const DEADLINE_MS = 60_000;
+
+/** Carries out one change; see `Driver.apply`. */
+export async function applyChange(change: Change, context: ApplyContext, options: ApplyOptions): Promise<void> {
+  const { kind, owner } = "resource" in change ? change.resource : change.observed;
+  if ("resource" in change && context.deployment !== undefined) {
+    await claimProject(options.paths, projectFolder(context.deployment.pipeline));
+  }
+  switch (kind) {
+    case "network":
+      return;
+    case "volume":
+      return changeState(change, options);
+    case "control-plane":
+      return changeSupervisor(change, context.force ?? false, options);
+    case "component":
+      return applyToInstance(change, context, options);
+    case "service":
+      throw servicesUnsupported(owner);
+  }
+}
 
 /**
  * Has one change of a component instance carried out by the supervisor. What ends something is done here when none
  * runs; what starts something starts a supervisor first. One that dies meanwhile is followed by another try.
  */
-export async function applyToInstance(
-  change: Change,
-  context: ApplyContext,
-  options: LaunchOptions & { readonly engines: LocalEngines },
-): Promise<void> {
+async function applyToInstance(change: Change, context: ApplyContext, options: ApplyOptions): Promise<void> {
   const { paths, clock } = options;
   const { signal, progress } = context;
   const force = context.force ?? false;

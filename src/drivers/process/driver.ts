@@ -1,21 +1,19 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
-import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import { projectFolder } from "../../pipeline/project-folder.ts";
-import type { Change, Driver } from "../driver.ts";
-import { applyToInstance } from "./apply.ts";
+import { hasCode } from "../../foundation/errors.ts";
+import type { Driver } from "../driver.ts";
+import { applyChange } from "./apply.ts";
 import { PROCESS_CAPABILITIES } from "./capabilities.ts";
+import { driverEvents } from "./events.ts";
 import { flowctlHome, type PipelinePaths, pipelinePaths } from "./home/paths.ts";
 import { homeFailure, pipelineNames } from "./home/pipeline-folder.ts";
-import { claimProject } from "./home/project-record.ts";
 import { secretDigest } from "./home/secret-digest.ts";
 import { createLocalEngines } from "./instance/local-engine.ts";
-import { readLogs } from "./logs.ts";
+import { pipelineLogs } from "./logs.ts";
 import { observePipeline } from "./observe.ts";
 import { desiredResources } from "./prepare.ts";
 import { type ProcessEntries, processEntries } from "./supervisor/entries.ts";
 import { createGreeting } from "./supervisor/greeting.ts";
-import { NO_SUPERVISOR, supervisorEvents } from "./supervisor/supervisor-client.ts";
-import { changeState, changeSupervisor } from "./supervisor/supervisor-control.ts";
+import { NO_SUPERVISOR } from "./supervisor/supervisor-client.ts";
 import type { LaunchOptions } from "./supervisor/supervisor-launch.ts";
 
 export interface ProcessDriverOptions {
@@ -76,28 +74,13 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       return desiredResources(deployment, { entries, version, path, digest }, prepareOptions);
     },
     observe: (pipeline, signal) => observePipeline(pipelinePaths(home, pipeline), signal),
-    async apply(change, context) {
+    apply(change, context) {
       const paths = pipelinePaths(home, context.pipeline);
-      const { kind } = "resource" in change ? change.resource : change.observed;
-      if ("resource" in change && context.deployment !== undefined) {
-        await claimProject(paths, projectFolder(context.deployment.pipeline));
-      }
-      switch (kind) {
-        case "network":
-          return;
-        case "volume":
-          return changeState(change, launchOptions(paths, context.signal));
-        case "control-plane":
-          return changeSupervisor(change, context.force ?? false, launchOptions(paths, context.signal));
-        case "component":
-          return applyToInstance(change, context, { ...launchOptions(paths, context.signal), engines });
-        case "service":
-          throw servicesUnsupported(change);
-      }
+      return applyChange(change, context, { ...launchOptions(paths, context.signal), engines });
     },
     logs: (pipeline, logOptions, signal) =>
-      readLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
-    events: (pipeline, signal) => supervisorEvents(pipelinePaths(home, pipeline).socket, clock, signal),
+      pipelineLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
+    events: (pipeline, signal) => driverEvents(pipelinePaths(home, pipeline).socket, clock, signal),
     async controlPlane(pipeline, signal) {
       try {
         const { grpc, http } = await greet(pipelinePaths(home, pipeline), signal);
@@ -109,14 +92,4 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     pipelines: () => pipelineNames(home),
   };
-}
-
-function servicesUnsupported(change: Change): FlowctlError {
-  const { owner } = "resource" in change ? change.resource : change.observed;
-  return new FlowctlError({
-    code: "driver/services-unsupported",
-    kind: "invalid",
-    message: `The process driver cannot run the service ${JSON.stringify(owner)}: services are containers`,
-    fix: "Use --driver docker",
-  });
 }

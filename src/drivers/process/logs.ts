@@ -20,7 +20,7 @@ const CHUNK_BYTES = 256 * 1024;
  * Reads the logs of a pipeline from its files, whether a supervisor collects them or not: what is still in the spools
  * is read from there. As `Driver.logs`.
  */
-export async function* readLogs(
+export async function* pipelineLogs(
   reader: LogReaderOptions,
   options: LogOptions,
   signal: AbortSignal,

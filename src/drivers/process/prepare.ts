@@ -65,13 +65,17 @@ export function desiredResources(
 
 function rejectServices(pipeline: Pipeline): void {
   const [service] = pipeline.services;
-  if (service === undefined) return;
-  throw new FlowctlError({
+  if (service !== undefined) throw servicesUnsupported(service.id);
+}
+
+/** The error for a service: this driver runs none. */
+export function servicesUnsupported(id: string): FlowctlError {
+  return new FlowctlError({
     code: "driver/services-unsupported",
     kind: "invalid",
-    message: `The process driver cannot run the service ${JSON.stringify(service.id)}: services are containers`,
+    message: `The process driver cannot run the service ${JSON.stringify(id)}: services are containers`,
     fix: "Use --driver docker, or remove the service from the file and set the address of a running one in the components",
-    path: `services.${service.id}`,
+    path: `services.${id}`,
   });
 }
 

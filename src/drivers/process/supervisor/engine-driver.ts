@@ -3,7 +3,7 @@ import type { Driver } from "../../driver.ts";
 import { PROCESS_CAPABILITIES } from "../capabilities.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { Engine } from "../instance/engine.ts";
-import { readLogs } from "../logs.ts";
+import { pipelineLogs } from "../logs.ts";
 import { observePipeline } from "../observe.ts";
 
 /** The part of a driver that a restart policy works with. */
@@ -25,6 +25,6 @@ export function engineDriver(engine: Engine, paths: PipelinePaths, clock: Clock)
     },
     apply: (change, { signal, force }) => engine.apply(change, { signal, force: force ?? false, byPolicy: true }),
     events: (_pipeline, signal) => engine.events(signal, lookedAt),
-    logs: (_pipeline, options, signal) => readLogs({ folder: paths.logs, clock }, options, signal),
+    logs: (_pipeline, options, signal) => pipelineLogs({ folder: paths.logs, clock }, options, signal),
   };
 }

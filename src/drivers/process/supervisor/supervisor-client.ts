@@ -1,7 +1,7 @@
 import { connect, type Socket } from "node:net";
-import { type Clock, cancelled } from "../../../foundation/clock.ts";
+import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
-import type { DriverEvent, ProgressSink } from "../../driver.ts";
+import type { ProgressSink } from "../../driver.ts";
 import { createBroadcast } from "./broadcast.ts";
 import { assertPrivateSocket } from "./socket-folder.ts";
 import {
@@ -53,28 +53,10 @@ export async function hello(socketPath: string, signal: AbortSignal, deadlineMs:
 }
 
 /**
- * What happens from now on, waiting for a supervisor where none runs yet. Ends when the signal fires; throws when the
- * connection breaks.
+ * Sends one request and gives the replies up to the result. Rejects as `request`; with SUPERVISOR_LOST when the connection
+ * ends before that.
  */
-export async function* supervisorEvents(
-  socketPath: string,
-  clock: Clock,
-  signal: AbortSignal,
-): AsyncGenerator<DriverEvent> {
-  const body = { method: "events", since: clock.now() } as const;
-  while (!signal.aborted) {
-    try {
-      for await (const reply of converse(socketPath, body, { signal })) if (reply.type === "event") yield reply.event;
-      throw lost(body);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!hasCode(error, NO_SUPERVISOR)) throw error;
-    }
-    await clock.sleep(100, signal).catch(() => undefined);
-  }
-}
-
-async function* converse(
+export async function* converse(
   socketPath: string,
   body: SupervisorRequest,
   options: RequestOptions,
@@ -148,7 +130,8 @@ function remoteError(error: WireError): FlowctlError {
   return new FlowctlError(error);
 }
 
-function lost(body: SupervisorRequest, cause?: unknown): FlowctlError {
+/** The error for a connection that ended in the middle of a request. */
+export function lost(body: SupervisorRequest, cause?: unknown): FlowctlError {
   return new FlowctlError({
     code: SUPERVISOR_LOST,
     kind: "unavailable",

@@ -9,7 +9,7 @@ import { inheritedEnvironment } from "../instance/inherited-environment.ts";
 import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "../instance/process-identity.ts";
 import { waitUntil } from "../instance/termination.ts";
 import { spoolName } from "../logs/log-format.ts";
-import { CONTROL_PLANE_INSTANCE, readLogs } from "../logs.ts";
+import { CONTROL_PLANE_INSTANCE, pipelineLogs } from "../logs.ts";
 import type { Greet } from "./greeting.ts";
 import { leaveTicket } from "./start-ticket.ts";
 import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
@@ -199,7 +199,7 @@ async function lastWords(options: LaunchOptions): Promise<LastWords> {
   const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 1 };
   try {
     let last: LastWords = { said: "" };
-    for await (const line of readLogs(reader, select, options.signal)) last = spoken(line.text);
+    for await (const line of pipelineLogs(reader, select, options.signal)) last = spoken(line.text);
     return last;
   } catch (error) {
     return { said: ` (cannot read its log: ${messageOf(error)})` };

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
-import { request, supervisorEvents } from "./supervisor-client.ts";
+import { driverEvents } from "../events.ts";
+import { request } from "./supervisor-client.ts";
 import { type RequestHandler, type SupervisorServer, serveSupervisor } from "./supervisor-server.ts";
 
 let folder = "";
@@ -132,7 +133,7 @@ test("a socket under /tmp is used only in a folder that is the user's alone", as
 
 test("events wait for a supervisor, and end quietly when their signal fires", async () => {
   const stop = new AbortController();
-  const events = supervisorEvents(socket(), systemClock, stop.signal)[Symbol.asyncIterator]();
+  const events = driverEvents(socket(), systemClock, stop.signal)[Symbol.asyncIterator]();
   const first = events.next();
   const event = { type: "started", key: "component/a-1", time: 1 } as const;
   await serve(async (_body, reply) => {
@@ -150,7 +151,7 @@ test("events fail when the connection breaks", async () => {
     reply({ type: "event", event: { type: "started", key: "component/a-1", time: 1 } });
     await new Promise(() => undefined);
   });
-  const events = supervisorEvents(socket(), systemClock, never)[Symbol.asyncIterator]();
+  const events = driverEvents(socket(), systemClock, never)[Symbol.asyncIterator]();
   await events.next();
   void server?.close();
   await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
