@@ -1,9 +1,8 @@
+import pLimit, { type LimitFunction } from "p-limit";
 import type { ApplyContext, Change, Driver, ProgressSink, ResourceKind } from "../drivers/driver.ts";
-import type { Clock } from "../foundation/clock.ts";
-import { cancelled } from "../foundation/clock.ts";
+import { type Clock, cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import type { Plan, PlanStep } from "../planner/plan.ts";
-import { resourceOf } from "../planner/plan.ts";
+import { type Plan, type PlanStep, resourceOf } from "../planner/plan.ts";
 import { PrerequisiteWatch } from "./prerequisite-watch.ts";
 
 export interface ExecuteOptions {
@@ -41,11 +40,10 @@ export async function executePlan(plan: Plan, options: ExecuteOptions): Promise<
   const failures: unknown[] = [];
   const stop = new AbortController();
   const watch = new PrerequisiteWatch(plan, options, AbortSignal.any([options.signal, stop.signal]));
-  const limit = options.concurrency ?? 8;
-  const slots = new Slots(limit);
+  const turns = pLimit(options.concurrency ?? 8);
 
   const begin = (index: number, step: PlanStep): void => {
-    const done = perform(plan, step, options, watch, slots, stop.signal).then(
+    const done = perform(plan, step, options, watch, turns, stop.signal).then(
       () => {
         finished.add(index);
       },
@@ -80,7 +78,7 @@ async function perform(
   step: PlanStep,
   options: ExecuteOptions,
   watch: PrerequisiteWatch,
-  slots: Slots,
+  turns: LimitFunction,
   stopped: AbortSignal,
 ): Promise<void> {
   const { change } = step;
@@ -89,56 +87,35 @@ async function perform(
   const [now, then] = wordsFor(change, resource);
   await watch.met(step.after, subject);
   await options.beforeStep?.(step, AbortSignal.any([options.signal, stopped]));
-  const release = await slots.take();
-  try {
-    // Somebody else may have failed while this step waited for its turn.
-    if (stopped.aborted || options.signal.aborted) throw cancelled(options.signal);
-    options.progress({ subject, status: "working", text: now });
-    await options.driver.apply(change, {
-      pipeline: plan.pipeline,
-      signal: options.hurry ?? options.signal,
-      progress: options.progress,
-      ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
-      ...(options.force === undefined ? {} : { force: options.force }),
-    });
-    options.progress({ subject, status: "done", text: then });
-  } catch (error) {
-    const failure = FlowctlError.wrap(error, {
-      code: "planner/step-failed",
-      kind: "failed",
-      message: `${now} ${subject} failed`,
-    });
-    if (failure.kind !== "cancelled") options.progress({ subject, status: "failed", text: failure.message });
-    throw failure;
-  } finally {
-    release();
-  }
+  await turns(async () => {
+    try {
+      // Somebody else may have failed while this step waited for its turn.
+      if (stopped.aborted || options.signal.aborted) throw cancelled(options.signal);
+      options.progress({ subject, status: "working", text: now });
+      await options.driver.apply(change, {
+        pipeline: plan.pipeline,
+        signal: options.hurry ?? options.signal,
+        progress: options.progress,
+        ...(options.deployment === undefined ? {} : { deployment: options.deployment }),
+        ...(options.force === undefined ? {} : { force: options.force }),
+      });
+      options.progress({ subject, status: "done", text: then });
+    } catch (error) {
+      const failure = FlowctlError.wrap(error, {
+        code: "planner/step-failed",
+        kind: "failed",
+        message: `${now} ${subject} failed`,
+      });
+      if (failure.kind !== "cancelled") options.progress({ subject, status: "failed", text: failure.message });
+      throw failure;
+    }
+  });
 }
 
 /** What was cancelled because of another failure is not the reason; the other failure is. */
 function firstCause(failures: readonly unknown[]): unknown {
   const own = failures.find((error) => !(error instanceof FlowctlError && error.kind === "cancelled"));
   return own ?? failures[0];
-}
-
-/** Bounds how much runs at once; takers are served in the order they came. */
-class Slots {
-  #free: number;
-  readonly #queue: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async take(): Promise<() => void> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#queue.push(resolve));
-    return () => {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    };
-  }
 }
 
 /** What is said of a change while it is made, and afterwards. Whatever runs is started when it is created. */

@@ -1,4 +1,5 @@
 import { stat } from "node:fs/promises";
+import pLimit from "p-limit";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
@@ -66,7 +67,7 @@ async function prepareImages(
   const owners: (Component | Service)[] = [...pipeline.components, ...pipeline.services];
   const work = new Map(known);
   const facts = new Map<string, ImageFacts>();
-  const turns = limiter(4);
+  const turns = pLimit(4);
   await Promise.all(
     owners.map(async (owner) => {
       if ("uses" in owner && owner.uses !== undefined) return;
@@ -274,20 +275,4 @@ function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipel
       }
     }
   }
-}
-
-/** Runs at most `limit` tasks at a time. */
-function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
-    try {
-      return await task();
-    } finally {
-      running--;
-      waiting.shift()?.();
-    }
-  };
 }

@@ -100,7 +100,7 @@ export function createEngine(options: EngineOptions): Engine {
   const save = async (slot: Slot, change: Partial<InstanceRecord>): Promise<void> => {
     slot.record = { ...slot.record, ...change };
     const { instance } = slot.record;
-    await writes.run(instance, async () => {
+    await writes(instance, async () => {
       // Removed meanwhile: a late write must not bring it back.
       if (slots.get(instance) === slot) await writeInstanceRecord(paths, slot.record);
     });
@@ -118,7 +118,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const freshPorts = async (): Promise<InstanceRecord["ports"]> =>
-    mutex.run(" ports", async () => {
+    mutex(" ports", async () => {
       const taken = new Set([...slots.values()].flatMap(({ record }) => [record.ports.listen, record.ports.health]));
       return { listen: await ports.allocate(taken), health: await ports.allocate(taken) };
     });
@@ -273,7 +273,7 @@ export function createEngine(options: EngineOptions): Engine {
     slots.delete(instance);
     await ports.release(slot.record.ports.listen, slot.record.ports.health);
     options.logs.forget(instance);
-    await writes.run(instance, () => removeInstanceRecord(paths, instance));
+    await writes(instance, () => removeInstanceRecord(paths, instance));
     broadcast.emit({ type: "removed", key: observed.key, time: clock.now() });
   };
 
@@ -316,12 +316,10 @@ export function createEngine(options: EngineOptions): Engine {
     if (run.status !== "running" || desired === "stopped" || controlPlane === undefined) return;
     if (run.controlPlane === controlPlane) return;
     log.warn("the control plane address changed: restarting", { instance, from: run.controlPlane, to: controlPlane });
-    mutex
-      .run(instance, async () => {
-        await end(slot, { signal: never, force: false, byPolicy: true }, "running");
-        await launch(slot, slot.record.restarts + 1);
-      })
-      .catch((error) => log.error("cannot restart an instance", { instance, err: error }));
+    mutex(instance, async () => {
+      await end(slot, { signal: never, force: false, byPolicy: true }, "running");
+      await launch(slot, slot.record.restarts + 1);
+    }).catch((error) => log.error("cannot restart an instance", { instance, err: error }));
   };
 
   return {
@@ -355,7 +353,7 @@ export function createEngine(options: EngineOptions): Engine {
     async apply(change, context) {
       const { owner, index } = "resource" in change ? change.resource : change.observed;
       const instance = `${owner}-${index}`;
-      await mutex.run(instance, async () => {
+      await mutex(instance, async () => {
         if (context.signal.aborted) throw cancelled(context.signal);
         if (context.byPolicy === true && !slots.has(instance)) return;
         await carryOut(change, context);
@@ -366,7 +364,7 @@ export function createEngine(options: EngineOptions): Engine {
       [...slots.values()].map(({ record }) => record).filter(({ process }) => process.status === "running"),
     async stopAll(context) {
       const ended = await Promise.allSettled(
-        [...slots.values()].map((slot) => mutex.run(slot.record.instance, () => end(slot, context))),
+        [...slots.values()].map((slot) => mutex(slot.record.instance, () => end(slot, context))),
       );
       const failure = ended.find((result) => result.status === "rejected");
       if (failure !== undefined) throw failure.reason;
@@ -380,7 +378,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     async close() {
       for (const slot of slots.values()) slot.stopWatching();
-      await Promise.all([...slots.keys()].map((instance) => writes.run(instance, async () => undefined)));
+      await Promise.all([...slots.keys()].map((instance) => writes(instance, async () => undefined)));
       await ports.releaseAll();
     },
   };

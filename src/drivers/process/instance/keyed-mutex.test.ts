@@ -8,13 +8,13 @@ test("work on one key is done one after the other, work on another at once, and 
   const blocked = new Promise<void>((resolve) => {
     free = resolve;
   });
-  const first = mutex.run("a", async () => {
+  const first = mutex("a", async () => {
     await blocked;
     order.push("a1");
     throw new Error("a1 fails");
   });
-  const second = mutex.run("a", async () => void order.push("a2"));
-  await mutex.run("b", async () => void order.push("b1"));
+  const second = mutex("a", async () => void order.push("a2"));
+  await mutex("b", async () => void order.push("b1"));
   free();
   await expect(first).rejects.toThrow("a1 fails");
   await second;
