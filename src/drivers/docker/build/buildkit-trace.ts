@@ -1,3 +1,6 @@
+import { hasCode } from "../../../foundation/errors.ts";
+import { WireReader, WireType } from "../../../protocol/wire.ts";
+
 /** One record of BuildKit's trace: steps that changed, and what they printed. */
 export interface BuildTrace {
   readonly steps: readonly BuildStep[];
@@ -40,26 +43,19 @@ function text(bytes: Uint8Array | undefined): string {
 
 /** The length-delimited fields of a protobuf message; other fields are skipped. A cut message ends the list. */
 function* fields(message: Uint8Array): Generator<{ readonly number: number; readonly bytes: Uint8Array }> {
-  let at = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let factor = 1; at < message.length; factor *= 128) {
-      const byte = message[at++] ?? 0;
-      value += (byte & 127) * factor;
-      if (byte < 128) break;
+  const reader = new WireReader(message);
+  try {
+    while (!reader.done) {
+      const tag = reader.tag();
+      if ((tag & 7) !== WireType.bytes) {
+        reader.skip(tag);
+        continue;
+      }
+      const end = reader.lengthEnd();
+      yield { number: tag >>> 3, bytes: message.subarray(reader.position, end) };
+      reader.position = end;
     }
-    return value;
-  };
-  while (at < message.length) {
-    const tag = varint();
-    const kind = tag & 7;
-    if (kind === 2) {
-      const length = varint();
-      yield { number: tag >>> 3, bytes: message.subarray(at, at + length) };
-      at += length;
-    } else if (kind === 0) varint();
-    else if (kind === 1) at += 8;
-    else if (kind === 5) at += 4;
-    else return;
+  } catch (error) {
+    if (!hasCode(error, "protocol/malformed")) throw error;
   }
 }
