@@ -1,3 +1,4 @@
+import type { LogLevel } from "../foundation/logger.ts";
 import type { DriverName, Pipeline } from "../pipeline/pipeline.ts";
 
 /**
@@ -103,7 +104,7 @@ export interface Deployment {
 export interface DeploymentOptions {
   /** Whether the control plane keeps its state in LevelDB; else in memory. */
   readonly persistence: boolean;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logLevel: LogLevel;
 }
 
 export interface PrepareOptions {

@@ -4,6 +4,7 @@ import { cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Component, DriverName } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
+import { createBroadcast } from "./broadcast.ts";
 import type {
   ApplyContext,
   Change,
@@ -26,6 +27,8 @@ import type {
   UsedHere,
 } from "./driver.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { CONTROL_PLANE, instanceId } from "./identity.ts";
+import { isSelected, isWithin } from "./log-selection.ts";
 import { otherFolder } from "./other-folder.ts";
 
 export interface MemoryDriverOptions {
@@ -56,7 +59,7 @@ export class MemoryDriver implements Driver {
   readonly #options: MemoryDriverOptions;
   readonly #secretKey = randomBytes(16);
   #serial = 0;
-  readonly #listeners = new Set<(event: DriverEvent) => void>();
+  readonly #events = createBroadcast<DriverEvent>();
 
   constructor(options: MemoryDriverOptions = {}) {
     this.#options = options;
@@ -129,39 +132,19 @@ export class MemoryDriver implements Driver {
 
   async *logs(_pipeline: string, options: LogOptions, signal: AbortSignal): AsyncIterable<LogLine> {
     for (const line of this.#options.logs ?? []) {
-      const chosen =
-        options.select.length === 0 || options.select.some((id) => id === line.owner || id === line.instance);
-      if (chosen && line.time >= (options.since ?? 0)) yield line;
+      if (isSelected(line, options) && isWithin(line, options)) yield line;
     }
     if (options.follow && !signal.aborted) {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     }
   }
 
-  async *events(_pipeline: string, signal: AbortSignal): AsyncIterable<DriverEvent> {
-    const queue: DriverEvent[] = [];
-    let wake = (): void => undefined;
-    const listen = (event: DriverEvent): void => {
-      queue.push(event);
-      wake();
-    };
-    this.#listeners.add(listen);
-    signal.addEventListener("abort", () => wake(), { once: true });
-    try {
-      while (!signal.aborted) {
-        yield* queue.splice(0);
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          if (queue.length > 0 || signal.aborted) resolve();
-        });
-      }
-    } finally {
-      this.#listeners.delete(listen);
-    }
+  events(_pipeline: string, signal: AbortSignal): AsyncIterable<DriverEvent> {
+    return this.#events.listen(signal);
   }
 
   async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
-    return this.state.get(pipeline)?.get("control-plane/1")?.state.status === "running"
+    return this.state.get(pipeline)?.get(CONTROL_PLANE.key)?.state.status === "running"
       ? { grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` }
       : undefined;
   }
@@ -176,7 +159,7 @@ export class MemoryDriver implements Driver {
     const owner = [...(this.state.get(pipeline)?.values() ?? [])].find((resource) => resource.folder !== undefined);
     if (owner?.folder === undefined || owner.folder === folder) return;
     // State that is all that is left of a folder which is gone changes hands.
-    const isUp = this.state.get(pipeline)?.has("control-plane/1") ?? false;
+    const isUp = this.state.get(pipeline)?.has(CONTROL_PLANE.key) ?? false;
     if (isUp || existsSync(owner.folder)) throw otherFolder(pipeline, owner.folder, folder);
     for (const [key, kept] of this.state.get(pipeline) ?? []) this.state.get(pipeline)?.set(key, { ...kept, folder });
   }
@@ -192,7 +175,7 @@ export class MemoryDriver implements Driver {
 
   #emit(event: DriverEvent): void {
     if (!/^(component|service)\//.test(event.key)) return;
-    for (const listen of this.#listeners) listen(event);
+    this.#events.emit(event);
   }
 
   #made(resource: DesiredResource, { pipeline, deployment }: ApplyContext): ObservedResource {
@@ -272,6 +255,7 @@ function resource(
   parts: Record<string, unknown>,
   after: readonly Prerequisite[],
 ): DesiredResource {
-  const suffix = kind === "network" || kind === "volume" ? owner : kind === "control-plane" ? "1" : `${owner}-${index}`;
+  const suffix =
+    kind === "network" || kind === "volume" ? owner : kind === "control-plane" ? "1" : instanceId(owner, index);
   return { key: `${kind}/${suffix}`, kind, owner, index, after, spec: {}, ...fingerprint(parts) };
 }

@@ -4,8 +4,8 @@ import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
-import { instanceId } from "../component-environment.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
+import { instanceId } from "../identity.ts";
 import { otherFolder } from "../other-folder.ts";
 import type { ContainerSpec } from "./container/container-spec.ts";
 import {

@@ -263,8 +263,7 @@ function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipel
       const { healthcheck } = service;
       const image = facts.images.get(service.id);
       const known = image === undefined || image.reference.startsWith("sha256:");
-      const off = healthcheck?.disable === true || healthcheck?.test?.[0] === "NONE";
-      if (off || (healthcheck?.test === undefined && known && image?.healthcheck !== true)) {
+      if (healthcheck?.disable || (healthcheck?.test === undefined && known && image?.healthcheck !== true)) {
         throw new FlowctlError({
           code: "docker/no-healthcheck",
           kind: "invalid",

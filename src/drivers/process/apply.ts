@@ -1,7 +1,7 @@
-import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import type { FileGrant } from "../../pipeline/pipeline.ts";
+import { hasCode } from "../../foundation/errors.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change } from "../driver.ts";
+import { type Grant, grantedValue, grantsOf } from "../grants.ts";
 import { claimProject } from "./home/project-record.ts";
 import type { ComponentSpec } from "./instance/instance-record.ts";
 import type { LocalEngines } from "./instance/local-engine.ts";
@@ -75,28 +75,11 @@ function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
   const base = { method: "apply", change, force: context.force ?? false } as const;
   if (!("resource" in change)) return { ...base, secrets: {}, configs: {} };
   const { component } = change.resource.spec as ComponentSpec;
-  if (context.deployment === undefined && component.secrets.length + component.configs.length > 0) {
-    throw new FlowctlError({
-      code: "driver/no-deployment",
-      kind: "internal",
-      message: `${change.resource.key} cannot be created without the values of its secrets and configs`,
-    });
-  }
-  return {
-    ...base,
-    secrets: granted(component.secrets, context.deployment?.secretValues),
-    configs: granted(component.configs, context.deployment?.configValues),
-  };
-}
-
-function granted(
-  grants: readonly FileGrant[],
-  values: ReadonlyMap<string, Uint8Array> | undefined,
-): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    grants.flatMap(({ source }) => {
-      const value = values?.get(source);
-      return value === undefined ? [] : [[source, Buffer.from(value).toString("base64")]];
-    }),
-  );
+  const granted = (kind: Grant["kind"]): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      grantsOf(component)
+        .filter((grant) => grant.kind === kind)
+        .map((grant) => [grant.source, Buffer.from(grantedValue(grant, context.deployment)).toString("base64")]),
+    );
+  return { ...base, secrets: granted("secret"), configs: granted("config") };
 }

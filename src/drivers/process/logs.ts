@@ -2,6 +2,8 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, stat
 import { join } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import type { LogLine, LogOptions } from "../driver.ts";
+import { CONTROL_PLANE } from "../identity.ts";
+import { isSelected, isWithin } from "../log-selection.ts";
 import { type LogEntry, logNames, parseEntry, STREAMS, spoolName, timeOfLine } from "./logs/log-format.ts";
 import { readSpool } from "./logs/spool.ts";
 
@@ -9,9 +11,6 @@ export interface LogReaderOptions {
   readonly folder: string;
   readonly clock: Clock;
 }
-
-/** The instance of the supervisor's own log. */
-export const CONTROL_PLANE_INSTANCE = "control-plane";
 
 const POLL_MS = 100;
 const CHUNK_BYTES = 256 * 1024;
@@ -28,7 +27,7 @@ export async function* pipelineLogs(
   const cursors = new Map<string, InstanceLog>();
   const open = (): void => {
     for (const instance of instancesIn(reader.folder)) {
-      if (!cursors.has(instance) && isSelected(instance, options.select)) {
+      if (!cursors.has(instance) && isSelected({ instance, owner: ownerOf(instance) }, options)) {
         cursors.set(instance, new InstanceLog(reader, instance));
       }
     }
@@ -166,17 +165,8 @@ function instancesIn(folder: string): readonly string[] {
   return [...new Set(names)].sort();
 }
 
-function isSelected(instance: string, select: readonly string[]): boolean {
-  if (select.length === 0) return instance !== CONTROL_PLANE_INSTANCE;
-  return select.includes(instance) || select.includes(ownerOf(instance));
-}
-
 function ownerOf(instance: string): string {
-  return instance === CONTROL_PLANE_INSTANCE ? instance : instance.replace(/-\d+$/, "");
-}
-
-function isWithin(line: LogLine, options: LogOptions): boolean {
-  return line.time >= (options.since ?? 0) && line.time <= (options.until ?? Number.POSITIVE_INFINITY);
+  return instance === CONTROL_PLANE.owner ? instance : instance.replace(/-\d+$/, "");
 }
 
 function inodeOf(path: string): number {

@@ -1,7 +1,9 @@
 import type { Component, Pipeline } from "../../../pipeline/pipeline.ts";
-import { componentEnvironment, instanceId } from "../../component-environment.ts";
+import { componentEnvironment } from "../../component-environment.ts";
+import { grantsOf } from "../../grants.ts";
+import { instanceId } from "../../identity.ts";
 import { instanceContainerName, stateVolumeName } from "../resources/names.ts";
-import { attachments, grantedFiles, settingsBody } from "./container-settings.ts";
+import { attachments, settingsBody } from "./container-settings.ts";
 import {
   CONTROL_PLANE_GRPC_PORT,
   type ContainerSpec,
@@ -80,7 +82,7 @@ export function componentContainer(
       },
     },
     networks: attachments(pipeline, component, [component.id, instance]),
-    files: grantedFiles(component),
+    files: grantsOf(component),
     owned: [...(ownState ? [stateDirectory] : []), ...(component.readOnly ? [] : writableVolumes(pipeline, component))],
     hostFolders: host.folders,
   };

@@ -1,14 +1,8 @@
 import { posix } from "node:path";
-import type { ContainerSettings, FileGrant, Healthcheck, Pipeline } from "../../../pipeline/pipeline.ts";
+import type { ContainerSettings, Healthcheck, Pipeline } from "../../../pipeline/pipeline.ts";
+import { grantsOf } from "../../grants.ts";
 import { networkName, volumeName } from "../resources/names.ts";
-import type {
-  ContainerBody,
-  EngineMount,
-  GrantedFile,
-  ImageFacts,
-  NetworkAttachment,
-  SpecContext,
-} from "./container-spec.ts";
+import type { ContainerBody, EngineMount, ImageFacts, NetworkAttachment, SpecContext } from "./container-spec.ts";
 
 /** Volumes that the container needs and the file does not name: key → path in the container. */
 export function unnamedVolumes(settings: ContainerSettings, image: ImageFacts): readonly string[] {
@@ -99,26 +93,10 @@ function settingsMounts(
 function readOnlyFileMounts(settings: ContainerSettings): EngineMount[] {
   if (!settings.readOnly) return [];
   const mounted = new Set(settings.mounts.map((mount) => mount.target));
-  const folders = new Set(grantedFiles(settings).map((file) => posix.dirname(file.target)));
+  const folders = new Set(grantsOf(settings).map((file) => posix.dirname(file.target)));
   return [...folders]
     .filter((folder) => folder !== "/" && !mounted.has(folder))
     .map((folder) => ({ Type: "volume", Source: "", Target: folder, ReadOnly: false }));
-}
-
-/** The secrets and configs that it is granted, as files in the container. */
-export function grantedFiles(settings: ContainerSettings): GrantedFile[] {
-  const granted = (kind: GrantedFile["kind"], grant: FileGrant): GrantedFile => ({
-    kind,
-    source: grant.source,
-    target: grant.target,
-    ...(grant.mode === undefined ? {} : { mode: grant.mode }),
-    ...(grant.uid === undefined ? {} : { uid: grant.uid }),
-    ...(grant.gid === undefined ? {} : { gid: grant.gid }),
-  });
-  return [
-    ...settings.secrets.map((grant) => granted("secret", grant)),
-    ...settings.configs.map((grant) => granted("config", grant)),
-  ];
 }
 
 /** Its networks, the pipeline's own among them, with the names that others find it by there. */

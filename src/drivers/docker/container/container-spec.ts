@@ -1,5 +1,6 @@
 import type { Pipeline } from "../../../pipeline/pipeline.ts";
 import type { DeploymentOptions } from "../../driver.ts";
+import type { Grant } from "../../grants.ts";
 
 /** Everything that is needed to make one container; plain data without secret values. */
 export interface ContainerSpec {
@@ -11,7 +12,7 @@ export interface ContainerSpec {
   readonly body: ContainerBody;
   readonly networks: readonly NetworkAttachment[];
   /** Written into the container before it starts. */
-  readonly files: readonly GrantedFile[];
+  readonly files: readonly Grant[];
   /** Folders in the container, mounted from volumes, that its user has to own. */
   readonly owned: readonly string[];
   /** Folders of this machine that are made when they are not there. */
@@ -21,15 +22,6 @@ export interface ContainerSpec {
 export interface NetworkAttachment {
   readonly name: string;
   readonly aliases: readonly string[];
-}
-
-export interface GrantedFile {
-  readonly kind: "secret" | "config";
-  readonly source: string;
-  readonly target: string;
-  readonly mode?: number;
-  readonly uid?: string;
-  readonly gid?: string;
 }
 
 export interface HostFolder {

@@ -1,9 +1,9 @@
 import { posix } from "node:path";
 import { extract, type Pack, pack } from "tar-stream";
-import { FlowctlError } from "../../../foundation/errors.ts";
-import type { ApplyContext, Deployment } from "../../driver.ts";
+import type { ApplyContext } from "../../driver.ts";
+import { type Grant, grantedValue } from "../../grants.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { ContainerSpec, GrantedFile } from "./container-spec.ts";
+import type { ContainerSpec } from "./container-spec.ts";
 import { getArchive, inspectContainer, putArchive } from "./containers.ts";
 
 interface Owner {
@@ -30,7 +30,7 @@ export async function deliverFiles(
     for (const file of files) {
       const name = posix.relative(folder, file.target);
       addParents(archive, posix.dirname(name), folder, made);
-      addFile(archive, name, file, content(deployment, file), owner);
+      addFile(archive, name, file, grantedValue(file, deployment), owner);
     }
     archive.finalize();
     await putArchive(engine, id, folder, archive, signal);
@@ -45,8 +45,8 @@ export async function deliverFiles(
 }
 
 /** A writable container takes all files at its root; a read-only one each at the volume that is mounted for it. */
-function groupByFolder(files: readonly GrantedFile[], readOnly: boolean): Map<string, GrantedFile[]> {
-  const groups = new Map<string, GrantedFile[]>();
+function groupByFolder(files: readonly Grant[], readOnly: boolean): Map<string, Grant[]> {
+  const groups = new Map<string, Grant[]>();
   for (const file of files) {
     const folder = readOnly ? posix.dirname(file.target) : "/";
     groups.set(folder, [...(groups.get(folder) ?? []), file]);
@@ -61,23 +61,12 @@ function addParents(archive: Pack, folder: string, root: string, made: Set<strin
   archive.entry({ name: `${folder}/`, type: "directory", mode: 0o755 });
 }
 
-function addFile(archive: Pack, name: string, file: GrantedFile, value: Uint8Array, owner: Owner | undefined): void {
+function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, owner: Owner | undefined): void {
   const uid = Number(file.uid ?? owner?.uid ?? 0);
   const gid = Number(file.gid ?? owner?.gid ?? 0);
   // Only its user may read a secret, as long as that user is known.
   const mode = file.mode ?? (file.kind === "secret" && owner !== undefined && file.uid === undefined ? 0o400 : 0o444);
   archive.entry({ name, mode, uid, gid, size: value.byteLength }, Buffer.from(value));
-}
-
-function content(deployment: Deployment | undefined, file: GrantedFile): Uint8Array {
-  const values = file.kind === "secret" ? deployment?.secretValues : deployment?.configValues;
-  const value = values?.get(file.source);
-  if (value !== undefined) return value;
-  throw new FlowctlError({
-    code: "docker/value-missing",
-    kind: "internal",
-    message: `the value of the ${file.kind} "${file.source}" was not passed to the driver`,
-  });
 }
 
 /** Ids of the container's user; undefined for a user whose name the image does not know. */

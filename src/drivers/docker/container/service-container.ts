@@ -1,7 +1,8 @@
 import type { Service } from "../../../pipeline/pipeline.ts";
-import { instanceId } from "../../component-environment.ts";
+import { grantsOf } from "../../grants.ts";
+import { instanceId } from "../../identity.ts";
 import { instanceContainerName } from "../resources/names.ts";
-import { attachments, grantedFiles, settingsBody } from "./container-settings.ts";
+import { attachments, settingsBody } from "./container-settings.ts";
 import type { ContainerSpec, ImageFacts, SpecContext } from "./container-spec.ts";
 
 /** The container of a service: a plain Compose service, with the engine's default capabilities. */
@@ -18,7 +19,7 @@ export function serviceContainer(context: SpecContext, service: Service, image: 
     },
     networks: attachments(pipeline, service, [service.id, instance]),
     // As in Compose: a service's program may well read them as another user than it starts as.
-    files: grantedFiles(service).map((file) => ({ mode: 0o444, ...file })),
+    files: grantsOf(service).map((file) => ({ mode: 0o444, ...file })),
     owned: [],
     hostFolders: [],
   };

@@ -1,5 +1,5 @@
 import type { Pipeline } from "../../../pipeline/pipeline.ts";
-import { instanceId } from "../../component-environment.ts";
+import { instanceId } from "../../identity.ts";
 
 /** Name of a component's or service's container. */
 export function instanceContainerName(pipeline: string, owner: string, index: number): string {

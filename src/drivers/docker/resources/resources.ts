@@ -1,8 +1,9 @@
 import { createHash, scryptSync } from "node:crypto";
-import type { Component, ContainerSettings, Pipeline, Service } from "../../../pipeline/pipeline.ts";
-import { instanceId } from "../../component-environment.ts";
+import type { Component, Pipeline, Service } from "../../../pipeline/pipeline.ts";
+import { dependencies } from "../../dependencies.ts";
 import type { Deployment, DesiredResource, Prerequisite, ResourceKey } from "../../driver.ts";
 import { fingerprint } from "../../fingerprint.ts";
+import { CONTROL_PLANE, type InstanceIdentity, instanceId, instanceIdentity, instancesOf } from "../../identity.ts";
 import type { ResourceSpec } from "../apply.ts";
 import { componentContainer } from "../container/component-container.ts";
 import { unnamedVolumeName, unnamedVolumes } from "../container/container-settings.ts";
@@ -21,8 +22,6 @@ export interface PreparedFacts {
   readonly socket?: { readonly path: string; readonly group?: string };
 }
 
-export const CONTROL_PLANE_KEY: ResourceKey = "control-plane/1";
-
 /** Works out every resource of a deployment. Pure: the same input gives the same resources and hashes. */
 export function desiredResources(deployment: Deployment, facts: PreparedFacts): readonly DesiredResource[] {
   const { pipeline } = deployment;
@@ -33,7 +32,7 @@ export function desiredResources(deployment: Deployment, facts: PreparedFacts): 
     controlPlaneResource(context, facts),
     ...pipeline.services.map((service) => serviceResource(context, service, facts, macs)),
     ...pipeline.components.flatMap((component) =>
-      Array.from({ length: component.replicas }, (_, at) => componentResource(context, component, at + 1, facts, macs)),
+      instancesOf(component).map((instance) => componentResource(context, component, instance, facts, macs)),
     ),
   ];
   return [...networks, ...volumeResources(pipeline, facts), ...containers];
@@ -91,11 +90,7 @@ function instances(pipeline: Pipeline): Instance[] {
   return [
     ...pipeline.services.map((owner) => ({ owner, instance: instanceId(owner.id, 1), state: false })),
     ...pipeline.components.flatMap((owner) =>
-      Array.from({ length: owner.replicas }, (_, at) => ({
-        owner,
-        instance: instanceId(owner.id, at + 1),
-        state: true,
-      })),
+      instancesOf(owner).map(({ index }) => ({ owner, instance: instanceId(owner.id, index), state: true })),
     ),
   ];
 }
@@ -123,10 +118,7 @@ function imageOf(owner: Component | Service, facts: PreparedFacts): ImageFacts {
 function controlPlaneResource(context: SpecContext, facts: PreparedFacts): DesiredResource {
   const spec = controlPlaneContainer(context, facts.flowctlImage, facts.socket);
   return {
-    key: CONTROL_PLANE_KEY,
-    kind: "control-plane",
-    owner: "control-plane",
-    index: 1,
+    ...CONTROL_PLANE,
     ...fingerprint(partsOf(spec)),
     after: [exists("network/default"), exists("volume/flowctl_control-plane")],
     spec,
@@ -142,10 +134,7 @@ function serviceResource(
   const spec = serviceContainer(context, service, imageOf(service, facts));
   const instance = instanceId(service.id, 1);
   return {
-    key: `service/${instance}`,
-    kind: "service",
-    owner: service.id,
-    index: 1,
+    ...instanceIdentity("service", service.id, 1),
     ...fingerprint({ ...partsOf(spec), ...grantParts(spec, macs), networks: networkParts(context.pipeline, spec) }),
     image: spec.body.Image,
     ...hostPortsOf(spec),
@@ -157,18 +146,16 @@ function serviceResource(
 function componentResource(
   context: SpecContext,
   component: Component,
-  index: number,
+  identity: InstanceIdentity,
   facts: PreparedFacts,
   macs: ReadonlyMap<string, string>,
 ): DesiredResource {
+  const { index } = identity;
   const instance = instanceId(component.id, index);
   const host = facts.hosts.get(component.id) ?? { folders: [] };
   const spec = componentContainer(context, component, index, imageOf(component, facts), host);
   return {
-    key: `component/${instance}`,
-    kind: "component",
-    owner: component.id,
-    index,
+    ...identity,
     ...fingerprint({
       ...componentParts(component, spec),
       ...grantParts(spec, macs),
@@ -177,7 +164,7 @@ function componentResource(
     ...(component.uses === undefined ? { image: spec.body.Image } : {}),
     ...hostPortsOf(spec),
     after: [
-      { key: CONTROL_PLANE_KEY, condition: "started" },
+      { key: CONTROL_PLANE.key, condition: "started" },
       exists(`volume/${stateVolumeKey(instance)}`),
       ...prerequisites(context.pipeline, component, instance, facts),
     ],
@@ -199,38 +186,13 @@ function prerequisites(
     ...[...new Set(networks)].map((key) => exists(`network/${key}`)),
     ...[...new Set(volumes)].map((key) => exists(`volume/${key}`)),
     ...unnamed(pipeline, owner, instance, facts).map(({ key }) => exists(`volume/${key}`)),
-    ...Object.entries(owner.dependsOn).flatMap(([id, dependency]) => dependencies(pipeline, id, dependency, facts)),
+    ...dependencies(pipeline, owner, (component) => showsHealth(component, facts)),
   ];
 }
 
-const CONDITIONS = {
-  service_started: "started",
-  service_healthy: "healthy",
-  service_completed_successfully: "completed",
-} as const;
-
-function dependencies(
-  pipeline: Pipeline,
-  id: string,
-  { condition }: ContainerSettings["dependsOn"][string],
-  facts: PreparedFacts,
-): Prerequisite[] {
-  const component = pipeline.components.find((other) => other.id === id);
-  if (component === undefined) {
-    const service = pipeline.services.some((other) => other.id === id);
-    return service ? [{ key: `service/${instanceId(id, 1)}`, condition: CONDITIONS[condition] }] : [];
-  }
-  // The control plane judges the health of a component; its container says something only where it has a check.
-  const checked = component.healthcheck === undefined ? imageOf(component, facts).healthcheck : hasCheck(component);
-  const wanted = CONDITIONS[condition] === "healthy" && !checked ? "started" : CONDITIONS[condition];
-  return Array.from({ length: component.replicas }, (_, at) => ({
-    key: `component/${instanceId(id, at + 1)}` as const,
-    condition: wanted,
-  }));
-}
-
-function hasCheck({ healthcheck }: ContainerSettings): boolean {
-  return healthcheck !== undefined && !healthcheck.disable && healthcheck.test?.[0] !== "NONE";
+/** A container says how healthy it is only where it has a check: the file's, or that of its image. */
+function showsHealth(component: Component, facts: PreparedFacts): boolean {
+  return component.healthcheck === undefined ? imageOf(component, facts).healthcheck : !component.healthcheck.disable;
 }
 
 function exists(key: ResourceKey): Prerequisite {

@@ -3,12 +3,14 @@ import { constants } from "node:os";
 import { type Clock, cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
+import { type Broadcast, createBroadcast } from "../../broadcast.ts";
 import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../driver.ts";
+import type { GrantedValues } from "../../grants.ts";
+import { instanceId } from "../../identity.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { LogCollector } from "../logs/log-collector.ts";
 import { leaderOf } from "../observe.ts";
-import { type Broadcast, createBroadcast } from "../supervisor/broadcast.ts";
-import { type GrantedValues, removeInstanceFiles, writeInstanceFiles } from "./instance-files.ts";
+import { removeInstanceFiles, writeInstanceFiles } from "./instance-files.ts";
 import {
   type ComponentSpec,
   type InstanceRecord,
@@ -231,19 +233,14 @@ export function createEngine(options: EngineOptions): Engine {
     context: EngineContext,
     replaced?: ObservedResource,
   ): Promise<void> => {
-    const instance = `${resource.owner}-${resource.index}`;
+    const instance = instanceId(resource.owner, resource.index);
     const existing = slots.get(instance);
     if (existing?.record.hash === resource.hash && !isRunOf(existing.record, replaced)) {
       if (existing.record.process.status !== "created") return start(existing, context);
     }
     if (existing !== undefined) await end(existing, context);
     const spec = resource.spec as ComponentSpec;
-    await writeInstanceFiles(
-      paths,
-      instance,
-      spec.component,
-      context.values ?? { secrets: new Map(), configs: new Map() },
-    );
+    await writeInstanceFiles(paths, instance, spec.component, context.values);
     const record: InstanceRecord = {
       version: 1,
       instance,
@@ -264,7 +261,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const remove = async (observed: ObservedResource, context: EngineContext): Promise<void> => {
-    const instance = `${observed.owner}-${observed.index}`;
+    const instance = instanceId(observed.owner, observed.index);
     const slot = slots.get(instance);
     if (slot !== undefined) await end(slot, context, "removed");
     await endStray(instance, context);
@@ -278,7 +275,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const existing = (observed: ObservedResource): Slot => {
-    const slot = slots.get(`${observed.owner}-${observed.index}`);
+    const slot = slots.get(instanceId(observed.owner, observed.index));
     if (slot !== undefined) return slot;
     throw new FlowctlError({
       code: "driver/no-such-resource",
@@ -352,7 +349,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     async apply(change, context) {
       const { owner, index } = "resource" in change ? change.resource : change.observed;
-      const instance = `${owner}-${index}`;
+      const instance = instanceId(owner, index);
       await mutex(instance, async () => {
         if (context.signal.aborted) throw cancelled(context.signal);
         if (context.byPolicy === true && !slots.has(instance)) return;

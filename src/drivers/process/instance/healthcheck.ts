@@ -93,7 +93,7 @@ function runTest(record: InstanceRecord, healthcheck: Healthcheck, options: Heal
   const [kind, ...rest] = healthcheck.test ?? [];
   const argv = kind === "CMD-SHELL" ? ["/bin/sh", "-c", ...rest] : rest;
   const [program, ...args] = argv;
-  if (program === undefined || kind === "NONE") return Promise.resolve(true);
+  if (program === undefined) return Promise.resolve(true);
   const { component } = record.spec;
   return new Promise((resolve) => {
     execFile(

@@ -16,7 +16,7 @@ const bytes = (values: Readonly<Record<string, string>>) =>
 async function write(granted: Partial<Component>): Promise<(file: string) => string> {
   const component = { secrets: [], configs: [], ...granted } as unknown as Component;
   const all = { one: "1", two: "2", three: "3" };
-  await writeInstanceFiles(paths, "a-1", component, { secrets: bytes(all), configs: bytes(all) });
+  await writeInstanceFiles(paths, "a-1", component, { secretValues: bytes(all), configValues: bytes(all) });
   return (file) => readFileSync(file, "utf8");
 }
 
@@ -46,4 +46,12 @@ test("configs of equal base names lie beside each other", async () => {
   expect(read(join(folder, "etc/a/app.conf"))).toBe("1");
   expect(read(join(folder, "etc/b/app.conf"))).toBe("2");
   expect(read(join(folder, "app.conf"))).toBe("3");
+});
+
+test("a value that the driver was not given is an error that names it", async () => {
+  const granted = { configs: [{ source: "four", target: "/four" }] };
+  await expect(write(granted)).rejects.toMatchObject({
+    code: "driver/value-missing",
+    message: expect.stringContaining('the config "four"'),
+  });
 });

@@ -1,15 +1,9 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join, posix } from "node:path";
-import { FlowctlError } from "../../../foundation/errors.ts";
-import type { Component, FileGrant } from "../../../pipeline/pipeline.ts";
+import type { Component } from "../../../pipeline/pipeline.ts";
+import { type Grant, type GrantedValues, grantedValue, grantsOf } from "../../grants.ts";
 import { writeFileAtomically } from "../home/atomic-file.ts";
 import type { PipelinePaths } from "../home/paths.ts";
-
-/** Values of what one instance is granted, by key of the pipeline's `secrets` and `configs`. */
-export interface GrantedValues {
-  readonly secrets: ReadonlyMap<string, Uint8Array>;
-  readonly configs: ReadonlyMap<string, Uint8Array>;
-}
 
 /** Where the secrets of an instance lie. */
 export function secretsFolder(paths: PipelinePaths, instance: string): string {
@@ -28,20 +22,20 @@ export function stateFolder(paths: PipelinePaths, instance: string): string {
 
 /**
  * Writes the secrets (0600) and configs (0600) that a component is granted, in folders (0700) of the instance's own,
- * in place of what was there. Rejects with `process/value-missing` when a value was not handed over.
+ * in place of what was there. Rejects with `driver/value-missing` when a value was not handed over.
  */
 export async function writeInstanceFiles(
   paths: PipelinePaths,
   instance: string,
   component: Component,
-  values: GrantedValues,
+  values: GrantedValues | undefined,
 ): Promise<void> {
   await removeInstanceFiles(paths, instance);
   await mkdir(secretsFolder(paths, instance), { recursive: true, mode: 0o700 });
-  await writeGrants(secretsFolder(paths, instance), "secret", component.secrets, values.secrets);
-  if (component.configs.length === 0) return;
-  await mkdir(configsFolder(paths, instance), { recursive: true, mode: 0o700 });
-  await writeGrants(configsFolder(paths, instance), "config", component.configs, values.configs);
+  for (const grant of grantsOf(component)) {
+    const folder = grant.kind === "secret" ? secretsFolder(paths, instance) : configsFolder(paths, instance);
+    await writeFileAtomically(join(folder, grantPath(grant)), grantedValue(grant, values), 0o600);
+  }
 }
 
 /** Removes the secrets and configs of an instance; what it keeps stays. */
@@ -57,28 +51,8 @@ const SECRETS_ROOT = "/run/secrets/";
  * The path of a granted file below the folder of its instance: that of its target, as in a container, without what
  * the folder stands for, which is `/run/secrets` for secrets and `/` for configs.
  */
-function grantPath(what: "secret" | "config", { target }: FileGrant): string {
+function grantPath({ kind, target }: Grant): string {
   const path = posix.normalize(`/${target}`);
-  const isInRoot = what === "secret" && path.startsWith(SECRETS_ROOT);
+  const isInRoot = kind === "secret" && path.startsWith(SECRETS_ROOT);
   return path.slice(isInRoot ? SECRETS_ROOT.length : 1);
-}
-
-async function writeGrants(
-  folder: string,
-  what: "secret" | "config",
-  grants: readonly FileGrant[],
-  values: ReadonlyMap<string, Uint8Array>,
-): Promise<void> {
-  for (const grant of grants) {
-    const { source } = grant;
-    const value = values.get(source);
-    if (value === undefined) {
-      throw new FlowctlError({
-        code: "process/value-missing",
-        kind: "internal",
-        message: `The value of the ${what} ${JSON.stringify(source)} was not passed to the driver`,
-      });
-    }
-    await writeFileAtomically(join(folder, grantPath(what, grant)), value, 0o600);
-  }
 }

@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { LogLevel } from "../../../foundation/logger.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import type { ResourceKey } from "../../driver.ts";
 import { isMissing, notRead, readJsonFile, writeFileAtomically } from "../home/atomic-file.ts";
@@ -14,7 +15,7 @@ export interface ComponentSpec {
   readonly argv: readonly string[];
   /** Working directory. */
   readonly directory: string;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logLevel: LogLevel;
 }
 
 /** What is on disk about one instance: `instances/<instance>.json`. Never holds secret values. */

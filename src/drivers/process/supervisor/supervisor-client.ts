@@ -1,8 +1,8 @@
 import { connect, type Socket } from "node:net";
 import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
+import { createBroadcast } from "../../broadcast.ts";
 import type { ProgressSink } from "../../driver.ts";
-import { createBroadcast } from "./broadcast.ts";
 import { assertPrivateSocket } from "./socket-folder.ts";
 import {
   onFrames,

@@ -4,12 +4,13 @@ import { join } from "node:path";
 import type { Clock } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../../foundation/errors.ts";
 import { fingerprint } from "../../fingerprint.ts";
+import { CONTROL_PLANE } from "../../identity.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import { inheritedEnvironment } from "../instance/inherited-environment.ts";
 import { isAlive, markedProcesses, RUN_ID_VARIABLE, signalProcess } from "../instance/process-identity.ts";
 import { waitUntil } from "../instance/termination.ts";
 import { spoolName } from "../logs/log-format.ts";
-import { CONTROL_PLANE_INSTANCE, pipelineLogs } from "../logs.ts";
+import { pipelineLogs } from "../logs.ts";
 import type { Greet } from "./greeting.ts";
 import { leaveTicket } from "./start-ticket.ts";
 import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
@@ -132,8 +133,8 @@ async function startSupervisor(
     parts: chosen.parts,
     spec: chosen.spec,
   };
-  const stdout = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stdout")), "a", 0o600);
-  const stderr = openSync(join(paths.logs, spoolName(CONTROL_PLANE_INSTANCE, "stderr")), "a", 0o600);
+  const stdout = openSync(join(paths.logs, spoolName(CONTROL_PLANE.owner, "stdout")), "a", 0o600);
+  const stderr = openSync(join(paths.logs, spoolName(CONTROL_PLANE.owner, "stderr")), "a", 0o600);
   try {
     const child = spawn(command, rest, {
       cwd: paths.folder,
@@ -196,7 +197,7 @@ interface LastWords {
 
 async function lastWords(options: LaunchOptions): Promise<LastWords> {
   const reader = { folder: options.paths.logs, clock: options.clock };
-  const select = { select: [CONTROL_PLANE_INSTANCE], follow: false, tail: 1 };
+  const select = { select: [CONTROL_PLANE.owner], follow: false, tail: 1 };
   try {
     let last: LastWords = { said: "" };
     for await (const line of pipelineLogs(reader, select, options.signal)) last = spoken(line.text);

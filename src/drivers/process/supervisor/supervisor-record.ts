@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import type { LogLevel } from "../../../foundation/logger.ts";
 import { readJsonFile, writeFileAtomically } from "../home/atomic-file.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { ProcessIdentity } from "../instance/process-identity.ts";
@@ -8,7 +9,7 @@ export interface SupervisorSpec {
   readonly kind: "control-plane";
   /** Whether the control plane keeps its state on disk. */
   readonly persistence: boolean;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logLevel: LogLevel;
   /** Names of environment variables that hold secrets: no process of the pipeline inherits them. */
   readonly withheld: readonly string[];
 }

@@ -148,7 +148,7 @@ async function handle(request: SupervisorRequest, context: RequestContext): Prom
     case "hello":
       return context.hello;
     case "apply": {
-      const values = { secrets: decoded(request.secrets), configs: decoded(request.configs) };
+      const values = { secretValues: decoded(request.secrets), configValues: decoded(request.configs) };
       await engine.apply(request.change, { values, signal, force: request.force });
       return undefined;
     }
