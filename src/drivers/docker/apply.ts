@@ -22,8 +22,7 @@ import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
 import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
 import { LABEL, readLabels, writeLabels } from "./resources/labels.ts";
-import { nameTaken } from "./resources/name-taken.ts";
-import { networkName } from "./resources/names.ts";
+import { nameTaken, networkName } from "./resources/names.ts";
 import {
   connectToNetwork,
   createNetwork,

@@ -12,8 +12,7 @@ import { currentFlowctlImage, ensureFlowctlImage } from "./image/flowctl-image.t
 import { imageFacts, inspectImage, pullImage } from "./image/images.ts";
 import { type DockerClientConfig, readClientConfig, registryCredentials } from "./image/registry-auth.ts";
 import { readLabels } from "./resources/labels.ts";
-import { nameTaken } from "./resources/name-taken.ts";
-import { networkName, volumeName } from "./resources/names.ts";
+import { nameTaken, networkName, volumeName } from "./resources/names.ts";
 import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
 import { desiredResources, type PreparedFacts } from "./resources/resources.ts";
 import { inspectVolume } from "./resources/volumes.ts";

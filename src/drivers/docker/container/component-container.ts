@@ -21,7 +21,6 @@ import {
   STREAM_PORT,
   UNPRIVILEGED,
 } from "./container-spec.ts";
-import { memoryNodeOptions } from "./node-options.ts";
 
 /**
  * The container of one component instance: without capabilities, not as root unless the file says so.
@@ -111,4 +110,21 @@ function instanceHost(pipeline: Pipeline, component: Component, index: number): 
   const instance = instanceId(component.id, index);
   const taken = [...pipeline.components, ...pipeline.services].some((other) => other.id === instance);
   return taken ? instanceContainerName(pipeline.name, component.id, index) : instance;
+}
+
+/** Share of a container's memory that V8's old space may take; the rest is for buffers, stacks and code. */
+const HEAP_SHARE = 0.75;
+
+/**
+ * `NODE_OPTIONS` that keep a Node program below its container's memory limit, so that it collects garbage instead of
+ * being killed. What the file says in `NODE_OPTIONS` comes last and wins. Empty without a limit.
+ */
+function memoryNodeOptions(
+  component: Pick<Component, "limits" | "environment">,
+): { NODE_OPTIONS: string } | Record<string, never> {
+  const { memoryBytes } = component.limits;
+  if (memoryBytes === undefined) return {};
+  const heap = `--max-old-space-size=${Math.max(16, Math.floor((memoryBytes * HEAP_SHARE) / 1024 / 1024))}`;
+  const own = component.environment.NODE_OPTIONS;
+  return { NODE_OPTIONS: own ? `${heap} ${own}` : heap };
 }

@@ -152,21 +152,17 @@ export async function unpauseContainer(engine: Engine, id: string, signal: Abort
 
 /** Removes it whatever its state is, with its anonymous volumes, and returns when it is gone. */
 export async function removeContainer(engine: Engine, id: string, signal: AbortSignal): Promise<void> {
-  const request = engine.call(`remove container ${id}`, signal, (docker) =>
-    docker.getContainer(id).remove({ v: true, force: true, abortSignal: signal }),
-  );
+  const remove = (...tolerated: readonly string[]): Promise<void> => {
+    const request = engine.call(`remove container ${id}`, signal, (docker) =>
+      docker.getContainer(id).remove({ v: true, force: true, abortSignal: signal }),
+    );
+    return unlessCode(request, "docker/not-found", ...tolerated);
+  };
   // A conflict says that another client is removing it now.
-  await unlessCode(request, "docker/not-found", "docker/conflict");
+  await remove("docker/conflict");
   for (let waited = 0; (await inspectContainer(engine, id, signal)) !== undefined; waited += 50) {
-    if (waited > 10_000) await removeAtLast(engine, id, signal);
+    // Asked once more, so that the engine says why.
+    if (waited > 10_000) await remove();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-/** Asks once more, so that the engine says why; resolves when it did it after all. */
-async function removeAtLast(engine: Engine, id: string, signal: AbortSignal): Promise<void> {
-  const request = engine.call(`remove container ${id}`, signal, (docker) =>
-    docker.getContainer(id).remove({ v: true, force: true, abortSignal: signal }),
-  );
-  await unlessCode(request, "docker/not-found");
 }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pack } from "tar-stream";
@@ -97,14 +98,14 @@ async function hostBase(engine: Engine, signal: AbortSignal): Promise<HostBase |
   const version = await engineVersion(engine, signal);
   const processor = { x64: "amd64", arm64: "arm64" }[process.arch as string] ?? process.arch;
   if (version.Os !== "linux" || version.Arch !== processor) return undefined;
-  const libraries = await nodeLibraries();
+  const libraries = nodeLibraries();
   const hash = createHash("sha256").update(process.version);
   for (const path of [process.execPath, ...libraries]) hash.update(`${path}\0${(await stat(path)).size}\0`);
   return { reference: `flowctl-base:node-${process.versions.node}-${hash.digest("hex").slice(0, 8)}`, libraries };
 }
 
 /** The shared libraries of the running Node, and those that the C library loads to resolve names. */
-async function nodeLibraries(): Promise<string[]> {
+function nodeLibraries(): string[] {
   // Naming the peers of open connections can take seconds, and nobody wants to know them here.
   (process.report as { excludeNetwork?: boolean }).excludeNetwork = true;
   const report = process.report.getReport() as unknown as { readonly sharedObjects: readonly string[] };
@@ -113,15 +114,7 @@ async function nodeLibraries(): Promise<string[]> {
   const resolvers = ["libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"].map((name) =>
     join(dirname(libc ?? "/lib/libc"), name),
   );
-  const present = await Promise.all(
-    resolvers.map((path) =>
-      stat(path).then(
-        () => [path],
-        () => [],
-      ),
-    ),
-  );
-  return [...new Set([...loaded, ...present.flat()])].sort();
+  return [...new Set([...loaded, ...resolvers.filter((path) => existsSync(path))])].sort();
 }
 
 const ROOT_FILES: Readonly<Record<string, string>> = {

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join, relative, sep } from "node:path";
@@ -73,7 +74,7 @@ async function reachableBundles(dist: string): Promise<string[]> {
     }
     found.set(name, path);
     for (const [, chunk] of text.matchAll(/["']\.\/((?:chunk-)?[\w.-]+\.js)["']/g)) {
-      if (chunk !== undefined && (await exists(join(dist, chunk)))) pending.push(chunk);
+      if (chunk !== undefined && existsSync(join(dist, chunk))) pending.push(chunk);
     }
   }
   return [...found.values()];
@@ -91,7 +92,7 @@ async function runtimePackages(packageRoot: string): Promise<string[]> {
   const folders = new Set<string>();
   const pending = externals.map((name) => ({ name, from: packageRoot }));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const folder = await packageFolder(next.name, next.from);
+    const folder = packageFolder(next.name, next.from);
     if (folder === undefined || folders.has(folder)) continue;
     folders.add(folder);
     const { dependencies = {} } = await manifest(folder);
@@ -100,12 +101,9 @@ async function runtimePackages(packageRoot: string): Promise<string[]> {
   return [...folders];
 }
 
-async function packageFolder(name: string, from: string): Promise<string | undefined> {
-  for (const folder of createRequire(join(from, "package.json")).resolve.paths(name) ?? []) {
-    const candidate = join(folder, name);
-    if (await exists(join(candidate, "package.json"))) return candidate;
-  }
-  return undefined;
+function packageFolder(name: string, from: string): string | undefined {
+  const folders = createRequire(join(from, "package.json")).resolve.paths(name) ?? [];
+  return folders.map((folder) => join(folder, name)).find((folder) => existsSync(join(folder, "package.json")));
 }
 
 async function manifest(folder: string): Promise<{ readonly dependencies?: Readonly<Record<string, string>> }> {
@@ -122,13 +120,6 @@ function isNeeded(name: string): boolean {
 async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function slashes(path: string): string {

@@ -1,3 +1,4 @@
+import { FlowctlError } from "../../../foundation/errors.ts";
 import type { Pipeline } from "../../../pipeline/pipeline.ts";
 import { instanceId } from "../../identity.ts";
 
@@ -23,4 +24,18 @@ export function volumeName(pipeline: Pick<Pipeline, "name" | "volumes">, key: st
 /** Name of the volume with one instance's state. */
 export function stateVolumeName(pipeline: string, instance: string): string {
   return `flowctl_${pipeline}_state_${instance}`;
+}
+
+/** The error for a container, network or volume whose name is somebody else's. */
+export function nameTaken(what: string, name: string, cause?: unknown): FlowctlError {
+  return new FlowctlError({
+    code: "docker/name-taken",
+    kind: "conflict",
+    message: `a ${what} named "${name}" exists and does not belong to this pipeline`,
+    fix:
+      what === "container"
+        ? `remove it (\`docker rm -f ${name}\`), or rename the pipeline`
+        : `remove it (\`docker ${what} rm ${name}\`), declare it as \`external: true\`, or rename the pipeline`,
+    cause,
+  });
 }

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createFileOnce, notWritten, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
+import { createFileOnce, notWritten, readRecord, writeFileAtomically } from "./atomic-file.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -13,8 +13,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 test("a file is replaced whole, for its owner only, and nothing else stays", async () => {
   const path = join(folder, "deep", "file.json");
   await writeFileAtomically(path, '{"n":1}');
-  await Promise.all([2, 3, 4, 5].map((n) => writeFileAtomically(path, JSON.stringify({ n }))));
-  expect([2, 3, 4, 5]).toContain(((await readJsonFile(path)) as { n: number }).n);
+  await Promise.all([2, 3, 4, 5].map((n) => writeFileAtomically(path, JSON.stringify({ version: 1, n }))));
+  expect([2, 3, 4, 5]).toContain((await readRecord<{ version: 1; n: number }>(path))?.n);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(join(folder, "deep")).mode & 0o777).toBe(0o700);
   expect(readdirSync(join(folder, "deep"))).toEqual(["file.json"]);
@@ -32,10 +32,12 @@ test("of several that create a file at once, one does, and all find the same", a
   expect(readdirSync(folder)).toEqual(["key"]);
 });
 
-test("what is not there, or not JSON, is undefined", async () => {
-  expect(await readJsonFile(join(folder, "none"))).toBeUndefined();
-  writeFileSync(join(folder, "broken"), '{"n":');
-  expect(await readJsonFile(join(folder, "broken"))).toBeUndefined();
+test("a record that is not there, not JSON or of another version is undefined", async () => {
+  expect(await readRecord(join(folder, "none"))).toBeUndefined();
+  for (const text of ['{"version":', "null", "1", '{"version":2}']) {
+    writeFileSync(join(folder, "broken"), text);
+    expect(await readRecord(join(folder, "broken"))).toBeUndefined();
+  }
 });
 
 test("a folder that cannot be made is an error that says what to do", async () => {

@@ -101,8 +101,8 @@ function remedy(code: string | undefined): string {
   }
 }
 
-/** Reads what `writeFileAtomically` wrote as JSON; undefined when it is not there or not JSON. */
-export async function readJsonFile(path: string): Promise<unknown> {
+/** Reads a record that `writeFileAtomically` wrote as JSON; undefined when there is none, or one of another version. */
+export async function readRecord<T extends { readonly version: 1 }>(path: string): Promise<T | undefined> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
@@ -111,7 +111,8 @@ export async function readJsonFile(path: string): Promise<unknown> {
     throw notRead(error, path);
   }
   try {
-    return JSON.parse(text);
+    const value = JSON.parse(text) as T | null;
+    return value?.version === 1 ? value : undefined;
   } catch {
     return undefined;
   }

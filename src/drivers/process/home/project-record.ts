@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { otherFolder } from "../../other-folder.ts";
-import { createFileOnce, readJsonFile, writeFileAtomically } from "./atomic-file.ts";
+import { createFileOnce, readRecord, writeFileAtomically } from "./atomic-file.ts";
 import type { PipelinePaths } from "./paths.ts";
 
 /** `project.json`: whose the pipeline and its state are. Stays as long as there is anything of them. */
@@ -13,8 +13,8 @@ interface ProjectRecord {
 
 /** The folder that the pipeline belongs to; undefined where none is recorded. */
 export async function readProjectFolder(paths: PipelinePaths): Promise<string | undefined> {
-  const value = (await readJsonFile(paths.projectFile)) as Partial<ProjectRecord> | null | undefined;
-  return value?.version === 1 && typeof value.folder === "string" ? value.folder : undefined;
+  const record = await readRecord<ProjectRecord>(paths.projectFile);
+  return typeof record?.folder === "string" ? record.folder : undefined;
 }
 
 /**

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { LogLevel } from "../../../foundation/logger.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import type { ResourceKey } from "../../driver.ts";
-import { isMissing, notRead, readJsonFile, writeFileAtomically } from "../home/atomic-file.ts";
+import { isMissing, notRead, readRecord, writeFileAtomically } from "../home/atomic-file.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 
@@ -71,15 +71,14 @@ export async function readInstanceRecords(paths: PipelinePaths): Promise<readonl
     names
       .filter((name) => name.endsWith(".json"))
       .sort()
-      .map((name) => readJsonFile(join(paths.instances, name))),
+      .map((name) => readRecord<InstanceRecord>(join(paths.instances, name))),
   );
-  return records.filter(isInstanceRecord);
+  return records.filter((record) => record !== undefined);
 }
 
 /** The record of one instance; undefined when it has none. */
-export async function readInstanceRecord(paths: PipelinePaths, instance: string): Promise<InstanceRecord | undefined> {
-  const record = await readJsonFile(recordFile(paths, instance));
-  return isInstanceRecord(record) ? record : undefined;
+export function readInstanceRecord(paths: PipelinePaths, instance: string): Promise<InstanceRecord | undefined> {
+  return readRecord(recordFile(paths, instance));
 }
 
 /** Writes the record durably. */
@@ -94,8 +93,4 @@ export function removeInstanceRecord(paths: PipelinePaths, instance: string): Pr
 
 function recordFile(paths: PipelinePaths, instance: string): string {
   return join(paths.instances, `${instance}.json`);
-}
-
-function isInstanceRecord(value: unknown): value is InstanceRecord {
-  return typeof value === "object" && value !== null && (value as { version?: unknown }).version === 1;
 }

@@ -3,8 +3,8 @@ import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
 import { createBroadcast } from "../../broadcast.ts";
 import type { ProgressSink } from "../../driver.ts";
-import { assertPrivateSocket } from "./socket-folder.ts";
 import {
+  assertPrivateSocket,
   onFrames,
   PROTOCOL_MISMATCH,
   PROTOCOL_VERSION,

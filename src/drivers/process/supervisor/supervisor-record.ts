@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import type { LogLevel } from "../../../foundation/logger.ts";
-import { readJsonFile, writeFileAtomically } from "../home/atomic-file.ts";
+import { readRecord, writeFileAtomically } from "../home/atomic-file.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { ProcessIdentity } from "../instance/process-identity.ts";
 
@@ -27,10 +27,8 @@ export interface SupervisorRecord {
 }
 
 /** The record, or undefined when no supervisor ever ran or it was removed. */
-export async function readSupervisorRecord(paths: PipelinePaths): Promise<SupervisorRecord | undefined> {
-  const value = await readJsonFile(paths.supervisorFile);
-  if (typeof value !== "object" || value === null || (value as { version?: unknown }).version !== 1) return undefined;
-  return value as SupervisorRecord;
+export function readSupervisorRecord(paths: PipelinePaths): Promise<SupervisorRecord | undefined> {
+  return readRecord(paths.supervisorFile);
 }
 
 /** Writes the record durably. */

@@ -2,8 +2,8 @@ import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../../foundation/errors.ts";
-import { assertPrivateSocket } from "./socket-folder.ts";
 import {
+  assertPrivateSocket,
   onFrames,
   PROTOCOL_MISMATCH,
   PROTOCOL_VERSION,
