@@ -14,7 +14,7 @@ const engine = await connectEngine(process.env);
 const image = await buildFlowctlImage(engine, {
   packageRoot,
   version,
-  env: process.env,
+  environment: process.env,
   clientConfig: await readClientConfig(dockerConfigDirectory(process.env)),
   build: false,
   signal,

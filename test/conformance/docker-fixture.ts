@@ -44,7 +44,15 @@ export const fixture: DriverFixture = {
     const engine = await connectEngine(process.env);
     const { signal } = new AbortController();
     await buildFlowctlImage(engine, {
-      ...{ packageRoot, version, env: process.env, clientConfig: {}, build: false, signal, progress: () => undefined },
+      ...{
+        packageRoot,
+        version,
+        environment: process.env,
+        clientConfig: {},
+        build: false,
+        signal,
+        progress: () => undefined,
+      },
     });
   },
   async tearDown() {

@@ -5,10 +5,10 @@ import { applyChange } from "./apply.ts";
 import { DOCKER_CAPABILITIES } from "./capabilities.ts";
 import { listContainers } from "./container/containers.ts";
 import { findControlPlane } from "./container/control-plane-endpoint.ts";
-import type { Invoker } from "./container/host-user.ts";
 import { endpointText } from "./engine/endpoint.ts";
 import { connectEngine, type Engine, engineInfo, engineVersion } from "./engine/engine.ts";
 import { driverEvents } from "./events.ts";
+import type { Installation } from "./installation.ts";
 import { pipelineLogs } from "./logs.ts";
 import { observePipeline } from "./observe.ts";
 import { prepareDeployment } from "./prepare.ts";
@@ -16,31 +16,18 @@ import { readLabels } from "./resources/labels.ts";
 import { listNetworks } from "./resources/networks.ts";
 import { listVolumes } from "./resources/volumes.ts";
 
-export interface DockerDriverOptions {
-  /** The variables of DOCKER_CAPABILITIES and `HOME` are read, and `DOCKER_CERT_PATH`, `DOCKER_TLS_VERIFY`. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Folder that holds package.json, dist/, proto/ and images/, of which the flowctl image is built. */
-  readonly packageRoot: string;
-  /** Version of flowctl. */
-  readonly version: string;
-  /** Who runs flowctl; default the user of this process. */
-  readonly invoker?: Invoker;
-}
-
 /** How long `probe` waits for the engine, in milliseconds. */
 const PROBE_MS = 5_000;
 
 /**
  * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels.
- * Connects at the first call.
+ * Connects at the first call. Unless `options` say who runs flowctl, that is the user of this process.
  */
-export function createDockerDriver(options: DockerDriverOptions): Driver {
-  const invoker = options.invoker ?? currentUser();
-  const { packageRoot, version, environment: env } = options;
-  const installation = { packageRoot, version, env, ...(invoker === undefined ? {} : { invoker }) };
+export function createDockerDriver(options: Installation): Driver {
+  const installation: Installation = { ...currentUser(), ...options };
   let connection: Promise<Engine> | undefined;
   const engine = (): Promise<Engine> => {
-    connection ??= connectEngine(env);
+    connection ??= connectEngine(installation.environment);
     return connection;
   };
   return {
@@ -49,7 +36,7 @@ export function createDockerDriver(options: DockerDriverOptions): Driver {
     probe: (signal) => probe(engine, signal),
     prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare),
     observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
-    apply: async (change, context) => applyChange(await engine(), version, change, context),
+    apply: async (change, context) => applyChange(await engine(), installation.version, change, context),
     async *logs(pipeline, log, signal) {
       yield* pipelineLogs(await engine(), pipeline, log, signal);
     },
@@ -105,8 +92,8 @@ async function pipelineNames(engine: Engine, signal: AbortSignal): Promise<reado
   return [...new Set(labels.filter((name) => name !== undefined))].sort();
 }
 
-function currentUser(): Invoker | undefined {
+function currentUser(): Pick<Installation, "invoker"> {
   const uid = process.getuid?.();
   const gid = process.getgid?.();
-  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+  return uid === undefined || gid === undefined ? {} : { invoker: { uid, gid } };
 }

@@ -5,26 +5,18 @@ import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
 import { buildComponentImage, builtImageName } from "./build/build-image.ts";
 import type { ImageFacts } from "./container/container-spec.ts";
-import { type HostAccess, hostAccess, type Invoker } from "./container/host-user.ts";
+import { type HostAccess, hostAccess, type UserIds } from "./container/host-user.ts";
 import { endpointText } from "./engine/endpoint.ts";
 import { dockerConfigDirectory, type Engine, engineInfo } from "./engine/engine.ts";
 import { currentFlowctlImage, ensureFlowctlImage } from "./image/flowctl-image.ts";
 import { imageFacts, inspectImage, pullImage } from "./image/images.ts";
 import { type DockerClientConfig, readClientConfig, registryCredentials } from "./image/registry-auth.ts";
+import type { Installation } from "./installation.ts";
 import { readLabels } from "./resources/labels.ts";
 import { nameTaken, networkName, volumeName } from "./resources/names.ts";
 import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
 import { desiredResources, type PreparedFacts } from "./resources/resources.ts";
 import { inspectVolume } from "./resources/volumes.ts";
-
-/** What belongs to the installation and not to a deployment. */
-export interface Installation {
-  readonly packageRoot: string;
-  readonly version: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Who runs flowctl; absent on systems without user ids. */
-  readonly invoker?: Invoker;
-}
 
 /** Gets images, looks at host folders, and works out the resources; see `Driver.prepare`. */
 export async function prepareDeployment(
@@ -36,7 +28,7 @@ export async function prepareDeployment(
   const { pipeline } = deployment;
   const { signal } = options;
   if (!engine.local) refusePathsOfThisMachine(pipeline, endpointText(engine.endpoint));
-  const clientConfig = await readClientConfig(dockerConfigDirectory(installation.env));
+  const clientConfig = await readClientConfig(dockerConfigDirectory(installation.environment));
   await checkExternals(engine, pipeline, signal);
   const ownImage = options.dryRun
     ? currentFlowctlImage(engine, { ...installation, signal })
@@ -153,7 +145,7 @@ async function prepareImage(
 async function prepareHosts(
   engine: Engine,
   pipeline: Pipeline,
-  invoker: Invoker | undefined,
+  invoker: UserIds | undefined,
 ): Promise<ReadonlyMap<string, HostAccess>> {
   if (!engine.local) return new Map();
   const all = await Promise.all(

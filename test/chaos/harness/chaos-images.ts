@@ -19,7 +19,15 @@ export async function chaosImages(): Promise<ChaosImages> {
   const engine = await connectEngine(process.env);
   const { signal } = new AbortController();
   await buildFlowctlImage(engine, {
-    ...{ packageRoot, version, env: process.env, clientConfig: {}, build: false, signal, progress: () => undefined },
+    ...{
+      packageRoot,
+      version,
+      environment: process.env,
+      clientConfig: {},
+      build: false,
+      signal,
+      progress: () => undefined,
+    },
   });
   const name = `flowctl-chaos-${randomBytes(4).toString("hex")}`;
   const images = { a: `${name}:a`, b: `${name}:b` };

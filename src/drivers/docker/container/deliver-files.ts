@@ -5,11 +5,7 @@ import { type Grant, grantedValue } from "../../grants.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ContainerSpec } from "./container-spec.ts";
 import { getArchive, inspectContainer, putArchive } from "./containers.ts";
-
-interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
+import type { UserIds } from "./host-user.ts";
 
 /**
  * Puts secrets and configs into a container that was created and not started, and gives its user the volumes that are
@@ -61,7 +57,7 @@ function addParents(archive: Pack, folder: string, root: string, made: Set<strin
   archive.entry({ name: `${folder}/`, type: "directory", mode: 0o755 });
 }
 
-function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, owner: Owner | undefined): void {
+function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, owner: UserIds | undefined): void {
   const uid = Number(file.uid ?? owner?.uid ?? 0);
   const gid = Number(file.gid ?? owner?.gid ?? 0);
   // Only its user may read a secret, as long as that user is known.
@@ -70,7 +66,7 @@ function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, ow
 }
 
 /** Ids of the container's user; undefined for a user whose name the image does not know. */
-async function containerUser(engine: Engine, id: string, signal: AbortSignal): Promise<Owner | undefined> {
+async function containerUser(engine: Engine, id: string, signal: AbortSignal): Promise<UserIds | undefined> {
   const user = (await inspectContainer(engine, id, signal))?.Config.User ?? "";
   const [name = "", group] = user.split(":");
   if (name === "" || name === "root") return { uid: 0, gid: numeric(group) ?? 0 };

@@ -4,8 +4,8 @@ import { FlowctlError } from "../../../foundation/errors.ts";
 import type { Component, HostPath } from "../../../pipeline/pipeline.ts";
 import type { HostFolder } from "./container-spec.ts";
 
-/** Who runs flowctl. */
-export interface Invoker {
+/** A user of this machine, or of a container. */
+export interface UserIds {
   readonly uid: number;
   readonly gid: number;
 }
@@ -26,7 +26,7 @@ const FLOWCTL_ID = 10001;
  * written decides before who owns its folder: without capabilities nobody else could go on with it.
  * Throws `docker/path-missing` for a folder that is only read and does not exist.
  */
-export async function hostAccess(component: Component, invoker: Invoker | undefined): Promise<HostAccess> {
+export async function hostAccess(component: Component, invoker: UserIds | undefined): Promise<HostAccess> {
   const binds = component.mounts.filter(({ type, source }) => type === "bind" && source !== undefined);
   const paths: HostPath[] = [
     ...component.hostPaths,
@@ -57,10 +57,10 @@ export async function hostAccess(component: Component, invoker: Invoker | undefi
 }
 
 function chooseUser(
-  paths: readonly (HostPath & { readonly owner: Invoker | undefined })[],
-  invoker: Invoker,
-  maker: Invoker,
-): Invoker {
+  paths: readonly (HostPath & { readonly owner: UserIds | undefined })[],
+  invoker: UserIds,
+  maker: UserIds,
+): UserIds {
   const written = paths.filter(({ access }) => access === "write");
   const owned = [...written, ...(written.length === 0 && invoker.uid === 0 ? paths : [])].find(
     ({ owner }) => owner !== undefined && owner.uid !== 0,
@@ -71,7 +71,7 @@ function chooseUser(
 }
 
 /** The owner without whom the files and folders that the settings name could not be used; undefined if others can, too. */
-async function solelyUsableBy({ hostPaths, with: settings }: Component): Promise<Invoker | undefined> {
+async function solelyUsableBy({ hostPaths, with: settings }: Component): Promise<UserIds | undefined> {
   const named = Object.values(settings).flat();
   const wanted = hostPaths.flatMap(({ path, access }) => [
     ...(access === "read" ? [{ path, others: READ_FOLDER }] : []),
@@ -94,11 +94,11 @@ const READ_FOLDER = 0o005;
 /** No file has it: writing is left to the owner, whatever others may. */
 const NEVER = 0o1000000;
 
-function userText({ uid, gid }: Invoker): string {
+function userText({ uid, gid }: UserIds): string {
   return `${uid}:${gid}`;
 }
 
-async function ownerOf(path: string): Promise<Invoker | undefined> {
+async function ownerOf(path: string): Promise<UserIds | undefined> {
   try {
     const { uid, gid } = await stat(path);
     return { uid, gid };

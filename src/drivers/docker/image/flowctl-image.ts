@@ -7,17 +7,14 @@ import type { ProgressSink } from "../../driver.ts";
 import { runBuild } from "../build/build.ts";
 import type { ImageFacts } from "../container/container-spec.ts";
 import { type Engine, unlessCode } from "../engine/engine.ts";
+import type { Installation } from "../installation.ts";
 import { LABEL } from "../resources/labels.ts";
 import { nodeBaseImage } from "./flowctl-image-base.ts";
 import { hashFiles, type ImageFile, readImageFiles } from "./flowctl-image-package.ts";
 import { imageFacts, inspectImage, pullImage } from "./images.ts";
 import { type DockerClientConfig, registryCredentials } from "./registry-auth.ts";
 
-export interface FlowctlImageOptions {
-  /** Folder that holds package.json, dist/, proto/ and images/. */
-  readonly packageRoot: string;
-  readonly version: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+export interface FlowctlImageOptions extends Installation {
   readonly clientConfig: DockerClientConfig;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
@@ -33,7 +30,7 @@ export interface FlowctlImageOptions {
  */
 export async function ensureFlowctlImage(engine: Engine, options: FlowctlImageOptions): Promise<ImageFacts> {
   const { signal, progress, clientConfig } = options;
-  const named = options.env.FLOWCTL_IMAGE;
+  const named = options.environment.FLOWCTL_IMAGE;
   if (named) {
     const present = await inspectImage(engine, named, signal);
     if (present !== undefined) return imageFacts(named, present);
@@ -51,24 +48,24 @@ export async function ensureFlowctlImage(engine: Engine, options: FlowctlImageOp
 /** The image as it is now, without building or pulling anything. */
 export async function currentFlowctlImage(
   engine: Engine,
-  options: Pick<FlowctlImageOptions, "env" | "version" | "signal">,
+  options: Pick<FlowctlImageOptions, "environment" | "version" | "signal">,
 ): Promise<ImageFacts> {
-  const reference = options.env.FLOWCTL_IMAGE || `flowctl:${options.version}`;
+  const reference = options.environment.FLOWCTL_IMAGE || `flowctl:${options.version}`;
   const present = await inspectImage(engine, reference, options.signal);
   return { ...imageFacts(reference, present), ...(present === undefined ? { user: "10001:10001" } : {}) };
 }
 
 /** Builds `flowctl:<version>` when it is missing, or made of other content than the package has now. */
 export async function buildFlowctlImage(engine: Engine, options: FlowctlImageOptions): Promise<ImageFacts> {
-  const { packageRoot, version, signal, progress, env } = options;
+  const { packageRoot, version, signal, progress, environment } = options;
   const reference = `flowctl:${version}`;
   const [files, dockerfile, certificates] = await Promise.all([
     readImageFiles(packageRoot),
     readFile(join(packageRoot, "images", "flowctl", "Dockerfile"), "utf8"),
-    trustedCertificates(env),
+    trustedCertificates(environment),
   ]);
   const content = createHash("sha256")
-    .update([hashFiles(files), dockerfile, certificates, env.FLOWCTL_BASE_IMAGE ?? ""].join("\0"))
+    .update([hashFiles(files), dockerfile, certificates, environment.FLOWCTL_BASE_IMAGE ?? ""].join("\0"))
     .digest("hex")
     .slice(0, 16);
   const present = await inspectImage(engine, reference, signal);
@@ -76,7 +73,7 @@ export async function buildFlowctlImage(engine: Engine, options: FlowctlImageOpt
   const subject = `image/${reference}`;
   progress({ subject, status: "working", text: "Building" });
   const base = await nodeBaseImage(engine, {
-    ...(env.FLOWCTL_BASE_IMAGE ? { wanted: env.FLOWCTL_BASE_IMAGE } : {}),
+    ...(environment.FLOWCTL_BASE_IMAGE ? { wanted: environment.FLOWCTL_BASE_IMAGE } : {}),
     clientConfig: options.clientConfig,
     progress,
     signal,
@@ -138,8 +135,8 @@ const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bu
  * Certificates that this machine trusts, so that containers reach what it reaches, through its own authority too, and those of
  * Node.js, which programs of this machine trust as well.
  */
-async function trustedCertificates(env: Readonly<Record<string, string | undefined>>): Promise<string> {
-  const paths = [...BUNDLES, env.NODE_EXTRA_CA_CERTS ?? ""].filter((path) => path !== "");
+async function trustedCertificates(environment: Readonly<Record<string, string | undefined>>): Promise<string> {
+  const paths = [...BUNDLES, environment.NODE_EXTRA_CA_CERTS ?? ""].filter((path) => path !== "");
   const texts = await Promise.all(paths.map((path) => readFile(path, "utf8").catch(() => "")));
   const certificates = [...texts, ...rootCertificates].flatMap((text) => text.match(CERTIFICATE) ?? []);
   return `${[...new Set(certificates)].join("\n")}\n`;
