@@ -6,6 +6,7 @@ const layers = {
   foundation: [],
   pipeline: [],
   planner: ["pipeline", "drivers/driver.ts"],
+  executor: ["planner", "drivers/driver.ts"],
   drivers: ["pipeline", "protocol"],
   protocol: ["pipeline"],
   streams: ["protocol"],
@@ -16,7 +17,16 @@ const layers = {
   components: ["sdk", "event-files", "pipeline/catalog.ts", "pipeline/pipeline.ts"],
   conformance: ["protocol", "client", "pipeline/pipeline.ts"],
   dashboard: [],
-  cli: ["pipeline", "planner", "client", "conformance", "event-files", "drivers/driver.ts", "protocol/records.ts"],
+  cli: [
+    "pipeline",
+    "planner",
+    "executor",
+    "client",
+    "conformance",
+    "event-files",
+    "drivers/driver.ts",
+    "protocol/records.ts",
+  ],
 };
 
 /** Packages whose types and calls stay behind one adapter: package → the only folder of src/ that may import it. */
@@ -54,6 +64,13 @@ export default {
       severity: "error",
       from: { path: "^src/", pathNot: within(["main", ...Object.keys(layers)]) },
       to: { path: "^src/" },
+    },
+    {
+      name: "planner-is-pure",
+      comment: "what decides reads no files, starts no programs, talks to nobody and waits for nothing",
+      severity: "error",
+      from: { path: "^src/planner/", pathNot: tests },
+      to: { path: ["^(node:)?(fs|child_process|net|http|https|timers)(/|$)", "^src/foundation/clock\\.ts$"] },
     },
     {
       name: "sending-and-receiving-never-import-each-other",

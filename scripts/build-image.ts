@@ -1,11 +1,11 @@
 // Builds flowctl:<version> from the bundles in dist/. Run by scripts/image.sh.
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { connectEngine, dockerConfigDirectory } from "../src/drivers/docker/engine.ts";
-import { buildFlowctlImage } from "../src/drivers/docker/flowctl-image.ts";
-import { readImageFiles } from "../src/drivers/docker/flowctl-image-package.ts";
-import { inspectImage } from "../src/drivers/docker/images.ts";
-import { readClientConfig } from "../src/drivers/docker/registry-auth.ts";
+import { connectEngine, dockerConfigDirectory } from "../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage } from "../src/drivers/docker/image/flowctl-image.ts";
+import { readImageFiles } from "../src/drivers/docker/image/flowctl-image-package.ts";
+import { inspectImage } from "../src/drivers/docker/image/images.ts";
+import { readClientConfig } from "../src/drivers/docker/image/registry-auth.ts";
 
 const packageRoot = resolve(import.meta.dirname, "..");
 const { version } = JSON.parse(await readFile(resolve(packageRoot, "package.json"), "utf8")) as { version: string };
@@ -14,7 +14,7 @@ const engine = await connectEngine(process.env);
 const image = await buildFlowctlImage(engine, {
   packageRoot,
   version,
-  env: process.env,
+  environment: process.env,
   clientConfig: await readClientConfig(dockerConfigDirectory(process.env)),
   build: false,
   signal,

@@ -5,10 +5,10 @@ import { Writable } from "node:stream";
 import type { ControlPlaneClient, ReplayedEvent } from "../client/client.ts";
 import { builtinCatalog } from "../components/catalog.ts";
 import type { ObservedState } from "../drivers/driver.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import {

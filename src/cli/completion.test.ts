@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 import { cliReference } from "./reference.ts";
 

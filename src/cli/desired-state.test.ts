@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ObservedState } from "../drivers/driver.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
 const FILE = `

@@ -1,8 +1,8 @@
 import { mkdir, realpath, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import type { DriverName } from "../pipeline/pipeline.ts";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
 function file(name: string, sink = "out"): string {

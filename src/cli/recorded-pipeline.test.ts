@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 
 const FILE = `

@@ -2,8 +2,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ObservedState } from "../drivers/driver.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import { MemoryDriver } from "../planner/memory-driver.fake.ts";
 import { resourceOf } from "../planner/plan.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 

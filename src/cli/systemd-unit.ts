@@ -1,3 +1,5 @@
+import type { DriverName } from "../pipeline/pipeline.ts";
+
 /** What a unit says of one pipeline. All paths are absolute. */
 export interface ServiceUnit {
   readonly pipeline: string;
@@ -6,7 +8,9 @@ export interface ServiceUnit {
   /** The pipeline's files, the first one first. */
   readonly files: readonly string[];
   readonly folder: string;
-  readonly driver: "docker" | "process" | "kubernetes";
+  readonly driver: DriverName;
+  /** The unit of the engine that the pipeline runs on, where there is one. */
+  readonly engineUnit?: string | undefined;
   /** Absolute path of the file that stands for `.env`, where one does. */
   readonly envFile?: string | undefined;
   readonly profiles: readonly string[];
@@ -32,12 +36,13 @@ export function systemdUnit(unit: ServiceUnit): string {
   const envFile = unit.envFile === undefined ? [] : ["--env-file", unit.envFile];
   const profiles = unit.profiles.flatMap((profile) => ["--profile", profile]);
   const common = [...files, ...envFile, ...profiles, "--driver", unit.driver];
-  const engine = unit.driver === "docker" && !unit.isUser;
+  // A user's service manager does not know the units of the system.
+  const engine = unit.isUser ? undefined : unit.engineUnit;
   const lines = [
     "[Unit]",
     `Description=flowctl pipeline ${escaped(unit.pipeline)}`,
     ...(unit.isUser ? [] : ["Wants=network-online.target", "After=network-online.target"]),
-    ...(engine ? ["Requires=docker.service", "After=docker.service"] : []),
+    ...(engine === undefined ? [] : [`Requires=${engine}`, `After=${engine}`]),
     "",
     "[Service]",
     "Type=oneshot",

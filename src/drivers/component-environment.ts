@@ -1,4 +1,6 @@
+import type { LogLevel } from "../foundation/logger.ts";
 import type { Component, Pipeline } from "../pipeline/pipeline.ts";
+import { instanceId } from "./identity.ts";
 
 /** Where one instance listens, keeps things and finds the control plane, as its driver arranged it. */
 export interface InstancePlacement {
@@ -15,12 +17,7 @@ export interface InstancePlacement {
   readonly stateDirectory: string;
   /** Where granted secrets lie as files named after their key. */
   readonly secretsDirectory: string;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
-}
-
-/** The id of instance `index` (from 1) of a component. */
-export function instanceId(componentId: string, index: number): string {
-  return `${componentId}-${index}`;
+  readonly logLevel: LogLevel;
 }
 
 /**

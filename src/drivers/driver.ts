@@ -1,3 +1,4 @@
+import type { LogLevel } from "../foundation/logger.ts";
 import type { DriverName, Pipeline } from "../pipeline/pipeline.ts";
 
 /**
@@ -73,6 +74,15 @@ export interface DriverCapabilities {
   readonly restartsExited: boolean;
   /** Instances outlive the flowctl process that started them without any flowctl process running. */
   readonly survivesSupervisor: boolean;
+  /** The engine that runs the instances, where that is a service of the machine. */
+  readonly engine?: EngineService;
+}
+
+export interface EngineService {
+  /** Its systemd unit. */
+  readonly unit: string;
+  /** Environment variables by which a command finds the engine, and what it uses on it. */
+  readonly variables: readonly string[];
 }
 
 export type DriverProbe =
@@ -94,7 +104,7 @@ export interface Deployment {
 export interface DeploymentOptions {
   /** Whether the control plane keeps its state in LevelDB; else in memory. */
   readonly persistence: boolean;
-  readonly logLevel: "debug" | "info" | "warn" | "error";
+  readonly logLevel: LogLevel;
 }
 
 export interface PrepareOptions {

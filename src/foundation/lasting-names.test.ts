@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { temporaryDirectory } from "../components/component-harness.fake.ts";
 import { OnceFile } from "../components/sinks/once-file.ts";
-import { writeFileAtomically } from "../drivers/process/atomic-file.ts";
+import { writeFileAtomically } from "../drivers/process/home/atomic-file.ts";
 import { appendMarks } from "../event-files/replay-marks.ts";
 import { StateLog } from "../sdk/state-log.ts";
 import { SegmentLog } from "../streams/sending/segments/segment-log.ts";

@@ -98,7 +98,7 @@ const dockerSocket = "/var/run/docker.sock";
 async function superviseByDocker(controlPlane: ControlPlane, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     // Loaded only where it is needed: it is a good part of the program's memory.
-    const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
+    const { createDockerDriver } = await import("../drivers/docker/driver.ts");
     const installation = { packageRoot: packageRoot(), version: packageVersion() };
     const driver = createDockerDriver({ environment: process.env, ...installation });
     let said = "";

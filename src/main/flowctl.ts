@@ -84,11 +84,11 @@ function lazyDrivers(): (name: DriverName) => Promise<Driver> {
 async function makeDriver(name: DriverName): Promise<Driver> {
   switch (name) {
     case "docker": {
-      const { createDockerDriver } = await import("../drivers/docker/docker-driver.ts");
+      const { createDockerDriver } = await import("../drivers/docker/driver.ts");
       return createDockerDriver({ environment: process.env, packageRoot: root, version });
     }
     case "process": {
-      const { createProcessDriver } = await import("../drivers/process/process-driver.ts");
+      const { createProcessDriver } = await import("../drivers/process/driver.ts");
       return createProcessDriver({ environment: process.env, packageRoot: root, version, clock: systemClock });
     }
     default:
@@ -125,8 +125,8 @@ const deps: CliDependencies = {
   connect: async ({ grpc }) => (await import("../client/control-plane-client.ts")).connectControlPlane(grpc),
   catalog: async () => (await import("../components/catalog.ts")).builtinCatalog,
   homeKey: async () => {
-    const { flowctlHome } = await import("../drivers/process/paths.ts");
-    const { homeKey } = await import("../drivers/process/secret-digest.ts");
+    const { flowctlHome } = await import("../drivers/process/home/paths.ts");
+    const { homeKey } = await import("../drivers/process/home/secret-digest.ts");
     const home = flowctlHome(process.env);
     return homeKey(home, { readOnly: false }).catch((cause: unknown) => {
       throw FlowctlError.wrap(cause, {

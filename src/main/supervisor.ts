@@ -4,8 +4,12 @@ import { setFlagsFromString } from "node:v8";
 import { startControlPlane } from "../control-plane/control-plane.ts";
 import { openLevelStore } from "../control-plane/store/level-store.ts";
 import { createMemoryStore } from "../control-plane/store/memory-store.ts";
-import { type ControlPlaneSettings, type HostedControlPlane, runSupervisor } from "../drivers/process/supervisor.ts";
-import type { SupervisorLaunch } from "../drivers/process/supervisor-launch.ts";
+import {
+  type ControlPlaneSettings,
+  type HostedControlPlane,
+  runSupervisor,
+} from "../drivers/process/supervisor/supervisor.ts";
+import type { SupervisorLaunch } from "../drivers/process/supervisor/supervisor-launch.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { createLogger, type Logger } from "../foundation/logger.ts";
 import { packageRoot } from "../foundation/package-root.ts";

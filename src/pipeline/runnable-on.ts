@@ -16,16 +16,45 @@ export interface Lacking {
 
 type Runs = Pick<Component, "id" | "uses" | "image" | "build" | "command">;
 
+/** What is lacking to run a component, or a service, on one driver; undefined when nothing is. */
+interface Needs {
+  readonly component: (component: Runs) => string | undefined;
+  readonly service: (service: Pick<Service, "image" | "build">) => string | undefined;
+}
+
+const onDocker = ({ image, build }: Pick<Runs, "image" | "build">): string | undefined =>
+  image === undefined && build === undefined ? "needs `uses`, `image` or `build` to run on docker" : undefined;
+
+const onKubernetes = ({ image, build }: Pick<Runs, "image" | "build">): string | undefined => {
+  if (image !== undefined) return undefined;
+  return build === undefined
+    ? "needs `uses` or `image` to run on kubernetes"
+    : "needs `image` to run on kubernetes: the image name under which the cluster pulls the build";
+};
+
+/** By driver, in the order in which they are tried. */
+const NEEDS: Readonly<Record<DriverName, Needs>> = {
+  docker: { component: onDocker, service: onDocker },
+  process: {
+    component: ({ command = [] }) =>
+      command.length === 0 ? "needs `uses` or `command` to run as a process" : undefined,
+    service: () => "is a service container, which needs docker or kubernetes",
+  },
+  kubernetes: { component: onKubernetes, service: onKubernetes },
+};
+
 /** For each driver, in the order in which they are tried. Pure: whether an engine answers is not its business. */
 export function runnableOn(pipeline: {
   readonly components: readonly Runs[];
   readonly services: readonly Pick<Service, "id" | "image" | "build">[];
 }): readonly Runnable[] {
-  const drivers: readonly DriverName[] = ["docker", "process", "kubernetes"];
-  return drivers.map((driver) => {
+  return (Object.keys(NEEDS) as DriverName[]).map((driver) => {
+    const needs = NEEDS[driver];
     const lacking = [
-      ...pipeline.components.flatMap((component) => toLacking(component.id, lackOf(driver, component))),
-      ...pipeline.services.flatMap((service) => toLacking(service.id, lackOfService(driver, service))),
+      ...pipeline.components.flatMap((component) =>
+        component.uses === undefined ? toLacking(component.id, needs.component(component)) : [],
+      ),
+      ...pipeline.services.flatMap((service) => toLacking(service.id, needs.service(service))),
     ];
     return { driver, ok: lacking.length === 0, lacking };
   });
@@ -34,30 +63,6 @@ export function runnableOn(pipeline: {
 /** What is lacking for one driver. */
 export function lackingOn(driver: DriverName, pipeline: Pick<Pipeline, "components" | "services">): readonly Lacking[] {
   return runnableOn(pipeline).find((runnable) => runnable.driver === driver)?.lacking ?? [];
-}
-
-function lackOf(driver: DriverName, component: Runs): string | undefined {
-  if (component.uses !== undefined) return undefined;
-  if (driver === "process") {
-    return component.command === undefined || component.command.length === 0
-      ? "needs `uses` or `command` to run as a process"
-      : undefined;
-  }
-  return lackOfImage(driver, component);
-}
-
-function lackOfService(driver: DriverName, service: Pick<Service, "id" | "image" | "build">): string | undefined {
-  if (driver === "process") return "is a service container, which needs docker or kubernetes";
-  return lackOfImage(driver, service);
-}
-
-function lackOfImage(driver: DriverName, runs: Pick<Runs, "image" | "build">): string | undefined {
-  if (runs.image !== undefined) return undefined;
-  if (driver === "docker")
-    return runs.build === undefined ? "needs `uses`, `image` or `build` to run on docker" : undefined;
-  return runs.build === undefined
-    ? "needs `uses` or `image` to run on kubernetes"
-    : "needs `image` to run on kubernetes: the image name under which the cluster pulls the build";
 }
 
 function toLacking(component: string, reason: string | undefined): readonly Lacking[] {

@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { DesiredResource, ObservedResource, ObservedState, Prerequisite, ResourceKey } from "../drivers/driver.ts";
+import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
+import { executePlan } from "../executor/execute.ts";
 import { systemClock } from "../foundation/clock.ts";
-import { executePlan } from "./execute.ts";
-import { MemoryDriver } from "./memory-driver.fake.ts";
 import { resourceOf } from "./plan.ts";
 import { planDown } from "./plan-lifecycle.ts";
 import { planUp } from "./plan-up.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
-import { pipelinePaths } from "../../src/drivers/process/paths.ts";
-import { isAlive, type MarkedProcess, markedProcesses } from "../../src/drivers/process/process-identity.ts";
+import { pipelinePaths } from "../../src/drivers/process/home/paths.ts";
+import { isAlive, type MarkedProcess, markedProcesses } from "../../src/drivers/process/instance/process-identity.ts";
 import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 
 /** The process supervisor and its watcher are killed by turns while numbered events go as fast as they can. */

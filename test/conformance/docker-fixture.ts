@@ -4,9 +4,9 @@ import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
-import { connectEngine } from "../../src/drivers/docker/engine.ts";
-import { buildFlowctlImage } from "../../src/drivers/docker/flowctl-image.ts";
+import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
+import { connectEngine } from "../../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage } from "../../src/drivers/docker/image/flowctl-image.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 
 const run = promisify(execFile);
@@ -44,7 +44,15 @@ export const fixture: DriverFixture = {
     const engine = await connectEngine(process.env);
     const { signal } = new AbortController();
     await buildFlowctlImage(engine, {
-      ...{ packageRoot, version, env: process.env, clientConfig: {}, build: false, signal, progress: () => undefined },
+      ...{
+        packageRoot,
+        version,
+        environment: process.env,
+        clientConfig: {},
+        build: false,
+        signal,
+        progress: () => undefined,
+      },
     });
   },
   async tearDown() {

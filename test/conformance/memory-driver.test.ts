@@ -1,4 +1,4 @@
-import { MemoryDriver } from "../../src/planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../../src/drivers/memory-driver.fake.ts";
 import { describeDriver } from "./driver.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 import { CRASHING } from "./driver-unchanged.ts";

@@ -4,10 +4,10 @@ import { mkdir, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { processEntries } from "../../src/drivers/process/entries.ts";
-import { pipelinePaths } from "../../src/drivers/process/paths.ts";
-import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
-import { markedProcesses } from "../../src/drivers/process/process-identity.ts";
+import { createProcessDriver } from "../../src/drivers/process/driver.ts";
+import { pipelinePaths } from "../../src/drivers/process/home/paths.ts";
+import { markedProcesses } from "../../src/drivers/process/instance/process-identity.ts";
+import { processEntries } from "../../src/drivers/process/supervisor/entries.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import type { DriverFixture } from "./driver-fixture.ts";
 

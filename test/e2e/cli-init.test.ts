@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { connectEngine } from "../../src/drivers/docker/engine.ts";
-import { nodeBaseImage } from "../../src/drivers/docker/flowctl-image-base.ts";
+import { connectEngine } from "../../src/drivers/docker/engine/engine.ts";
+import { nodeBaseImage } from "../../src/drivers/docker/image/flowctl-image-base.ts";
 import { buildProgram, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 import { runProgram, runWell } from "./run-program.ts";

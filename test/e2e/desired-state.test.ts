@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { signalProcess } from "../../src/drivers/process/process-identity.ts";
+import { signalProcess } from "../../src/drivers/process/instance/process-identity.ts";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 

@@ -3,8 +3,8 @@ import type { CliDependencies, OutputStream } from "../../src/cli/dependencies.t
 import { runCli } from "../../src/cli/run-cli.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { builtinCatalog } from "../../src/components/catalog.ts";
-import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
-import { createProcessDriver } from "../../src/drivers/process/process-driver.ts";
+import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
+import { createProcessDriver } from "../../src/drivers/process/driver.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { packageRoot, packageVersion } from "../../src/foundation/package-root.ts";
 import type { Ended } from "./run-program.ts";

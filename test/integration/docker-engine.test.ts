@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
+import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
 import { fixture, installation } from "../conformance/docker-fixture.ts";
 import { component, deploymentOf, pipelineOf, STAYS } from "../conformance/driver-pipelines.ts";
 import { eventually, World } from "../conformance/driver-world.ts";

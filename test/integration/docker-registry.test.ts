@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createDockerDriver } from "../../src/drivers/docker/docker-driver.ts";
+import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
 import type { ProgressEvent } from "../../src/drivers/driver.ts";
 import { docker, fixture, installation } from "../conformance/docker-fixture.ts";
 import { component, deploymentOf, pipelineOf } from "../conformance/driver-pipelines.ts";

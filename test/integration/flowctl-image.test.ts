@@ -2,8 +2,8 @@ import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { connectEngine } from "../../src/drivers/docker/engine.ts";
-import { buildFlowctlImage, ensureFlowctlImage } from "../../src/drivers/docker/flowctl-image.ts";
+import { connectEngine } from "../../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage, ensureFlowctlImage } from "../../src/drivers/docker/image/flowctl-image.ts";
 import { makeCertificates } from "../bench/streams/certificates.ts";
 import { docker } from "../conformance/docker-fixture.ts";
 import { uniqueName } from "../conformance/driver-pipelines.ts";
@@ -14,10 +14,10 @@ const version = `0.0.0-${uniqueName()}`;
 const reference = `flowctl:${version}`;
 const { signal } = new AbortController();
 
-async function build(packageRoot: string, env: Record<string, string | undefined> = process.env) {
+async function build(packageRoot: string, environment: Record<string, string | undefined> = process.env) {
   const said: string[] = [];
   const image = await ensureFlowctlImage(await connectEngine(process.env), {
-    ...{ packageRoot, version, env, clientConfig: {}, build: false, signal, keepSupersededMs: 0 },
+    ...{ packageRoot, version, environment, clientConfig: {}, build: false, signal, keepSupersededMs: 0 },
     progress: ({ text }) => said.push(text),
   });
   return { image, said };
@@ -138,7 +138,7 @@ describe("the flowctl image", () => {
     copies.push(folder);
     await rm(join(folder, "dist", "control-plane.js"));
     const engine = await connectEngine(process.env);
-    const options = { packageRoot: folder, version, env: {}, clientConfig: {}, build: true, signal };
+    const options = { packageRoot: folder, version, environment: {}, clientConfig: {}, build: true, signal };
     await expect(buildFlowctlImage(engine, { ...options, progress: () => undefined })).rejects.toMatchObject({
       code: "docker/package-not-built",
       fix: expect.stringContaining("npm run build"),

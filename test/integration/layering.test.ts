@@ -56,6 +56,8 @@ describe("the layering rule", () => {
   const forbidden: [what: string, file: string, imports: string, target: string, rule: string][] = [
     ["the foundation using a layer", "src/foundation/a.ts", "../pipeline/x.ts", "src/pipeline/x.ts", "foundation-uses"],
     ["the pipeline using the planner", "src/pipeline/a.ts", "../planner/x.ts", "src/planner/x.ts", "pipeline-uses"],
+    ["the planner using the executor", "src/planner/a.ts", "../executor/x.ts", "src/executor/x.ts", "planner-uses"],
+    ["the planner waiting", "src/planner/a.ts", "../foundation/clock.ts", "src/foundation/clock.ts", "planner-is-pure"],
     [
       "a built-in using a client",
       "src/components/sinks/a.ts",
@@ -93,6 +95,11 @@ describe("the layering rule", () => {
     const found = violations({ [file]: importing(imports), [target]: "export type X = 1;\n" });
     expect(found.join("\n")).toContain(rule);
     expect(found.join("\n")).toContain(`${file} → ${target}`);
+  });
+
+  it("fails on a planner that reads a file", () => {
+    const text = 'import { readFileSync } from "node:fs";\nexport const text = readFileSync("a", "utf8");\n';
+    expect(violations({ "src/planner/a.ts": text }).join("\n")).toContain("planner-is-pure: src/planner/a.ts");
   });
 
   it("fails on a vendor's package outside its adapter, and accepts it inside", () => {

@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { describe, expect, test } from "vitest";
-import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance-record.ts";
-import { isAlive } from "../../src/drivers/process/process-identity.ts";
-import { acquireLock } from "../../src/drivers/process/single-instance-lock.ts";
-import { readSupervisorRecord } from "../../src/drivers/process/supervisor-record.ts";
+import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance/instance-record.ts";
+import { isAlive } from "../../src/drivers/process/instance/process-identity.ts";
+import { acquireLock } from "../../src/drivers/process/supervisor/single-instance-lock.ts";
+import { readSupervisorRecord } from "../../src/drivers/process/supervisor/supervisor-record.ts";
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;

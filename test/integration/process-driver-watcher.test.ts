@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { isAlive } from "../../src/drivers/process/process-identity.ts";
-import { acquireLock } from "../../src/drivers/process/single-instance-lock.ts";
-import { readSupervisorRecord } from "../../src/drivers/process/supervisor-record.ts";
+import { isAlive } from "../../src/drivers/process/instance/process-identity.ts";
+import { acquireLock } from "../../src/drivers/process/supervisor/single-instance-lock.ts";
+import { readSupervisorRecord } from "../../src/drivers/process/supervisor/supervisor-record.ts";
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { DriverEvent } from "../../src/drivers/driver.ts";
-import { identify, isAlive } from "../../src/drivers/process/process-identity.ts";
+import { identify, isAlive } from "../../src/drivers/process/instance/process-identity.ts";
 import { hasCode } from "../../src/foundation/errors.ts";
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 

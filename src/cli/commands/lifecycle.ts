@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { ObservedResource } from "../../drivers/driver.ts";
-import { executePlan } from "../../planner/execute.ts";
+import { executePlan } from "../../executor/execute.ts";
 import type { Plan } from "../../planner/plan.ts";
 import { instanceIdOf, isEmpty } from "../../planner/plan.ts";
 import { planRestart, planStart } from "../../planner/plan-lifecycle.ts";

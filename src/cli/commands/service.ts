@@ -19,7 +19,6 @@ interface ServiceFlags extends Flags {
 
 /** Settings that say where things are; the unit runs without the caller's environment. */
 const KEPT = ["PATH", "HOME", "FLOWCTL_HOME", "FLOWCTL_CONFIG_FILE", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
-const KEPT_FOR_DOCKER = ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "FLOWCTL_IMAGE", "FLOWCTL_BASE_IMAGE"];
 
 const EXIT_CODES = [ExitCode.ok, ExitCode.usage, ExitCode.invalid, ExitCode.notFound, ExitCode.unavailable];
 
@@ -126,7 +125,8 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
   const pipeline = await loadValid(context);
   const { driver } = await chooseDriver(pipeline, settings, deps, signal);
   const isUser = flags.user ?? process.getuid?.() !== 0;
-  const kept = driver.name === "docker" ? [...KEPT, ...KEPT_FOR_DOCKER] : KEPT;
+  const { engine } = driver.capabilities;
+  const kept = [...KEPT, ...(engine?.variables ?? [])];
   const environment = Object.fromEntries(
     kept.flatMap((key) =>
       deps.env[key] === undefined || deps.env[key] === "" ? [] : [[key, deps.env[key] as string]],
@@ -138,6 +138,7 @@ async function unitOf(context: CommandContext, flags: ServiceFlags) {
     files: pipeline.files,
     folder: pipeline.directory,
     driver: driver.name,
+    engineUnit: engine?.unit,
     envFile: settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile),
     profiles: settings.profiles,
     environment,

@@ -1,8 +1,8 @@
 import type { ApplyOptions } from "../../client/client.ts";
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
+import { executePlan } from "../../executor/execute.ts";
 import { hasCode } from "../../foundation/errors.ts";
 import type { HeldName } from "../../foundation/machine-lock.ts";
-import { executePlan } from "../../planner/execute.ts";
 import { type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";

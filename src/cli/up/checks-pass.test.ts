@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ObservedState } from "../../drivers/driver.ts";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 
 const FILE = `

@@ -59,8 +59,7 @@ export async function untilChecksPass(
 }
 
 function checkedOwners({ components, services }: Pipeline): ReadonlySet<string> {
-  const hasCheck = ({ healthcheck }: Component): boolean =>
-    healthcheck?.test !== undefined && !healthcheck.disable && healthcheck.test[0] !== "NONE";
+  const hasCheck = ({ healthcheck }: Component): boolean => healthcheck?.test !== undefined && !healthcheck.disable;
   return new Set([...services, ...components.filter(hasCheck)].map(({ id }) => id));
 }
 

@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
 import { resourceOf } from "../../planner/plan.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect, it } from "vitest";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 import { runCli } from "../run-cli.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 
 const file = (environment: string): string => `

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 
 const FILE = `

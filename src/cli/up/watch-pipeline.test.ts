@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { systemClock } from "../../foundation/clock.ts";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
 import { MemoryControlPlane } from "../cli-harness.fake.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { watchPipeline } from "./watch-pipeline.ts";

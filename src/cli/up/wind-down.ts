@@ -1,9 +1,9 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
+import { executePlan } from "../../executor/execute.ts";
 import { firesAfter, withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
-import { executePlan } from "../../planner/execute.ts";
 import { instanceIdOf, isEmpty, type Plan } from "../../planner/plan.ts";
 import { planDown, planStop, selectInstances } from "../../planner/plan-lifecycle.ts";
 import type { DesiredChange, PipelineRecord } from "../../protocol/records.ts";

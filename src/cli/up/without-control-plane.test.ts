@@ -1,9 +1,9 @@
 import { PassThrough, Writable } from "node:stream";
 import { afterEach, expect, it } from "vitest";
 import type { ResourceKey } from "../../drivers/driver.ts";
+import { MemoryDriver } from "../../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { NEVER_STARTS } from "../../foundation/never-starts.ts";
-import { MemoryDriver } from "../../planner/memory-driver.fake.ts";
 import { resourceOf } from "../../planner/plan.ts";
 import { CliHarness } from "../cli-harness.fake.ts";
 import { runCli } from "../run-cli.ts";

@@ -4,10 +4,10 @@ import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { makeFolder } from "../../foundation/make-folder.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
-import { instanceId } from "../component-environment.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
+import { instanceId } from "../identity.ts";
 import { otherFolder } from "../other-folder.ts";
-import type { ContainerSpec } from "./container-spec.ts";
+import type { ContainerSpec } from "./container/container-spec.ts";
 import {
   createContainer,
   inspectContainer,
@@ -16,16 +16,21 @@ import {
   startContainer,
   stopContainer,
   unpauseContainer,
-} from "./containers.ts";
-import { deliverFiles } from "./deliver-files.ts";
-import type { Engine } from "./engine.ts";
-import { LABEL, readLabels, writeLabels } from "./labels.ts";
-import { nameTaken } from "./name-taken.ts";
-import { networkName } from "./names.ts";
-import { connectToNetwork, createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./networks.ts";
+} from "./container/containers.ts";
+import { deliverFiles } from "./container/deliver-files.ts";
+import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
+import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
-import { NO_SUCH_PROGRAM, requireProgram } from "./program-check.ts";
-import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./volumes.ts";
+import { LABEL, readLabels, writeLabels } from "./resources/labels.ts";
+import { nameTaken, networkName } from "./resources/names.ts";
+import {
+  connectToNetwork,
+  createNetwork,
+  inspectNetwork,
+  type NetworkSpec,
+  removeNetwork,
+} from "./resources/networks.ts";
+import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./resources/volumes.ts";
 
 /** What `DesiredResource.spec` holds on Docker. */
 export type ResourceSpec = NetworkSpec | VolumeSpec | ContainerSpec;

@@ -1,10 +1,10 @@
 import type { Readable } from "node:stream";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { DriverEvent } from "../driver.ts";
-import { inspectContainer } from "./containers.ts";
-import { type Engine, engineError } from "./engine.ts";
-import { jsonLines } from "./json-lines.ts";
-import { pipelineFilter, readLabels } from "./labels.ts";
+import { inspectContainer } from "./container/containers.ts";
+import { type Engine, engineError } from "./engine/engine.ts";
+import { jsonLines } from "./engine/json-lines.ts";
+import { pipelineFilter, readLabels } from "./resources/labels.ts";
 
 /** What the engine says about one container. */
 export interface EngineEvent {

@@ -1,13 +1,14 @@
 import type { Readable } from "node:stream";
 import { cancelled } from "../../foundation/clock.ts";
-import { instanceId } from "../component-environment.ts";
 import type { LogLine, LogOptions } from "../driver.ts";
-import { inspectContainer, listContainers } from "./containers.ts";
-import { type Engine, engineError, unlessCode } from "./engine.ts";
+import { instanceId } from "../identity.ts";
+import { isSelected } from "../log-selection.ts";
+import { inspectContainer, listContainers } from "./container/containers.ts";
+import { type Engine, engineError, unlessCode } from "./engine/engine.ts";
 import { engineEvents, streamEnded } from "./events.ts";
-import { type LabelledResource, readLabels } from "./labels.ts";
-import { LineAssembler, LogFrameParser, type TimedLine } from "./log-frames.ts";
-import { Outbox } from "./outbox.ts";
+import { LineAssembler, LogFrameParser, type TimedLine } from "./logs/log-frames.ts";
+import { Outbox } from "./logs/outbox.ts";
+import { readLabels } from "./resources/labels.ts";
 
 /** Log lines of a pipeline; see `Driver.logs`. */
 export async function* pipelineLogs(
@@ -104,9 +105,9 @@ async function* followLogs(
   const watch = async (): Promise<void> => {
     // Connected before the list is made, so that nothing starts in between unseen.
     for await (const event of engineEvents(engine, pipeline, signal, { connected })) {
-      const labels = readLabels(event.Actor.Attributes);
-      if (labels === undefined || !isSelected(labels, options.select)) continue;
-      if (event.Action === "start") follow(sourceOf(event.Actor.ID, labels), withoutTail(options));
+      const source = sourceOf(event.Actor.ID, event.Actor.Attributes);
+      if (source === undefined || !isSelected(source, options)) continue;
+      if (event.Action === "start") follow(source, withoutTail(options));
       if (event.Action === "destroy") followers.delete(event.Actor.ID);
     }
   };
@@ -216,22 +217,17 @@ async function selectedSources(
 ): Promise<Source[]> {
   const containers = await listContainers(engine, pipeline, signal);
   return containers
-    .map(({ Id, Labels }) => ({ id: Id, labels: readLabels(Labels) }))
-    .flatMap(({ id, labels }) => (labels && isSelected(labels, options.select) ? [sourceOf(id, labels)] : []))
+    .flatMap(({ Id, Labels }) => sourceOf(Id, Labels) ?? [])
+    .filter((source) => isSelected(source, options))
     .sort((a, b) => (a.instance < b.instance ? -1 : 1));
 }
 
-function sourceOf(id: string, labels: LabelledResource): Source {
-  return { id, owner: labels.owner, instance: instanceOf(labels) };
-}
-
-function instanceOf({ kind, owner, index }: LabelledResource): string {
-  return kind === "control-plane" ? owner : instanceId(owner, index);
-}
-
-function isSelected(labels: LabelledResource, select: readonly string[]): boolean {
-  if (select.length === 0) return labels.kind !== "control-plane";
-  return select.includes(labels.owner) || select.includes(instanceOf(labels));
+/** Undefined for a container that flowctl did not make. */
+function sourceOf(id: string, text: Readonly<Record<string, string>>): Source | undefined {
+  const labels = readLabels(text);
+  if (labels === undefined) return undefined;
+  const { kind, owner, index } = labels;
+  return { id, owner, instance: kind === "control-plane" ? owner : instanceId(owner, index) };
 }
 
 function logLine({ instance, owner }: Source, { stream, nanoseconds, text }: TimedLine): LogLine {

@@ -1,10 +1,11 @@
 import type { ObservedResource, ObservedState, ResourceKind } from "../driver.ts";
-import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
-import { type ContainerDetail, inspectContainer, listContainers } from "./containers.ts";
-import type { Engine } from "./engine.ts";
-import { LABEL, readLabels } from "./labels.ts";
-import { listNetworks } from "./networks.ts";
-import { listVolumes } from "./volumes.ts";
+import { IS_THERE } from "../identity.ts";
+import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container/container-spec.ts";
+import { type ContainerDetail, inspectContainer, listContainers } from "./container/containers.ts";
+import type { Engine } from "./engine/engine.ts";
+import { LABEL, readLabels } from "./resources/labels.ts";
+import { listNetworks } from "./resources/networks.ts";
+import { listVolumes } from "./resources/volumes.ts";
 
 /** Everything of a pipeline that the engine has, whatever state it is in. */
 export async function observePipeline(
@@ -19,18 +20,17 @@ export async function observePipeline(
   ]);
   const details = await Promise.all(containers.map(({ Id }) => inspectContainer(engine, Id, signal)));
   const networkIds = new Map(networks.map(({ Name, Id }) => [Name, Id]));
-  const running: ObservedState = { status: "running", startedAt: 0, health: "none", restarts: 0 };
   const observed: ObservedResource[] = [];
   for (const { Id, Name, Labels, Created } of networks) {
     const labels = readLabels(Labels);
     if (labels?.pipeline !== pipeline) continue;
-    const state: ObservedState = { ...running, startedAt: milliseconds(Created) };
+    const state: ObservedState = { ...IS_THERE, startedAt: milliseconds(Created) };
     observed.push({ ...identity(labels), state, ref: Id, name: Name, ports: [] });
   }
   for (const { Name, Labels, ...volume } of volumes) {
     const labels = readLabels(Labels);
     if (labels === undefined) continue;
-    const state: ObservedState = { ...running, startedAt: milliseconds((volume as { CreatedAt?: string }).CreatedAt) };
+    const state: ObservedState = { ...IS_THERE, startedAt: milliseconds((volume as { CreatedAt?: string }).CreatedAt) };
     observed.push({ ...identity(labels), state, ref: Name, name: Name, ports: [] });
   }
   // A container that went between the list and the look is not there.

@@ -1,30 +1,22 @@
 import { stat } from "node:fs/promises";
+import pLimit from "p-limit";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
-import { buildComponentImage, builtImageName } from "./build-image.ts";
-import type { ImageFacts } from "./container-spec.ts";
-import { endpointText } from "./endpoint.ts";
-import { dockerConfigDirectory, type Engine, engineInfo } from "./engine.ts";
-import { currentFlowctlImage, ensureFlowctlImage } from "./flowctl-image.ts";
-import { type HostAccess, hostAccess, type Invoker } from "./host-user.ts";
-import { imageFacts, inspectImage, pullImage } from "./images.ts";
-import { readLabels } from "./labels.ts";
-import { nameTaken } from "./name-taken.ts";
-import { networkName, volumeName } from "./names.ts";
-import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./networks.ts";
-import { type DockerClientConfig, readClientConfig, registryCredentials } from "./registry-auth.ts";
-import { desiredResources, type PreparedFacts } from "./resources.ts";
-import { inspectVolume } from "./volumes.ts";
-
-/** What belongs to the installation and not to a deployment. */
-export interface Installation {
-  readonly packageRoot: string;
-  readonly version: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  /** Who runs flowctl; absent on systems without user ids. */
-  readonly invoker?: Invoker;
-}
+import { buildComponentImage, builtImageName } from "./build/build-image.ts";
+import type { ImageFacts } from "./container/container-spec.ts";
+import { type HostAccess, hostAccess, type UserIds } from "./container/host-user.ts";
+import { endpointText } from "./engine/endpoint.ts";
+import { dockerConfigDirectory, type Engine, engineInfo } from "./engine/engine.ts";
+import { currentFlowctlImage, ensureFlowctlImage } from "./image/flowctl-image.ts";
+import { imageFacts, inspectImage, pullImage } from "./image/images.ts";
+import { type DockerClientConfig, readClientConfig, registryCredentials } from "./image/registry-auth.ts";
+import type { Installation } from "./installation.ts";
+import { readLabels } from "./resources/labels.ts";
+import { nameTaken, networkName, volumeName } from "./resources/names.ts";
+import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
+import { desiredResources, type PreparedFacts } from "./resources/resources.ts";
+import { inspectVolume } from "./resources/volumes.ts";
 
 /** Gets images, looks at host folders, and works out the resources; see `Driver.prepare`. */
 export async function prepareDeployment(
@@ -36,7 +28,7 @@ export async function prepareDeployment(
   const { pipeline } = deployment;
   const { signal } = options;
   if (!engine.local) refusePathsOfThisMachine(pipeline, endpointText(engine.endpoint));
-  const clientConfig = await readClientConfig(dockerConfigDirectory(installation.env));
+  const clientConfig = await readClientConfig(dockerConfigDirectory(installation.environment));
   await checkExternals(engine, pipeline, signal);
   const ownImage = options.dryRun
     ? currentFlowctlImage(engine, { ...installation, signal })
@@ -66,7 +58,7 @@ async function prepareImages(
   const owners: (Component | Service)[] = [...pipeline.components, ...pipeline.services];
   const work = new Map(known);
   const facts = new Map<string, ImageFacts>();
-  const turns = limiter(4);
+  const turns = pLimit(4);
   await Promise.all(
     owners.map(async (owner) => {
       if ("uses" in owner && owner.uses !== undefined) return;
@@ -153,7 +145,7 @@ async function prepareImage(
 async function prepareHosts(
   engine: Engine,
   pipeline: Pipeline,
-  invoker: Invoker | undefined,
+  invoker: UserIds | undefined,
 ): Promise<ReadonlyMap<string, HostAccess>> {
   if (!engine.local) return new Map();
   const all = await Promise.all(
@@ -262,8 +254,7 @@ function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipel
       const { healthcheck } = service;
       const image = facts.images.get(service.id);
       const known = image === undefined || image.reference.startsWith("sha256:");
-      const off = healthcheck?.disable === true || healthcheck?.test?.[0] === "NONE";
-      if (off || (healthcheck?.test === undefined && known && image?.healthcheck !== true)) {
+      if (healthcheck?.disable || (healthcheck?.test === undefined && known && image?.healthcheck !== true)) {
         throw new FlowctlError({
           code: "docker/no-healthcheck",
           kind: "invalid",
@@ -274,20 +265,4 @@ function checkHealthGates(resources: readonly DesiredResource[], pipeline: Pipel
       }
     }
   }
-}
-
-/** Runs at most `limit` tasks at a time. */
-function limiter(limit: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
-    try {
-      return await task();
-    } finally {
-      running--;
-      waiting.shift()?.();
-    }
-  };
 }

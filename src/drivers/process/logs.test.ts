@@ -18,9 +18,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../foundation/clock.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import type { LogLine, LogOptions } from "../driver.ts";
-import { type LogCollector, startLogCollector } from "./log-collector.ts";
-import { parseEntry } from "./log-format.ts";
-import { readLogs } from "./log-reader.ts";
+import { type LogCollector, startLogCollector } from "./logs/log-collector.ts";
+import { parseEntry } from "./logs/log-format.ts";
+import { pipelineLogs } from "./logs.ts";
 
 let folder = "";
 const collectors: LogCollector[] = [];
@@ -46,7 +46,7 @@ async function read(options: Partial<LogOptions> = {}): Promise<readonly LogLine
   const lines: LogLine[] = [];
   const all = { select: [], follow: false, ...options };
   const reader = { folder, clock: systemClock };
-  for await (const line of readLogs(reader, all, new AbortController().signal)) lines.push(line);
+  for await (const line of pipelineLogs(reader, all, new AbortController().signal)) lines.push(line);
   return lines;
 }
 
@@ -256,7 +256,7 @@ describe("the log reader", () => {
     const seen: string[] = [];
     const reading = (async () => {
       const reader = { folder, clock: systemClock };
-      for await (const line of readLogs(reader, { select: [], follow: true }, stop.signal)) seen.push(line.text);
+      for await (const line of pipelineLogs(reader, { select: [], follow: true }, stop.signal)) seen.push(line.text);
     })();
     let expected = 0;
     for (let round = 0; round < 12; round++) {
@@ -277,7 +277,7 @@ describe("the log reader", () => {
     const seen: string[] = [];
     const reading = (async () => {
       const reader = { folder, clock: systemClock };
-      for await (const line of readLogs(reader, { select: [], follow: true }, stop.signal)) seen.push(line.text);
+      for await (const line of pipelineLogs(reader, { select: [], follow: true }, stop.signal)) seen.push(line.text);
     })();
     say(`${"a long first life ".repeat(50)}\n`);
     await eventually(() => seen.length === 1);

@@ -1,14 +1,20 @@
-import { stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { get } from "node:http";
 import { withDeadline } from "../../foundation/deadline.ts";
 import type { ObservedResource, ObservedState } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { type InstanceRecord, readInstanceRecord, readInstanceRecords, UNKNOWN_EXIT_CODE } from "./instance-record.ts";
-import type { PipelinePaths } from "./paths.ts";
-import { CONTROL_PLANE, STATE_VOLUME } from "./prepare.ts";
-import { hasBegunToExit, isAlive, type MarkedProcess, markedProcesses } from "./process-identity.ts";
-import { readProjectFolder } from "./project-record.ts";
-import { readSupervisorRecord, type SupervisorRecord } from "./supervisor-record.ts";
+import { CONTROL_PLANE, IS_THERE, instanceIdentity } from "../identity.ts";
+import type { PipelinePaths } from "./home/paths.ts";
+import { readProjectFolder } from "./home/project-record.ts";
+import {
+  type InstanceRecord,
+  readInstanceRecord,
+  readInstanceRecords,
+  UNKNOWN_EXIT_CODE,
+} from "./instance/instance-record.ts";
+import { hasBegunToExit, isAlive, type MarkedProcess, markedProcesses } from "./instance/process-identity.ts";
+import { STATE_VOLUME } from "./prepare.ts";
+import { readSupervisorRecord, type SupervisorRecord } from "./supervisor/supervisor-record.ts";
 
 const HEALTH_TIMEOUT_MS = 1_000;
 const SETTLE_MS = 1_000;
@@ -18,16 +24,15 @@ const SETTLE_MS = 1_000;
  * supervisor. Health is asked of the processes themselves, all at once, within about a second.
  */
 export async function observePipeline(paths: PipelinePaths, signal: AbortSignal): Promise<readonly ObservedResource[]> {
-  const [supervisor, records, stateful, made, there, folder] = await Promise.all([
+  const [supervisor, records, folder] = await Promise.all([
     readSupervisorRecord(paths),
     readInstanceRecords(paths),
-    anyExists([paths.state, paths.controlPlane]),
-    anyExists([paths.logs, paths.instances, paths.secrets, paths.configs]),
-    anyExists([paths.folder]),
     readProjectFolder(paths),
   ]);
+  const stateful = [paths.state, paths.controlPlane].some((path) => existsSync(path));
+  const made = [paths.logs, paths.instances, paths.secrets, paths.configs].some((path) => existsSync(path));
   // Without state in it the pipeline's folder is there only while the pipeline is, or was left by a crash, at whatever moment.
-  const begun = made || (there && !stateful);
+  const begun = made || (existsSync(paths.folder) && !stateful);
   const marked = markedProcesses(paths.runId);
   const supervised = supervisor !== undefined && isRunning(supervisor);
   const known = new Set(records.map(({ instance }) => instance));
@@ -50,7 +55,7 @@ function observedVolume(paths: PipelinePaths): ObservedResource {
   return {
     ...STATE_VOLUME,
     ...fingerprint({ format: 1 }),
-    state: { status: "running", startedAt: 0, health: "none", restarts: 0 },
+    state: IS_THERE,
     ref: paths.state,
     name: paths.state,
     ports: [],
@@ -167,7 +172,7 @@ async function healthOf(
   signal: AbortSignal,
 ): Promise<"none" | "starting" | "healthy" | "unhealthy"> {
   const { healthcheck } = record.spec.component;
-  if (healthcheck?.disable === true || healthcheck?.test?.[0] === "NONE") return "none";
+  if (healthcheck?.disable) return "none";
   if (healthcheck?.test !== undefined) {
     return (record.process.status === "running" && record.process.health) || "starting";
   }
@@ -196,36 +201,12 @@ function strays(marked: readonly MarkedProcess[], known: ReadonlySet<string>): r
     if (instance === undefined || known.has(instance) || pid !== group) return [];
     const match = /^(.+)-(\d+)$/.exec(instance);
     if (match === null) return [];
-    return [
-      {
-        key: `component/${instance}` as const,
-        kind: "component" as const,
-        owner: match[1] as string,
-        index: Number(match[2]),
-        hash: "",
-        parts: {},
-        state: { status: "running", startedAt: 0, health: "none", restarts: 0 } as const,
-        ref: String(pid),
-        name: instance,
-        ports: [],
-      },
-    ];
+    const identity = instanceIdentity("component", match[1] as string, Number(match[2]));
+    return [{ ...identity, hash: "", parts: {}, state: IS_THERE, ref: String(pid), name: instance, ports: [] }];
   });
 }
 
 /** The process that leads the group of an instance, among those with the marker. */
 export function leaderOf(instance: string, marked: readonly MarkedProcess[]): MarkedProcess | undefined {
   return marked.find((process) => process.instance === instance && process.pid === process.group);
-}
-
-async function anyExists(folders: readonly string[]): Promise<boolean> {
-  const found = await Promise.all(
-    folders.map((folder) =>
-      stat(folder).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
-  return found.includes(true);
 }

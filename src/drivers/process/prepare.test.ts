@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
 import type { DeploymentOptions, DesiredResource } from "../driver.ts";
-import type { ProcessEntries } from "./entries.ts";
+import { secretDigest } from "./home/secret-digest.ts";
 import { desiredResources } from "./prepare.ts";
-import { secretDigest } from "./secret-digest.ts";
+import type { ProcessEntries } from "./supervisor/entries.ts";
 
 const entries: ProcessEntries = {
   supervisor: ["/node", "/supervisor.js"],

@@ -2,14 +2,15 @@ import { statSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
-import { instanceId } from "../component-environment.ts";
-import type { Deployment, DesiredResource, PrepareOptions, Prerequisite } from "../driver.ts";
+import { dependencies } from "../dependencies.ts";
+import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
 import { fingerprint } from "../fingerprint.ts";
-import { findCommand } from "./command-lookup.ts";
-import type { ProcessEntries } from "./entries.ts";
-import type { ComponentSpec } from "./instance-record.ts";
-import type { SecretDigest } from "./secret-digest.ts";
-import type { SupervisorSpec } from "./supervisor-record.ts";
+import { CONTROL_PLANE, instancesOf } from "../identity.ts";
+import type { SecretDigest } from "./home/secret-digest.ts";
+import { findCommand } from "./instance/command-lookup.ts";
+import type { ComponentSpec } from "./instance/instance-record.ts";
+import type { ProcessEntries } from "./supervisor/entries.ts";
+import type { SupervisorSpec } from "./supervisor/supervisor-record.ts";
 
 export interface PrepareContext {
   readonly entries: ProcessEntries;
@@ -22,13 +23,6 @@ export interface PrepareContext {
 
 /** The volume that stands for the checkpoints and the store of a pipeline. */
 export const STATE_VOLUME = { key: "volume/state", kind: "volume", owner: "state", index: 0 } as const;
-export const CONTROL_PLANE = {
-  key: "control-plane/1",
-  kind: "control-plane",
-  owner: "control-plane",
-  index: 1,
-} as const;
-
 /**
  * What makes up a deployment on processes. Rejects, before anything starts, what cannot run as one: services
  * (`driver/services-unsupported`), images without a command (`driver/not-runnable`), commands that do not exist.
@@ -48,30 +42,28 @@ export function desiredResources(
   for (const { component, spec } of components) {
     reportIgnored(component, options);
     const parts = fingerprintOf(component, spec, deployment, context);
-    for (let index = 1; index <= component.replicas; index++) {
-      resources.push({
-        key: `component/${instanceId(component.id, index)}`,
-        kind: "component",
-        owner: component.id,
-        index,
-        ...parts,
-        after: prerequisites(component, pipeline),
-        spec,
-      });
-    }
+    const after: DesiredResource["after"] = [
+      { key: CONTROL_PLANE.key, condition: "started" },
+      ...dependencies(pipeline, component),
+    ];
+    for (const identity of instancesOf(component)) resources.push({ ...identity, ...parts, after, spec });
   }
   return resources;
 }
 
 function rejectServices(pipeline: Pipeline): void {
   const [service] = pipeline.services;
-  if (service === undefined) return;
-  throw new FlowctlError({
+  if (service !== undefined) throw servicesUnsupported(service.id);
+}
+
+/** The error for a service: this driver runs none. */
+export function servicesUnsupported(id: string): FlowctlError {
+  return new FlowctlError({
     code: "driver/services-unsupported",
     kind: "invalid",
-    message: `The process driver cannot run the service ${JSON.stringify(service.id)}: services are containers`,
+    message: `The process driver cannot run the service ${JSON.stringify(id)}: services are containers`,
     fix: "Use --driver docker, or remove the service from the file and set the address of a running one in the components",
-    path: `services.${service.id}`,
+    path: `services.${id}`,
   });
 }
 
@@ -175,23 +167,6 @@ function fingerprintOf(
 function digestOf(value: Uint8Array | undefined, digest: SecretDigest): string {
   return value === undefined ? "" : digest(value);
 }
-
-function prerequisites(component: Component, pipeline: Pipeline): readonly Prerequisite[] {
-  const after: Prerequisite[] = [{ key: CONTROL_PLANE.key, condition: "started" }];
-  for (const [id, { condition }] of Object.entries(component.dependsOn)) {
-    const target = pipeline.components.find((other) => other.id === id);
-    for (let index = 1; index <= (target?.replicas ?? 0); index++) {
-      after.push({ key: `component/${instanceId(id, index)}`, condition: CONDITIONS[condition] });
-    }
-  }
-  return after;
-}
-
-const CONDITIONS = {
-  service_started: "started",
-  service_healthy: "healthy",
-  service_completed_successfully: "completed",
-} as const;
 
 /** A file may say more for containers than a process can have; what is left out is said, never silent. */
 function reportIgnored(component: Component, options: Pick<PrepareOptions, "progress">): void {

@@ -83,7 +83,7 @@ function lintDriver(context: LintContext): void {
     const [first] = candidate.lacking;
     return `${candidate.driver}: \`${first?.component}\` ${first?.reason}`;
   });
-  const blocker = all.find((candidate) => candidate.driver === "docker")?.lacking[0];
+  const blocker = all[0]?.lacking[0];
   reportAtKey(scope, blocker === undefined ? [] : pathOf(context, blocker), {
     code: "pipeline/no-driver",
     message: `No driver can run every component: ${reasons.join("; ")}`,

@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { connectEngine, dockerConfigDirectory } from "../../../src/drivers/docker/engine.ts";
-import { nodeBaseImage } from "../../../src/drivers/docker/flowctl-image-base.ts";
-import { readClientConfig } from "../../../src/drivers/docker/registry-auth.ts";
+import { connectEngine, dockerConfigDirectory } from "../../../src/drivers/docker/engine/engine.ts";
+import { nodeBaseImage } from "../../../src/drivers/docker/image/flowctl-image-base.ts";
+import { readClientConfig } from "../../../src/drivers/docker/image/registry-auth.ts";
 import { runProgram, runWell } from "../../e2e/run-program.ts";
 import { atExit } from "../at-exit.ts";
 import type { Place } from "./place.ts";

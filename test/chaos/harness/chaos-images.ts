@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { connectEngine } from "../../../src/drivers/docker/engine.ts";
-import { buildFlowctlImage } from "../../../src/drivers/docker/flowctl-image.ts";
+import { connectEngine } from "../../../src/drivers/docker/engine/engine.ts";
+import { buildFlowctlImage } from "../../../src/drivers/docker/image/flowctl-image.ts";
 
 const packageRoot = resolve(import.meta.dirname, "../../..");
 
@@ -19,7 +19,15 @@ export async function chaosImages(): Promise<ChaosImages> {
   const engine = await connectEngine(process.env);
   const { signal } = new AbortController();
   await buildFlowctlImage(engine, {
-    ...{ packageRoot, version, env: process.env, clientConfig: {}, build: false, signal, progress: () => undefined },
+    ...{
+      packageRoot,
+      version,
+      environment: process.env,
+      clientConfig: {},
+      build: false,
+      signal,
+      progress: () => undefined,
+    },
   });
   const name = `flowctl-chaos-${randomBytes(4).toString("hex")}`;
   const images = { a: `${name}:a`, b: `${name}:b` };

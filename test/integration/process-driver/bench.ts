@@ -10,10 +10,14 @@ import type {
   LogLine,
   ObservedResource,
 } from "../../../src/drivers/driver.ts";
-import type { ProcessEntries } from "../../../src/drivers/process/entries.ts";
-import { type PipelinePaths, pipelinePaths } from "../../../src/drivers/process/paths.ts";
-import { createProcessDriver } from "../../../src/drivers/process/process-driver.ts";
-import { type MarkedProcess, markedProcesses, signalProcess } from "../../../src/drivers/process/process-identity.ts";
+import { createProcessDriver } from "../../../src/drivers/process/driver.ts";
+import { type PipelinePaths, pipelinePaths } from "../../../src/drivers/process/home/paths.ts";
+import {
+  type MarkedProcess,
+  markedProcesses,
+  signalProcess,
+} from "../../../src/drivers/process/instance/process-identity.ts";
+import type { ProcessEntries } from "../../../src/drivers/process/supervisor/entries.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import type { Component, Pipeline } from "../../../src/pipeline/pipeline.ts";
 import { bundledProgram } from "../../bundled-program.ts";

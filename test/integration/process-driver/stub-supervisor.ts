@@ -3,8 +3,8 @@ import {
   type ControlPlaneSettings,
   type HostedControlPlane,
   runSupervisor,
-} from "../../../src/drivers/process/supervisor.ts";
-import type { SupervisorLaunch } from "../../../src/drivers/process/supervisor-launch.ts";
+} from "../../../src/drivers/process/supervisor/supervisor.ts";
+import type { SupervisorLaunch } from "../../../src/drivers/process/supervisor/supervisor-launch.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import { createLogger } from "../../../src/foundation/logger.ts";
 

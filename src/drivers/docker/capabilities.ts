@@ -1,0 +1,14 @@
+import type { DriverCapabilities } from "../driver.ts";
+
+/** What containers can do and cannot. */
+export const DOCKER_CAPABILITIES: DriverCapabilities = {
+  services: true,
+  images: true,
+  limits: true,
+  restartsExited: true,
+  survivesSupervisor: true,
+  engine: {
+    unit: "docker.service",
+    variables: ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "FLOWCTL_IMAGE", "FLOWCTL_BASE_IMAGE"],
+  },
+};

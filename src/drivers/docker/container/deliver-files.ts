@@ -1,0 +1,101 @@
+import { posix } from "node:path";
+import { extract, type Pack, pack } from "tar-stream";
+import type { ApplyContext } from "../../driver.ts";
+import { type Grant, grantedValue } from "../../grants.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { ContainerSpec } from "./container-spec.ts";
+import { getArchive, inspectContainer, putArchive } from "./containers.ts";
+import type { UserIds } from "./host-user.ts";
+
+/**
+ * Puts secrets and configs into a container that was created and not started, and gives its user the volumes that are
+ * its own. Values go over the engine's connection into files only: never into the environment, labels or arguments.
+ */
+export async function deliverFiles(
+  engine: Engine,
+  id: string,
+  spec: ContainerSpec,
+  { deployment, signal }: Pick<ApplyContext, "deployment" | "signal">,
+): Promise<void> {
+  if (spec.files.length === 0 && spec.owned.length === 0) return;
+  const owner = await containerUser(engine, id, signal);
+  const readOnly = spec.body.HostConfig.ReadonlyRootfs === true;
+  for (const [folder, files] of groupByFolder(spec.files, readOnly)) {
+    const archive = pack();
+    const made = new Set<string>();
+    for (const file of files) {
+      const name = posix.relative(folder, file.target);
+      addParents(archive, posix.dirname(name), folder, made);
+      addFile(archive, name, file, grantedValue(file, deployment), owner);
+    }
+    archive.finalize();
+    await putArchive(engine, id, folder, archive, signal);
+  }
+  if (owner === undefined) return;
+  for (const target of spec.owned) {
+    const archive = pack();
+    archive.entry({ name: `${posix.basename(target)}/`, type: "directory", mode: 0o755, ...owner });
+    archive.finalize();
+    await putArchive(engine, id, posix.dirname(target), archive, signal);
+  }
+}
+
+/** A writable container takes all files at its root; a read-only one each at the volume that is mounted for it. */
+function groupByFolder(files: readonly Grant[], readOnly: boolean): Map<string, Grant[]> {
+  const groups = new Map<string, Grant[]>();
+  for (const file of files) {
+    const folder = readOnly ? posix.dirname(file.target) : "/";
+    groups.set(folder, [...(groups.get(folder) ?? []), file]);
+  }
+  return groups;
+}
+
+/** The folder of secrets is flowctl's own to make; other folders are left as the image has them. */
+function addParents(archive: Pack, folder: string, root: string, made: Set<string>): void {
+  if (posix.join(root, folder) !== "/run/secrets" || made.has(folder) || folder === ".") return;
+  made.add(folder);
+  archive.entry({ name: `${folder}/`, type: "directory", mode: 0o755 });
+}
+
+function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, owner: UserIds | undefined): void {
+  const uid = Number(file.uid ?? owner?.uid ?? 0);
+  const gid = Number(file.gid ?? owner?.gid ?? 0);
+  // Only its user may read a secret, as long as that user is known.
+  const mode = file.mode ?? (file.kind === "secret" && owner !== undefined && file.uid === undefined ? 0o400 : 0o444);
+  archive.entry({ name, mode, uid, gid, size: value.byteLength }, Buffer.from(value));
+}
+
+/** Ids of the container's user; undefined for a user whose name the image does not know. */
+async function containerUser(engine: Engine, id: string, signal: AbortSignal): Promise<UserIds | undefined> {
+  const user = (await inspectContainer(engine, id, signal))?.Config.User ?? "";
+  const [name = "", group] = user.split(":");
+  if (name === "" || name === "root") return { uid: 0, gid: numeric(group) ?? 0 };
+  const uid = numeric(name);
+  if (uid !== undefined && (group === undefined || numeric(group) !== undefined)) {
+    return { uid, gid: numeric(group) ?? 0 };
+  }
+  const passwd = await readTextFile(engine, id, "/etc/passwd", signal);
+  const entry = passwd
+    .split("\n")
+    .map((line) => line.split(":"))
+    .find((fields) => fields[0] === name || fields[2] === name);
+  const found = uid ?? numeric(entry?.[2]);
+  if (found === undefined) return undefined;
+  return { uid: found, gid: numeric(group) ?? numeric(entry?.[3]) ?? 0 };
+}
+
+function numeric(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+async function readTextFile(engine: Engine, id: string, path: string, signal: AbortSignal): Promise<string> {
+  const archive = await getArchive(engine, id, path, signal);
+  if (archive === undefined) return "";
+  const chunks: Buffer[] = [];
+  const entries = extract();
+  archive.pipe(entries);
+  for await (const entry of entries) {
+    for await (const chunk of entry) chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

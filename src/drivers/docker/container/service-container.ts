@@ -1,0 +1,26 @@
+import type { Service } from "../../../pipeline/pipeline.ts";
+import { grantsOf } from "../../grants.ts";
+import { instanceId } from "../../identity.ts";
+import { instanceContainerName } from "../resources/names.ts";
+import { attachments, settingsBody } from "./container-settings.ts";
+import type { ContainerSpec, ImageFacts, SpecContext } from "./container-spec.ts";
+
+/** The container of a service: a plain Compose service, with the engine's default capabilities. */
+export function serviceContainer(context: SpecContext, service: Service, image: ImageFacts): ContainerSpec {
+  const { pipeline } = context;
+  const instance = instanceId(service.id, 1);
+  return {
+    resource: "container",
+    name: instanceContainerName(pipeline.name, service.id, 1),
+    image: image.name,
+    body: {
+      ...settingsBody(context, service, instance, image, service.environment),
+      ...(service.user === undefined ? {} : { User: service.user }),
+    },
+    networks: attachments(pipeline, service, [service.id, instance]),
+    // As in Compose: a service's program may well read them as another user than it starts as.
+    files: grantsOf(service).map((file) => ({ mode: 0o444, ...file })),
+    owned: [],
+    hostFolders: [],
+  };
+}

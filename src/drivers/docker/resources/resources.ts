@@ -1,0 +1,302 @@
+import { createHash, scryptSync } from "node:crypto";
+import type { Component, Pipeline, Service } from "../../../pipeline/pipeline.ts";
+import { dependencies } from "../../dependencies.ts";
+import type { Deployment, DesiredResource, Prerequisite, ResourceKey } from "../../driver.ts";
+import { fingerprint } from "../../fingerprint.ts";
+import { CONTROL_PLANE, type InstanceIdentity, instanceId, instanceIdentity, instancesOf } from "../../identity.ts";
+import type { ResourceSpec } from "../apply.ts";
+import { componentContainer } from "../container/component-container.ts";
+import { unnamedVolumeName, unnamedVolumes } from "../container/container-settings.ts";
+import type { ContainerSpec, HostFolder, ImageFacts, SpecContext } from "../container/container-spec.ts";
+import { controlPlaneContainer, controlPlaneVolume } from "../container/control-plane-container.ts";
+import { serviceContainer } from "../container/service-container.ts";
+import { networkName, stateVolumeName, volumeName } from "./names.ts";
+
+/** What `prepare` found out about the world before the resources are worked out. */
+export interface PreparedFacts {
+  readonly flowctlImage: ImageFacts;
+  /** By component or service id. */
+  readonly images: ReadonlyMap<string, ImageFacts>;
+  /** By component id: who may use its host folders, and which have to be made. */
+  readonly hosts: ReadonlyMap<string, { readonly user?: string; readonly folders: readonly HostFolder[] }>;
+  readonly socket?: { readonly path: string; readonly group?: string };
+}
+
+/** Works out every resource of a deployment. Pure: the same input gives the same resources and hashes. */
+export function desiredResources(deployment: Deployment, facts: PreparedFacts): readonly DesiredResource[] {
+  const { pipeline } = deployment;
+  const context: SpecContext = deployment;
+  const networks = networkResources(pipeline);
+  const macs = secretMacs(deployment);
+  const containers = [
+    controlPlaneResource(context, facts),
+    ...pipeline.services.map((service) => serviceResource(context, service, facts, macs)),
+    ...pipeline.components.flatMap((component) =>
+      instancesOf(component).map((instance) => componentResource(context, component, instance, facts, macs)),
+    ),
+  ];
+  return [...networks, ...volumeResources(pipeline, facts), ...containers];
+}
+
+function networkResources(pipeline: Pipeline): DesiredResource[] {
+  const keys = new Set(["default", ...Object.keys(pipeline.networks)]);
+  return [...keys]
+    .filter((key) => pipeline.networks[key]?.external !== true)
+    .map((key) => {
+      const network = pipeline.networks[key];
+      const settings = {
+        name: networkName(pipeline, key),
+        ...(network?.driver === undefined ? {} : { driver: network.driver }),
+        driverOpts: network?.driverOpts ?? {},
+        internal: network?.internal ?? false,
+        labels: network?.labels ?? {},
+      };
+      return plain("network", key, { resource: "network", ...settings }, settings);
+    });
+}
+
+function volumeResources(pipeline: Pipeline, facts: PreparedFacts): DesiredResource[] {
+  const own = (key: string, name: string): DesiredResource =>
+    plain("volume", key, { resource: "volume", name, driverOpts: {}, labels: {} }, { name });
+  const named = Object.entries(pipeline.volumes)
+    .filter(([, volume]) => !volume.external)
+    .map(([key, { driver, driverOpts, labels }]) => {
+      const settings = { name: volumeName(pipeline, key), ...(driver === undefined ? {} : { driver }), driverOpts };
+      return plain("volume", key, { resource: "volume", ...settings, labels }, settings);
+    });
+  const perInstance = instances(pipeline).flatMap(({ owner, instance, state }) => [
+    ...(state ? [own(stateVolumeKey(instance), stateVolumeName(pipeline.name, instance))] : []),
+    ...unnamed(pipeline, owner, instance, facts).map(({ key, name }) => own(key, name)),
+  ]);
+  return [own("flowctl_control-plane", controlPlaneVolume(pipeline.name)), ...named, ...perInstance];
+}
+
+function plain(
+  kind: "network" | "volume",
+  key: string,
+  spec: ResourceSpec,
+  settings: Readonly<Record<string, unknown>>,
+): DesiredResource {
+  return { key: `${kind}/${key}`, kind, owner: key, index: 0, ...fingerprint({ settings }), after: [], spec };
+}
+
+interface Instance {
+  readonly owner: Component | Service;
+  readonly instance: string;
+  readonly state: boolean;
+}
+
+function instances(pipeline: Pipeline): Instance[] {
+  return [
+    ...pipeline.services.map((owner) => ({ owner, instance: instanceId(owner.id, 1), state: false })),
+    ...pipeline.components.flatMap((owner) =>
+      instancesOf(owner).map(({ index }) => ({ owner, instance: instanceId(owner.id, index), state: true })),
+    ),
+  ];
+}
+
+function stateVolumeKey(instance: string): string {
+  return `flowctl_state_${instance}`;
+}
+
+function unnamed(
+  pipeline: Pipeline,
+  owner: Component | Service,
+  instance: string,
+  facts: PreparedFacts,
+): { readonly key: string; readonly name: string }[] {
+  return unnamedVolumes(owner, imageOf(owner, facts)).map((path) => {
+    const name = unnamedVolumeName(pipeline.name, instance, path);
+    return { key: name.replace(`flowctl_${pipeline.name}_`, "flowctl_"), name };
+  });
+}
+
+function imageOf(owner: Component | Service, facts: PreparedFacts): ImageFacts {
+  return facts.images.get(owner.id) ?? facts.flowctlImage;
+}
+
+function controlPlaneResource(context: SpecContext, facts: PreparedFacts): DesiredResource {
+  const spec = controlPlaneContainer(context, facts.flowctlImage, facts.socket);
+  return {
+    ...CONTROL_PLANE,
+    ...fingerprint(partsOf(spec)),
+    after: [exists("network/default"), exists("volume/flowctl_control-plane")],
+    spec,
+  };
+}
+
+function serviceResource(
+  context: SpecContext,
+  service: Service,
+  facts: PreparedFacts,
+  macs: ReadonlyMap<string, string>,
+): DesiredResource {
+  const spec = serviceContainer(context, service, imageOf(service, facts));
+  const instance = instanceId(service.id, 1);
+  return {
+    ...instanceIdentity("service", service.id, 1),
+    ...fingerprint({ ...partsOf(spec), ...grantParts(spec, macs), networks: networkParts(context.pipeline, spec) }),
+    image: spec.body.Image,
+    ...hostPortsOf(spec),
+    after: prerequisites(context.pipeline, service, instance, facts),
+    spec,
+  };
+}
+
+function componentResource(
+  context: SpecContext,
+  component: Component,
+  identity: InstanceIdentity,
+  facts: PreparedFacts,
+  macs: ReadonlyMap<string, string>,
+): DesiredResource {
+  const { index } = identity;
+  const instance = instanceId(component.id, index);
+  const host = facts.hosts.get(component.id) ?? { folders: [] };
+  const spec = componentContainer(context, component, index, imageOf(component, facts), host);
+  return {
+    ...identity,
+    ...fingerprint({
+      ...componentParts(component, spec),
+      ...grantParts(spec, macs),
+      networks: networkParts(context.pipeline, spec),
+    }),
+    ...(component.uses === undefined ? { image: spec.body.Image } : {}),
+    ...hostPortsOf(spec),
+    after: [
+      { key: CONTROL_PLANE.key, condition: "started" },
+      exists(`volume/${stateVolumeKey(instance)}`),
+      ...prerequisites(context.pipeline, component, instance, facts),
+    ],
+    spec,
+  };
+}
+
+function prerequisites(
+  pipeline: Pipeline,
+  owner: Component | Service,
+  instance: string,
+  facts: PreparedFacts,
+): Prerequisite[] {
+  const networks = ["default", ...owner.networks].filter((key) => pipeline.networks[key]?.external !== true);
+  const volumes = owner.mounts.flatMap(({ type, source }) =>
+    type === "volume" && source !== undefined && pipeline.volumes[source]?.external !== true ? [source] : [],
+  );
+  return [
+    ...[...new Set(networks)].map((key) => exists(`network/${key}`)),
+    ...[...new Set(volumes)].map((key) => exists(`volume/${key}`)),
+    ...unnamed(pipeline, owner, instance, facts).map(({ key }) => exists(`volume/${key}`)),
+    ...dependencies(pipeline, owner, (component) => showsHealth(component, facts)),
+  ];
+}
+
+/** A container says how healthy it is only where it has a check: the file's, or that of its image. */
+function showsHealth(component: Component, facts: PreparedFacts): boolean {
+  return component.healthcheck === undefined ? imageOf(component, facts).healthcheck : !component.healthcheck.disable;
+}
+
+function exists(key: ResourceKey): Prerequisite {
+  return { key, condition: "exists" };
+}
+
+/** The ports of the host that the file names; those that the engine chooses are free. */
+function hostPortsOf({ body }: ContainerSpec): Pick<DesiredResource, "hostPorts"> {
+  const ports = Object.entries(body.HostConfig.PortBindings ?? {}).flatMap(([inside, bindings]) =>
+    (bindings as readonly { readonly HostIp?: string; readonly HostPort?: string }[]).flatMap(({ HostIp, HostPort }) =>
+      HostPort === undefined || HostPort === "" ? [] : [`${HostIp ?? "0.0.0.0"}:${HostPort}/${inside.split("/")[1]}`],
+    ),
+  );
+  return ports.length === 0 ? {} : { hostPorts: ports };
+}
+
+/** The hashed parts of a container, each named after the key of the file that it comes from. */
+function partsOf(spec: ContainerSpec): Record<string, unknown> {
+  const { body } = spec;
+  const { Mounts, PortBindings, RestartPolicy, ReadonlyRootfs, Tmpfs, ExtraHosts, Ulimits, ...host } = body.HostConfig;
+  const { NanoCpus, Memory, PidsLimit, MemoryReservation, ...fixed } = host;
+  return {
+    name: spec.name,
+    image: body.Image,
+    entrypoint: body.Entrypoint,
+    command: body.Cmd,
+    working_dir: body.WorkingDir,
+    environment: environmentOf(spec),
+    user: body.User,
+    healthcheck: body.Healthcheck,
+    labels: body.Labels,
+    ports: PortBindings,
+    volumes: Mounts,
+    tmpfs: Tmpfs,
+    read_only: ReadonlyRootfs,
+    extra_hosts: ExtraHosts,
+    ulimits: Ulimits,
+    restart: RestartPolicy,
+    stop_grace_period: body.StopTimeout,
+    "deploy.resources": [NanoCpus, Memory, PidsLimit, MemoryReservation],
+    container: fixed,
+    networks: spec.networks,
+  };
+}
+
+/**
+ * The same for a component. How many instances there are is no part: whoever runs learns of it from the control plane, and
+ * scaling would replace them all. Nor is how often the engine looks at a built-in, which others' `depends_on` decides.
+ */
+function componentParts(component: Component, spec: ContainerSpec): Record<string, unknown> {
+  const { entrypoint, command, ...parts } = partsOf(spec);
+  const environment = environmentOf(spec);
+  const {
+    FLOWCTL_CONFIG,
+    FLOWCTL_COMPONENT_TYPE,
+    FLOWCTL_LOG_LEVEL,
+    FLOWCTL_REPLICAS: _replicas,
+    FLOWCTL_STOP_GRACE_MS: _grace,
+    ...others
+  } = environment;
+  return {
+    ...parts,
+    ...(component.uses === undefined ? { entrypoint, command } : { uses: [entrypoint, command] }),
+    type: FLOWCTL_COMPONENT_TYPE,
+    with: FLOWCTL_CONFIG,
+    log_level: FLOWCTL_LOG_LEVEL,
+    environment: others,
+    healthcheck: component.healthcheck,
+    stop_grace_period: component.stopGracePeriodMs,
+  };
+}
+
+function environmentOf({ body }: ContainerSpec): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    body.Env.map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
+}
+
+/** A container in a network that is made anew has to be made anew too. */
+function networkParts(pipeline: Pipeline, spec: ContainerSpec): unknown {
+  const settings = Object.keys(pipeline.networks).map((key) => [networkName(pipeline, key), pipeline.networks[key]]);
+  const known = Object.fromEntries(settings) as Readonly<Record<string, unknown>>;
+  return spec.networks.map((network) => ({ ...network, settings: known[network.name] }));
+}
+
+function grantParts(spec: ContainerSpec, macs: ReadonlyMap<string, string>): Record<string, unknown> {
+  const part = (kind: "secret" | "config"): unknown => {
+    const files = spec.files.filter((file) => file.kind === kind);
+    return files.length === 0
+      ? undefined
+      : files.map((file) => ({ ...file, value: macs.get(`${kind}/${file.source}`) }));
+  };
+  return { secrets: part("secret"), configs: part("config") };
+}
+
+/**
+ * What stands in a hash for a value. Labels can be read by whoever uses the engine, and there is no place on it to keep a
+ * key: a costly derivation, salted by pipeline and secret, makes guessing slow and equal secrets look unlike.
+ */
+function secretMacs({ pipeline, secretValues, configValues }: Deployment): Map<string, string> {
+  const macs = new Map<string, string>();
+  for (const [key, value] of secretValues) {
+    macs.set(`secret/${key}`, scryptSync(value, `flowctl\0${pipeline.name}\0${key}`, 16).toString("hex"));
+  }
+  for (const [key, value] of configValues) macs.set(`config/${key}`, createHash("sha256").update(value).digest("hex"));
+  return macs;
+}

@@ -1,0 +1,85 @@
+import { hasCode } from "../../foundation/errors.ts";
+import { projectFolder } from "../../pipeline/project-folder.ts";
+import type { ApplyContext, Change } from "../driver.ts";
+import { type Grant, grantedValue, grantsOf } from "../grants.ts";
+import { claimProject } from "./home/project-record.ts";
+import type { ComponentSpec } from "./instance/instance-record.ts";
+import type { LocalEngines } from "./instance/local-engine.ts";
+import { servicesUnsupported } from "./prepare.ts";
+import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor/supervisor-client.ts";
+import { changeState, changeSupervisor } from "./supervisor/supervisor-control.ts";
+import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor/supervisor-launch.ts";
+import type { SupervisorRequest } from "./supervisor/supervisor-protocol.ts";
+import { readSupervisorRecord } from "./supervisor/supervisor-record.ts";
+
+type ApplyOptions = LaunchOptions & { readonly engines: LocalEngines };
+
+const DEADLINE_MS = 60_000;
+
+/** Carries out one change; see `Driver.apply`. */
+export async function applyChange(change: Change, context: ApplyContext, options: ApplyOptions): Promise<void> {
+  const { kind, owner } = "resource" in change ? change.resource : change.observed;
+  if ("resource" in change && context.deployment !== undefined) {
+    await claimProject(options.paths, projectFolder(context.deployment.pipeline));
+  }
+  switch (kind) {
+    case "network":
+      return;
+    case "volume":
+      return changeState(change, options);
+    case "control-plane":
+      return changeSupervisor(change, context.force ?? false, options);
+    case "component":
+      return applyToInstance(change, context, options);
+    case "service":
+      throw servicesUnsupported(owner);
+  }
+}
+
+/**
+ * Has one change of a component instance carried out by the supervisor. What ends something is done here when none
+ * runs; what starts something starts a supervisor first. One that dies meanwhile is followed by another try.
+ */
+async function applyToInstance(change: Change, context: ApplyContext, options: ApplyOptions): Promise<void> {
+  const { paths, clock } = options;
+  const { signal, progress } = context;
+  const force = context.force ?? false;
+  const body = requestOf(change, context);
+  const deadline = clock.elapsed() + DEADLINE_MS;
+  for (;;) {
+    try {
+      await options.greet(paths, signal);
+    } catch (error) {
+      if (isUnusable(error)) await endSupervisor(options);
+      else if (!hasCode(error, NO_SUPERVISOR)) throw error;
+      if (change.action !== "stop" && change.action !== "remove") await ensureSupervisor(undefined, options);
+      else if (await options.engines.use(paths, (engine) => engine.apply(change, { signal, force }))) {
+        // What else there is of the pipeline goes on, and with it its control plane; a removal is mostly part of a down.
+        const isDown = change.action === "remove" || (await readSupervisorRecord(paths)) === undefined;
+        if (!isDown) await ensureSupervisor(undefined, options);
+        return;
+      }
+    }
+    try {
+      await request(paths.socket, body, { signal, progress });
+      return;
+    } catch (error) {
+      const again = hasCode(error, SUPERVISOR_LOST) || hasCode(error, NO_SUPERVISOR);
+      if (!again || clock.elapsed() > deadline) throw error;
+    }
+    await clock.sleep(100, signal);
+  }
+}
+
+function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
+  const base = { method: "apply", change, force: context.force ?? false } as const;
+  if (!("resource" in change)) return { ...base, secrets: {}, configs: {} };
+  const { component } = change.resource.spec as ComponentSpec;
+  const granted = (kind: Grant["kind"]): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      grantsOf(component)
+        .filter((grant) => grant.kind === kind)
+        .map((grant) => [grant.source, Buffer.from(grantedValue(grant, context.deployment)).toString("base64")]),
+    );
+  return { ...base, secrets: granted("secret"), configs: granted("config") };
+}

@@ -1,0 +1,95 @@
+import { type Clock, cancelled } from "../../foundation/clock.ts";
+import { hasCode } from "../../foundation/errors.ts";
+import type { Driver } from "../driver.ts";
+import { applyChange } from "./apply.ts";
+import { PROCESS_CAPABILITIES } from "./capabilities.ts";
+import { driverEvents } from "./events.ts";
+import { flowctlHome, type PipelinePaths, pipelinePaths } from "./home/paths.ts";
+import { homeFailure, pipelineNames } from "./home/pipeline-folder.ts";
+import { secretDigest } from "./home/secret-digest.ts";
+import { createLocalEngines } from "./instance/local-engine.ts";
+import { pipelineLogs } from "./logs.ts";
+import { observePipeline } from "./observe.ts";
+import { desiredResources } from "./prepare.ts";
+import { type ProcessEntries, processEntries } from "./supervisor/entries.ts";
+import { createGreeting } from "./supervisor/greeting.ts";
+import { NO_SUPERVISOR } from "./supervisor/supervisor-client.ts";
+import type { LaunchOptions } from "./supervisor/supervisor-launch.ts";
+
+export interface ProcessDriverOptions {
+  /** Folder of flowctl's package.json. */
+  readonly packageRoot: string;
+  /** Version of flowctl. */
+  readonly version: string;
+  /** Names the home (see flowctlHome), and is what the processes of a pipeline inherit (see inheritedEnvironment). */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Default: what is built in the package, else its sources. */
+  readonly entries?: ProcessEntries;
+  /** A supervisor that does not answer within this time hangs, and is replaced; default 4,000. */
+  readonly patienceMs?: number;
+}
+
+const PATIENCE_MS = 4_000;
+
+/**
+ * The driver that runs components as child processes of a background supervisor. What it is told of a pipeline lies
+ * under the home's `pipelines/<name>`; observing, logs, stopping and removing need no living supervisor, everything
+ * else starts one.
+ */
+export function createProcessDriver(options: ProcessDriverOptions): Driver {
+  const { environment, clock, version } = options;
+  const home = flowctlHome(environment);
+  const entries = options.entries ?? processEntries(options.packageRoot);
+  const greet = createGreeting(clock, options.patienceMs ?? PATIENCE_MS);
+  const engines = createLocalEngines(clock);
+  const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
+    paths,
+    home,
+    program: entries.supervisor,
+    environment,
+    clock,
+    signal,
+    greet,
+  });
+
+  return {
+    name: "process",
+    capabilities: PROCESS_CAPABILITIES,
+    here: async () => ({ folder: home, own: true, publishes: false }),
+    async probe() {
+      if (process.platform === "win32") {
+        const fix = "Run flowctl in WSL, or use --driver docker";
+        return { available: false, reason: "Windows has no process groups", fix };
+      }
+      const failure = await homeFailure(home);
+      if (failure === undefined) return { available: true, detail: `local processes, state in ${home}` };
+      const { message: reason, fix } = failure;
+      return { available: false, reason, ...(fix === undefined ? {} : { fix }) };
+    },
+    async prepare(deployment, prepareOptions) {
+      if (prepareOptions.signal.aborted) throw cancelled(prepareOptions.signal);
+      const digest = await secretDigest(home, { readOnly: prepareOptions.dryRun });
+      const path = environment.PATH ?? "";
+      return desiredResources(deployment, { entries, version, path, digest }, prepareOptions);
+    },
+    observe: (pipeline, signal) => observePipeline(pipelinePaths(home, pipeline), signal),
+    apply(change, context) {
+      const paths = pipelinePaths(home, context.pipeline);
+      return applyChange(change, context, { ...launchOptions(paths, context.signal), engines });
+    },
+    logs: (pipeline, logOptions, signal) =>
+      pipelineLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
+    events: (pipeline, signal) => driverEvents(pipelinePaths(home, pipeline).socket, clock, signal),
+    async controlPlane(pipeline, signal) {
+      try {
+        const { grpc, http } = await greet(pipelinePaths(home, pipeline), signal);
+        return { grpc, http };
+      } catch (error) {
+        if (hasCode(error, NO_SUPERVISOR)) return undefined;
+        throw error;
+      }
+    },
+    pipelines: () => pipelineNames(home),
+  };
+}

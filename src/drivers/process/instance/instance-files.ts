@@ -1,0 +1,58 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join, posix } from "node:path";
+import type { Component } from "../../../pipeline/pipeline.ts";
+import { type Grant, type GrantedValues, grantedValue, grantsOf } from "../../grants.ts";
+import { writeFileAtomically } from "../home/atomic-file.ts";
+import type { PipelinePaths } from "../home/paths.ts";
+
+/** Where the secrets of an instance lie. */
+export function secretsFolder(paths: PipelinePaths, instance: string): string {
+  return join(paths.secrets, instance);
+}
+
+/** Where the configs of an instance lie; handed over as `FLOWCTL_CONFIGS_DIR`. */
+export function configsFolder(paths: PipelinePaths, instance: string): string {
+  return join(paths.configs, instance);
+}
+
+/** Where an instance keeps what survives it. */
+export function stateFolder(paths: PipelinePaths, instance: string): string {
+  return join(paths.state, instance);
+}
+
+/**
+ * Writes the secrets (0600) and configs (0600) that a component is granted, in folders (0700) of the instance's own,
+ * in place of what was there. Rejects with `driver/value-missing` when a value was not handed over.
+ */
+export async function writeInstanceFiles(
+  paths: PipelinePaths,
+  instance: string,
+  component: Component,
+  values: GrantedValues | undefined,
+): Promise<void> {
+  await removeInstanceFiles(paths, instance);
+  await mkdir(secretsFolder(paths, instance), { recursive: true, mode: 0o700 });
+  for (const grant of grantsOf(component)) {
+    const folder = grant.kind === "secret" ? secretsFolder(paths, instance) : configsFolder(paths, instance);
+    await writeFileAtomically(join(folder, grantPath(grant)), grantedValue(grant, values), 0o600);
+  }
+}
+
+/** Removes the secrets and configs of an instance; what it keeps stays. */
+export async function removeInstanceFiles(paths: PipelinePaths, instance: string): Promise<void> {
+  await rm(secretsFolder(paths, instance), { recursive: true, force: true });
+  await rm(configsFolder(paths, instance), { recursive: true, force: true });
+}
+
+/** Where a container has its secrets. */
+const SECRETS_ROOT = "/run/secrets/";
+
+/**
+ * The path of a granted file below the folder of its instance: that of its target, as in a container, without what
+ * the folder stands for, which is `/run/secrets` for secrets and `/` for configs.
+ */
+function grantPath({ kind, target }: Grant): string {
+  const path = posix.normalize(`/${target}`);
+  const isInRoot = kind === "secret" && path.startsWith(SECRETS_ROOT);
+  return path.slice(isInRoot ? SECRETS_ROOT.length : 1);
+}
