@@ -38,6 +38,9 @@ const builtins = { component: "src/main/component.ts" };
 /** What other components are written with, in one file: finding another one would cost them more than it saves. */
 const sdk = { sdk: "src/sdk/index.ts" };
 
+/** The programs that containers run, and what components of a user's own are written with. */
+const inImage = ["component", "control-plane", "sdk"];
+
 /** Many components run side by side, and Node.js keeps the text of each in memory. Names stay, for stack traces. */
 const compact = { minifyWhitespace: true, lineLimit: 200 };
 
@@ -136,14 +139,29 @@ async function bundle() {
     await put(file.path, text, program ? 0o755 : undefined);
   }
   await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));
-  // What an image has to bring along beside the bundles: all that is installed with flowctl.
+  await put(
+    join(out, "image.json"),
+    JSON.stringify(
+      reachable(
+        results.map(({ metafile }) => metafile.outputs),
+        inImage,
+      ),
+    ),
+  );
   const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
-  await put(join(out, "externals.json"), JSON.stringify(Object.keys(dependencies)));
   for (const { path } of results.flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap(importsOf))) {
     if (!(path in dependencies) && !missable.has(path)) {
       throw new Error(`build: ${path} is imported and not among the dependencies`);
     }
   }
+}
+
+/** The names of the bundles that are, or import sooner or later, what the entries of these names are. */
+function reachable(outputs, entries) {
+  const all = new Map(outputs.flatMap(Object.entries));
+  const found = new Set([...all.keys()].filter((path) => entries.includes(basename(path, ".js"))));
+  for (const path of found) for (const next of all.get(path).imports) if (all.has(next.path)) found.add(next.path);
+  return [...found].map((path) => basename(path)).sort();
 }
 
 /** Imports of packages that are to be installed. */

@@ -12,6 +12,8 @@ describe("a .dockerignore", () => {
     ["leaves out everything below a folder", "node_modules", ["node_modules/a/b", "src/a"], ["src/a"]],
     ["reads * within one folder", "*.md", ["a.md", "b/a.md"], ["b/a.md"]],
     ["reads ** through all folders", "**/*.md", ["a.md", "b/c/a.md", "a.mdx"], ["a.mdx"]],
+    ["reads ** before a name as any folders", "**b", ["b", "x/b", "ab", "x/ab"], ["ab", "x/ab"]],
+    ["reads ** at the end as everything", "a/**", ["a", "a/b", "a/b/c"], ["a"]],
     ["reads ** in the middle", "a/**/z", ["a/z", "a/b/c/z", "b/z"], ["b/z"]],
     ["reads ? as one character", "a?", ["ab", "abc", "a"], ["abc", "a"]],
     ["reads character classes", "[ab].txt", ["a.txt", "c.txt"], ["c.txt"]],

@@ -44,10 +44,9 @@ function toExpression(pattern: string): RegExp {
     const char = pattern[at] as string;
     if (char === "*" && pattern[at + 1] === "*") {
       while (pattern[at + 1] === "*") at++;
-      if (pattern[at + 1] === "/") {
-        at++;
-        source += "(?:.*/)?";
-      } else source += ".*";
+      if (pattern[at + 1] === "/") at++;
+      // At the end everything, else any number of folders: `**b` is `b` wherever it lies, and not `ab`.
+      source += at + 1 === pattern.length ? ".*" : "(?:.*/)?";
     } else if (char === "*") source += "[^/]*";
     else if (char === "?") source += "[^/]";
     else if (char === "[") {

@@ -14,9 +14,9 @@ const SIGN: Readonly<Record<Change["action"], string>> = {
 export function renderPlanText(plan: Plan): string {
   const lines: string[] = [];
   if (isEmpty(plan)) {
-    const components = plan.unchanged.filter(({ kind }) => kind === "component");
-    const over = components.length > 0 && components.every(({ state }) => state.status === "exited");
-    lines.push(`${plan.pipeline}: ${over ? "completed; " : ""}nothing to do`);
+    // That each of them has completed need not be said of each.
+    if (isOver(plan)) return `${plan.pipeline}: completed; nothing to do`;
+    lines.push(`${plan.pipeline}: nothing to do`);
   } else {
     const { live = [] } = plan;
     const width = Math.max(
@@ -35,6 +35,11 @@ export function renderPlanText(plan: Plan): string {
   }
   for (const note of plan.notes) lines.push(`  ${note}`);
   return lines.join("\n");
+}
+
+function isOver({ unchanged }: Plan): boolean {
+  const components = unchanged.filter(({ kind }) => kind === "component");
+  return components.length > 0 && components.every(({ state }) => state.status === "exited");
 }
 
 /** Counts by action, such as `3 to create, 1 to replace, 2 unchanged`. */

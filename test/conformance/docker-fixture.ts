@@ -82,7 +82,7 @@ export const fixture: DriverFixture = {
 export async function makePackage(root: string, program: string): Promise<void> {
   await mkdir(join(root, "dist"), { recursive: true });
   await writeFile(join(root, "package.json"), JSON.stringify({ name: "flowctl", version }));
-  await writeFile(join(root, "dist", "externals.json"), "[]");
+  await writeFile(join(root, "dist", "image.json"), JSON.stringify(["component.js", "control-plane.js"]));
   for (const name of ["component.js", "control-plane.js"]) await writeFile(join(root, "dist", name), program);
   await symlink(join(repository, "images"), join(root, "images")).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;

@@ -70,7 +70,11 @@ async function prepareImages(
       }
       let ready = work.get(reference);
       if (ready === undefined) {
-        ready = turns(() => prepareImage(engine, reference, owner, clientConfig, options));
+        ready = turns(async () => {
+          // It may be built on one of them.
+          if (owner.build !== undefined) await Promise.all(known.values());
+          return prepareImage(engine, reference, owner, clientConfig, options);
+        });
         work.set(reference, ready);
       }
       facts.set(owner.id, await ready);

@@ -39,11 +39,11 @@ export function lintDependsOn(context: LintContext): void {
           fix: "Activate its profile with `--profile`, or set `required: false`.",
         });
       } else {
-        const hopeless = whyNever(items.find(({ settings }) => settings.id === need)?.settings, dependency.condition);
-        if (hopeless === undefined) return;
+        const reason = whyNever(items.find(({ settings }) => settings.id === need)?.settings, dependency.condition);
+        if (reason === undefined) return;
         report(scope, at, {
           code: "pipeline/unsatisfiable-dependency",
-          message: `\`${id}\` would wait forever: ${hopeless}`,
+          message: `\`${id}\` would wait forever: ${reason}`,
           fix: `Use another \`condition\`, or change \`${need}\`.`,
         });
       }

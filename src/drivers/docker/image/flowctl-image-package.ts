@@ -13,16 +13,13 @@ export interface ImageFile {
   readonly executable: boolean;
 }
 
-/** The programs that containers run, and the SDK for components whose image is built on this one. */
-const ENTRIES = ["component.js", "control-plane.js", "sdk.js"];
-
 /**
  * Reads what of the installed package goes into the image: the programs that containers run and the SDK, with the chunks they
  * import, the protocol files, and the packages that cannot be bundled, without what is for other platforms. Sorted by name.
  * Throws `docker/package-not-built` when there are no bundles.
  */
 export async function readImageFiles(packageRoot: string): Promise<readonly ImageFile[]> {
-  const dist = await reachableBundles(join(packageRoot, "dist"));
+  const dist = await imageBundles(join(packageRoot, "dist"));
   const vendor = await listFiles(join(packageRoot, "dist", "vendor"));
   const proto = await listFiles(join(packageRoot, "proto"));
   const own = [...dist, ...vendor, ...proto, join(packageRoot, "package.json")];
@@ -54,41 +51,27 @@ export function hashFiles(files: readonly ImageFile[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-async function reachableBundles(dist: string): Promise<string[]> {
-  const found = new Map<string, string>();
-  const pending = [...ENTRIES];
-  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    if (found.has(name)) continue;
-    const path = join(dist, name);
-    let text: string;
-    try {
-      text = await readFile(path, "utf8");
-    } catch (cause) {
-      throw new FlowctlError({
-        code: "docker/package-not-built",
-        kind: "not-found",
-        message: `the flowctl image cannot be built: ${path} is missing`,
-        fix: "run `npm run build`, or reinstall flowctl",
-        cause,
-      });
-    }
-    found.set(name, path);
-    for (const [, chunk] of text.matchAll(/["']\.\/((?:chunk-)?[\w.-]+\.js)["']/g)) {
-      if (chunk !== undefined && existsSync(join(dist, chunk))) pending.push(chunk);
-    }
+/** The bundles that the build has listed for the image. */
+async function imageBundles(dist: string): Promise<readonly string[]> {
+  const list = join(dist, "image.json");
+  try {
+    const paths = (JSON.parse(await readFile(list, "utf8")) as readonly string[]).map((name) => join(dist, name));
+    await Promise.all(paths.map((path) => stat(path)));
+    return paths;
+  } catch (cause) {
+    throw new FlowctlError({
+      code: "docker/package-not-built",
+      kind: "not-found",
+      message: `the flowctl image cannot be built: ${list}, or a file that it names, is missing`,
+      fix: "run `npm run build`, or reinstall flowctl",
+      cause,
+    });
   }
-  return [...found.values()];
 }
 
-/**
- * Folders of the packages that the bundles import at run time: those that the build names in `dist/externals.json`, or
- * all production dependencies where it names none, each with everything that it depends on.
- */
+/** Folders of the packages that the bundles import at run time, which flowctl is installed with, and of all that they depend on. */
 async function runtimePackages(packageRoot: string): Promise<string[]> {
-  const externals = await readFile(join(packageRoot, "dist", "externals.json"), "utf8").then(
-    (text) => JSON.parse(text) as string[],
-    async () => Object.keys((await manifest(packageRoot)).dependencies ?? {}),
-  );
+  const externals = Object.keys((await manifest(packageRoot)).dependencies ?? {});
   const folders = new Set<string>();
   const pending = externals.map((name) => ({ name, from: packageRoot }));
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {

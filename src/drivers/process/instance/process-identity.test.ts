@@ -63,6 +63,17 @@ describe("a process", () => {
 });
 
 describe("marked processes", () => {
+  test("are seen also while they are becoming another program", async () => {
+    const marker = `exec-${process.pid}-${Date.now()}`;
+    // Becomes itself again and again; for a moment of each time it has no environment.
+    await start('[ "$n" = "" ] && echo up; export n=again; exec /bin/sh -c "$SELF"', {
+      [RUN_ID_VARIABLE]: marker,
+      SELF: 'exec /bin/sh -c "$SELF"',
+    });
+    const looks = Array.from({ length: 300 }, () => markedProcesses(marker).length);
+    expect(looks.filter((found) => found !== 1)).toEqual([]);
+  });
+
   test("are those with the marker in their environment, with their instance, and no others", async () => {
     const marker = `test-${process.pid}-${Date.now()}`;
     const marked = await start("echo up; exec sleep 100", { [RUN_ID_VARIABLE]: marker, FLOWCTL_INSTANCE_ID: "a-1" });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** One process for all time: pids are used again, a pid together with the moment of its birth is not. */
 export interface ProcessIdentity {
@@ -105,12 +105,37 @@ function markedByProc(runId: string): readonly MarkedProcess[] {
   const found: MarkedProcess[] = [];
   for (const pid of procPids()) {
     if (pid === process.pid) continue;
-    const variables = readText(`/proc/${pid}/environ`)?.split("\0");
+    const variables = environmentOf(pid)?.split("\0");
     if (variables === undefined || !variables.includes(marker)) continue;
     const row = readProc(pid, boot);
     if (row !== undefined) found.push({ ...row, ...toldOf(variables) });
   }
   return found;
+}
+
+/** How often, and how long in between in milliseconds, a process is looked at that seems to have no environment. */
+const EXEC_LOOKS = 20;
+const EXEC_PAUSE_MS = 1;
+
+/**
+ * The environment of a process. One that is just becoming another program has none for a moment, in which it must not be
+ * overlooked: it is looked at again.
+ */
+function environmentOf(pid: number): string | undefined {
+  for (let look = 1; ; look++) {
+    const text = readText(`/proc/${pid}/environ`);
+    // Threads of the kernel have none, and no program.
+    if (text !== "" || look === EXEC_LOOKS || !hasProgram(pid)) return text;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, EXEC_PAUSE_MS);
+  }
+}
+
+function hasProgram(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`) !== "";
+  } catch {
+    return false;
+  }
 }
 
 function toldOf(variables: readonly string[]): Pick<MarkedProcess, "instance" | "controlPlane" | "isWatcher"> {
