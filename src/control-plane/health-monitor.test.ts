@@ -63,6 +63,34 @@ describe("the health monitor", () => {
     expect(state("source")).toBe("healthy");
   });
 
+  it("asks one that takes long to start no more than forty times as often", async () => {
+    answers.set("source:8088", { result: "failing", detail: "refused" });
+    register("source");
+    await clock.advance(25_000);
+    expect(state("source")).toBe("starting");
+    // Ten seconds of it, and then every five.
+    expect(asked.map(({ at }) => at - 1_000_000).slice(-5)).toEqual([9_750, 10_000, 15_000, 20_000, 25_000]);
+  });
+
+  it("takes an instance for unhealthy after three failures in a row, and no sooner", async () => {
+    register("source");
+    await clock.advance(0);
+    const polls = async (count: number, answer: ProbeResult): Promise<string> => {
+      answers.set("source:8088", answer);
+      for (let poll = 0; poll < count; poll++) {
+        beat("source");
+        await clock.advance(5000);
+      }
+      return state("source");
+    };
+    const failing = { result: "failing", detail: "refused" } as const;
+    expect(await polls(2, failing)).toBe("healthy");
+    expect(await polls(1, { result: "passing" })).toBe("healthy");
+    expect(await polls(2, failing)).toBe("healthy");
+    expect(await polls(1, failing)).toBe("unhealthy");
+    expect(await polls(1, { result: "passing" })).toBe("healthy");
+  });
+
   it("lets one that hangs delay no other", async () => {
     answers.set("source:8088", "hangs");
     register("source");
