@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FakeClock } from "../foundation/clock.fake.ts";
 import { monitorHealth } from "./health-monitor.ts";
 import type { ProbeResult } from "./health-probe.ts";
@@ -108,6 +108,23 @@ describe("the health monitor", () => {
     expect(state("source")).toBe("unhealthy");
     beat("source");
     expect(state("source")).toBe("healthy");
+  });
+
+  it("counts no time as silence in which it did not run itself", async () => {
+    const { sleep } = clock;
+    register("source");
+    await clock.advance(20_000);
+    // A machine that is suspended: what was due long ago wakes only now.
+    let late = true;
+    vi.spyOn(clock, "sleep").mockImplementation(async (ms, signal) => {
+      await sleep.call(clock, late && ms === 1000 ? 25_000 : ms, signal);
+      late = false;
+    });
+    await clock.advance(30_000);
+    vi.restoreAllMocks();
+    expect(state("source")).toBe("healthy");
+    await clock.advance(6_000);
+    expect(state("source")).toBe("unhealthy");
   });
 
   it("stops asking who has gone, and asks a successor anew", async () => {
