@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
+import { withEnvSettings } from "./env-settings.ts";
 
 const FILE = `
 name: demo
@@ -45,6 +47,33 @@ describe("a .env file", () => {
   it("that is wrong or sets nothing of flowctl's is passed over", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": 'A="open\nFLOWCTL_HOME=/nowhere\n' });
     expect((await cli.run("version")).code).toBe(0);
+  });
+
+  it("gives every setting that it may hold, exported or not, and nothing else", async () => {
+    const settings = {
+      FLOWCTL_DRIVER: "docker",
+      FLOWCTL_PROJECT_NAME: "of-env",
+      FLOWCTL_PROFILES: "debug",
+      FLOWCTL_LOG_LEVEL: "warn",
+      FLOWCTL_PERSISTENCE: "memory",
+      FLOWCTL_PROGRESS: "plain",
+    };
+    const lines = Object.entries(settings).map(([name, value]) => `export ${name}=${value}`);
+    const others = ["FLOWCTL_HOME=/nowhere", "FLOWCTL_JSON=1", "PATH=/nowhere"];
+    await using cli = await CliHarness.create({ ".env": [...lines, ...others, ""].join("\n") });
+    expect(await withEnvSettings({ files: [] }, { HOME: "/home" }, cli.folder)).toEqual({ HOME: "/home", ...settings });
+  });
+
+  it("that is named with --env-file or FLOWCTL_ENV_FILE counts in place of the one beside the file", async () => {
+    await using cli = await CliHarness.create({
+      ".env": "FLOWCTL_DRIVER=docker\n",
+      "other/ci.env": "export FLOWCTL_DRIVER=process\n  export FLOWCTL_FILE=a.yaml:b.yaml\n",
+    });
+    const FLOWCTL_FILE = ["a.yaml", "b.yaml"].map((file) => join(cli.folder, "other", file)).join(":");
+    const expected = { FLOWCTL_DRIVER: "process", FLOWCTL_FILE };
+    expect(await withEnvSettings({ envFile: "other/ci.env", files: [] }, {}, cli.folder)).toEqual(expected);
+    const env = { FLOWCTL_ENV_FILE: "other/ci.env" };
+    expect(await withEnvSettings({ files: [] }, env, cli.folder)).toEqual({ ...env, ...expected });
   });
 
   it("with a value that a setting cannot have is refused as the environment is", async () => {

@@ -1,8 +1,10 @@
+import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { CliHarness } from "./cli-harness.fake.ts";
 import { ExitCode } from "./exit-codes.ts";
+import { runCli } from "./run-cli.ts";
 
 const FILE = `
 name: demo
@@ -38,6 +40,34 @@ describe("status", () => {
       .map((line) => JSON.parse(line));
     const names = seen.map((one) => one.name ?? one.error.code);
     expect(names).toEqual(["demo", "registry/no-pipeline", "demo"]);
+  });
+
+  it("--watch draws over what it drew on a terminal, with no more lines than that has", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.speed = 100;
+    const record = cli.controlPlane.record();
+    let looks = 0;
+    cli.controlPlane.record = () => {
+      if (++looks === 2)
+        cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+      return record;
+    };
+    let text = "";
+    const terminal = Object.assign(
+      new Writable({
+        write: (chunk: Buffer, _, done) => {
+          text += chunk.toString();
+          done();
+        },
+      }),
+      { isTTY: true, columns: 80, rows: 4 },
+    );
+    expect(await runCli(["status", "--watch"], cli.dependencies(terminal, terminal))).toBe(0);
+    const [cleared, ...drawn] = text.split("\x1b[H");
+    expect(cleared).toBe("\x1b[2J");
+    expect(drawn).toHaveLength(2);
+    for (const one of drawn) expect(one).toMatch(/^([^\n]*\x1b\[K\n){3}\x1b\[J$/);
   });
 
   it("says of an instance that is not well why, how often it was restarted, what it said last and what to do", async () => {

@@ -1,3 +1,4 @@
+import { createServer, type Server as TcpServer } from "node:net";
 import {
   Metadata,
   Server,
@@ -68,6 +69,8 @@ export class TestControlPlane {
   #known = false;
   #server: Server | undefined;
   #lease: PortLease | undefined;
+  #dropping: TcpServer | undefined;
+  #dropped = 0;
 
   constructor(
     pipeline: string,
@@ -93,6 +96,7 @@ export class TestControlPlane {
   /** Starts to answer, unless it does; after `stop` at the same address as before. */
   async start(): Promise<void> {
     if (this.#server !== undefined) return;
+    await this.#stopDropping();
     const server = new Server();
     server.addService(this.#protocol.registry, {
       RegisterComponent: this.#recorded(
@@ -157,9 +161,36 @@ export class TestControlPlane {
     this.#server = server;
   }
 
+  /** After `stop`: accepts connections at the same address and breaks them at once, until it is started. */
+  async dropConnections(): Promise<void> {
+    const server = createServer((socket) => {
+      this.#dropped += 1;
+      socket.on("error", () => undefined);
+      socket.destroy();
+      this.#notice.changed();
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(Number(this.#lease?.port), "127.0.0.1", resolve);
+    });
+    this.#dropping = server;
+  }
+
+  /** How many connections were broken so. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  async #stopDropping(): Promise<void> {
+    const server = this.#dropping;
+    this.#dropping = undefined;
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
+  }
+
   /** Stops for good. */
   dispose(): void {
     this.stop();
+    void this.#stopDropping();
     this.#lease?.release();
     this.#lease = undefined;
   }

@@ -64,7 +64,8 @@ class Flow {
     const ways = edgesOf(this.spec)
       .filter(({ from }) => from.id === id)
       .map(({ to, types, draining = false, mark = 0, buffer }): Way => {
-        return { to: to.id, types, draining, mark, isEarly: buffer !== undefined };
+        const hadDisk = to.inputs.some((input) => input.from === id && input.hadDisk);
+        return { to: to.id, types, draining, mark, isEarly: buffer !== undefined || hadDisk };
       });
     for (const { to } of this.knows.get(id) ?? []) {
       if (!ways.some((way) => way.to === to)) this.forget(`${id}>${to}`);
@@ -306,8 +307,11 @@ describe("a change that moves an input from one running component to another", (
     );
   });
 
-  it("waits for what comes onto a disk of the old way only when everything above that has caught up", () => {
-    const file = (m: string): PipelineSpec => ({
+  it.each([
+    ["", true],
+    [", also where the new file does not name it", false],
+  ])("waits for what comes onto a disk of the old way only when everything above that has caught up%s", (_, stays) => {
+    const file = (m: string, isOnDisk = true): PipelineSpec => ({
       name: "p",
       driver: "process",
       components: [
@@ -315,7 +319,7 @@ describe("a change that moves an input from one running component to another", (
         componentSpec({ id: "w", type: "processor" }, "s"),
         {
           ...componentSpec({ id: "x", type: "processor" }),
-          inputs: [{ from: "w", types: [], buffer: DISK }],
+          inputs: [{ from: "w", types: [], ...(isOnDisk ? { buffer: DISK } : {}) }],
         },
         componentSpec({ id: "n", type: "processor" }, "s"),
         componentSpec({ id: "m", type: "sink" }, m),
@@ -324,7 +328,7 @@ describe("a change that moves an input from one running component to another", (
       ],
     });
     const flow = new Flow(file("x"));
-    flow.change(file("n"));
+    expect(flow.change(file("n", stays))).toBe(true);
     const event = flow.emit("s", "A")!;
     flow.take("s>n");
     for (const id of ["s", "n"]) flow.hear(id);

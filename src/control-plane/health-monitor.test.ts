@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { FakeClock } from "../foundation/clock.fake.ts";
 import { monitorHealth } from "./health-monitor.ts";
 import type { ProbeResult } from "./health-probe.ts";
@@ -63,6 +63,34 @@ describe("the health monitor", () => {
     expect(state("source")).toBe("healthy");
   });
 
+  it("asks one that takes long to start no more than forty times as often", async () => {
+    answers.set("source:8088", { result: "failing", detail: "refused" });
+    register("source");
+    await clock.advance(25_000);
+    expect(state("source")).toBe("starting");
+    // Ten seconds of it, and then every five.
+    expect(asked.map(({ at }) => at - 1_000_000).slice(-5)).toEqual([9_750, 10_000, 15_000, 20_000, 25_000]);
+  });
+
+  it("takes an instance for unhealthy after three failures in a row, and no sooner", async () => {
+    register("source");
+    await clock.advance(0);
+    const polls = async (count: number, answer: ProbeResult): Promise<string> => {
+      answers.set("source:8088", answer);
+      for (let poll = 0; poll < count; poll++) {
+        beat("source");
+        await clock.advance(5000);
+      }
+      return state("source");
+    };
+    const failing = { result: "failing", detail: "refused" } as const;
+    expect(await polls(2, failing)).toBe("healthy");
+    expect(await polls(1, { result: "passing" })).toBe("healthy");
+    expect(await polls(2, failing)).toBe("healthy");
+    expect(await polls(1, failing)).toBe("unhealthy");
+    expect(await polls(1, { result: "passing" })).toBe("healthy");
+  });
+
   it("lets one that hangs delay no other", async () => {
     answers.set("source:8088", "hangs");
     register("source");
@@ -80,6 +108,23 @@ describe("the health monitor", () => {
     expect(state("source")).toBe("unhealthy");
     beat("source");
     expect(state("source")).toBe("healthy");
+  });
+
+  it("counts no time as silence in which it did not run itself", async () => {
+    const { sleep } = clock;
+    register("source");
+    await clock.advance(20_000);
+    // A machine that is suspended: what was due long ago wakes only now.
+    let late = true;
+    vi.spyOn(clock, "sleep").mockImplementation(async (ms, signal) => {
+      await sleep.call(clock, late && ms === 1000 ? 25_000 : ms, signal);
+      late = false;
+    });
+    await clock.advance(30_000);
+    vi.restoreAllMocks();
+    expect(state("source")).toBe("healthy");
+    await clock.advance(6_000);
+    expect(state("source")).toBe("unhealthy");
   });
 
   it("stops asking who has gone, and asks a successor anew", async () => {

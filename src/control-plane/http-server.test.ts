@@ -72,7 +72,7 @@ describe("the address itself", () => {
     const index = (await (await fetch(`http://${server.address}/`)).json()) as { readonly paths: object };
     expect(index).toMatchObject({ pipeline: "p", state: "running" });
     const paths = Object.keys(index.paths);
-    expect(paths).toContain("/metrics");
+    expect(paths).toEqual(["/api/pipeline", "/api/events?after=0", "/metrics", "/health", "/ready"]);
     for (const path of paths) expect((await fetch(`http://${server.address}${path}`)).status, path).toBe(200);
   });
 });

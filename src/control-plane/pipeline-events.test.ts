@@ -32,6 +32,11 @@ describe("the event log", () => {
     const second = log(10, first.events.after(0));
     expect(second.add("b").sequence).toBe(2);
     expect(second.events.after(0).map(({ message }) => message)).toEqual(["a", "b"]);
+    expect(
+      log(1, second.events.after(0))
+        .events.after(0)
+        .map(({ message }) => message),
+    ).toEqual(["b"]);
   });
 
   it("gives a follower what is kept and then what comes, and ends by the signal", async () => {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { FakeClock } from "../foundation/clock.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
-import type { ComponentSpec } from "../protocol/records.ts";
+import { everyFeature, type Feature } from "../protocol/features.ts";
+import type { BufferSpec, ComponentSpec } from "../protocol/records.ts";
 import type { IncarnationReference } from "../protocol/registry-codec.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
 import { codeOf, Kept } from "./registry.fake.ts";
@@ -81,17 +82,23 @@ describe("a changed pipeline", () => {
     expect(drains()).toBe(false);
   });
 
-  it("cuts off an input for another one only when everybody has said that they know of that, and have caught up", () => {
+  /** The input of the sink moves from `processor` to `other`, while all of them run. */
+  const moveInput = (given: { readonly buffer?: BufferSpec; readonly otherFeatures?: readonly Feature[] } = {}) => {
+    const { buffer, otherFeatures } = given;
     const [source, processor, sink] = linearPipeline().components as Three;
+    const buffered = {
+      ...processor,
+      inputs: [{ from: "source", types: [], ...(buffer === undefined ? {} : { buffer }) }],
+    };
     const other = componentSpec({ id: "other", type: "processor" }, "source");
     const from = (id: string) => ({
       ...linearPipeline(),
-      components: [source, processor, other, { ...sink, inputs: [{ from: id, types: [] }] }],
+      components: [source, buffered, other, { ...sink, inputs: [{ from: id, types: [] }] }],
     });
     registry.apply(from("processor"));
-    const all = [incarnation("source"), incarnation("processor"), incarnation("other"), incarnation("sink")];
-    for (const who of all)
-      registry.register(registration(who, who.componentId === "other" ? { type: "processor" } : {}));
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    const features = otherFeatures === undefined ? {} : { features: otherFeatures };
+    registry.register(registration(incarnation("other"), { type: "processor", ...features }));
     const ways = () =>
       registry
         .topology(incarnation("sink"))
@@ -114,10 +121,14 @@ describe("a changed pipeline", () => {
     const markOf = (id: string, below: string) =>
       registry.topology(incarnation(id)).downstreams.find(({ componentId }) => componentId === below)?.mark;
     registry.apply(from("other"));
+    return { ways, says, markOf, begun: markOf("other", "sink")! };
+  };
+
+  it("cuts off an input for another one only when everybody has said that they know of that, and have caught up", () => {
+    const { ways, says, markOf, begun } = moveInput();
     expect(ways()).toEqual(["other", "processor"]);
     // Nothing drains yet that a command would have to wait for.
     expect(registry.pipeline().draining).toBeUndefined();
-    const begun = markOf("other", "sink")!;
     // Whatever a control plane before this one, which is forgotten, may have said.
     expect(begun).toBeGreaterThan(clock.now());
     says("source", begun);
@@ -134,6 +145,24 @@ describe("a changed pipeline", () => {
     says("processor", 0, {}, ["sink"]);
     expect(ways()).toEqual(["other"]);
     expect(registry.spec?.handover).toBeUndefined();
+  });
+
+  it("waits for no word of a component that does not support marks", () => {
+    const { markOf } = moveInput({ otherFeatures: everyFeature.filter((one) => one !== "marks") });
+    expect(markOf("source", "processor")).toBeGreaterThan(clock.now());
+  });
+
+  it.each([
+    ["what is on its disk", { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const, "processor"],
+    ["nothing where it has no disk", undefined, "processor drains"],
+  ])("waits with an input for %s, of a component that has stopped", (_, buffer, way) => {
+    const { ways, says, markOf, begun } = moveInput(buffer === undefined ? {} : { buffer });
+    says("source", begun);
+    says("other", begun);
+    expect(markOf("source", "processor")).toBeGreaterThan(begun);
+    registry.deregister({ ...incarnation("source"), reason: "stopped", message: "", metrics: noMetrics });
+    says("other", begun);
+    expect(ways()).toEqual(["other", way]);
   });
 
   it("takes no old word that a group has drained for a new one, when its input is back and removed again", () => {

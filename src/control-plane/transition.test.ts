@@ -99,6 +99,13 @@ describe("the transition from one file to the next", () => {
     expect(shown(advanceHandover(spec, everybodySaid))).toEqual(["a > y", "a > z", "s > a", "s ~> y"]);
   });
 
+  it("drains the old ways at once where they and the new ones would make a circle", () => {
+    expect(change("s > a > b > z", "s > b > a > z")).toEqual([
+      ...["a > z", "a ~> b", "b > a", "b ~> z"],
+      ...["s > b", "s ~> a"],
+    ]);
+  });
+
   it("drops at once what only fed removed sinks", () => {
     expect(change("s > z, s > a > b > y", "s > z")).toEqual(["s > z"]);
   });

@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, parse, resolve } from "node:path";
 import type { SourcePosition } from "../foundation/errors.ts";
 import type { BuiltinCatalog } from "./catalog.ts";
 import { lint } from "./lint/lint.ts";
@@ -105,17 +105,26 @@ export async function loadPipeline(options: LoadOptions): Promise<LoadResult> {
  */
 export async function discoverPipelineFiles(directory: string): Promise<readonly string[]> {
   for (const stem of ["flowctl", "pipeline"]) {
-    const [file] = await existing(directory, `${stem}.yaml`, `${stem}.yml`);
-    if (file === undefined) continue;
-    const [override] = await existing(directory, `${stem}.override.yaml`, `${stem}.override.yml`);
-    return override === undefined ? [file] : [file, override];
+    const [file] = await existing([join(directory, `${stem}.yaml`), join(directory, `${stem}.yml`)]);
+    if (file !== undefined) return withOverride(file);
   }
   return [];
 }
 
-/** Paths of those of these files that are in the folder. */
-async function existing(directory: string, ...names: readonly string[]): Promise<readonly string[]> {
-  const paths = names.map((name) => join(directory, name));
+/** A discovered pipeline file, and the file that is laid over it, where there is one now. */
+export async function withOverride(file: string): Promise<readonly string[]> {
+  const [override] = await existing(overridePaths(file));
+  return override === undefined ? [file] : [file, override];
+}
+
+/** Where the file may be that is laid over a discovered pipeline file; the first that exists is. */
+export function overridePaths(file: string): readonly string[] {
+  const { dir, name } = parse(file);
+  return [join(dir, `${name}.override.yaml`), join(dir, `${name}.override.yml`)];
+}
+
+/** Those of these files that exist. */
+async function existing(paths: readonly string[]): Promise<readonly string[]> {
   const found = await Promise.all(
     paths.map((path) =>
       access(path).then(

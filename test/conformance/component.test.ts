@@ -107,6 +107,18 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
     expect(looked.map(({ id }) => id)).toEqual(expect.arrayContaining([...only, "fail/drops", "leave/ends"]));
   });
 
+  it("is seen to be held up by a full buffer, however slow it is, and not where it gave all that it has", async () => {
+    const only = ["buffer/memory-block"];
+    const facts = await factsOf("source", {});
+    const look = async (defect: string, config: unknown, timing: TestComponentOptions["timing"] = prompt) => {
+      const { checks } = await testFixture("source", defect, { config, only, facts, timing });
+      return checks.find(({ id }) => id === only[0])?.outcome;
+    };
+    expect(await look("", { everyMs: 100 }, patient)).toBe("passed");
+    expect(await look("buffer/memory-block", { everyMs: 100 })).toBe("failed");
+    expect(await look("buffer/memory-block", { count: 12 })).toBe("not-shown");
+  });
+
   it("is not said to do what it is told with a bad event where none is known", async () => {
     const { failing: _, ...facts } = await factsOf("sink", {});
     const report = await testFixture("sink", "", { facts, only: ["fail/drops"] });
@@ -186,7 +198,11 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["subscribe/wrong-upstream: refused", "subscribe/wrong-upstream", "sink"],
   ["refuse/instance: replaces first", "refuse/instance", "processor"],
   ["publish/partition-by: bytes", "publish/partition-by", "processor"],
+  ["register/again: not when away", "register/again", "sink"],
+  ["register/again: not when late", "register/again", "sink"],
   ["register/refused: without the reason", "register/refused", "sink"],
+  ["publish/nack-pause: the same", "publish/nack-pause", "processor"],
+  ["buffer/memory-block", "buffer/memory-block", "source"],
   ["buffer/memory-drops: oldest", "buffer/memory-drops", "processor"],
   ["buffer/memory-drops", "buffer/memory-drops", "source"],
   ["buffer/disk-kept", "buffer/disk-kept", "source"],

@@ -145,8 +145,9 @@ async function watched(
       fix: "Leave out --detach, --wait, --dry-run, --json and the file `-`",
     });
   }
-  const files = named.length > 0 ? named : await findPipelineFiles(deps.cwd);
   const since = deps.clock.now();
+  const isFound = named.length === 0;
+  const files = isFound ? await findPipelineFiles(deps.cwd) : named;
   let looked: readonly string[] = [];
   const onLook = (paths: readonly string[]): void => {
     looked = paths;
@@ -157,7 +158,7 @@ async function watched(
     ephemeral: false,
     timestamps: flags.timestamps ?? false,
     prefix: hasPrefix(flags),
-    watching: new Watching(context, { files, up, looked, since }),
+    watching: new Watching(context, { files, isFound, up, looked, since }),
   });
   throw ending.error;
 }

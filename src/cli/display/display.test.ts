@@ -6,6 +6,7 @@ import type { OutputStream } from "../dependencies.ts";
 import { LogPrinter } from "./log-printer.ts";
 import { colorLevel, createOutput, type Output } from "./output.ts";
 import { createProgress } from "./progress.ts";
+import { ttyProgress } from "./progress-tty.ts";
 import { humanBytes, humanCount, humanDuration, humanRate, parseSpan } from "./quantities.ts";
 import { errorDocument, renderError } from "./render-error.ts";
 import { renderTable } from "./table.ts";
@@ -84,6 +85,15 @@ describe("a table", () => {
     ]);
   });
 
+  it("knows of what is painted whether it says something", () => {
+    const more = [
+      { title: "KEPT", rank: 5, value: () => "k" },
+      { title: "DASH", rank: 1, value: () => "\x1b[2m-\x1b[22m" },
+      { title: "ZERO", rank: 1, value: () => "0" },
+    ];
+    expect(narrow(40, more).split("\n")[0]?.split(/ +/)).toEqual(["NAME", "COUNT", "KEPT"]);
+  });
+
   it("cuts or wraps texts where that is not enough, and never ids and numbers", () => {
     const text = "a long text that says much";
     expect(narrow(45, [{ title: "WHY", narrow: "cut", value: () => text }]).split("\n")).toEqual([
@@ -135,6 +145,19 @@ describe("progress", () => {
     const text = await shown(output(80, { env: { NO_COLOR: "1" } }), "auto");
     expect(text).toMatch(/✔ a-1 {14}Created {2}\d+ms\n/);
     expect(text.match(/\x1b\[[0-9;]*m/g), "colours").toBeNull();
+  });
+
+  it("counts on a terminal from when it began, and says the same once", () => {
+    const out = output(80, { env: { NO_COLOR: "1" } });
+    let now = 0;
+    const progress = ttyProgress(out.output, { elapsed: () => now });
+    for (const event of events) {
+      progress.sink(event);
+      now += 1_000;
+    }
+    progress.sink({ subject: "component/a-1", status: "done", text: "Created" });
+    progress.stop();
+    expect(out.stderr.text.match(/✔ .*\n/g)).toEqual([`✔ ${"a-1".padEnd(17)}Created  ${humanDuration(2_000)}\n`]);
   });
 
   it("says nothing of networks and volumes unless they fail, and names the rest as people do", async () => {

@@ -60,4 +60,17 @@ describe("up", () => {
     expect(second.stderr).not.toContain("HTTP");
     expect((await cli.run("up", "-d", "--dry-run", "-p", "other")).stdout).toContain("+ create  component/even-1");
   });
+
+  it("ends an attached first start with how Ctrl-C stops it", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    cli.controlPlane.state = "completed";
+    const { stderr } = await cli.run("up");
+    expect(stderr).toContain("  Stop    Ctrl-C  drains first; press it again to stop now\n");
+    expect(stderr).not.toContain("flowctl start resumes");
+  });
+
+  it("says nothing of it with --quiet", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    expect((await cli.run("up", "-d", "--quiet")).stderr).toBe("");
+  });
 });

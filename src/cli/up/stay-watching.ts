@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
+import { overridePaths, withOverride } from "../../pipeline/load-pipeline.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import { problemReport } from "../display/problem-report.ts";
@@ -22,6 +23,8 @@ const OVER = ["control/operation-taken-over", "cli/pipeline-gone", "cli/taken-do
 export interface WatchingOptions {
   /** The pipeline files, by name: another must never be found in their place. */
   readonly files: readonly string[];
+  /** They were found, not named: the override of the first may come and go. */
+  readonly isFound: boolean;
   readonly up: BringUpOptions;
   /** Files that the first start has read or looked for, and when it began, in Unix milliseconds. */
   readonly looked: readonly string[];
@@ -116,11 +119,11 @@ export class Watching {
   }
 
   async #prepare(current: PreparedUp): Promise<PreparedUp> {
-    const { files, up } = this.#options;
+    const { up } = this.#options;
     const { deps, output, signal } = this.#context;
     for (let said = false; ; said = true) {
       try {
-        return await prepareUp(this.#context, files, {
+        return await prepareUp(this.#context, await this.#files(), {
           ...up,
           build: this.#build,
           forceRecreate: this.#recreate,
@@ -137,9 +140,17 @@ export class Watching {
     }
   }
 
+  async #files(): Promise<readonly string[]> {
+    const { files, isFound } = this.#options;
+    const [first] = files;
+    return isFound && first !== undefined ? withOverride(first) : files;
+  }
+
   /** What a file that is not valid names is watched as well as what the one before did. */
   async #watch({ pipeline, driver }: PreparedUp, since: number): Promise<void> {
-    const files = new Set([...pipeline.files, ...this.#looked]);
+    const { files: named, isFound } = this.#options;
+    const overrides = isFound ? named.slice(0, 1).flatMap(overridePaths) : [];
+    const files = new Set([...pipeline.files, ...this.#looked, ...overrides]);
     files.delete("<stdin>");
     await this.#edits.set(await watchedOf(pipeline, [...files], driver.capabilities.images), since);
   }

@@ -32,3 +32,21 @@ it("up --wait shows what a component that failed logged last, also when it fails
   expect(stderr).toContain("out-1 │ no such table\n");
   expect(stderr).toContain("error: demo failed: out-1 exited with code 3");
 });
+
+it("up --wait gives up a step that would wait for ever when the pipeline has failed", async () => {
+  const driver = new MemoryDriver({
+    name: "docker",
+    // The components wait for it.
+    startedState: ({ kind }) =>
+      kind === "service" ? { status: "created" } : { status: "running", startedAt: 0, health: "healthy", restarts: 0 },
+    onApply: (change) => {
+      if (resourceOf(change).key === "service/db-1") cli.controlPlane.state = "failed";
+    },
+  });
+  const file = `${FILE}services: { db: { image: "postgres:16" } }\n`;
+  await using cli = await CliHarness.create({ "flowctl.yaml": file }, [driver]);
+  const { code, stderr } = await cli.run("up", "--wait", "--no-rollback");
+  expect(code).toBe(1);
+  expect(stderr).toContain("error: demo failed");
+  expect(driver.applied.filter((step) => step.includes("component/"))).toEqual([]);
+}, 30_000);

@@ -1,8 +1,8 @@
 import type { Bench } from "../bench.ts";
 import type { BufferMessage } from "../messages.ts";
-import { plenty } from "../test-downstream.ts";
+import { plenty, type TestDownstream } from "../test-downstream.ts";
 import type { UpstreamStream } from "../test-upstream.ts";
-import { Broken } from "../waiting.ts";
+import { Broken, NotShown } from "../waiting.ts";
 import { type Check, producers } from "./check.ts";
 import { acknowledgedUpTo } from "./steps.ts";
 
@@ -27,24 +27,32 @@ export const bufferingChecks: readonly Check[] = [
     needs: ["publish/every-group", "publish/credit-events"],
     async run(bench) {
       const groups = [{ id: "below", buffer: bufferOf("TYPE_MEMORY", "WHEN_FULL_BLOCK") }, { id: "beside" }];
+      const began = performance.now();
       await bench.launch({ groups });
       const below = bench.below({ credit: nothing });
       const beside = bench.below({ group: "beside", acknowledge: true });
       await bench.until(() => below.opened && beside.opened, "it has not opened both subscriptions");
-      await fillUp(bench);
+      const isSource = bench.facts.type === "source";
+      if (!isSource) await fillUp(bench);
       // One input may make many events, which come together.
       const allowed = Math.max(allowance, ...bench.facts.productive.map(({ outputs }) => outputs));
-      await bench.quiet(
-        () =>
-          beside.events.length > room + allowed &&
-          `it gave ${beside.events.length} events to another group while a buffer for ${room} was full`,
-      );
+      const tooMany = () =>
+        beside.events.length > room + allowed &&
+        `it gave ${beside.events.length} events to another group while a buffer for ${room} was full`;
+      const still = isSource ? await untilStill(bench, beside, { began, tooMany }) : 0;
+      await bench.quiet(tooMany);
       // From here on the group beside may be ahead by what the component has in its hands.
       const wanted = [...beside.ids];
       below.acknowledge = true;
       below.grant(plenty);
       await bench.arrived(below, wanted.length);
       await inOrder(bench, below.ids, wanted);
+      // Nothing came from one that was held up, nor from one that had nothing to give: only the former goes on now.
+      if (isSource && !(await bench.happens(() => beside.events.length > wanted.length, still))) {
+        throw new NotShown(
+          "the source gave nothing more when its buffer had room again; configure it to give more, sooner",
+        );
+      }
     },
   },
   {
@@ -100,8 +108,7 @@ export const bufferingChecks: readonly Check[] = [
     async run(bench) {
       bench.needsOutput(1);
       await bench.launch({ groups: [{ id: "below", buffer: bufferOf("TYPE_DISK", "WHEN_FULL_BLOCK") }] });
-      const stream = await fillUp(bench);
-      const few = stream!;
+      const few = await fillUp(bench);
       await bench.quiet(
         () =>
           few.acked > room && `it acknowledged ${few.acked} events with a buffer on disk for ${room}, and nobody below`,
@@ -125,15 +132,38 @@ function bufferOf(type: BufferMessage["type"], whenFull: WhenFull, maxEvents = r
   return { type, maxEvents, whenFull };
 }
 
-/** Feeds a processor as much as it takes of more than it has room for; a source fills its buffers by itself. */
-async function fillUp(bench: Bench): Promise<UpstreamStream | undefined> {
-  if (bench.facts.type === "source") return undefined;
+/** Feeds a processor as much as it takes of more than it has room for. */
+async function fillUp(bench: Bench): Promise<UpstreamStream> {
   const stream = await bench.subscribed();
   while (stream.sent < (room + allowance) * 2) {
     if (!(await bench.happens(() => stream.room > 0, bench.timing.quietMs))) break;
     stream.send(bench.fresh(1));
   }
   return stream;
+}
+
+/**
+ * Waits until nothing more comes from a source for as long as it took it to fill the buffer since `began`, which says how slow it is.
+ * Returns that time, in milliseconds.
+ */
+async function untilStill(
+  bench: Bench,
+  group: TestDownstream,
+  { began, tooMany }: { readonly began: number; readonly tooMany: () => string | false },
+): Promise<number> {
+  const { quietMs, stepMs } = bench.timing;
+  const isFull = await bench.happens(() => group.events.length >= room, stepMs);
+  const still = Math.max(quietMs, performance.now() - began);
+  const end = performance.now() + stepMs + still;
+  for (let seen = -1; isFull && performance.now() < end; ) {
+    seen = group.events.length;
+    const broken = tooMany();
+    if (broken) throw new Broken(broken);
+    if (!(await bench.happens(() => group.events.length > seen, still))) return still;
+  }
+  throw new NotShown(
+    "the source is too slow to see whether a full buffer holds it up; configure it to give more, sooner",
+  );
 }
 
 async function inOrder(bench: Bench, ids: readonly string[], wanted: readonly string[]): Promise<void> {
