@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { CommandContext } from "./command.ts";
-import { allPipelines } from "./holdings.ts";
+import { allPipelines } from "./existing-pipelines.ts";
 
 /** What a command ends with whose ids belong to another pipeline than it took, or to none. */
 const NOT_FOUND: ReadonlySet<string> = new Set(["planner/unknown-id", "cli/which-pipeline", "cli/no-pipeline"]);
@@ -36,6 +36,6 @@ function idsBeside(name: string, ids: readonly string[], command: Command): read
 }
 
 async function pipelineAmong(context: CommandContext, ids: readonly string[]): Promise<string | undefined> {
-  const holdings = await allPipelines(context).catch(() => []);
-  return ids.find((id) => holdings.some(({ pipeline }) => pipeline === id));
+  const pipelines = await allPipelines(context).catch(() => []);
+  return ids.find((id) => pipelines.some(({ pipeline }) => pipeline === id));
 }

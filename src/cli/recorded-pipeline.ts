@@ -1,17 +1,17 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { declaredName } from "../pipeline/declared-name.ts";
 import { canonicalFolder } from "../pipeline/project-folder.ts";
-import { saidName } from "../pipeline/said-name.ts";
 import type { CommandContext } from "./command.ts";
 import { placeOf } from "./display/render-error.ts";
-import { allPipelines, ofFolder } from "./holdings.ts";
+import { allPipelines, pipelinesOfFolder } from "./existing-pipelines.ts";
 import { sameFor } from "./invocation.ts";
 import { InvalidPipeline } from "./load.ts";
 
 /** Names of the pipelines of which anything exists and that belong to a folder. */
 export async function pipelinesOf(context: CommandContext, folder: string): Promise<readonly string[]> {
   const mine = canonicalFolder(folder);
-  const here = await ofFolder(await allPipelines(context), (other) => other === mine, context.signal);
+  const here = await pipelinesOfFolder(await allPipelines(context), (other) => other === mine, context.signal);
   return [...new Set(here.map(({ pipeline }) => pipeline))];
 }
 
@@ -41,7 +41,7 @@ export async function recordedPipeline(
   // A file that is not there was perhaps typed wrongly: it says nothing of any pipeline.
   const areThere = paths.every((path) => path === "-" || existsSync(path));
   const here = areThere ? await pipelinesOf(context, folder) : [];
-  const said = settings.name ?? (await saidByFiles(context, paths, folder, invalid));
+  const said = settings.name ?? (await declaredInFiles(context, paths, folder, invalid));
   const name = said === undefined && !changes && here.length === 1 ? here[0] : here.find((one) => one === said);
   if (name === undefined) {
     const names = here.length === 0 ? ["NAME"] : here;
@@ -58,12 +58,12 @@ export async function recordedPipeline(
   return { name, folder: canonicalFolder(folder) };
 }
 
-function saidByFiles(
+function declaredInFiles(
   { deps, settings }: CommandContext,
   files: readonly string[],
   directory: string,
   { texts }: InvalidPipeline,
 ): Promise<string | undefined> {
   const envFile = settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile);
-  return saidName({ files, directory, env: deps.env, envFile }, texts);
+  return declaredName({ files, directory, env: deps.env, envFile }, texts);
 }

@@ -5,8 +5,14 @@ import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 import type { CommandContext } from "./command.ts";
+import {
+  allPipelines,
+  asFarAsSeen,
+  availableDrivers,
+  type ExistingPipeline,
+  pipelinesOfFolder,
+} from "./existing-pipelines.ts";
 import { findPipelineFiles } from "./find-pipeline-files.ts";
-import { allPipelines, availableDrivers, type Holding, ofFolder, unlessUnseen } from "./holdings.ts";
 import { sameFor } from "./invocation.ts";
 import { InvalidPipeline, loadValid } from "./load.ts";
 import { homesOf, isWithin, refuseOtherFolder } from "./project.ts";
@@ -81,17 +87,18 @@ function invalid(error: unknown, { needsFile = false }: FindTargetOptions): Inva
 /** The pipeline of this folder, or the only one there is. */
 async function withoutFile(context: CommandContext, { changes }: FindTargetOptions): Promise<Target> {
   const { deps, signal } = context;
-  const holdings = await allPipelines(context);
-  const here = await ofFolder(holdings, (folder) => isWithin(deps.cwd, folder), signal);
+  const pipelines = await allPipelines(context);
+  const here = await pipelinesOfFolder(pipelines, (folder) => isWithin(deps.cwd, folder), signal);
   const names = new Set(here.map(({ pipeline }) => pipeline));
   const [own] = here;
   if (own !== undefined && names.size === 1) return held(context, own.pipeline, { folder: own.folder });
-  const candidates = here.length > 0 ? here : holdings;
-  const [only] = holdings;
+  const candidates = here.length > 0 ? here : pipelines;
+  const [only] = pipelines;
   if (only !== undefined && changes !== undefined) throw whichPipeline(candidates, `flowctl ${changes} -p NAME`);
-  if (only !== undefined && holdings.length === 1) return { name: only.pipeline, driver: only.driver, file: undefined };
+  if (only !== undefined && pipelines.length === 1)
+    return { name: only.pipeline, driver: only.driver, file: undefined };
   if (only === undefined) {
-    const unseen = await unlessUnseen(context);
+    const unseen = await asFarAsSeen(context);
     throw new NothingThere(
       `No pipeline file found here, and no pipeline is running${unseen}`,
       "Specify a file with -f, or start a pipeline with `flowctl up FILE`",
@@ -101,8 +108,8 @@ async function withoutFile(context: CommandContext, { changes }: FindTargetOptio
   throw whichPipeline(candidates, "-p NAME");
 }
 
-function whichPipeline(holdings: readonly Holding[], how: string): FlowctlError {
-  const names = [...new Set(holdings.map(({ pipeline }) => pipeline))];
+function whichPipeline(pipelines: readonly ExistingPipeline[], how: string): FlowctlError {
+  const names = [...new Set(pipelines.map(({ pipeline }) => pipeline))];
   const [only] = names;
   return new FlowctlError({
     code: "cli/which-pipeline",
@@ -133,7 +140,7 @@ async function held(
   if (only === undefined) {
     const others = folder === undefined ? [] : await pipelinesOf(context, folder);
     const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
-    const unseen = await unlessUnseen(context);
+    const unseen = await asFarAsSeen(context);
     throw new NothingThere(
       `Pipeline ${name} does not exist${unseen}${beside}`,
       others.length === 0

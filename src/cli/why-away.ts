@@ -2,7 +2,7 @@ import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { isAway } from "./control-plane-access.ts";
 import { fullDiskOf } from "./doctor/disk-space.ts";
-import { lastWordsOfControlPlane } from "./up/last-words.ts";
+import { failureOfControlPlane } from "./up/control-plane-failure.ts";
 
 /**
  * The error of a control plane that does not answer, with why it does not as far as that can be told: what it ended with, and
@@ -15,7 +15,7 @@ export async function whyAway(
   signal: AbortSignal,
 ): Promise<unknown> {
   if (!(error instanceof FlowctlError) || !isAway(error)) return error;
-  const said = await lastWordsOfControlPlane(driver, pipeline, signal);
+  const said = await failureOfControlPlane(driver, pipeline, signal);
   // What it ended with tells more, unless it is that.
   const disk = said === undefined || said.code === "store/full" ? await fullDiskOf(driver, signal) : undefined;
   if (said === undefined && disk === undefined) return error;

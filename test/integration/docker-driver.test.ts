@@ -12,7 +12,7 @@ const stays = (id = "a", more = {}) => component(id, STAYS, { ...settings, ...mo
 /** Runs `script` first, and stays. */
 const does = (script: string, more = {}) => component("a", `${script};${STAYS}`, { ...settings, ...more });
 
-async function saidBy(world: World, instance = "a-1"): Promise<string[]> {
+async function declaredIn(world: World, instance = "a-1"): Promise<string[]> {
   const lines = await world.untilSaid(instance, "up");
   return lines.filter(({ stream }) => stream === "stdout").map(({ text }) => text);
 }
@@ -29,7 +29,7 @@ describe("a component's container", () => {
       const status = require("node:fs").readFileSync("/proc/self/status", "utf8");
       console.log([process.getuid(), /CapBnd:\\s*(\\w+)/.exec(status)[1], /NoNewPrivs:\\s*(\\w+)/.exec(status)[1]].join(" "))`;
     await world.up(deploymentOf(pipelineOf(world.name, [does(script)])));
-    expect(await saidBy(world)).toEqual(["10001 0000000000000000 1"]);
+    expect(await declaredIn(world)).toEqual(["10001 0000000000000000 1"]);
   });
 
   it("is found by others under its component's and its instance's id, and finds the control plane", async () => {
@@ -72,7 +72,7 @@ describe("a component's container", () => {
       configValues: new Map([["conf", Buffer.from("plain")]]),
     };
     await world.up(deployment);
-    expect(await saidBy(world)).toEqual(["hush plain", "read-only"]);
+    expect(await declaredIn(world)).toEqual(["hush plain", "read-only"]);
   });
 
   it("can write to the named and unnamed volumes that are mounted for it", async () => {
@@ -87,7 +87,7 @@ describe("a component's container", () => {
     ];
     const volumes = { data: { external: false, driverOpts: {}, labels: {} } };
     await world.up(deploymentOf(pipelineOf(world.name, [does(script, { mounts })], { volumes })));
-    expect(await saidBy(world)).toEqual(["written"]);
+    expect(await declaredIn(world)).toEqual(["written"]);
     const names = (await world.observe()).filter(({ kind }) => kind === "volume").map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining([`${world.name}_data`, `flowctl_${world.name}_a-1_cache`]));
   });
@@ -97,7 +97,7 @@ describe("a component's container", () => {
     const environment = Object.fromEntries(Array.from({ length: 15 }, (_, n) => [`BIG_${n}`, "x".repeat(100_000)]));
     const script = `console.log(Object.keys(process.env).filter((name) => name.startsWith("BIG_")).length)`;
     await world.up(deploymentOf(pipelineOf(world.name, [does(script, { environment })])));
-    expect(await saidBy(world)).toEqual(["15"]);
+    expect(await declaredIn(world)).toEqual(["15"]);
   });
 });
 

@@ -11,13 +11,13 @@ import { checkPipeline } from "../doctor/check-pipeline.ts";
 import { type Finding, problem } from "../doctor/finding.ts";
 import { scalingOf } from "../doctor/scaling.ts";
 import { upCommandOf } from "../doctor/up-command.ts";
+import { availableDrivers } from "../existing-pipelines.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { availableDrivers } from "../holdings.ts";
 import { folderOf } from "../project.ts";
 import type { Flags } from "../settings.ts";
 import { slowComponents } from "../slow-components.ts";
 import { findTarget, type Target } from "../target.ts";
-import { lastWordsOfControlPlane } from "../up/last-words.ts";
+import { failureOfControlPlane } from "../up/control-plane-failure.ts";
 
 export function doctorCommand(cli: Cli): Command {
   const command = describe({
@@ -72,7 +72,7 @@ async function lookInto(context: CommandContext, { name, driver, file }: Target)
     if (!(error instanceof FlowctlError) || error.kind === "cancelled") throw error;
     return await left();
   }
-  const ended = await lastWordsOfControlPlane(driver, name, signal);
+  const ended = await failureOfControlPlane(driver, name, signal);
   if (ended !== undefined) {
     const fix = ended.fix ?? `See \`flowctl logs -p ${name} control-plane\``;
     const detail = `its control plane keeps failing: ${ended.message} (${ended.code})`;

@@ -16,7 +16,7 @@ import { ControlPlaneAccess } from "../control-plane-access.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget, NothingThere, unlessNothing } from "../target.ts";
-import { announceDown, untilNotComing } from "../up/going.ts";
+import { announceDown, untilNoUpBegins } from "../up/announcements.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
 interface DownFlags extends Flags {
@@ -57,7 +57,7 @@ async function down(context: CommandContext, [argument]: [string | undefined], f
   const { name, driver, file } = target;
   const going = await announceDown(context, name);
   try {
-    await untilNotComing(context, name);
+    await untilNoUpBegins(context, name);
   } catch (error) {
     await going?.release();
     throw error;

@@ -2,8 +2,8 @@ import type { Command } from "commander";
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { type Cli, type CommandContext, DescribedCommand, describe, handle, PipelineNameOption } from "../command.ts";
 import { flagsOf, IDS_COMMAND } from "../completion.ts";
+import { allPipelines } from "../existing-pipelines.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { allPipelines } from "../holdings.ts";
 import { type Flags, readSettings } from "../settings.ts";
 import { findTarget } from "../target.ts";
 

@@ -21,8 +21,8 @@ import { ExitCode } from "../exit-codes.ts";
 import { withIds } from "../pipeline-among-ids.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { untilNoUpBegins } from "../up/announcements.ts";
 import { desiredBy } from "../up/desired-by-plan.ts";
-import { untilNotComing } from "../up/going.ts";
 import { PipelineOperation } from "../up/operation.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
@@ -48,7 +48,7 @@ export function stopCommand(cli: Cli): Command {
   stopTimeoutOption(command);
   return lifecycle(cli, command, async (context, target, ids, flags) => {
     const { deps, signal } = context;
-    await untilNotComing(context, target.name);
+    await untilNoUpBegins(context, target.name);
     const access = new ControlPlaneAccess(deps, target.driver, target.name);
     const record = await access.record(signal);
     const progress = await context.progress();

@@ -3,8 +3,8 @@ import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOp
 import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration } from "../display/quantities.ts";
 import { type Column, renderTable } from "../display/table.ts";
+import { allPipelines, asFarAsSeen, type ExistingPipeline } from "../existing-pipelines.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { allPipelines, type Holding, unlessUnseen } from "../holdings.ts";
 import { type InstanceView, viewInstances } from "../instances.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget, NothingThere, unlessNothing } from "../target.ts";
@@ -50,7 +50,7 @@ async function ps(context: CommandContext, [argument]: [string | undefined], fla
       output,
       instances.map(({ ref }) => ref),
     );
-  else if (instances.length === 0) output.say(`Nothing runs${flags.all ? await unlessUnseen(context) : ""}`);
+  else if (instances.length === 0) output.say(`Nothing runs${flags.all ? await asFarAsSeen(context) : ""}`);
   else output.print(renderTable(columns(output, flags.all ?? false), instances, output));
   for (const { hanging } of found) if (hanging !== undefined) output.warn(hanging.message, hanging.fix);
   return ExitCode.ok;
@@ -59,7 +59,7 @@ async function ps(context: CommandContext, [argument]: [string | undefined], fla
 async function thePipeline(
   context: CommandContext,
   argument: string | undefined,
-): Promise<readonly Holding[] | NothingThere> {
+): Promise<readonly ExistingPipeline[] | NothingThere> {
   const target = await findTarget(context, argument).catch(unlessNothing);
   return target instanceof NothingThere ? target : [{ pipeline: target.name, driver: target.driver }];
 }

@@ -8,10 +8,10 @@ import type { Output } from "../display/output.ts";
 import { humanCount, humanDuration, humanRate } from "../display/quantities.ts";
 import { errorDocument, renderError } from "../display/render-error.ts";
 import { renderTable } from "../display/table.ts";
+import { displayedState } from "../displayed-state.ts";
 import { fullDiskOf } from "../doctor/disk-space.ts";
 import type { Finding } from "../doctor/finding.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { saidState } from "../said-state.ts";
 import type { Flags } from "../settings.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { findTarget, type Target } from "../target.ts";
@@ -108,7 +108,7 @@ async function look(
       disk: await fullDiskOf(driver, signal),
     };
     return {
-      report: { ...record, state: saidState(record, running), ...found },
+      report: { ...record, state: displayedState(record, running), ...found },
       text: () => render(record, { ...found, running }, deps.clock.now(), output),
     };
   } finally {
@@ -129,7 +129,7 @@ interface Found {
 function render(record: PipelineRecord, { slow, troubles, disk, running }: Found, now: number, output: Output): string {
   const { paint } = output;
   const until = record.finishedAt ?? now;
-  const state = saidState(record, running);
+  const state = displayedState(record, running);
   const lines = [
     `${paint.bold(record.name)} ${paintState(state, output)}${record.reason === "" ? "" : `: ${output.retyped(record.reason)}`}`,
     paint.dim(`on ${record.driver}, for ${humanDuration(until - record.startedAt)}`),

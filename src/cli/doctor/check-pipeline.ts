@@ -2,8 +2,8 @@ import type { LogLine, ObservedResource } from "../../drivers/driver.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { parseRecord } from "../display/log-printer.ts";
+import { displayedState } from "../displayed-state.ts";
 import { describeMissing, missingInstances } from "../missing-instances.ts";
-import { saidState } from "../said-state.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import type { Scaling } from "./scaling.ts";
@@ -65,7 +65,7 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
       ),
   ];
   const running = facts.observed.filter(({ kind, state }) => kind === "component" && state.status === "running");
-  const said = saidState(record, new Set(running.map(({ owner }) => owner)));
+  const said = displayedState(record, new Set(running.map(({ owner }) => owner)));
   const whole = `${said}${record.reason === "" ? "" : `: ${record.reason}`}`;
   if (record.state === "failed" || record.state === "degraded") {
     return [

@@ -7,11 +7,11 @@ import { projectFolder } from "../../pipeline/project-folder.ts";
 import { chooseDriver, RUNNING_PIPELINE } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
-import { allPipelines, availableDrivers, ofFolder } from "../holdings.ts";
+import { allPipelines, availableDrivers, pipelinesOfFolder } from "../existing-pipelines.ts";
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
+import { untilNoDownRuns } from "./announcements.ts";
 import type { ChangeOptions, PreparedUp, Wanted } from "./change.ts";
-import { untilNotGoing } from "./going.ts";
 import { planChange } from "./plan-change.ts";
 
 export interface BringUpOptions extends ChangeOptions {
@@ -47,7 +47,7 @@ export async function wantedOfFile(
   const { pipeline } = loaded;
   if (options.same !== undefined && options.same !== pipeline.name) throw renamed(options.same, pipeline.name);
   refuseUnknown(pipeline, Object.keys(options.scale));
-  if (!options.dryRun) await untilNotGoing(context, pipeline.name);
+  if (!options.dryRun) await untilNoDownRuns(context, pipeline.name);
   const homes = await homesAnywhere(context, pipeline.name);
   const home = homes[0]?.driver.name;
   if (homes.length === 0) await sayBeside(context, pipeline);
@@ -109,7 +109,7 @@ async function homesAnywhere(context: CommandContext, name: string): Promise<rea
 /** A pipeline that was given another name is another one: says which of this folder run on beside it. */
 async function sayBeside(context: CommandContext, pipeline: Pipeline): Promise<void> {
   const folder = projectFolder(pipeline);
-  const beside = await ofFolder(await allPipelines(context), (other) => other === folder, context.signal);
+  const beside = await pipelinesOfFolder(await allPipelines(context), (other) => other === folder, context.signal);
   const names = [...new Set(beside.map((one) => one.pipeline))].filter((name) => name !== pipeline.name);
   if (names.length === 0) return;
   context.output.warn(

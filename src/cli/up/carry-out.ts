@@ -7,12 +7,12 @@ import { type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { type ControlPlaneAccess, isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
+import { announceUp, refuseTakenDown } from "./announcements.ts";
 import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
 import { completedBefore } from "./completed-before.ts";
+import { failureOfControlPlane } from "./control-plane-failure.ts";
 import { desiredBy } from "./desired-by-plan.ts";
-import { announceUp, refuseTakenDown } from "./going.ts";
 import { forgetKept, keepCarriedOut } from "./keeping.ts";
-import { lastWordsOfControlPlane } from "./last-words.ts";
 import type { PipelineOperation } from "./operation.ts";
 import { removedSinks, startAgain, stopRemovedSinks } from "./stop-removed-sinks.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
@@ -183,5 +183,5 @@ class Steps {
 /** Where no control plane came up, what it said last tells more than that. */
 async function whyAway(error: unknown, driver: Driver, pipeline: string, signal: AbortSignal): Promise<unknown> {
   if (!hasCode(error, NO_CONTROL_PLANE) && !hasCode(error, "planner/prerequisite-failed")) return error;
-  return (await lastWordsOfControlPlane(driver, pipeline, signal).catch(() => undefined)) ?? error;
+  return (await failureOfControlPlane(driver, pipeline, signal).catch(() => undefined)) ?? error;
 }

@@ -6,7 +6,7 @@ import { planUp } from "../../planner/plan-up.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
-import type { Holding } from "../holdings.ts";
+import type { ExistingPipeline } from "../existing-pipelines.ts";
 import { pipelineSpec } from "../pipeline-spec.ts";
 import { carryOut } from "./carry-out.ts";
 import type { ChangeOptions, Done, PreparedUp, Wanted } from "./change.ts";
@@ -26,7 +26,7 @@ export async function planChange(context: CommandContext, wanted: Wanted, option
 /** The same with what follows from what runs: `wantedFrom` is called once nobody else changes it, with what is kept of it. */
 export async function planOnceHeld(
   context: CommandContext,
-  place: Holding,
+  place: ExistingPipeline,
   wantedFrom: (kept: KeptPipeline | undefined) => Promise<Wanted>,
   options: ChangeOptions,
 ): Promise<PreparedUp> {

@@ -3,9 +3,9 @@ import type { Pipeline } from "../../pipeline/pipeline.ts";
 import type { KeptPipeline } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import type { Target } from "../target.ts";
+import { untilNoDownRuns } from "./announcements.ts";
 import { prepareWanted, refuseUnknown, wantedOfFile } from "./bring-up.ts";
 import type { PreparedUp, Wanted } from "./change.ts";
-import { untilNotGoing } from "./going.ts";
 import { changedSecrets, type Kept, openKept } from "./kept.ts";
 import { deploymentOf } from "./kept-deployment.ts";
 import { planOnceHeld } from "./plan-change.ts";
@@ -22,7 +22,7 @@ export async function prepareScale(
   { name, driver }: Target,
   numbers: Numbers,
 ): Promise<PreparedUp> {
-  await untilNotGoing(context, name);
+  await untilNoDownRuns(context, name);
   const options = {
     build: false,
     dryRun: false,

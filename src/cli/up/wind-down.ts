@@ -9,7 +9,7 @@ import { planDown, planStop, selectInstances } from "../../planner/plan-lifecycl
 import type { DesiredChange, PipelineRecord } from "../../protocol/records.ts";
 import { isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
 import type { CliDependencies } from "../dependencies.ts";
-import { lastWordsOfControlPlane } from "./last-words.ts";
+import { failureOfControlPlane } from "./control-plane-failure.ts";
 import { PipelineOperation } from "./operation.ts";
 
 export interface WindDownOptions {
@@ -165,7 +165,7 @@ async function tellOnce(
 }
 
 async function nothingStopped({ driver, pipeline }: WindDownOptions, error: unknown): Promise<FlowctlError> {
-  const said = await lastWordsOfControlPlane(driver, pipeline, new AbortController().signal).catch(() => undefined);
+  const said = await failureOfControlPlane(driver, pipeline, new AbortController().signal).catch(() => undefined);
   const message = messageOf(error);
   const why = said === undefined || message.includes(said.message) ? "" : `; it said last: ${said.message}`;
   const fix = said?.fix ?? (error instanceof FlowctlError ? error.fix : undefined);

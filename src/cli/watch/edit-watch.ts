@@ -28,7 +28,7 @@ export class EditWatch {
   readonly #snapshots: Snapshots;
   #watched: readonly Watched[] = [];
   /** What was told of last, by `keyOf`. */
-  #told = new Map<string, Snapshot>();
+  #reported = new Map<string, Snapshot>();
   #rung = false;
   #wake: () => void = () => undefined;
 
@@ -50,10 +50,10 @@ export class EditWatch {
     const told = new Map<string, Snapshot>();
     for (const one of watched) {
       const key = keyOf(one);
-      told.set(key, this.#told.get(key) ?? (await this.#snapshots.of(one.root, since)));
+      told.set(key, this.#reported.get(key) ?? (await this.#snapshots.of(one.root, since)));
     }
     this.#watched = watched;
-    this.#told = told;
+    this.#reported = told;
     this.#listen(told.values());
     // Something may have happened before the bells were hung.
     this.#rung = true;
@@ -85,7 +85,7 @@ export class EditWatch {
       }
       this.#listen(seen.values());
       const edit = this.#editOf(seen);
-      this.#told = seen;
+      this.#reported = seen;
       if (edit.paths.length > 0) return edit;
     }
   }
@@ -116,7 +116,7 @@ export class EditWatch {
   }
 
   #isSomethingGone(seen: ReadonlyMap<string, Snapshot>): boolean {
-    return [...this.#told].some(([key, { files }]) =>
+    return [...this.#reported].some(([key, { files }]) =>
       [...files.keys()].some((path) => !seen.get(key)?.files.has(path)),
     );
   }
@@ -127,7 +127,7 @@ export class EditWatch {
     const recreate = new Set<string>();
     for (const one of this.#watched) {
       const key = keyOf(one);
-      const changed = changedFiles(this.#told.get(key)?.files ?? new Map(), seen.get(key)?.files ?? new Map());
+      const changed = changedFiles(this.#reported.get(key)?.files ?? new Map(), seen.get(key)?.files ?? new Map());
       for (const path of changed) paths.add(path);
       if (changed.length === 0) continue;
       if (one.effect === "build") build.add(one.owner);

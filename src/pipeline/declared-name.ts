@@ -11,14 +11,14 @@ import { readEnvironment } from "./source/read-environment.ts";
 const maximumDepth = 100;
 
 /** What one text says: a name as it is written, that it leaves the name to others (`""`), or nothing for certain. */
-type Said = { readonly written: string; readonly isPipeline: boolean } | undefined;
+type Declaration = { readonly written: string; readonly isPipeline: boolean } | undefined;
 
 /**
  * The name of the pipeline that files with mistakes are of, where they leave no doubt of it: each is read as far as YAML goes, and the
  * last that has a `name` has exactly one, at the top, whose variables are known; or none has one, all are YAML without a mistake,
  * and one has sources or sinks: then it is the name of the folder. Undefined in every other case. It may be no valid name.
  */
-export async function saidName(
+export async function declaredName(
   { files, directory, env, envFile }: Pick<LoadOptions, "files" | "directory" | "env" | "envFile">,
   texts: ReadonlyMap<string, string>,
 ): Promise<string | undefined> {
@@ -27,7 +27,7 @@ export async function saidName(
   let isPipeline = false;
   for (const path of files.toReversed()) {
     const text = texts.get(path === "-" ? "<stdin>" : resolve(path));
-    const said = text === undefined ? undefined : saidBy(text.replace(/^\ufeff/, ""));
+    const said = text === undefined ? undefined : declaredIn(text.replace(/^\ufeff/, ""));
     if (said === undefined) return undefined;
     if (said.written !== "") return filledIn(said.written, folder, env, envFile);
     isPipeline ||= said.isPipeline;
@@ -35,7 +35,7 @@ export async function saidName(
   return isPipeline ? nameFromFolder(folder) : undefined;
 }
 
-function saidBy(text: string): Said {
+function declaredIn(text: string): Declaration {
   if (nestingOf(text).depth > maximumDepth) return undefined;
   const { contents, errors } = parseDocument<Node, true>(text, {
     merge: false,

@@ -5,33 +5,33 @@ import type { CommandContext } from "./command.ts";
 import { folderOf } from "./project.ts";
 
 /** A pipeline and the driver that holds it. */
-export interface Holding {
+export interface ExistingPipeline {
   readonly pipeline: string;
   readonly driver: Driver;
 }
 
-/** A holding with the folder that it belongs to. */
-export interface FolderHolding extends Holding {
+/** The same with the folder that it belongs to. */
+export interface FolderPipeline extends ExistingPipeline {
   readonly folder: string;
 }
 
 /** The pipelines among these that belong to a folder for which `isMeant` says so. */
-export async function ofFolder(
-  holdings: readonly Holding[],
+export async function pipelinesOfFolder(
+  pipelines: readonly ExistingPipeline[],
   isMeant: (folder: string) => boolean,
   signal: AbortSignal,
-): Promise<readonly FolderHolding[]> {
+): Promise<readonly FolderPipeline[]> {
   const found = await Promise.all(
-    holdings.map(async (holding) => {
-      const folder = folderOf(await holding.driver.observe(holding.pipeline, signal));
-      return folder !== undefined && isMeant(folder) ? [{ ...holding, folder }] : [];
+    pipelines.map(async (one) => {
+      const folder = folderOf(await one.driver.observe(one.pipeline, signal));
+      return folder !== undefined && isMeant(folder) ? [{ ...one, folder }] : [];
     }),
   );
   return found.flat();
 }
 
 /** Every pipeline of which anything exists, on every driver that answers, by name. */
-export async function allPipelines(context: CommandContext): Promise<readonly Holding[]> {
+export async function allPipelines(context: CommandContext): Promise<readonly ExistingPipeline[]> {
   const found = await Promise.all(
     (await availableDrivers(context)).map(async (driver) =>
       (await driver.pipelines(context.signal)).map((pipeline) => ({ pipeline, driver })),
@@ -75,7 +75,7 @@ async function askDrivers(
 }
 
 /** What might exist all the same, on a driver that could not be asked; empty where all could. */
-export async function unlessUnseen(context: CommandContext): Promise<string> {
+export async function asFarAsSeen(context: CommandContext): Promise<string> {
   const { reasons } = await askDrivers(context);
   return reasons.length === 0 ? "" : `, as far as can be seen (${reasons.join("; ")})`;
 }

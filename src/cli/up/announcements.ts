@@ -33,7 +33,7 @@ export async function announceUp(context: CommandContext, pipeline: string): Pro
       await deps.clock.sleep(LOOK_INTERVAL, signal);
     } else if (await isNameHeld(nameOf(context, "down", pipeline))) {
       await held.release();
-      await untilNotGoing(context, pipeline);
+      await untilNoDownRuns(context, pipeline);
     } else return held;
   }
 }
@@ -42,7 +42,7 @@ export async function announceUp(context: CommandContext, pipeline: string): Pro
  * Resolves when no other command of this machine is making the pipeline without a control plane, or its control plane has not come up for
  * 10 s: by then it is there to be ended. Rejects when it is interrupted.
  */
-export async function untilNotComing(context: CommandContext, pipeline: string): Promise<void> {
+export async function untilNoUpBegins(context: CommandContext, pipeline: string): Promise<void> {
   const { deps, output, signal } = context;
   const end = deps.clock.elapsed() + COMES_WITHIN;
   const isComing = async (): Promise<boolean> =>
@@ -54,7 +54,7 @@ export async function untilNotComing(context: CommandContext, pipeline: string):
 }
 
 /** Resolves when no other command of this machine is taking the pipeline down. Rejects when it is interrupted. */
-export async function untilNotGoing(context: CommandContext, pipeline: string): Promise<void> {
+export async function untilNoDownRuns(context: CommandContext, pipeline: string): Promise<void> {
   const { deps, output, signal } = context;
   for (let isSaid = false; await isNameHeld(nameOf(context, "down", pipeline)); isSaid = true) {
     if (!isSaid) output.say(`${pipeline} is being taken down by another command; waiting`);

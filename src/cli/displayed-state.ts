@@ -6,6 +6,6 @@ import type { PipelineRecord } from "../protocol/records.ts";
  *
  * @param running Components of which anything runs.
  */
-export function saidState({ state }: Pick<PipelineRecord, "state">, running: ReadonlySet<string>): string {
+export function displayedState({ state }: Pick<PipelineRecord, "state">, running: ReadonlySet<string>): string {
   return state === "stopping" && running.size === 0 ? "stopped" : state;
 }

@@ -16,7 +16,7 @@ const LOOKED_AT = 20;
  * What a control plane that does not stay up says of why, as the error that it ended with; undefined when it runs, or has
  * not said anything of the kind.
  */
-export async function lastWordsOfControlPlane(
+export async function failureOfControlPlane(
   driver: Pick<Driver, "logs" | "observe">,
   pipeline: string,
   signal: AbortSignal,
