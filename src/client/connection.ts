@@ -154,16 +154,29 @@ async function sendAll<Request>(
   call: ClientDuplexStream<Partial<Request>, unknown>,
   requests: AsyncIterable<Partial<Request>>,
 ): Promise<void> {
-  const closed = new Promise<void>((resolve) => call.once("close", resolve).once("error", () => resolve()));
   let isClosed = false;
-  void closed.then(() => {
-    isClosed = true;
-  });
+  for (const event of ["close", "error"]) {
+    call.once(event, () => {
+      isClosed = true;
+    });
+  }
   for await (const request of requests) {
     if (isClosed) return;
-    if (!call.write(request)) await Promise.race([new Promise((resolve) => call.once("drain", resolve)), closed]);
+    if (!call.write(request) && !isClosed) await drained(call);
   }
   call.end();
+}
+
+/** Resolves when more may be written, or nobody takes anything any more. */
+function drained(call: ClientDuplexStream<never, unknown>): Promise<void> {
+  const events = ["drain", "close", "error"];
+  return new Promise((resolve) => {
+    const done = (): void => {
+      for (const event of events) call.off(event, done);
+      resolve();
+    };
+    for (const event of events) call.on(event, done);
+  });
 }
 
 function isServiceError(error: unknown): error is ServiceError {

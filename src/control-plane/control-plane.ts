@@ -121,6 +121,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   });
   const keptPipelines = new KeptPipelines(registry, writer, kept.given);
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record });
+  const streams = eventStreamService(() => replays.host);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());
   const grpc = await startGrpcServer(options.grpcListen, {
     "flowctl.registry.v1.ComponentRegistry": registryService(context, {
@@ -146,7 +147,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         enough.abort();
       },
     }),
-    "flowctl.stream.v1.EventStream": eventStreamService(() => replays.host),
+    "flowctl.stream.v1.EventStream": streams.implementation,
   });
   const http = await startHttpServer(options.httpListen, {
     metrics: createMetrics(() => registry.pipeline()),
@@ -171,6 +172,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     stopping.abort(closed());
+    streams.stop();
     await Promise.all([grpc.close(), http.close(), ...background]);
     prober.close();
     await writer.flush();

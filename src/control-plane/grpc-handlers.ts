@@ -36,7 +36,7 @@ export function unary<Request, Response>(
 
 /**
  * A method that answers with a stream: what `handle` yields is sent, no faster than the client takes it. The signal fires
- * when the client goes away or the server closes; then the stream ends, whatever `handle` throws because of it.
+ * when the client goes away or the server closes; then the stream is broken off, whatever `handle` throws because of it.
  */
 export function serverStream<Request, Response>(
   context: HandlerContext,
@@ -63,16 +63,23 @@ function answer<Request, Response>(
   const gone = new AbortController();
   for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
   const signal = AbortSignal.any([gone.signal, context.stopping]);
+  // Nobody is to take what was cut short for what there is.
+  const breakOff = (): void => void (gone.signal.aborted ? call.end() : call.emit("error", toStatus(stopping())));
   pump(call, () => handle(signal), signal).then(
-    () => call.end(),
+    () => (signal.aborted ? breakOff() : call.end()),
     (error: unknown) => {
-      if (signal.aborted) call.end();
+      if (signal.aborted) breakOff();
       else {
         reportDefect(context.log, call.getPath(), error);
         call.emit("error", toStatus(error));
       }
     },
   );
+}
+
+function stopping(): FlowctlError {
+  const message = "the control plane is stopping";
+  return new FlowctlError({ code: "control-plane/stopping", kind: "unavailable", message });
 }
 
 async function pump<Request, Response>(

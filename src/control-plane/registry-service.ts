@@ -52,6 +52,8 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
         // What it reads is on the disk before it is told.
         await partitions.settled(componentId);
       }
+      // Nor is a topology told that a killed control plane might take back.
+      await writer.durable();
       return encodeRegistrationAnswer(request, {
         checkpoint: request.partitions === undefined ? partitions.wholePosition(componentId) : undefined,
         heartbeatInterval: parts.heartbeatIntervalMs,

@@ -178,7 +178,7 @@ export function optional<V>(number: number, type: ValueType<V>): Field<V | undef
   };
 }
 
-/** Of texts or messages: numbers would be packed. */
+/** Of texts, bytes or messages. A list of numbers has to be declared `[packed = false]`, and is read in that form alone. */
 export function list<V>(number: number, type: ValueType<V>): Field<readonly NonNullable<V>[]> {
   return {
     number,

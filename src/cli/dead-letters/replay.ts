@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { ReplayedEvent } from "../../client/client.ts";
 import { appendMarks, marksPathOf } from "../../event-files/replay-marks.ts";
 import { cancelled } from "../../foundation/clock.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import type { CommandContext } from "../command.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { ProgressRenderer } from "../display/progress-renderer.ts";
@@ -58,8 +59,19 @@ export async function replay({ context, access, progress }: World, batch: Replay
     replayed += letters.length;
   }
   if (signal.aborted) throw cancelled(signal);
+  if (source === "" || sent.size > 0) throw brokenOff(component);
   progress.sink({ subject, status: "done", text: "Received dead letters" });
   return { component, sink: batch.sink.id, source, replayed };
+}
+
+/** A control plane that ends the stream says why; this is for one that does not. */
+function brokenOff(component: string): FlowctlError {
+  return new FlowctlError({
+    code: "cli/replay-broken-off",
+    kind: "unavailable",
+    message: `The replay to ${component} ended before every event was acknowledged`,
+    fix: "Replay again: acknowledged events are marked, and only the rest is sent",
+  });
 }
 
 /** The events of the letters as they were before they failed, read as fast as they are sent. */

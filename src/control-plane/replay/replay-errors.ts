@@ -1,5 +1,4 @@
 import { FlowctlError } from "../../foundation/errors.ts";
-import type { InstanceState } from "../states.ts";
 
 export function cannotReplay(componentId: string, pipeline: string, isSource: boolean): FlowctlError {
   return new FlowctlError({
@@ -31,11 +30,15 @@ export function replayUnderWay(componentId: string): FlowctlError {
 }
 
 /** The component ended before it had acknowledged everything. */
-export function replayFailed(componentId: string, state: InstanceState["name"], reason: string): FlowctlError {
+export function replayFailed(
+  componentId: string,
+  how: "completed" | "failed" | "was stopped",
+  reason: string,
+): FlowctlError {
   return new FlowctlError({
     code: "control/replay-failed",
     kind: "failed",
-    message: `${componentId} ${state} before it had acknowledged every event${reason === "" ? "" : `: ${reason}`}`,
+    message: `${componentId} ${how} before it had acknowledged every event${reason === "" ? "" : `: ${reason}`}`,
     fix: `See \`flowctl logs ${componentId}\`; acknowledged events are marked, and the rest can be replayed again`,
   });
 }

@@ -147,6 +147,37 @@ describe("a replay of dead letters", () => {
     expect(replays.host).toBeUndefined();
   });
 
+  it("fails when the component is stopped, or leaves the pipeline", async () => {
+    const stopped = setUp();
+    stopped.requests.send({ componentId: "processor", events: [encoded(1)] });
+    await stopped.answers.next();
+    const ofStopped = stopped.answers.next();
+    stopped.registry.setDesired({ stopped: ["processor-1"] });
+    await expect(ofStopped).rejects.toMatchObject({ code: "control/replay-failed", message: /was stopped/ });
+
+    const { registry, requests, answers, replays, client } = setUp();
+    requests.send({ componentId: "processor", events: [encoded(1)] });
+    await answers.next();
+    const next = answers.next();
+    const { components, ...pipeline } = linearPipeline();
+    const sink = { ...components[2]!, inputs: [{ from: "source", types: [] }] };
+    registry.apply({ ...pipeline, components: [components[0]!, sink] }, { existing: ["processor-1"] });
+    expect(registry.spec?.components.map(({ id, leaving }) => `${id} ${leaving ?? false}`)).toContain("processor true");
+    await expect(next).rejects.toMatchObject({ code: "control/cannot-replay" });
+    const more = new Requests();
+    more.send({ componentId: "processor", events: [] });
+    await expect(replays.run(more, client.signal).next()).rejects.toMatchObject({ code: "control/cannot-replay" });
+  });
+
+  it("refuses bytes that are no event before the component sees them", async () => {
+    const { replays, requests, answers } = setUp();
+    requests.send({ componentId: "processor", events: [encoded(1), Buffer.from([0xff, 0xff, 0xff])] });
+    await answers.next();
+    const peer = subscribe(replays);
+    await expect(answers.next()).rejects.toMatchObject({ code: "protocol/malformed" });
+    expect(peer.got.length).toBeLessThanOrEqual(1);
+  });
+
   it.each([
     ["a component that there is not", "nobody", "control/cannot-replay"],
     ["a source", "source", "control/cannot-replay"],

@@ -1,7 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import type { ReplayAnswer, ReplayMessage } from "../../protocol/control-codec.ts";
-import type { Upstream } from "../../protocol/records.ts";
+import type { ComponentRecord, Upstream } from "../../protocol/records.ts";
 import type { StreamHost } from "../../streams/sending/event-stream-server.ts";
 import type { NewEvent } from "../pipeline-events.ts";
 import type { Registry } from "../registry.ts";
@@ -15,9 +15,6 @@ export interface ReplaysOptions {
   readonly log: Logger;
   readonly record: (event: NewEvent) => void;
 }
-
-/** A longer id may be none on the network of a container. */
-const LONGEST_BASE = 40;
 
 /**
  * Sends dead letters again. For as long as a client feeds a replay its component has one more upstream, which the control plane
@@ -58,23 +55,21 @@ export class Replays {
       throw notAReplay("the first request must name the component");
     const { componentId, events } = first.value;
     this.#requireTarget(componentId);
-    const id = `${componentId.slice(0, LONGEST_BASE)}-replay-${clock.now().toString(36)}`;
+    const id = `${componentId}-replay-${clock.now().toString(36)}`;
     const { partitionBy = "" } = registry.spec?.components.find((one) => one.id === componentId) ?? {};
     const replay = new Replay(id, componentId, partitionBy);
-    this.#current = replay;
-    registry.topologyChanges(componentId).notify();
-    record({ type: "replay.started", componentId, message: `dead letters are sent again, as ${id}` });
     const over = new AbortController();
     const inner = AbortSignal.any([signal, over.signal]);
     let failure: { readonly error: unknown } | undefined;
-    const work = [
-      replay.send(eventsOf(events, messages), inner).catch((error: unknown) => {
+    this.#current = replay;
+    try {
+      record({ type: "replay.started", componentId, message: `dead letters are sent again, as ${id}` });
+      registry.topologyChanges(componentId).notify();
+      void this.#tellChanges(replay, inner);
+      void replay.send(eventsOf(events, messages), inner).catch((error: unknown) => {
         failure = { error };
         replay.changes.notify();
-      }),
-      this.#tellChanges(replay, inner),
-    ];
-    try {
+      });
       yield { upstreamId: id, acknowledged: [] };
       while (!signal.aborted) {
         const seen = replay.changes.version;
@@ -95,14 +90,13 @@ export class Replays {
       record({ type: "replay.ended", componentId, message: `${id} is ${how}: ${replay.settled} events acknowledged` });
       registry.topologyChanges(componentId).notify();
       await replay.publisher.close();
-      void Promise.allSettled(work);
     }
   }
 
   /** Throws where no replay to the component can begin. */
   #requireTarget(componentId: string): void {
-    const { registry, pipeline } = this.#options;
-    const component = registry.components().find(({ id }) => id === componentId);
+    const { pipeline } = this.#options;
+    const component = this.#component(componentId);
     if (component === undefined || component.type === "source")
       throw cannotReplay(componentId, pipeline, component !== undefined);
     if (this.#current !== undefined) throw replayUnderWay(this.#current.target);
@@ -111,15 +105,25 @@ export class Replays {
     if (!isUp) throw componentNotRunning(componentId, pipeline);
   }
 
-  /** Throws once the component can no longer acknowledge everything. One that is stopped may be started again. */
+  /** The component, unless the pipeline has none, or one that is leaving it. */
+  #component(componentId: string): ComponentRecord | undefined {
+    const { registry } = this.#options;
+    const isLeaving = registry.spec?.components.some(({ id, leaving }) => id === componentId && leaving === true);
+    return isLeaving ? undefined : registry.components().find(({ id }) => id === componentId);
+  }
+
+  /** Throws once the component will not acknowledge everything: it leaves the pipeline, is stopped, or has ended. */
   #requireGoingOn({ target }: Replay): void {
-    const { registry, pipeline } = this.#options;
-    const component = registry.components().find(({ id }) => id === target);
+    const { pipeline } = this.#options;
+    const component = this.#component(target);
     if (component === undefined) throw cannotReplay(target, pipeline, false);
     const { instances } = component;
+    if (instances.length > 0 && instances.every(({ desiredStopped }) => desiredStopped)) {
+      throw replayFailed(target, "was stopped", "");
+    }
     const [ended] = instances;
     if (ended === undefined || !instances.every(({ state }) => state === "completed" || state === "failed")) return;
-    throw replayFailed(target, ended.state, ended.reason);
+    throw replayFailed(target, ended.state === "failed" ? "failed" : "completed", ended.reason);
   }
 
   async #tellChanges(replay: Replay, signal: AbortSignal): Promise<void> {

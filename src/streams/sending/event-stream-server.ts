@@ -82,15 +82,27 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
   return { port, close: (signal, why) => shutDown(server, open, signal, why) };
 }
 
-/** Serves the streams of whoever `host` returns when one is opened, on a server of the caller's. Undefined: nobody's, for now. */
-export function eventStreamService(host: () => StreamHost | undefined): UntypedServiceImplementation {
+/** Streams on a server of somebody else's. */
+export interface EventStreamService {
+  readonly implementation: UntypedServiceImplementation;
+  /** Ends every stream that is open with `stream/stopping`. */
+  stop(): void;
+}
+
+/** Serves the streams of whoever `host` returns when one is opened. Undefined: nobody's, for now. */
+export function eventStreamService(host: () => StreamHost | undefined): EventStreamService {
+  const open = new OpenCalls();
   const refusals = new Refusals();
   return {
-    Subscribe: (call: Call) => {
-      const current = host();
-      if (current !== undefined) subscribe(call, current, refusals);
-      else call.emit("error", toStatus(nothingServed()));
+    implementation: {
+      Subscribe: (call: Call) => {
+        open.add(call);
+        const current = host();
+        if (current !== undefined) subscribe(call, current, refusals);
+        else call.emit("error", toStatus(nothingServed()));
+      },
     },
+    stop: () => open.fail(ending("stopping")),
   };
 }
 

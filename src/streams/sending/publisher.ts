@@ -53,7 +53,7 @@ export class Publisher {
   private readonly usual: Limits;
   /** Shared with the groups. */
   private readonly limits: { maxEvents: number; maxBytes: number };
-  /** The groups that want the event that is being admitted; kept, so that none is made for each event. */
+  /** The groups that want the event that is being admitted; kept, so that none is made for each event. Nothing that admits one publishes another. */
   private readonly wanting: Group[] = [];
   private waiters: { readonly isOver: () => boolean; readonly resolve: () => void }[] = [];
   private deferred = false;

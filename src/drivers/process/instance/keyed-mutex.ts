@@ -8,6 +8,8 @@ export function createKeyedMutex(): KeyedMutex {
   return (key, work) => {
     const turn = turns.get(key) ?? pLimit(1);
     turns.set(key, turn);
-    return turn(work);
+    return turn(work).finally(() => {
+      if (turn.activeCount + turn.pendingCount === 0 && turns.get(key) === turn) turns.delete(key);
+    });
   };
 }
