@@ -18,10 +18,10 @@ import type {
 } from "../protocol/registry-codec.ts";
 import type { ChangeNotifier } from "./change-notifier.ts";
 import { type Desire, desiredInstances, stoppedAfter } from "./desired-state.ts";
+import { DriverReports } from "./driver-reports.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import { checkFeatures, checkRunningFeatures } from "./feature-check.ts";
 import {
-  describeReport,
   type InstanceData,
   type InstanceEntry,
   newVitals,
@@ -47,9 +47,9 @@ import {
   wrongPipeline,
   wrongType,
 } from "./registry-errors.ts";
-import { Roster, type RosterOptions } from "./roster.ts";
+import { isEnded, Roster, type RosterOptions } from "./roster.ts";
 import { checkSpec } from "./spec-check.ts";
-import { appliedPart, isUnderWay, takesAlong, transitionOf } from "./transition.ts";
+import { appliedPart, isUnderWay, transitionOf } from "./transition.ts";
 
 /** See ApplyPipelineRequest in the protocol file. */
 export interface ApplyOptions {
@@ -77,6 +77,7 @@ export class Registry {
   readonly #name: string;
   readonly #clock: Pick<Clock, "now">;
   readonly #roster: Roster;
+  readonly #reports: DriverReports;
   readonly #unhealthyAfterMs: number;
   #driverWatches = false;
 
@@ -88,6 +89,12 @@ export class Registry {
     this.operations = new Operations({ clock, ...operations, onRelease: (renewed) => this.#operationOver(renewed) });
     this.#roster = new Roster(options);
     this.changes = this.#roster.changes;
+    this.#reports = new DriverReports({
+      clock,
+      roster: this.#roster,
+      operations: this.operations,
+      isToEnd: (componentId, instanceId) => this.isToEnd(componentId, instanceId),
+    });
   }
 
   /**
@@ -101,7 +108,7 @@ export class Registry {
     const before = this.spec;
     this.#roster.apply(next);
     for (const { data } of this.#roster.instances.all()) {
-      if (this.desire(data.componentId, data.id) === "absent") this.#stop(data, "removed from the pipeline");
+      if (this.desire(data.componentId, data.id) === "absent") this.#roster.stop(data, "removed from the pipeline");
     }
     this.#roster.changed();
     return before === undefined || JSON.stringify(appliedPart(before)) !== JSON.stringify(spec);
@@ -142,7 +149,7 @@ export class Registry {
     const changed = desiredInstances(desired).filter(
       ({ componentId, id }) =>
         before.has(id) !== now.has(id) ||
-        (started.has(id) && isOver(this.#roster.instances.get(componentId, id)?.data)),
+        (started.has(id) && isEnded(this.#roster.instances.get(componentId, id)?.data)),
     );
     for (const { componentId, id } of changed) {
       const goes = now.has(id);
@@ -152,8 +159,9 @@ export class Registry {
       if (goes) {
         const entry = known ?? this.#roster.newInstance(componentId, id);
         this.#roster.put(entry);
-        this.#stop(entry.data, "");
-      } else if (known !== undefined && (started.has(id) || !isOver(known.data))) this.#begin(known, "start requested");
+        this.#roster.stop(entry.data, "");
+      } else if (known !== undefined && (started.has(id) || !isEnded(known.data)))
+        this.#begin(known, "start requested");
     }
     this.#roster.changed();
     return { changed: changed.map(({ id }) => id), settled };
@@ -200,9 +208,9 @@ export class Registry {
     });
     const known = before?.data.live === true && before.data.incarnation === request.incarnation;
     if (!known) this.operations.renewedOne(request.instanceId);
-    if (!known && (desire !== "stopped" || isOver(entry.data)))
+    if (!known && (desire !== "stopped" || isEnded(entry.data)))
       this.#roster.move(entry.data, { name: "starting", since: now, reason: "" });
-    if (desire === "stopped") this.#stop(entry.data, "desired state is stopped");
+    if (desire === "stopped") this.#roster.stop(entry.data, "desired state is stopped");
     this.#roster.assess(entry.data);
     this.#roster.changed();
   }
@@ -252,7 +260,7 @@ export class Registry {
     });
     const since = this.#now();
     if (request.reason === "completed") this.#roster.move(data, { name: "completed", since });
-    else if (this.isToEnd(data.componentId, data.id)) this.#stop(data, request.message);
+    else if (this.isToEnd(data.componentId, data.id)) this.#roster.stop(data, request.message);
     // Whether that is the end of it is the supervisor's to say: it may be started again.
     else {
       const how = request.reason === "stopped" ? "stopped by a signal not sent by flowctl" : "reported a failure";
@@ -280,45 +288,14 @@ export class Registry {
     this.#roster.assess(entry.data);
   }
 
-  /**
-   * What a driver saw. `at` is when: what happened before the current program
-   * registered, or before its last change of state, is about an earlier one and changes nothing.
-   */
+  /** See `DriverReports.report`. */
   report(report: InstanceReport, at: number): void {
-    const { componentId, instanceId } = report;
-    const spec = this.spec?.components.find((component) => component.id === componentId);
-    const known = this.#roster.instances.get(componentId, instanceId);
-    if (spec === undefined && known === undefined) return;
-    this.#roster.event({
-      type: `instance.${report.observation}`,
-      componentId,
-      instanceId,
-      message: describeReport(report, spec),
-      attributes: report.observation === "exited" ? { exit_code: String(report.exitCode ?? 0) } : {},
-    });
-    const entry = known ?? this.#roster.newInstance(componentId, instanceId);
-    const isCurrent = at >= entry.data.registeredAt;
-    if (report.observation === "started") {
-      this.operations.startedOne(instanceId, at);
-      this.#started(entry, at);
-    }
-    if (report.observation === "exited" && isCurrent) this.#exited(entry, describeReport(report, spec));
-    else if (report.observation === "removed" && isCurrent && entry.data.state.name !== "completed") {
-      this.#removed(entry.data);
-    }
-    this.#roster.assess(entry.data);
-    this.#roster.changed();
+    this.#reports.report(report, at);
   }
 
-  /** The supervisor gives an instance up; so fails the pipeline. What has completed cannot fail any more. */
+  /** See `Roster.fail`. */
   fail(componentId: string, instanceId: string, reason: string): void {
-    const now = this.#now();
-    const entry =
-      this.#roster.instances.get(componentId, instanceId) ?? this.#roster.newInstance(componentId, instanceId);
-    if (entry.data.state.name === "completed") return;
-    this.#roster.put({ ...entry, data: { ...entry.data, live: false } });
-    this.#roster.move(entry.data, { name: "failed", since: now, reason });
-    this.#roster.changed();
+    this.#roster.fail(componentId, instanceId, reason);
   }
 
   /** What is wrong with a service; undefined: nothing. Kept only while this process runs. */
@@ -465,52 +442,4 @@ export class Registry {
     this.#roster.move(entry.data, { name: "starting", since: now, reason });
     this.#roster.assess(entry.data);
   }
-
-  #started(entry: InstanceEntry, at: number): void {
-    const { data, vitals } = entry;
-    const isLater = data.live && at > data.registeredAt;
-    const begins = vitals.exit !== "" || isLater || (isSettled(data) && at > data.state.since);
-    const now = this.#now();
-    // What is known of how the program did is about the one before.
-    // Said beforehand and seen afterwards, it is one start.
-    const starts = begins || data.starts === 0 ? data.starts + 1 : data.starts;
-    this.#roster.put({ data: { ...data, starts }, vitals: begins ? newVitals(now) : vitals });
-    if (!begins) return;
-    this.#roster.move(data, { name: "starting", since: now, reason: "restarted, has not registered yet" });
-    if (this.desire(data.componentId, data.id) === "stopped") this.#stop(data, "desired state is stopped");
-  }
-
-  #exited(entry: InstanceEntry, how: string): void {
-    this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how } });
-    if (this.isToEnd(entry.data.componentId, entry.data.id)) this.#stop(entry.data, "");
-    this.#roster.removeIfSurplus({ ...entry.data, live: false });
-  }
-
-  /** Somebody took it away. Only what has handed on everything has left: what has not, and is gone, is not forgotten. */
-  #removed(data: InstanceData): void {
-    const { componentId, id } = data;
-    const desire = this.desire(componentId, id);
-    // Of what is to be stopped it stays known that it is.
-    if (desire === "stopped") return;
-    const others = this.#roster.instances.dataOf(componentId).filter((other) => other.id !== id);
-    const component = this.spec?.components.find((one) => one.id === componentId);
-    if (desire === "leaving" && component !== undefined && takesAlong(this.#spec(), component, data, others)) {
-      this.fail(componentId, id, "was removed before it had drained: the events it held are not delivered");
-    } else this.#roster.remove(data);
-  }
-
-  #stop(data: InstanceData, reason: string): void {
-    const name = this.#roster.instances.get(data.componentId, data.id)?.data.state.name;
-    if (name === "completed" || name === "failed") return;
-    this.#roster.move(data, { name: "stopping", since: this.#now(), reason });
-  }
-}
-
-/** Whether an instance has completed or was given up. */
-function isOver(data: InstanceData | undefined): boolean {
-  return data?.state.name === "completed" || data?.state.name === "failed";
-}
-
-function isSettled(data: InstanceData): boolean {
-  return isOver(data) || data.state.name === "stopping";
 }

@@ -192,6 +192,21 @@ export class Roster {
     });
   }
 
+  /** An instance is to stop. What has completed or failed stays so. */
+  stop(data: InstanceData, reason: string): void {
+    if (isEnded(this.#instances.get(data.componentId, data.id)?.data)) return;
+    this.move(data, { name: "stopping", since: this.#options.clock.now(), reason });
+  }
+
+  /** An instance is given up; so fails the pipeline. What has completed cannot fail any more. */
+  fail(componentId: string, instanceId: string, reason: string): void {
+    const entry = this.#instances.get(componentId, instanceId) ?? this.newInstance(componentId, instanceId);
+    if (entry.data.state.name === "completed") return;
+    this.put({ ...entry, data: { ...entry.data, live: false } });
+    this.move(entry.data, { name: "failed", since: this.#options.clock.now(), reason });
+    this.changed();
+  }
+
   /** Moves an instance to where all that is known of it now puts it. */
   assess({ componentId, id }: InstanceData): void {
     const entry = this.#instances.get(componentId, id);
@@ -362,6 +377,11 @@ export class Roster {
     if (next.state === before.state) return;
     this.event({ type: "pipeline.state", message: next.reason, from: before.state, to: next.state });
   }
+}
+
+/** Whether an instance has completed or was given up. */
+export function isEnded(data: InstanceData | undefined): boolean {
+  return data?.state.name === "completed" || data?.state.name === "failed";
 }
 
 function isWell(entry: InstanceEntry | undefined): boolean {
