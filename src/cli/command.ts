@@ -222,7 +222,10 @@ export function scaleArgument(
 ): Readonly<Record<string, number>> {
   const match = /^([^=]+)=(\d+)$/.exec(text);
   if (match === null) throw new InvalidArgumentError("Give a component and a number, such as enrich=3.");
+  const [, id = ""] = match;
   const count = Number(match[2]);
+  if (previous !== undefined && Object.hasOwn(previous, id))
+    throw new InvalidArgumentError(`Give each component once: ${id} has a number already.`);
   if (count < 1 || count > 1000) throw new InvalidArgumentError("The number has to be from 1 to 1000.");
-  return { ...previous, [match[1] as string]: count };
+  return { ...previous, [id]: count };
 }

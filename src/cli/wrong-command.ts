@@ -6,7 +6,9 @@ import { insteadOfCommand, insteadOfOption } from "./habits.ts";
 export function wrongCommand(error: CommanderError, command: Command): FlowctlError {
   const help = `\`${pathOf(command)} --help\` shows what there is`;
   if (error.code === "commander.help") return noCommand(command, help);
-  const said = error.message.replace(/^error: /, "");
+  const said = error.message
+    .replace(/^error: /, "")
+    .replace(/^command-argument value ('.*') is invalid for argument '.*'\. /, "argument $1 is invalid. ");
   // What a value has to be stands behind what is wrong with it.
   const [, message = said, wanted = ""] = /^(.* is invalid)\. (.*)$/.exec(said) ?? [];
   const [, word = ""] = /'(.*)'/.exec(said) ?? [];

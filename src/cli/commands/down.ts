@@ -35,7 +35,15 @@ export function downCommand(cli: Cli): Command {
       ["flowctl down quakes -v", "by name, with volumes and state"],
       ["flowctl down --timeout 0", "at once"],
     ],
-    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable, ExitCode.interrupted],
+    exitCodes: [
+      ExitCode.ok,
+      ExitCode.usage,
+      ExitCode.invalid,
+      ExitCode.notFound,
+      ExitCode.unavailable,
+      ExitCode.conflict,
+      ExitCode.interrupted,
+    ],
   });
   command.option("-v, --volumes", "also remove volumes and stored state");
   orphansOption(command);

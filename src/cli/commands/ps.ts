@@ -23,7 +23,14 @@ export function psCommand(cli: Cli): Command {
       ["flowctl ps -a", "all pipelines on this host, on every driver"],
       ["flowctl ps quakes --json", "for machines"],
     ],
-    exitCodes: [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable],
+    exitCodes: [
+      ExitCode.ok,
+      ExitCode.usage,
+      ExitCode.invalid,
+      ExitCode.notFound,
+      ExitCode.unavailable,
+      ExitCode.conflict,
+    ],
   });
   pipelineOptions(command)
     .option("-a, --all", "all pipelines on this host")
