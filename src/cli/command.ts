@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
 import type { CliDependencies } from "./dependencies.ts";
@@ -102,13 +103,14 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
 }
 
 async function createContext(deps: CliDependencies, flags: Flags, invocation: Invocation): Promise<CommandContext> {
-  const settings = await readSettings(
-    flags,
-    await withEnvSettings({ envFile: flags.envFile, files: invocation.selection.files }, deps.env, deps.cwd),
-  );
+  const { files } = invocation.selection;
+  const { env, path = "", own, unknown } = await withEnvSettings({ envFile: flags.envFile, files }, deps.env, deps.cwd);
+  const file = relative(deps.cwd, path);
+  const settings = await readSettings(flags, env, (name) => (own.has(name) ? ` in ${file}` : ""));
   const { json, quiet } = settings;
   const retyped = (text: string): string => aboutTheSame(text, invocation);
   const output = createOutput({ stdout: deps.stdout, stderr: deps.stderr, env: deps.env, json, quiet, retyped });
+  for (const { name, meant } of unknown) output.warn(`${name} in ${file} is not a setting`, `Did you mean ${meant}?`);
   return {
     deps,
     settings,

@@ -61,7 +61,10 @@ describe("a .env file", () => {
     const lines = Object.entries(settings).map(([name, value]) => `export ${name}=${value}`);
     const others = ["FLOWCTL_HOME=/nowhere", "FLOWCTL_JSON=1", "PATH=/nowhere"];
     await using cli = await CliHarness.create({ ".env": [...lines, ...others, ""].join("\n") });
-    expect(await withEnvSettings({ files: [] }, { HOME: "/home" }, cli.folder)).toEqual({ HOME: "/home", ...settings });
+    expect((await withEnvSettings({ files: [] }, { HOME: "/home" }, cli.folder)).env).toEqual({
+      HOME: "/home",
+      ...settings,
+    });
   });
 
   it("that is named with --env-file or FLOWCTL_ENV_FILE counts in place of the one beside the file", async () => {
@@ -71,14 +74,27 @@ describe("a .env file", () => {
     });
     const FLOWCTL_FILE = ["a.yaml", "b.yaml"].map((file) => join(cli.folder, "other", file)).join(":");
     const expected = { FLOWCTL_DRIVER: "process", FLOWCTL_FILE };
-    expect(await withEnvSettings({ envFile: "other/ci.env", files: [] }, {}, cli.folder)).toEqual(expected);
+    expect((await withEnvSettings({ envFile: "other/ci.env", files: [] }, {}, cli.folder)).env).toEqual(expected);
     const env = { FLOWCTL_ENV_FILE: "other/ci.env" };
-    expect(await withEnvSettings({ files: [] }, env, cli.folder)).toEqual({ ...env, ...expected });
+    expect((await withEnvSettings({ files: [] }, env, cli.folder)).env).toEqual({ ...env, ...expected });
+  });
+
+  it("with a name that is nearly a setting is warned of, and with another one is not", async () => {
+    const lines = ["FLOWCTL_DRIVR=process", "FLOWCTL_PROJECT=x", "FLOWCTL_HOME=/nowhere", "FLOWCTL_TOKEN=abc"];
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": lines.join("\n") });
+    const { stderr } = await cli.run("validate");
+    expect(stderr).toContain("FLOWCTL_DRIVR in .env is not a setting\n  fix  Did you mean FLOWCTL_DRIVER?");
+    expect(stderr).toContain("FLOWCTL_PROJECT in .env is not a setting\n  fix  Did you mean FLOWCTL_PROJECT_NAME?");
+    expect(stderr.match(/is not a setting/g)).toHaveLength(2);
   });
 
   it("with a value that a setting cannot have is refused as the environment is", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE, ".env": "FLOWCTL_DRIVER=dokcer\n" });
-    expect(await cli.run("validate")).toMatchObject({ code: 3, stderr: expect.stringContaining("cli/environment") });
+    const { code, stderr } = await cli.run("validate");
+    expect(code).toBe(3);
+    expect(stderr).toMatch(
+      /FLOWCTL_DRIVER in \.env is "dokcer"\n {2}fix {2}Set it to .*, or remove it\n {2}code cli\/environment/,
+    );
   });
 });
 

@@ -27,6 +27,10 @@ const COMMANDS: Readonly<Record<string, string>> = {
   pull: "`flowctl up` pulls images that are missing; `pull_policy: always` in the file pulls them every time",
   push: "`docker push` does it: flowctl publishes no images",
   reload: "`flowctl up -d` applies an edited file; `flowctl up --watch` does at every save",
+  edit: "Edit the file, then `flowctl up -d` applies it; `flowctl up --watch` does at every save",
+  "port-forward": "`flowctl ps` shows the ports, which are on this machine already",
+  rollout:
+    "`flowctl restart` restarts, `flowctl wait --state healthy` waits; `flowctl up --wait` goes back where a change does not work",
   rm: "`flowctl down` removes a pipeline; a component that is taken out of the file is removed by `flowctl up -d`",
   stats: "`flowctl status` shows rates and buffers of each component",
   tail: "`flowctl logs -f` follows the logs",
@@ -47,6 +51,15 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     "--abort-on-container-exit": "`flowctl run` stops the whole pipeline when a component fails",
     "--attach": "`flowctl logs -f` with ids follows some components",
     "-t": "`stop_grace_period` in the file says how long a component may take to stop",
+  },
+  restart: { "-t": "`stop_grace_period` in the file says how long a component may take to stop" },
+  stop: {
+    "-s": "A component is stopped with SIGTERM, and killed after its `stop_grace_period`; `--timeout 0` kills at once",
+  },
+  config: {
+    "--services": "`flowctl ps --services` lists the components",
+    "-q": "`flowctl validate -q` only checks the file",
+    "--quiet": "`flowctl validate -q` only checks the file",
   },
   down: { "--rmi": "`docker image rm` removes images" },
   ps: {

@@ -69,15 +69,19 @@ function inherit(command: Command, cli: Cli): Command {
   const onExit = (error: CommanderError): never => {
     throw error.exitCode === 0 ? error : wrongCommand(error, command);
   };
-  command.exitOverride(onExit).configureOutput({
-    outputError: () => undefined,
-    writeOut: (text) => void stdout.write(text),
-    writeErr: (text) => void stderr.write(text),
-    getOutHelpWidth: () => stdout.columns || 100,
-    getErrHelpWidth: () => stderr.columns || 100,
-    getOutHasColors: () => false,
-    getErrHasColors: () => false,
-  });
+  // What is meant is said by `wrongCommand`.
+  command
+    .showSuggestionAfterError(false)
+    .exitOverride(onExit)
+    .configureOutput({
+      outputError: () => undefined,
+      writeOut: (text) => void stdout.write(text),
+      writeErr: (text) => void stderr.write(text),
+      getOutHelpWidth: () => stdout.columns || 100,
+      getErrHelpWidth: () => stderr.columns || 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
   for (const child of command.commands) inherit(child, cli);
   return command;
 }

@@ -47,11 +47,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * Flags beat `FLOWCTL_*`, which beat the config file, which beats defaults. Rejects with `cli/config-file` or
  * `cli/environment` (kind invalid) for a value that does not hold what it must.
+ *
+ * @param whereFrom where a variable is set, as ` in <file>`, if not in the environment.
  */
-export async function readSettings(flags: Flags, env: Environment): Promise<Settings> {
+export async function readSettings(
+  flags: Flags,
+  env: Environment,
+  whereFrom: (name: string) => string = () => "",
+): Promise<Settings> {
   const file = await readConfigFile(env);
   const choice = <T extends string>(name: string, allowed: readonly T[]): T | undefined =>
-    chooseEnv(env, name, allowed);
+    chooseEnv(env, name, allowed, whereFrom(name));
   const driverEnv = choice("FLOWCTL_DRIVER", DRIVERS);
   const persistence = choice("FLOWCTL_PERSISTENCE", ["leveldb", "memory"]) ?? file.persistence ?? "leveldb";
   return {
@@ -95,7 +101,12 @@ async function readConfigFile(env: Environment): Promise<ConfigFile> {
   return parseConfigFile(text, path);
 }
 
-function chooseEnv<T extends string>(env: Environment, name: string, allowed: readonly T[]): T | undefined {
+function chooseEnv<T extends string>(
+  env: Environment,
+  name: string,
+  allowed: readonly T[],
+  place: string,
+): T | undefined {
   const value = nonEmpty(env[name]);
   if (value === undefined) return undefined;
   const found = allowed.find((candidate) => candidate === value);
@@ -103,8 +114,8 @@ function chooseEnv<T extends string>(env: Environment, name: string, allowed: re
   throw new FlowctlError({
     code: "cli/environment",
     kind: "invalid",
-    message: `${name} is ${JSON.stringify(value)}`,
-    fix: `Set it to ${allowed.join(", ")}, or unset it`,
+    message: `${name}${place} is ${JSON.stringify(value)}`,
+    fix: `Set it to ${allowed.join(", ")}, or ${place === "" ? "unset" : "remove"} it`,
   });
 }
 

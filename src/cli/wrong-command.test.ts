@@ -19,6 +19,7 @@ describe("a wrong command", () => {
     [["bogus-command"], "unknown command 'bogus-command'", "`flowctl --help` shows what there is", "unknown-command"],
     [["help", "bogus"], "unknown command 'bogus'", "`flowctl --help` shows what there is", "unknown-command"],
     [["ps", "--bogus"], "unknown option '--bogus'", "`flowctl ps --help` shows what there is", "unknown-option"],
+    [["ps", "--filter", "a"], "unknown option '--filter'", "`flowctl ps --json` is easily filtered", "unknown-option"],
     [["vaildate"], "unknown command 'vaildate'", "Did you mean validate?", "unknown-command"],
     [
       ["dead-letters"],

@@ -21,6 +21,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { loadValid } from "../load.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { announceReplay } from "../up/announcements.ts";
 import { refuseUnknown } from "../up/bring-up.ts";
 
 interface SelectionFlags extends Flags {
@@ -153,12 +154,15 @@ function replayCommand(cli: Cli): Command {
   return handle<[readonly string[]], ReplayFlags>(cli, command, replayLetters);
 }
 
+/** So many ids are shown of what would be sent to one component. */
+const SHOWN = 20;
+
 async function replayLetters(
   context: CommandContext,
   [ids]: [readonly string[]],
   flags: ReplayFlags,
 ): Promise<ExitCode> {
-  const { deps, output, signal } = context;
+  const { deps } = context;
   if (ids.length > 0 === (flags.all ?? false)) {
     throw new FlowctlError({
       code: "cli/which-letters",
@@ -172,12 +176,23 @@ async function replayLetters(
     ? undefined
     : await findTarget(context, undefined, { changes: "dead-letters replay", needsFile: true });
   const pipeline = target?.file ?? (await loadValid(context));
+  const held = target === undefined ? undefined : await announceReplay(context, target.name);
+  try {
+    return await replayChosen(context, { ids, flags, target, pipeline });
+  } finally {
+    await held?.release();
+  }
+}
+
+async function replayChosen(context: CommandContext, { ids, flags, target, pipeline }: Chosen): Promise<ExitCode> {
+  const { deps, output, signal } = context;
   const sinks = letterSinks(pipeline, flags);
-  const { batches, missing } = await batchesOf(storedLetters(sinks, flags, signal), {
+  const { batches, missing, replayedBefore } = await batchesOf(storedLetters(sinks, flags, signal), {
     ids: flags.all ? undefined : ids,
     again: flags.again ?? false,
   });
   if (missing.length > 0) throw noSuchLetter(missing);
+  if (replayedBefore.length > 0) throw alreadyReplayed(replayedBefore);
   if (batches.length === 0) {
     refuseUnknownComponent(pipeline, flags);
     output.say("No dead letters to replay");
@@ -186,7 +201,10 @@ async function replayLetters(
     const planned = batches.map(({ component, sink, ids: events }) => ({ component, sink: sink.id, events }));
     if (output.json) output.printJson(planned);
     for (const { component, events } of output.json ? [] : planned) {
-      output.print(`${events.length} to ${component}: ${events.join(", ")}`);
+      const more = events.length - SHOWN;
+      output.print(`${events.length} to ${component}`);
+      for (const id of events.slice(0, SHOWN)) output.print(`  ${id}`);
+      if (more > 0) output.print(`  and ${more} more; --json lists all`);
     }
     return ExitCode.ok;
   }
@@ -210,6 +228,14 @@ async function replayLetters(
   return done.some(({ failedAgain }) => failedAgain > 0) ? ExitCode.failed : ExitCode.ok;
 }
 
+interface Chosen {
+  readonly ids: readonly string[];
+  readonly flags: ReplayFlags;
+  /** The pipeline that runs; undefined where nothing is to be sent. */
+  readonly target: Awaited<ReturnType<typeof findTarget>> | undefined;
+  readonly pipeline: Pipeline;
+}
+
 /** Dead letters that a replay made. */
 async function countFrom(source: string, sinks: ReturnType<typeof letterSinks>, signal: AbortSignal): Promise<number> {
   const everything: LetterSelection = {};
@@ -223,6 +249,15 @@ function noSuchLetter(ids: readonly string[]): FlowctlError {
     code: "cli/no-such-letter",
     kind: "not-found",
     message: `No matching dead letter: ${ids.map((id) => JSON.stringify(id)).join(", ")}`,
-    fix: "`flowctl dead-letters list` shows them; those that were replayed already need --again",
+    fix: "`flowctl dead-letters list` shows them",
+  });
+}
+
+function alreadyReplayed(ids: readonly string[]): FlowctlError {
+  return new FlowctlError({
+    code: "cli/already-replayed",
+    kind: "conflict",
+    message: `Already replayed: ${ids.map((id) => JSON.stringify(id)).join(", ")}`,
+    fix: "Use --again to replay them once more, or leave them out",
   });
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
-import type { ComponentRecord, InstanceMetrics, PipelineRecord } from "../../protocol/records.ts";
+import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { averageRate } from "../average-rate.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
@@ -191,7 +191,10 @@ const total = (
 ): number => totals[key];
 
 const worst = ({ instances }: ComponentRecord): number =>
-  Math.max(0, ...instances.map(({ metrics }: { readonly metrics: InstanceMetrics }) => metrics.backpressure));
+  Math.max(0, ...instances.filter(isAtWork).map(({ metrics }) => metrics.backpressure));
+
+/** What has ended said last what is no longer so. */
+const isAtWork = ({ state }: InstanceRecord): boolean => !["completed", "failed", "stopping"].includes(state);
 
 const share = (part: number): string => (part < 0.005 ? "-" : `${Math.round(part * 100)}%`);
 

@@ -130,7 +130,8 @@ describe("flowctl dead-letters replay", () => {
     expect((await cli.run("dead-letters", "replay", "n1", "--all")).code).toBe(2);
     expect((await cli.run("dead-letters", "replay", "n9", "--dry-run")).code).toBe(5);
     const again = await cli.run("dead-letters", "replay", "n2", "--dry-run");
-    expect(again.code).toBe(5);
+    expect(again.code).toBe(6);
+    expect(again.stderr).toContain('Already replayed: "n2"');
     expect(again.stderr).toContain("--again");
   });
 
@@ -139,7 +140,7 @@ describe("flowctl dead-letters replay", () => {
     const dry = await cli.run("dead-letters", "replay", "--all", "--dry-run", "--json");
     expect(JSON.parse(dry.stdout)).toEqual([{ component: "map", sink: "rejected", events: ["n1", "n3"] }]);
     const again = await cli.run("dead-letters", "replay", "n2", "--again", "--dry-run");
-    expect(again.stdout).toBe("1 to check: n2\n");
+    expect(again.stdout).toBe("1 to check\n  n2\n");
     expect(cli.drivers[0]?.applied).toEqual([]);
   });
 

@@ -62,6 +62,21 @@ export async function untilNoDownRuns(context: CommandContext, pipeline: string)
   }
 }
 
+/**
+ * Says to other commands of this machine that dead letters of the pipeline are being replayed, so that none is chosen by two of them.
+ * Rejects with `control/replay-under-way` where another one says so. The control plane refuses the second of two machines.
+ */
+export async function announceReplay(context: CommandContext, pipeline: string): Promise<HeldName> {
+  const held = await holdName(nameOf(context, "replay", pipeline));
+  if (held !== undefined) return held;
+  throw new FlowctlError({
+    code: "control/replay-under-way",
+    kind: "conflict",
+    message: `Another replay of ${pipeline} is running`,
+    fix: "Retry when it has finished",
+  });
+}
+
 /** Throws `cli/taken-down` (kind conflict) when something that a plan made, or found as it should be, is not there. */
 export function refuseTakenDown(plan: Plan, observed: readonly ObservedResource[]): void {
   const there = new Set(observed.map(({ key }) => key));
@@ -80,7 +95,7 @@ export function refuseTakenDown(plan: Plan, observed: readonly ObservedResource[
 }
 
 /** One name for each place where pipelines of that name are. */
-function nameOf({ deps: { env } }: CommandContext, what: "up" | "down", pipeline: string): string {
+function nameOf({ deps: { env } }: CommandContext, what: "up" | "down" | "replay", pipeline: string): string {
   const place = [env.FLOWCTL_HOME, env.XDG_STATE_HOME, env.HOME, env.DOCKER_HOST, env.DOCKER_CONTEXT, pipeline];
   return `${what}-${createHash("sha256").update(JSON.stringify(place)).digest("hex").slice(0, 20)}`;
 }

@@ -30,6 +30,7 @@ async function watching(...args: string[]) {
       cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
       return (await up).stderr.match(/(?<=Edited: ).*/g) ?? [];
     },
+    said: async (): Promise<string> => (await up).stderr,
   };
 }
 
@@ -57,4 +58,15 @@ it("up --watch with files that are named does not look for an override beside th
   await cli.write("flowctl.yaml", FILE.replace("rate: 1", "rate: 2"));
   await until("create", "replace");
   expect(await end()).toEqual([expect.stringMatching(/^\S*flowctl\.yaml$/)]);
+}, 60_000);
+
+it("up --watch says of settings in .env that they count from the next start on, and of variables nothing", async () => {
+  const { cli, until, end, said } = await watching();
+  await using _ = cli;
+  await until("create");
+  await cli.write(".env", "FLOWCTL_LOG_LEVEL=debug\n");
+  await cli.write("flowctl.yaml", FILE.replace("rate: 1", "rate: 2"));
+  await until("create", "replace");
+  await end();
+  expect((await said()).match(/count from the next/g)).toHaveLength(1);
 }, 60_000);

@@ -5,6 +5,7 @@ import { isEmpty } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import { problemReport } from "../display/problem-report.ts";
 import { renderError } from "../display/render-error.ts";
+import { withEnvSettings } from "../env-settings.ts";
 import { InvalidPipeline } from "../load.ts";
 import { type Edit, EditWatch } from "../watch/edit-watch.ts";
 import { watchedOf } from "../watch/watched.ts";
@@ -46,6 +47,8 @@ export class Watching {
   /** What was edited and not carried out yet. */
   #build = new Set<string>();
   #recreate = new Set<string>();
+  /** The settings of `.env` as they were seen last: what is being attached to was chosen by the first. */
+  #settings = "";
 
   constructor(context: CommandContext, options: WatchingOptions) {
     this.#context = context;
@@ -56,6 +59,7 @@ export class Watching {
 
   /** To be called before the pipeline is started: what is edited from then on is told once it is. */
   async start(prepared: PreparedUp): Promise<void> {
+    this.#settings = await this.#settingsOfFile();
     await this.#watch(prepared, this.#options.since);
   }
 
@@ -68,6 +72,7 @@ export class Watching {
     const edit = this.#further ?? (await this.#edits.next(signal));
     this.#further = undefined;
     this.#say(edit);
+    await this.#warnOfSettings();
     for (const owner of edit.build) this.#build.add(owner);
     for (const owner of edit.recreate) this.#recreate.add(owner);
     const began = this.#context.deps.clock.now();
@@ -138,6 +143,22 @@ export class Watching {
         await deps.clock.sleep(BUSY_RETRY, signal);
       }
     }
+  }
+
+  async #settingsOfFile(): Promise<string> {
+    const { deps, invocation, settings } = this.#context;
+    const asked = { envFile: settings.envFile, files: invocation.selection.files };
+    const { env, own } = await withEnvSettings(asked, deps.env, deps.cwd);
+    return JSON.stringify([...own].sort().map((name) => [name, env[name]]));
+  }
+
+  /** Which pipeline is watched, on what, was decided when it began. */
+  async #warnOfSettings(): Promise<void> {
+    const now = await this.#settingsOfFile();
+    if (now === this.#settings) return;
+    this.#settings = now;
+    const fix = "Stop this one with Ctrl-C, and start it again";
+    this.#context.output.warn("Settings of flowctl in .env (FLOWCTL_…) count from the next `flowctl up` on", fix);
   }
 
   async #files(): Promise<readonly string[]> {

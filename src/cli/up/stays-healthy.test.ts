@@ -54,3 +54,13 @@ it("up --wait does not take a component for well that fails right after it was h
   expect(code, stderr).toBe(1);
   expect(stderr).toContain("cannot write");
 });
+
+it("a restart that was asked for, as of one that is replaced, is none that makes it wait for longer", async () => {
+  const clock = fakeClock();
+  const stays = new StaysHealthy(clock, new Map([["out-1", 3]]));
+  expect(stays.look([instance("healthy", 1, 3)])).toBe(false);
+  await clock.advance(1_000);
+  expect(stays.look([instance("healthy", 1, 3)])).toBe(true);
+  expect(stays.hasRestarted([instance("healthy", 1, 3)])).toBe(false);
+  expect(stays.hasRestarted([instance("healthy", 1, 4)])).toBe(true);
+});

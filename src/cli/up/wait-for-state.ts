@@ -8,7 +8,7 @@ import type { ControlPlaneAccess } from "../control-plane-access.ts";
 import { humanDuration } from "../display/quantities.ts";
 import { awaitedInWords } from "./awaited.ts";
 import { type Failure, failureError, failureOf, lastLines } from "./outcome.ts";
-import { StaysHealthy } from "./stays-healthy.ts";
+import { STAYS_AFTER_RESTART, StaysHealthy } from "./stays-healthy.ts";
 import { FreshVerdict } from "./verdict.ts";
 import { watchPipeline } from "./watch-pipeline.ts";
 
@@ -47,7 +47,9 @@ export async function waitForState(
   const { deps, signal } = context;
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
-  const stays = new StaysHealthy(deps.clock);
+  const known = since?.before === undefined ? [] : instancesOf(since.before);
+  const stays = new StaysHealthy(deps.clock, new Map(known.map(({ id, restarts }) => [id, restarts + 1])));
+  let isSaid = false;
   const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
   const deadline =
     options.deadline ?? (timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs)));
@@ -74,8 +76,15 @@ export async function waitForState(
         const ended = verdict === undefined ? record.state : verdict.of(record);
         if (ended === "failed") return failureOf(record);
         if (ended === "completed") return "completed";
-        const stay = since === undefined || stays.look(startedAnew(record, since.plan));
-        return state === "healthy" && isHealthy(record) && !isStale(record) && stay ? "healthy" : undefined;
+        const anew = since === undefined ? [] : startedAnew(record, since.plan);
+        const stay = stays.look(anew);
+        if (state !== "healthy" || !isHealthy(record) || isStale(record)) return undefined;
+        if (!stay && !isSaid && stays.hasRestarted(anew)) {
+          isSaid = true;
+          const seconds = STAYS_AFTER_RESTART / 1_000;
+          context.output.say(`Healthy after a restart; waiting ${seconds} s to see that it stays so`);
+        }
+        return stay ? "healthy" : undefined;
       },
     );
     if (typeof reached === "string") return reached;
