@@ -1,7 +1,25 @@
-import { type BuiltinCatalog, builtinKey } from "../pipeline/catalog.ts";
-import { builtins } from "./builtins.ts";
+import { type BuiltinCatalog, type BuiltinSpec, builtinKey } from "../pipeline/catalog.ts";
+import { filterSpec } from "./processors/filter.spec.ts";
+import { mapSpec } from "./processors/map.spec.ts";
+import { discardSpec } from "./sinks/discard.spec.ts";
+import { fileSinkSpec } from "./sinks/file.spec.ts";
+import { stdoutSpec } from "./sinks/stdout.spec.ts";
+import { deadLettersSpec } from "./sources/dead-letters.spec.ts";
+import { fileSourceSpec } from "./sources/file.spec.ts";
+import { generatorSpec } from "./sources/generator.spec.ts";
+import { httpPollSpec } from "./sources/http-poll.spec.ts";
 
-const specs = await Promise.all(Object.values(builtins).map(({ spec }) => spec()));
+const specs: readonly BuiltinSpec[] = [
+  deadLettersSpec,
+  fileSourceSpec,
+  generatorSpec,
+  httpPollSpec,
+  filterSpec,
+  mapSpec,
+  discardSpec,
+  fileSinkSpec,
+  stdoutSpec,
+];
 
 /** The specs of everything that `uses:` can name. Loading it loads no implementation. */
 export const builtinCatalog: BuiltinCatalog = new Map(specs.map((spec) => [builtinKey(spec.type, spec.name), spec]));

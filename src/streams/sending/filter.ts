@@ -42,6 +42,7 @@ export class Filter {
 
   /** Throws `protocol/malformed` when it has to know the type of a damaged event. */
   wants(event: EventView, deadLetter: boolean): boolean {
+    if (this.takesAll && !deadLetter) return true;
     const { ways } = this;
     for (let i = 0; i < ways.length; i++) {
       const way = ways[i]!;

@@ -112,19 +112,18 @@ export class Publisher {
     const { size } = event;
     const { wanting } = this;
     const groups = this.groups.all;
+    let wanted = 0;
     // A damaged event is found out before anything is done with it.
-    wanting.length = 0;
-    for (let i = 0; i < groups.length; i++) if (groups[i]!.wants(event, deadLetter)) wanting.push(groups[i]!);
-    const isWanted = wanting.length > 0;
+    for (let i = 0; i < groups.length; i++) if (groups[i]!.wants(event, deadLetter)) wanting[wanted++] = groups[i]!;
     this.eventsOut++;
     this.bytesOut += size;
     this.space.spend(size);
     let pending = 0;
-    for (let i = 0; i < wanting.length; i++) if (wanting[i]!.admit(event)) pending++;
+    for (let i = 0; i < wanted; i++) if (wanting[i]!.admit(event)) pending++;
     if (pending > 0) this.log.append(event, receipt, tag, pending, deadLetter);
     else {
       receipt.settle(tag);
-      if (!isWanted) return;
+      if (wanted === 0) return;
     }
     // A whole batch does not wait for the end of this turn of the event loop.
     if (++this.sincePump >= MAX_BATCH_EVENTS) this.pump();
