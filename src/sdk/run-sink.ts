@@ -1,11 +1,12 @@
 import { isOutage } from "../foundation/outage.ts";
 import { type ReceivedEvent, settle, settleRun } from "../streams/receiving/received-event.ts";
-import { MAX_BATCH_EVENTS } from "../streams/sending/member.ts";
 import type { SinkDefinition, SinkHandlers } from "./component.ts";
 import { OnError } from "./on-error.ts";
 import { aborted, finish, type Outcome, type Runtime } from "./runtime.ts";
 import { isStopped, stoppedError, untilStopped } from "./stopped.ts";
 
+/** What a sink that says nothing of batches is given at once, in events and in bytes. */
+const DEFAULT_MAX_EVENTS = 2048;
 const DEFAULT_MAX_BYTES = 4 * 1024 * 1024;
 
 /** Runs a sink until every upstream has ended, or until it is told to stop. */
@@ -25,7 +26,7 @@ async function writeAll(definition: SinkDefinition<unknown>, handlers: SinkHandl
   const { stopping, log } = runtime;
   const inlet = runtime.inlet!;
   const onError = new OnError({ ...runtime, policy: runtime.onError, signal: stopping });
-  const maxEvents = definition.batch?.maxEvents ?? MAX_BATCH_EVENTS;
+  const maxEvents = definition.batch?.maxEvents ?? DEFAULT_MAX_EVENTS;
   const maxBytes = definition.batch?.maxBytes ?? DEFAULT_MAX_BYTES;
   let rest: readonly ReceivedEvent[] = [];
   while (!stopping.aborted && !(inlet.finished && rest.length === 0)) {
