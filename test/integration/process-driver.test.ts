@@ -199,7 +199,8 @@ describe("an instance", () => {
       bench.deployment([
         scriptedComponent("good", "serve", { healthcheck: check(["CMD-SHELL", 'test -n "$FLOWCTL_HEALTH_PORT"']) }),
         scriptedComponent("bad", "serve", { healthcheck: check(["CMD", "false"]) }),
-        scriptedComponent("none", "serve", { healthcheck: check(["NONE"]) }),
+        // As the model has `NONE`, and `disable: true`.
+        scriptedComponent("none", "serve", { healthcheck: { ...check(["NONE"]), disable: true } }),
       ]),
     );
     const healthOf = async (key: string): Promise<string> => {
