@@ -16,6 +16,23 @@ const line = (instance: string, text: string) =>
   ({ instance, owner: instance.replace(/-\d+$/, ""), stream: "stderr", time: 1, text }) as const;
 
 describe("status", () => {
+  it("says of what has ended no more that it is blocked", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const record = cli.controlPlane.record();
+    const blocked = (state: "healthy" | "completed") => ({
+      ...record,
+      components: record.components.map((one) => ({
+        ...one,
+        instances: one.instances.map((each) => ({ ...each, state, metrics: { ...each.metrics, backpressure: 0.5 } })),
+      })),
+    });
+    cli.controlPlane.record = () => blocked("healthy");
+    expect((await cli.run("status")).stdout).toContain("50%");
+    cli.controlPlane.record = () => blocked("completed");
+    expect((await cli.run("status")).stdout).not.toContain("50%");
+  });
+
   it("--watch shows the state anew until Ctrl-C, also where a look fails", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");

@@ -183,4 +183,52 @@ describe("flowctl dead-letters replay", () => {
       ["map", "n3"],
     ]);
   });
+
+  it("of another command is refused while one is running on this machine", async () => {
+    await using cli = await harness();
+    await cli.run("up", "-d");
+    let begun = (): void => undefined;
+    let goOn = (): void => undefined;
+    const isBegun = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const mayGoOn = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const original = cli.controlPlane.client.bind(cli.controlPlane);
+    cli.controlPlane.client = () => {
+      const client = original();
+      return {
+        ...client,
+        async *replayEvents(...args) {
+          begun();
+          await mayGoOn;
+          yield* client.replayEvents(...args);
+        },
+      };
+    };
+    const first = cli.run("dead-letters", "replay", "--all");
+    await isBegun;
+    const second = await cli.run("dead-letters", "replay", "--all");
+    goOn();
+    expect(second.code).toBe(6);
+    expect(second.stderr).toContain("control/replay-under-way");
+    expect((await first).stdout).toContain("2 events replayed to map");
+  });
+
+  it("is no success where the stream ends before every event is acknowledged", async () => {
+    await using cli = await harness();
+    await cli.run("up", "-d");
+    const original = cli.controlPlane.client.bind(cli.controlPlane);
+    cli.controlPlane.client = () => ({
+      ...original(),
+      async *replayEvents(_component, events) {
+        yield { upstreamId: "map-replay-1", acknowledged: [] };
+        for await (const _ of events) break;
+      },
+    });
+    const { code, stderr } = await cli.run("dead-letters", "replay", "--all");
+    expect(code).toBe(4);
+    expect(stderr).toContain("cli/replay-broken-off");
+  });
 });
