@@ -58,7 +58,7 @@ export default defineConfig({
           // A worker that runs one file after the other imports what they share once.
           isolate: false,
           // They compute: as many as there are processors on the smallest machine that they are for.
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -73,8 +73,8 @@ export default defineConfig({
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
           // They wait for programs half of the time; with three at once two processors are so busy that nothing is faster.
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          maxWorkers: 3,
+          sequence: { groupOrder: 0 },
         },
       },
     ],

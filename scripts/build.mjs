@@ -101,6 +101,20 @@ const noAdminServices = {
   },
 };
 
+/** What dockerode loads at its start and few runs call, its SSH client above all: one function each, which loads at its first call. */
+const loadedWhenCalled = {
+  name: "loaded-when-called",
+  setup(builder) {
+    const importers = /node_modules\/(?:docker-modem\/lib\/modem|dockerode\/lib\/docker)\.js$/;
+    builder.onLoad({ filter: importers }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      const contents = text.replace(/require\('\.\/(?:ssh|session)'\)/, "(...given) => $&(...given)");
+      if (contents === text) throw new Error(`build: ${path} no longer loads what it was known to load`);
+      return { contents, loader: "js" };
+    });
+  },
+};
+
 async function exists(path) {
   return stat(path).then(
     () => true,
@@ -190,7 +204,7 @@ async function bundleOf(entries, settings) {
     platform: "node",
     target: "node20",
     external,
-    plugins: [vendorPaths, noAdminServices],
+    plugins: [loadedWhenCalled, vendorPaths, noAdminServices],
     banner: { js: banner },
     legalComments: "none",
     // protobufjs hides an optional require() behind eval on purpose.
