@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { context } from "esbuild";
+import { billOfMaterials, bundledPackages, notices } from "./build/packages.mjs";
 
 const root = resolve(import.meta.dirname, "..");
 const { values: options } = parseArgs({
@@ -160,13 +161,15 @@ async function bundle() {
   const results = await Promise.all([bundleOf(programs, asProgram), bundleOf(sdk, asModule)]);
   await put(join(out, "start.cjs"), await readFile(join(root, "scripts/build/start.cjs")));
   for (const file of results.flatMap((result) => result.outputFiles)) await put(file.path, file.text);
-  const files = ["start.cjs", "sdk.js"];
+  const files = ["start.cjs", "sdk.js", "sbom.cdx.json"];
   for (const [path, { entryPoint }] of Object.entries(results[0].metafile.outputs)) {
     const name = Object.keys(programs).find((one) => programs[one] === entryPoint);
     const parts = await program(name, join(root, path));
     if (inImage.includes(name)) files.push(...parts);
   }
-  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));
+  const packages = bundledPackages(results.map((result) => result.metafile));
+  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(root, packages));
+  await put(join(out, "sbom.cdx.json"), `${JSON.stringify(await billOfMaterials(root, packages), undefined, 2)}\n`);
   await put(join(out, "image.json"), JSON.stringify(files));
   const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   for (const { path } of results.flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap(importsOf))) {
@@ -238,28 +241,6 @@ async function bundleOf(entries, settings) {
   });
   contexts.set(key, made);
   return made.rebuild();
-}
-
-/** The licences of every package whose code is in the bundles, as their authors ask for. */
-async function notices(metafiles) {
-  const packages = new Set();
-  for (const output of metafiles.flatMap((metafile) => Object.values(metafile.outputs))) {
-    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
-      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
-      if (found && bytesInOutput > 0) packages.add(found[1]);
-    }
-  }
-  const parts = [];
-  for (const folder of [...packages].sort()) {
-    const manifest = JSON.parse(await readFile(join(root, folder, "package.json"), "utf8"));
-    const names = await readdir(join(root, folder));
-    const licence = names.find((name) => /^(licen[cs]e|copying)/i.test(name));
-    const text = licence
-      ? (await readFile(join(root, folder, licence), "utf8")).trim()
-      : `License: ${manifest.license}`;
-    parts.push(`${manifest.name} ${manifest.version} (${manifest.license ?? "see below"})\n\n${text}\n`);
-  }
-  return `The bundles in this folder contain code of these packages.\n\n${[...new Set(parts)].join(`\n${"-".repeat(80)}\n\n`)}`;
 }
 
 async function vendor() {

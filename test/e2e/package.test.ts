@@ -102,6 +102,27 @@ describe("the tarball", () => {
     },
   );
 
+  it("lists what it bundles and installs as a bill of materials, and nothing else", () => {
+    const bill = JSON.parse(readFileSync(join(installed, "dist/sbom.cdx.json"), "utf8")) as {
+      components: { name: string; version: string; purl: string; hashes?: { content: string }[] }[];
+    };
+    expect(bill).toMatchObject({ bomFormat: "CycloneDX", specVersion: "1.6" });
+    const names = bill.components.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(["dockerode", "@grpc/grpc-js", "ssh2", "zod", "classic-level", "napi-macros"]),
+    );
+    for (const tool of ["vitest", "typescript", "esbuild", "@biomejs/biome"]) expect(names).not.toContain(tool);
+    const grpc = bill.components.find(({ name }) => name === "@grpc/grpc-js");
+    expect(grpc?.purl).toBe(`pkg:npm/%40grpc/grpc-js@${grpc?.version}`);
+    expect(grpc?.hashes?.[0]?.content).toMatch(/^[0-9a-f]{128}$/);
+    // Whatever npm has installed is there, in the version that it has.
+    const listed = new Set(bill.components.map(({ name, version }) => `${name} ${version}`));
+    for (const name of readdirSync(join(installed, "node_modules")).filter((one) => !/^[.@]/.test(one))) {
+      const { version } = JSON.parse(readFileSync(join(installed, "node_modules", name, "package.json"), "utf8"));
+      expect(listed).toContain(`${name} ${version}`);
+    }
+  });
+
   it("installs no development package", () => {
     const read = (file: string) =>
       JSON.parse(readFileSync(file, "utf8")).packages as Record<string, { version: string; dev?: boolean }>;
