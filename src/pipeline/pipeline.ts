@@ -45,6 +45,8 @@ export interface Component extends ContainerSettings {
   /** At least 1. */
   readonly replicas: number;
   readonly onError: OnError;
+  /** Whether its processes have the whole environment in which the pipeline was started. Absent: false. */
+  readonly inheritEnvironment?: boolean;
   /** A path into the event, such as `payload.customer`, whose value keeps its order and its instance. */
   readonly partitionBy?: string;
 }

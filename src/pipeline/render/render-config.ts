@@ -58,6 +58,7 @@ function componentFile(component: Component): Readonly<Record<string, unknown>> 
           },
         }),
     ...(component.partitionBy === undefined ? {} : { partition_by: component.partitionBy }),
+    ...(component.inheritEnvironment ? { inherit_environment: true } : {}),
     ...whenAny("deploy", {
       ...(component.replicas === 1 ? {} : { replicas: component.replicas }),
       ...(typeof deploy === "object" ? deploy : {}),
