@@ -104,6 +104,7 @@ export interface ContainerSettings {
   readonly configs: readonly FileGrant[];
   readonly extraHosts: readonly string[];
   readonly pullPolicy?: "always" | "missing" | "never" | "build";
+  /** Default: true for a built-in, else false, as in Compose. */
   readonly readOnly: boolean;
   /** As Compose; components default to `on-failure`, services to `no`. */
   readonly restart: RestartPolicy;

@@ -185,7 +185,7 @@ function reportIgnored(component: Component, options: Pick<PrepareOptions, "prog
     component.extraHosts.length > 0 && "extra_hosts",
     Object.keys(component.ulimits).length > 0 && "ulimits",
     component.user !== undefined && "user",
-    component.readOnly && "read_only",
+    component.uses === undefined && component.readOnly && "read_only",
     (limits.cpus ?? limits.memoryBytes ?? limits.pids) !== undefined && "deploy.resources.limits",
   ].filter((name) => name !== false);
   if (ignored.length === 0) return;

@@ -40,7 +40,8 @@ export function configFile(pipeline: Pipeline): Readonly<Record<string, unknown>
 function componentFile(component: Component): Readonly<Record<string, unknown>> {
   const { onError } = component;
   const isDefault = onError.action === "fail" && onError.retries === 0 && onError.backoffMs === 1000;
-  const { deploy, ...settings } = containerFile(component, "on-failure");
+  const { deploy, read_only, ...settings } = containerFile(component, "on-failure");
+  const isBuiltin = component.uses !== undefined;
   return {
     ...(component.uses === undefined ? {} : { uses: component.uses }),
     ...whenAny("with", component.with),
@@ -64,6 +65,7 @@ function componentFile(component: Component): Readonly<Record<string, unknown>> 
       ...(typeof deploy === "object" ? deploy : {}),
     }),
     ...settings,
+    ...(component.readOnly === isBuiltin ? {} : { read_only: component.readOnly }),
   };
 }
 

@@ -33,6 +33,8 @@ export function resolveComponent(
     inheritEnvironment: isTrue(file.inherit_environment) || undefined,
     partitionBy: file.partition_by,
     ...resolveContainer(scope, path, file, "on-failure"),
+    // Of a built-in it is known that it writes nothing there.
+    readOnly: isTrue(file.read_only, file.uses !== undefined),
   });
 }
 

@@ -72,6 +72,27 @@ describe("the container of a component", () => {
     });
   });
 
+  it("has at most 512 processes, or as many as the file says", () => {
+    expect(host(component())).toMatchObject({ PidsLimit: 512 });
+    expect(host(component({ limits: { pids: 40 } }))).toMatchObject({ PidsLimit: 40 });
+    const service: Service = { ...settings, id: "db", image: "postgres:16", replicas: 1 };
+    expect(serviceContainer({ pipeline: pipeline(), options }, service, image).body.HostConfig).not.toHaveProperty(
+      "PidsLimit",
+    );
+  });
+
+  it("can write temporary files into memory where a built-in's root is read-only, as the file says it", () => {
+    const tmpfs = (of: Component): unknown => host(of).Tmpfs;
+    expect(tmpfs(builtin({ readOnly: true }))).toEqual({ "/tmp": "size=64m,mode=1777" });
+    expect(tmpfs(builtin({ readOnly: true, tmpfs: ["/tmp:size=1g", "/scratch"] }))).toEqual({
+      "/tmp": "size=1g",
+      "/scratch": "",
+    });
+    expect(tmpfs(builtin({ readOnly: true, hostPaths: [{ path: "/tmp", access: "read" }] }))).toBeUndefined();
+    expect(tmpfs(builtin())).toBeUndefined();
+    expect(tmpfs(component({ readOnly: true }))).toBeUndefined();
+  });
+
   it.each([
     ["the image's root becomes flowctl's own user", {}, "", "10001:10001"],
     ["a user id of 0 in the image is root too", {}, "0:0", "10001:10001"],
