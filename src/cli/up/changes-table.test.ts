@@ -110,7 +110,7 @@ function resourcesOn(driver: DriverName, pipeline: Pipeline): readonly DesiredRe
   };
   const owners = pipeline.components.filter(({ uses }) => uses === undefined);
   const images = new Map(owners.map(({ id, image = `built-${id}` }) => [id, factsOf(image)]));
-  const hosts = new Map<string, { folders: [] }>();
+  const hosts = new Map<string, { folders: []; files: [] }>();
   return dockerResources(deployment, { flowctlImage: factsOf("flowctl"), images, hosts });
 }
 

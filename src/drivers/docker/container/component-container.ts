@@ -11,7 +11,6 @@ import {
   type EngineMount,
   FLOWCTL_USER,
   HEALTH_PORT,
-  type HostFolder,
   type ImageFacts,
   isRoot,
   PACKAGE_DIRECTORY,
@@ -23,6 +22,7 @@ import {
   TEMPORARY_FILES,
   UNPRIVILEGED,
 } from "./container-spec.ts";
+import { type HostAccess, hostPathsOf } from "./host-user.ts";
 
 /**
  * The container of one component instance: without capabilities, not as root unless the file says so.
@@ -33,7 +33,7 @@ export function componentContainer(
   component: Component,
   index: number,
   image: ImageFacts,
-  host: { readonly user?: string; readonly folders: readonly HostFolder[] },
+  host: HostAccess,
 ): ContainerSpec {
   const { pipeline } = context;
   const instance = instanceId(component.id, index);
@@ -55,11 +55,12 @@ export function componentContainer(
     ...(ownState && component.readOnly ? [volume("", DATA_DIRECTORY)] : []),
     volume(stateVolumeName(pipeline.name, instance), STATE_DIRECTORY),
   ];
-  const folders = component.hostPaths.map(({ path, access }): EngineMount => {
+  const hostPaths = hostPathsOf(component, index);
+  const binds = hostPaths.map(({ path, access }): EngineMount => {
     return { Type: "bind", Source: path, Target: path, ReadOnly: access === "read" };
   });
   const body = settingsBody(context, component, instance, image, environment);
-  const mounts = [...state, ...folders, ...body.HostConfig.Mounts];
+  const mounts = [...state, ...binds, ...body.HostConfig.Mounts];
   return {
     resource: "container",
     name: instanceContainerName(pipeline.name, component.id, index),
@@ -89,6 +90,7 @@ export function componentContainer(
       ...(component.readOnly ? [] : writableVolumes(pipeline, component)),
     ],
     hostFolders: host.folders,
+    hostFiles: host.files.filter((file) => hostPaths.some(({ path }) => path === file.path)),
   };
 }
 

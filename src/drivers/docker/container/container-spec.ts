@@ -17,6 +17,8 @@ export interface ContainerSpec {
   readonly owned: readonly string[];
   /** Folders of this machine that are made when they are not there. */
   readonly hostFolders: readonly HostFolder[];
+  /** Files of this machine that are made, empty, when they are not there: before each start, as the engine mounts them. */
+  readonly hostFiles: readonly HostFile[];
 }
 
 export interface NetworkAttachment {
@@ -29,6 +31,8 @@ export interface HostFolder {
   readonly uid?: number;
   readonly gid?: number;
 }
+
+export type HostFile = HostFolder;
 
 export interface EngineMount {
   readonly Type: "bind" | "volume" | "tmpfs";

@@ -72,6 +72,7 @@ export function controlPlaneContainer(
     files: [],
     owned: [],
     hostFolders: [],
+    hostFiles: [],
   };
 }
 
