@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { compileDockerignore } from "../../foundation/dockerignore.ts";
+import { isWithin } from "../../foundation/is-within.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Root } from "./snapshot.ts";
 
@@ -11,12 +12,6 @@ export interface Watched {
   readonly effect: "read" | "build" | "recreate";
   /** Id of the component or service; empty for what is of the whole pipeline. */
   readonly owner: string;
-}
-
-/** Whether a path is a folder or anywhere in it. Both absolute. */
-export function isWithin(path: string, folder: string): boolean {
-  const way = relative(folder, path);
-  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way));
 }
 
 /** Temporary files of editors, and what no program is made of. */

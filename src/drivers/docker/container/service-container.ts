@@ -22,5 +22,6 @@ export function serviceContainer(context: SpecContext, service: Service, image: 
     files: grantsOf(service).map((file) => ({ mode: 0o444, ...file })),
     owned: [],
     hostFolders: [],
+    hostFiles: [],
   };
 }
