@@ -64,3 +64,63 @@ it("says where an external secret could come from", async () => {
   expect(stderr).toMatch(/flowctl\.yaml:5/);
   expect(stderr).toContain("Set `file`, `environment` or `command`");
 });
+
+describe("after `flowctl stop`", () => {
+  const FROM_FILE = file("{ file: ./key.txt }");
+
+  /** A pipeline that was stopped, and the values that the driver is given for each change from then on. */
+  async function stopped(text: string) {
+    const given: string[] = [];
+    const driver = new MemoryDriver({
+      onApply: ({ action }, { deployment }) => {
+        given.push(`${action} ${Buffer.from(deployment?.secretValues.get("key") ?? []).toString()}`);
+      },
+    });
+    const cli = await CliHarness.create({ "flowctl.yaml": text, "key.txt": "one" }, [driver]);
+    cli.env.KEY = "one";
+    expect((await cli.run("up", "-d")).code).toBe(0);
+    expect((await cli.run("stop")).code).toBe(0);
+    given.length = 0;
+    return { cli, given };
+  }
+
+  it.each(["start", "restart"])("`%s` reads secrets again, and says when they have another value", async (command) => {
+    const { cli, given } = await stopped(FROM_FILE);
+    await using _ = cli;
+    const same = await cli.run(command, "out");
+    expect([same.code, given]).toEqual([0, [`${command} one`]]);
+    expect(same.stderr).not.toContain("current value");
+    await cli.run("stop");
+    await cli.write("key.txt", "two");
+    given.length = 0;
+    const other = await cli.run(command, "out");
+    expect([other.code, given]).toEqual([0, [`${command} two`]]);
+    expect(other.stderr).toContain("Starting with the current value of key");
+  });
+
+  it("nothing is started without the value of a secret, and no other secrets are read", async () => {
+    const { cli, given } = await stopped(file("{ environment: KEY }"));
+    await using _ = cli;
+    delete cli.env.KEY;
+    // The file is not valid without it, and what is applied counts.
+    const { code, stderr } = await cli.run("start", "-p", "demo");
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("KEY is not set");
+    expect(stderr).toContain("code cli/secret-missing");
+    expect(given).toEqual([]);
+    expect((await cli.run("start", "-p", "demo", "numbers")).code).toBe(0);
+    expect(given).toEqual(["start "]);
+  });
+
+  it("the file says where secrets come from where that is not stored, else nothing is started", async () => {
+    const { cli, given } = await stopped(FROM_FILE);
+    await using _ = cli;
+    cli.controlPlane.kept = {};
+    const unknown = await cli.run("start", "-p", "demo", "out");
+    expect(unknown.code).not.toBe(0);
+    expect(unknown.stderr).toContain("code cli/secrets-unknown");
+    expect(given).toEqual([]);
+    expect((await cli.run("start", "out")).code).toBe(0);
+    expect(given).toEqual(["start one"]);
+  });
+});
