@@ -2,24 +2,45 @@ import { readFile } from "node:fs/promises";
 import type { Deployment, DeploymentOptions } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { ConfigFile, Pipeline, Secret } from "../pipeline/pipeline.ts";
+import { runSecretCommand } from "./secret-command.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Prints the value of a secret: runs a program of the pipeline file; see `runSecretCommand`. */
+export type SecretCommand = typeof runSecretCommand;
+
+export interface ResolveOptions {
+  /** Contents of configs that are known, and not read again. */
+  readonly configValues?: Deployment["configValues"];
+  /** In place of running the programs that print secrets. */
+  readonly runCommand?: SecretCommand;
+  /** Stops a program that prints a secret. */
+  readonly signal: AbortSignal;
+}
+
 /**
- * A pipeline with the values of the secrets and configs that something in it is granted; configs that are given are not read.
- * Rejects with `cli/secret-missing` or `cli/config-missing` (kind invalid) for a value that is not there.
+ * A pipeline with the values of the secrets and configs that something in it is granted. Programs that print a secret run one after
+ * the other: they may ask somebody. Rejects with `cli/secret-missing` or `cli/config-missing` (kind invalid) for a value that is not
+ * there, and with `cli/secret-command-…` where a program does not give one; `path` says which.
  */
 export async function resolveDeployment(
   pipeline: Pipeline,
   env: Environment,
   options: DeploymentOptions,
-  given: Pick<Partial<Deployment>, "configValues"> = {},
+  given: ResolveOptions,
 ): Promise<Deployment> {
+  const runCommand = given.runCommand ?? runSecretCommand;
   const parts = [...pipeline.components, ...pipeline.services];
   const secretValues = new Map<string, Uint8Array>();
   for (const key of new Set(parts.flatMap(({ secrets }) => secrets.map(({ source }) => source)))) {
     const secret = pipeline.secrets[key];
-    if (secret !== undefined) secretValues.set(key, await secretValue(key, secret, env));
+    if (secret === undefined) continue;
+    const { directory } = pipeline;
+    const value =
+      secret.kind === "command"
+        ? await runCommand(key, secret.argv, { directory, env, signal: given.signal })
+        : await secretValue(key, secret, env);
+    secretValues.set(key, value);
   }
   const configValues = new Map<string, Uint8Array>();
   for (const key of new Set(parts.flatMap(({ configs }) => configs.map(({ source }) => source)))) {
@@ -30,7 +51,11 @@ export async function resolveDeployment(
   return { pipeline, secretValues, configValues, options };
 }
 
-async function secretValue(key: string, secret: Secret, env: Environment): Promise<Uint8Array> {
+async function secretValue(
+  key: string,
+  secret: Exclude<Secret, { kind: "command" }>,
+  env: Environment,
+): Promise<Uint8Array> {
   const missing = missingValue("secret", key);
   switch (secret.kind) {
     case "environment":
@@ -38,7 +63,10 @@ async function secretValue(key: string, secret: Secret, env: Environment): Promi
     case "file":
       return fromFile(secret.path, missing);
     case "external":
-      throw missing(`it is external (${secret.name}), which only Kubernetes has`, "Give it `environment:` or `file:`");
+      throw missing(
+        `it is external (${secret.name}), and neither Docker nor processes have secrets of their own`,
+        "Set `file`, `environment` or `command` in place of `external`",
+      );
   }
 }
 

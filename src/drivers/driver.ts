@@ -160,6 +160,8 @@ export interface ObservedResource extends ResourceIdentity {
   readonly ports: readonly string[];
   /** Folder that the pipeline belongs to (see projectFolder); absent where it was not recorded. */
   readonly folder?: string;
+  /** Of an instance that is granted secrets and does not run: whether their files are there. See the change `stop`. */
+  readonly secrets?: "present" | "removed";
   /** What was taken from it while it runs, for people; starting or restarting it gives that back. */
   readonly flaw?: string;
   /** Of a service, where it is known: how often in a row it may be started again, and what it may use. */
@@ -196,14 +198,26 @@ export type Change =
       readonly cause: string;
     }
   | { readonly action: "start"; readonly observed: ObservedResource; readonly cause: string }
-  | { readonly action: "stop"; readonly observed: ObservedResource; readonly cause: string }
+  /**
+   * Ended within its grace period; then the files of its secrets are removed, also where it had ended before. With `keepSecrets` they
+   * stay: it is about to be removed, or started again.
+   */
+  | {
+      readonly action: "stop";
+      readonly observed: ObservedResource;
+      readonly cause: string;
+      readonly keepSecrets?: boolean;
+    }
   | { readonly action: "restart"; readonly observed: ObservedResource; readonly cause: string }
   /** Graceful stop within its grace period, then gone. Volumes are removed only by an explicit change. */
   | { readonly action: "remove"; readonly observed: ObservedResource; readonly cause: string };
 
 export interface ApplyContext {
   readonly pipeline: string;
-  /** Needed by create and replace: secret and config values. Absent for stop, start, restart and remove. */
+  /**
+   * Secret and config values. Needed by create and replace, and by start and restart of what has its secrets removed: without their
+   * values these reject with `driver/secrets-removed` (kind conflict). Absent for stop and remove.
+   */
   readonly deployment?: Deployment;
   readonly signal: AbortSignal;
   readonly progress: ProgressSink;

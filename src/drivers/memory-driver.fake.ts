@@ -27,6 +27,7 @@ import type {
   UsedHere,
 } from "./driver.ts";
 import { fingerprint } from "./fingerprint.ts";
+import { hasSecretValues, secretsRemoved } from "./grants.ts";
 import { CONTROL_PLANE, instanceId } from "./identity.ts";
 import { isSelected, isWithin } from "./log-selection.ts";
 import { otherFolder } from "./other-folder.ts";
@@ -120,11 +121,14 @@ export class MemoryDriver implements Driver {
     if (before === undefined) throw noSuchResource(resource.key);
     const ended = change.action !== "start" && this.#end(before);
     if (change.action === "stop") {
-      if (ended) world.set(resource.key, { ...before, state: STOPPED });
+      const secrets = before.parts.secrets === undefined || change.keepSecrets ? {} : ({ secrets: "removed" } as const);
+      world.set(resource.key, { ...before, ...secrets, ...(ended ? { state: STOPPED } : {}) });
       return;
     }
     if (change.action === "start" && before.state.status === "running") return;
-    world.set(resource.key, { ...before, state: this.#started(before) });
+    const { secrets, ...rest } = before;
+    if (secrets === "removed" && !this.#hasValues(before, context)) throw secretsRemoved(before.name, context.pipeline);
+    world.set(resource.key, { ...rest, state: this.#started(before) });
     this.#emit({ type: "started", key: before.key, time: Date.now() });
   }
 
@@ -192,6 +196,11 @@ export class MemoryDriver implements Driver {
       state: this.#started(resource),
       ...(deployment === undefined ? {} : { folder: projectFolder(deployment.pipeline) }),
     };
+  }
+
+  #hasValues({ owner }: ObservedResource, { deployment }: ApplyContext): boolean {
+    const component = deployment?.pipeline.components.find(({ id }) => id === owner);
+    return component !== undefined && hasSecretValues(component, deployment);
   }
 
   #started(resource: Pick<ObservedResource, "key" | "owner" | "kind">): ObservedState {

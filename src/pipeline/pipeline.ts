@@ -202,6 +202,8 @@ export interface ResourceLimits {
 export type Secret =
   | { readonly kind: "environment"; readonly variable: string }
   | { readonly kind: "file"; readonly path: string }
+  /** A program and its arguments, run without a shell in the folder of the pipeline; a program with a `/` is an absolute path. */
+  | { readonly kind: "command"; readonly argv: readonly [string, ...string[]] }
   | { readonly kind: "external"; readonly name: string };
 
 export type ConfigFile =

@@ -63,6 +63,49 @@ export function describePrograms(fixture: DriverFixture): void {
       expect(await fixture.visible(await world.find("component/a-1"))).not.toContain("hush-1234");
     });
 
+    it("removes its secrets when it is stopped, and starts it again only with their values", async () => {
+      await using world = new World(fixture);
+      const script = `
+      const value = require("node:fs").readFileSync(process.env.FLOWCTL_SECRETS_DIR + "/key", "utf8");
+      console.log(value === "hush" + "-1234" ? "right" : "wrong");
+      ${STAYS}`;
+      const granted = { ...settings, secrets: [{ source: "key", target: "/run/secrets/key" }] };
+      const deployment = deploymentOf(pipelineOf(world.name, [component("a", script, granted)]), { key: "hush-1234" });
+      await world.up(deployment);
+      await world.untilSaid("a-1", "up");
+      expect((await world.find("component/a-1")).secrets).toBeUndefined();
+      await world.apply({ action: "restart", observed: await world.find("component/a-1"), cause: "asked" });
+      await world.untilUp("a-1", 2);
+      await world.apply({ action: "stop", observed: await world.find("component/a-1"), cause: "asked" });
+      const stopped = await world.until("component/a-1", (found) => found.state.status === "exited", "exited");
+      expect(stopped.secrets).toBe("removed");
+      for (const action of ["start", "restart"] as const) {
+        const change = { action, observed: stopped, cause: "asked" };
+        await expect(world.apply(change)).rejects.toMatchObject({ code: "driver/secrets-removed", kind: "conflict" });
+      }
+      await world.apply({ action: "start", observed: await world.find("component/a-1"), cause: "asked" }, deployment);
+      await world.untilUp("a-1", 3);
+      const said = (await world.logs({ select: ["a-1"] }))
+        .filter(({ stream }) => stream === "stdout")
+        .map(({ text }) => text);
+      expect(said).toEqual(["right", "right", "right"]);
+      // What `up` finds stopped gets them with the plan.
+      await world.apply({ action: "stop", observed: await world.find("component/a-1"), cause: "asked" });
+      await world.up(deployment);
+      await world.untilUp("a-1", 4);
+    });
+
+    it("removes the secrets of what has ended by itself when it is stopped", async () => {
+      await using world = new World(fixture);
+      const granted = { ...settings, secrets: [{ source: "key", target: "/run/secrets/key" }] };
+      const ends = component("a", "console.error('over')", { ...granted, restart: { name: "no" } });
+      await world.up(deploymentOf(pipelineOf(world.name, [ends]), { key: "hush-1234" }));
+      const ended = await world.until("component/a-1", (found) => found.state.status === "exited", "exited");
+      expect(ended.secrets).toBe("present");
+      await world.apply({ action: "stop", observed: ended, cause: "asked" });
+      expect((await world.find("component/a-1")).secrets).toBe("removed");
+    });
+
     it("reports a program that does not exist, or that it ended, and is not in the way of mending it", async () => {
       await using world = new World(fixture);
       const broken = component("a", "", { ...settings, command: ["no-such-program-anywhere"] });

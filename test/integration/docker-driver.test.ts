@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Service } from "../../src/pipeline/pipeline.ts";
 import { docker, fixture } from "../conformance/docker-fixture.ts";
@@ -73,6 +75,42 @@ describe("a component's container", () => {
     };
     await world.up(deployment);
     expect(await declaredIn(world)).toEqual(["hush plain", "read-only"]);
+  });
+
+  it("has its secrets in no layer that can be committed, wherever it wants them, and over every restart", async () => {
+    await using world = new World(fixture);
+    const script = `
+      const read = (path) => require("node:fs").readFileSync(path, "utf8");
+      console.log([read("/run/secrets/key"), read("/etc/app/other")].every((value) => value === "hush" + "-1234"));
+      console.log((require("node:fs").statSync("/etc/app/other").mode & 0o777).toString(8))`;
+    const secrets = [
+      { source: "key", target: "/run/secrets/key" },
+      { source: "key", target: "/etc/app/other", mode: 0o440 },
+    ];
+    await world.up(
+      deploymentOf(pipelineOf(world.name, [does(script, { secrets, restart: { name: "always" } })]), {
+        key: "hush-1234",
+      }),
+    );
+    await world.untilUp("a-1");
+    const running = await world.find("component/a-1");
+    await fixture.crash(running);
+    await world.untilUp("a-1", 2);
+    expect(await declaredIn(world)).toEqual(["true", "440", "true", "440"]);
+    const { Mounts } = JSON.parse(await docker("inspect", "-f", "{{json .}}", running.ref)) as {
+      readonly Mounts: readonly { readonly Destination: string; readonly Name: string }[];
+    };
+    const volume = Mounts.find(({ Destination }) => Destination === "/run/secrets")?.Name ?? "none";
+    const valueIn = async (command: string): Promise<boolean> => {
+      const { stdout } = await promisify(execFile)("sh", ["-c", `${command} | grep -ac hush-1234; true`]);
+      return Number(stdout) > 0;
+    };
+    expect(await valueIn(`docker export ${running.ref}`)).toBe(false);
+    expect(await valueIn(`docker cp ${running.ref}:/run/secrets -`)).toBe(true);
+    await world.apply({ action: "stop", observed: running, cause: "asked" });
+    expect(await valueIn(`docker cp ${running.ref}:/run/secrets -`)).toBe(false);
+    await world.apply({ action: "remove", observed: await world.find("component/a-1"), cause: "down" });
+    await expect(docker("volume", "inspect", volume)).rejects.toThrow("no such volume");
   });
 
   it("can write to the named and unnamed volumes that are mounted for it", async () => {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { ObservedResource } from "../../drivers/driver.ts";
+import type { ObservedResource, ProgressSink } from "../../drivers/driver.ts";
 import { executePlan } from "../../executor/execute.ts";
 import type { Plan } from "../../planner/plan.ts";
 import { instanceIdOf, isEmpty } from "../../planner/plan.ts";
@@ -24,6 +24,7 @@ import { findTarget } from "../target.ts";
 import { untilNoUpBegins } from "../up/announcements.ts";
 import { desiredBy } from "../up/desired-by-plan.ts";
 import { PipelineOperation } from "../up/operation.ts";
+import { valuesForStart } from "../up/values-for-start.ts";
 import { depthsOf, windDown } from "../up/wind-down.ts";
 
 interface LifecycleFlags extends Flags {
@@ -37,7 +38,7 @@ export function stopCommand(cli: Cli): Command {
     usage: "stop [ids...]",
     summary: "Stop components and services without removing them",
     description:
-      "Without ids, stops everything, from the sources down. An id names a component, a service, or one instance such as enrich-2. The control plane keeps running.",
+      "Without ids, stops everything, from the sources down. An id names a component, a service, or one instance such as enrich-2. The files of its secrets are removed. The control plane keeps running.",
     examples: [
       ["flowctl stop", "the whole pipeline"],
       ["flowctl stop enrich-2", "one instance"],
@@ -69,6 +70,7 @@ export function stopCommand(cli: Cli): Command {
         timeoutMs: flags.timeout,
         onHurry: () => undefined,
       });
+      await removeSecrets(target, plan, progress.sink);
       const idle = plan.unchanged.map(instanceIdOf).filter((id) => told.includes(id));
       if (idle.length > 0) context.output.say(`Not running, and will not be restarted: ${idle.join(", ")}`);
       return { plan, done: idle.length > 0 };
@@ -85,7 +87,7 @@ export function startCommand(cli: Cli): Command {
     usage: "start [ids...]",
     summary: "Start components and services that were stopped",
     description:
-      "Without ids, starts everything that is not running. Does not apply changes of the file: use `up` for that.",
+      "Without ids, starts everything that is not running. Does not apply changes of the file: use `up` for that. Secrets of what was stopped are read again from their sources.",
     examples: [
       ["flowctl start", "the whole pipeline"],
       ["flowctl start enrich", "all instances of a component"],
@@ -113,6 +115,17 @@ export function restartCommand(cli: Cli): Command {
   });
   return lifecycle(cli, command, (context, target, ids) =>
     execute(context, target, "flowctl restart", (observed) => planRestart(target.name, observed, ids)),
+  );
+}
+
+/** What had ended by itself has its secrets until somebody stops it. */
+async function removeSecrets({ driver, name }: Target, plan: Plan, progress: ProgressSink): Promise<void> {
+  const { signal } = new AbortController();
+  const ended = plan.unchanged.filter(({ secrets }) => secrets === "present");
+  await Promise.all(
+    ended.map((observed) =>
+      driver.apply({ action: "stop", observed, cause: "stop" }, { pipeline: name, signal, progress }),
+    ),
   );
 }
 
@@ -153,15 +166,18 @@ async function execute(
   const { deps, signal } = context;
   const { driver, name } = target;
   const operation = new PipelineOperation(deps, driver, name, command);
+  const access = new ControlPlaneAccess(deps, driver, name);
   const progress = await context.progress();
   try {
     const persistent = { restartHung: true, progress: progress.sink };
     const held = await operation.holdPersistently(persistent, signal);
     const plan = planFor(await driver.observe(name, signal));
+    const deployment = await valuesForStart(context, plan, target, access);
     // Nothing is started and no exit is a surprise before the control plane knows what is wanted.
     if (held) await operation.desirePersistently(desiredBy(plan), persistent, signal);
     await executePlan(plan, {
       driver,
+      ...(deployment === undefined ? {} : { deployment }),
       clock: deps.clock,
       signal: AbortSignal.any([signal, operation.takenOver]),
       // What is being restarted has been stopped: it is started again before an interrupt ends the command.
@@ -171,6 +187,7 @@ async function execute(
     return { plan, done: false };
   } finally {
     progress.stop();
+    access.close();
     operation.release();
   }
 }

@@ -27,7 +27,7 @@ export function serviceCommand(cli: Cli): Command {
     usage: "service",
     summary: "Run a pipeline as a systemd service, from boot to shutdown",
     description:
-      "Writes a unit that runs `flowctl up -d` at boot and `flowctl stop` at shutdown: a system unit as root, a user unit otherwise. Secret values are not stored in it: variables that the file needs must be in .env or an env_file.",
+      "Writes a unit that runs `flowctl up -d` at boot and `flowctl stop` at shutdown: a system unit as root, a user unit otherwise. Secret values are not stored in it: variables that the file needs must be in .env or an env_file, and programs that print secrets have to work without a terminal.",
     examples: [
       ["flowctl service install --print", "only show the unit"],
       ["flowctl service install", "write it and show how to start it"],

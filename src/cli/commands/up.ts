@@ -53,7 +53,7 @@ export function upCommand(cli: Cli): Command {
     usage: "up [files...]",
     summary: "Start a pipeline, or apply its edited file",
     description:
-      "Compares the file with the running pipeline, shows what will change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C drains and stops it, the second stops it now. With --wait, a change that does not become healthy is rolled back, and the exit code says what went wrong. With --watch, every saved edit of the pipeline file and the files it reads, of a build context (Docker) or of the sources of a command (processes) is applied as another up would, until Ctrl-C.",
+      "Compares the file with the running pipeline, shows what will change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C drains and stops it, the second stops it now. With --wait, a change that does not become healthy is rolled back, and the exit code says what went wrong. With --watch, every saved edit of the pipeline file and the files it reads, of a build context (Docker) or of the sources of a command (processes) is applied as another up would, until Ctrl-C. Secrets with `command` are read by running it, also with --dry-run.",
     examples: [
       ["flowctl up", "the pipeline of this folder"],
       ["flowctl up quakes.yaml -d --wait", "in the background; return when it is healthy"],

@@ -3,10 +3,11 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { chooseDriver } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
-import { resolveDeployment } from "../deployment.ts";
+import { resolveDeployment, type SecretCommand } from "../deployment.ts";
 import { availableDrivers } from "../existing-pipelines.ts";
 import { findPipelineFiles } from "../find-pipeline-files.ts";
 import { loadValid, withEnvFile } from "../load.ts";
+import { requireSecretProgram } from "../secret-command.ts";
 import { checkPorts } from "./check-machine.ts";
 import { type Finding, ok, problem } from "./finding.ts";
 
@@ -51,10 +52,16 @@ async function runningOf(
 /** What `flowctl up` would be refused with, before it changes anything. */
 async function checkUp(context: CommandContext, pipeline: Pipeline): Promise<readonly Finding[]> {
   const { deps, settings, signal } = context;
+  // It may ask somebody, or be written down where it is run: only whether it could be run is looked at.
+  const lookForProgram: SecretCommand = async (key, argv, options) => {
+    requireSecretProgram(key, argv, options);
+    return new Uint8Array([0]);
+  };
   try {
     const { driver } = await chooseDriver(pipeline, settings, deps, signal);
     const options = { persistence: true, logLevel: "info" } as const;
-    const deployment = await resolveDeployment(pipeline, await withEnvFile(context, pipeline), options);
+    const env = await withEnvFile(context, pipeline);
+    const deployment = await resolveDeployment(pipeline, env, options, { signal, runCommand: lookForProgram });
     await driver.prepare(deployment, { signal, progress: () => undefined, build: false, dryRun: true });
     return [];
   } catch (error) {

@@ -57,11 +57,12 @@ export async function wantedOfFile(
   const { driver, why } = await chooseDriver(pipeline, unsaid && home !== undefined ? stay : settings, deps, signal);
   refuseOtherHome(context, pipeline, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
-  const deployment = await resolveDeployment(pipeline, await withEnvFile(context, pipeline), {
-    persistence: settings.persistence,
-    logLevel: settings.logLevel,
-  });
   const placed = (error: unknown): unknown => withPlace(error, loaded.positionOf);
+  const deploymentOptions = { persistence: settings.persistence, logLevel: settings.logLevel };
+  const env = await withEnvFile(context, pipeline);
+  const deployment = await resolveDeployment(pipeline, env, deploymentOptions, { signal }).catch((error: unknown) => {
+    throw placed(error);
+  });
   const envFile = settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile);
   return prepareWanted(context, driver, deployment, { ...options, placed, envFile });
 }

@@ -12,6 +12,9 @@ export async function deploymentOf(context: CommandContext, kept: Kept): Promise
   const configValues = new Map(Object.entries(kept.configs).map(([id, value]) => [id, Buffer.from(value, "base64")]));
   const settings = { ...context.settings, envFile: context.settings.envFile ?? kept.envFile };
   const env = await withEnvFile({ ...context, settings }, kept.pipeline);
-  const deployment = await resolveDeployment(kept.pipeline, env, kept.options, { configValues });
+  const deployment = await resolveDeployment(kept.pipeline, env, kept.options, {
+    configValues,
+    signal: context.signal,
+  });
   return { ...deployment, images: new Map(Object.entries(kept.images)) };
 }

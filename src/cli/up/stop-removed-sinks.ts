@@ -36,7 +36,11 @@ export async function stopRemovedSinks(
   await operation.desirePersistently({ stopped: idsOf(steps) }, { progress }, signal);
   await all(steps, async (observed, cause) => {
     progress({ subject: observed.key, status: "working", text: "Stopping" });
-    await driver.apply({ action: "stop", observed, cause }, { pipeline: plan.pipeline, signal, progress });
+    // Where the change cannot be made they are started again, and what is planned does not have their values.
+    await driver.apply(
+      { action: "stop", observed, cause, keepSecrets: true },
+      { pipeline: plan.pipeline, signal, progress },
+    );
     progress({ subject: observed.key, status: "done", text: "Stopped" });
   });
 }

@@ -16,8 +16,10 @@ import {
   unpauseContainer,
 } from "./container/containers.ts";
 import { deliverFiles } from "./container/deliver-files.ts";
+import { placeOf } from "./container/file-places.ts";
 import { filesLabel, labelledFiles, makeHostPaths } from "./container/host-files.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
+import { isSecret, provideSecrets, takeSecrets } from "./container/secrets.ts";
 import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
 import { LABEL, readLabels, writeLabels } from "./resources/labels.ts";
@@ -58,14 +60,18 @@ export async function applyChange(
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
       await restoreSurroundings(engine, change.observed, signal);
+      await provideSecrets(engine, change.observed, context);
       return unlessTakenAway(startContainer(engine, change.observed.ref, signal), change.observed, context);
     case "stop":
       if (!isContainer(change.observed)) return;
-      return stop(engine, change.observed, force, signal);
+      await stop(engine, change.observed, force, signal);
+      if (change.keepSecrets !== true) await takeSecrets(engine, change.observed, signal);
+      return;
     case "restart":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
       await restoreSurroundings(engine, change.observed, signal);
+      await provideSecrets(engine, change.observed, context);
       return unlessTakenAway(restartContainer(engine, change.observed.ref, force, signal), change.observed, context);
     case "remove":
       return remove(engine, change.observed, context);
@@ -140,6 +146,9 @@ async function create(
       ? {
           image: spec.image,
           networks: spec.networks.map(({ name }) => name),
+          secrets: spec.files
+            .filter(isSecret)
+            .map((file) => placeOf(file, spec.body.HostConfig.ReadonlyRootfs === true)),
           depends: resource.after.map(({ key, condition }) => `${key}:${condition}`),
         }
       : {}),
@@ -267,9 +276,10 @@ async function settleConflict(
   engine: Engine,
   spec: ContainerSpec,
   resource: DesiredResource,
-  { pipeline, signal }: ApplyContext,
+  context: ApplyContext,
   conflict: unknown,
 ): Promise<"runs" | "removed" | "unclear"> {
+  const { pipeline, signal } = context;
   const detail = await inspectContainer(engine, spec.name, signal);
   if (detail === undefined) return "unclear";
   const there = readLabels(detail.Config.Labels);
@@ -277,7 +287,10 @@ async function settleConflict(
   const { status } = containerState(detail);
   if (status === "created" && age(detail.Created) < HALF_MADE_MS) return "unclear";
   if (there.hash === resource.hash && status !== "created") {
-    if (status === "exited") await startContainer(engine, detail.Id, signal);
+    if (status === "exited") {
+      await provideSecrets(engine, { ...resource, ref: detail.Id }, context);
+      await startContainer(engine, detail.Id, signal);
+    }
     return "runs";
   }
   await stopContainer(engine, detail.Id, false, signal);

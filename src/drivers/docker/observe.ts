@@ -2,6 +2,7 @@ import type { ObservedResource, ObservedState, ResourceKind } from "../driver.ts
 import { IS_THERE } from "../identity.ts";
 import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container/container-spec.ts";
 import { type ContainerDetail, inspectContainer, listContainers } from "./container/containers.ts";
+import { hasSecretsRemoved } from "./container/secrets.ts";
 import type { Engine } from "./engine/engine.ts";
 import { LABEL, readLabels } from "./resources/labels.ts";
 import { listNetworks } from "./resources/networks.ts";
@@ -36,9 +37,20 @@ export async function observePipeline(
   // A container that went between the list and the look is not there.
   for (const detail of details) {
     const container = detail && observedContainer(detail, networkIds);
-    if (container) observed.push(container);
+    if (container) observed.push({ ...container, ...(await secretsOf(engine, detail, signal)) });
   }
   return observed;
+}
+
+/** Whether what does not run has its secrets. */
+async function secretsOf(
+  engine: Engine,
+  { Id, Config, State }: ContainerDetail,
+  signal: AbortSignal,
+): Promise<Pick<ObservedResource, "secrets">> {
+  const paths = readLabels(Config.Labels)?.secrets ?? [];
+  if (paths.length === 0 || State.Running || State.Restarting) return {};
+  return { secrets: (await hasSecretsRemoved(engine, Id, paths, signal)) ? "removed" : "present" };
 }
 
 /**

@@ -1,7 +1,8 @@
 import { hasCode } from "../../foundation/errors.ts";
+import type { Component } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change } from "../driver.ts";
-import { type Grant, grantedValue, grantsOf } from "../grants.ts";
+import { type Grant, grantedValue, grantsOf, hasSecretValues } from "../grants.ts";
 import { claimProject } from "./home/project-record.ts";
 import type { ComponentSpec } from "./instance/instance-record.ts";
 import type { LocalEngines } from "./instance/local-engine.ts";
@@ -71,15 +72,27 @@ async function applyToInstance(change: Change, context: ApplyContext, options: A
   }
 }
 
+/** Whose values a change needs: of what it makes, or starts again. */
+function componentOf(change: Change, { deployment }: ApplyContext): Component | undefined {
+  if ("resource" in change) return (change.resource.spec as ComponentSpec).component;
+  if (change.action !== "start" && change.action !== "restart") return undefined;
+  return deployment?.pipeline.components.find(({ id }) => id === change.observed.owner);
+}
+
 function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
   const base = { method: "apply", change, force: context.force ?? false } as const;
-  if (!("resource" in change)) return { ...base, secrets: {}, configs: {} };
-  const { component } = change.resource.spec as ComponentSpec;
+  const { deployment } = context;
+  const component = componentOf(change, context);
+  if (component === undefined) return { ...base, secrets: {}, configs: {} };
   const granted = (kind: Grant["kind"]): Readonly<Record<string, string>> =>
     Object.fromEntries(
       grantsOf(component)
         .filter((grant) => grant.kind === kind)
-        .map((grant) => [grant.source, Buffer.from(grantedValue(grant, context.deployment)).toString("base64")]),
+        .map((grant) => [grant.source, Buffer.from(grantedValue(grant, deployment)).toString("base64")]),
     );
+  // What is started again has its configs.
+  if (!("resource" in change)) {
+    return { ...base, secrets: hasSecretValues(component, deployment) ? granted("secret") : {}, configs: {} };
+  }
   return { ...base, secrets: granted("secret"), configs: granted("config") };
 }

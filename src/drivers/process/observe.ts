@@ -6,6 +6,7 @@ import { fingerprint } from "../fingerprint.ts";
 import { CONTROL_PLANE, IS_THERE, instanceIdentity } from "../identity.ts";
 import type { PipelinePaths } from "./home/paths.ts";
 import { readProjectFolder } from "./home/project-record.ts";
+import { hasSecrets } from "./instance/instance-files.ts";
 import {
   type InstanceRecord,
   readInstanceRecord,
@@ -39,7 +40,7 @@ export async function observePipeline(paths: PipelinePaths, signal: AbortSignal)
   const [controlPlane, ...components] = await Promise.all([
     observeSupervisor(supervisor, { begun, marked }, signal),
     ...records.map(async (record) =>
-      observeInstance(supervised ? await settled(paths, record, marked) : record, marked, signal),
+      observeInstance(paths, supervised ? await settled(paths, record, marked) : record, marked, signal),
     ),
   ]);
   const found = [
@@ -124,6 +125,7 @@ async function settled(
 }
 
 async function observeInstance(
+  paths: PipelinePaths,
   record: InstanceRecord,
   marked: readonly MarkedProcess[],
   signal: AbortSignal,
@@ -144,6 +146,9 @@ async function observeInstance(
     hash: record.hash,
     parts: record.parts,
     state,
+    ...(identity === undefined && record.spec.component.secrets.length > 0
+      ? { secrets: hasSecrets(paths, record.instance) ? ("present" as const) : ("removed" as const) }
+      : {}),
     ref: identity === undefined ? "" : String(identity.pid),
     name: record.instance,
     ports,

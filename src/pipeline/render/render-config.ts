@@ -89,6 +89,7 @@ function inputFile(input: Component["inputs"][number]): Readonly<Record<string, 
 
 function secretFile(secret: Secret): Readonly<Record<string, unknown>> {
   if (secret.kind === "environment") return { environment: secret.variable };
+  if (secret.kind === "command") return { command: secret.argv };
   return secret.kind === "file" ? { file: secret.path } : { external: true, name: secret.name };
 }
 

@@ -11,15 +11,24 @@ export function resolveSecrets(scope: Scope): Readonly<Record<string, Secret>> {
   const result: Record<string, Secret> = {};
   for (const [key, secret] of Object.entries(scope.file.secrets ?? {})) {
     const path = ["secrets", key];
+    if (scope.tainted([...path, "command"])) continue;
     const external = isTrue(secret.external);
-    const ways = [secret.environment !== undefined, secret.file !== undefined, external];
-    if (!exactlyOne(scope, path, ways, "`environment`, `file` or `external: true`")) continue;
+    const [program, ...args] = secret.command ?? [];
+    const ways = [secret.environment, secret.file, program].map((way) => way !== undefined);
+    if (!exactlyOne(scope, path, [...ways, external], "`environment`, `file`, `command` or `external: true`")) continue;
     if (secret.environment !== undefined) result[key] = { kind: "environment", variable: secret.environment };
     else if (secret.file !== undefined) {
       result[key] = { kind: "file", path: absolutePath(scope, [...path, "file"], secret.file) };
+    } else if (program !== undefined) {
+      result[key] = { kind: "command", argv: [programOf(scope, [...path, "command"], program), ...args] };
     } else result[key] = { kind: "external", name: secret.name ?? key };
   }
   return result;
+}
+
+/** A name is looked up in PATH; what has a `/` is a path. */
+function programOf(scope: Scope, path: KeyPath, program: string): string {
+  return program.includes("/") ? absolutePath(scope, path, program) : program;
 }
 
 /** Where the content of configs comes from. One that says nothing, or two things, is reported. */

@@ -1,15 +1,19 @@
 import * as z from "zod";
 import { componentSchema, serviceSchema } from "./component.ts";
-import { anyText, assignments, block, choice, flag, mapping, text, textLike } from "./scalars.ts";
+import { anyText, assignments, block, choice, flag, mapping, text, textLike, textList } from "./scalars.ts";
 
 const secret = block(
   {
     environment: text("a variable name").optional().describe("Environment variable that contains the value."),
     file: text("a path").optional().describe("File that contains the value."),
+    command: textList("a list of strings: the program and its arguments")
+      .refine(([program]) => program, { error: "must start with the name of a program" })
+      .optional()
+      .describe("Program, with its arguments, that prints the value. Run by `up` without a shell."),
     external: flag().optional().describe("The secret already exists outside this pipeline."),
     name: text().optional().describe("Name of the external secret."),
   },
-  "a mapping with `environment`, `file` or `external`",
+  "a mapping with `environment`, `file`, `command` or `external`",
 );
 
 const config = block(

@@ -1,8 +1,8 @@
-import { posix } from "node:path";
 import type { ContainerSettings, Healthcheck, Pipeline } from "../../../pipeline/pipeline.ts";
 import { grantsOf } from "../../grants.ts";
 import { networkName, volumeName } from "../resources/names.ts";
 import type { ContainerBody, EngineMount, ImageFacts, NetworkAttachment, SpecContext } from "./container-spec.ts";
+import { volumeFolderOf } from "./file-places.ts";
 
 /** Volumes that the container needs and the file does not name: key → path in the container. */
 export function unnamedVolumes(settings: ContainerSettings, image: ImageFacts): readonly string[] {
@@ -51,7 +51,7 @@ export function settingsBody(
     ...(exposed.length === 0 ? {} : { ExposedPorts: Object.fromEntries(exposed.map((port) => [port, {}])) }),
     Labels: settings.labels,
     HostConfig: {
-      Mounts: [...settingsMounts(pipeline, settings, instance, image), ...readOnlyFileMounts(settings)],
+      Mounts: [...settingsMounts(pipeline, settings, instance, image), ...fileMounts(settings)],
       PortBindings: bindings,
       RestartPolicy: { Name: settings.restart.name, MaximumRetryCount: settings.restart.maxRetries ?? 0 },
       LogConfig: LOG_CONFIG,
@@ -89,12 +89,15 @@ function settingsMounts(
   return [...named, ...unnamed];
 }
 
-/** Files can be put into a read-only container only where a volume is mounted; it goes with the container. */
-function readOnlyFileMounts(settings: ContainerSettings): EngineMount[] {
-  if (!settings.readOnly) return [];
+/**
+ * Secrets are in a volume, which goes with the container, and not in its writable layer, which is what `docker commit` and `export`
+ * copy. Files can be put into a read-only container only where a volume is mounted, too.
+ */
+function fileMounts(settings: ContainerSettings): EngineMount[] {
   const mounted = new Set(settings.mounts.map((mount) => mount.target));
-  const folders = new Set(grantsOf(settings).map((file) => posix.dirname(file.target)));
+  const folders = new Set(grantsOf(settings).map((file) => volumeFolderOf(file, settings.readOnly)));
   return [...folders]
+    .filter((folder) => folder !== undefined)
     .filter((folder) => folder !== "/" && !mounted.has(folder))
     .map((folder) => ({ Type: "volume", Source: "", Target: folder, ReadOnly: false }));
 }

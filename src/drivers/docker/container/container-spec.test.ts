@@ -4,6 +4,7 @@ import { componentContainer } from "./component-container.ts";
 import { unnamedVolumeName, unnamedVolumes } from "./container-settings.ts";
 import type { ImageFacts } from "./container-spec.ts";
 import { controlPlaneContainer } from "./control-plane-container.ts";
+import { placeOf } from "./file-places.ts";
 import { serviceContainer } from "./service-container.ts";
 
 const settings = {
@@ -258,12 +259,27 @@ describe("the container of a component", () => {
     ]);
   });
 
-  it("gets a volume for files where its root cannot be written", () => {
-    const secrets = [{ source: "key", target: "/run/secrets/key" }];
-    expect(host(component({ secrets, readOnly: true })).Mounts).toContainEqual({
-      ...{ Type: "volume", Source: "", Target: "/run/secrets", ReadOnly: false },
-    });
-    expect(host(component({ secrets })).Mounts).toHaveLength(1);
+  it("gets a volume for secrets, and for every file where its root cannot be written", () => {
+    const volume = (Target: string) => ({ Type: "volume", Source: "", Target, ReadOnly: false });
+    const mounts = (more: Partial<Component>) => host(component(more)).Mounts.filter(({ Source }) => Source === "");
+    const secrets = [
+      { source: "key", target: "/run/secrets/key" },
+      { source: "other", target: "/etc/app/other" },
+    ];
+    const configs = [{ source: "conf", target: "/etc/conf/conf" }];
+    expect(mounts({ secrets, configs })).toEqual([volume("/run/secrets")]);
+    expect(mounts({ configs })).toEqual([]);
+    const folders = ["/run/secrets", "/etc/app", "/etc/conf"];
+    expect(mounts({ secrets, configs, readOnly: true })).toEqual(folders.map(volume));
+  });
+
+  it("has its secrets in the volume, wherever they are wanted, as long as links can be made", () => {
+    const secret = (target: string) => ({ kind: "secret", source: "key", target }) as const;
+    expect(placeOf(secret("/run/secrets/key"), false)).toBe("/run/secrets/key");
+    expect(placeOf(secret("/run/secrets/below/key"), false)).toBe("/run/secrets/below/key");
+    expect(placeOf(secret("/etc/key"), false)).toMatch(/^\/run\/secrets\/\.[0-9a-f]{16}$/);
+    expect(placeOf(secret("/etc/key"), true)).toBe("/etc/key");
+    expect(placeOf({ ...secret("/etc/key"), kind: "config" }, false)).toBe("/etc/key");
   });
 
   it("is plain data that survives JSON", () => {

@@ -4,7 +4,8 @@ import type { ApplyContext } from "../../driver.ts";
 import { type Grant, grantedValue } from "../../grants.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ContainerSpec } from "./container-spec.ts";
-import { getArchive, inspectContainer, putArchive } from "./containers.ts";
+import { type ContainerDetail, getArchive, inspectContainer, putArchive } from "./containers.ts";
+import { placeOf } from "./file-places.ts";
 import type { UserIds } from "./host-user.ts";
 
 /**
@@ -20,17 +21,7 @@ export async function deliverFiles(
   if (spec.files.length === 0 && spec.owned.length === 0) return;
   const owner = await containerUser(engine, id, signal);
   const readOnly = spec.body.HostConfig.ReadonlyRootfs === true;
-  for (const [folder, files] of groupByFolder(spec.files, readOnly)) {
-    const archive = pack();
-    const made = new Set<string>();
-    for (const file of files) {
-      const name = posix.relative(folder, file.target);
-      addParents(archive, posix.dirname(name), folder, made);
-      addFile(archive, name, file, grantedValue(file, deployment), owner);
-    }
-    archive.finalize();
-    await putArchive(engine, id, folder, archive, signal);
-  }
+  await putFiles(engine, id, spec.files, { readOnly, owner, deployment, signal });
   if (owner === undefined) return;
   for (const target of spec.owned) {
     const archive = pack();
@@ -40,11 +31,53 @@ export async function deliverFiles(
   }
 }
 
+/** Puts secrets into a container that does not run and had them removed. */
+export async function deliverSecrets(
+  engine: Engine,
+  detail: ContainerDetail,
+  files: readonly Grant[],
+  { deployment, signal }: Pick<ApplyContext, "deployment" | "signal">,
+): Promise<void> {
+  const secrets = files.filter(({ kind }) => kind === "secret");
+  const readOnly = detail.HostConfig.ReadonlyRootfs === true;
+  const owner = await containerUser(engine, detail.Id, signal);
+  await putFiles(engine, detail.Id, secrets, { readOnly, owner, deployment, signal });
+}
+
+interface PutOptions {
+  readonly deployment: ApplyContext["deployment"];
+  readonly signal: AbortSignal;
+  readonly readOnly: boolean;
+  readonly owner: UserIds | undefined;
+}
+
+async function putFiles(
+  engine: Engine,
+  id: string,
+  files: readonly Grant[],
+  { readOnly, owner, deployment, signal }: PutOptions,
+): Promise<void> {
+  for (const [folder, group] of groupByFolder(files, readOnly)) {
+    const archive = pack();
+    const made = new Set<string>();
+    for (const file of group) {
+      const place = placeOf(file, readOnly);
+      const name = posix.relative(folder, place);
+      addParents(archive, posix.dirname(name), folder, made);
+      addFile(archive, name, file, grantedValue(file, deployment), owner);
+      const target = posix.relative(folder, file.target);
+      if (target !== name) archive.entry({ name: target, type: "symlink", linkname: place, mode: 0o777 });
+    }
+    archive.finalize();
+    await putArchive(engine, id, folder, archive, signal);
+  }
+}
+
 /** A writable container takes all files at its root; a read-only one each at the volume that is mounted for it. */
 function groupByFolder(files: readonly Grant[], readOnly: boolean): Map<string, Grant[]> {
   const groups = new Map<string, Grant[]>();
   for (const file of files) {
-    const folder = readOnly ? posix.dirname(file.target) : "/";
+    const folder = readOnly ? posix.dirname(placeOf(file, readOnly)) : "/";
     groups.set(folder, [...(groups.get(folder) ?? []), file]);
   }
   return groups;

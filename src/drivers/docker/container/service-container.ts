@@ -1,5 +1,5 @@
 import type { Service } from "../../../pipeline/pipeline.ts";
-import { grantsOf } from "../../grants.ts";
+import { type Grant, grantsOf } from "../../grants.ts";
 import { instanceId } from "../../identity.ts";
 import { instanceContainerName } from "../resources/names.ts";
 import { attachments, settingsBody } from "./container-settings.ts";
@@ -18,10 +18,14 @@ export function serviceContainer(context: SpecContext, service: Service, image: 
       ...(service.user === undefined ? {} : { User: service.user }),
     },
     networks: attachments(pipeline, service, [service.id, instance]),
-    // As in Compose: a service's program may well read them as another user than it starts as.
-    files: grantsOf(service).map((file) => ({ mode: 0o444, ...file })),
+    files: serviceFiles(service),
     owned: [],
     hostFolders: [],
     hostFiles: [],
   };
+}
+
+/** As in Compose: a service's program may well read them as another user than it starts as. */
+export function serviceFiles(service: Pick<Service, "secrets" | "configs">): readonly Grant[] {
+  return grantsOf(service).map((file) => ({ mode: 0o444, ...file }));
 }

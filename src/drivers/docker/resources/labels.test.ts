@@ -10,6 +10,7 @@ const resource: LabelledResource = {
   hash: "abc",
   parts: { image: "1", with: "2" },
   networks: ["flowctl_p", "p_back"],
+  secrets: ["/run/secrets/key"],
 };
 
 describe("labels", () => {
@@ -26,6 +27,13 @@ describe("labels", () => {
     { [LABEL.pipeline]: "p" },
     { ...writeLabels({ ...resource, version: "1" }), [LABEL.kind]: "x" },
   ])("say nothing of what flowctl did not make: %j", (labels) => expect(readLabels(labels)).toBeUndefined());
+
+  it("say nothing of secrets where there are none, and count damaged ones as none", () => {
+    expect(writeLabels({ ...resource, secrets: [], version: "1" })).not.toHaveProperty([LABEL.secrets]);
+    for (const text of ["{", "null", "3", "[3]"]) {
+      expect(readLabels({ ...writeLabels({ ...resource, version: "1" }), [LABEL.secrets]: text })?.secrets).toEqual([]);
+    }
+  });
 
   it.each(["{", "null", "3"])("count damaged parts as unknown: %s", (text) => {
     expect(readLabels({ ...writeLabels({ ...resource, version: "1" }), [LABEL.parts]: text })?.parts).toEqual({});

@@ -18,6 +18,8 @@ export const LABEL = {
   image: "dev.flowctl.image",
   /** Files of the host that the container writes, which have to be there whenever it starts; as JSON. */
   files: "dev.flowctl.files",
+  /** Paths of the files in a container that hold secrets, as JSON. */
+  secrets: "dev.flowctl.secrets",
   /** Prerequisites, for people and for tools. */
   depends: "dev.flowctl.depends",
   /** On images: hash of what is in the flowctl image. */
@@ -34,13 +36,15 @@ export interface LabelledResource {
   readonly hash: string;
   readonly parts: Readonly<Record<string, string>>;
   readonly networks: readonly string[];
+  readonly secrets: readonly string[];
   readonly folder?: string;
 }
 
 /** The labels of a resource. */
 export function writeLabels(
-  resource: Omit<LabelledResource, "networks"> & {
+  resource: Omit<LabelledResource, "networks" | "secrets"> & {
     readonly networks?: readonly string[];
+    readonly secrets?: readonly string[];
     readonly version: string;
     readonly depends?: readonly string[];
     readonly image?: string;
@@ -57,6 +61,9 @@ export function writeLabels(
     [LABEL.version]: resource.version,
     ...(resource.folder === undefined ? {} : { [LABEL.folder]: resource.folder }),
     ...(resource.networks === undefined ? {} : { [LABEL.networks]: resource.networks.join(",") }),
+    ...(resource.secrets === undefined || resource.secrets.length === 0
+      ? {}
+      : { [LABEL.secrets]: JSON.stringify(resource.secrets) }),
     ...(resource.image === undefined ? {} : { [LABEL.image]: resource.image }),
     ...(resource.depends === undefined ? {} : { [LABEL.depends]: resource.depends.join(",") }),
   };
@@ -85,6 +92,7 @@ export function readLabels(labels: Readonly<Record<string, string>> | null | und
     hash: labels[LABEL.hash] ?? "",
     parts: readParts(labels[LABEL.parts]),
     networks: (labels[LABEL.networks] ?? "").split(",").filter((name) => name !== ""),
+    secrets: readPaths(labels[LABEL.secrets]),
     ...(labels[LABEL.folder] ? { folder: labels[LABEL.folder] as string } : {}),
   };
 }
@@ -92,6 +100,15 @@ export function readLabels(labels: Readonly<Record<string, string>> | null | und
 /** The filter that selects what belongs to one pipeline, or to any. */
 export function pipelineFilter(pipeline?: string): { label: string[] } {
   return { label: [pipeline === undefined ? LABEL.pipeline : `${LABEL.pipeline}=${pipeline}`] };
+}
+
+function readPaths(text: string | undefined): readonly string[] {
+  try {
+    const parsed: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(parsed) ? parsed.filter((path) => typeof path === "string") : [];
+  } catch {
+    return [];
+  }
 }
 
 function readParts(text: string | undefined): Readonly<Record<string, string>> {

@@ -226,7 +226,8 @@ function partsOf(spec: ContainerSpec): Record<string, unknown> {
     healthcheck: body.Healthcheck,
     labels: body.Labels,
     ports: PortBindings,
-    volumes: Mounts,
+    // Those without a source hold secrets and configs, which are parts of their own.
+    volumes: Mounts.filter(({ Type, Source }) => Type !== "volume" || Source !== ""),
     tmpfs: Tmpfs,
     read_only: ReadonlyRootfs,
     extra_hosts: ExtraHosts,

@@ -6,12 +6,12 @@ import type { Logger } from "../../../foundation/logger.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Broadcast, createBroadcast } from "../../broadcast.ts";
 import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../driver.ts";
-import type { GrantedValues } from "../../grants.ts";
+import { type GrantedValues, hasSecretValues, secretsRemoved } from "../../grants.ts";
 import { instanceId } from "../../identity.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { LogCollector } from "../logs/log-collector.ts";
 import { leaderOf } from "../observe.ts";
-import { removeInstanceFiles, writeInstanceFiles } from "./instance-files.ts";
+import { hasSecrets, removeInstanceFiles, removeSecrets, writeInstanceFiles, writeSecrets } from "./instance-files.ts";
 import {
   type ComponentSpec,
   type InstanceRecord,
@@ -41,7 +41,7 @@ export interface EngineOptions {
 
 /** What one change of a component instance needs besides the change itself. */
 export interface EngineContext {
-  /** Values of what the component is granted; for create and replace. */
+  /** Values of what the component is granted; for create and replace, and to start what has its secrets removed. */
   readonly values?: GrantedValues;
   readonly signal: AbortSignal;
   /** End at once instead of within the grace period. */
@@ -217,6 +217,21 @@ export function createEngine(options: EngineOptions): Engine {
     if (unwritten !== undefined && desired !== "removed") await save(slot, { desired: next });
   };
 
+  /** Ends it, and takes its secrets away with it. */
+  const stop = async (slot: Slot, context: Omit<EngineContext, "values">): Promise<void> => {
+    await end(slot, context);
+    await removeSecrets(paths, slot.record.instance);
+  };
+
+  /** What is not running any more may have lost its secrets: they are written again where their values are given. */
+  const provideSecrets = async (
+    { record: { instance, spec } }: Slot,
+    values: GrantedValues | undefined,
+  ): Promise<void> => {
+    if (hasSecretValues(spec.component, values)) return writeSecrets(paths, instance, spec.component, values);
+    if (!hasSecrets(paths, instance)) throw secretsRemoved(instance, paths.pipeline);
+  };
+
   const start = async (slot: Slot, context: EngineContext): Promise<void> => {
     const { process: run, desired, restarts, spec } = slot.record;
     const crashed = run.status !== "created" && desired === "running";
@@ -225,6 +240,7 @@ export function createEngine(options: EngineOptions): Engine {
       await slot.ended;
     }
     if (context.signal.aborted) throw cancelled(context.signal);
+    await provideSecrets(slot, context.values);
     log.debug("starting", { instance: slot.record.instance, argv: spec.argv });
     await launch(slot, crashed ? restarts + 1 : restarts);
   };
@@ -295,11 +311,12 @@ export function createEngine(options: EngineOptions): Engine {
       case "start":
         return start(existing(change.observed), context);
       case "stop":
-        return end(existing(change.observed), context);
+        return (change.keepSecrets === true ? end : stop)(existing(change.observed), context);
       case "restart": {
         const slot = existing(change.observed);
         const { desired } = slot.record;
         await end(slot, context, "running");
+        await provideSecrets(slot, context.values);
         return launch(slot, desired === "running" ? slot.record.restarts + 1 : slot.record.restarts);
       }
       case "remove":
@@ -343,6 +360,8 @@ export function createEngine(options: EngineOptions): Engine {
           await endStray(record.instance, { signal: never });
           await recordEnd(slot, UNKNOWN_EXIT_CODE);
         }
+        // Whoever stopped it may not have come so far.
+        if (identity === undefined && record.desired === "stopped") await removeSecrets(paths, record.instance);
       }
       for (const { instance } of marked) {
         if (instance !== undefined && !slots.has(instance)) await endStray(instance, { signal: never });
@@ -362,7 +381,7 @@ export function createEngine(options: EngineOptions): Engine {
       [...slots.values()].map(({ record }) => record).filter(({ process }) => process.status === "running"),
     async stopAll(context) {
       const ended = await Promise.allSettled(
-        [...slots.values()].map((slot) => mutex(slot.record.instance, () => end(slot, context))),
+        [...slots.values()].map((slot) => mutex(slot.record.instance, () => stop(slot, context))),
       );
       const failure = ended.find((result) => result.status === "rejected");
       if (failure !== undefined) throw failure.reason;

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { Component } from "../../../pipeline/pipeline.ts";
@@ -31,16 +32,47 @@ export async function writeInstanceFiles(
   values: GrantedValues | undefined,
 ): Promise<void> {
   await removeInstanceFiles(paths, instance);
+  await writeGrants(paths, instance, grantsOf(component), values);
+}
+
+/** The same for its secrets alone. */
+export async function writeSecrets(
+  paths: PipelinePaths,
+  instance: string,
+  component: Component,
+  values: GrantedValues | undefined,
+): Promise<void> {
+  await removeSecrets(paths, instance);
+  const secrets = grantsOf(component).filter(({ kind }) => kind === "secret");
+  await writeGrants(paths, instance, secrets, values);
+}
+
+async function writeGrants(
+  paths: PipelinePaths,
+  instance: string,
+  grants: readonly Grant[],
+  values: GrantedValues | undefined,
+): Promise<void> {
   await mkdir(secretsFolder(paths, instance), { recursive: true, mode: 0o700 });
-  for (const grant of grantsOf(component)) {
+  for (const grant of grants) {
     const folder = grant.kind === "secret" ? secretsFolder(paths, instance) : configsFolder(paths, instance);
     await writeFileAtomically(join(folder, grantPath(grant)), grantedValue(grant, values), 0o600);
   }
 }
 
+/** Removes the secrets of an instance. */
+export async function removeSecrets(paths: PipelinePaths, instance: string): Promise<void> {
+  await rm(secretsFolder(paths, instance), { recursive: true, force: true });
+}
+
+/** Whether the folder of its secrets is there: it is from when an instance is made until it is stopped. */
+export function hasSecrets(paths: PipelinePaths, instance: string): boolean {
+  return existsSync(secretsFolder(paths, instance));
+}
+
 /** Removes the secrets and configs of an instance; what it keeps stays. */
 export async function removeInstanceFiles(paths: PipelinePaths, instance: string): Promise<void> {
-  await rm(secretsFolder(paths, instance), { recursive: true, force: true });
+  await removeSecrets(paths, instance);
   await rm(configsFolder(paths, instance), { recursive: true, force: true });
 }
 
