@@ -269,7 +269,8 @@ describe("the container of a component", () => {
     const configs = [{ source: "conf", target: "/etc/conf/conf" }];
     expect(mounts({ secrets, configs })).toEqual([volume("/run/secrets")]);
     expect(mounts({ configs })).toEqual([]);
-    const folders = ["/run/secrets", "/etc/app", "/etc/conf"];
+    // The first holds the state's own folder.
+    const folders = ["/var/lib/flowctl", "/run/secrets", "/etc/app", "/etc/conf"];
     expect(mounts({ secrets, configs, readOnly: true })).toEqual(folders.map(volume));
   });
 
