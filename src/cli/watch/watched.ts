@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { compileDockerignore } from "../../foundation/dockerignore.ts";
 import { isWithin } from "../../foundation/is-within.ts";
+import { allHostPaths } from "../../pipeline/host-paths.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Root } from "./snapshot.ts";
 
@@ -63,9 +64,10 @@ async function sourcesOf(component: Component, pipeline: Pipeline): Promise<read
   }
   const folders = [from, ...named.map(dirname)].filter((folder) => !isWithin(directory, folder));
   const outermost = folders.filter((folder) => !folders.some((other) => other !== folder && isWithin(folder, other)));
-  const written = pipeline.components.flatMap(({ hostPaths }) =>
-    hostPaths.filter(({ access }) => access === "write").map(({ path }) => path),
-  );
+  const written = pipeline.components
+    .flatMap(allHostPaths)
+    .filter(({ access }) => access === "write")
+    .map(({ path }) => path);
   const trees = await Promise.all(
     [...new Set(outermost)].map(async (path): Promise<Watched> => {
       const rules = await ignoreRules(path, [".dockerignore"]);

@@ -1,3 +1,4 @@
+import { hostPathsOf } from "../../../pipeline/host-paths.ts";
 import type { Component, Pipeline } from "../../../pipeline/pipeline.ts";
 import { componentEnvironment } from "../../component-environment.ts";
 import { grantsOf } from "../../grants.ts";
@@ -22,7 +23,7 @@ import {
   TEMPORARY_FILES,
   UNPRIVILEGED,
 } from "./container-spec.ts";
-import { type HostAccess, hostPathsOf } from "./host-user.ts";
+import type { HostAccess } from "./host-user.ts";
 
 /**
  * The container of one component instance: without capabilities, not as root unless the file says so.

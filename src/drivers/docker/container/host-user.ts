@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { allHostPaths } from "../../../pipeline/host-paths.ts";
 import type { Component, HostPath } from "../../../pipeline/pipeline.ts";
 import { sectionOf } from "../../../pipeline/resolve/resolved.ts";
-import { instancesOf } from "../../identity.ts";
 import type { HostFile, HostFolder } from "./container-spec.ts";
 
 /** A user of this machine, or of a container. */
@@ -35,9 +35,8 @@ const FLOWCTL_ID = 10001;
 export async function hostAccess(component: Component, invoker: UserIds | undefined): Promise<HostAccess> {
   const binds = component.mounts.filter(({ type, source }) => type === "bind" && source !== undefined);
   refuseSharedFolder(component);
-  const own = instancesOf(component).flatMap(({ index }) => hostPathsOf(component, index));
   const paths: HostPath[] = [
-    ...new Map(own.map((path) => [path.path, path])).values(),
+    ...allHostPaths(component),
     ...binds.map(({ source, readOnly }): HostPath => {
       return { path: source ?? "", access: readOnly ? "read" : "write", kind: "folder" };
     }),
@@ -62,11 +61,6 @@ export async function hostAccess(component: Component, invoker: UserIds | undefi
   const only = isRoot ? await solelyUsableBy(component) : undefined;
   const user = only ?? chooseUser(found, invoker, maker);
   return { user: userText(user), folders, files: written.map(({ path }) => ({ path, ...(isRoot ? user : {}) })) };
-}
-
-/** The files and folders of the host that one instance of a component is given. */
-export function hostPathsOf({ hostPaths }: Pick<Component, "hostPaths">, index: number): readonly HostPath[] {
-  return hostPaths.map((one) => ({ ...one, path: one.path.replaceAll("{instance}", String(index)) }));
 }
 
 function refuseSharedFolder({ id, type, hostPaths }: Component): void {
@@ -111,9 +105,9 @@ function chooseUser(
 }
 
 /** The owner without whom the files and folders that the settings name could not be used; undefined if others can, too. */
-async function solelyUsableBy({ hostPaths, with: settings }: Component): Promise<UserIds | undefined> {
-  const named = Object.values(settings).flat();
-  const wanted = hostPaths.flatMap(({ path, access, kind }) => [
+async function solelyUsableBy(component: Component): Promise<UserIds | undefined> {
+  const named = Object.values(component.with).flat();
+  const wanted = allHostPaths(component).flatMap(({ path, access, kind }) => [
     ...(kind === "file" ? [{ path, others: access === "read" ? READ_FILE : NEVER }] : []),
     ...(kind === "folder" && access === "read" ? [{ path, others: READ_FOLDER }] : []),
     ...named
