@@ -32,6 +32,7 @@ import {
   encodeRegistrationAnswer,
 } from "./registry-codec.ts";
 import { loadProtocol, serviceOf } from "./service-definitions.ts";
+import { decodeRequest, encodeRequest } from "./stream-codec.ts";
 
 const protocol = loadProtocol([
   "flowctl.registry.v1.ComponentRegistry",
@@ -367,5 +368,10 @@ describe("what is larger than anybody honest sends", () => {
     expect(decodeReport(overWire(method(control, "ReportInstance"), "request", seen)).message).toHaveLength(4_097);
     const held = overWire(method(control, "HoldOperation"), "request", { command: words, holder: words });
     expect(decodeOperationName(held).command).toHaveLength(4_097);
+  });
+
+  it("is cut before it is sent where all that is larger would be refused: the reason of a nack", () => {
+    const nack = encodeRequest({ kind: "nack", sequence: 7, reason: "x".repeat(1_000_000) });
+    expect(decodeRequest(nack)).toEqual({ kind: "nack", sequence: 7, reason: `${"x".repeat(4_096)}…` });
   });
 });
