@@ -35,6 +35,9 @@ export async function startControlPlaneTarget(pipeline: string): Promise<Control
       target.requireAlive();
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  } catch (error) {
+    await rm(path, { recursive: true, force: true });
+    throw error;
   } finally {
     client.close();
   }

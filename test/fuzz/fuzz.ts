@@ -11,6 +11,8 @@ export interface FuzzOptions {
   /** Also what is not demanded yet; see `not-demanded.ts`. */
   readonly all: boolean;
   readonly say: (line: string) => void;
+  /** Ends it after the batch that is under way, so that nothing is left behind. */
+  readonly signal?: AbortSignal;
 }
 
 export interface FuzzFailure {
@@ -74,7 +76,7 @@ async function run(options: FuzzOptions, from: number, inputs: number): Promise<
     grownMiB: Math.round(grown / MIB),
     error,
   });
-  while (at < from + inputs) {
+  while (at < from + inputs && options.signal?.aborted !== true) {
     const count = Math.min(port.batch, from + inputs - at);
     try {
       await attack.send(Array.from({ length: count }, (_, index) => inputOf(seed, at + index)));

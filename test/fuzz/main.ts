@@ -43,7 +43,17 @@ async function main(): Promise<number> {
     const say = (line: string): void => console.log(line);
     say(`seed ${seed} on ${name}`);
     const from = Number(values.from);
-    const report = await fuzz({ port: ports[name], seed, from, inputs: Number(values.inputs), all: values.all, say });
+    const stop = new AbortController();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+    const report = await fuzz({
+      port: ports[name],
+      seed,
+      from,
+      inputs: Number(values.inputs),
+      all: values.all,
+      say,
+      signal: stop.signal,
+    });
     const rate = Math.round((1_000 * report.sent) / report.ms);
     say(
       `${report.sent} inputs in ${(report.ms / 1_000).toFixed(1)} s, ${rate} a second; at most ${report.peakResidentMiB} MiB resident, ${report.grownMiB} MiB more held at the end`,

@@ -32,6 +32,8 @@ export class Target implements Watched, AsyncDisposable {
     this.#child = spawn(process.execPath, [...flags, file, ...args], {
       env: { PATH: process.env.PATH ?? "", ...environment },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
+      // Ctrl-C is for the fuzzer alone, at whose end it ends as well.
+      detached: true,
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on("data", (chunk) => {

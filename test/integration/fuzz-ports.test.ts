@@ -5,7 +5,7 @@ import { type PortName, ports } from "../fuzz/ports.ts";
 // A few seconds of what `npm run fuzz` does for as long as it is let.
 const SEED = 20_261_128;
 const INPUTS: Readonly<Record<PortName, number>> = {
-  control: 2_000,
+  control: 3_000,
   streams: 2_000,
   http: 2_000,
   health: 1_000,

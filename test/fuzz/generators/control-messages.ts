@@ -83,7 +83,7 @@ const demanded: Readonly<Record<string, Make>> = {
     }),
   watch: (random) => request(registry.watchTopology, random.chance(0.5) ? LIAR : { ...LIAR, instanceId: text(random) }),
   components: (random) => request(registry.getComponents, { type: hostileText(random) }),
-  status: (random) => request(registry.getComponentStatus, { componentId: text(random) }),
+  status: (random) => request(registry.getComponentStatus, { componentId: hostileText(random) }),
   check: (random) => request(control.checkPipeline, { spec: specOf(random), existing: list(random), discard: true }),
   "apply another's": (random) =>
     request(control.applyPipeline, { spec: { ...specOf(random), name: `zzzz${hostileText(random)}` }, discard: true }),
@@ -224,10 +224,12 @@ function specOf(random: Random): object {
     instanceIds: random.chance(0.1) ? list(random) : [],
     memoryLimitBytes: number(random),
   });
+  // A change of what runs, or something else in its place.
+  const above = random.pick(["a", "feed", "liar"]);
   const shape = random.weighted({ two: 10, odd: 3, twice: 1, cycle: 2, chain: 1, fan: 1 });
   const many = 2 + random.below(random.chance(0.05) ? 3_000 : 30);
   const components = {
-    two: () => [component("a", []), component("b", ["a"])],
+    two: () => [component(above, []), component(random.pick(["b", "archive", "idle"]), [above])],
     odd: () => [component("a", []), component(text(random), ["a", text(random)])],
     twice: () => [component("a", []), component("a", [])],
     cycle: () => [component("a", ["b"]), component("b", ["a"])],

@@ -34,10 +34,10 @@ const TEXTS = [
 
 /** A text that whoever reads it may take for something else, or that is too long. */
 export function hostileText(random: Random): string {
-  const length = random.weighted({ short: 20, some: 6, long: 3, huge: 0.2 });
+  const length = random.weighted({ short: 16, some: 6, long: 7, huge: 0.2 });
   if (length === "short") return random.pick(TEXTS);
   const most = { some: 300, long: 6_000, huge: 300_000 }[length];
-  const unit = random.pick(["x", "é", "\u{1f30d}", "\0", "\\", '"', "%", "../", "\ud83d\udca5"]);
+  const unit = random.pick(["x", "é", "\u{1f30d}", "\u{1f4a5}", "\u{10ffff}", "\0", "\\", '"', "%", "../"]);
   // The byte before shifts where whoever cuts it cuts.
   return "y".repeat(random.below(3)) + unit.repeat(1 + random.below(Math.ceil(most / unit.length)));
 }
