@@ -10,28 +10,32 @@ const unitBesides = "test/conformance/memory-driver.test.ts";
 
 /** The files that take longest, the longest first. */
 const LONG = [
-  "e2e/cli-init",
-  "e2e/rollback",
-  "e2e/cli-hanging",
   "conformance/component",
-  "e2e/examples",
-  "e2e/tutorial",
-  "e2e/dead-letters",
-  "conformance/component-python",
-  "e2e/watch",
-  "e2e/cli-interrupted",
-  "chaos/docker-engine-restart",
-  "conformance/docker-driver",
   "e2e/live-edits",
+  "e2e/cli-hanging",
+  "e2e/examples",
+  "chaos/docker-engine-restart",
+  "chaos/docker-vanished",
+  "conformance/component-python",
+  "e2e/rollback",
   "chaos/changes",
   "e2e/cli-life",
   "e2e/docker-supervision",
+  "e2e/supervision",
+  "e2e/cli-init",
+  "conformance/docker-driver",
+  "e2e/watch",
+  "integration/bench",
+  "e2e/cli-interrupted",
+  "e2e/damaged-store",
+  "chaos/numbered",
   "conformance/component-builtins",
   "conformance/process-driver",
-  "e2e/supervision",
-  "e2e/desired-state",
-  "chaos/numbered",
-  "e2e/damaged-store",
+  "e2e/clock-set",
+  "e2e/tutorial",
+  "e2e/dead-letters",
+  "chaos/harder-faults",
+  "chaos/drivers",
 ].map((name) => `/test/${name}.test.ts`);
 
 /** Begins with what takes longest, so that no worker is left with it when the others are through. */
@@ -57,8 +61,8 @@ export default defineConfig({
           testTimeout: 120_000,
           // A worker that runs one file after the other imports what they share once.
           isolate: false,
-          // They compute: as many as there are processors on the smallest machine that they are for.
-          maxWorkers: 2,
+          // Beside those below, which wait for programs half of the time.
+          maxWorkers: 4,
           sequence: { groupOrder: 0 },
         },
       },
@@ -72,9 +76,9 @@ export default defineConfig({
           hookTimeout: 300_000,
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
-          // They wait for programs half of the time; with three at once two processors are so busy that nothing is faster.
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          // They wait for programs half of the time: four at once keep two processors busy.
+          maxWorkers: 4,
+          sequence: { groupOrder: 0 },
         },
       },
     ],

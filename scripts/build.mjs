@@ -1,11 +1,11 @@
-// Builds dist/: ESM bundles of the programs, the SDK's declarations, the protocol files of bundled packages.
+// Builds dist/: the programs, each as one bundle and what V8 makes of it, the SDK with its declarations, the protocol files of bundled packages.
 //
 //   node scripts/build.mjs [--no-types] [--clean] [--out DIR] [--serve]
 //
 // --serve is for a parent process: each message from it asks for a build, and is answered with whether that succeeded. --clean is for a package: nothing of an older build stays, and a type error fails the build (else it is only told).
 //
 // Several builds may run at once, and programs may run from dist/ meanwhile: every file is written beside its place and
-// renamed over it, chunks before the entries that import them, and files whose content did not change stay untouched.
+// renamed over it, and files whose content did not change stay untouched.
 import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { isBuiltin } from "node:module";
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { context } from "esbuild";
+import { billOfMaterials, bundledPackages, notices } from "./build/packages.mjs";
 
 const root = resolve(import.meta.dirname, "..");
 const { values: options } = parseArgs({
@@ -25,27 +26,51 @@ const { values: options } = parseArgs({
 });
 const out = resolve(options.out);
 
-/** Programs that share chunks, and load what they need only at times when they need it. */
-const sharing = {
+/** The programs: what each of them needs only at times it runs only then, out of the same file. */
+const programs = {
   flowctl: "src/main/flowctl.ts",
   "control-plane": "src/main/control-plane.ts",
   supervisor: "src/main/supervisor.ts",
+  component: "src/main/component.ts",
 };
 
-/** The built-ins, of which each process runs one: it loads that one, and what all of them have in common. */
-const builtins = { component: "src/main/component.ts" };
+/**
+ * V8's flags. A young generation that is kept small saves tens of megabytes of memory with 100 components; the few messages of who
+ * watches over them do not need more.
+ */
+const flags = { "control-plane": ["--semi-space-growth-factor=1"], supervisor: ["--semi-space-growth-factor=1"] };
+
+/** CommonJS, as only of that Node.js 20 lets V8 take what it compiled earlier; see start.cjs. */
+const asProgram = {
+  format: "cjs",
+  outExtension: { ".js": ".cjs" },
+  // What V8 compiled belongs to this very text, of which it checks the length alone.
+  entryNames: "[name]-[hash]",
+  banner: {
+    js: 'const flowctlUrl = require("node:url").pathToFileURL(__filename).href;\nconst flowctlVendor = `${__dirname}/vendor`;',
+  },
+  define: { "import.meta.url": "flowctlUrl", "import.meta.dirname": "__dirname" },
+  supported: { "dynamic-import": false },
+};
 
 /** What other components are written with, in one file: finding another one would cost them more than it saves. */
 const sdk = { sdk: "src/sdk/index.ts" };
+const asModule = {
+  format: "esm",
+  banner: {
+    js: [
+      'import { createRequire as flowctlCreateRequire } from "node:module";',
+      "const require = flowctlCreateRequire(import.meta.url);",
+      "const flowctlVendor = `${import.meta.dirname}/vendor`;",
+    ].join("\n"),
+  },
+};
 
-/** The programs that containers run, and what components of a user's own are written with. */
-const inImage = ["component", "control-plane", "sdk"];
+/** The programs that containers run. */
+const inImage = ["component", "control-plane"];
 
 /** Many components run side by side, and Node.js keeps the text of each in memory. Names stay, for stack traces. */
-const compact = { minifyWhitespace: true, lineLimit: 200 };
-
-/** Files of their own for what several programs, or only some runs of one, need. */
-const chunks = { splitting: true, chunkNames: "chunk-[hash]" };
+const compact = { minifyWhitespace: true, minifySyntax: true, lineLimit: 200 };
 
 /** What stays an import of an installed package: native addons. All else is bundled, and therefore among the devDependencies. */
 const external = ["classic-level", "cpu-features", "*.node"];
@@ -58,12 +83,6 @@ const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check"
 
 /** A file that newer builds no longer write is removed after this long: a running program may still want to load it. */
 const staleAfterMs = 15 * 60_000;
-
-const banner = [
-  'import { createRequire as flowctlCreateRequire } from "node:module";',
-  "const require = flowctlCreateRequire(import.meta.url);",
-  "const flowctlVendor = `${import.meta.dirname}/vendor`;",
-].join("\n");
 
 /**
  * The first lines of the command: a shell runs Node.js with `--`, without which Node.js takes `--env-file` for an option of
@@ -101,6 +120,20 @@ const noAdminServices = {
   },
 };
 
+/** What dockerode loads at its start and few runs call, its SSH client above all: one function each, which loads at its first call. */
+const loadedWhenCalled = {
+  name: "loaded-when-called",
+  setup(builder) {
+    const importers = /node_modules\/(?:docker-modem\/lib\/modem|dockerode\/lib\/docker)\.js$/;
+    builder.onLoad({ filter: importers }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      const contents = text.replace(/require\('\.\/(?:ssh|session)'\)/, "(...given) => $&(...given)");
+      if (contents === text) throw new Error(`build: ${path} no longer loads what it was known to load`);
+      return { contents, loader: "js" };
+    });
+  },
+};
+
 async function exists(path) {
   return stat(path).then(
     () => true,
@@ -110,44 +143,34 @@ async function exists(path) {
 
 const written = new Set();
 
+/** Whether the file is another than before. */
 async function put(path, contents, mode) {
   written.add(path);
   const bytes = Buffer.from(contents);
   const present = await readFile(path).catch(() => undefined);
-  if (present?.equals(bytes)) return;
+  if (present?.equals(bytes)) return false;
   await mkdir(dirname(path), { recursive: true });
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
   await writeFile(temporary, bytes);
   if (mode !== undefined) await chmod(temporary, mode);
   await rename(temporary, path);
+  return true;
 }
 
 async function bundle() {
-  const results = await Promise.all([
-    bundleOf(sharing, chunks),
-    bundleOf(builtins, { ...chunks, ...compact }),
-    bundleOf(sdk, compact),
-  ]);
-  const isEntry = (path) => Object.hasOwn({ ...sharing, ...builtins, ...sdk }, basename(path, ".js"));
-  const files = results
-    .flatMap((result) => result.outputFiles)
-    .toSorted((a, b) => Number(isEntry(a.path)) - Number(isEntry(b.path)));
-  for (const file of files) {
-    const program = isEntry(file.path) && basename(file.path) !== "sdk.js";
-    const first = basename(file.path) === "flowctl.js" ? COMMAND_LINE : "#!/usr/bin/env node\n";
-    const text = program && !file.text.startsWith("#!") ? `${first}${file.text}` : file.text;
-    await put(file.path, text, program ? 0o755 : undefined);
+  const results = await Promise.all([bundleOf(programs, asProgram), bundleOf(sdk, asModule)]);
+  await put(join(out, "start.cjs"), await readFile(join(root, "scripts/build/start.cjs")));
+  for (const file of results.flatMap((result) => result.outputFiles)) await put(file.path, file.text);
+  const files = ["start.cjs", "sdk.js", "sbom.cdx.json"];
+  for (const [path, { entryPoint }] of Object.entries(results[0].metafile.outputs)) {
+    const name = Object.keys(programs).find((one) => programs[one] === entryPoint);
+    const parts = await program(name, join(root, path));
+    if (inImage.includes(name)) files.push(...parts);
   }
-  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(results.map((result) => result.metafile)));
-  await put(
-    join(out, "image.json"),
-    JSON.stringify(
-      reachable(
-        results.map(({ metafile }) => metafile.outputs),
-        inImage,
-      ),
-    ),
-  );
+  const packages = bundledPackages(results.map((result) => result.metafile));
+  await put(join(out, "THIRD-PARTY-NOTICES.txt"), await notices(root, packages));
+  await put(join(out, "sbom.cdx.json"), `${JSON.stringify(await billOfMaterials(root, packages), undefined, 2)}\n`);
+  await put(join(out, "image.json"), JSON.stringify(files));
   const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   for (const { path } of results.flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap(importsOf))) {
     if (!(path in dependencies) && !missable.has(path)) {
@@ -156,12 +179,29 @@ async function bundle() {
   }
 }
 
-/** The names of the bundles that are, or import sooner or later, what the entries of these names are. */
-function reachable(outputs, entries) {
-  const all = new Map(outputs.flatMap(Object.entries));
-  const found = new Set([...all.keys()].filter((path) => entries.includes(basename(path, ".js"))));
-  for (const path of found) for (const next of all.get(path).imports) if (all.has(next.path)) found.add(next.path);
-  return [...found].map((path) => basename(path)).sort();
+/**
+ * Makes of a program's bundle what V8 compiles of it when it runs, and then what starts it. Returns the names of all its files in dist/;
+ * without what was compiled, as while developing, it only starts more slowly.
+ */
+async function program(name, bundle) {
+  const compiled = `${bundle}.v8`;
+  const given = [basename(bundle), ...(flags[name] ?? [])].map((text) => JSON.stringify(text)).join(", ");
+  const start = `import { createRequire } from "node:module";\ncreateRequire(import.meta.url)("./start.cjs")(${given});\n`;
+  written.add(compiled);
+  if (!options.serve && !(await exists(compiled))) {
+    // Without what they need to do more, all of them end at once.
+    const args = name === "flowctl" ? ["validate", join(root, "examples/generator/pipeline.yaml")] : [];
+    const code = `const script = require("./start.cjs")(${given});
+      process.once("exit", () => require("node:fs").writeFileSync(process.env.COMPILED, script.createCachedData()));`;
+    const env = { PATH: process.env.PATH, COMPILED: join(out, `.${basename(compiled)}.${process.pid}`) };
+    await promisify(execFile)(process.execPath, ["-e", code, name, ...args], { env, cwd: out, timeout: 60_000 }).catch(
+      () => undefined,
+    );
+    await rename(env.COMPILED, compiled).catch(() => undefined);
+  }
+  await put(join(out, `${name}.js`), `${name === "flowctl" ? COMMAND_LINE : "#!/usr/bin/env node\n"}${start}`, 0o755);
+  const parts = [`${name}.js`, basename(bundle)];
+  return (await exists(compiled)) ? [...parts, basename(compiled)] : parts;
 }
 
 /** Imports of packages that are to be installed. */
@@ -186,13 +226,12 @@ async function bundleOf(entries, settings) {
     outdir: out,
     absWorkingDir: root,
     bundle: true,
-    format: "esm",
     platform: "node",
     target: "node20",
     external,
-    plugins: [vendorPaths, noAdminServices],
-    banner: { js: banner },
+    plugins: [loadedWhenCalled, vendorPaths, noAdminServices],
     legalComments: "none",
+    ...compact,
     // protobufjs hides an optional require() behind eval on purpose.
     logOverride: { "direct-eval": "silent" },
     metafile: true,
@@ -202,28 +241,6 @@ async function bundleOf(entries, settings) {
   });
   contexts.set(key, made);
   return made.rebuild();
-}
-
-/** The licences of every package whose code is in the bundles, as their authors ask for. */
-async function notices(metafiles) {
-  const packages = new Set();
-  for (const output of metafiles.flatMap((metafile) => Object.values(metafile.outputs))) {
-    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
-      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input);
-      if (found && bytesInOutput > 0) packages.add(found[1]);
-    }
-  }
-  const parts = [];
-  for (const folder of [...packages].sort()) {
-    const manifest = JSON.parse(await readFile(join(root, folder, "package.json"), "utf8"));
-    const names = await readdir(join(root, folder));
-    const licence = names.find((name) => /^(licen[cs]e|copying)/i.test(name));
-    const text = licence
-      ? (await readFile(join(root, folder, licence), "utf8")).trim()
-      : `License: ${manifest.license}`;
-    parts.push(`${manifest.name} ${manifest.version} (${manifest.license ?? "see below"})\n\n${text}\n`);
-  }
-  return `The bundles in this folder contain code of these packages.\n\n${[...new Set(parts)].join(`\n${"-".repeat(80)}\n\n`)}`;
 }
 
 async function vendor() {

@@ -12,6 +12,7 @@ const GROUPS: readonly (readonly [group: string, pages: readonly string[]])[] = 
       "guides/pipeline-file.md",
       "guides/running-a-pipeline.md",
       "guides/changing-a-running-pipeline.md",
+      "guides/permissions.md",
       "guides/secrets.md",
       "guides/writing-a-component.md",
       "guides/from-compose.md",

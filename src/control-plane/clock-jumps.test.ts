@@ -25,8 +25,7 @@ let tell: (event: DriverEvent) => void;
 /** What runs, as an engine has it: each start and end with the time of the machine's clock. */
 const driver = {
   capabilities: {
-    ...{ services: false, images: false, limits: false, restartsExited: false },
-    survivesSupervisor: true,
+    ...{ images: false, limits: false, restartsExited: false },
   },
   observe: async (): Promise<readonly ObservedResource[]> =>
     [...states].map(([id, state]) => ({

@@ -4,6 +4,7 @@ import {
   type CheckMessage,
   type DesiredStateMessage,
   decodeDesiredChange,
+  decodeOperationName,
   decodeReport,
   decodeSpec,
   type EventMessage,
@@ -69,8 +70,8 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       settled();
       return { changed };
     }),
-    HoldOperation: serverStream(context, ({ command, holder, takeOver, ...planned }: HoldOperationMessage, signal) =>
-      holdOperation(registry.operations.hold({ command, holder }, takeOver, planned), writer, signal),
+    HoldOperation: serverStream(context, (message: HoldOperationMessage, signal) =>
+      holdOperation(registry.operations.hold(decodeOperationName(message), message.takeOver, message), writer, signal),
     ),
     KeepPipeline: unary(context, async ({ content }: { readonly content: Uint8Array }) => {
       parts.kept.keep(content, parts.now());

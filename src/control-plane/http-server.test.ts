@@ -57,8 +57,8 @@ function exchange(bytes: string | Uint8Array): Promise<string> {
   });
 }
 
-function get(target: string): Promise<string> {
-  return exchange(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+function get(target: string, host = "x"): Promise<string> {
+  return exchange(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
 }
 
 async function expectAlive(): Promise<void> {
@@ -75,6 +75,37 @@ describe("the address itself", () => {
     expect(paths).toEqual(["/api/pipeline", "/api/events?after=0", "/metrics", "/health", "/ready"]);
     for (const path of paths) expect((await fetch(`http://${server.address}${path}`)).status, path).toBe(200);
   });
+});
+
+describe("a page whose name was made to resolve to this machine", () => {
+  test.each(["/", "/metrics", "/api/pipeline", "/api/events?after=0", "//"])("gets nothing of %s", async (target) => {
+    const refused = await get(target, "evil.example:8081");
+    expect(refused).toMatch(/^HTTP\/1\.1 421 /);
+    expect(refused).toContain("Host header");
+    expect(await get(target, "localhost:8081")).not.toMatch(/^HTTP\/1\.1 421 /);
+  });
+
+  test("is not helped by a target that names the host itself", async () => {
+    expect(await get("http://evil.example/api/pipeline", "localhost")).toMatch(/^HTTP\/1\.1 421 /);
+    expect(await get("http://localhost/api/pipeline", "evil.example")).toMatch(/^HTTP\/1\.1 421 /);
+  });
+
+  test.each(["/health", "/ready"])("may ask %s, as everybody", async (target) => {
+    expect(await get(target, "evil.example:8081")).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test.each(["/", "/metrics", "/api/pipeline", "/health", "/nothing"])(
+    "may neither run nor keep %s",
+    async (target) => {
+      const { headers } = await fetch(`http://${server.address}${target}`);
+      expect(Object.fromEntries(headers)).toMatchObject({
+        "cache-control": "no-store",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "cross-origin-resource-policy": "same-origin",
+        "x-content-type-options": "nosniff",
+      });
+    },
+  );
 });
 
 describe("a request that makes no sense", () => {

@@ -1,6 +1,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { DATA_HEADERS, isLocalHost, MISDIRECTED } from "../foundation/local-host.ts";
 import type { PipelineEvent, PipelineRecord } from "../protocol/records.ts";
 import type { ControlPlaneMetrics } from "./metrics.ts";
 
@@ -21,7 +22,8 @@ export interface HttpParts {
 
 /**
  * The control plane's HTTP side on `listen` (`host:port`; port 0 takes a free one): `/`, which lists the others, `/health`, `/ready`,
- * `/metrics`, `/api/pipeline` and `/api/events?after=N`. Reads only.
+ * `/metrics`, `/api/pipeline` and `/api/events?after=N`. Reads only. Answers a request for a stranger's host name with 421, but for
+ * `/health` and `/ready`: see isLocalHost.
  */
 export async function startHttpServer(listen: string, parts: HttpParts): Promise<HttpServer> {
   const server = createServer((request, response) => {
@@ -32,6 +34,11 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
     const target = targetOf(request.url ?? "/");
     if (target === undefined) {
       sendJson(response, 400, { error: "the request target must be a path or an http URL" });
+      return;
+    }
+    const hosts = [request.headers.host, target.host];
+    if (!OPEN_PATHS.includes(target.path) && !hosts.every(isLocalHost)) {
+      sendJson(response, MISDIRECTED.status, { error: MISDIRECTED.error });
       return;
     }
     answer(parts, target, response).catch((error: unknown) => fail(response, error));
@@ -66,7 +73,12 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
   };
 }
 
+/** Tell nothing but whether it works, and so whoever asks. */
+const OPEN_PATHS: readonly string[] = ["/health", "/ready"];
+
 interface Target {
+  /** Of a target in absolute form, which comes before the request's header. */
+  readonly host?: string;
   readonly path: string;
   readonly query: URLSearchParams;
 }
@@ -82,8 +94,8 @@ function targetOf(target: string): Target | undefined {
     return { path, query: new URLSearchParams(mark === -1 ? "" : target.slice(mark + 1)) };
   }
   if (!URL.canParse(target)) return undefined;
-  const { protocol, pathname, searchParams } = new URL(target);
-  return protocol === "http:" ? { path: pathname, query: searchParams } : undefined;
+  const { protocol, host, pathname, searchParams } = new URL(target);
+  return protocol === "http:" ? { host, path: pathname, query: searchParams } : undefined;
 }
 
 async function answer(parts: HttpParts, { path, query }: Target, response: ServerResponse): Promise<void> {
@@ -98,7 +110,7 @@ async function answer(parts: HttpParts, { path, query }: Target, response: Serve
         : sendJson(response, 503, { status: "not ready" });
     case "/metrics": {
       const text = await parts.metrics.render();
-      response.writeHead(200, { "content-type": parts.metrics.contentType }).end(text);
+      response.writeHead(200, { ...DATA_HEADERS, "content-type": parts.metrics.contentType }).end(text);
       return;
     }
     case "/api/pipeline":
@@ -138,6 +150,6 @@ function sendJson(
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): void {
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8", ...headers });
+  response.writeHead(status, { ...DATA_HEADERS, "content-type": "application/json; charset=utf-8", ...headers });
   response.end(`${JSON.stringify(body)}\n`);
 }

@@ -117,9 +117,9 @@ export function forgetInstance(writer: StateWriter, componentId: string, instanc
   writer.delete(instanceKey(componentId, instanceId));
 }
 
-export function keepEvent(writer: StateWriter, event: PipelineEvent, evicted: number | undefined): void {
+export function keepEvent(writer: StateWriter, event: PipelineEvent, evicted: readonly number[]): void {
   writer.put(eventKey(event.sequence), () => encode(event));
-  if (evicted !== undefined) writer.delete(eventKey(evicted));
+  for (const sequence of evicted) writer.delete(eventKey(sequence));
 }
 
 function instanceKey(componentId: string, instanceId: string): string {

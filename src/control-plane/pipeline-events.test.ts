@@ -3,7 +3,7 @@ import type { PipelineEvent } from "../protocol/records.ts";
 import { PipelineEvents } from "./pipeline-events.ts";
 
 function log(capacity: number, kept: readonly PipelineEvent[] = []) {
-  const appended: [number, number | undefined][] = [];
+  const appended: [number, readonly number[]][] = [];
   const events = new PipelineEvents({ capacity, kept, onAppend: (event, out) => appended.push([event.sequence, out]) });
   return { events, appended, add: (message: string) => events.append({ type: "t", message }, 5) };
 }
@@ -17,13 +17,22 @@ describe("the event log", () => {
       [3, "c"],
     ]);
     expect(appended).toEqual([
-      [1, undefined],
-      [2, undefined],
-      [3, 1],
+      [1, []],
+      [2, []],
+      [3, [1]],
     ]);
     expect(events.after(2).map(({ sequence }) => sequence)).toEqual([3]);
     expect(events.after(3)).toEqual([]);
     expect(events.after(99)).toEqual([]);
+  });
+
+  it("keeps fewer where they say much, and the newest whatever it says", () => {
+    const evicted: (readonly number[])[] = [];
+    const onAppend = (_event: PipelineEvent, out: readonly number[]): void => void evicted.push(out);
+    const events = new PipelineEvents({ capacity: 10, maxCharacters: 100, kept: [], onAppend });
+    for (const length of [30, 30, 30, 50, 500, 20]) events.append({ type: "t", message: "x".repeat(length) }, 5);
+    expect(evicted).toEqual([[], [], [], [1, 2], [3, 4], [5]]);
+    expect(events.after(0).map(({ sequence }) => sequence)).toEqual([6]);
   });
 
   it("goes on with the numbers of an earlier process", () => {

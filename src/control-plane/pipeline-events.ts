@@ -15,23 +15,32 @@ export interface NewEvent {
 export interface PipelineEventsOptions {
   /** Events that are kept, at least 1; the oldest go first. */
   readonly capacity: number;
+  /** Characters of all their texts together; the newest is kept however long it is. Default: 4 Mi. */
+  readonly maxCharacters?: number;
   /** What an earlier process left, in order. */
   readonly kept: readonly PipelineEvent[];
-  /** Called for every new event, with the number of the one that it pushed out. */
-  readonly onAppend: (event: PipelineEvent, evicted: number | undefined) => void;
+  /** Called for every new event, with the numbers of those that it pushed out. */
+  readonly onAppend: (event: PipelineEvent, evicted: readonly number[]) => void;
 }
 
-/** The last events of the pipeline, numbered without gaps across restarts of the control plane. Bounded memory. */
+/**
+ * The last events of the pipeline, numbered without gaps across restarts of the control plane. Bounded memory: what they say comes
+ * from others, so that they are bounded in characters as well as in number.
+ */
 export class PipelineEvents {
   readonly #events: PipelineEvent[];
   readonly #capacity: number;
+  readonly #maxCharacters: number;
+  #characters: number;
   readonly #onAppend: PipelineEventsOptions["onAppend"];
   readonly #changes = new ChangeNotifier();
   #next: number;
 
   constructor(options: PipelineEventsOptions) {
     this.#capacity = options.capacity;
+    this.#maxCharacters = options.maxCharacters ?? 4 * 1024 * 1024;
     this.#events = options.kept.slice(-options.capacity);
+    this.#characters = this.#events.reduce((sum, event) => sum + charactersOf(event), 0);
     this.#onAppend = options.onAppend;
     this.#next = (this.#events.at(-1)?.sequence ?? 0) + 1;
   }
@@ -50,10 +59,24 @@ export class PipelineEvents {
     };
     this.#next += 1;
     this.#events.push(full);
-    const evicted = this.#events.length > this.#capacity ? this.#events.shift() : undefined;
-    this.#onAppend(full, evicted?.sequence);
+    this.#characters += charactersOf(full);
+    this.#onAppend(full, this.#evict());
     this.#changes.notify();
     return full;
+  }
+
+  /** The numbers of those that have to go. */
+  #evict(): readonly number[] {
+    const evicted: number[] = [];
+    while (
+      this.#events.length > this.#capacity ||
+      (this.#characters > this.#maxCharacters && this.#events.length > 1)
+    ) {
+      const oldest = this.#events.shift()!;
+      this.#characters -= charactersOf(oldest);
+      evicted.push(oldest.sequence);
+    }
+    return evicted;
   }
 
   /** What is kept with a sequence number above `after`, oldest first. */
@@ -77,4 +100,9 @@ export class PipelineEvents {
       await this.#changes.changed(seen, signal);
     }
   }
+}
+
+function charactersOf({ type, componentId, instanceId, message, from, to, attributes }: PipelineEvent): number {
+  const texts = [type, componentId, instanceId, message, from, to, ...Object.entries(attributes).flat()];
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }

@@ -4,6 +4,7 @@ import { type ComponentMessage, encodeComponent } from "../protocol/component-co
 import {
   type DeregisterMessage,
   decodeDeregistration,
+  decodeHeartbeat,
   decodeRegistration,
   decodeSave,
   encodeRegistrationAnswer,
@@ -61,8 +62,7 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
       });
     }),
     Heartbeat: unary(context, (message: HeartbeatMessage) => {
-      requireIncarnation(message);
-      registry.heartbeat(message);
+      registry.heartbeat(decodeHeartbeat(message));
       return {};
     }),
     DeregisterComponent: unary(context, async (message: DeregisterMessage) => {

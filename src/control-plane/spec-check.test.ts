@@ -20,6 +20,21 @@ describe("a pipeline that is applied", () => {
     );
   });
 
+  it("is refused when it is more than a control plane can serve, before memory is taken for it", () => {
+    const source = componentSpec({ id: "a", type: "source" });
+    const many = (count: number) => Array.from({ length: count }, (_, at) => ({ ...source, id: `a${at}` }));
+    expect(() => checkSpec(spec({ ...source, replicas: 1_000 }), "p")).not.toThrow();
+    expect(() => checkSpec(spec({ ...source, replicas: 2 ** 32 - 1 }), "p")).toThrow(
+      "replicas of a are more than 1000",
+    );
+    expect(() => checkSpec(spec(...many(1_001)), "p")).toThrow("1001 components are more than 1000");
+    const wide = many(11).map((component) => ({ ...component, replicas: 1_000 }));
+    expect(() => checkSpec(spec(...wide), "p")).toThrow("11000 instances are more than 10000");
+    const sink = componentSpec({ id: "b", type: "sink" }, ...Array<string>(10_001).fill("a"));
+    expect(() => checkSpec(spec(source, sink), "p")).toThrow("10001 inputs are more than 10000");
+    expect(() => checkSpec(spec({ ...source, id: "x".repeat(256) }), "p")).toThrow("longer than 255 characters");
+  });
+
   it("is refused when events or dead letters could go round for ever", () => {
     const a = componentSpec({ id: "a", type: "sink", onError: deadLettersTo("b") });
     const b = componentSpec({ id: "b", type: "sink", onError: deadLettersTo("a") });

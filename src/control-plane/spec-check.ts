@@ -1,15 +1,24 @@
+import { requireId } from "../protocol/bounds.ts";
 import type { PipelineSpec } from "../protocol/records.ts";
 import { checkEventTypes } from "./event-types.ts";
 import { invalidSpec, wrongPipeline } from "./registry-errors.ts";
 import { edgesOf } from "./topology.ts";
 
+/** What a control plane can serve: each component, instance and input costs memory, and time at every change. */
+const MAX_COMPONENTS = 1_000;
+const MAX_INPUTS = 10_000;
+/** Of one component, as in the pipeline file, and of all of them. */
+const MAX_REPLICAS = 1_000;
+const MAX_INSTANCES = 10_000;
+
 /**
- * Throws when a pipeline that somebody applies cannot be this control plane's: another name, ids that are there twice,
+ * Throws when a pipeline that somebody applies cannot be this control plane's: another name, more than it can serve, ids that are there twice,
  * inputs or dead-letter targets that do not exist, a cycle, declared event types that cannot meet. The pipeline file was checked
  * long before; this holds for every other client.
  */
 export function checkSpec(spec: PipelineSpec, pipeline: string): void {
   if (spec.name !== pipeline) throw wrongPipeline(spec.name, pipeline);
+  checkSize(spec);
   const ids = new Set<string>();
   for (const [index, component] of spec.components.entries()) {
     if (ids.has(component.id)) {
@@ -32,6 +41,26 @@ export function checkSpec(spec: PipelineSpec, pipeline: string): void {
   const cycle = findCycle(spec);
   if (cycle !== undefined) throw invalidSpec(`the connections ${cycle.join(" → ")} form a cycle`, "spec.components");
   for (const component of spec.components) checkEventTypes(spec, component.id, (declared) => declared);
+}
+
+/** Throws for more than there is memory for, before anything is made of it. */
+function checkSize({ components }: PipelineSpec): void {
+  if (components.length > MAX_COMPONENTS)
+    throw invalidSpec(`${components.length} components are more than ${MAX_COMPONENTS}`, "spec.components");
+  const inputs = components.reduce((sum, component) => sum + component.inputs.length, 0);
+  if (inputs > MAX_INPUTS) throw invalidSpec(`${inputs} inputs are more than ${MAX_INPUTS}`, "spec.components");
+  for (const [index, { id, replicas, instanceIds = [] }] of components.entries()) {
+    requireId(id, `spec.components[${index}].component_id`);
+    if (Math.max(replicas, instanceIds.length) > MAX_REPLICAS)
+      throw invalidSpec(
+        `${replicas} replicas of ${id} are more than ${MAX_REPLICAS}`,
+        `spec.components[${index}].replicas`,
+      );
+    for (const instance of instanceIds) requireId(instance, `spec.components[${index}].instance_ids`);
+  }
+  const instances = components.reduce((sum, { replicas }) => sum + replicas, 0);
+  if (instances > MAX_INSTANCES)
+    throw invalidSpec(`${instances} instances are more than ${MAX_INSTANCES}`, "spec.components");
 }
 
 /** Ids along a way that comes back to where it began; undefined when there is none. */

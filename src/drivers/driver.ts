@@ -64,16 +64,12 @@ export interface UsedHere {
 }
 
 export interface DriverCapabilities {
-  /** Runs backing services. */
-  readonly services: boolean;
   /** Runs images, and therefore builds and pulls them. */
   readonly images: boolean;
   /** Enforces cpu and memory limits. */
   readonly limits: boolean;
   /** Restarts instances that exit by itself, by their restart policy; else the supervisor asks for it by `apply`. */
   readonly restartsExited: boolean;
-  /** Instances outlive the flowctl process that started them without any flowctl process running. */
-  readonly survivesSupervisor: boolean;
   /** The engine that runs the instances, where that is a service of the machine. */
   readonly engine?: EngineService;
 }

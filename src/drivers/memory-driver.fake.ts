@@ -66,11 +66,9 @@ export class MemoryDriver implements Driver {
     this.#options = options;
     this.name = options.name ?? "process";
     this.capabilities = {
-      services: true,
       images: true,
       limits: true,
       restartsExited: true,
-      survivesSupervisor: true,
       ...(options.engine === undefined ? {} : { engine: options.engine }),
     };
   }

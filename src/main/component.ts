@@ -3,9 +3,9 @@ import { createLogger } from "../foundation/logger.ts";
 import { FlowctlError, run } from "../sdk/index.ts";
 
 /** Runs the built-in that the first argument names, as the component that the environment describes. */
-const [name = ""] = process.argv.slice(2);
-const type = process.env.FLOWCTL_COMPONENT_TYPE;
-try {
+async function main(): Promise<void> {
+  const [name = ""] = process.argv.slice(2);
+  const type = process.env.FLOWCTL_COMPONENT_TYPE;
   if (type !== "source" && type !== "processor" && type !== "sink") {
     throw new FlowctlError({
       code: "components/no-type",
@@ -15,7 +15,9 @@ try {
     });
   }
   await run(await loadBuiltin(type, name));
-} catch (error) {
+}
+
+main().catch((error: unknown) => {
   createLogger({ level: "error" }).error("the component cannot start", { err: error });
   process.exit(1);
-}
+});

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { openLevelStore } from "../control-plane/store/level-store.ts";
 import { createMemoryStore } from "../control-plane/store/memory-store.ts";
@@ -133,6 +132,4 @@ async function main(): Promise<number> {
   }
 }
 
-// A young generation that is kept small saves 30 MB of memory with 100 components; their few messages do not need more.
-setFlagsFromString("--semi-space-growth-factor=1");
-process.exit(await main());
+void main().then((code) => process.exit(code));

@@ -151,9 +151,11 @@ let hungUp = false;
 process.on("SIGHUP", () => {
   hungUp = true;
 });
-process.exitCode = await runCli(args, deps);
-if (hungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
-  // Node.js aborts at its exit when it cannot restore a terminal that has gone.
-  process.removeAllListeners("SIGHUP");
-  process.kill(process.pid, "SIGHUP");
-}
+void runCli(args, deps).then((code) => {
+  process.exitCode = code;
+  if (hungUp && [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) {
+    // Node.js aborts at its exit when it cannot restore a terminal that has gone.
+    process.removeAllListeners("SIGHUP");
+    process.kill(process.pid, "SIGHUP");
+  }
+});

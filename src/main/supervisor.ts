@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
 import { startControlPlane } from "../control-plane/control-plane.ts";
 import { openLevelStore } from "../control-plane/store/level-store.ts";
 import { createMemoryStore } from "../control-plane/store/memory-store.ts";
@@ -81,6 +80,4 @@ function version(): string {
   return manifest.version;
 }
 
-// As in control-plane.ts: a young generation that is kept small saves tens of megabytes.
-setFlagsFromString("--semi-space-growth-factor=1");
-process.exit(await main());
+void main().then((code) => process.exit(code));

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { builtinCatalog } from "../components/catalog.ts";
@@ -95,8 +95,60 @@ describe("a load", () => {
     const result = await load({ files: ["-"], stdin: text, directory: folder });
     expect(result.ok && result.pipeline.components[1]).toMatchObject({
       with: { path: join(folder, "out.jsonl") },
-      hostPaths: [{ path: folder, access: "write" }],
+      hostPaths: [{ path: join(folder, "out.jsonl"), access: "write", kind: "file" }],
     });
+  });
+
+  describe("gives a built-in no more of the machine than its paths need", () => {
+    const hostPathsOf = async (type: "source" | "sink", settings: string, driver?: "docker" | "process") => {
+      const source = type === "source" ? `{ uses: file, with: ${settings} }` : "{ uses: generator }";
+      const sink =
+        type === "sink" ? `{ uses: file, inputs: [a], with: ${settings} }` : "{ uses: discard, inputs: [a] }";
+      const file = await write("project/flow.yaml", `sources:\n  a: ${source}\nsinks:\n  b: ${sink}\n`);
+      const result = await load({ files: [file], env: { HOME: join(folder, "home") }, ...(driver && { driver }) });
+      if (!result.ok) return result.problems.map(({ code, position }) => `${code}:${position.line}:${position.column}`);
+      const paths = result.pipeline.components.flatMap(({ hostPaths }) => hostPaths);
+      return [
+        ...paths.map(({ path, access, kind }) => [relative(folder, path), access, kind].join(" ")),
+        ...result.warnings.map(({ code }) => code),
+      ];
+    };
+    const follow = (path: string): string => `{ path: "${path}", follow: true }`;
+
+    test.each([
+      ["in.jsonl", "project/in.jsonl read file"],
+      ["../in.jsonl", "in.jsonl read file"],
+    ])("to read the file %s: itself", async (path, expected) => {
+      await write(expected.split(" ")[0] as string, "");
+      expect(await hostPathsOf("source", `{ path: ${path} }`)).toEqual([expected]);
+    });
+
+    test("to follow a file: its folder, into which others are rotated", async () => {
+      await write("project/logs/app.log", "");
+      expect(await hostPathsOf("source", follow("logs/app.log"))).toEqual(["project/logs read folder"]);
+    });
+
+    test.each([
+      ["out/events.jsonl", "project/out write folder"],
+      ["../results/events.jsonl", "results write folder"],
+      ["{instance}/events.jsonl", "project/{instance} write folder"],
+      ["events.jsonl", "project/events.jsonl write file"],
+      ["{instance}.jsonl", "project/{instance}.jsonl write file"],
+      ["../events.jsonl", "events.jsonl write file"],
+      ["~/events.jsonl", "home/events.jsonl write file"],
+    ])("to write %s: its folder, or itself where that is the project folder or the like", async (path, expected) => {
+      expect(await hostPathsOf("sink", `{ path: "${path}" }`)).toEqual([expected]);
+    });
+
+    test.each(["app.log", "../app.log", "~/app.log", "/etc/app.log", "/app.log"])(
+      "and refuses on Docker to follow %s, whose folder is of other things",
+      async (path) => {
+        const found = (driver?: "docker" | "process") => hostPathsOf("source", follow(path), driver);
+        expect(await found("docker")).toContain("pipeline/shared-folder:2:34");
+        expect(await found()).toContain("pipeline/shared-folder");
+        expect((await found("process")).join()).not.toContain("shared-folder");
+      },
+    );
   });
 
   test("starts paths of further files from the folder of the first, as Compose does", async () => {

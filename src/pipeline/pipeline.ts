@@ -36,7 +36,7 @@ export interface Component extends ContainerSettings {
    * that the schema marks as paths are absolute.
    */
   readonly with: Readonly<Record<string, unknown>>;
-  /** Host folders that a built-in reads or writes because of paths in its `with`. */
+  /** What of the host a built-in reads or writes because of paths in its `with`; no more than it needs. */
   readonly hostPaths: readonly HostPath[];
   readonly inputs: readonly Input[];
   /** Event types it takes and gives; empty when not declared, which means any. */
@@ -45,6 +45,8 @@ export interface Component extends ContainerSettings {
   /** At least 1. */
   readonly replicas: number;
   readonly onError: OnError;
+  /** Whether its processes have the whole environment in which the pipeline was started. Absent: false. */
+  readonly inheritEnvironment?: boolean;
   /** A path into the event, such as `payload.customer`, whose value keeps its order and its instance. */
   readonly partitionBy?: string;
 }
@@ -75,10 +77,15 @@ export interface OnError {
   readonly backoffMs: number;
 }
 
-/** An absolute host folder, and whether the component writes to it. */
+/** A file or folder of the host, and whether the component writes to it. */
 export interface HostPath {
+  /** Absolute; `{instance}` in it stands for the number of the instance. */
   readonly path: string;
   readonly access: "read" | "write";
+  /** A file is available alone, a folder with everything in it. */
+  readonly kind: "file" | "folder";
+  /** Of a folder: the project folder, the home directory or the like, which no component is given as a whole. */
+  readonly isShared?: true;
 }
 
 /** The Compose keys that components and services share. Absent means Compose's default. */
@@ -102,6 +109,7 @@ export interface ContainerSettings {
   readonly configs: readonly FileGrant[];
   readonly extraHosts: readonly string[];
   readonly pullPolicy?: "always" | "missing" | "never" | "build";
+  /** Default: true for a built-in, else false, as in Compose. */
   readonly readOnly: boolean;
   /** As Compose; components default to `on-failure`, services to `no`. */
   readonly restart: RestartPolicy;

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   decodeEvent,
+  decodeOperationName,
   decodePipeline,
   decodeReport,
   decodeSpec,
@@ -23,6 +24,7 @@ import type {
 } from "./records.ts";
 import {
   decodeDeregistration,
+  decodeHeartbeat,
   decodeRegistration,
   decodeRegistrationAnswer,
   encodeDeregistration,
@@ -30,6 +32,7 @@ import {
   encodeRegistrationAnswer,
 } from "./registry-codec.ts";
 import { loadProtocol, serviceOf } from "./service-definitions.ts";
+import { decodeRequest, encodeRequest } from "./stream-codec.ts";
 
 const protocol = loadProtocol([
   "flowctl.registry.v1.ComponentRegistry",
@@ -321,5 +324,54 @@ describe("what lacks what it must have", () => {
     expect(missing("incarnation")).toThrow("incarnation is empty");
     expect(missing("type")).toThrow("invalid type: COMPONENT_TYPE_UNSPECIFIED");
     expect(decodeRegistration(overWire(register, "request", whole))).toMatchObject({ type: "sink", address: "" });
+  });
+});
+
+describe("what is larger than anybody honest sends", () => {
+  const registered = {
+    pipeline: "p",
+    componentId: "c",
+    instanceId: "c-1",
+    incarnation: "i",
+    type: "COMPONENT_TYPE_SINK",
+  };
+  const register = (more: object) => () =>
+    decodeRegistration(overWire(method(registry, "RegisterComponent"), "request", { ...registered, ...more }));
+  const heartbeat = (more: object) => () =>
+    decodeHeartbeat(overWire(method(registry, "Heartbeat"), "request", { ...registered, ...more }));
+  const many = Array.from({ length: 1_025 }, (_, at) => `${at}`);
+  const marks = Object.fromEntries(many.map((key) => [key, 1]));
+
+  it.each(["pipeline", "componentId", "instanceId", "incarnation"])("is refused as %s", (field) => {
+    expect(register({ [field]: "x".repeat(255) })).not.toThrow();
+    expect(register({ [field]: "x".repeat(256) })).toThrow("longer than 255 characters");
+  });
+
+  it("is refused where all of it would be remembered", () => {
+    expect(register({ metadata: { k: "x".repeat(65_537) } })).toThrow("metadata has more than 65536 characters");
+    expect(register({ metadata: Object.fromEntries(many.map((key) => [key, "x"])) })).toThrow("more than 1024 entries");
+    expect(register({ address: "x".repeat(1_025) })).toThrow("address is longer");
+    expect(register({ healthEndpoint: "x".repeat(1_025) })).toThrow("health_endpoint is longer");
+    for (const field of ["consumes", "produces", "features"]) expect(register({ [field]: many })).toThrow(field);
+    expect(heartbeat({ settledMarks: marks })).toThrow("settled_marks");
+    expect(heartbeat({ drainedGroups: many })).toThrow("drained_groups");
+    expect(heartbeat({ metrics: { waiting: marks } })).toThrow("metrics.waiting");
+  });
+
+  it("is cut where it is for people", () => {
+    const words = "x".repeat(100_000);
+    expect(heartbeat({ degradedReason: words })().degradedReason).toHaveLength(4_097);
+    const bye = { ...registered, reason: "DEREGISTER_REASON_FAILED", message: words };
+    const said = overWire(method(registry, "DeregisterComponent"), "request", bye);
+    expect(decodeDeregistration(said).message).toHaveLength(4_097);
+    const seen = { componentId: "c", instanceId: "c-1", observation: "OBSERVATION_EXITED", message: words };
+    expect(decodeReport(overWire(method(control, "ReportInstance"), "request", seen)).message).toHaveLength(4_097);
+    const held = overWire(method(control, "HoldOperation"), "request", { command: words, holder: words });
+    expect(decodeOperationName(held).command).toHaveLength(4_097);
+  });
+
+  it("is cut before it is sent where all that is larger would be refused: the reason of a nack", () => {
+    const nack = encodeRequest({ kind: "nack", sequence: 7, reason: "x".repeat(1_000_000) });
+    expect(decodeRequest(nack)).toEqual({ kind: "nack", sequence: 7, reason: `${"x".repeat(4_096)}…` });
   });
 });

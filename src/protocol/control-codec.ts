@@ -1,3 +1,4 @@
+import { requireId, shortened } from "./bounds.ts";
 import { decodeComponent, decodeConnections, encodeComponent } from "./component-codec.ts";
 import {
   type applyRequest,
@@ -21,6 +22,7 @@ import type {
   DesiredChange,
   InputSpec,
   InstanceReport,
+  OperationName,
   PipelineEvent,
   PipelineRecord,
   PipelineSpec,
@@ -161,6 +163,11 @@ export function decodeDesiredChange(message: DesiredStateMessage): DesiredChange
   };
 }
 
+/** Who holds an operation, as it is shown to others. */
+export function decodeOperationName({ command, holder }: HoldOperationMessage): OperationName {
+  return { command: shortened(command), holder: shortened(holder) };
+}
+
 export function encodeReport(report: InstanceReport): ReportMessage {
   return {
     componentId: report.componentId,
@@ -175,7 +182,8 @@ export function encodeReport(report: InstanceReport): ReportMessage {
 
 /** Throws `protocol/invalid-message` for a report without ids or observation. */
 export function decodeReport(message: ReportMessage): InstanceReport {
-  if (message.componentId === "") throw invalidMessage("component_id", "component_id is empty");
-  if (message.instanceId === "") throw invalidMessage("instance_id", "instance_id is empty");
-  return { ...message, observation: observation.require(message.observation, "observation") };
+  requireId(message.componentId, "component_id");
+  requireId(message.instanceId, "instance_id");
+  const seen = observation.require(message.observation, "observation");
+  return { ...message, observation: seen, message: shortened(message.message) };
 }

@@ -47,13 +47,28 @@ describe("an error on the wire", () => {
     );
   });
 
-  it("is small enough for a header block, however long its text is", () => {
-    const long = "x".repeat(100_000);
-    const { metadata, details } = toStatus(
-      new FlowctlError({ code: "a/b", kind: "invalid", message: long, fix: long }),
-    );
-    const size = Object.values(metadata.getMap()).reduce((sum, value) => sum + value.length, details.length);
-    expect(size).toBeLessThan(8 * 1024);
+  it.for(["x", "é", "\u{1f30d}", "\0", '"'])(
+    "is small enough for a header block, however long its text of %j is",
+    (unit) => {
+      const long = unit.repeat(100_000);
+      const { metadata, details } = toStatus(
+        new FlowctlError({ code: "a/b", kind: "invalid", message: long, fix: long, path: long }),
+      );
+      const headers = Object.values(metadata.toHttp2Headers()).flat();
+      const size = headers.reduce<number>((sum, value) => sum + String(value).length, encodeURI(details).length);
+      expect(size).toBeLessThan(8 * 1024);
+    },
+  );
+
+  it("can be sent, wherever its text is cut and whatever stands there", () => {
+    // The server encodes a status after its handlers are through: what throws there ends the program.
+    for (const before of ["", "a"]) {
+      for (const text of ["\u{1f30d}".repeat(2_000), "\ud83c".repeat(2_000), "\udf0d"]) {
+        const message = `${before}${text}`;
+        const { details } = toStatus(new FlowctlError({ code: "a/b", kind: "invalid", message, path: message }));
+        expect(() => encodeURI(details)).not.toThrow();
+      }
+    }
   });
 
   it("shows its code to clients in other languages", () => {

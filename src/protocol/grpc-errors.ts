@@ -9,8 +9,10 @@ import { type ErrorKind, FlowctlError, messageOf } from "../foundation/errors.ts
 const detailKey = "flowctl-error-bin";
 const codeKey = "flowctl-code";
 
-/** HTTP/2 peers refuse large header blocks; what is longer is cut. */
-const maxTextLength = 1500;
+/** Bytes of a text in a status; what is longer is cut. */
+const MAX_TEXT_BYTES = 1500;
+/** HTTP/2 peers refuse header blocks of more than 8 KiB: bytes of the texts as they are encoded there; they are cut until they fit. */
+const MAX_BLOCK_BYTES = 7 * 1024;
 
 const statusOfKind: Readonly<Record<ErrorKind, status>> = {
   usage: status.INVALID_ARGUMENT,
@@ -58,17 +60,33 @@ export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" 
     error instanceof FlowctlError
       ? error
       : new FlowctlError({ code: "protocol/internal", kind: "internal", message: messageOf(error), cause: error });
-  const wire: WireError = {
-    code: known.code,
-    kind: known.kind,
-    message: known.message.slice(0, maxTextLength),
-    ...(known.fix === undefined ? {} : { fix: known.fix.slice(0, maxTextLength) }),
-    ...(known.path === undefined ? {} : { path: known.path.slice(0, maxTextLength) }),
-  };
-  const metadata = new Metadata();
-  metadata.set(codeKey, wire.code);
-  metadata.set(detailKey, Buffer.from(JSON.stringify(wire)));
-  return { code: statusOfKind[wire.kind], details: wire.message, metadata };
+  for (let most = MAX_TEXT_BYTES; ; most = Math.floor(most / 2)) {
+    const wire: WireError = {
+      code: known.code,
+      kind: known.kind,
+      message: cut(known.message, most),
+      ...(known.fix === undefined ? {} : { fix: cut(known.fix, most) }),
+      ...(known.path === undefined ? {} : { path: cut(known.path, most) }),
+    };
+    const detail = Buffer.from(JSON.stringify(wire));
+    // As bytes in base64, and with each byte that is not ASCII as three.
+    if (most > 0 && (detail.length * 4) / 3 + encodeURI(wire.message).length > MAX_BLOCK_BYTES) continue;
+    const metadata = new Metadata();
+    metadata.set(codeKey, wire.code);
+    metadata.set(detailKey, detail);
+    return { code: statusOfKind[wire.kind], details: wire.message, metadata };
+  }
+}
+
+/**
+ * The first bytes of a text, in whole characters, as a text that has an encoding: a half of a surrogate pair has none, and what
+ * encodes a status would throw where nobody catches it.
+ */
+function cut(text: string, bytes: number): string {
+  const encoded = Buffer.from(text.slice(0, bytes));
+  let end = Math.min(bytes, encoded.length);
+  while (end < encoded.length && (encoded[end]! & 0xc0) === 0x80) end--;
+  return encoded.toString("utf8", 0, end);
 }
 
 /** What a client throws for a failed call to `peer` (`host:port`, for the message). */

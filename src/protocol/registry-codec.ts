@@ -1,4 +1,5 @@
 import type { ComponentType } from "../pipeline/pipeline.ts";
+import { requireAddress, requireFew, requireId, requireSmall, shortened } from "./bounds.ts";
 import { decodeMetrics } from "./component-codec.ts";
 import type { MessageOf } from "./message-type.ts";
 import type { Assignment, DeregisterReason, InstanceMetrics, Partition, Topology } from "./records.ts";
@@ -13,7 +14,7 @@ import {
   type saveCheckpointRequest,
 } from "./registry-messages.ts";
 import { decodeAssignment, decodeTopology, encodeAssignment, encodeTopology } from "./topology-codec.ts";
-import { fromTime, invalidMessage, toTime } from "./wire-values.ts";
+import { fromTime, toTime } from "./wire-values.ts";
 
 export type RegisterMessage = MessageOf<typeof registerRequest>;
 export type RegisterResponseMessage = MessageOf<typeof registerResponse>;
@@ -72,9 +73,15 @@ export interface RegistrationAnswer {
   readonly topology: Topology;
 }
 
-/** Throws `protocol/invalid-message` for a registration without ids or without a type. */
+/** Throws `protocol/invalid-message` for a registration without ids or without a type, and for one that is too large to be kept. */
 export function decodeRegistration(message: RegisterMessage): RegistrationRequest {
   requireIncarnation(message);
+  requireAddress(message.address, "address");
+  requireAddress(message.healthEndpoint, "health_endpoint");
+  requireSmall(message.metadata, "metadata");
+  requireFew(message.consumes, "consumes");
+  requireFew(message.produces, "produces");
+  requireFew(message.features, "features");
   const { partitions, held, ...same } = message;
   return {
     ...same,
@@ -134,12 +141,22 @@ export interface DeregistrationRequest extends IncarnationReference {
   readonly metrics: InstanceMetrics | undefined;
 }
 
+/** The heartbeat with what is for people shortened. Throws `protocol/invalid-message` for one without ids, or that names too much. */
+export function decodeHeartbeat(message: HeartbeatMessage): HeartbeatMessage {
+  requireIncarnation(message);
+  requireSmall(message.metrics?.waiting ?? {}, "metrics.waiting");
+  requireSmall(message.settledMarks ?? {}, "settled_marks");
+  requireFew(message.drainedGroups ?? [], "drained_groups");
+  return { ...message, degradedReason: shortened(message.degradedReason) };
+}
+
 /** Throws `protocol/invalid-message` for a message without ids or reason. */
 export function decodeDeregistration(message: DeregisterMessage): DeregistrationRequest {
   requireIncarnation(message);
   return {
     ...message,
     reason: deregisterReason.require(message.reason, "reason"),
+    message: shortened(message.message),
     metrics: message.metrics === null ? undefined : decodeMetrics(message.metrics),
   };
 }
@@ -152,15 +169,15 @@ export function encodeDeregistration(request: DeregistrationRequest): Deregister
   };
 }
 
-/** Throws `protocol/invalid-message` naming the first id that is missing. */
+/** Throws `protocol/invalid-message` naming the first id that is missing or too long. */
 export function requireIncarnation(reference: IncarnationReference): void {
   requireInstance(reference);
-  if (reference.incarnation === "") throw invalidMessage("incarnation", "incarnation is empty");
+  requireId(reference.incarnation, "incarnation");
 }
 
-/** Throws `protocol/invalid-message` naming the first id that is missing. */
+/** Throws `protocol/invalid-message` naming the first id that is missing or too long. */
 export function requireInstance(reference: InstanceReference): void {
-  if (reference.pipeline === "") throw invalidMessage("pipeline", "pipeline is empty");
-  if (reference.componentId === "") throw invalidMessage("component_id", "component_id is empty");
-  if (reference.instanceId === "") throw invalidMessage("instance_id", "instance_id is empty");
+  requireId(reference.pipeline, "pipeline");
+  requireId(reference.componentId, "component_id");
+  requireId(reference.instanceId, "instance_id");
 }

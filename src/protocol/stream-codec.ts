@@ -1,3 +1,4 @@
+import { shortened } from "./bounds.ts";
 import { EVENT_IN_BATCH_TAG, EventView } from "./event-view.ts";
 import type { SharedMemory } from "./slab-pool.ts";
 import { malformed, varintSize, WireReader, writeVarint } from "./wire.ts";
@@ -183,7 +184,7 @@ function encodeSaid(request: SubscribeRequest): Buffer {
     case "nack":
       return message(LENGTH_DELIMITED.three, [
         number(VARINT.one, request.sequence),
-        text(LENGTH_DELIMITED.two, request.reason),
+        text(LENGTH_DELIMITED.two, shortened(request.reason)),
       ]);
     case "other":
       return Buffer.alloc(0);

@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
+import { DATA_HEADERS, isLocalHost, MISDIRECTED } from "../foundation/local-host.ts";
 import type { InstanceMetrics } from "../protocol/records.ts";
 import type { InstanceInfo } from "./component.ts";
 import { exposeMetrics } from "./expose-metrics.ts";
@@ -22,15 +23,17 @@ export interface HealthServer {
 
 /**
  * Serves `/health` (200 as long as the program's event loop turns), `/ready` (200 once it takes part in the pipeline,
- * 503 before) and `/metrics` (Prometheus text). Rejects with `sdk/health-port` when the port is taken.
+ * 503 before) and `/metrics` (Prometheus text). Who asks for a stranger's host name (see isLocalHost) is told the status alone. Rejects with `sdk/health-port` when the port is taken.
  */
 export async function serveHealth(host: string, port: number, subject: HealthSubject): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "/";
     if (request.method !== "GET" && request.method !== "HEAD")
       return answer(response, 405, { error: "only GET is supported" });
-    if (path === "/health") return health(response, subject);
+    const isLocal = isLocalHost(request.headers.host);
+    if (path === "/health") return health(response, subject, isLocal);
     if (path === "/ready") return answer(response, subject.ready() ? 200 : 503, { ready: subject.ready() });
+    if (!isLocal) return answer(response, MISDIRECTED.status, { error: MISDIRECTED.error });
     if (path === "/metrics") return metrics(response, subject);
     answer(response, 404, { error: "use /health, /ready or /metrics" });
   });
@@ -45,16 +48,17 @@ export async function serveHealth(host: string, port: number, subject: HealthSub
   };
 }
 
-function health(response: ServerResponse, subject: HealthSubject): void {
+function health(response: ServerResponse, subject: HealthSubject, isLocal: boolean): void {
   const reason = subject.degradedReason();
   const status = reason === "" ? "healthy" : "degraded";
-  answer(response, 200, { status, reason, instance: subject.instance.instanceId, metrics: subject.metrics() });
+  const details = { reason, instance: subject.instance.instanceId, metrics: subject.metrics() };
+  answer(response, 200, { status, ...(isLocal ? details : {}) });
 }
 
 function metrics(response: ServerResponse, subject: HealthSubject): void {
   exposeMetrics(subject.instance, subject.metrics()).then(
     ({ contentType, text }) => {
-      response.writeHead(200, { "content-type": contentType });
+      response.writeHead(200, { ...DATA_HEADERS, "content-type": contentType });
       response.end(text);
     },
     (error: unknown) => answer(response, 500, { error: messageOf(error) }),
@@ -62,7 +66,7 @@ function metrics(response: ServerResponse, subject: HealthSubject): void {
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json" });
+  response.writeHead(status, { ...DATA_HEADERS, "content-type": "application/json" });
   response.end(`${JSON.stringify(body)}\n`);
 }
 

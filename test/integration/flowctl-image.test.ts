@@ -45,7 +45,7 @@ describe("the flowctl image", () => {
     const first = await build(folder);
     expect(first.said).toContain("Building");
     expect(await build(folder)).toEqual({ image: first.image, said: [] });
-    await writeFile(join(folder, "dist", "chunk-nobody-imports.js"), "export {};");
+    await writeFile(join(folder, "dist", "flowctl-OLDER.cjs"), "");
     expect((await build(folder)).said).toEqual([]);
     await writeFile(join(folder, "dist", "component.js"), "// changed");
     const changed = await build(folder);

@@ -1,3 +1,4 @@
+import { connect as connectHttp2, type Settings } from "node:http2";
 import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -294,6 +295,21 @@ describe("a peer that lies costs its own stream and nothing else, when it", () =
       socket.write(Buffer.alloc(10_000, 0xa5));
       await closed;
     });
+  });
+
+  it("announces a message that is larger than any request, of which all would be kept until it is whole", async () => {
+    await survive(async () => {
+      const liar = subscribe();
+      liar.call.write(Buffer.alloc(300 * 1024));
+      expect((await liar.ended).code).toBe(status.RESOURCE_EXHAUSTED);
+    });
+  });
+
+  it("opens streams without end on one connection: no more than 128 are taken at once", async () => {
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`);
+    cleanUps.push(() => session.destroy());
+    const settings = await new Promise<Settings>((resolve) => session.once("remoteSettings", resolve));
+    expect(settings.maxConcurrentStreams).toBe(128);
   });
 
   it("opens two thousand connections and says nothing on any", async () => {

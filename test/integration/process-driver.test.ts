@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { DriverEvent } from "../../src/drivers/driver.ts";
 import { identify, isAlive } from "../../src/drivers/process/instance/process-identity.ts";
 import { hasCode } from "../../src/foundation/errors.ts";
+import type { Component } from "../../src/pipeline/pipeline.ts";
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;
@@ -49,14 +50,13 @@ describe("a pipeline on processes", () => {
   });
 
   test("runs each instance in a session of its own, with the contract in its environment and none of the caller's", async () => {
-    await using bench = createBench({ FLOWCTL_LOG_LEVEL: "from the caller", USER_SETTING: "kept" });
+    await using bench = createBench({ FLOWCTL_LOG_LEVEL: "from the caller", USER_SETTING: "private" });
     await bench.up(bench.deployment([scriptedComponent("a", "serve", { with: { n: 1 } })]));
     const { pid } = bench.processes().find(({ instance }) => instance === "a-1") ?? { pid: 0 };
     const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
     expect(environment).toContain('FLOWCTL_CONFIG={"n":1}');
     expect(environment).toContain("FLOWCTL_LOG_LEVEL=debug");
-    expect(environment).toContain("USER_SETTING=kept");
-    expect(environment.filter((variable) => variable.startsWith("FLOWCTL_HOME"))).toEqual([]);
+    expect(environment.filter((variable) => /^(?:FLOWCTL_HOME|USER_SETTING)=/.test(variable))).toEqual([]);
     const session = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[3];
     expect(session).toBe(String(pid));
   });
@@ -83,6 +83,37 @@ describe("a pipeline on processes", () => {
 
     await bench.apply({ action: "remove", observed: await bench.observed("component/a-1"), cause: "test" });
     expect(existsSync(file)).toBe(false);
+  });
+
+  test("gives an instance of the caller's environment only what every program needs, and all of it where the file asks", async () => {
+    await using bench = createBench({
+      DB_PASSWORD: "hunter2-hunter2",
+      AWS_SESSION_TOKEN: "of the caller",
+      LC_TIME: "C",
+    });
+    const secrets = { db_password: { kind: "environment", variable: "DB_PASSWORD" } } as const;
+    const up = async (...components: readonly Component[]): Promise<void> => {
+      const deployment = bench.deployment(components);
+      await bench.up({ ...deployment, pipeline: { ...deployment.pipeline, secrets } });
+    };
+    const environmentOf = (which: string): string[] => {
+      const { pid } = bench.processes().find(({ instance }) => instance === which) ?? bench.supervisor();
+      return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    };
+    const a = scriptedComponent("a", "serve", { environment: { OWN: "of the file" } });
+    await up(a);
+    expect(environmentOf("a-1")).toEqual(expect.arrayContaining(["LC_TIME=C", "OWN=of the file"]));
+    expect(environmentOf("a-1").join()).not.toContain("of the caller");
+    expect(environmentOf("supervisor").join()).not.toContain("of the caller");
+
+    const before = await bench.observed("component/a-1");
+    await up(a, scriptedComponent("b", "serve", { inheritEnvironment: true }));
+    expect(environmentOf("b-1")).toContain("AWS_SESSION_TOKEN=of the caller");
+    expect(environmentOf("b-1").join()).not.toContain("hunter2");
+    // The other one neither gets it nor is restarted.
+    expect((await bench.observed("component/a-1")).ref).toBe(before.ref);
+    await bench.apply({ action: "restart", observed: before, cause: "test" });
+    expect(environmentOf("a-1").join()).not.toContain("of the caller");
   });
 
   test("changes an instance when its secret does", async () => {

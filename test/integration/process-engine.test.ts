@@ -30,7 +30,7 @@ async function createEngineBench(): Promise<EngineBench> {
     paths,
     clock: systemClock,
     log: silentLogger,
-    inherited: { PATH: process.env.PATH ?? "" },
+    inherited: () => ({ PATH: process.env.PATH ?? "" }),
     controlPlane: "127.0.0.1:1",
     logs: { flush: () => undefined, forget: () => undefined },
   });

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { PipelineEvent } from "../../protocol/records.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess, isAway } from "../control-plane-access.ts";
+import { fitLines } from "../display/fit-lines.ts";
 import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
@@ -88,7 +89,7 @@ export function eventPrinter(output: Output): (event: PipelineEvent) => void {
       change,
       saysMore(event) ? event.message : "",
     ];
-    output.print(parts.filter((part) => part !== "").join("  "));
+    output.print(fitLines(parts.filter((part) => part !== "").join("  "), output.stdout));
   };
 }
 

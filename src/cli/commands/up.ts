@@ -20,6 +20,7 @@ import {
   spanArgument,
   timeoutOption,
 } from "../command.ts";
+import { fitLines } from "../display/fit-lines.ts";
 import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { findPipelineFiles } from "../find-pipeline-files.ts";
@@ -106,7 +107,7 @@ async function up(
   const prepared = await prepareUp(context, files, options);
   if (flags.dryRun) {
     if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
-    else output.print(output.retyped(renderPlanText(prepared.plan)));
+    else output.print(fitLines(output.retyped(renderPlanText(prepared.plan)), output.stdout));
     prepared.access.close();
     if (prepared.refusal !== undefined) throw prepared.refusal;
     return ExitCode.ok;

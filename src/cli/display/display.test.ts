@@ -160,6 +160,18 @@ describe("progress", () => {
     expect(out.stderr.text.match(/✔ .*\n/g)).toEqual([`✔ ${"a-1".padEnd(17)}Created  ${humanDuration(2_000)}\n`]);
   });
 
+  it("says on a terminal what happens in one column, however long the names are that have begun", () => {
+    const out = output(80, { env: { NO_COLOR: "1" } });
+    const progress = ttyProgress(out.output, { elapsed: () => 0 });
+    const long = "a-name-of-many-words-1";
+    for (const name of ["a-1", long])
+      progress.sink({ subject: `component/${name}`, status: "working", text: "Creating" });
+    for (const name of ["a-1", long]) progress.sink({ subject: `component/${name}`, status: "done", text: "Created" });
+    progress.stop();
+    const lines = out.stderr.text.match(/✔ .*/g) ?? [];
+    expect(lines.map((line) => line.indexOf("Created"))).toEqual([long.length + 3, long.length + 3]);
+  });
+
   it("says nothing of networks and volumes unless they fail, and names the rest as people do", async () => {
     const out = output();
     const progress = await createProgress(out.output, "plain");

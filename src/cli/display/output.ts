@@ -1,5 +1,6 @@
 import { Chalk, type ChalkInstance } from "chalk";
 import type { OutputStream } from "../dependencies.ts";
+import { fitLines } from "./fit-lines.ts";
 
 /** Where a command writes. Results go to standard output, everything said about them to standard error. */
 export interface Output {
@@ -47,11 +48,11 @@ export function createOutput(options: OutputOptions): Output {
     print: (text) => void stdout.write(`${text}\n`),
     printJson: (value) => void stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
     say: (text) => {
-      if (!quiet && !json) stderr.write(`${retyped(text)}\n`);
+      if (!quiet && !json) stderr.write(`${fitLines(retyped(text), stderr)}\n`);
     },
     warn: (text, fix) => {
-      stderr.write(`${paintError.yellow("warning:")} ${retyped(text)}\n`);
-      if (fix !== undefined) stderr.write(`  ${paintError.dim("fix")}  ${retyped(fix)}\n`);
+      stderr.write(`${fitLines(`${paintError.yellow("warning:")} ${retyped(text)}`, stderr)}\n`);
+      if (fix !== undefined) stderr.write(`${fitLines(`  ${paintError.dim("fix")}  ${retyped(fix)}`, stderr)}\n`);
     },
   };
 }

@@ -5,8 +5,8 @@ import type { ProgressRenderer } from "./progress-renderer.ts";
 import { humanDuration } from "./quantities.ts";
 import { nameOfSubject } from "./subject-name.ts";
 
-/** Names are padded to this width, so that what is said of them is one column for most pipelines. */
-const NAME_WIDTH = 16;
+/** Names are padded to at least and at most this width, in characters, so that what is said of them is one column. */
+const NAME_WIDTH = { least: 16, most: 40 };
 
 /** A spinner that says what is going on, above it a line for everything that is done, with the time that it took. */
 export function ttyProgress(output: Output, clock: Pick<Clock, "elapsed"> = systemClock): ProgressRenderer {
@@ -22,14 +22,16 @@ export function ttyProgress(output: Output, clock: Pick<Clock, "elapsed"> = syst
   const begun = new Map<string, number>();
   const said = new Map<string, string>();
   let stopped = false;
+  /** Of the longest name so far: most are known before the first of them is done. */
+  let width = NAME_WIDTH.least;
 
   const describe = (): string => {
-    const width = (stderr.columns ?? 80) - 4;
+    const room = (stderr.columns ?? 80) - 4;
     const [first] = working;
     if (first === undefined) return "";
     const more = working.size > 1 ? paint.dim(` (and ${working.size - 1} more)`) : "";
     const text = `${first[0]} ${first[1]}`;
-    return text.length > width - 16 ? `${text.slice(0, Math.max(8, width - 17))}…${more}` : `${text}${more}`;
+    return text.length > room - 16 ? `${text.slice(0, Math.max(8, room - 17))}…${more}` : `${text}${more}`;
   };
   const line = (symbol: string, text: string): void => {
     spinner.clear();
@@ -46,6 +48,7 @@ export function ttyProgress(output: Output, clock: Pick<Clock, "elapsed"> = syst
       const known = nameOfSubject(subject);
       if (stopped || (known === undefined && status !== "failed")) return;
       const name = known ?? subject;
+      width = Math.max(width, Math.min(name.length, NAME_WIDTH.most));
       if (status === "working") {
         if (!begun.has(subject)) begun.set(subject, clock.elapsed());
         // Map order is age: the one that has been going on longest is shown.
@@ -54,7 +57,7 @@ export function ttyProgress(output: Output, clock: Pick<Clock, "elapsed"> = syst
         working.delete(name);
         if (said.get(subject) !== text) {
           said.set(subject, text);
-          if (status === "done") line(paint.green("✔"), `${name.padEnd(NAME_WIDTH)} ${text}${took(subject)}`);
+          if (status === "done") line(paint.green("✔"), `${name.padEnd(width)} ${text}${took(subject)}`);
           else line(paint.red("✖"), `${name} ${text}`);
         }
         begun.delete(subject);

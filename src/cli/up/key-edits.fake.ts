@@ -67,6 +67,7 @@ export const keyEdits: Readonly<Record<string, KeyEdit>> = {
   "on_error.retries": values("on_error.retries", [1, 2], { action: "retry" }),
   "on_error.backoff": values("on_error.backoff", ["1s", "2s"], { action: "retry" }),
   partition_by: values("partition_by", ["payload.a", "payload.b"]),
+  inherit_environment: values("inherit_environment", [false, true]),
   image: values("image", ["x:1", "x:2"]),
   "build.context": values("build.context", [".", "./files"]),
   "build.dockerfile": values("build.dockerfile", ["Dockerfile", "Other"], { context: "." }),

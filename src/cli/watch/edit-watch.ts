@@ -1,8 +1,9 @@
 import { dirname, relative, sep } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
+import { isWithin } from "../../foundation/is-within.ts";
 import { FolderBells } from "./folder-bells.ts";
 import { changedFiles, type Root, type Snapshot, Snapshots } from "./snapshot.ts";
-import { isWithin, type Watched } from "./watched.ts";
+import type { Watched } from "./watched.ts";
 
 /** What was edited since it was last told. */
 export interface Edit {

@@ -1,6 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { compileDockerignore } from "../../foundation/dockerignore.ts";
+import { isWithin } from "../../foundation/is-within.ts";
+import { allHostPaths } from "../../pipeline/host-paths.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Root } from "./snapshot.ts";
 
@@ -11,12 +13,6 @@ export interface Watched {
   readonly effect: "read" | "build" | "recreate";
   /** Id of the component or service; empty for what is of the whole pipeline. */
   readonly owner: string;
-}
-
-/** Whether a path is a folder or anywhere in it. Both absolute. */
-export function isWithin(path: string, folder: string): boolean {
-  const way = relative(folder, path);
-  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way));
 }
 
 /** Temporary files of editors, and what no program is made of. */
@@ -68,9 +64,10 @@ async function sourcesOf(component: Component, pipeline: Pipeline): Promise<read
   }
   const folders = [from, ...named.map(dirname)].filter((folder) => !isWithin(directory, folder));
   const outermost = folders.filter((folder) => !folders.some((other) => other !== folder && isWithin(folder, other)));
-  const written = pipeline.components.flatMap(({ hostPaths }) =>
-    hostPaths.filter(({ access }) => access === "write").map(({ path }) => path),
-  );
+  const written = pipeline.components
+    .flatMap(allHostPaths)
+    .filter(({ access }) => access === "write")
+    .map(({ path }) => path);
   const trees = await Promise.all(
     [...new Set(outermost)].map(async (path): Promise<Watched> => {
       const rules = await ignoreRules(path, [".dockerignore"]);

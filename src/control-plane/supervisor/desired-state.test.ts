@@ -18,11 +18,9 @@ type Id = (typeof ids)[number];
 /** Programs that do what a test wants, a control plane that can be killed, and time. */
 class World implements SupervisedDriver {
   readonly capabilities = {
-    services: false,
     images: false,
     limits: false,
     restartsExited: false,
-    survivesSupervisor: true,
   };
   readonly #kept = new Kept();
   readonly clock = this.#kept.clock;

@@ -21,8 +21,7 @@ const who = (id: string) => incarnation(id.slice(0, -2), Number(id.at(-1)));
 /** A driver that starts whatever it is asked to, and says so. */
 class StartingDriver implements SupervisedDriver {
   readonly capabilities = {
-    ...{ services: false, images: false, limits: false, restartsExited: false },
-    ...{ survivesSupervisor: true },
+    ...{ images: false, limits: false, restartsExited: false },
   };
   readonly applied: string[] = [];
   readonly stopped = new Set<string>();

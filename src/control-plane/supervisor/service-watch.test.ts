@@ -60,8 +60,7 @@ beforeEach(() => {
   for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
   const driver = {
     capabilities: {
-      ...{ services: true, images: true, limits: true, restartsExited: true },
-      survivesSupervisor: true,
+      ...{ images: true, limits: true, restartsExited: true },
     },
     observe: async () => [],
     apply: async (change: Change) => void applied.push(change.action),

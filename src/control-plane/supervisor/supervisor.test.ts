@@ -24,11 +24,9 @@ const source = incarnation("source");
 /** A driver of one instance, `source-1`, that does at once what it is asked. */
 class OneInstance implements SupervisedDriver {
   readonly capabilities = {
-    services: false,
     images: false,
     limits: false,
     restartsExited: false,
-    survivesSupervisor: false,
   };
   readonly applied: string[] = [];
   state: ObservedState = running;

@@ -1,8 +1,6 @@
-import { chown } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import { makeFolder } from "../../foundation/make-folder.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
 import { instanceId } from "../identity.ts";
@@ -19,6 +17,7 @@ import {
 } from "./container/containers.ts";
 import { deliverFiles } from "./container/deliver-files.ts";
 import { placeOf } from "./container/file-places.ts";
+import { filesLabel, labelledFiles, makeHostPaths } from "./container/host-files.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
 import { isSecret, provideSecrets, takeSecrets } from "./container/secrets.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -62,7 +61,7 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
     case "start":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
-      await reconnect(engine, change.observed, signal);
+      await restoreSurroundings(engine, change.observed, signal);
       await provideSecrets(engine, change.observed, context);
       return unlessTakenAway(startContainer(engine, change.observed.ref, signal), change.observed, context);
     case "stop":
@@ -73,7 +72,7 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
     case "restart":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
-      await reconnect(engine, change.observed, signal);
+      await restoreSurroundings(engine, change.observed, signal);
       await provideSecrets(engine, change.observed, context);
       return unlessTakenAway(restartContainer(engine, change.observed.ref, force, signal), change.observed, context);
     case "remove":
@@ -81,19 +80,25 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
   }
 }
 
-/** A container that was disconnected from a network stays so over every restart, and could do nothing. */
-async function reconnect(
+/**
+ * A container that was disconnected from a network stays so over every restart, and could do nothing; one that writes a file
+ * cannot even start while that is gone.
+ */
+async function restoreSurroundings(
   engine: Engine,
   { ref, kind, owner, index }: ObservedResource,
   signal: AbortSignal,
 ): Promise<void> {
   const detail = await inspectContainer(engine, ref, signal);
-  const wanted = readLabels(detail?.Config.Labels)?.networks ?? [];
+  const labels = detail?.Config.Labels;
+  const wanted = readLabels(labels)?.networks ?? [];
   const aliases = kind === "control-plane" ? ["control-plane"] : [owner, instanceId(owner, index)];
   for (const name of wanted) {
     if (detail?.NetworkSettings.Networks?.[name] !== undefined) continue;
     await connectToNetwork(engine, name, ref, aliases, signal);
   }
+  // Not all who restart containers see the host's files, as the control plane does not; the engine says what is missing.
+  await makeHostPaths(engine, { hostFolders: [], hostFiles: labelledFiles(labels) }).catch(() => undefined);
 }
 
 async function unlessTakenAway(
@@ -202,8 +207,8 @@ async function makeContainer(
   context: ApplyContext & Pick<Own, "hashKeys">,
 ): Promise<void> {
   const { signal, hashKeys } = context;
-  for (const folder of spec.hostFolders) await makeHostFolder(engine, folder);
-  const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels } };
+  await makeHostPaths(engine, spec);
+  const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels, ...filesLabel(spec) } };
   const id = await createOrFind(engine, spec, body, resource, context);
   if (id === undefined) return;
   try {
@@ -299,12 +304,6 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 function age(created: string): number {
   return Date.now() - Date.parse(created);
-}
-
-async function makeHostFolder(engine: Engine, folder: ContainerSpec["hostFolders"][number]): Promise<void> {
-  if (!engine.local) return;
-  const first = await makeFolder(folder.path);
-  if (first !== undefined && folder.uid !== undefined) await chown(folder.path, folder.uid, folder.gid ?? folder.uid);
 }
 
 function volumeChanged(observed: ObservedResource): FlowctlError {

@@ -2,11 +2,9 @@ import type { DriverCapabilities } from "../driver.ts";
 
 /** What containers can do and cannot. */
 export const DOCKER_CAPABILITIES: DriverCapabilities = {
-  services: true,
   images: true,
   limits: true,
   restartsExited: true,
-  survivesSupervisor: true,
   engine: {
     unit: "docker.service",
     variables: ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "FLOWCTL_IMAGE", "FLOWCTL_BASE_IMAGE"],

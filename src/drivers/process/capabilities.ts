@@ -2,9 +2,7 @@ import type { DriverCapabilities } from "../driver.ts";
 
 /** What processes can do and cannot. */
 export const PROCESS_CAPABILITIES: DriverCapabilities = {
-  services: false,
   images: false,
   limits: false,
   restartsExited: false,
-  survivesSupervisor: true,
 };

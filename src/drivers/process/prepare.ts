@@ -72,6 +72,7 @@ function stateVolume(): DesiredResource {
 }
 
 function controlPlane(deployment: Deployment, context: PrepareContext): DesiredResource {
+  const inheritsEverything = deployment.pipeline.components.some(({ inheritEnvironment }) => inheritEnvironment);
   const spec: SupervisorSpec = {
     kind: "control-plane",
     persistence: deployment.options.persistence,
@@ -79,6 +80,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     withheld: Object.values(deployment.pipeline.secrets).flatMap((secret) =>
       secret.kind === "environment" ? [secret.variable] : [],
     ),
+    ...(inheritsEverything ? { inheritsEverything } : {}),
   };
   const parts = fingerprint({
     version: [context.version, context.entries.supervisorCode],
@@ -86,6 +88,8 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     logLevel: spec.logLevel,
     // What it has inherited, it hands on: one that was started before a variable became a secret has its value.
     secrets: spec.withheld.length === 0 ? undefined : [...spec.withheld].sort(),
+    // Nor can one that was started without the whole environment hand it on.
+    inherit_environment: spec.inheritsEverything,
   });
   return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
 }
@@ -154,6 +158,8 @@ function fingerprintOf(
       : { uses: component.uses }),
     working_dir: spec.directory,
     environment: component.environment,
+    // What is inherited is no part: another shell's variables are no reason to restart what runs.
+    inherit_environment: component.inheritEnvironment || undefined,
     with: component.with,
     code: component.uses === undefined ? undefined : [context.version, context.entries.componentCode],
     secrets: valuesOf(component.secrets, deployment.secretValues),
@@ -179,7 +185,7 @@ function reportIgnored(component: Component, options: Pick<PrepareOptions, "prog
     component.extraHosts.length > 0 && "extra_hosts",
     Object.keys(component.ulimits).length > 0 && "ulimits",
     component.user !== undefined && "user",
-    component.readOnly && "read_only",
+    component.uses === undefined && component.readOnly && "read_only",
     (limits.cpus ?? limits.memoryBytes ?? limits.pids) !== undefined && "deploy.resources.limits",
   ].filter((name) => name !== false);
   if (ignored.length === 0) return;

@@ -50,6 +50,7 @@ export function lintContainers(context: LintContext): void {
     lintMemory(context, item);
     lintHealthcheck(context, item);
     lintPlaces(context, item);
+    lintReadOnly(context, item);
     lintUlimits(context, item);
     lintHosts(context, item);
   }
@@ -141,6 +142,22 @@ function lintPlaces({ scope }: LintContext, { path, settings, file }: Item): voi
         code: "pipeline/invalid-path",
         message: `Invalid file path in the container: ${JSON.stringify(target)}`,
         fix: "Use a file name or an absolute path without `..`.",
+      });
+    });
+  }
+}
+
+/** Files are put into a read-only container through folders that are mounted for them, and the root cannot be one. */
+function lintReadOnly({ scope, driver }: LintContext, { path, settings }: Item): void {
+  if (!settings.readOnly || driver === "process") return;
+  for (const section of ["secrets", "configs"] as const) {
+    settings[section].forEach(({ source, target }, index) => {
+      if (posix.dirname(target) !== "/") return;
+      reportAt(scope, [...path, section, index], {
+        code: "pipeline/read-only-root",
+        severity: driver === "docker" ? "error" : "warning",
+        message: `The file ${target} of \`${settings.id}\` cannot be created on Docker: its root file system is read-only`,
+        fix: `Use a \`target\` in a folder, such as \`{ source: ${source}, target: /etc/${settings.id}/${source} }\`, or set \`read_only: false\`.`,
       });
     });
   }

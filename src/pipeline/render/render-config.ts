@@ -40,7 +40,8 @@ export function configFile(pipeline: Pipeline): Readonly<Record<string, unknown>
 function componentFile(component: Component): Readonly<Record<string, unknown>> {
   const { onError } = component;
   const isDefault = onError.action === "fail" && onError.retries === 0 && onError.backoffMs === 1000;
-  const { deploy, ...settings } = containerFile(component, "on-failure");
+  const { deploy, read_only, ...settings } = containerFile(component, "on-failure");
+  const isBuiltin = component.uses !== undefined;
   return {
     ...(component.uses === undefined ? {} : { uses: component.uses }),
     ...whenAny("with", component.with),
@@ -58,11 +59,13 @@ function componentFile(component: Component): Readonly<Record<string, unknown>> 
           },
         }),
     ...(component.partitionBy === undefined ? {} : { partition_by: component.partitionBy }),
+    ...(component.inheritEnvironment ? { inherit_environment: true } : {}),
     ...whenAny("deploy", {
       ...(component.replicas === 1 ? {} : { replicas: component.replicas }),
       ...(typeof deploy === "object" ? deploy : {}),
     }),
     ...settings,
+    ...(component.readOnly === isBuiltin ? {} : { read_only: component.readOnly }),
   };
 }
 

@@ -8,7 +8,7 @@ import { reportStructure } from "../schema/report-structure.ts";
 import { retype } from "../source/interpolate-nodes.ts";
 import { placeInScalar } from "../source/place-in-scalar.ts";
 import { nodeAt, valuePlace } from "../source/source-node.ts";
-import { resolvePaths, withValue } from "./resolve-paths.ts";
+import { type PathOptions, resolvePaths, withValue } from "./resolve-paths.ts";
 import type { Scope } from "./scope.ts";
 import { reportAt } from "./scope.ts";
 
@@ -22,11 +22,12 @@ export async function resolveBuiltin(
   path: KeyPath,
   component: Component,
   spec: BuiltinSpec,
+  options: PathOptions,
 ): Promise<Component> {
   const at = [...path, "with"];
   const written = settingsOf(scope, at, component, spec);
   if (!scope.tainted(at)) checkSettings(scope, at, { ...component, with: written }, spec);
-  const { settings, hostPaths } = await resolvePaths(scope, at, { ...component, with: written }, spec);
+  const { settings, hostPaths } = await resolvePaths(scope, at, { ...component, with: written }, spec, options);
   return {
     ...component,
     with: settings,

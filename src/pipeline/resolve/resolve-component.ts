@@ -3,7 +3,7 @@ import type { Component, ComponentType, Input, InputBuffer, OnError } from "../p
 import type { KeyPath } from "../problem.ts";
 import type { ComponentFile } from "../schema/pipeline-file.ts";
 import { parseByteSize } from "../values/byte-size.ts";
-import { numberOf, withoutUndefined } from "./plain-values.ts";
+import { isTrue, numberOf, withoutUndefined } from "./plain-values.ts";
 import { resolveContainer } from "./resolve-container.ts";
 import type { Scope } from "./scope.ts";
 import { reportAt } from "./scope.ts";
@@ -30,8 +30,11 @@ export function resolveComponent(
     produces: file.produces ?? [],
     replicas: numberOf(file.deploy?.replicas) ?? 1,
     onError: resolveOnError(scope, [...path, "on_error"], file.on_error),
+    inheritEnvironment: isTrue(file.inherit_environment) || undefined,
     partitionBy: file.partition_by,
     ...resolveContainer(scope, path, file, "on-failure"),
+    // Of a built-in it is known that it writes nothing there.
+    readOnly: isTrue(file.read_only, file.uses !== undefined),
   });
 }
 

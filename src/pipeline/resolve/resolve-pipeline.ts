@@ -37,6 +37,7 @@ const types: readonly ComponentType[] = ["source", "processor", "sink"];
 export async function resolvePipeline(scope: Scope, options: ResolveOptions): Promise<Resolved> {
   const { file } = scope;
   const components: ResolvedComponent[] = [];
+  const driver = options.driver ?? file.driver;
   for (const type of types) {
     const section = sectionOf(type);
     for (const [id, componentFile] of Object.entries(file[section] ?? {})) {
@@ -47,7 +48,7 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
         path,
         file: componentFile,
         active: isActive(componentFile, options.profiles),
-        component: await completed(scope, path, component, options.catalog),
+        component: await completed(scope, path, component, { ...options, driver }),
       });
     }
   }
@@ -56,7 +57,6 @@ export async function resolvePipeline(scope: Scope, options: ResolveOptions): Pr
     const service: Service = { id, replicas: 1, ...resolveContainer(scope, path, serviceFile, "no") };
     return { path, file: serviceFile, active: isActive(serviceFile, options.profiles), service };
   });
-  const driver = options.driver ?? file.driver;
   const inactive = new Set([
     ...components.filter((item) => !item.active).map((item) => item.component.id),
     ...services.filter((item) => !item.active).map((item) => item.service.id),
@@ -90,12 +90,13 @@ async function completed(
   scope: Scope,
   path: KeyPath,
   component: Component,
-  catalog: BuiltinCatalog,
+  options: ResolveOptions,
 ): Promise<Component> {
+  const { catalog } = options;
   if (component.uses === undefined) return component;
   const name = component.uses;
   const own = catalog.get(builtinKey(component.type, name));
-  if (own !== undefined) return resolveBuiltin(scope, path, component, own);
+  if (own !== undefined) return resolveBuiltin(scope, path, component, own, options);
   const spec = [...catalog.values()].find((item) => item.name === name);
   const section = sectionOf(component.type);
   const fitting = [...catalog.values()].filter((item) => item.type === component.type).map((item) => item.name);

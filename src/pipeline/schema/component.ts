@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { containerShape } from "./container.ts";
-import { block, byteSize, choice, duration, mapping, text, wholeNumber } from "./scalars.ts";
+import { block, byteSize, choice, duration, flag, mapping, text, wholeNumber } from "./scalars.ts";
 
 const eventTypes = (what: string) =>
   z.array(text("an event type"), { error: "a list of event types" }).describe(`${what} Default: any.`);
@@ -70,6 +70,12 @@ export const componentSchema = block(
       .optional()
       .describe(
         "An event path, such as `payload.customer`. Events with the same value go to the same instance, in order.",
+      ),
+    inherit_environment: flag()
+      .optional()
+      .describe(
+        "As a process: inherit the whole environment in which the pipeline was started, except for the sources of secrets, instead of only " +
+          "the usual variables such as `PATH` and `HOME`. No effect on Docker. Default: false.",
       ),
     ...containerShape,
   },

@@ -92,7 +92,9 @@ const limits = block(
   {
     cpus: cpus("Maximum"),
     memory: memory("Maximum"),
-    pids: wholeNumber(1, "an integer ≥ 1").optional().describe("Maximum number of processes and threads."),
+    pids: wholeNumber(1, "an integer ≥ 1")
+      .optional()
+      .describe("Maximum number of processes and threads. Default: 512 for components, no limit for services."),
   },
   "a mapping",
 );
@@ -303,7 +305,9 @@ export const containerShape = {
   pull_policy: choice(["always", "missing", "if_not_present", "never", "build"])
     .optional()
     .describe("When to pull the image."),
-  read_only: flag().optional().describe("Mount the root file system read-only."),
+  read_only: flag()
+    .optional()
+    .describe("Mount the root file system read-only. Default: true for built-in components, otherwise false."),
   restart: z
     .union([z.literal(false), form(/^(?:no|always|unless-stopped|on-failure(?::\d{1,9})?)$/, restart)], {
       error: restart,

@@ -89,7 +89,16 @@ function unknownKey(path: KeyPath, known: readonly string[]): Finding {
   const guess = closest(key, known);
   const foreign = owner.length === 0 ? manifestKey(key) : undefined;
   if (foreign !== undefined) return { code: "pipeline/unknown-key", message: `Unknown key \`${key}\``, fix: foreign };
-  const isComponentKey = ["uses", "with", "inputs", "consumes", "produces", "on_error", "partition_by"].includes(key);
+  const isComponentKey = [
+    "uses",
+    "with",
+    "inputs",
+    "consumes",
+    "produces",
+    "on_error",
+    "partition_by",
+    "inherit_environment",
+  ].includes(key);
   return {
     code: "pipeline/unknown-key",
     message: `Unknown key \`${key}\`${where}`,

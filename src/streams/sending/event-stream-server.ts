@@ -50,6 +50,11 @@ type Why = "stopping" | "failed";
 
 type Call = ServerDuplexStream<Buffer, Buffer | OutgoingBatch>;
 
+/** Of a request, whose longest part is the reason of a nack: what is announced is kept until all of it is there. */
+const MAX_REQUEST_BYTES = 256 * 1024;
+/** On one connection, on which an instance opens one stream. */
+const MAX_STREAMS = 128;
+
 /** The definition of `flowctl.stream.v1.EventStream`, with messages as they are on the wire. */
 export const eventStreamDefinition = {
   Subscribe: {
@@ -68,7 +73,11 @@ export const eventStreamDefinition = {
  * else. Rejects with `stream/listen-failed`.
  */
 export async function serveEventStream(options: EventStreamServerOptions): Promise<EventStreamServer> {
-  const server = new Server(serverChannelOptions());
+  const server = new Server({
+    ...serverChannelOptions(),
+    "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
+    "grpc.max_concurrent_streams": MAX_STREAMS,
+  });
   const open = new OpenCalls();
   const refusals = new Refusals();
   const implementation: UntypedServiceImplementation = {

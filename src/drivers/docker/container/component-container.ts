@@ -1,3 +1,4 @@
+import { hostPathsOf } from "../../../pipeline/host-paths.ts";
 import type { Component, Pipeline } from "../../../pipeline/pipeline.ts";
 import { componentEnvironment } from "../../component-environment.ts";
 import { grantsOf } from "../../grants.ts";
@@ -7,10 +8,10 @@ import { attachments, settingsBody } from "./container-settings.ts";
 import {
   CONTROL_PLANE_GRPC_PORT,
   type ContainerSpec,
+  DATA_DIRECTORY,
   type EngineMount,
   FLOWCTL_USER,
   HEALTH_PORT,
-  type HostFolder,
   type ImageFacts,
   isRoot,
   PACKAGE_DIRECTORY,
@@ -19,8 +20,10 @@ import {
   type SpecContext,
   STATE_DIRECTORY,
   STREAM_PORT,
+  TEMPORARY_FILES,
   UNPRIVILEGED,
 } from "./container-spec.ts";
+import type { HostAccess } from "./host-user.ts";
 
 /**
  * The container of one component instance: without capabilities, not as root unless the file says so.
@@ -31,35 +34,34 @@ export function componentContainer(
   component: Component,
   index: number,
   image: ImageFacts,
-  host: { readonly user?: string; readonly folders: readonly HostFolder[] },
+  host: HostAccess,
 ): ContainerSpec {
   const { pipeline } = context;
   const instance = instanceId(component.id, index);
   const user = component.user ?? host.user ?? (isRoot(image.user) ? FLOWCTL_USER : undefined);
   const ownState = component.uses === undefined || (user ?? FLOWCTL_USER) !== FLOWCTL_USER;
-  // In a read-only container only what lies inside a volume can be prepared, not the volume's own root.
-  const stateDirectory = ownState && component.readOnly ? `${STATE_DIRECTORY}/data` : STATE_DIRECTORY;
   const environment = componentEnvironment(pipeline, component, {
     index,
     controlPlane: `control-plane:${CONTROL_PLANE_GRPC_PORT}`,
     listen: `0.0.0.0:${STREAM_PORT}`,
     advertise: `${instanceHost(pipeline, component, index)}:${STREAM_PORT}`,
     healthPort: HEALTH_PORT,
-    stateDirectory,
+    stateDirectory: STATE_DIRECTORY,
     secretsDirectory: SECRETS_DIRECTORY,
     logLevel: context.options.logLevel,
   });
   if (component.uses !== undefined) Object.assign(environment, memoryNodeOptions(component));
-  const state: EngineMount = {
-    Type: "volume",
-    Source: stateVolumeName(pipeline.name, instance),
-    Target: STATE_DIRECTORY,
-    ReadOnly: false,
-  };
-  const folders = component.hostPaths.map(({ path, access }): EngineMount => {
+  const state: EngineMount[] = [
+    // In a read-only container a folder can be given to its user only where the folder above it is a volume as well.
+    ...(ownState && component.readOnly ? [volume("", DATA_DIRECTORY)] : []),
+    volume(stateVolumeName(pipeline.name, instance), STATE_DIRECTORY),
+  ];
+  const hostPaths = hostPathsOf(component, index);
+  const binds = hostPaths.map(({ path, access }): EngineMount => {
     return { Type: "bind", Source: path, Target: path, ReadOnly: access === "read" };
   });
   const body = settingsBody(context, component, instance, image, environment);
+  const mounts = [...state, ...binds, ...body.HostConfig.Mounts];
   return {
     resource: "container",
     name: instanceContainerName(pipeline.name, component.id, index),
@@ -77,14 +79,34 @@ export function componentContainer(
       HostConfig: {
         ...body.HostConfig,
         ...UNPRIVILEGED,
-        Mounts: [state, ...folders, ...body.HostConfig.Mounts],
+        ...(component.limits.pids === undefined ? {} : { PidsLimit: component.limits.pids }),
+        ...temporaryFiles(component, mounts, body.HostConfig.Tmpfs),
+        Mounts: mounts,
       },
     },
     networks: attachments(pipeline, component, [component.id, instance]),
     files: grantsOf(component),
-    owned: [...(ownState ? [stateDirectory] : []), ...(component.readOnly ? [] : writableVolumes(pipeline, component))],
+    owned: [
+      ...(ownState ? [STATE_DIRECTORY] : []),
+      ...(component.readOnly ? [] : writableVolumes(pipeline, component)),
+    ],
     hostFolders: host.folders,
+    hostFiles: host.files.filter((file) => hostPaths.some(({ path }) => path === file.path)),
   };
+}
+
+function volume(source: string, target: string): EngineMount {
+  return { Type: "volume", Source: source, Target: target, ReadOnly: false };
+}
+
+/** A built-in can write temporary files although its root is read-only; images of others are as in Compose. */
+function temporaryFiles(
+  { uses, readOnly }: Component,
+  mounts: readonly EngineMount[],
+  tmpfs: unknown = {},
+): { readonly Tmpfs?: unknown } {
+  const isTaken = mounts.some(({ Target }) => Target in TEMPORARY_FILES);
+  return uses === undefined || !readOnly || isTaken ? {} : { Tmpfs: { ...TEMPORARY_FILES, ...(tmpfs as object) } };
 }
 
 /**

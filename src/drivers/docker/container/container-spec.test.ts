@@ -59,7 +59,7 @@ const options = { persistence: true, logLevel: "info" } as const;
 const image: ImageFacts = { name: "acme/a:1", reference: "sha256:1", user: "", volumes: [], healthcheck: false };
 
 function made(of: Component, facts: Partial<ImageFacts> = {}, within = pipeline()) {
-  return componentContainer({ pipeline: within, options }, of, 1, { ...image, ...facts }, { folders: [] });
+  return componentContainer({ pipeline: within, options }, of, 1, { ...image, ...facts }, { folders: [], files: [] });
 }
 
 const host = (of: Component, facts?: Partial<ImageFacts>) => made(of, facts).body.HostConfig;
@@ -71,6 +71,29 @@ describe("the container of a component", () => {
       SecurityOpt: ["no-new-privileges:true"],
       Init: true,
     });
+  });
+
+  it("has at most 512 processes, or as many as the file says", () => {
+    expect(host(component())).toMatchObject({ PidsLimit: 512 });
+    expect(host(component({ limits: { pids: 40 } }))).toMatchObject({ PidsLimit: 40 });
+    const service: Service = { ...settings, id: "db", image: "postgres:16", replicas: 1 };
+    expect(serviceContainer({ pipeline: pipeline(), options }, service, image).body.HostConfig).not.toHaveProperty(
+      "PidsLimit",
+    );
+  });
+
+  it("can write temporary files into memory where a built-in's root is read-only, as the file says it", () => {
+    const tmpfs = (of: Component): unknown => host(of).Tmpfs;
+    expect(tmpfs(builtin({ readOnly: true }))).toEqual({ "/tmp": "size=64m,mode=1777" });
+    expect(tmpfs(builtin({ readOnly: true, tmpfs: ["/tmp:size=1g", "/scratch"] }))).toEqual({
+      "/tmp": "size=1g",
+      "/scratch": "",
+    });
+    expect(
+      tmpfs(builtin({ readOnly: true, hostPaths: [{ path: "/tmp", access: "read", kind: "folder" }] })),
+    ).toBeUndefined();
+    expect(tmpfs(builtin())).toBeUndefined();
+    expect(tmpfs(component({ readOnly: true }))).toBeUndefined();
   });
 
   it.each([
@@ -85,20 +108,24 @@ describe("the container of a component", () => {
   it("runs as whoever may use its host folders, which are mounted at the same paths", () => {
     const of = builtin({
       hostPaths: [
-        { path: "/data/in", access: "read" },
-        { path: "/data/out", access: "write" },
+        { path: "/data/in/a.csv", access: "read", kind: "file" },
+        { path: "/data/out", access: "write", kind: "folder" },
+        { path: "/data/all/{instance}.jsonl", access: "write", kind: "file" },
       ],
     });
     const folders = [{ path: "/data/out", uid: 1000, gid: 1000 }];
-    const spec = componentContainer({ pipeline: pipeline(), options }, of, 1, image, { user: "1000:1000", folders });
+    const files = [{ path: "/data/all/1.jsonl" }, { path: "/data/all/2.jsonl" }];
+    const host = { user: "1000:1000", folders, files };
+    const spec = componentContainer({ pipeline: pipeline(), options }, of, 2, image, host);
     expect(spec.body.User).toBe("1000:1000");
     expect(spec.hostFolders).toEqual(folders);
-    expect(spec.body.HostConfig.Mounts).toEqual(
-      expect.arrayContaining([
-        { Type: "bind", Source: "/data/in", Target: "/data/in", ReadOnly: true },
-        { Type: "bind", Source: "/data/out", Target: "/data/out", ReadOnly: false },
-      ]),
-    );
+    expect(spec.hostFiles).toEqual([{ path: "/data/all/2.jsonl" }]);
+    const binds = spec.body.HostConfig.Mounts.filter(({ Type }) => Type === "bind");
+    expect(binds.map(({ Source, Target, ReadOnly }) => [Source, Target, ReadOnly])).toEqual([
+      ["/data/in/a.csv", "/data/in/a.csv", true],
+      ["/data/out", "/data/out", false],
+      ["/data/all/2.jsonl", "/data/all/2.jsonl", false],
+    ]);
   });
 
   it("runs a built-in from the flowctl image, with a heap that fits into its memory", () => {
@@ -242,7 +269,8 @@ describe("the container of a component", () => {
     const configs = [{ source: "conf", target: "/etc/conf/conf" }];
     expect(mounts({ secrets, configs })).toEqual([volume("/run/secrets")]);
     expect(mounts({ configs })).toEqual([]);
-    const folders = ["/run/secrets", "/etc/app", "/etc/conf"];
+    // The first holds the state's own folder.
+    const folders = ["/var/lib/flowctl", "/run/secrets", "/etc/app", "/etc/conf"];
     expect(mounts({ secrets, configs, readOnly: true })).toEqual(folders.map(volume));
   });
 

@@ -17,6 +17,8 @@ export interface ContainerSpec {
   readonly owned: readonly string[];
   /** Folders of this machine that are made when they are not there. */
   readonly hostFolders: readonly HostFolder[];
+  /** Files of this machine that are made, empty, when they are not there: before each start, as the engine mounts them. */
+  readonly hostFiles: readonly HostFile[];
 }
 
 export interface NetworkAttachment {
@@ -29,6 +31,8 @@ export interface HostFolder {
   readonly uid?: number;
   readonly gid?: number;
 }
+
+export type HostFile = HostFolder;
 
 export interface EngineMount {
   readonly Type: "bind" | "volume" | "tmpfs";
@@ -90,5 +94,16 @@ export function isRoot(user: string): boolean {
 /** Looks often at what is starting. Not in the image, because engines before version 25 could not build it then. */
 export const QUICK_START = { StartInterval: 2e9 } as const;
 
+/** Processes and threads of a container, where the file sets no limit: a program that runs away takes nothing else with it. */
+const PIDS_LIMIT = 512;
+
 /** What no part of flowctl and no component needs, it does not get. */
-export const UNPRIVILEGED = { CapDrop: ["ALL"], SecurityOpt: ["no-new-privileges:true"], Init: true } as const;
+export const UNPRIVILEGED = {
+  CapDrop: ["ALL"],
+  SecurityOpt: ["no-new-privileges:true"],
+  Init: true,
+  PidsLimit: PIDS_LIMIT,
+} as const;
+
+/** What is written for a while goes to memory in a container of flowctl's own, whose root is read-only. */
+export const TEMPORARY_FILES = { "/tmp": "size=64m,mode=1777" } as const;

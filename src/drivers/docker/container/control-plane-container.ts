@@ -11,6 +11,7 @@ import {
   PACKAGE_DIRECTORY,
   QUICK_START,
   type SpecContext,
+  TEMPORARY_FILES,
   UNPRIVILEGED,
 } from "./container-spec.ts";
 
@@ -53,6 +54,8 @@ export function controlPlaneContainer(
       Labels: {},
       HostConfig: {
         ...UNPRIVILEGED,
+        ReadonlyRootfs: true,
+        Tmpfs: TEMPORARY_FILES,
         Mounts: mounts,
         PortBindings: {
           [grpc]: [{ HostIp: "127.0.0.1", HostPort: "" }],
@@ -69,6 +72,7 @@ export function controlPlaneContainer(
     files: [],
     owned: [],
     hostFolders: [],
+    hostFiles: [],
   };
 }
 

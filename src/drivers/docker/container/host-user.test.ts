@@ -14,8 +14,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const component = (...hostPaths: HostPath[]) => ({ id: "a", with: {}, hostPaths, mounts: [] }) as unknown as Component;
-const written = () => ({ path: join(folder, "out"), access: "write" as const });
+const component = (...hostPaths: HostPath[]) =>
+  ({ id: "a", type: "sink", replicas: 1, with: {}, hostPaths, mounts: [] }) as unknown as Component;
+const written = () => ({ path: join(folder, "out"), access: "write" as const, kind: "folder" as const });
 
 async function exists(owner?: { uid: number; gid: number }): Promise<void> {
   await mkdir(join(folder, "out"));
@@ -31,13 +32,14 @@ async function file(mode: number): Promise<string> {
 
 describe("the user of a container with host folders", () => {
   it("is nobody in particular without such folders", async () => {
-    expect(await hostAccess(component(), root)).toEqual({ folders: [] });
+    expect(await hostAccess(component(), root)).toEqual({ folders: [], files: [] });
   });
 
   it("is whoever runs flowctl, for whom a missing folder is made", async () => {
     expect(await hostAccess(component(written()), me)).toEqual({
       user: "1000:1001",
       folders: [{ path: join(folder, "out"), ...me }],
+      files: [],
     });
   });
 
@@ -45,21 +47,49 @@ describe("the user of a container with host folders", () => {
     expect(await hostAccess(component(written()), root)).toEqual({
       user: "10001:10001",
       folders: [{ path: join(folder, "out"), uid: 10001, gid: 10001 }],
+      files: [],
     });
   });
 
   it("names a folder that is read and missing", async () => {
-    const missing = { path: join(folder, "in"), access: "read" as const };
+    const missing = { path: join(folder, "in"), access: "read" as const, kind: "folder" as const };
     await expect(hostAccess(component(missing), root)).rejects.toMatchObject({
       code: "docker/path-missing",
       message: expect.stringContaining(join(folder, "in")),
     });
   });
 
+  it("has each instance's file made before it is mounted, and one that is read has to be there", async () => {
+    const path = join(folder, "{instance}.jsonl");
+    const sink = { ...component({ path, access: "write", kind: "file" }), replicas: 2 };
+    expect(await hostAccess(sink, me)).toEqual({
+      user: "1000:1001",
+      folders: [],
+      files: [{ path: join(folder, "1.jsonl") }, { path: join(folder, "2.jsonl") }],
+    });
+    const source = component({ path: join(folder, "in.csv"), access: "read", kind: "file" });
+    await expect(hostAccess(source, me)).rejects.toMatchObject({ code: "docker/path-missing" });
+  });
+
+  it("is not given a folder of many other things", async () => {
+    const shared = component({ path: folder, access: "read", kind: "folder", isShared: true });
+    await expect(hostAccess(shared, me)).rejects.toMatchObject({ code: "docker/shared-folder", path: "sinks.a.with" });
+  });
+
   describe.runIf(process.getuid?.() === 0)("of whom root can say", () => {
+    it("is the owner of a file that it writes, or of the folder in which that is made", async () => {
+      const path = join(folder, "out", "events.jsonl");
+      const sink = component({ path, access: "write", kind: "file" });
+      await exists({ uid: 1234, gid: 1235 });
+      const owner = { uid: 1234, gid: 1235 };
+      expect(await hostAccess(sink, root)).toEqual({ user: "1234:1235", folders: [], files: [{ path, ...owner }] });
+      await file(0o644);
+      expect((await hostAccess(sink, root)).user).toBe("0:0");
+    });
+
     it("is the owner of a folder that it writes, and the same after the folder was made", async () => {
       await exists({ uid: 10001, gid: 10001 });
-      expect(await hostAccess(component(written()), root)).toEqual({ user: "10001:10001", folders: [] });
+      expect(await hostAccess(component(written()), root)).toEqual({ user: "10001:10001", folders: [], files: [] });
     });
 
     it("is root only for a folder of root's that root wants written", async () => {

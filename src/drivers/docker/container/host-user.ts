@@ -1,8 +1,10 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { allHostPaths } from "../../../pipeline/host-paths.ts";
 import type { Component, HostPath } from "../../../pipeline/pipeline.ts";
-import type { HostFolder } from "./container-spec.ts";
+import { sectionOf } from "../../../pipeline/resolve/resolved.ts";
+import type { HostFile, HostFolder } from "./container-spec.ts";
 
 /** A user of this machine, or of a container. */
 export interface UserIds {
@@ -10,11 +12,13 @@ export interface UserIds {
   readonly gid: number;
 }
 
-/** Who may use the host folders of a component, and which of them have to be made. */
+/** Who may use the files and folders of the host that a component is given, and which of them have to be made. */
 export interface HostAccess {
-  /** `uid:gid` for its container; absent when it touches no host folder. */
+  /** `uid:gid` for its container; absent when it is given none. */
   readonly user?: string;
   readonly folders: readonly HostFolder[];
+  /** Those that are written, by path: the engine mounts only what is there. */
+  readonly files: readonly HostFile[];
 }
 
 const FLOWCTL_ID = 10001;
@@ -23,37 +27,67 @@ const FLOWCTL_ID = 10001;
  * Chooses the container's user so that it can use its host folders without being more than it has to: the owner of a
  * folder that it writes, else who runs flowctl, and root (without capabilities) only where root asked for a folder of
  * root's to be written, or for a file to be read that root keeps to itself. For root, who owns the very file that is
- * written decides before who owns its folder: without capabilities nobody else could go on with it.
- * Throws `docker/path-missing` for a folder that is only read and does not exist.
+ * written decides before who owns its folder: without capabilities nobody else could go on with it. A file that is to be
+ * made is its folder's owner's.
+ * Throws `docker/path-missing` for what is only read and does not exist, and `docker/shared-folder` for a folder that no
+ * component is given.
  */
 export async function hostAccess(component: Component, invoker: UserIds | undefined): Promise<HostAccess> {
   const binds = component.mounts.filter(({ type, source }) => type === "bind" && source !== undefined);
+  refuseSharedFolder(component);
   const paths: HostPath[] = [
-    ...component.hostPaths,
-    ...binds.map(({ source, readOnly }) => ({
-      path: source ?? "",
-      access: readOnly ? ("read" as const) : ("write" as const),
-    })),
+    ...allHostPaths(component),
+    ...binds.map(({ source, readOnly }): HostPath => {
+      return { path: source ?? "", access: readOnly ? "read" : "write", kind: "folder" };
+    }),
   ];
-  if (paths.length === 0 || invoker === undefined) return { folders: [] };
-  const found = await Promise.all(paths.map(async (path) => ({ ...path, owner: await ownerOf(path.path) })));
-  const lacking = component.hostPaths.find(({ path, access }) => {
-    return access === "read" && found.some((entry) => entry.path === path && entry.owner === undefined);
-  });
-  if (lacking !== undefined) {
-    throw new FlowctlError({
-      code: "docker/path-missing",
-      kind: "not-found",
-      message: `${component.id} reads ${lacking.path}, which does not exist`,
-      fix: `create it (\`mkdir -p ${lacking.path}\`), or change the path of ${component.id} in the pipeline file`,
-    });
-  }
+  const written = paths.filter(({ kind, access }) => kind === "file" && access === "write");
+  if (invoker === undefined) return { folders: [], files: written.map(({ path }) => ({ path })) };
+  if (paths.length === 0) return { folders: [], files: [] };
+  const isRoot = invoker.uid === 0;
+  const found = await Promise.all(
+    paths.map(async (path) => {
+      const owner = await ownerOf(path.path);
+      // Only root can give away what it makes.
+      const isMade = owner === undefined && path.kind === "file" && path.access === "write" && isRoot;
+      return { ...path, owner: isMade ? await ownerOf(dirname(path.path)) : owner };
+    }),
+  );
+  refuseMissing(component, found.slice(0, paths.length - binds.length));
   const maker = invoker.uid === 0 ? { uid: FLOWCTL_ID, gid: FLOWCTL_ID } : invoker;
   const folders = found
-    .filter(({ owner, access }) => owner === undefined && access === "write")
+    .filter(({ owner, access, kind }) => owner === undefined && access === "write" && kind === "folder")
     .map(({ path }): HostFolder => ({ path, ...maker }));
-  const only = invoker.uid === 0 ? await solelyUsableBy(component) : undefined;
-  return { user: userText(only ?? chooseUser(found, invoker, maker)), folders };
+  const only = isRoot ? await solelyUsableBy(component) : undefined;
+  const user = only ?? chooseUser(found, invoker, maker);
+  return { user: userText(user), folders, files: written.map(({ path }) => ({ path, ...(isRoot ? user : {}) })) };
+}
+
+function refuseSharedFolder({ id, type, hostPaths }: Component): void {
+  const shared = hostPaths.find(({ isShared }) => isShared);
+  if (shared === undefined) return;
+  throw new FlowctlError({
+    code: "docker/shared-folder",
+    kind: "invalid",
+    message: `${id} follows a file in ${shared.path}, which contains more than the component may see`,
+    fix: "Move the file into a folder of its own, such as `./logs`, or run the pipeline with `--driver process`",
+    path: `${sectionOf(type)}.${id}.with`,
+  });
+}
+
+function refuseMissing(
+  { id }: Component,
+  paths: readonly (HostPath & { readonly owner: UserIds | undefined })[],
+): void {
+  const lacking = paths.find(({ access, owner }) => access === "read" && owner === undefined);
+  if (lacking === undefined) return;
+  const { path, kind } = lacking;
+  throw new FlowctlError({
+    code: "docker/path-missing",
+    kind: "not-found",
+    message: `${id} reads ${path}, which does not exist`,
+    fix: `create it${kind === "folder" ? ` (\`mkdir -p ${path}\`)` : ""}, or change the path of ${id} in the pipeline file`,
+  });
 }
 
 function chooseUser(
@@ -71,10 +105,11 @@ function chooseUser(
 }
 
 /** The owner without whom the files and folders that the settings name could not be used; undefined if others can, too. */
-async function solelyUsableBy({ hostPaths, with: settings }: Component): Promise<UserIds | undefined> {
-  const named = Object.values(settings).flat();
-  const wanted = hostPaths.flatMap(({ path, access }) => [
-    ...(access === "read" ? [{ path, others: READ_FOLDER }] : []),
+async function solelyUsableBy(component: Component): Promise<UserIds | undefined> {
+  const named = Object.values(component.with).flat();
+  const wanted = allHostPaths(component).flatMap(({ path, access, kind }) => [
+    ...(kind === "file" ? [{ path, others: access === "read" ? READ_FILE : NEVER }] : []),
+    ...(kind === "folder" && access === "read" ? [{ path, others: READ_FOLDER }] : []),
     ...named
       .filter((value): value is string => typeof value === "string" && dirname(value) === path)
       .map((file) => ({ path: file, others: access === "read" ? READ_FILE : NEVER })),

@@ -21,6 +21,7 @@ export function serviceContainer(context: SpecContext, service: Service, image: 
     files: serviceFiles(service),
     owned: [],
     hostFolders: [],
+    hostFiles: [],
   };
 }
 

@@ -16,6 +16,8 @@ export const LABEL = {
   networks: "dev.flowctl.networks",
   /** Reference of the image that a container was made from, for people. */
   image: "dev.flowctl.image",
+  /** Files of the host that the container writes, which have to be there whenever it starts; as JSON. */
+  files: "dev.flowctl.files",
   /** Paths of the files in a container that hold secrets, as JSON. */
   secrets: "dev.flowctl.secrets",
   /** Prerequisites, for people and for tools. */

@@ -7,8 +7,9 @@ import { CONTROL_PLANE, type InstanceIdentity, instanceId, instanceIdentity, ins
 import type { ResourceSpec } from "../apply.ts";
 import { componentContainer } from "../container/component-container.ts";
 import { unnamedVolumeName, unnamedVolumes } from "../container/container-settings.ts";
-import type { ContainerSpec, HostFolder, ImageFacts, SpecContext } from "../container/container-spec.ts";
+import type { ContainerSpec, ImageFacts, SpecContext } from "../container/container-spec.ts";
 import { controlPlaneContainer, controlPlaneVolume } from "../container/control-plane-container.ts";
+import type { HostAccess } from "../container/host-user.ts";
 import { serviceContainer } from "../container/service-container.ts";
 import { networkName, stateVolumeName, volumeName } from "./names.ts";
 
@@ -17,8 +18,8 @@ export interface PreparedFacts {
   readonly flowctlImage: ImageFacts;
   /** By component or service id. */
   readonly images: ReadonlyMap<string, ImageFacts>;
-  /** By component id: who may use its host folders, and which have to be made. */
-  readonly hosts: ReadonlyMap<string, { readonly user?: string; readonly folders: readonly HostFolder[] }>;
+  /** By component id. */
+  readonly hosts: ReadonlyMap<string, HostAccess>;
   readonly socket?: { readonly path: string; readonly group?: string };
   /** Of what stands in a hash for the value of a secret; see `HashKeys`. */
   readonly hashKey: Uint8Array;
@@ -154,7 +155,7 @@ function componentResource(
 ): DesiredResource {
   const { index } = identity;
   const instance = instanceId(component.id, index);
-  const host = facts.hosts.get(component.id) ?? { folders: [] };
+  const host = facts.hosts.get(component.id) ?? { folders: [], files: [] };
   const spec = componentContainer(context, component, index, imageOf(component, facts), host);
   return {
     ...identity,

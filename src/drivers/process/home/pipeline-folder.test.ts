@@ -1,8 +1,9 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { observePipeline } from "../observe.ts";
 import { pipelinePaths } from "./paths.ts";
 
@@ -28,6 +29,25 @@ it("removes what somebody who was killed was writing, and leaves what somebody i
   rmSync(join(paths.folder, writing));
   await removeAllButState(paths);
   expect(existsSync(paths.folder)).toBe(false);
+});
+
+it("removes what a process was writing that was killed, and that nobody has waited for yet", async () => {
+  const paths = pipelinePaths(home, "p");
+  // What the shell becomes never waits for the children that the shell had.
+  const parent = spawn("sh", ["-c", "sleep 600 & echo $!; exec sleep 600"], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const zombie = Number(String(line).trim());
+    await vi.waitUntil(() => readFileSync(`/proc/${parent.pid}/comm`, "utf8") === "sleep\n", { timeout: 60_000 });
+    process.kill(zombie, "SIGKILL");
+    await vi.waitUntil(() => / Z /.test(readFileSync(`/proc/${zombie}/stat`, "utf8")), { timeout: 60_000 });
+    mkdirSync(paths.folder, { recursive: true });
+    writeFileSync(join(paths.folder, `supervisor.json.${zombie}.0123abcd.tmp`), "{");
+    await removeAllButState(paths);
+    expect(existsSync(paths.folder)).toBe(false);
+  } finally {
+    parent.kill("SIGKILL");
+  }
 });
 
 it.each([

@@ -3,6 +3,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { FlowctlError } from "../../../foundation/errors.ts";
 import { makeFolder } from "../../../foundation/make-folder.ts";
+import { hasBegunToExit, identify } from "../instance/process-identity.ts";
 import { removeTickets } from "../supervisor/start-ticket.ts";
 import { removeSupervisorRecord } from "../supervisor/supervisor-record.ts";
 import { isMissing, notRead, notWritten, temporaryWriter } from "./atomic-file.ts";
@@ -61,17 +62,13 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
 async function removeAbandonedTemporaries(folder: string): Promise<void> {
   for (const name of await listFolder(folder)) {
     const writer = temporaryWriter(name);
-    if (writer !== undefined && !isThere(writer)) await rm(join(folder, name), { force: true });
+    if (writer !== undefined && !runs(writer)) await rm(join(folder, name), { force: true });
   }
 }
 
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
+/** Who was killed writes no more, although its parent may not have asked for its end yet. */
+function runs(pid: number): boolean {
+  return identify(pid) !== undefined && !hasBegunToExit(pid);
 }
 
 async function holdsFiles(folder: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { type Clock, cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
+import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Broadcast, createBroadcast } from "../../broadcast.ts";
 import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../driver.ts";
 import { type GrantedValues, hasSecretValues, secretsRemoved } from "../../grants.ts";
@@ -30,8 +31,8 @@ export interface EngineOptions {
   readonly paths: PipelinePaths;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What instances inherit. */
-  readonly inherited: Readonly<Record<string, string>>;
+  /** What the instances of a component inherit. */
+  inherited(component: Component): Readonly<Record<string, string>>;
   /** `host:port` of the control plane that instances are told; absent where none are started, only ended. */
   readonly controlPlane?: string;
   /** Told when output of an instance is complete, and when it is removed. */

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import type { Clock } from "../../../foundation/clock.ts";
-import type { Healthcheck } from "../../../pipeline/pipeline.ts";
+import type { Component, Healthcheck } from "../../../pipeline/pipeline.ts";
 import type { Engine } from "./engine.ts";
 import type { InstanceRecord } from "./instance-record.ts";
 import { isAlive, RUN_ID_VARIABLE } from "./process-identity.ts";
@@ -8,8 +8,8 @@ import { isAlive, RUN_ID_VARIABLE } from "./process-identity.ts";
 export interface HealthcheckOptions {
   readonly engine: Pick<Engine, "running" | "setHealth">;
   readonly clock: Clock;
-  /** What the checks' programs inherit. */
-  readonly inherited: Readonly<Record<string, string>>;
+  /** What a check's program inherits: the same as the component's. */
+  inherited(component: Component): Readonly<Record<string, string>>;
   /** Marker of the pipeline, so that a check that hangs is found with everything else. */
   readonly runId: string;
 }
@@ -102,7 +102,7 @@ function runTest(record: InstanceRecord, healthcheck: Healthcheck, options: Heal
       {
         cwd: record.spec.directory,
         env: {
-          ...options.inherited,
+          ...options.inherited(component),
           ...component.environment,
           FLOWCTL_INSTANCE_ID: record.instance,
           FLOWCTL_HEALTH_PORT: String(record.ports.health),

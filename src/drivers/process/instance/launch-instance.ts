@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import type { Component } from "../../../pipeline/pipeline.ts";
 import { componentEnvironment } from "../../component-environment.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import { spoolName } from "../logs/log-format.ts";
@@ -16,8 +17,8 @@ export interface Launched {
 
 export interface LaunchContext {
   readonly paths: PipelinePaths;
-  /** What every instance inherits. */
-  readonly inherited: Readonly<Record<string, string>>;
+  /** What the instances of a component inherit. */
+  inherited(component: Component): Readonly<Record<string, string>>;
   /** `host:port` of the control plane. */
   readonly controlPlane: string;
 }
@@ -59,7 +60,7 @@ export async function launchInstance(record: InstanceRecord, context: LaunchCont
 }
 
 function instanceEnvironment(record: InstanceRecord, context: LaunchContext): Record<string, string> {
-  const { paths, inherited, controlPlane } = context;
+  const { paths, controlPlane } = context;
   const { instance, index, ports, spec } = record;
   const contract = componentEnvironment({ name: paths.pipeline }, spec.component, {
     index,
@@ -72,7 +73,7 @@ function instanceEnvironment(record: InstanceRecord, context: LaunchContext): Re
     logLevel: spec.logLevel,
   });
   const configs = spec.component.configs.length > 0 ? { FLOWCTL_CONFIGS_DIR: configsFolder(paths, instance) } : {};
-  return { ...inherited, ...contract, ...configs, [RUN_ID_VARIABLE]: paths.runId };
+  return { ...context.inherited(spec.component), ...contract, ...configs, [RUN_ID_VARIABLE]: paths.runId };
 }
 
 function failure(child: ChildProcess): Promise<unknown> {

@@ -50,7 +50,7 @@ async function openEngine(paths: PipelinePaths, clock: Clock): Promise<Awaited<L
     paths,
     clock,
     log: silentLogger,
-    inherited: {},
+    inherited: () => ({}),
     // Nobody collects: readers take what is left straight from the spools.
     logs: { flush: () => undefined, forget: (instance) => removeLogFiles(paths.logs, instance) },
   });

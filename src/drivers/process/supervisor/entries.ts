@@ -38,7 +38,7 @@ export function processEntries(packageRoot: string, options: { readonly sources?
   };
 }
 
-/** Bundles name the chunks they import by content, so that the entry stands for all of them. */
+/** What starts a program names its bundle by content, and so stands for it. */
 function contentHash(file: string): string {
   if (!existsSync(file)) return "";
   return createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 16);

@@ -141,7 +141,7 @@ async function startSupervisor(
       detached: true,
       stdio: ["ignore", stdout, stderr],
       env: {
-        ...inheritedEnvironment(environment, launch.spec.withheld),
+        ...inheritedEnvironment(environment, { ...launch.spec, everything: launch.spec.inheritsEverything === true }),
         FLOWCTL_SUPERVISOR: JSON.stringify(launch),
         [RUN_ID_VARIABLE]: paths.runId,
       },

@@ -61,22 +61,51 @@ export function toWireError(error: unknown): WireError {
   return { code, kind, message, ...(fix === undefined ? {} : { fix }), ...(path === undefined ? {} : { path }) };
 }
 
+/** A line may have so many characters: secrets and configs that a component is granted, in base64, and what is around them. */
+const MAX_LINE = 64 * 1024 * 1024;
+
 /**
- * Calls back with each JSON value that comes over a connection, one a line, in order; `onBroken` with what is none.
- * The connection is read on whatever the callbacks do, so that its end is noticed.
+ * Calls back with each JSON value that comes over a connection, one a line, in order; `onBroken`, once, with why what came is none,
+ * or is longer than a line may be: what follows is passed over. The connection is read on whatever the callbacks do, so that its
+ * end is noticed.
  */
 export function onFrames(socket: Socket, onFrame: (frame: unknown) => void, onBroken: (error: unknown) => void): void {
-  let rest = "";
+  let parts: string[] = [];
+  let length = 0;
+  let isBroken = false;
+  const take = (piece: string): void => {
+    length += piece.length;
+    if (length > MAX_LINE) throw tooLong();
+    parts.push(piece);
+  };
+  const read = (chunk: string): void => {
+    let from = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", from)) {
+      take(chunk.slice(from, end));
+      const line = parts.join("");
+      parts = [];
+      length = 0;
+      from = end + 1;
+      if (line !== "") onFrame(JSON.parse(line));
+    }
+    if (from < chunk.length) take(chunk.slice(from));
+  };
   socket.setEncoding("utf8");
   socket.on("data", (chunk: string) => {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
+    if (isBroken) return;
     try {
-      for (const line of lines) if (line !== "") onFrame(JSON.parse(line));
+      read(chunk);
     } catch (error) {
+      isBroken = true;
+      parts = [];
       onBroken(error);
     }
   });
+}
+
+function tooLong(): FlowctlError {
+  const message = `A line of more than ${MAX_LINE} characters came over the supervisor's socket`;
+  return new FlowctlError({ code: "process/bad-request", kind: "invalid", message });
 }
 
 export function writeFrame(socket: Socket, frame: RequestFrame | SupervisorReply): void {

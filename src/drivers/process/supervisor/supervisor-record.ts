@@ -12,6 +12,8 @@ export interface SupervisorSpec {
   readonly logLevel: LogLevel;
   /** Names of environment variables that hold secrets: no process of the pipeline inherits them. */
   readonly withheld: readonly string[];
+  /** Whether a component inherits the whole environment; the supervisor has only what its components may have. */
+  readonly inheritsEverything?: boolean;
 }
 
 /** `supervisor.json`: the supervisor of a pipeline, living or dead. */

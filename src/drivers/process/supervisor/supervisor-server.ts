@@ -5,14 +5,12 @@ import { FlowctlError } from "../../../foundation/errors.ts";
 import {
   assertPrivateSocket,
   onFrames,
-  PROTOCOL_MISMATCH,
-  PROTOCOL_VERSION,
-  type RequestFrame,
   type SupervisorReply,
   type SupervisorRequest,
   toWireError,
   writeFrame,
 } from "./supervisor-protocol.ts";
+import { requestOf } from "./supervisor-request.ts";
 
 /** Carries out one request; what it returns is the result. `reply` sends something ahead of that. */
 export type RequestHandler = (
@@ -78,7 +76,7 @@ function serveConnection(socket: Socket, handle: RequestHandler): void {
     socket.end();
   };
   const answer = async (frame: unknown): Promise<void> => {
-    const result = await handle(checked(frame), reply, gone.signal);
+    const result = await handle(requestOf(frame), reply, gone.signal);
     reply({ type: "done", ...(result === undefined ? {} : { result }) });
     socket.end();
   };
@@ -89,15 +87,4 @@ function serveConnection(socket: Socket, handle: RequestHandler): void {
     answer(frame).catch(fail);
   };
   onFrames(socket, onFrame, fail);
-}
-
-function checked(frame: unknown): SupervisorRequest {
-  const { v } = frame as Partial<RequestFrame>;
-  if (v === PROTOCOL_VERSION) return frame as RequestFrame;
-  throw new FlowctlError({
-    code: PROTOCOL_MISMATCH,
-    kind: "conflict",
-    message: `Protocol version mismatch: the supervisor uses version ${PROTOCOL_VERSION}, this command version ${String(v)}`,
-    fix: "Run `flowctl down`, then `flowctl up`, with the same version of flowctl",
-  });
 }

@@ -156,3 +156,66 @@ test("events fail when the connection breaks", async () => {
   void server?.close();
   await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
 });
+
+describe("what is no request", () => {
+  const change = { action: "stop", observed: { key: "component/a-1", owner: "a", index: 1 }, cause: "test" };
+  const apply = { method: "apply", change, force: false, secrets: {}, configs: {} };
+  test.each([
+    ["nothing", null],
+    ["a number", 1],
+    ["a list", []],
+    ["an unknown method", { method: "toString" }],
+    ["an end of nobody knows what", { method: "shutdown", instances: "all" }],
+    ["an end without saying of what", { method: "shutdown" }],
+    ["events since no number", { method: "events", since: "1" }],
+    ["no change", { ...apply, change: null }],
+    ["an unknown change", { ...apply, change: { ...change, action: "toString" } }],
+    ["a change of nothing", { ...apply, change: { action: "stop", cause: "test" } }],
+    [
+      "a change of what is elsewhere",
+      { ...apply, change: { ...change, observed: { key: "component/../x-1", owner: "../x", index: 1 } } },
+    ],
+    [
+      "a change of one that is named otherwise",
+      { ...apply, change: { ...change, observed: { key: "component/b-1", owner: "a", index: 1 } } },
+    ],
+    ["secrets that are no strings", { ...apply, secrets: { s: 1 } }],
+  ])("is refused, and nothing is done: %s", async (_what, body) => {
+    let handled = 0;
+    await serve(async () => {
+      handled++;
+    });
+    const frame = typeof body === "object" && body !== null && !Array.isArray(body) ? { ...body, v: 1 } : body;
+    expect(await exchange(`${JSON.stringify(frame)}\n`)).toContain('"code":"process/bad-request"');
+    expect(handled).toBe(0);
+    await serveAnother();
+  });
+
+  test("is refused once it is longer than a line may be, and no more of it is kept", async () => {
+    await serve(async () => undefined);
+    const answer = await exchange(...Array<string>(66).fill(" ".repeat(1024 * 1024)));
+    expect(answer).toContain('"code":"process/bad-request"');
+  });
+
+  async function serveAnother(): Promise<void> {
+    await server?.close();
+    await serve(async () => "well");
+    expect(await request(socket(), { method: "hello" }, { signal: never })).toBe("well");
+  }
+});
+
+/** What comes back for these pieces until the supervisor closes the connection. */
+function exchange(...pieces: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = "";
+    const connection = connect(socket(), () => {
+      for (const piece of pieces) connection.write(piece);
+    });
+    connection.setEncoding("utf8");
+    connection.on("data", (chunk: string) => {
+      answer += chunk;
+    });
+    connection.on("error", () => undefined);
+    connection.once("close", () => resolve(answer));
+  });
+}

@@ -2,6 +2,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { cancelled } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
+import type { Component } from "../../../pipeline/pipeline.ts";
 import { type PipelinePaths, pipelinePaths } from "../home/paths.ts";
 import { createEngine, type Engine } from "../instance/engine.ts";
 import { startHealthchecks } from "../instance/healthcheck.ts";
@@ -70,7 +71,9 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   }
   const logs = startLogCollector({ folder: paths.logs, clock, log });
   const { controlPlane, ports } = await openControlPlane(paths, options);
-  const inherited = inheritedEnvironment(options.environment, launch.spec.withheld);
+  const { withheld } = launch.spec;
+  const inherited = ({ inheritEnvironment: everything = false }: Component): Record<string, string> =>
+    inheritedEnvironment(options.environment, { everything, withheld });
   const engine = createEngine({
     paths,
     clock,

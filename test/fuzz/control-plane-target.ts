@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { ControlPlaneClient } from "../../src/client/client.ts";
+import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { freePort } from "../free-port.ts";
+import { Target } from "./target.ts";
+
+const program = resolve(import.meta.dirname, "../../dist/control-plane.js");
+
+export interface ControlPlaneTarget {
+  readonly target: Target;
+  /** `host:port` each. */
+  readonly grpc: string;
+  readonly http: string;
+  /** Its store's. To be disposed of once the program has ended. */
+  readonly folder: AsyncDisposable;
+}
+
+/** The control plane of dist/, on a LevelDB of its own. */
+export async function startControlPlaneTarget(pipeline: string): Promise<ControlPlaneTarget> {
+  const path = await mkdtemp(join(tmpdir(), "flowctl-fuzz-"));
+  const [grpc, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const target = new Target(program, {
+    FLOWCTL_PIPELINE: pipeline,
+    FLOWCTL_GRPC_LISTEN: grpc,
+    FLOWCTL_HTTP_LISTEN: http,
+    FLOWCTL_DATA_DIR: path,
+    FLOWCTL_SUPERVISE_BY: "none",
+    FLOWCTL_LOG_LEVEL: "error",
+  });
+  const client = connectControlPlane(grpc);
+  try {
+    while (!(await answers(client))) {
+      target.requireAlive();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    client.close();
+  }
+  return {
+    target,
+    grpc,
+    http,
+    folder: { [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) },
+  };
+}
+
+function answers(client: ControlPlaneClient): Promise<boolean> {
+  return client.getPipeline(AbortSignal.timeout(1_000)).then(
+    () => true,
+    () => false,
+  );
+}
