@@ -21,7 +21,7 @@ import { listVolumes } from "./resources/volumes.ts";
 const PROBE_MS = 5_000;
 
 /**
- * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels, and the key of their hashes in the control plane's container.
+ * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels, and the key of their hashes in the control plane's volume.
  * Connects at the first call. Unless `options` say who runs flowctl, that is the user of this process.
  */
 export function createDockerDriver(options: Installation): Driver {
