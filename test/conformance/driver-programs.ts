@@ -56,11 +56,16 @@ export function describePrograms(fixture: DriverFixture): void {
       console.log((statSync(path).mode & 0o077).toString(8));
       ${STAYS}`;
       const granted = { ...settings, secrets: [{ source: "key", target: "/run/secrets/key" }] };
-      await world.up(deploymentOf(pipelineOf(world.name, [component("a", script, granted)]), { key: "hush-1234" }));
+      const deployment = deploymentOf(pipelineOf(world.name, [component("a", script, granted)]), { key: "hush-1234" });
+      await world.up(deployment);
       const lines = await world.untilSaid("a-1", "up");
       const said = lines.filter(({ stream }) => stream === "stdout").map(({ text }) => text);
       expect(said).toEqual(["right", "0"]);
-      expect(await fixture.visible(await world.find("component/a-1"))).not.toContain("hush-1234");
+      const observed = await world.find("component/a-1");
+      expect(await fixture.visible(observed)).not.toContain("hush-1234");
+      // Whoever has the same value sees that it is the same, also with a key that was made for this pipeline.
+      const again = await world.prepare(deployment, fixture.connect());
+      expect(again.find(({ key }) => key === "component/a-1")?.hash).toBe(observed.hash);
     });
 
     it("removes its secrets when it is stopped, and starts it again only with their values", async () => {

@@ -85,6 +85,14 @@ export const httpPollSpec: BuiltinSpec = {
   check(settings) {
     const config = settings as HttpPollConfig;
     const problems: SettingProblem[] = [];
+    const { username, password } = new URL(config.url);
+    if (username !== "" || password !== "") {
+      problems.push({
+        path: ["url"],
+        message: "the URL contains a user name or password, which a request cannot have",
+        fix: "take it out of the URL, and send it as a header: `header_secrets: { Authorization: … }`",
+      });
+    }
     if (config.body !== undefined && config.method !== "POST") {
       problems.push({ path: ["body"], message: "body requires method POST", fix: "set method: POST" });
     }

@@ -186,6 +186,22 @@ describe("http-poll", () => {
     await expect(polled([json([])], config)).rejects.toMatchObject({ code: "sdk/secret-missing" });
   });
 
+  it("says which secret cannot be a header, and nothing of its value", async () => {
+    const config = { header_secrets: { Authorization: "token" }, retries: 0 };
+    for (const token of ["Bearer one\ntwo-planted", "Bearer \u2026-planted"]) {
+      const error = await polled([json([])], config, { secrets: { token } }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: "components/not-a-header", message: expect.stringContaining("token") });
+      expect(String(error)).not.toContain("planted");
+    }
+  });
+
+  it("shows of a header that fetch refuses nothing of its value", async () => {
+    const config = { headers: { "X-Key": "one\ntwo-planted" }, retries: 0 };
+    const error = await polled([json([])], config).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "components/http-failed", message: expect.stringContaining('"***"') });
+    expect(String(error)).not.toContain("planted");
+  });
+
   it("tries a failed request again, degraded meanwhile", async () => {
     const reasons: string[] = [];
     const broken: Respond = (response) => response.destroy();

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../foundation/clock.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentDefinition, SourceContext, SourceEmit } from "../../sdk/index.ts";
 import { defineSource } from "../../sdk/index.ts";
 import { builtInVersion } from "../built-in-version.ts";
@@ -145,12 +146,28 @@ function nameOf({ answer, digest, item }: HttpPollPosition): string {
   return `${answer}-${digest.slice(0, 8)}-${item}`;
 }
 
+/** Visible characters of Latin-1, spaces and tabs. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+function notAHeader(header: string, name: string): FlowctlError {
+  return new FlowctlError({
+    code: "components/not-a-header",
+    kind: "invalid",
+    message: `the secret ${name} cannot be sent as header ${header}: it has a line break, or a character that no header may have`,
+    fix: `check the value of the secret ${name}: it has to be one line`,
+  });
+}
+
 async function askOptions(
   { config, secret, log, degraded }: SourceContext<HttpPollConfig, HttpPollPosition>,
   clock: Clock,
 ): Promise<AskOptions> {
   const headers: Record<string, string> = { ...config.headers };
-  for (const [header, name] of Object.entries(config.header_secrets)) headers[header] = (await secret(name)).trim();
+  for (const [header, name] of Object.entries(config.header_secrets)) {
+    const value = (await secret(name)).trim();
+    if (!HEADER_VALUE.test(value)) throw notAHeader(header, name);
+    headers[header] = value;
+  }
   return {
     url: config.url,
     method: config.method,

@@ -362,7 +362,9 @@ class Supervisor {
       if (observed === undefined || isDone(action, observed)) return undefined;
       // Somebody may have changed his mind meanwhile.
       if (action !== "stop" && !this.#isToRun(target)) return undefined;
-      const change: Change = { action, observed, cause };
+      // What was given up may be started again here, where nobody has the values of its secrets.
+      const keepSecrets = this.#isToRun(target);
+      const change: Change = { action, observed, cause, ...(action === "stop" && keepSecrets ? { keepSecrets } : {}) };
       await driver.apply(change, {
         pipeline,
         signal: this.#signal,

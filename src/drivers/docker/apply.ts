@@ -22,6 +22,7 @@ import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
 import { isSecret, provideSecrets, takeSecrets } from "./container/secrets.ts";
 import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
+import type { HashKeys } from "./resources/hash-key.ts";
 import { LABEL, readLabels, writeLabels } from "./resources/labels.ts";
 import { nameTaken, networkName } from "./resources/names.ts";
 import {
@@ -36,26 +37,27 @@ import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./re
 /** What `DesiredResource.spec` holds on Docker. */
 export type ResourceSpec = NetworkSpec | VolumeSpec | ContainerSpec;
 
+/** What the driver that carries a change out has. */
+interface Own {
+  readonly version: string;
+  readonly hashKeys: HashKeys;
+}
+
 /** How long another flowctl may take between making a container and starting it, before what it left counts as dead. */
 const HALF_MADE_MS = 5_000;
 /** How long a name may be taken by what cannot be seen, in milliseconds. */
 const PATIENCE_MS = 15_000;
 
 /** Carries out one change; see `Driver.apply`. */
-export async function applyChange(
-  engine: Engine,
-  version: string,
-  change: Change,
-  context: ApplyContext,
-): Promise<void> {
+export async function applyChange(engine: Engine, own: Own, change: Change, context: ApplyContext): Promise<void> {
   const { signal, force = false } = context;
   switch (change.action) {
     case "create":
-      return create(engine, version, change.resource, context);
+      return create(engine, own, change.resource, context);
     case "replace":
       if (change.observed.kind === "volume") throw volumeChanged(change.observed);
       await remove(engine, change.observed, context);
-      return create(engine, version, change.resource, context);
+      return create(engine, own, change.resource, context);
     case "start":
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
@@ -128,19 +130,14 @@ async function remove(engine: Engine, observed: ObservedResource, context: Apply
   await removeContainer(engine, observed.ref, signal);
 }
 
-async function create(
-  engine: Engine,
-  version: string,
-  resource: DesiredResource,
-  context: ApplyContext,
-): Promise<void> {
+async function create(engine: Engine, own: Own, resource: DesiredResource, context: ApplyContext): Promise<void> {
   const spec = resource.spec as ResourceSpec;
   const folder = context.deployment === undefined ? undefined : projectFolder(context.deployment.pipeline);
   if (folder !== undefined) await refuseOtherFolder(engine, context, folder);
   const labels = writeLabels({
     ...resource,
     pipeline: context.pipeline,
-    version,
+    version: own.version,
     ...(folder === undefined ? {} : { folder }),
     ...(spec.resource === "container"
       ? {
@@ -155,7 +152,7 @@ async function create(
   });
   if (spec.resource === "network") return makeNetwork(engine, spec, resource, labels, context);
   if (spec.resource === "volume") return makeVolume(engine, spec, resource, labels, context);
-  return makeContainer(engine, spec, resource, labels, context);
+  return makeContainer(engine, spec, resource, labels, { ...context, hashKeys: own.hashKeys });
 }
 
 /** The network that every pipeline has says whose it is: the engine gives its name away once. */
@@ -207,15 +204,16 @@ async function makeContainer(
   spec: ContainerSpec,
   resource: DesiredResource,
   labels: Readonly<Record<string, string>>,
-  context: ApplyContext,
+  context: ApplyContext & Pick<Own, "hashKeys">,
 ): Promise<void> {
-  const { signal } = context;
+  const { signal, hashKeys } = context;
   await makeHostPaths(engine, spec);
   const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels, ...filesLabel(spec) } };
   const id = await createOrFind(engine, spec, body, resource, context);
   if (id === undefined) return;
   try {
     await Promise.all([requireProgram(engine, id, spec, resource, context), deliverFiles(engine, id, spec, context)]);
+    if (resource.kind === "control-plane") await hashKeys.deliver(engine, context.pipeline, id, signal);
     await startContainer(engine, id, signal);
   } catch (error) {
     // What never ran is of no use to anyone; when the clean-up fails too, the next plan sees it.

@@ -12,6 +12,7 @@ import type { Installation } from "./installation.ts";
 import { pipelineLogs } from "./logs.ts";
 import { observePipeline } from "./observe.ts";
 import { prepareDeployment } from "./prepare.ts";
+import { HashKeys } from "./resources/hash-key.ts";
 import { readLabels } from "./resources/labels.ts";
 import { listNetworks } from "./resources/networks.ts";
 import { listVolumes } from "./resources/volumes.ts";
@@ -20,11 +21,12 @@ import { listVolumes } from "./resources/volumes.ts";
 const PROBE_MS = 5_000;
 
 /**
- * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels.
+ * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels, and the key of their hashes in the control plane's volume.
  * Connects at the first call. Unless `options` say who runs flowctl, that is the user of this process.
  */
 export function createDockerDriver(options: Installation): Driver {
   const installation: Installation = { ...currentUser(), ...options };
+  const hashKeys = new HashKeys();
   let connection: Promise<Engine> | undefined;
   const engine = (): Promise<Engine> => {
     connection ??= connectEngine(installation.environment);
@@ -34,9 +36,11 @@ export function createDockerDriver(options: Installation): Driver {
     name: "docker",
     capabilities: DOCKER_CAPABILITIES,
     probe: (signal) => probe(engine, signal),
-    prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare),
+    prepare: async (deployment, prepare) =>
+      prepareDeployment(await engine(), installation, deployment, prepare, hashKeys),
     observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
-    apply: async (change, context) => applyChange(await engine(), installation.version, change, context),
+    apply: async (change, context) =>
+      applyChange(await engine(), { version: installation.version, hashKeys }, change, context),
     async *logs(pipeline, log, signal) {
       yield* pipelineLogs(await engine(), pipeline, log, signal);
     },

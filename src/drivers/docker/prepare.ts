@@ -12,6 +12,7 @@ import { currentFlowctlImage, ensureFlowctlImage } from "./image/flowctl-image.t
 import { imageFacts, inspectImage, pullImage } from "./image/images.ts";
 import { type DockerClientConfig, readClientConfig, registryCredentials } from "./image/registry-auth.ts";
 import type { Installation } from "./installation.ts";
+import type { HashKeys } from "./resources/hash-key.ts";
 import { readLabels } from "./resources/labels.ts";
 import { nameTaken, networkName, volumeName } from "./resources/names.ts";
 import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
@@ -24,6 +25,7 @@ export async function prepareDeployment(
   installation: Installation,
   deployment: Deployment,
   options: PrepareOptions,
+  hashKeys: HashKeys,
 ): Promise<readonly DesiredResource[]> {
   const { pipeline } = deployment;
   const { signal } = options;
@@ -34,13 +36,14 @@ export async function prepareDeployment(
     ? currentFlowctlImage(engine, { ...installation, signal })
     : ensureFlowctlImage(engine, { ...installation, clientConfig, ...options, build: false });
   const known = new Map([[`flowctl:${installation.version}`, ownImage]]);
-  const [flowctlImage, images, hosts, socket] = await Promise.all([
+  const [flowctlImage, images, hosts, socket, hashKey] = await Promise.all([
     ownImage,
     prepareImages(engine, deployment, clientConfig, options, known),
     prepareHosts(engine, pipeline, installation.invoker),
     engineSocket(engine, signal),
+    hashKeys.find(engine, pipeline.name, signal),
   ]);
-  const facts: PreparedFacts = { flowctlImage, images, hosts, ...(socket === undefined ? {} : { socket }) };
+  const facts: PreparedFacts = { flowctlImage, images, hosts, hashKey, ...(socket === undefined ? {} : { socket }) };
   const resources = desiredResources(deployment, facts);
   checkHealthGates(resources, pipeline, facts);
   await checkNetworks(engine, resources, pipeline, signal);

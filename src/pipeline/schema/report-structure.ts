@@ -124,7 +124,9 @@ function describe(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";
   if (typeof value !== "string") return String(value);
-  return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  // Variables are interpolated by now: a password in a URL may stand in the file only as its name.
+  const shown = value.replace(/(:\/\/)[^/?#@\s]*@/, "$1***@");
+  return JSON.stringify(shown.length > 40 ? `${shown.slice(0, 40)}…` : shown);
 }
 
 function isEmpty(value: unknown): boolean {

@@ -45,7 +45,6 @@ export async function ask(options: AskOptions, known: Validators, signal: AbortS
         code: "components/http-failed",
         kind: "unavailable",
         message: `${options.method} ${shown(options.url)} failed ${attempt} times: ${outcome.reason}`,
-        ...(outcome.cause === undefined ? {} : { cause: outcome.cause }),
       });
     }
     options.onRetry(outcome.reason);
@@ -58,7 +57,6 @@ interface Failed {
   readonly reason: string;
   /** As the server asked for; 0 when it did not. */
   readonly afterMs: number;
-  readonly cause?: unknown;
 }
 
 async function askOnce(options: AskOptions, known: Validators, signal: AbortSignal): Promise<Answer | Failed> {
@@ -75,8 +73,8 @@ async function askOnce(options: AskOptions, known: Validators, signal: AbortSign
   } catch (error) {
     if (error instanceof FlowctlError) throw error;
     signal.throwIfAborted();
-    const reason = deadline.aborted ? `no response within ${options.timeoutMs} ms` : reasonOf(error);
-    return { kind: "failed", reason, afterMs: 0, cause: error };
+    if (deadline.aborted) return { kind: "failed", reason: `no response within ${options.timeoutMs} ms`, afterMs: 0 };
+    return { kind: "failed", reason: reasonOf(error, options), afterMs: 0 };
   }
 }
 
@@ -145,7 +143,14 @@ function shown(url: string): string {
   return `${origin}${pathname}`;
 }
 
-/** fetch says "fetch failed" and keeps the reason in the cause. */
-function reasonOf(error: unknown): string {
-  return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+/**
+ * fetch says "fetch failed" and keeps the reason in the cause. Of a URL or a header that it does not take it quotes all: what may be
+ * secret there is left out.
+ */
+function reasonOf(error: unknown, { url, headers }: AskOptions): string {
+  const reason = error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+  return Object.values(headers).reduce(
+    (text, value) => text.replaceAll(`"${value}"`, '"***"'),
+    reason.replaceAll(url, shown(url)),
+  );
 }

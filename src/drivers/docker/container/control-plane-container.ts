@@ -32,7 +32,7 @@ export function controlPlaneContainer(
   ];
   return {
     resource: "container",
-    name: `flowctl_${pipeline.name}_control-plane`,
+    name: controlPlaneName(pipeline.name),
     image: image.name,
     body: {
       Image: image.reference,
@@ -74,6 +74,11 @@ export function controlPlaneContainer(
     hostFolders: [],
     hostFiles: [],
   };
+}
+
+/** Name of the control plane's container. */
+export function controlPlaneName(pipeline: string): string {
+  return `flowctl_${pipeline}_control-plane`;
 }
 
 /** Name of the volume with the control plane's state. */

@@ -107,8 +107,8 @@ async function containerUser(engine: Engine, id: string, signal: AbortSignal): P
   if (uid !== undefined && (group === undefined || numeric(group) !== undefined)) {
     return { uid, gid: numeric(group) ?? 0 };
   }
-  const passwd = await readTextFile(engine, id, "/etc/passwd", signal);
-  const entry = passwd
+  const passwd = await readFileIn(engine, id, "/etc/passwd", signal);
+  const entry = (passwd?.toString("utf8") ?? "")
     .split("\n")
     .map((line) => line.split(":"))
     .find((fields) => fields[0] === name || fields[2] === name);
@@ -121,14 +121,20 @@ function numeric(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-async function readTextFile(engine: Engine, id: string, path: string, signal: AbortSignal): Promise<string> {
+/** What a file in a container holds; undefined where that file, or the container, is not there. */
+export async function readFileIn(
+  engine: Engine,
+  id: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<Buffer | undefined> {
   const archive = await getArchive(engine, id, path, signal);
-  if (archive === undefined) return "";
+  if (archive === undefined) return undefined;
   const chunks: Buffer[] = [];
   const entries = extract();
   archive.pipe(entries);
   for await (const entry of entries) {
     for await (const chunk of entry) chunks.push(chunk as Buffer);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }

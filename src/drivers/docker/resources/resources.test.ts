@@ -49,8 +49,10 @@ function deployment(more: Partial<Pipeline> = {}, secrets: Record<string, string
   };
 }
 
+const hashKey = new Uint8Array(32);
+
 function facts(more: Partial<PreparedFacts> = {}): PreparedFacts {
-  return { flowctlImage: { ...image, healthcheck: true }, images: new Map(), hosts: new Map(), ...more };
+  return { flowctlImage: { ...image, healthcheck: true }, images: new Map(), hosts: new Map(), hashKey, ...more };
 }
 
 const keys = (resources: readonly DesiredResource[]) => resources.map(({ key }) => key);
@@ -204,5 +206,14 @@ describe("the hash of a container", () => {
     const part = (name: string) =>
       find(desiredResources(deployment({ name, components }, { key: "same" }), facts()), "component/a-1").parts.secrets;
     expect(part("p")).not.toBe(part("q"));
+  });
+
+  it("is another one of the same secret with another key: whoever does not have it cannot check a guess", () => {
+    const components = [component("a", { secrets: [{ source: "key", target: "/run/secrets/key" }] }), component("b")];
+    const [one, two] = [hashKey, new Uint8Array(32).fill(1)].map((key) =>
+      desiredResources(deployment({ components }, { key: "same" }), facts({ hashKey: key })),
+    ) as [DesiredResource[], DesiredResource[]];
+    expect(partsThatDiffer(find(one, "component/a-1"), find(two, "component/a-1"))).toEqual(["secrets"]);
+    expect(find(one, "component/b-1").hash).toBe(find(two, "component/b-1").hash);
   });
 });

@@ -1,4 +1,4 @@
-import { createHash, scryptSync } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import type { Component, Pipeline, Service } from "../../../pipeline/pipeline.ts";
 import { dependencies } from "../../dependencies.ts";
 import type { Deployment, DesiredResource, Prerequisite, ResourceKey } from "../../driver.ts";
@@ -21,6 +21,8 @@ export interface PreparedFacts {
   /** By component id. */
   readonly hosts: ReadonlyMap<string, HostAccess>;
   readonly socket?: { readonly path: string; readonly group?: string };
+  /** Of what stands in a hash for the value of a secret; see `HashKeys`. */
+  readonly hashKey: Uint8Array;
 }
 
 /** Works out every resource of a deployment. Pure: the same input gives the same resources and hashes. */
@@ -28,7 +30,7 @@ export function desiredResources(deployment: Deployment, facts: PreparedFacts): 
   const { pipeline } = deployment;
   const context: SpecContext = deployment;
   const networks = networkResources(pipeline);
-  const macs = secretMacs(deployment);
+  const macs = secretMacs(deployment, facts.hashKey);
   const containers = [
     controlPlaneResource(context, facts),
     ...pipeline.services.map((service) => serviceResource(context, service, facts, macs)),
@@ -291,13 +293,14 @@ function grantParts(spec: ContainerSpec, macs: ReadonlyMap<string, string>): Rec
 }
 
 /**
- * What stands in a hash for a value. Labels can be read by whoever uses the engine, and there is no place on it to keep a
- * key: a costly derivation, salted by pipeline and secret, makes guessing slow and equal secrets look unlike.
+ * What stands in a hash for a value. Labels are seen by more than may use the engine, such as what collects metrics of containers: who
+ * does not have the key cannot tell whether a guess is right, nor whether two secrets are the same.
  */
-function secretMacs({ pipeline, secretValues, configValues }: Deployment): Map<string, string> {
+function secretMacs({ pipeline, secretValues, configValues }: Deployment, hashKey: Uint8Array): Map<string, string> {
   const macs = new Map<string, string>();
   for (const [key, value] of secretValues) {
-    macs.set(`secret/${key}`, scryptSync(value, `flowctl\0${pipeline.name}\0${key}`, 16).toString("hex"));
+    const mac = createHmac("sha256", hashKey).update(`${pipeline.name}\0${key}\0`).update(value);
+    macs.set(`secret/${key}`, mac.digest("hex").slice(0, 32));
   }
   for (const [key, value] of configValues) macs.set(`config/${key}`, createHash("sha256").update(value).digest("hex"));
   return macs;
