@@ -11,7 +11,7 @@ const [library = "libfaketimeMT.so.1 (apt-get install faketime)"] = readdirSync(
 
 beforeAll(buildProgram);
 
-/** Every program of the pipeline, its supervisor included, sees the clock that a file says; durations it sees as they are. */
+/** Every program of the pipeline, its supervisor included, sees the clock that a file says, as they inherit what makes them; durations they see as they are. */
 it.concurrent.each([
   ["forwards", "+1h"],
   ["back", "-1h"],
@@ -21,9 +21,10 @@ it.concurrent.each([
     await using scenario = await Scenario.on(
       "process",
       `
-sources: { numbers: { uses: generator, with: { count: ${COUNT}, rate: 50 } } }
-processors: { passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } } }
-sinks: { archive: { uses: file, inputs: [passed], with: { path: ./out/numbers.jsonl } } }
+x-clock: &clock { inherit_environment: true }
+sources: { numbers: { <<: *clock, uses: generator, with: { count: ${COUNT}, rate: 50 } } }
+processors: { passed: { <<: *clock, uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } } }
+sinks: { archive: { <<: *clock, uses: file, inputs: [passed], with: { path: ./out/numbers.jsonl } } }
 `,
     );
     const clock = join(scenario.folder, "clock");
