@@ -62,7 +62,7 @@ export default defineConfig({
           // A worker that runs one file after the other imports what they share once.
           isolate: false,
           // Beside those below, which wait for programs half of the time.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -76,8 +76,8 @@ export default defineConfig({
           hookTimeout: 300_000,
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
-          // They wait for programs half of the time: four at once keep two processors busy.
-          maxWorkers: 4,
+          // They wait for programs half of the time: three at once keep two processors busy.
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },

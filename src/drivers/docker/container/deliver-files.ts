@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import type { Readable } from "node:stream";
 import { extract, type Pack, pack } from "tar-stream";
 import type { ApplyContext } from "../../driver.ts";
 import { type Grant, grantedValue } from "../../grants.ts";
@@ -130,9 +131,23 @@ export async function readFileIn(
 ): Promise<Buffer | undefined> {
   const archive = await getArchive(engine, id, path, signal);
   if (archive === undefined) return undefined;
-  const chunks: Buffer[] = [];
+  try {
+    return await engine.call(`read ${path} of container ${id}`, signal, () => onlyFileOf(archive));
+  } finally {
+    // Whatever became of it: its connection would keep this program.
+    archive.destroy();
+  }
+}
+
+/** Rejects when the archive breaks off, which a pipe would not tell. */
+async function onlyFileOf(archive: Readable): Promise<Buffer> {
   const entries = extract();
+  archive.once("error", (error) => entries.destroy(error));
+  archive.once("close", () => {
+    if (!archive.readableEnded) entries.destroy(new Error("the engine broke off"));
+  });
   archive.pipe(entries);
+  const chunks: Buffer[] = [];
   for await (const entry of entries) {
     for await (const chunk of entry) chunks.push(chunk as Buffer);
   }

@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import Dockerode from "dockerode";
 import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../../foundation/errors.ts";
@@ -44,9 +45,15 @@ export async function connectEngine(env: Readonly<Record<string, string | undefi
       // Many requests at once wait on one signal, and that is no leak.
       setMaxListeners(0, signal);
       const aborted = abortion(signal);
+      const asked = request(docker);
       try {
-        return await Promise.race([request(docker), aborted.promise]);
+        return await Promise.race([asked, aborted.promise]);
       } catch (error) {
+        // A stream that comes when nobody waits for it any more would keep its connection, and with it this program.
+        void asked.then(
+          (late) => (late as Partial<Readable> | undefined)?.destroy?.(),
+          () => undefined,
+        );
         throw engineError(error, what, endpoint, signal, way?.complaint());
       } finally {
         aborted.release();

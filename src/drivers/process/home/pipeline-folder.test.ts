@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { observePipeline } from "../observe.ts";
 import { pipelinePaths } from "./paths.ts";
 
-import { removeAllButState } from "./pipeline-folder.ts";
+import { pipelineNames, removeAllButState } from "./pipeline-folder.ts";
 
 let home: string;
 
@@ -60,6 +60,7 @@ it.each([
   const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
   mkdirSync(paths.folder, { recursive: true });
   for (const name of names) writeFileSync(join(paths.folder, name.replace("PID", String(dead))), "{}");
+  expect(await pipelineNames(home)).toEqual(["p"]);
   const observed = await observePipeline(paths, new AbortController().signal);
   expect(observed).toMatchObject([{ kind: "control-plane", state: { status: "created" } }]);
   await removeAllButState(paths);

@@ -10,11 +10,10 @@ import { isMissing, notRead, notWritten, temporaryWriter } from "./atomic-file.t
 import { type PipelinePaths, pipelinesFolder } from "./paths.ts";
 import { removeProject } from "./project-record.ts";
 
-/** Names of the pipelines that have something in their folder. */
+/** Names of the pipelines that have a folder: one that is empty was left by who was killed when it had just made it. */
 export async function pipelineNames(home: string): Promise<readonly string[]> {
-  const names = await listFolder(pipelinesFolder(home));
-  const contents = await Promise.all(names.map((name) => listFolder(join(pipelinesFolder(home), name))));
-  return names.filter((_, i) => (contents[i]?.length ?? 0) > 0).sort();
+  const entries = await listEntries(pipelinesFolder(home));
+  return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).toSorted();
 }
 
 /** Why the folder of all pipelines cannot be used, as an error with its fix; undefined when it can, or is yet to be made. */
