@@ -1,5 +1,7 @@
+import type { ObservedResource } from "../../drivers/driver.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { instanceIdOf, type Plan } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import { humanDuration } from "../display/quantities.ts";
 import type { PreparedUp } from "./change.ts";
@@ -71,21 +73,32 @@ async function startUnlessFailed(context: CommandContext, prepared: PreparedUp, 
   }
 }
 
-/** Why the pipeline failed; undefined when the signal fires before it does. */
+/**
+ * Why the pipeline failed; undefined when the signal fires before it does. What fails before anything is changed, or is still to be
+ * replaced, may be what this is to mend: it is no failure of this change.
+ */
 async function failureMeanwhile(
   { deps }: CommandContext,
-  { access, before, driver, plan }: PreparedUp,
+  { access, before, done, driver, plan }: PreparedUp,
   signal: AbortSignal,
 ): Promise<Failure | undefined> {
-  // What had failed before may be what this is to mend.
   let hadFailed = before?.state === "failed";
   const ended = new Map<string, number>();
   while (!signal.aborted) {
+    const hadChanged = done.changed;
+    // Before the record: whoever is not replaced yet has had no success or failure of its own in it.
+    const observed = await driver.observe(plan.pipeline, signal).catch(() => []);
     const record = await access.record(signal).catch(() => undefined);
-    if (record?.state === "failed" && !hadFailed) return failureOf(record);
+    if (record?.state === "failed" && !hadFailed) {
+      const failure = failureOf(record);
+      const old = stillToReplace(plan, observed);
+      const isEarlier = failure.instances.length > 0 && failure.instances.every(({ id }) => old.has(id));
+      if (hadChanged && !isEarlier) return failure;
+      hadFailed = true;
+    }
     if (record !== undefined) hadFailed &&= record.state === "failed";
     // Nobody starts again what this command has just made, as long as it is at work.
-    const all = await madeAndEnded(driver, plan, signal);
+    const all = madeAndEnded(plan, observed);
     for (const key of ended.keys()) if (!all.some((one) => one.key === key)) ended.delete(key);
     for (const { key, state } of all) {
       const since = ended.get(key) ?? deps.clock.now();
@@ -100,18 +113,28 @@ async function failureMeanwhile(
   return undefined;
 }
 
+/** Ids of instances that the plan replaces and that are still as they were before it. */
+function stillToReplace({ steps }: Plan, observed: readonly ObservedResource[]): ReadonlySet<string> {
+  const hashes = new Map(observed.map(({ key, hash }) => [key, hash]));
+  return new Set(
+    steps.flatMap(({ change }) =>
+      change.action === "replace" && hashes.get(change.resource.key) !== change.resource.hash
+        ? [instanceIdOf(change.resource)]
+        : [],
+    ),
+  );
+}
+
 /** What the plan has made anew and what has failed since. */
-async function madeAndEnded(
-  driver: PreparedUp["driver"],
-  { pipeline, steps }: PreparedUp["plan"],
-  signal: AbortSignal,
-): Promise<readonly { readonly key: string; readonly state: { readonly exitCode: number } }[]> {
+function madeAndEnded(
+  { steps }: Plan,
+  observed: readonly ObservedResource[],
+): readonly { readonly key: string; readonly state: { readonly exitCode: number } }[] {
   const made = new Map(
     steps.flatMap(({ change }) =>
       change.action === "create" || change.action === "replace" ? [[change.resource.key, change.resource.hash]] : [],
     ),
   );
-  const observed = await driver.observe(pipeline, signal).catch(() => []);
   return observed.flatMap(({ key, kind, hash, state }) =>
     kind === "component" && made.get(key) === hash && state.status === "exited" && state.exitCode !== 0
       ? [{ key, state }]
