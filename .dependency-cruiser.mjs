@@ -4,6 +4,7 @@
  */
 const layers = {
   foundation: [],
+  identity: [],
   pipeline: [],
   planner: ["pipeline", "drivers/driver.ts"],
   executor: ["planner", "drivers/driver.ts"],
