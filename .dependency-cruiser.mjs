@@ -8,7 +8,7 @@ const layers = {
   pipeline: [],
   planner: ["pipeline", "drivers/driver.ts"],
   executor: ["planner", "drivers/driver.ts"],
-  drivers: ["pipeline", "protocol"],
+  drivers: ["pipeline", "protocol", "identity"],
   protocol: ["pipeline"],
   streams: ["protocol", "identity"],
   "control-plane": ["pipeline", "planner", "protocol", "streams", "identity", "drivers/driver.ts"],

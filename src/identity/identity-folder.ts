@@ -19,24 +19,41 @@ export interface IdentityFolder {
   started(component: string, instance: string): Promise<string | undefined>;
 }
 
-const AUTHORITY = "authority.pem";
-const OPERATOR = "operator.pem";
+/** Names of files in the folder: each has a certificate and its key. */
+export const AUTHORITY_FILE = "authority.pem";
+export const OPERATOR_FILE = "operator.pem";
+
+/** The file in the folder that says which chain of an instance was begun last, by the serial number of its first certificate. */
+export function startedFile(component: string, instance: string): string {
+  return `started-${component}-${instance}`;
+}
+
+/** The joining certificate of a new chain, and its serial number, which has to get into the file before an instance gets the certificate. */
+export async function beginChain(
+  authority: Authority,
+  component: string,
+  instance: string,
+): Promise<{ readonly serial: string; readonly issued: IssuedCertificate }> {
+  const name: InstanceName = { role: "joining", pipeline: authority.pipeline, component, instance };
+  const serial = serialOf(newChain());
+  return { serial, issued: await authority.issue(name, { serial }) };
+}
 
 /** Opens the folder, and makes what is missing of it. Rejects with `identity/damaged` and `identity/not-written`. */
 export async function openIdentityFolder(folder: string, pipeline: string): Promise<IdentityFolder> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
-  const kept = await readOrCreate(join(folder, AUTHORITY), () => createAuthority(pipeline));
+  const kept = await readOrCreate(join(folder, AUTHORITY_FILE), () => createAuthority(pipeline));
   const authority = openAuthority(pipeline, kept);
-  const operator = await readOrCreate(join(folder, OPERATOR), () => authority.issue({ role: "operator", pipeline }));
-  const pathOf = (component: string, instance: string): string => join(folder, `started-${component}-${instance}`);
+  const operator = await readOrCreate(join(folder, OPERATOR_FILE), () =>
+    authority.issue({ role: "operator", pipeline }),
+  );
+  const pathOf = (component: string, instance: string): string => join(folder, startedFile(component, instance));
   return {
     authority,
     operator: identityOf(authority, operator),
     async begin(component, instance) {
-      const name: InstanceName = { role: "joining", pipeline, component, instance };
-      const serial = serialOf(newChain());
-      const issued = await authority.issue(name, { serial });
+      const { serial, issued } = await beginChain(authority, component, instance);
       await replacePrivateFile(pathOf(component, instance), `${serial}\n`);
       return issued;
     },
@@ -49,7 +66,9 @@ export async function openIdentityFolder(folder: string, pipeline: string): Prom
 
 /** What the command line dials with, out of the folder of a pipeline that was started; undefined when there is none. */
 export async function readOperator(folder: string): Promise<TlsIdentity | undefined> {
-  const [authority, operator] = await Promise.all([AUTHORITY, OPERATOR].map((name) => readIfThere(join(folder, name))));
+  const [authority, operator] = await Promise.all(
+    [AUTHORITY_FILE, OPERATOR_FILE].map((name) => readIfThere(join(folder, name))),
+  );
   if (authority === undefined || operator === undefined) return undefined;
   return identityOf(splitPem(authority), splitPem(operator));
 }

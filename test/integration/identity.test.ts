@@ -286,8 +286,12 @@ describe("components with an identity", () => {
       }),
     });
     const parts = [await world.start("s", source), await world.start("k", collect(got), { log: log.logger })];
-    // Four were made for their joining: each renewal makes one more, so that what they began with has expired by then.
+    // Four are made for their joining; each renewal makes one more, so that what they began with has expired by then.
+    const kept = () => Promise.all(parts.map(({ files }) => readFile(files.key, "utf8")));
+    await until(() => world.issued - begun >= 6);
+    const atFirst = await kept();
     await until(() => world.issued - begun >= 4 + 8);
+    expect(await kept()).toEqual(atFirst);
     enough = true;
     expect(await Promise.all(parts.map(({ outcome }) => outcome))).toEqual(["completed", "completed"]);
     expect(got.length).toBeGreaterThan(0);
