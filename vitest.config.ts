@@ -74,6 +74,8 @@ export default defineConfig({
           globalSetup: "test/build-once.ts",
           testTimeout: 180_000,
           hookTimeout: 300_000,
+          // As above; no test of this project changes its process for those after it.
+          isolate: false,
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
           // They wait for programs half of the time: three at once keep two processors busy.

@@ -28,6 +28,8 @@ mkdir -m 0755 "$root"
 as_root debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" >&2
 # The machine's own certificate authorities, so that builds on the image can reach what the machine can reach.
 as_root cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+# Proxies that answer pipelined requests wrongly leave apt waiting for ever.
+printf 'Acquire::http::Pipeline-Depth "0";\nAcquire::Retries "3";\n' | as_root tee "$root/etc/apt/apt.conf.d/90-robust" >/dev/null
 as_root rm -rf "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
 as_root mkdir -p "$root/var/cache/apt/archives/partial" "$root/var/lib/apt/lists/partial"
 as_root tar -C "$root" -c . | docker import - "$tag" >/dev/null

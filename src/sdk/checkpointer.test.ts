@@ -121,6 +121,28 @@ describe("a checkpointer", () => {
     expect(stored).toEqual([1]);
   });
 
+  it("stores at most once in 100 ms, however slowly the acknowledgements come, but at once what is flushed", async () => {
+    const { clock, stored, checkpointer } = setUp();
+    for (let n = 1; n <= 50; n++) {
+      checkpointer.settle(checkpointer.track(n));
+      await clock.advance(10);
+    }
+    expect(stored.length).toBeLessThanOrEqual(6);
+    await clock.advance(100);
+    expect(stored.at(-1)).toBe(50);
+    await clock.advance(200);
+    // The first after a pause is stored at once, the second not, unless somebody waits for it.
+    checkpointer.settle(checkpointer.track(51));
+    await clock.advance(1);
+    checkpointer.settle(checkpointer.track(52));
+    await clock.advance(1);
+    expect(stored.at(-1)).toBe(51);
+    const flushed = checkpointer.flush(new AbortController().signal);
+    await clock.advance(1);
+    expect(await flushed).toBe(true);
+    expect(stored.at(-1)).toBe(52);
+  });
+
   it("reports that telling the outside failed", async () => {
     const { clock, failures, checkpointer } = setUp({
       committed: async () => {

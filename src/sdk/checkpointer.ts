@@ -40,6 +40,11 @@ export class Checkpointer<Position> implements Receipt {
   private readonly early = new Set<number>();
   private newest: { position: Position } | undefined;
   private saving: Promise<void> | undefined;
+  /** When a position was last stored, on the clock of durations. */
+  private storedAt = Number.NEGATIVE_INFINITY;
+  /** How many wait for the newest position to be stored, which then is not put off. */
+  private hurried = 0;
+  private pausing: AbortController | undefined;
   private failed = false;
   private readonly stop = new AbortController();
   private onIdle: (() => void)[] = [];
@@ -84,9 +89,15 @@ export class Checkpointer<Position> implements Receipt {
 
   /** Resolves with true when the newest position is durable and committed, with false when that failed or the signal fired. */
   async flush(signal: AbortSignal): Promise<boolean> {
-    return await this.until(signal, async () => {
-      while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
-    });
+    this.hurried++;
+    this.pausing?.abort();
+    try {
+      return await this.until(signal, async () => {
+        while (this.saving !== undefined && !this.stop.signal.aborted) await this.saving;
+      });
+    } finally {
+      this.hurried--;
+    }
   }
 
   /**
@@ -117,10 +128,12 @@ export class Checkpointer<Position> implements Receipt {
     // The first turn of the event loop collects what is acknowledged together.
     await clock.sleep(0);
     while (this.newest !== undefined && !this.stop.signal.aborted && !this.failed) {
+      await this.pause();
       const { position } = this.newest;
       this.newest = undefined;
       const stored = await this.store("reading", Buffer.from(JSON.stringify(position)));
       if (!stored) break;
+      this.storedAt = clock.elapsed();
       if (committed !== undefined) {
         try {
           await committed(position);
@@ -129,9 +142,18 @@ export class Checkpointer<Position> implements Receipt {
           break;
         }
       }
-      if (this.newest !== undefined) await clock.sleep(INTERVAL_MS, this.stop.signal).catch(() => undefined);
     }
     this.saving = undefined;
+  }
+
+  /** Until the interval is over since a position was last stored, unless somebody waits for the next. */
+  private async pause(): Promise<void> {
+    const { clock } = this.options;
+    const left = this.storedAt + INTERVAL_MS - clock.elapsed();
+    if (left <= 0 || this.hurried > 0) return;
+    this.pausing = new AbortController();
+    await clock.sleep(left, AbortSignal.any([this.stop.signal, this.pausing.signal])).catch(() => undefined);
+    this.pausing = undefined;
   }
 
   /** Tries until it is stored; false when it will not be. */

@@ -22,7 +22,7 @@ it.each(driversUnderTest())(
       driver,
       seed,
       count: STEPS,
-      pace: 0.15,
+      pace: 0.1,
       say: (line) => said.push(line),
     });
     expect(problems, `${said.join("\n")}\n${script(driver, seed, steps)}`).toEqual([]);

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 
-const COUNT = 20_000;
+const COUNT = 9_000;
 
 interface Edges {
   /** Processor id → where its events come from, in YAML. */
@@ -20,7 +20,7 @@ function pipeline({ processors = {}, sink, replicas = 1 }: Edges): string {
   );
   return `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 600 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 450 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
   archive: { uses: file, inputs: ${sink}, with: { path: ./out/archive.jsonl } }
@@ -83,7 +83,7 @@ describe.each(driversUnderTest())("edits of a running pipeline on %s", (driver) 
   it("lose nothing when an input goes from one running component to another and back, however soon", async () => {
     const swapped = (archive: string, other: string): string => `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 1500 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 700 } }
 processors:
   m: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } }
   n: { uses: map, inputs: [numbers], with: { set: { x: payload.sequence } } }
