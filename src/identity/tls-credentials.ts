@@ -28,12 +28,16 @@ export function channelIdentityOptions(identity: IdentitySource | undefined, mea
   return identity === undefined || host === undefined ? {} : { "grpc.ssl_target_name_override": host };
 }
 
+/** How long a client may take until it has shown its certificate, in milliseconds. */
+const HANDSHAKE_MS = 20_000;
+
 class IdentityServerCredentials extends ServerCredentials {
   readonly #identity: IdentitySource;
   #forget: (() => void) | undefined;
 
   constructor(identity: IdentitySource) {
-    super({ requestCert: true, rejectUnauthorized: true }, serverContext(identity.current()));
+    // Whoever connects and says nothing is not kept for the two minutes that Node.js gives them.
+    super({ requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS }, serverContext(identity.current()));
     this.#identity = identity;
   }
 
