@@ -14,6 +14,7 @@ const GROUPS: readonly (readonly [group: string, pages: readonly string[]])[] = 
       "guides/changing-a-running-pipeline.md",
       "guides/permissions.md",
       "guides/secrets.md",
+      "guides/identity.md",
       "guides/writing-a-component.md",
       "guides/from-compose.md",
       "guides/tracing-an-event.md",

@@ -19,8 +19,8 @@ CHANNEL = [
 class Inlet:
     """`process(event, done)` is called for each event, in order; it calls `done` when the event is dealt with."""
 
-    def __init__(self, me, process):
-        self.me, self.process = me, process
+    def __init__(self, me, process, identity=None):
+        self.me, self.process, self.identity = me, process, identity
         self.tasks = {}  # (component id, instance id, address) -> task
         self.ended = {}  # (component id, instance id) that has sent its end -> whether that was of the edge alone
         self.draining = set()  # the same ids, of inputs that the pipeline file no longer has
@@ -38,6 +38,8 @@ class Inlet:
         }
         self.ended = {key: drained for key, drained in self.ended.items() if key in listed and (listed[key] or not drained)}
         self.draining = {key for key, draining in listed.items() if draining}
+        instances = [instance for upstream in self.upstreams for instance in upstream.instances]
+        self.by_control_plane = {instance.instance_id for instance in instances if instance.control_plane}
         wanted = {
             (upstream.component_id, instance.instance_id, instance.address)
             for upstream in self.upstreams
@@ -68,7 +70,9 @@ class Inlet:
     async def _subscribe_for_ever(self, key):
         while key[:2] not in self.ended:
             try:
-                async with grpc.aio.insecure_channel(key[2], options=CHANNEL) as channel:
+                own = (key[2], key[1])
+                address, name = (self.identity.address, "control-plane") if key[1] in self.by_control_plane else own
+                async with self.identity.channel(address, name, CHANNEL) as channel:
                     await self._subscribe(key, channel)
             except grpc.aio.AioRpcError as error:
                 print(f"stream to {key[1]} at {key[2]}: {error.code().name} {error.details()}", flush=True)

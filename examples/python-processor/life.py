@@ -38,10 +38,16 @@ class Positions:
 class Life:
     """`metrics` gives the totals so far; `follow` is called with each topology, the first one before `register` returns."""
 
-    def __init__(self, me, registration, address, metrics, follow):
+    def __init__(self, me, registration, identity, metrics, follow):
         self.me, self.registration, self.metrics, self.follow = me, registration, metrics, follow
-        self.stub = registry_pb2_grpc.ComponentRegistryStub(grpc.aio.insecure_channel(address, options=CHANNEL))
+        self.identity, self.identity.changed = identity, self.connect
+        self.connect()
         self.registered = False
+
+    def connect(self):
+        """Makes the connection to the control plane, and makes it anew with another certificate."""
+        channel = self.identity.channel(self.identity.address, "control-plane", CHANNEL)
+        self.stub = registry_pb2_grpc.ComponentRegistryStub(channel)
 
     async def register(self):
         """Registers, however long it takes. Also after the control plane has forgotten us."""

@@ -19,6 +19,7 @@ import grpc
 from flowctl.event.v1 import event_pb2
 from flowctl.registry.v1 import registry_pb2
 from flowctl.stream.v1 import stream_pb2_grpc
+from identity import Identity
 from inlet import Inlet
 from life import Life, Positions
 from outlet import Outlet
@@ -114,7 +115,9 @@ async def main():
     except ValueError as error:
         sys.exit(f"invalid configuration in FLOWCTL_CONFIG: {error}")
 
-    outlet = Outlet(ME)
+    identity = Identity(ME, env["FLOWCTL_CONTROL_PLANE"], env)
+    await identity.join()
+    outlet = Outlet(ME, identity)
     failed = asyncio.get_running_loop().create_future()
 
     def process(event, done):
@@ -129,11 +132,11 @@ async def main():
             if not failed.done():
                 failed.set_result(str(error))
 
-    inlet = Inlet(ME, process)
+    inlet = Inlet(ME, process, identity)
     if TYPE != "sink":
         server = grpc.aio.server(options=SERVER)
         stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
-        server.add_insecure_port(env["FLOWCTL_LISTEN"])
+        identity.serve(server, env["FLOWCTL_LISTEN"])
         await server.start()
 
     def metrics():
@@ -152,7 +155,7 @@ async def main():
         metadata={"name": "python-processor", "version": "1.0.0"},
         features=["types"],
     )
-    life = Life(ME, registration, env["FLOWCTL_CONTROL_PLANE"], metrics, follow)
+    life = Life(ME, registration, identity, metrics, follow)
     life.serve_health(int(health_port))
     answer = await life.register()
     interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
@@ -162,7 +165,8 @@ async def main():
         work = asyncio.create_task(produce(config, int(answer.checkpoint or 0), outlet, Positions(life), stopping))
     else:
         work = asyncio.create_task(consume(inlet, outlet))
-    background = [asyncio.create_task(life.beat(interval)), asyncio.create_task(life.watch())]
+    kept = identity.keep(lambda: life.stub)
+    background = [asyncio.create_task(task) for task in (life.beat(interval), life.watch(), kept)]
 
     async def leave(reason):
         """The last word: nothing of ours may register again after it."""

@@ -57,7 +57,8 @@ class Stream:
 
 
 class Outlet(stream_pb2_grpc.EventStreamServicer):
-    def __init__(self, me):
+    def __init__(self, me, identity=None):
+        self.identity = identity
         self.me, self.groups, self.downstreams = me, {}, []
         self.in_flight, self.events_out = 0, 0
         self.progress = asyncio.Event()
@@ -101,6 +102,11 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         first = await anext(aiter(requests))
         if first.WhichOneof("request") != "open":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be Open")
+        refusal = self.identity.refusal(context, first.open) if self.identity else None
+        if refusal is not None:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
+        if self.identity and self.identity.secure and first.open.group not in {d.component_id for d in self.downstreams}:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"{first.open.group} is not below this component")
         if first.open.pipeline != self.me["pipeline"]:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is pipeline {self.me['pipeline']}")
         if first.open.upstream_instance_id not in ("", self.me["instance_id"]):

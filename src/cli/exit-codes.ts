@@ -30,6 +30,7 @@ const BY_KIND: Readonly<Record<ErrorKind, ExitCode>> = {
   conflict: ExitCode.conflict,
   unavailable: ExitCode.unavailable,
   denied: ExitCode.unavailable,
+  unauthenticated: ExitCode.unavailable,
   timeout: ExitCode.timeout,
   cancelled: ExitCode.interrupted,
   failed: ExitCode.failed,

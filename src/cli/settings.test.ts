@@ -21,7 +21,7 @@ describe("settings", () => {
     expect(await readSettings({}, { XDG_CONFIG_HOME: folder })).toEqual({
       ...{ driver: undefined, driverFrom: undefined, usualDriver: undefined, files: [] },
       ...{ name: undefined, envFile: undefined, profiles: [] },
-      ...{ logLevel: "info", persistence: true, progress: "auto", json: false, quiet: false },
+      ...{ logLevel: "info", persistence: true, insecure: false, progress: "auto", json: false, quiet: false },
     });
   });
 

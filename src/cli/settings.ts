@@ -20,6 +20,8 @@ export interface Settings {
   readonly profiles: readonly string[];
   readonly logLevel: LogLevel;
   readonly persistence: boolean;
+  /** Everybody speaks in the clear. */
+  readonly insecure: boolean;
   readonly progress: ProgressMode;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -35,6 +37,7 @@ export interface Flags {
   readonly logLevel?: LogLevel;
   /** Commander sets it to true when `--no-persistence` exists and was not given. */
   readonly persistence?: boolean;
+  readonly insecure?: boolean;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
   /** `json` stands for `--json`. */
@@ -70,6 +73,7 @@ export async function readSettings(
     profiles: flags.profile?.length ? flags.profile : (nonEmptyList(env.FLOWCTL_PROFILES) ?? file.profiles ?? []),
     logLevel: flags.logLevel ?? choice("FLOWCTL_LOG_LEVEL", LOG_LEVELS) ?? file.log_level ?? "info",
     persistence: flags.persistence !== false && persistence === "leveldb",
+    insecure: flags.insecure ?? isTrue(env.FLOWCTL_INSECURE),
     progress: flags.progress ?? choice("FLOWCTL_PROGRESS", PROGRESS_MODES) ?? file.progress ?? "auto",
     json: flags.json ?? (flags.format === undefined ? isTrue(env.FLOWCTL_JSON) : flags.format === "json"),
     quiet: flags.quiet ?? (env.FLOWCTL_QUIET === undefined ? (file.quiet ?? false) : isTrue(env.FLOWCTL_QUIET)),

@@ -1,3 +1,4 @@
+import type { IssuedCertificate } from "../identity/authority.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import type {
@@ -86,7 +87,22 @@ export interface RegistryClient {
    * does not read the partition (any more).
    */
   saveCheckpoint(save: CheckpointSave, signal: AbortSignal): Promise<void>;
+  /** A new working certificate for the present one. Rejects with `identity/superseded` when that is void. */
+  renew(signal: AbortSignal): Promise<Working>;
   close(): void;
+}
+
+/** What an instance works with from now on. */
+export interface Working {
+  readonly working: IssuedCertificate;
+  /** When it is to be renewed. */
+  readonly renewAfterMs: number;
+}
+
+/** What a joining certificate was given away for. */
+export interface Joined extends Working {
+  /** What the next start of the instance joins with. It has to be in its place before the working certificate is used. */
+  readonly next: IssuedCertificate;
 }
 
 /** Who the component is; the same in every call of one RegistryClient. */

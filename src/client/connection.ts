@@ -1,12 +1,8 @@
-import {
-  Client,
-  type ClientDuplexStream,
-  type ClientReadableStream,
-  credentials,
-  Metadata,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { Client, type ClientDuplexStream, type ClientReadableStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
+import type { Name } from "../identity/names.ts";
+import { channelCredentials, channelIdentityOptions } from "../identity/tls-credentials.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import { clientChannelOptions } from "../protocol/channel-options.ts";
 import { ended, fromServiceError } from "../protocol/grpc-errors.ts";
 import type { Method } from "../protocol/service-methods.ts";
@@ -42,14 +38,30 @@ export interface Connection {
   close(): void;
 }
 
-/** `address` is `host:port`, as anything that gRPC resolves. */
-export function connect(address: string): Connection {
-  const client = new Client(address, credentials.createInsecure(), clientChannelOptions());
+/**
+ * `address` is `host:port` of a control plane, as anything that gRPC resolves. With an identity nobody else is spoken to. After a change of
+ * it calls go over a new connection; those that are under way go on over the old one.
+ */
+export function connect(address: string, identity?: IdentitySource): Connection {
+  const open = (): Client => {
+    const controlPlane: Name = { role: "control-plane", pipeline: identity?.name.pipeline ?? "" };
+    const options = { ...clientChannelOptions(), ...channelIdentityOptions(identity, controlPlane) };
+    return new Client(address, channelCredentials(identity, controlPlane), options);
+  };
+  let client = open();
+  const forget = identity?.onChange(() => {
+    const before = client;
+    client = open();
+    before.close();
+  });
   return {
     call: (method, request, signal) => unary(client, address, method, request, signal),
     stream: (method, request, options, signal) => serverStream(client, address, method, request, options, signal),
     exchange: (method, requests, signal) => exchange(client, address, method, requests, signal),
-    close: () => client.close(),
+    close: () => {
+      forget?.();
+      client.close();
+    },
   };
 }
 

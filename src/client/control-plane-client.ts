@@ -1,3 +1,4 @@
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import { decodeComponent } from "../protocol/component-codec.ts";
 import {
   decodeEvent,
@@ -14,9 +15,9 @@ import { invalidMessage } from "../protocol/wire-values.ts";
 import type { ControlPlaneClient } from "./client.ts";
 import { connect } from "./connection.ts";
 
-/** A client of the control plane at `address` (`host:port`). It connects at the first call. */
-export function connectControlPlane(address: string): ControlPlaneClient {
-  const connection = connect(address);
+/** A client of the control plane at `address` (`host:port`). It connects at the first call. Without an identity in the clear. */
+export function connectControlPlane(address: string, identity?: IdentitySource): ControlPlaneClient {
+  const connection = connect(address, identity);
   return {
     async applyPipeline(spec, signal, options = {}) {
       const { discard = false, existing = [], replaced = [], operation = 0, goingBack = false } = options;

@@ -1,4 +1,7 @@
 import { FlowctlError } from "../foundation/errors.ts";
+import type { IssuedCertificate } from "../identity/authority.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
+import type { MessageOf } from "../protocol/message-type.ts";
 import type { InstanceMetrics } from "../protocol/records.ts";
 import {
   decodeRegistrationAnswer,
@@ -10,15 +13,18 @@ import {
 } from "../protocol/registry-codec.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
 import { decodeTopology } from "../protocol/topology-codec.ts";
-import type { ComponentIdentity, RegistryClient } from "./client.ts";
+import { fromTime, invalidMessage } from "../protocol/wire-values.ts";
+import type { ComponentIdentity, Joined, RegistryClient, Working } from "./client.ts";
 import { connect } from "./connection.ts";
 
 /**
  * A component's client of the control plane at `address` (`host:port`). Nothing is sent before the first call; after a
  * break the connection comes back by itself, and calls made meanwhile reject with `client/unreachable`.
+ *
+ * @param tls How it proves who it is; left out: it speaks in the clear.
  */
-export function connectRegistry(address: string, identity: ComponentIdentity): RegistryClient {
-  const connection = connect(address);
+export function connectRegistry(address: string, identity: ComponentIdentity, tls?: IdentitySource): RegistryClient {
+  const connection = connect(address, tls);
   const instance: InstanceReference = {
     pipeline: identity.pipeline,
     componentId: identity.componentId,
@@ -52,8 +58,34 @@ export function connectRegistry(address: string, identity: ComponentIdentity): R
     async saveCheckpoint(save, signal) {
       await connection.call(componentRegistry.saveCheckpoint, encodeSave(caller, save), signal);
     },
+    async renew(signal) {
+      return decodeWorking(await connection.call(componentRegistry.renew, {}, signal));
+    },
     close: () => connection.close(),
   };
+}
+
+/**
+ * Gives away the joining certificate `joining`, at the control plane at `address`. Rejects with `identity/used`, `identity/superseded`, or as
+ * the calls of a RegistryClient do.
+ */
+export async function joinPipeline(address: string, joining: IdentitySource, signal: AbortSignal): Promise<Joined> {
+  const connection = connect(address, joining);
+  try {
+    const answer = await connection.call(componentRegistry.join, {}, signal);
+    return { ...decodeWorking(answer), next: requireIssued(answer.joining) };
+  } finally {
+    connection.close();
+  }
+}
+
+function decodeWorking({ working, renewAfter }: MessageOf<typeof componentRegistry.renew.response>): Working {
+  return { working: requireIssued(working), renewAfterMs: fromTime(renewAfter) };
+}
+
+function requireIssued(issued: IssuedCertificate | null): IssuedCertificate {
+  if (issued === null) throw invalidMessage("working", "the answer has no certificate");
+  return issued;
 }
 
 /** The protocol says it by the status NOT_FOUND alone; whether an error code of flowctl's comes with it is up to the server. */

@@ -1,16 +1,19 @@
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
+import { identityOf } from "../identity/authority.ts";
+import { changingIdentity } from "../identity/tls-identity.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { eventStreamService } from "../streams/sending/event-stream-server.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
 import type { HandlerContext } from "./grpc-handlers.ts";
-import { startGrpcServer } from "./grpc-server.ts";
+import { type GrpcAdmission, startGrpcServer } from "./grpc-server.ts";
 import { monitorHealth } from "./health-monitor.ts";
 import { createHttpHealthProbe } from "./health-probe.ts";
 import { startHttpServer } from "./http-server.ts";
+import { Joins, type JoinsOptions, type PipelineIdentity } from "./joins.ts";
 import { KeptPipelines } from "./kept-pipeline.ts";
 import { forgetInstance, keepEvent, keepInstance, keepOperations, keepPipeline, loadKeptState } from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
@@ -34,6 +37,8 @@ export interface ControlPlaneOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What makes certificates: everybody who calls then needs one of them. Left out: all speak in the clear. */
+  readonly identity?: PipelineIdentity;
   /** What components are told to keep to; default 10,000. */
   readonly heartbeatIntervalMs?: number;
   /** Silence after which an instance is unhealthy; default 30,000. */
@@ -120,16 +125,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     kept,
   });
   const keptPipelines = new KeptPipelines(registry, writer, kept.given);
-  const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record });
+  const admission = await admissionOf(options, { writer, clock, kept: kept.joins });
+  const identity = admission?.identity;
+  const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());
-  const grpc = await startGrpcServer(options.grpcListen, {
+  const services = {
     "flowctl.registry.v1.ComponentRegistry": registryService(context, {
       registry,
       partitions,
       replays,
       writer,
       heartbeatIntervalMs: options.heartbeatIntervalMs ?? 10_000,
+      joins: admission?.joins,
     }),
     "flowctl.control.v1.PipelineControl": controlService(context, {
       registry,
@@ -148,7 +156,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       },
     }),
     "flowctl.stream.v1.EventStream": streams.implementation,
-  });
+  };
+  const grpc = await startGrpcServer(options.grpcListen, services, admission);
   const http = await startHttpServer(options.httpListen, {
     metrics: createMetrics(() => registry.pipeline()),
     pipeline,
@@ -199,6 +208,22 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       return closing;
     },
   };
+}
+
+interface Admission extends GrpcAdmission {
+  readonly joins: Joins;
+}
+
+/** Who the control plane is, and who may call it. Its own certificate is made at each start and never leaves this process. */
+async function admissionOf(
+  { identity, pipeline }: Pick<ControlPlaneOptions, "identity" | "pipeline">,
+  kept: Pick<JoinsOptions, "writer" | "clock" | "kept">,
+): Promise<Admission | undefined> {
+  if (identity === undefined) return undefined;
+  const joins = new Joins({ ...identity, ...kept });
+  const name = { role: "control-plane", pipeline } as const;
+  const own = identityOf(identity.authority, await identity.authority.issue(name));
+  return { joins, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
 }
 
 function closed(): FlowctlError {

@@ -7,6 +7,8 @@ import type {
 } from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
+import type { Peer } from "../identity/peer.ts";
+import { type Authenticated, peerOfCall } from "../identity/peer-of-call.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
 
 /** What every handler of the server shares. */
@@ -16,14 +18,22 @@ export interface HandlerContext {
   readonly stopping: AbortSignal;
 }
 
-/** A unary method: what `handle` returns is the answer, what it throws the status. `authority` is the address that was dialled. */
+/** Who calls, and how. */
+export interface Caller {
+  /** The address that was dialled. */
+  readonly authority: string;
+  /** By the certificate of the connection; undefined in the clear. */
+  readonly peer: Peer | undefined;
+}
+
+/** A unary method: what `handle` returns is the answer, what it throws the status. */
 export function unary<Request, Response>(
   context: HandlerContext,
-  handle: (request: Request, authority: string) => Response | Promise<Response>,
+  handle: (request: Request, caller: Caller) => Response | Promise<Response>,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     Promise.resolve()
-      .then(() => handle(call.request, call.getHost()))
+      .then(() => handle(call.request, callerOf(call)))
       .then(
         (response) => callback(null, response),
         (error: unknown) => {
@@ -40,9 +50,9 @@ export function unary<Request, Response>(
  */
 export function serverStream<Request, Response>(
   context: HandlerContext,
-  handle: (request: Request, signal: AbortSignal, authority: string) => AsyncIterable<Response>,
+  handle: (request: Request, signal: AbortSignal, caller: Caller) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Request, Response> {
-  return (call) => answer(context, call, (signal) => handle(call.request, signal, call.getHost()));
+  return (call) => answer(context, call, (signal) => handle(call.request, signal, callerOf(call)));
 }
 
 /** The same for a method that is asked by a stream. It is over for the client once `handle` ends, whatever it has yet to say. */
@@ -51,6 +61,10 @@ export function bidiStream<Request, Response>(
   handle: (requests: AsyncIterable<Request>, signal: AbortSignal) => AsyncIterable<Response>,
 ): handleBidiStreamingCall<Request, Response> {
   return (call) => answer(context, call, (signal) => handle(call.iterator({ destroyOnReturn: false }), signal));
+}
+
+function callerOf(call: { getHost(): string } & Authenticated): Caller {
+  return { authority: call.getHost(), peer: peerOfCall(call) };
 }
 
 type AnswerStream<Request, Response> = ServerWritableStream<Request, Response> | ServerDuplexStream<Request, Response>;

@@ -1,7 +1,8 @@
 import {
   logVerbosity,
   Server,
-  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type ServiceDefinition,
   setLogVerbosity,
   type UntypedServiceImplementation,
@@ -9,8 +10,14 @@ import {
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import { FlowctlError } from "../foundation/errors.ts";
+import type { Peer } from "../identity/peer.ts";
+import { peerOfCall } from "../identity/peer-of-call.ts";
+import { requirePermission } from "../identity/permissions.ts";
+import { serverCredentials } from "../identity/tls-credentials.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import { serverChannelOptions } from "../protocol/channel-options.ts";
 import { pipelineControl } from "../protocol/control-messages.ts";
+import { toStatus } from "../protocol/grpc-errors.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
 import { loadProtocol, type ServiceName } from "../protocol/service-definitions.ts";
 import { definitionOf } from "../protocol/service-methods.ts";
@@ -32,17 +39,28 @@ const definitions: Readonly<Record<ServiceName, ServiceDefinition>> = {
 /** Time that running calls get at the end, in milliseconds. */
 const closeGraceMs = 1000;
 
+/** Who the control plane is, and whom it lets call. */
+export interface GrpcAdmission {
+  readonly identity: IdentitySource;
+  /** Throws for a peer whose certificate is void, although the authority made it. */
+  readonly require: (peer: Peer) => void;
+}
+
 /**
  * Serves the given services on `listen` (`host:port`; port 0 takes a free one), with the standard health service and
  * with reflection of the whole public protocol, EventStream included, so that generic clients can ask what there is.
+ *
+ * @param admission Left out: everybody may call everything, in the clear.
  */
 export async function startGrpcServer(
   listen: string,
   services: Readonly<Partial<Record<ServiceName, UntypedServiceImplementation>>>,
+  admission?: GrpcAdmission,
 ): Promise<GrpcServer> {
   // The library would print what is thrown as well.
   setLogVerbosity(logVerbosity.NONE);
-  const server = new Server(serverChannelOptions());
+  const interceptors = admission === undefined ? [] : [admitting(admission)];
+  const server = new Server({ ...serverChannelOptions(), interceptors });
   const health = new HealthImplementation({ "": "SERVING" });
   const names = Object.keys(services) as ServiceName[];
   for (const name of names) {
@@ -51,7 +69,7 @@ export async function startGrpcServer(
   }
   health.addToServer(server);
   new ReflectionService(loadProtocol(Object.keys(definitions) as ServiceName[])).addToServer(server);
-  const port = await bind(server, listen);
+  const port = await bind(server, listen, admission?.identity);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,
     async close() {
@@ -71,9 +89,28 @@ export async function startGrpcServer(
   };
 }
 
-function bind(server: Server, listen: string): Promise<number> {
+/** Refuses what is not permitted before anything is read of it. */
+function admitting({ identity, require }: GrpcAdmission): ServerInterceptor {
+  return ({ path }, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata(metadata, admit) {
+            try {
+              require(requirePermission(path, peerOfCall(call), identity.name.pipeline));
+            } catch (error) {
+              call.sendStatus(toStatus(error));
+              return;
+            }
+            admit(metadata);
+          },
+        }),
+    });
+}
+
+function bind(server: Server, listen: string, identity: IdentitySource | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, serverCredentials(identity), (error, port) => {
       if (error === null) resolve(port);
       else
         reject(

@@ -1,4 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
+import type { JoinState } from "../identity/joins.ts";
 import type { KeptPipeline, Partition, PipelineEvent } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
 import type { KeptOperations } from "./operations.ts";
@@ -17,6 +18,13 @@ const eventPrefix = "event/";
 const operationsKey = "operations";
 const latestKey = "kept/latest";
 const healthyKey = "kept/healthy";
+const joinPrefix = "join/";
+
+/** How an instance has joined. It outlives the instance: what was used once stays used. */
+export interface KeptJoin extends JoinState {
+  readonly component: string;
+  readonly instance: string;
+}
 
 /** What a control plane finds when it starts. */
 export interface KeptState {
@@ -31,6 +39,7 @@ export interface KeptState {
   readonly given: KeptPipeline;
   /** Undefined where there was no operation yet. */
   readonly operations: KeptOperations | undefined;
+  readonly joins: readonly KeptJoin[];
 }
 
 /** Rejects with `store/damaged` when a value does not read as what it must be, else as the store does. */
@@ -43,6 +52,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
   const [latest] = await store.entries(latestKey);
   const [healthy] = await store.entries(healthyKey);
   const [operations] = await store.entries(operationsKey);
+  const joins = await store.entries(joinPrefix);
   return {
     pipeline: pipeline === undefined ? undefined : parse<PipelineData>(pipeline),
     instances: instances.map((entry) => parse<InstanceData>(entry)),
@@ -55,6 +65,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
       ...(healthy === undefined ? {} : { healthy: healthy[1] }),
     },
     operations: operations === undefined ? undefined : parse<KeptOperations>(operations),
+    joins: joins.map((entry) => parse<KeptJoin>(entry)),
   };
 }
 
@@ -115,6 +126,10 @@ export function keepInstance(writer: StateWriter, instance: InstanceData): void 
 
 export function forgetInstance(writer: StateWriter, componentId: string, instanceId: string): void {
   writer.delete(instanceKey(componentId, instanceId));
+}
+
+export function keepJoin(writer: StateWriter, join: KeptJoin): void {
+  writer.put(`${joinPrefix}${join.component}/${join.instance}`, () => encode(join));
 }
 
 export function keepEvent(writer: StateWriter, event: PipelineEvent, evicted: readonly number[]): void {

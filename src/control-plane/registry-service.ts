@@ -1,6 +1,8 @@
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
-import { hasCode } from "../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../foundation/errors.ts";
+import { requireItself } from "../identity/permissions.ts";
 import { type ComponentMessage, encodeComponent } from "../protocol/component-codec.ts";
+import type { MessageOf } from "../protocol/message-type.ts";
 import {
   type DeregisterMessage,
   decodeDeregistration,
@@ -16,8 +18,10 @@ import {
   requireInstance,
   type SaveCheckpointMessage,
 } from "../protocol/registry-codec.ts";
-import { componentState, componentType } from "../protocol/registry-messages.ts";
+import { type componentRegistry, componentState, componentType } from "../protocol/registry-messages.ts";
+import { toTime } from "../protocol/wire-values.ts";
 import { type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
+import type { Joined, Joins, Working } from "./joins.ts";
 import type { PartitionTable } from "./partitions/partition-table.ts";
 import type { Registry } from "./registry.ts";
 import type { Replays } from "./replay/replays.ts";
@@ -30,7 +34,12 @@ export interface RegistryServiceParts {
   readonly replays: Replays;
   readonly writer: StateWriter;
   readonly heartbeatIntervalMs: number;
+  /** Left out: the pipeline has no identity. */
+  readonly joins?: Joins | undefined;
 }
+
+type JoinAnswer = MessageOf<typeof componentRegistry.join.response>;
+type RenewAnswer = MessageOf<typeof componentRegistry.renew.response>;
 
 interface GetComponentsMessage {
   readonly type: string;
@@ -41,7 +50,10 @@ interface GetComponentsMessage {
 export function registryService(context: HandlerContext, parts: RegistryServiceParts): UntypedServiceImplementation {
   const { registry, partitions, writer } = parts;
   return {
-    RegisterComponent: unary(context, async (message: RegisterMessage, authority) => {
+    Join: unary(context, async (_: object, { peer }) => encodeJoined(await joins(parts).join(peer))),
+    Renew: unary(context, async (_: object, { peer }) => encodeWorking(await joins(parts).renew(peer))),
+    RegisterComponent: unary(context, async (message: RegisterMessage, { authority, peer }) => {
+      requireItself(peer, message);
       const request = decodeRegistration(message);
       const { componentId, instanceId } = request;
       registry.requireInstance(request);
@@ -61,11 +73,13 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
         topology: topologyOf(parts, request, authority),
       });
     }),
-    Heartbeat: unary(context, (message: HeartbeatMessage) => {
+    Heartbeat: unary(context, (message: HeartbeatMessage, { peer }) => {
+      requireItself(peer, message);
       registry.heartbeat(decodeHeartbeat(message));
       return {};
     }),
-    DeregisterComponent: unary(context, async (message: DeregisterMessage) => {
+    DeregisterComponent: unary(context, async (message: DeregisterMessage, { peer }) => {
+      requireItself(peer, message);
       const request = decodeDeregistration(message);
       registry.deregister(request);
       if (request.reason === "completed") partitions.completed(request);
@@ -85,24 +99,45 @@ export function registryService(context: HandlerContext, parts: RegistryServiceP
     }),
     GetComponentStatus: unary(
       context,
-      ({ componentId }: { readonly componentId: string }): { readonly component: ComponentMessage } => ({
-        component: encodeComponent(registry.component(componentId)),
-      }),
+      ({ componentId }: { readonly componentId: string }, { peer }): { readonly component: ComponentMessage } => {
+        requireItself(peer, { componentId });
+        return { component: encodeComponent(registry.component(componentId)) };
+      },
     ),
-    WatchTopology: serverStream(context, (message: InstanceReference, signal, authority) => {
+    WatchTopology: serverStream(context, (message: InstanceReference, signal, { authority, peer }) => {
+      requireItself(peer, message);
       requireInstance(message);
       // After a restart of the control plane this is where components come back first: they are told to register.
       registry.topology(message);
       registry.requireHeard(message);
       return watchTopology(parts, message, authority, signal);
     }),
-    SaveCheckpoint: unary(context, async (message: SaveCheckpointMessage) => {
+    SaveCheckpoint: unary(context, async (message: SaveCheckpointMessage, { peer }) => {
+      requireItself(peer, message);
       requireIncarnation(message);
       registry.current(message);
       await partitions.save(message, decodeSave(message));
       return {};
     }),
   };
+}
+
+function joins(parts: RegistryServiceParts): Joins {
+  if (parts.joins !== undefined) return parts.joins;
+  throw new FlowctlError({
+    code: "identity/off",
+    kind: "conflict",
+    message: "this pipeline has no identity: everybody speaks in the clear",
+    fix: "Do not join where FLOWCTL_TLS_CERT is not set.",
+  });
+}
+
+function encodeWorking({ working, renewAfterMs }: Working): RenewAnswer {
+  return { working, renewAfter: toTime(renewAfterMs) };
+}
+
+function encodeJoined({ next, ...working }: Joined): JoinAnswer {
+  return { ...encodeWorking(working), joining: next };
 }
 
 /** Whether a source may register now; one that has to wait is no program that hangs. */

@@ -1,4 +1,5 @@
 import type { LogLevel } from "../foundation/logger.ts";
+import type { JoiningFiles } from "../identity/joining-files.ts";
 import type { Component, Pipeline } from "../pipeline/pipeline.ts";
 import { instanceId } from "./identity.ts";
 
@@ -17,6 +18,8 @@ export interface InstancePlacement {
   readonly stateDirectory: string;
   /** Where granted secrets lie as files named after their key. */
   readonly secretsDirectory: string;
+  /** What the instance joins with; absent where everybody speaks in the clear. */
+  readonly identity?: JoiningFiles | undefined;
   readonly logLevel: LogLevel;
 }
 
@@ -44,7 +47,13 @@ export function componentEnvironment(
     FLOWCTL_CONFIG: JSON.stringify(component.with),
     FLOWCTL_STATE_DIR: placement.stateDirectory,
     FLOWCTL_SECRETS_DIR: placement.secretsDirectory,
+    ...identityVariables(placement.identity),
     FLOWCTL_LOG_LEVEL: placement.logLevel,
     FLOWCTL_STOP_GRACE_MS: String(component.stopGracePeriodMs),
   };
+}
+
+function identityVariables(files: JoiningFiles | undefined): Record<string, string> {
+  if (files === undefined) return {};
+  return { FLOWCTL_TLS_CA: files.ca, FLOWCTL_TLS_CERT: files.certificate, FLOWCTL_TLS_KEY: files.key };
 }

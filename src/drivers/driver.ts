@@ -1,4 +1,5 @@
 import type { LogLevel } from "../foundation/logger.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import type { DriverName, Pipeline } from "../pipeline/pipeline.ts";
 
 /**
@@ -70,6 +71,8 @@ export interface DriverCapabilities {
   readonly limits: boolean;
   /** Restarts instances that exit by itself, by their restart policy; else the supervisor asks for it by `apply`. */
   readonly restartsExited: boolean;
+  /** Everything that it runs listens on 127.0.0.1 alone. */
+  readonly loopback?: true;
   /** The engine that runs the instances, where that is a service of the machine. */
   readonly engine?: EngineService;
 }
@@ -101,6 +104,8 @@ export interface DeploymentOptions {
   /** Whether the control plane keeps its state in LevelDB; else in memory. */
   readonly persistence: boolean;
   readonly logLevel: LogLevel;
+  /** Everybody speaks in the clear, and nobody has to prove who they are. Left out: not so, where the driver can do otherwise. */
+  readonly insecure?: boolean;
 }
 
 export interface PrepareOptions {
@@ -282,4 +287,6 @@ export interface ControlPlaneEndpoint {
   readonly grpc: string;
   /** Base URL of its HTTP server. */
   readonly http: string;
+  /** What proves to it that this process may change the pipeline; absent where everybody speaks in the clear. */
+  readonly identity?: IdentitySource;
 }

@@ -15,6 +15,8 @@ export type ErrorKind =
   | "unavailable"
   /** Permission denied. */
   | "denied"
+  /** Whoever asks has not shown who they are, or what they show is not valid any more. */
+  | "unauthenticated"
   /** Timed out. */
   | "timeout"
   /** The caller cancelled the operation. */

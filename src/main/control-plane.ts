@@ -10,6 +10,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
 import { exitCodeOf } from "../foundation/never-starts.ts";
 import { packageRoot, packageVersion } from "../foundation/package-root.ts";
+import { openIdentityFolder } from "../identity/identity-folder.ts";
 import { sayFatal } from "./say-fatal.ts";
 
 /** What the program reads from its environment. */
@@ -19,6 +20,8 @@ interface Settings {
   readonly httpListen: string;
   readonly dataFolder: string;
   readonly persistence: "leveldb" | "memory";
+  /** Folder of the pipeline's identity; empty: it has none, and everybody speaks in the clear. */
+  readonly identityFolder: string;
   readonly logLevel: LogLevel;
   /** `none`: instances are not restarted from here, whatever engine there is. */
   readonly supervisor: "docker" | "none";
@@ -39,6 +42,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     grpcListen: environment.FLOWCTL_GRPC_LISTEN || "0.0.0.0:8080",
     httpListen: environment.FLOWCTL_HTTP_LISTEN || "0.0.0.0:8081",
     dataFolder: environment.FLOWCTL_DATA_DIR || "/var/lib/flowctl",
+    identityFolder: environment.FLOWCTL_IDENTITY_DIR || "",
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
     supervisor: oneOf("FLOWCTL_SUPERVISE_BY", environment.FLOWCTL_SUPERVISE_BY || "docker", ["docker", "none"]),
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
@@ -63,9 +67,12 @@ function openStore(settings: Settings): Promise<Store> | Store {
 }
 
 async function serve(settings: Settings, log: Logger): Promise<void> {
+  const { pipeline, identityFolder } = settings;
+  const identity = identityFolder === "" ? undefined : await openIdentityFolder(identityFolder, pipeline);
   const store = await openStore(settings);
   const controlPlane: ControlPlane = await startControlPlane({
-    pipeline: settings.pipeline,
+    pipeline,
+    ...(identity === undefined ? {} : { identity }),
     grpcListen: settings.grpcListen,
     httpListen: settings.httpListen,
     store,

@@ -122,7 +122,8 @@ const deps: CliDependencies = {
   interrupts,
   driverNames: ["docker", "process"],
   driver: lazyDrivers(),
-  connect: async ({ grpc }) => (await import("../client/control-plane-client.ts")).connectControlPlane(grpc),
+  connect: async ({ grpc, identity }) =>
+    (await import("../client/control-plane-client.ts")).connectControlPlane(grpc, identity),
   catalog: async () => (await import("../components/catalog.ts")).builtinCatalog,
   homeKey: async () => {
     const { flowctlHome } = await import("../drivers/process/home/paths.ts");

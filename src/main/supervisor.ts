@@ -54,10 +54,11 @@ async function hostControlPlane(
   log: Logger,
   onFailure: (error: unknown) => void,
 ): Promise<HostedControlPlane> {
-  const { pipeline, grpcListen, httpListen, dataFolder } = settings;
+  const { pipeline, grpcListen, httpListen, dataFolder, identity } = settings;
   const store = dataFolder === undefined ? createMemoryStore() : await openLevelStore(dataFolder);
   const controlPlane = await startControlPlane({
     pipeline,
+    ...(identity === undefined ? {} : { identity }),
     grpcListen,
     httpListen,
     store,

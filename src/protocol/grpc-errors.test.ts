@@ -11,6 +11,7 @@ const kinds: readonly ErrorKind[] = [
   "conflict",
   "unavailable",
   "denied",
+  "unauthenticated",
   "timeout",
   "cancelled",
   "failed",

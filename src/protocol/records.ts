@@ -291,6 +291,8 @@ export interface UpstreamInstance {
   readonly instanceId: string;
   readonly address: string;
   readonly completed: boolean;
+  /** The control plane serves it, by its own certificate. */
+  readonly controlPlane?: true;
 }
 
 export interface Downstream {

@@ -88,6 +88,7 @@ const upstreamInstance = messageType("flowctl.registry.v1.UpstreamInstance", {
   instanceId: one(1, string),
   address: one(2, string),
   completed: one(3, bool),
+  controlPlane: one(4, bool),
 });
 
 export const upstream = messageType("flowctl.registry.v1.Upstream", {
@@ -280,12 +281,30 @@ export const saveCheckpointRequest = messageType("flowctl.registry.v1.SaveCheckp
   epoch: one(9, uint64),
 });
 
+const issuedCertificate = messageType("flowctl.registry.v1.IssuedCertificate", {
+  certificate: one(1, string),
+  key: one(2, string),
+});
+
+const joinResponse = messageType("flowctl.registry.v1.JoinResponse", {
+  working: one(1, issuedCertificate),
+  joining: one(2, issuedCertificate),
+  renewAfter: one(3, duration),
+});
+
+const renewResponse = messageType("flowctl.registry.v1.RenewResponse", {
+  working: one(1, issuedCertificate),
+  renewAfter: one(2, duration),
+});
+
 const nothing = (name: string) => messageType(`flowctl.registry.v1.${name}`, {});
 
 const service = "/flowctl.registry.v1.ComponentRegistry";
 
 /** The methods of flowctl.registry.v1.ComponentRegistry. */
 export const componentRegistry = {
+  join: method(`${service}/Join`, nothing("JoinRequest"), joinResponse),
+  renew: method(`${service}/Renew`, nothing("RenewRequest"), renewResponse),
   registerComponent: method(`${service}/RegisterComponent`, registerRequest, registerResponse),
   heartbeat: method(`${service}/Heartbeat`, heartbeatRequest, nothing("HeartbeatResponse")),
   deregisterComponent: method(

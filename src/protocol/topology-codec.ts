@@ -22,7 +22,11 @@ const defaultOnError: OnErrorSpec = { action: "fail", to: "", retries: 0, backof
 
 export function encodeTopology(topology: Topology): TopologyMessage {
   return {
-    upstreams: topology.upstreams.map((upstream) => ({ ...upstream, draining: upstream.draining ?? false })),
+    upstreams: topology.upstreams.map((upstream) => ({
+      ...upstream,
+      instances: upstream.instances.map((one) => ({ ...one, controlPlane: one.controlPlane ?? false })),
+      draining: upstream.draining ?? false,
+    })),
     downstreams: topology.downstreams.map((group) => ({
       ...group,
       buffer: group.buffer === undefined ? null : encodeBuffer(group.buffer),
@@ -53,7 +57,10 @@ export function decodeTopology(message: TopologyMessage | null): Topology {
       (upstream): Upstream => ({
         componentId: upstream.componentId,
         types: upstream.types,
-        instances: upstream.instances,
+        instances: upstream.instances.map(({ controlPlane, ...one }) => ({
+          ...one,
+          ...(controlPlane ? { controlPlane: true as const } : {}),
+        })),
         completed: upstream.completed,
         deadLetters: upstream.deadLetters,
         desiredInstances: upstream.desiredInstances,

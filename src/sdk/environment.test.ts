@@ -15,6 +15,12 @@ describe("the environment of a component", () => {
     });
   });
 
+  it("has an identity when all three files are named", () => {
+    const files = { FLOWCTL_TLS_CA: "a", FLOWCTL_TLS_CERT: "c", FLOWCTL_TLS_KEY: "k" };
+    expect(readEnvironment({ ...least, ...files }).identity).toEqual({ ca: "a", certificate: "c", key: "k" });
+    expect(readEnvironment(least).identity).toBeUndefined();
+  });
+
   it("serves health only to this machine when streams are", () => {
     expect(readEnvironment({ ...least, FLOWCTL_LISTEN: "127.0.0.1:0" }).healthHost).toBe("127.0.0.1");
     expect(readEnvironment({ ...least, FLOWCTL_LISTEN: "0.0.0.0:50051" }).healthHost).toBe("0.0.0.0");
@@ -28,8 +34,10 @@ describe("the environment of a component", () => {
     ["FLOWCTL_CONFIG", "{"],
     ["FLOWCTL_LOG_LEVEL", "loud"],
     ["FLOWCTL_COMPONENT_TYPE", "pipe"],
+    ["FLOWCTL_TLS_CA", ""],
   ])("refuses %s=%s by name", (name, value) => {
-    expect(() => readEnvironment({ ...least, [name]: value })).toThrowError(
+    const identity = name === "FLOWCTL_TLS_CA" ? { FLOWCTL_TLS_CERT: "c", FLOWCTL_TLS_KEY: "k" } : {};
+    expect(() => readEnvironment({ ...least, ...identity, [name]: value })).toThrowError(
       expect.objectContaining({ code: "sdk/environment", message: expect.stringContaining(name) }),
     );
   });

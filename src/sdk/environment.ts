@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { LogLevel } from "../foundation/logger.ts";
+import type { JoiningFiles } from "../identity/joining-files.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import type { InstanceInfo } from "./component.ts";
 
@@ -20,6 +21,8 @@ export interface Environment {
   readonly config: unknown;
   readonly stateDirectory: string;
   readonly secretsDirectory: string;
+  /** What the instance joins with; undefined: the pipeline has no identity, and everybody speaks in the clear. */
+  readonly identity?: JoiningFiles | undefined;
   readonly logLevel: LogLevel;
   /** How long after SIGTERM everything has to be over, in milliseconds. */
   readonly stopGraceMs: number;
@@ -49,9 +52,18 @@ export function readEnvironment(env: Readonly<Record<string, string | undefined>
     config: json(env, "FLOWCTL_CONFIG"),
     stateDirectory: env.FLOWCTL_STATE_DIR || join(process.cwd(), ".flowctl-state", componentId),
     secretsDirectory: env.FLOWCTL_SECRETS_DIR || "/run/secrets",
+    identity: identity(env),
     logLevel: choice(env, "FLOWCTL_LOG_LEVEL", LEVELS) ?? "info",
     stopGraceMs: integer(env, "FLOWCTL_STOP_GRACE_MS", 10_000, 0),
   };
+}
+
+/** One variable alone is a mistake: whoever means to have an identity must not speak in the clear. */
+function identity(env: Variables): JoiningFiles | undefined {
+  const names = ["FLOWCTL_TLS_CA", "FLOWCTL_TLS_CERT", "FLOWCTL_TLS_KEY"] as const;
+  if (names.every((name) => (env[name] ?? "") === "")) return undefined;
+  const [ca, certificate, key] = names.map((name) => required(env, name)) as [string, string, string];
+  return { ca, certificate, key };
 }
 
 type Variables = Readonly<Record<string, string | undefined>>;

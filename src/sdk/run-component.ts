@@ -6,19 +6,20 @@ import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import { everyFeature } from "../protocol/features.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
 import { Inlet } from "../streams/receiving/inlet.ts";
 import { type EventStreamServer, serveEventStream } from "../streams/sending/event-stream-server.ts";
 import { Outlet } from "../streams/sending/outlet.ts";
-import type { TlsIdentity } from "../streams/tls-identity.ts";
 import { AssignmentFeed } from "./assignment-feed.ts";
 import type { ComponentDefinition } from "./component.ts";
 import { Counters } from "./counters.ts";
 import { EdgeNews } from "./edge-news.ts";
 import type { Environment } from "./environment.ts";
 import { serveHealth } from "./health-server.ts";
+import { Membership } from "./membership.ts";
 import { OutputEncoder } from "./output.ts";
 import { runProcessor } from "./run-processor.ts";
 import { runSink } from "./run-sink.ts";
@@ -35,8 +36,8 @@ export interface RunComponentOptions {
   /** Fires when the component is to stop gracefully. */
   readonly stop: AbortSignal;
   readonly secret: (name: string) => Promise<string>;
-  /** Left out: streams to and from other components go in the clear. */
-  readonly tls?: TlsIdentity;
+  /** An identity that is there already, in the place of one that is joined with; see `Environment.identity`. */
+  readonly identity?: IdentitySource;
 }
 
 const SAMPLE_MS = 250;
@@ -48,11 +49,13 @@ const DEREGISTER_RESERVE_MS = 1_500;
  * rejects with what made it fail. Does not exit the process, and leaves no server or timer behind.
  */
 export async function runComponent(component: ComponentDefinition, options: RunComponentOptions): Promise<Outcome> {
-  const { environment, clock, log, tls } = options;
+  const { environment, clock, log } = options;
   const { instance } = environment;
   if (environment.type !== undefined && environment.type !== component.type)
     throw wrongType(component.type, environment);
 
+  const { pipeline, componentId, instanceId } = instance;
+  const who = { pipeline, componentId, instanceId };
   const failed = new AbortController();
   const leaving = new AbortController();
   const halted = AbortSignal.any([options.stop, failed.signal]);
@@ -65,13 +68,16 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     failed.abort();
   };
 
+  const membership = environment.identity === undefined ? undefined : await joinAtStart(options, halted);
+  if (membership === "stopped") return "stopped";
+  const identity = membership?.identity ?? options.identity;
   const memory = new SlabPool();
   const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail, memory });
   const inlet =
     component.type === "source"
       ? undefined
       : new Inlet({
-          who: { pipeline: instance.pipeline, componentId: instance.componentId, instanceId: instance.instanceId, tls },
+          who: { ...who, identity },
           log,
         });
   const counters = new Counters(publisher, inlet);
@@ -99,13 +105,12 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   /** A sink listens from the moment when somebody wants its dead letters. */
   let openForDeadLetters = (): void => undefined;
 
-  const registry = connectRegistry(environment.controlPlane, {
-    pipeline: instance.pipeline,
-    componentId: instance.componentId,
-    instanceId: instance.instanceId,
-    type: component.type,
-    incarnation: randomUUID(),
-  });
+  const registry = connectRegistry(
+    environment.controlPlane,
+    { ...who, type: component.type, incarnation: randomUUID() },
+    identity,
+  );
+  let renewed: Promise<void> | undefined;
   const health = await serveHealth(environment.healthHost, environment.healthPort, {
     instance,
     ready: () => isReady,
@@ -115,7 +120,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let server: EventStreamServer | undefined;
   let listening: Promise<unknown> | undefined;
   const listen = async (): Promise<string> => {
-    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, tls });
+    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, identity });
     return environment.advertise ?? `127.0.0.1:${server.port}`;
   };
   void aborted(stopping).then(() => {
@@ -129,6 +134,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   sampler.unref();
 
   try {
+    renewed = membership?.keep(registry, over.signal).catch(fail);
     await mkdir(environment.stateDirectory, { recursive: true });
     const { definition } = component;
     const standing = new Session({
@@ -238,7 +244,21 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     await publisher.close();
     await listening?.catch(() => undefined);
     await server?.close(AbortSignal.abort(), hasFailed ? "failed" : "stopping");
+    await renewed;
     registry.close();
+  }
+}
+
+/** Joins the pipeline. Being stopped meanwhile is no failure. */
+async function joinAtStart(
+  { environment, clock, log }: RunComponentOptions,
+  signal: AbortSignal,
+): Promise<Membership | "stopped"> {
+  try {
+    return await Membership.join({ environment, clock, log }, signal);
+  } catch (error) {
+    if (signal.aborted) return "stopped";
+    throw error;
   }
 }
 

@@ -31,6 +31,11 @@ const FIRST_HEARTBEAT_MS = 1_000;
 /** Kinds of failure that go away by themselves: the control plane is away, starting, or does not know the pipeline yet. */
 const PASSING: ReadonlySet<FlowctlError["kind"]> = new Set(["unavailable", "timeout", "not-found", "internal"]);
 
+/** Whether a failed call is worth being made again. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof FlowctlError && PASSING.has(error.kind);
+}
+
 /**
  * A component's standing with the control plane: registers, sends heartbeats, follows the topology, and registers again by itself
  * whenever the control plane was away or forgot it. Streams go on meanwhile.
@@ -62,7 +67,7 @@ export class Session {
         return answer;
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof FlowctlError) || !PASSING.has(error.kind)) throw error;
+        if (!(error instanceof FlowctlError) || !isPassing(error)) throw error;
         if (attempt === 1 || attempt % 20 === 0) {
           log.warn("cannot register yet; retrying", { code: error.code, reason: error.message, attempt });
         }
@@ -97,6 +102,7 @@ export class Session {
         if (hasCode(error, "registry/unknown-instance") && reason !== "completed") return;
         // Whom it refuses for good it does not wait for: the instance has left, or another program is in its place.
         if (hasCode(error, "registry/unknown-instance") && (await this.isRefused(signal))) return;
+        if (isUnauthenticated(error)) return;
         log.debug("cannot deregister yet", { attempt, reason: String(error) });
         await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 500 }), signal).catch(() => undefined);
       }
@@ -109,13 +115,14 @@ export class Session {
       return false;
     } catch (error) {
       if (signal.aborted || !(error instanceof FlowctlError)) return false;
-      return !PASSING.has(error.kind) || hasCode(error, "registry/unknown-component");
+      return !isPassing(error) || hasCode(error, "registry/unknown-component");
     }
   }
 
   private async sendHeartbeats(signal: AbortSignal): Promise<void> {
     const { registry, clock, log, metrics, degradedReason, drainedGroups, settledMarks, heardMark } = this.options;
     let away = false;
+    let refused = 0;
     // The first heartbeats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_HEARTBEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
       const sooner = AbortSignal.any([signal, this.early.signal]);
@@ -133,8 +140,11 @@ export class Session {
         await registry.heartbeat(beat, withTimeout(signal));
         if (away) log.info("reconnected to the control plane");
         away = false;
+        refused = 0;
       } catch (error) {
         if (signal.aborted) return;
+        // The first may have been under way when the instance was given another certificate.
+        if (isUnauthenticated(error) && ++refused > 1) throw error;
         if (hasCode(error, "registry/unknown-instance")) await this.reregister(signal);
         else if (!away) {
           away = true;
@@ -175,6 +185,11 @@ export class Session {
       if (!signal.aborted) throw error;
     }
   }
+}
+
+/** Whether the control plane does not take the program for the instance any more. */
+function isUnauthenticated(error: unknown): boolean {
+  return error instanceof FlowctlError && error.kind === "unauthenticated";
 }
 
 function withTimeout(signal: AbortSignal): AbortSignal {

@@ -82,7 +82,7 @@ async function start(stage: Stage, part: Part, crew: Crew, onStart?: (child: Chi
   try {
     const address = await place.addressOf(part.id);
     const environment = {
-      ...plane.environment(part.id, 1, address),
+      ...(await plane.environment(part.id, 1, address)),
       FLOWCTL_CONFIG: JSON.stringify(part.config(place.folderOf(part.id))),
     };
     return await timed(async () => {

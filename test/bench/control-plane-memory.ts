@@ -70,7 +70,7 @@ async function observeControlPlane(count: number): Promise<Observed> {
   const crew = new Crew();
   const plan = chain(Math.max(1, count - 2));
   try {
-    const plane = await startPlane(place, crew, plan, "0.0.0.0");
+    const plane = await startPlane(place, crew, plan, { host: "0.0.0.0" });
     const components = await registerComponents(PIPELINE, count === 0 ? [] : plan, portOf(plane.address));
     try {
       await crew.during(wait(SETTLED_MS), "settling", SETTLED_MS * 2);

@@ -59,7 +59,7 @@ export class World implements AsyncDisposable {
     await eventually(async () => {
       const endpoint = await this.driver.controlPlane(this.name, this.signal);
       if (endpoint === undefined) throw new Error("no control plane");
-      const client = connectControlPlane(endpoint.grpc);
+      const client = connectControlPlane(endpoint.grpc, endpoint.identity);
       try {
         await client.applyPipeline(pipelineSpec(pipeline, this.driver.name), AbortSignal.timeout(2_000));
       } finally {
@@ -72,7 +72,7 @@ export class World implements AsyncDisposable {
   async tellDesired(change: DesiredChange): Promise<void> {
     const endpoint = await this.driver.controlPlane(this.name, this.signal);
     if (endpoint === undefined) throw new Error("no control plane");
-    const client = connectControlPlane(endpoint.grpc);
+    const client = connectControlPlane(endpoint.grpc, endpoint.identity);
     try {
       await client.setDesiredState(change, AbortSignal.timeout(5_000));
     } finally {

@@ -40,6 +40,8 @@ export interface Instance {
   readonly state: string;
   readonly restarts: number;
   readonly ref: string;
+  /** `host:port->what`. */
+  readonly ports: readonly string[];
   readonly metrics?: { readonly eventsIn: number; readonly eventsOut: number };
 }
 

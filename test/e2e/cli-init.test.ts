@@ -131,9 +131,13 @@ describe("init component", () => {
     await using scenario = await Scenario.on("process", "");
     await scenario.succeed("init", "component", "part", "--lang", "python", "--type", type);
     const folder = join(scenario.folder, "part");
-    await runWell("python3", ["-m", "py_compile", "main.py", "component.py", "life.py", "inlet.py", "outlet.py"], {
-      cwd: folder,
-    });
+    await runWell(
+      "python3",
+      ["-m", "py_compile", "main.py", "component.py", "identity.py", "life.py", "inlet.py", "outlet.py"],
+      {
+        cwd: folder,
+      },
+    );
     expect(await readFile(join(folder, "component.py"), "utf8")).toContain(`TYPE = "${type}"`);
     expect(await readFile(join(folder, "proto/flowctl/stream/v1/stream.proto"), "utf8")).toContain(
       "service EventStream",

@@ -4,9 +4,11 @@ import { runCli } from "../../src/cli/run-cli.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { builtinCatalog } from "../../src/components/catalog.ts";
 import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
+import type { Driver } from "../../src/drivers/driver.ts";
 import { createProcessDriver } from "../../src/drivers/process/driver.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { packageRoot, packageVersion } from "../../src/foundation/package-root.ts";
+import type { DriverName } from "../../src/pipeline/pipeline.ts";
 import type { Ended } from "./run-program.ts";
 
 /**
@@ -34,11 +36,8 @@ export async function flowctlHere(args: readonly string[], cwd: string, env: Nod
     clock: systemClock,
     interrupts: { first: never, second: never, answerSecond: () => () => undefined, ignoreOutput: () => undefined },
     driverNames: ["docker", "process"],
-    driver: async (name) =>
-      name === "docker"
-        ? createDockerDriver(surroundings)
-        : createProcessDriver({ ...surroundings, clock: systemClock }),
-    connect: async ({ grpc }) => connectControlPlane(grpc),
+    driver: async (name) => driverHere(name, env),
+    connect: async ({ grpc, identity }) => connectControlPlane(grpc, identity),
     catalog: async () => builtinCatalog,
     homeKey: () => Promise.reject(new Error("a command that only looks needs no key")),
     readStdin: () => Promise.reject(new Error("nothing is read here")),
@@ -48,4 +47,12 @@ export async function flowctlHere(args: readonly string[], cwd: string, env: Nod
   };
   const code = await runCli(args, deps);
   return { code, ...said };
+}
+
+/** A driver of this process, as the command line has it. */
+export function driverHere(name: DriverName, environment: Readonly<Record<string, string | undefined>>): Driver {
+  const surroundings = { environment, packageRoot: packageRoot(), version: packageVersion() };
+  return name === "docker"
+    ? createDockerDriver(surroundings)
+    : createProcessDriver({ ...surroundings, clock: systemClock });
 }

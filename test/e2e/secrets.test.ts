@@ -7,6 +7,7 @@ import { openKept } from "../../src/cli/up/kept.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { buildProgram, eventually, type Instance, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
+import { driverHere } from "./flowctl-here.ts";
 import { filesIn, inspected, leaks, type Place, plantValues, prints, processes, storeOf } from "./planted-secrets.ts";
 import type { Ended } from "./run-program.ts";
 
@@ -158,7 +159,7 @@ interface Served {
 }
 
 async function everythingServed(scenario: Scenario): Promise<Served> {
-  const instances = JSON.parse(await scenario.succeed("ps", "--json")) as (Instance & { readonly ports: string[] })[];
+  const instances = JSON.parse(await scenario.succeed("ps", "--json")) as Instance[];
   const addresses = instances.flatMap(({ ports }) => ports.map((port) => port.split("->")));
   const texts = addresses
     .filter(([, what]) => what === "http" || what === "health")
@@ -174,8 +175,11 @@ async function everythingServed(scenario: Scenario): Promise<Served> {
         ),
       ],
     );
-  const grpc = addresses.find(([, what]) => what === "grpc")?.[0] ?? "";
-  const client = connectControlPlane(grpc);
+  const endpoint = await driverHere(scenario.driver, scenario.env).controlPlane(
+    scenario.name,
+    AbortSignal.timeout(10_000),
+  );
+  const client = connectControlPlane(endpoint?.grpc ?? "", endpoint?.identity);
   try {
     const { latest } = await client.keptPipeline(AbortSignal.timeout(10_000));
     const key = await readFile(join(scenario.folder, ".home/hash.key"));

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach } from "vitest";
-import { z } from "zod";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { type ControlPlane, startControlPlane } from "../../src/control-plane/control-plane.ts";
 import { createMemoryStore } from "../../src/control-plane/store/memory-store.ts";
@@ -10,8 +9,9 @@ import { systemClock } from "../../src/foundation/clock.ts";
 import { silentLogger } from "../../src/foundation/logger.ts";
 import type { ComponentSpec, InputSpec, OnErrorSpec } from "../../src/protocol/records.ts";
 import type { ComponentDefinition } from "../../src/sdk/component.ts";
-import { defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
 import { runComponent } from "../../src/sdk/run-component.ts";
+
+export { anything, collect, numbers, numbersOf, oneTo, until } from "./sdk-components.ts";
 
 /** Components run in this process, by the SDK's own runtime, against a real control plane and over real streams. */
 let controlPlane: ControlPlane;
@@ -39,7 +39,6 @@ afterEach(async () => {
 });
 
 export const FAIL: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
-export const anything = z.record(z.string(), z.unknown());
 
 export function spec(
   id: string,
@@ -106,46 +105,4 @@ export function start(id: string, component: ComponentDefinition, index = 1, con
   runs.push(outcome);
   outcome.catch(() => undefined);
   return { outcome, stop: () => stop.abort() };
-}
-
-/** Emits the numbers 1 to `count`; goes on where it stopped. `committed` positions are kept. */
-export function numbers(count: number, committed: number[] = []): ComponentDefinition {
-  return defineSource<unknown, number>({
-    name: "numbers",
-    version: "1",
-    config: anything,
-    open: ({ position = 0, signal }) => ({
-      async run(emit) {
-        for (let n = position + 1; n <= count && !signal.aborted; n++) await emit({ type: "number", json: { n } }, n);
-      },
-      committed: async (reached) => void committed.push(reached),
-    }),
-  });
-}
-
-export function collect(into: Event[], refuse: (event: Event) => boolean = () => false): ComponentDefinition {
-  return defineSink({
-    name: "collect",
-    version: "1",
-    config: anything,
-    open: () => ({
-      async write(events) {
-        const bad = events.find(refuse);
-        if (bad !== undefined) throw new Error(`cannot write ${bad.id}`);
-        into.push(...events);
-      },
-    }),
-  });
-}
-
-export function numbersOf(events: readonly Event[]): number[] {
-  return events.map((event) => (event.json() as { n: number }).n);
-}
-
-export function oneTo(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i + 1);
-}
-
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }

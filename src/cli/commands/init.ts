@@ -91,6 +91,6 @@ function initComponent(cli: Cli): Command {
 /** What speaks the protocol is the same as in the example, which the conformance suite holds to the contract. */
 function pythonRuntime({ packageRoot }: Pick<CliDependencies, "packageRoot">): Readonly<Record<string, string>> {
   const example = join(packageRoot, "examples", "python-processor");
-  const files = ["life.py", "inlet.py", "outlet.py"].map((file) => [file, join(example, file)]);
+  const files = ["identity.py", "life.py", "inlet.py", "outlet.py"].map((file) => [file, join(example, file)]);
   return { ...Object.fromEntries(files), proto: join(packageRoot, "proto") };
 }

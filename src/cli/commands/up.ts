@@ -85,6 +85,7 @@ export function upOptions(command: Command): Command {
     .addOption(new Option("--scale <id=n>", "run n instances of a component; can be repeated").argParser(scaleArgument))
     .option("--force-recreate", "replace components and services even if they have not changed")
     .option("--no-persistence", "keep the control plane's state in memory only")
+    .option("--insecure", "let components and commands connect without certificates, on 127.0.0.1 alone")
     .option("--timestamps", "show timestamps");
   return logLevelOption(orphansOption(prefixOption(command)));
 }

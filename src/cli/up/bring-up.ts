@@ -58,13 +58,31 @@ export async function wantedOfFile(
   refuseOtherHome(context, pipeline, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
   const placed = (error: unknown): unknown => withPlace(error, loaded.positionOf);
-  const deploymentOptions = { persistence: settings.persistence, logLevel: settings.logLevel };
+  if (settings.insecure) refuseOrWarn(context, driver);
+  const { persistence, logLevel, insecure } = settings;
+  const deploymentOptions = { persistence, logLevel, insecure };
   const env = await withEnvFile(context, pipeline);
   const deployment = await resolveDeployment(pipeline, env, deploymentOptions, { signal }).catch((error: unknown) => {
     throw placed(error);
   });
   const envFile = settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile);
   return prepareWanted(context, driver, deployment, { ...options, placed, envFile });
+}
+
+/** What `--insecure` takes away protects from whoever reaches a port: where that is more than this machine it is not given. */
+function refuseOrWarn({ output }: CommandContext, { name, capabilities }: Driver): void {
+  if (capabilities.loopback !== true) {
+    throw new FlowctlError({
+      code: "cli/insecure-refused",
+      kind: "invalid",
+      message: `--insecure is for what listens on 127.0.0.1 alone, and the ${name} driver listens on a network`,
+      fix: "Leave it out, or use --driver process",
+    });
+  }
+  output.warn(
+    "--insecure: whoever can connect to this machine's loopback, every user of it included, can read all events and change the pipeline",
+    "Leave it out; it is for debugging, or for components that cannot speak TLS yet",
+  );
 }
 
 /** Lets the driver make ready what a deployment needs: pulls, builds and checks, under progress. */

@@ -39,7 +39,8 @@ export async function valuesForStart(
   }
   const { file } = target;
   if (file === undefined) throw unknown(target.name, [...owners]);
-  const options = { persistence: settings.persistence, logLevel: settings.logLevel };
+  const { persistence, logLevel, insecure } = settings;
+  const options = { persistence, logLevel, insecure };
   return resolveDeployment(only(file, owners), await withEnvFile(context, file), options, { signal });
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../foundation/clock.ts";
 import type { Logger } from "../../foundation/logger.ts";
+import type { IdentitySource } from "../../identity/tls-identity.ts";
 import type { ReplayAnswer, ReplayMessage } from "../../protocol/control-codec.ts";
 import type { ComponentRecord, Upstream } from "../../protocol/records.ts";
 import type { StreamHost } from "../../streams/sending/event-stream-server.ts";
@@ -14,6 +15,8 @@ export interface ReplaysOptions {
   readonly clock: Pick<Clock, "now">;
   readonly log: Logger;
   readonly record: (event: NewEvent) => void;
+  /** Who the control plane is, where the pipeline has an identity. */
+  readonly identity?: IdentitySource | undefined;
 }
 
 /**
@@ -31,17 +34,18 @@ export class Replays {
 
   /** Whose streams the control plane serves now. */
   get host(): StreamHost | undefined {
-    const { pipeline, log } = this.#options;
+    const { pipeline, log, identity } = this.#options;
     const replay = this.#current;
     if (replay === undefined) return undefined;
-    return { pipeline, componentId: replay.id, instanceId: replay.instanceId, publisher: replay.publisher, log };
+    const { id: componentId, instanceId, publisher } = replay;
+    return { pipeline, componentId, instanceId, publisher, log, identity };
   }
 
   /** What a component has above it besides its inputs. @param address by which it reaches the control plane. */
   upstreamsOf(componentId: string, address: string): readonly Upstream[] {
     const replay = this.#current;
     if (replay?.target !== componentId) return [];
-    const instances = [{ instanceId: replay.instanceId, address, completed: false }];
+    const instances = [{ instanceId: replay.instanceId, address, completed: false, controlPlane: true as const }];
     const { id } = replay;
     return [{ componentId: id, types: [], instances, completed: false, deadLetters: false, desiredInstances: 1 }];
   }

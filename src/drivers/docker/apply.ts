@@ -16,6 +16,7 @@ import {
   unpauseContainer,
 } from "./container/containers.ts";
 import { deliverFiles } from "./container/deliver-files.ts";
+import { deliverJoining } from "./container/deliver-joining.ts";
 import { placeOf } from "./container/file-places.ts";
 import { filesLabel, labelledFiles, makeHostPaths } from "./container/host-files.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
@@ -32,6 +33,7 @@ import {
   type NetworkSpec,
   removeNetwork,
 } from "./resources/networks.ts";
+import { deliverIdentity } from "./resources/pipeline-identity.ts";
 import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./resources/volumes.ts";
 
 /** What `DesiredResource.spec` holds on Docker. */
@@ -213,7 +215,11 @@ async function makeContainer(
   if (id === undefined) return;
   try {
     await Promise.all([requireProgram(engine, id, spec, resource, context), deliverFiles(engine, id, spec, context)]);
-    if (resource.kind === "control-plane") await hashKeys.deliver(engine, context.pipeline, id, signal);
+    if (spec.joins !== undefined) await deliverJoining(engine, id, spec.joins, context);
+    if (resource.kind === "control-plane") {
+      await hashKeys.deliver(engine, context.pipeline, id, signal);
+      await deliverIdentity(engine, id, context.pipeline, signal);
+    }
     await startContainer(engine, id, signal);
   } catch (error) {
     // What never ran is of no use to anyone; when the clean-up fails too, the next plan sees it.

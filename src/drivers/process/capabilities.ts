@@ -5,4 +5,5 @@ export const PROCESS_CAPABILITIES: DriverCapabilities = {
   images: false,
   limits: false,
   restartsExited: false,
+  loopback: true,
 };

@@ -1,5 +1,7 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { hasCode } from "../../foundation/errors.ts";
+import { readOperator } from "../../identity/identity-folder.ts";
+import { changingIdentity } from "../../identity/tls-identity.ts";
 import type { Driver } from "../driver.ts";
 import { applyChange } from "./apply.ts";
 import { PROCESS_CAPABILITIES } from "./capabilities.ts";
@@ -83,8 +85,11 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     events: (pipeline, signal) => driverEvents(pipelinePaths(home, pipeline).socket, clock, signal),
     async controlPlane(pipeline, signal) {
       try {
-        const { grpc, http } = await greet(pipelinePaths(home, pipeline), signal);
-        return { grpc, http };
+        const paths = pipelinePaths(home, pipeline);
+        const { grpc, http, secure } = await greet(paths, signal);
+        const operator = secure ? await readOperator(paths.identity) : undefined;
+        if (operator === undefined) return { grpc, http };
+        return { grpc, http, identity: changingIdentity({ role: "operator", pipeline }, operator) };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;
         throw error;

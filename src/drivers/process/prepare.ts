@@ -81,6 +81,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
       secret.kind === "environment" ? [secret.variable] : [],
     ),
     ...(inheritsEverything ? { inheritsEverything } : {}),
+    ...(deployment.options.insecure === true ? { insecure: true } : {}),
   };
   const parts = fingerprint({
     version: [context.version, context.entries.supervisorCode],
@@ -90,6 +91,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     secrets: spec.withheld.length === 0 ? undefined : [...spec.withheld].sort(),
     // Nor can one that was started without the whole environment hand it on.
     inherit_environment: spec.inheritsEverything,
+    identity: identityOf(deployment),
   });
   return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
 }
@@ -167,7 +169,13 @@ function fingerprintOf(
     healthcheck: component.healthcheck,
     stop_grace_period: component.stopGracePeriodMs,
     log_level: spec.logLevel,
+    identity: identityOf(deployment),
   });
+}
+
+/** Who speaks in the clear and who does not do not speak to each other. */
+function identityOf({ options }: Deployment): number | undefined {
+  return options.insecure === true ? undefined : 1;
 }
 
 function digestOf(value: Uint8Array | undefined, digest: SecretDigest): string {

@@ -1,5 +1,5 @@
 import type { Logger } from "../../foundation/logger.ts";
-import type { InFlightAllowance, Upstream } from "../../protocol/records.ts";
+import type { InFlightAllowance, Upstream, UpstreamInstance } from "../../protocol/records.ts";
 import type { Arrival, Window } from "./ack-tracker.ts";
 import type { ReceivedEvent } from "./received-event.ts";
 import { Subscription } from "./subscription.ts";
@@ -95,13 +95,13 @@ export class Inlet {
           source.hasDrained ||= drains;
         }
         if (source === undefined) {
-          if (!instance.completed) this.dial(key, upstream.componentId, instance.instanceId, instance.address, drains);
+          if (!instance.completed) this.dial(key, upstream.componentId, instance, drains);
         } else if (instance.completed) {
           source.completed = true;
           if (!source.subscription.over) source.subscription.abort();
         } else if (source.completed || isOverByDraining(source)) {
           source.subscription.release();
-          this.dial(key, upstream.componentId, instance.instanceId, instance.address, drains);
+          this.dial(key, upstream.componentId, instance, drains);
         } else source.subscription.moveTo(instance.address);
       }
     }
@@ -191,11 +191,11 @@ export class Inlet {
     return source.subscription.ended && !isOverByDraining(source);
   }
 
-  private dial(key: string, upstream: string, instanceId: string, address: string, drains: boolean): void {
+  private dial(key: string, componentId: string, instance: UpstreamInstance, drains: boolean): void {
     const { who, log } = this.options;
+    const { instanceId, address, controlPlane = false } = instance;
     const subscription: Subscription = new Subscription(
-      upstream,
-      instanceId,
+      { componentId, instanceId, controlPlane },
       address,
       who,
       this.window,

@@ -4,7 +4,7 @@ import type { FlowctlError } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { type Arrival, lastOf, type Window } from "./ack-tracker.ts";
 import { UnfinishedEvents } from "./unfinished-events.ts";
-import { dial, type Subscriber, UpstreamStream } from "./upstream-stream.ts";
+import { dial, nameOf, type Subscriber, type UpstreamPeer, UpstreamStream } from "./upstream-stream.ts";
 
 /** What one subscription reports. */
 export interface SubscriptionHandlers {
@@ -41,8 +41,7 @@ const HELD = 5_000;
  * arrive again, and are not worked on twice.
  */
 export class Subscription {
-  readonly upstream: string;
-  readonly upstreamInstance: string;
+  readonly upstream: UpstreamPeer;
   private readonly who: Subscriber;
   private readonly window: Window;
   private readonly handlers: SubscriptionHandlers;
@@ -62,8 +61,7 @@ export class Subscription {
   private openedAt: number | undefined;
 
   constructor(
-    upstream: string,
-    upstreamInstance: string,
+    upstream: UpstreamPeer,
     address: string,
     who: Subscriber,
     window: Window,
@@ -71,7 +69,6 @@ export class Subscription {
     log: Logger,
   ) {
     this.upstream = upstream;
-    this.upstreamInstance = upstreamInstance;
     this.address = address;
     this.who = who;
     this.window = window;
@@ -135,35 +132,29 @@ export class Subscription {
   }
 
   private connect(attempt: number): void {
-    this.client ??= dial(this.address, this.who.tls);
+    const { identity, pipeline } = this.who;
+    this.client ??= dial(this.address, nameOf(this.upstream, pipeline), identity);
     // The handlers run only after the constructor has returned.
-    const stream: UpstreamStream = new UpstreamStream(
-      this.client,
-      this.address,
-      { componentId: this.upstream, instanceId: this.upstreamInstance },
-      this.who,
-      this.window,
-      {
-        opened: () => {
-          if (this.phase.name === "connecting" && this.phase.stream === stream) {
-            this.lastError = "";
-            this.hasStopped = false;
-            this.openedAt = performance.now();
-            this.log.debug("connected to upstream", { upstream: this.upstreamInstance, address: this.address });
-            this.move({ name: "open", stream, attempt });
-          }
-        },
-        events: (arrival, bytes) => this.received(stream, arrival, bytes),
-        ended: (drained) => {
-          // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
-          if (drained && !this.drains) return stream.abort();
-          this.log.debug("upstream has completed", { upstream: this.upstreamInstance });
-          this.finish({ name: "ended" });
-          stream.close();
-        },
-        closed: (error) => this.streamClosed(stream, error),
+    const stream: UpstreamStream = new UpstreamStream(this.client, this.address, this.upstream, this.who, this.window, {
+      opened: () => {
+        if (this.phase.name === "connecting" && this.phase.stream === stream) {
+          this.lastError = "";
+          this.hasStopped = false;
+          this.openedAt = performance.now();
+          this.log.debug("connected to upstream", { upstream: this.upstream.instanceId, address: this.address });
+          this.move({ name: "open", stream, attempt });
+        }
       },
-    );
+      events: (arrival, bytes) => this.received(stream, arrival, bytes),
+      ended: (drained) => {
+        // It has not heard that the input is wanted again, or this side has not heard yet that it is not.
+        if (drained && !this.drains) return stream.abort();
+        this.log.debug("upstream has completed", { upstream: this.upstream.instanceId });
+        this.finish({ name: "ended" });
+        stream.close();
+      },
+      closed: (error) => this.streamClosed(stream, error),
+    });
     this.unfinished.restart();
     this.hasBrought = false;
     this.openedAt = undefined;
@@ -194,7 +185,7 @@ export class Subscription {
       const isExpected = error.code === "stream/not-ready" || (this.hasStopped && error.kind === "unavailable");
       const tell = isExpected ? this.log.debug : this.log.warn;
       tell("lost the connection to upstream; reconnecting", {
-        upstream: this.upstreamInstance,
+        upstream: this.upstream.instanceId,
         address: this.address,
         code: error.code,
         reason: error.message,

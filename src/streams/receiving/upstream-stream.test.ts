@@ -29,7 +29,7 @@ async function setUp() {
   await upstream.listen();
   cleanUps.push(() => upstream.close());
   const open = async () => {
-    const client = dial(upstream.address);
+    const client = dial(upstream.address, { role: "component", pipeline: "p", component: "up", instance: "up-1" });
     const events: ReceivedEvent[] = [];
     const ends: (FlowctlError | undefined)[] = [];
     let seen: typeof upstream.stream;

@@ -1,11 +1,13 @@
 import { Client, type ClientDuplexStream, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { FlowctlError } from "../../foundation/errors.ts";
+import type { Name } from "../../identity/names.ts";
+import { channelCredentials, channelIdentityOptions } from "../../identity/tls-credentials.ts";
+import type { IdentitySource } from "../../identity/tls-identity.ts";
 import { clientChannelOptions } from "../../protocol/channel-options.ts";
 import { fromServiceError } from "../../protocol/grpc-errors.ts";
 import { type Credit, decodeResponse, encodeRequest, SUBSCRIBE_PATH } from "../../protocol/stream-codec.ts";
 import { TextMemo } from "../../protocol/text-memo.ts";
 import type { Limits } from "../limits.ts";
-import { channelCredentials, type TlsIdentity } from "../tls-identity.ts";
 import { AckTracker, type Arrival, type Window } from "./ack-tracker.ts";
 import { type Origin, type ReceivedEvent, settle } from "./received-event.ts";
 
@@ -17,7 +19,15 @@ export interface Subscriber {
   readonly componentId: string;
   readonly instanceId: string;
   /** Left out: streams are dialled in the clear. */
-  readonly tls?: TlsIdentity | undefined;
+  readonly identity?: IdentitySource | undefined;
+}
+
+/** Whose events are received. */
+export interface UpstreamPeer {
+  readonly componentId: string;
+  readonly instanceId: string;
+  /** The control plane serves them. */
+  readonly controlPlane: boolean;
 }
 
 export interface StreamHandlers {
@@ -30,12 +40,20 @@ export interface StreamHandlers {
   closed(error: FlowctlError | undefined): void;
 }
 
-export function dial(address: string, tls?: TlsIdentity): Client {
-  return new Client(address, channelCredentials(tls), {
+/** With an identity nobody is spoken to but `meant`, whoever answers at the address. */
+export function dial(address: string, meant: Name, identity?: IdentitySource): Client {
+  return new Client(address, channelCredentials(identity, meant), {
     ...clientChannelOptions(),
+    ...channelIdentityOptions(identity, meant),
     "grpc-node.flow_control_window": RECEIVE_WINDOW,
     "grpc.use_local_subchannel_pool": 1,
   });
+}
+
+/** Whom the certificate of an upstream instance has to name. */
+export function nameOf({ componentId, instanceId, controlPlane }: UpstreamPeer, pipeline: string): Name {
+  if (controlPlane) return { role: "control-plane", pipeline };
+  return { role: "component", pipeline, component: componentId, instance: instanceId };
 }
 
 /**

@@ -6,6 +6,10 @@ import {
 } from "@grpc/grpc-js";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
+import { peerOfCall } from "../../identity/peer-of-call.ts";
+import { requireItself, requirePermission } from "../../identity/permissions.ts";
+import { serverCredentials } from "../../identity/tls-credentials.ts";
+import type { IdentitySource } from "../../identity/tls-identity.ts";
 import { serverChannelOptions } from "../../protocol/channel-options.ts";
 import { toStatus } from "../../protocol/grpc-errors.ts";
 import {
@@ -16,7 +20,6 @@ import {
   SUBSCRIBE_PATH,
   type SubscribeRequest,
 } from "../../protocol/stream-codec.ts";
-import { serverCredentials, type TlsIdentity } from "../tls-identity.ts";
 import type { Member, MemberTransport } from "./member.ts";
 import type { Publisher } from "./publisher.ts";
 
@@ -27,13 +30,13 @@ export interface StreamHost {
   readonly instanceId: string;
   readonly publisher: Publisher;
   readonly log: Logger;
+  /** Who serves them: subscribers have to prove that they are whom they say. Left out: streams are served in the clear. */
+  readonly identity?: IdentitySource | undefined;
 }
 
 export interface EventStreamServerOptions extends StreamHost {
   /** `host:port` to bind; port 0 takes any free one. */
   readonly listen: string;
-  /** Left out: streams are served in the clear. */
-  readonly tls?: TlsIdentity | undefined;
 }
 
 export interface EventStreamServer {
@@ -87,7 +90,7 @@ export async function serveEventStream(options: EventStreamServerOptions): Promi
     },
   };
   server.addService(eventStreamDefinition, implementation);
-  const port = await bind(server, options.listen, serverCredentials(options.tls));
+  const port = await bind(server, options.listen, serverCredentials(options.identity));
   return { port, close: (signal, why) => shutDown(server, open, signal, why) };
 }
 
@@ -146,6 +149,7 @@ function subscribe(call: Call, options: StreamHost, refusals: Refusals): void {
     },
   };
   const open = (request: Open): void => {
+    if (options.identity !== undefined) checkSubscriber(call, request, options.pipeline);
     group = request.group;
     instance = request.instanceId;
     checkMeant(request, options);
@@ -199,6 +203,12 @@ function feed(member: Member, request: SubscribeRequest): void {
       break;
   }
   if (request.credit !== undefined) member.grant(request.credit);
+}
+
+/** Refuses who is not the instance that the stream is to be of, by the certificate of the connection. */
+function checkSubscriber(call: Call, { group, instanceId }: Open, pipeline: string): void {
+  const peer = requirePermission(SUBSCRIBE_PATH, peerOfCall(call), pipeline);
+  requireItself(peer, { componentId: group, instanceId });
 }
 
 /** Refuses who has come to the wrong place, before anything is changed by it. */

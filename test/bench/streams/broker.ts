@@ -71,7 +71,7 @@ async function run(
       for (const role of ["sink", "source"] as const) {
         const settings: Settings = {
           ...{ role, ...amount, upstream: bind, broker: broker.kind, rate: 0, listen: "", groups: 1 },
-          ...{ anew: false, awaited: false, certificates: "" },
+          ...{ anew: false, awaited: false },
         };
         const child = place.start(role, [programs.pathOf("broker")], { BENCH: JSON.stringify(settings) });
         crew.add(role, child, (line) => {

@@ -1,6 +1,10 @@
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { connectControlPlane } from "../../../src/client/control-plane-client.ts";
+import { type IdentityFolder, openIdentityFolder } from "../../../src/identity/identity-folder.ts";
+import { joinPem } from "../../../src/identity/pem.ts";
+import { changingIdentity, type TlsIdentity } from "../../../src/identity/tls-identity.ts";
 import type { PipelineSpec } from "../../../src/protocol/records.ts";
 import type { Crew } from "./crew.ts";
 import { portOf, type Role } from "./parts/settings.ts";
@@ -16,11 +20,20 @@ export interface Plane {
   /** `host:port` at which programs of the run dial it. */
   readonly address: string;
   /** What tells a program of the plan who it is. */
-  environment(id: string, instance: number, address: Address): Readonly<Record<string, string>>;
+  environment(id: string, instance: number, address: Address): Promise<Readonly<Record<string, string>>>;
 }
 
-/** @param host to bind instead of the one that the place gives. */
-export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: string): Promise<Plane> {
+export interface PlaneOptions {
+  /** To bind instead of the one that the place gives. */
+  readonly host?: string;
+  /** The pipeline has an identity, which only the local place can do. */
+  readonly identity?: boolean;
+}
+
+export async function startPlane(place: Place, crew: Crew, plan: Plan, options: PlaneOptions = {}): Promise<Plane> {
+  const { host } = options;
+  const folder = join(place.folderOf("control-plane"), "identity");
+  const identity = options.identity === true ? await openIdentityFolder(folder, PIPELINE) : undefined;
   const address = await place.addressOf("control-plane");
   const http = await place.addressOf("control-plane", "http");
   const child = place.start("control-plane", [join(root, "dist/control-plane.js")], {
@@ -29,20 +42,21 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: st
     FLOWCTL_HTTP_LISTEN: http.bind,
     FLOWCTL_DATA_DIR: place.folderOf("control-plane"),
     FLOWCTL_PERSISTENCE: "leveldb",
+    ...(identity === undefined ? {} : { FLOWCTL_IDENTITY_DIR: folder }),
     FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });
   crew.add("control-plane", child, () => undefined);
   const reachable = await crew.during(place.controlPlaneFromHere(address), "starting the control plane", 30_000);
   await crew.during(
-    apply(reachable, plan, () => crew.isDismissed),
+    apply(reachable, plan, identity?.operator, () => crew.isDismissed),
     "declaring the pipeline",
     35_000,
   );
   return {
     pid: place.pidOf(child),
     address: address.dial,
-    environment: (id, instance, { bind, dial }) => {
+    environment: async (id, instance, { bind, dial }) => {
       const { role, replicas = 1 } = plan.find((part) => part.id === id)!;
       return {
         FLOWCTL_CONTROL_PLANE: address.dial,
@@ -57,14 +71,29 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, host?: st
         FLOWCTL_HEALTH_PORT: "0",
         FLOWCTL_STATE_DIR: place.folderOf(`${id}-${instance}`),
         FLOWCTL_LOG_LEVEL: "warn",
+        ...(identity === undefined ? {} : await joiningFiles(identity, folder, id, `${id}-${instance}`)),
       };
     },
   };
 }
 
+/** Puts there what an instance joins with. Its variables. */
+async function joiningFiles(identity: IdentityFolder, folder: string, component: string, instance: string) {
+  const [ca, joining] = [join(folder, "ca.pem"), join(folder, `joining-${instance}.pem`)];
+  await writeFile(ca, identity.authority.certificate);
+  await writeFile(joining, joinPem(await identity.begin(component, instance)));
+  return { FLOWCTL_TLS_CA: ca, FLOWCTL_TLS_CERT: joining, FLOWCTL_TLS_KEY: joining };
+}
+
 /** Tries until the control plane is there, or nobody wants it any more. */
-async function apply(address: string, plan: Plan, isOver: () => boolean): Promise<void> {
-  const client = connectControlPlane(address);
+async function apply(
+  address: string,
+  plan: Plan,
+  operator: TlsIdentity | undefined,
+  isOver: () => boolean,
+): Promise<void> {
+  const identity = operator && changingIdentity({ role: "operator", pipeline: PIPELINE }, operator);
+  const client = connectControlPlane(address, identity);
   const deadline = performance.now() + 30_000;
   try {
     for (;;) {

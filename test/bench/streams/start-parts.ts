@@ -17,7 +17,8 @@ export interface PartsOptions {
   /** See `Settings`. */
   readonly anew?: boolean;
   readonly awaited?: boolean;
-  readonly certificates?: string;
+  /** The pipeline has an identity, on processes of this machine only; else everybody speaks in the clear. */
+  readonly identity?: boolean;
   /** Left out: processes of this machine. */
   readonly place?: MakePlace;
 }
@@ -54,7 +55,7 @@ export async function startParts(
     await place.dispose();
   };
   try {
-    const plane = options.program === "flowctl" ? await startPlane(place, crew, options.plan) : undefined;
+    const plane = options.program === "flowctl" ? await startPlane(place, crew, options.plan, options) : undefined;
     if (plane?.pid !== undefined) pids.set("control-plane", plane.pid);
     await startInstances(programs, options, { place, crew, plane, pids, onSaid });
     return { crew, dispose };
@@ -90,7 +91,7 @@ async function startInstances(programs: Programs, options: PartsOptions, run: Ru
 }
 
 /** Resolves when the program says that it is up. */
-function startInstance(
+async function startInstance(
   programs: Programs,
   options: PartsOptions,
   { place, crew, plane, pids, onSaid }: Run,
@@ -111,17 +112,16 @@ function startInstance(
     groups: options.plan.filter(({ from }) => from.includes(part.id)).length,
     anew: options.anew ?? false,
     awaited: options.awaited ?? false,
-    certificates: options.certificates ?? "",
     broker: "",
   };
   const child = place.start(instance, [...nodeOptions(), programs.pathOf(options.program)], {
     BENCH: JSON.stringify(settings),
     BENCH_PROTO: join(root, "proto"),
-    ...plane?.environment(part.id, number, address),
+    ...(await plane?.environment(part.id, number, address)),
   });
   const pid = place.pidOf(child);
   if (pid !== undefined) pids.set(instance, pid);
-  return new Promise((resolve) => {
+  return await new Promise((resolve) => {
     crew.add(instance, child, (line) => {
       const said = /^(UP|BEGUN|RESULT|SHORT|USED) (\{.*\})$/.exec(line);
       if (said === null) return;

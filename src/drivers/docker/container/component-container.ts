@@ -14,8 +14,10 @@ import {
   HEALTH_PORT,
   type ImageFacts,
   isRoot,
+  JOINING_FILES,
   PACKAGE_DIRECTORY,
   QUICK_START,
+  RUN_DIRECTORY,
   SECRETS_DIRECTORY,
   type SpecContext,
   STATE_DIRECTORY,
@@ -48,6 +50,7 @@ export function componentContainer(
     healthPort: HEALTH_PORT,
     stateDirectory: STATE_DIRECTORY,
     secretsDirectory: SECRETS_DIRECTORY,
+    identity: JOINING_FILES,
     logLevel: context.options.logLevel,
   });
   if (component.uses !== undefined) Object.assign(environment, memoryNodeOptions(component));
@@ -55,6 +58,7 @@ export function componentContainer(
     // In a read-only container a folder can be given to its user only where the folder above it is a volume as well.
     ...(ownState && component.readOnly ? [volume("", DATA_DIRECTORY)] : []),
     volume(stateVolumeName(pipeline.name, instance), STATE_DIRECTORY),
+    volume("", RUN_DIRECTORY),
   ];
   const hostPaths = hostPathsOf(component, index);
   const binds = hostPaths.map(({ path, access }): EngineMount => {
@@ -92,6 +96,7 @@ export function componentContainer(
     ],
     hostFolders: host.folders,
     hostFiles: host.files.filter((file) => hostPaths.some(({ path }) => path === file.path)),
+    joins: { component: component.id, instance },
   };
 }
 

@@ -224,6 +224,7 @@ describe("the container of a component", () => {
     ] as const;
     expect(host(component({ mounts })).Mounts).toEqual([
       { Type: "volume", Source: "flowctl_p_state_a-1", Target: "/var/lib/flowctl/state", ReadOnly: false },
+      { Type: "volume", Source: "", Target: "/run/flowctl", ReadOnly: false },
       { Type: "bind", Source: "/src", Target: "/src", ReadOnly: true, BindOptions: { CreateMountpoint: true } },
       { Type: "volume", Source: "p_data", Target: "/data", ReadOnly: false },
       { Type: "tmpfs", Source: "", Target: "/scratch", ReadOnly: false },
@@ -259,7 +260,7 @@ describe("the container of a component", () => {
     ]);
   });
 
-  it("gets a volume for secrets, and for every file where its root cannot be written", () => {
+  it("gets a volume for what it joins with, and for secrets, and for every file where its root cannot be written", () => {
     const volume = (Target: string) => ({ Type: "volume", Source: "", Target, ReadOnly: false });
     const mounts = (more: Partial<Component>) => host(component(more)).Mounts.filter(({ Source }) => Source === "");
     const secrets = [
@@ -267,10 +268,10 @@ describe("the container of a component", () => {
       { source: "other", target: "/etc/app/other" },
     ];
     const configs = [{ source: "conf", target: "/etc/conf/conf" }];
-    expect(mounts({ secrets, configs })).toEqual([volume("/run/secrets")]);
-    expect(mounts({ configs })).toEqual([]);
+    expect(mounts({ secrets, configs })).toEqual([volume("/run/flowctl"), volume("/run/secrets")]);
+    expect(mounts({ configs })).toEqual([volume("/run/flowctl")]);
     // The first holds the state's own folder.
-    const folders = ["/var/lib/flowctl", "/run/secrets", "/etc/app", "/etc/conf"];
+    const folders = ["/var/lib/flowctl", "/run/flowctl", "/run/secrets", "/etc/app", "/etc/conf"];
     expect(mounts({ secrets, configs, readOnly: true })).toEqual(folders.map(volume));
   });
 

@@ -1,3 +1,4 @@
+import type { JoiningFiles } from "../../../identity/joining-files.ts";
 import type { Pipeline } from "../../../pipeline/pipeline.ts";
 import type { DeploymentOptions } from "../../driver.ts";
 import type { Grant } from "../../grants.ts";
@@ -19,6 +20,8 @@ export interface ContainerSpec {
   readonly hostFolders: readonly HostFolder[];
   /** Files of this machine that are made, empty, when they are not there: before each start, as the engine mounts them. */
   readonly hostFiles: readonly HostFile[];
+  /** The instance that the container runs, which is given what it joins with before it starts; absent for what joins nothing. */
+  readonly joins?: { readonly component: string; readonly instance: string };
 }
 
 export interface NetworkAttachment {
@@ -80,6 +83,16 @@ export const FLOWCTL_USER = "10001:10001";
 export const STATE_DIRECTORY = "/var/lib/flowctl/state";
 export const SECRETS_DIRECTORY = "/run/secrets";
 export const DATA_DIRECTORY = "/var/lib/flowctl";
+/** In the volume of the control plane. */
+export const IDENTITY_DIRECTORY = `${DATA_DIRECTORY}/identity`;
+/** A volume of the container's own, in which a folder can be given to its user. */
+export const RUN_DIRECTORY = "/run/flowctl";
+/** What an instance joins with, in its container. */
+export const JOINING_FILES: JoiningFiles = {
+  ca: `${RUN_DIRECTORY}/identity/ca.pem`,
+  certificate: `${RUN_DIRECTORY}/identity/joining.pem`,
+  key: `${RUN_DIRECTORY}/identity/joining.pem`,
+};
 export const PACKAGE_DIRECTORY = "/opt/flowctl";
 export const STREAM_PORT = 50051;
 export const HEALTH_PORT = 8088;

@@ -7,6 +7,7 @@ import {
   DATA_DIRECTORY,
   type EngineMount,
   FLOWCTL_USER,
+  IDENTITY_DIRECTORY,
   type ImageFacts,
   PACKAGE_DIRECTORY,
   QUICK_START,
@@ -42,6 +43,7 @@ export function controlPlaneContainer(
         FLOWCTL_GRPC_LISTEN: `0.0.0.0:${CONTROL_PLANE_GRPC_PORT}`,
         FLOWCTL_HTTP_LISTEN: `0.0.0.0:${CONTROL_PLANE_HTTP_PORT}`,
         FLOWCTL_DATA_DIR: DATA_DIRECTORY,
+        FLOWCTL_IDENTITY_DIR: IDENTITY_DIRECTORY,
         FLOWCTL_PERSISTENCE: options.persistence ? "leveldb" : "memory",
         FLOWCTL_LOG_LEVEL: options.logLevel,
         // Its health check is the one of components: it asks this port.

@@ -1,6 +1,10 @@
+import { identityOf } from "../../../identity/authority.ts";
+import { AUTHORITY_FILE, OPERATOR_FILE } from "../../../identity/identity-folder.ts";
+import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
 import type { Engine } from "../engine/engine.ts";
 import { readLabels } from "../resources/labels.ts";
+import { identityFile } from "../resources/pipeline-identity.ts";
 import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
 import { inspectContainer, listContainers } from "./containers.ts";
 
@@ -17,11 +21,14 @@ export async function findControlPlane(
   const found = containers.find(({ Labels }) => readLabels(Labels)?.kind === "control-plane");
   const detail = found && (await inspectContainer(engine, found.Id, signal));
   if (!detail?.State.Running) return undefined;
+  const isSecure = detail.Config.Env?.some((variable) => variable.startsWith("FLOWCTL_IDENTITY_DIR=")) ?? false;
+  const identity = isSecure ? await operatorOf(engine, pipeline, detail.Id, signal) : {};
+  if (identity === undefined) return undefined;
   if (!engine.local) {
     const [grpc, http] = await Promise.all(
       [CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT].map((port) => engine.tunnels.to(detail.Id, port)),
     );
-    return grpc === undefined ? undefined : { grpc, http: `http://${http}` };
+    return grpc === undefined ? undefined : { grpc, http: `http://${http}`, ...identity };
   }
   const published = (port: number): string | undefined => {
     const binding = detail.NetworkSettings.Ports?.[`${port}/tcp`]?.[0];
@@ -29,5 +36,19 @@ export async function findControlPlane(
   };
   const grpc = published(CONTROL_PLANE_GRPC_PORT);
   const http = published(CONTROL_PLANE_HTTP_PORT);
-  return grpc === undefined || http === undefined ? undefined : { grpc, http: `http://${http}` };
+  return grpc === undefined || http === undefined ? undefined : { grpc, http: `http://${http}`, ...identity };
+}
+
+/** What proves that this is somebody who may use the engine, who therefore may change the pipeline. */
+async function operatorOf(
+  engine: Engine,
+  pipeline: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<Pick<ControlPlaneEndpoint, "identity"> | undefined> {
+  const [authority, operator] = await Promise.all(
+    [AUTHORITY_FILE, OPERATOR_FILE].map((name) => identityFile(engine, id, name, signal)),
+  );
+  if (authority === undefined || operator === undefined) return undefined;
+  return { identity: changingIdentity({ role: "operator", pipeline }, identityOf(authority, operator)) };
 }

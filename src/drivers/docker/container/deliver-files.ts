@@ -100,7 +100,7 @@ function addFile(archive: Pack, name: string, file: Grant, value: Uint8Array, ow
 }
 
 /** Ids of the container's user; undefined for a user whose name the image does not know. */
-async function containerUser(engine: Engine, id: string, signal: AbortSignal): Promise<UserIds | undefined> {
+export async function containerUser(engine: Engine, id: string, signal: AbortSignal): Promise<UserIds | undefined> {
   const user = (await inspectContainer(engine, id, signal))?.Config.User ?? "";
   const [name = "", group] = user.split(":");
   if (name === "" || name === "root") return { uid: 0, gid: numeric(group) ?? 0 };

@@ -19,6 +19,10 @@ export interface PipelinePaths {
   readonly state: string;
   readonly secrets: string;
   readonly configs: string;
+  /** The authority of the pipeline, and who operates it. */
+  readonly identity: string;
+  /** What instances join with. */
+  readonly joining: string;
   /** Value of `FLOWCTL_RUN_ID` in the environment of every process of the pipeline; unique to the folder. */
   readonly runId: string;
 }
@@ -64,6 +68,8 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
     state: join(folder, "state"),
     secrets: join(folder, "secrets"),
     configs: join(folder, "configs"),
+    identity: join(folder, "identity"),
+    joining: join(folder, "joining"),
     runId,
   };
 }

@@ -47,7 +47,7 @@ export async function removeState(paths: PipelinePaths): Promise<void> {
 
 /** Removes all but the state; that too when there is nothing in it. The caller holds the pipeline's lock. */
 export async function removeAllButState(paths: PipelinePaths): Promise<void> {
-  for (const folder of [paths.logs, paths.secrets, paths.configs, paths.instances]) {
+  for (const folder of [paths.logs, paths.secrets, paths.configs, paths.identity, paths.joining, paths.instances]) {
     await rm(folder, { recursive: true, force: true });
   }
   await removeSupervisorRecord(paths);

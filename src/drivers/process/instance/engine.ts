@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { type Clock, cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
+import type { IdentityFolder } from "../../../identity/identity-folder.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Broadcast, createBroadcast } from "../../broadcast.ts";
 import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../driver.ts";
@@ -35,6 +36,8 @@ export interface EngineOptions {
   inherited(component: Component): Readonly<Record<string, string>>;
   /** `host:port` of the control plane that instances are told; absent where none are started, only ended. */
   readonly controlPlane?: string;
+  /** What makes the certificates that instances join with; absent where everybody speaks in the clear. */
+  readonly identity?: IdentityFolder | undefined;
   /** Told when output of an instance is complete, and when it is removed. */
   readonly logs: Pick<LogCollector, "flush" | "forget">;
 }
@@ -189,6 +192,7 @@ export function createEngine(options: EngineOptions): Engine {
       paths,
       inherited: options.inherited,
       controlPlane,
+      identity: options.identity,
     });
     watchChild(slot, child, identity);
     const startedAt = clock.now();

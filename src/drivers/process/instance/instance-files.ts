@@ -1,6 +1,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, posix } from "node:path";
+import type { IdentityFolder } from "../../../identity/identity-folder.ts";
+import type { JoiningFiles } from "../../../identity/joining-files.ts";
+import { joinPem } from "../../../identity/pem.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Grant, type GrantedValues, grantedValue, grantsOf } from "../../grants.ts";
 import { writeFileAtomically } from "../home/atomic-file.ts";
@@ -14,6 +17,23 @@ export function secretsFolder(paths: PipelinePaths, instance: string): string {
 /** Where the configs of an instance lie; handed over as `FLOWCTL_CONFIGS_DIR`. */
 export function configsFolder(paths: PipelinePaths, instance: string): string {
   return join(paths.configs, instance);
+}
+
+/**
+ * Puts there what the next start of an instance joins with, in a folder (0700) of its own, in place of what was there: whatever an earlier
+ * start left is of no use from now on.
+ */
+export async function writeJoining(
+  paths: PipelinePaths,
+  identity: IdentityFolder,
+  component: string,
+  instance: string,
+): Promise<JoiningFiles> {
+  const folder = join(paths.joining, instance);
+  const [ca, pair] = [join(folder, "ca.pem"), join(folder, "joining.pem")];
+  await writeFileAtomically(ca, identity.authority.certificate, 0o600);
+  await writeFileAtomically(pair, joinPem(await identity.begin(component, instance)), 0o600);
+  return { ca, certificate: pair, key: pair };
 }
 
 /** Where an instance keeps what survives it. */
@@ -70,10 +90,11 @@ export function hasSecrets(paths: PipelinePaths, instance: string): boolean {
   return existsSync(secretsFolder(paths, instance));
 }
 
-/** Removes the secrets and configs of an instance; what it keeps stays. */
+/** Removes the secrets and configs of an instance, and what it joins with; what it keeps stays. */
 export async function removeInstanceFiles(paths: PipelinePaths, instance: string): Promise<void> {
   await removeSecrets(paths, instance);
   await rm(configsFolder(paths, instance), { recursive: true, force: true });
+  await rm(join(paths.joining, instance), { recursive: true, force: true });
 }
 
 /** Where a container has its secrets. */

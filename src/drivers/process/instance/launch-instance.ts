@@ -2,11 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import type { IdentityFolder } from "../../../identity/identity-folder.ts";
+import type { JoiningFiles } from "../../../identity/joining-files.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { componentEnvironment } from "../../component-environment.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import { spoolName } from "../logs/log-format.ts";
-import { configsFolder, secretsFolder, stateFolder } from "./instance-files.ts";
+import { configsFolder, secretsFolder, stateFolder, writeJoining } from "./instance-files.ts";
 import type { InstanceRecord } from "./instance-record.ts";
 import { identify, type ProcessIdentity, RUN_ID_VARIABLE } from "./process-identity.ts";
 
@@ -21,6 +23,8 @@ export interface LaunchContext {
   inherited(component: Component): Readonly<Record<string, string>>;
   /** `host:port` of the control plane. */
   readonly controlPlane: string;
+  /** Of the pipeline; absent where everybody speaks in the clear. */
+  readonly identity?: IdentityFolder | undefined;
 }
 
 /**
@@ -32,6 +36,8 @@ export async function launchInstance(record: InstanceRecord, context: LaunchCont
   const { paths } = context;
   const { argv, directory } = record.spec;
   const [program, ...rest] = argv as [string, ...string[]];
+  const { identity } = context;
+  const joining = identity && (await writeJoining(paths, identity, record.spec.component.id, record.instance));
   mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
   mkdirSync(stateFolder(paths, record.instance), { recursive: true, mode: 0o700 });
   const stdout = openSync(join(paths.logs, spoolName(record.instance, "stdout")), "a", 0o600);
@@ -39,7 +45,7 @@ export async function launchInstance(record: InstanceRecord, context: LaunchCont
   try {
     const child = spawn(program, rest, {
       cwd: directory,
-      env: instanceEnvironment(record, context),
+      env: instanceEnvironment(record, context, joining),
       stdio: ["ignore", stdout, stderr],
       detached: true,
     });
@@ -59,7 +65,11 @@ export async function launchInstance(record: InstanceRecord, context: LaunchCont
   }
 }
 
-function instanceEnvironment(record: InstanceRecord, context: LaunchContext): Record<string, string> {
+function instanceEnvironment(
+  record: InstanceRecord,
+  context: LaunchContext,
+  identity: JoiningFiles | undefined,
+): Record<string, string> {
   const { paths, controlPlane } = context;
   const { instance, index, ports, spec } = record;
   const contract = componentEnvironment({ name: paths.pipeline }, spec.component, {
@@ -70,6 +80,7 @@ function instanceEnvironment(record: InstanceRecord, context: LaunchContext): Re
     healthPort: ports.health,
     stateDirectory: stateFolder(paths, instance),
     secretsDirectory: secretsFolder(paths, instance),
+    identity,
     logLevel: spec.logLevel,
   });
   const configs = spec.component.configs.length > 0 ? { FLOWCTL_CONFIGS_DIR: configsFolder(paths, instance) } : {};

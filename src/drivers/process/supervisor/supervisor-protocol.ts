@@ -38,6 +38,8 @@ export interface SupervisorHello {
   readonly grpc: string;
   /** Base URL. */
   readonly http: string;
+  /** Everybody who dials needs a certificate of the pipeline's authority. */
+  readonly secure: boolean;
 }
 
 export type SupervisorReply =

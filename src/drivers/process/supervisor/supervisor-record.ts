@@ -14,6 +14,8 @@ export interface SupervisorSpec {
   readonly withheld: readonly string[];
   /** Whether a component inherits the whole environment; the supervisor has only what its components may have. */
   readonly inheritsEverything?: boolean;
+  /** Whether everybody speaks in the clear. */
+  readonly insecure?: boolean;
 }
 
 /** `supervisor.json`: the supervisor of a pipeline, living or dead. */

@@ -2,6 +2,7 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { cancelled } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
+import { type IdentityFolder, openIdentityFolder } from "../../../identity/identity-folder.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type PipelinePaths, pipelinePaths } from "../home/paths.ts";
 import { createEngine, type Engine } from "../instance/engine.ts";
@@ -35,6 +36,8 @@ export interface ControlPlaneSettings {
   readonly httpListen: string;
   /** Folder for its store; undefined keeps everything in memory. */
   readonly dataFolder: string | undefined;
+  /** Undefined: everybody speaks in the clear. */
+  readonly identity: IdentityFolder | undefined;
 }
 
 export interface SupervisorOptions {
@@ -70,8 +73,9 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     return refused;
   }
   const logs = startLogCollector({ folder: paths.logs, clock, log });
-  const { controlPlane, ports } = await openControlPlane(paths, options);
-  const { withheld } = launch.spec;
+  const { withheld, insecure = false } = launch.spec;
+  const identity = insecure ? undefined : await openIdentityFolder(paths.identity, launch.pipeline);
+  const { controlPlane, ports } = await openControlPlane(paths, options, identity);
   const inherited = ({ inheritEnvironment: everything = false }: Component): Record<string, string> =>
     inheritedEnvironment(options.environment, { everything, withheld });
   const engine = createEngine({
@@ -81,6 +85,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     inherited,
     controlPlane: `127.0.0.1:${ports.grpc}`,
     logs,
+    identity,
   });
   await writeSupervisorRecord(paths, recordOf(launch, ports, clock));
   removeTicket(paths, launch.ticket);
@@ -184,6 +189,7 @@ function createEnd(signal: AbortSignal): End {
 async function openControlPlane(
   paths: PipelinePaths,
   options: SupervisorOptions,
+  identity: IdentityFolder | undefined,
 ): Promise<{ readonly controlPlane: HostedControlPlane; readonly ports: SupervisorRecord["ports"] }> {
   const { launch, log } = options;
   const reservations = new PortReservations();
@@ -201,6 +207,7 @@ async function openControlPlane(
         grpcListen: `127.0.0.1:${ports.grpc}`,
         httpListen: `127.0.0.1:${ports.http}`,
         dataFolder: launch.spec.persistence ? paths.controlPlane : undefined,
+        identity,
       });
       // From here on whoever looks sees that somebody listens.
       await reservations.releaseAll();
@@ -251,6 +258,7 @@ function helloOf(options: SupervisorOptions, ports: SupervisorRecord["ports"]): 
     pid: process.pid,
     grpc: `127.0.0.1:${ports.grpc}`,
     http: `http://127.0.0.1:${ports.http}`,
+    secure: options.launch.spec.insecure !== true,
   };
 }
 

@@ -1,15 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
-import { systemClock } from "../../../../src/foundation/clock.ts";
-import { createLogger } from "../../../../src/foundation/logger.ts";
-import { readEnvironment } from "../../../../src/sdk/environment.ts";
-import { type ComponentDefinition, defineProcessor, defineSink, defineSource, run } from "../../../../src/sdk/index.ts";
-import { runComponent } from "../../../../src/sdk/run-component.ts";
+import { defineProcessor, defineSink, defineSource, run } from "../../../../src/sdk/index.ts";
 import { EVENT_TYPE, METADATA, Meter, makePayload, readSettings, reportUse, typeOfGroup } from "./settings.ts";
 
 /** The contender: components as an author writes them. */
-const { role, count, size, rate, groups, anew, certificates } = readSettings();
+const { role, count, size, rate, groups, anew } = readSettings();
 const config = z.record(z.string(), z.unknown());
 const common = { name: role, version: "1", config };
 const types = anew ? Array.from({ length: groups }, (_, index) => typeOfGroup(index + 1)) : [EVENT_TYPE];
@@ -66,25 +60,5 @@ const sink = defineSink({
 
 const stalled = defineSink({ ...common, open: () => ({ write: () => new Promise<void>(() => undefined) }) });
 
-/** As `run` does it, and with an identity on the data plane, which no setting of a component gives yet. */
-async function runWithIdentity(component: ComponentDefinition): Promise<never> {
-  const stop = new AbortController();
-  process.once("SIGTERM", () => stop.abort());
-  await runComponent(component, {
-    environment: readEnvironment(process.env),
-    config: {},
-    clock: systemClock,
-    log: createLogger({ level: "warn" }),
-    stop: stop.signal,
-    secret: () => Promise.reject(new Error("there are no secrets here")),
-    tls: {
-      ca: readFileSync(join(certificates, "ca.pem")),
-      certificate: readFileSync(join(certificates, "certificate.pem")),
-      key: readFileSync(join(certificates, "key.pem")),
-    },
-  });
-  process.exit(0);
-}
-
 const component = { source, filter, map, sink, stalled }[role];
-await (certificates === "" ? run(component) : runWithIdentity(component));
+await run(component);

@@ -22,8 +22,6 @@ export interface Settings {
   readonly awaited: boolean;
   /** The server in between, for the programs that have one; else empty. */
   readonly broker: "jetstream" | "redis" | "";
-  /** Folder of the certificates that `makeCertificates` made; empty: in the clear. */
-  readonly certificates: string;
 }
 
 export function readSettings(): Settings {

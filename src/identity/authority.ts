@@ -1,0 +1,110 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { FlowctlError } from "../foundation/errors.ts";
+import { makeKey, signCertificate } from "./certificate.ts";
+import { formatName, hostNameOf, type Name } from "./names.ts";
+import { looseSerial } from "./serial.ts";
+import type { TlsIdentity } from "./tls-identity.ts";
+
+/** A certificate and its key (PKCS #8), in PEM. */
+export interface IssuedCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Makes the certificates of one pipeline. */
+export interface Authority {
+  readonly pipeline: string;
+  /** Its own certificate, in PEM: what everybody of the pipeline trusts. */
+  readonly certificate: string;
+  /**
+   * A certificate with a new key. `serial` in hexadecimal digits: made up when left out. `expires`: never when left out. Rejects with
+   * `identity/name` for a name that could be mistaken.
+   */
+  issue(name: Name, options?: { readonly serial?: string; readonly expires?: Date }): Promise<IssuedCertificate>;
+}
+
+/** Before any clock that a machine may have been set to. */
+const SINCE = new Date("2000-01-01T00:00:00Z");
+/** What RFC 5280 has for a certificate without an end. */
+const FOR_EVER = new Date("9999-12-31T23:59:59Z");
+
+/** Makes the authority of a pipeline: what is to be kept of it. Nothing else has its key. */
+export async function createAuthority(pipeline: string): Promise<IssuedCertificate> {
+  const { publicKey, privateKey } = await makeKey();
+  const names = { issuer: authorityName(pipeline), subject: authorityName(pipeline), uri: authorityUri(pipeline) };
+  const keys = { publicKey, issuerPublicKey: publicKey };
+  const certificate = signCertificate(
+    { ...names, ...keys, serial: looseSerial(), notBefore: SINCE, notAfter: FOR_EVER, hosts: [], uses: "authority" },
+    createPrivateKey(privateKey),
+  );
+  return { certificate, key: privateKey };
+}
+
+/** The authority out of what was kept of it. Throws `identity/damaged` when that is not the authority of this pipeline. */
+export function openAuthority(pipeline: string, kept: IssuedCertificate): Authority {
+  const { issuerKey, issuerPublicKey } = keysOf(pipeline, kept);
+  return {
+    pipeline,
+    certificate: kept.certificate,
+    async issue(name, { serial = looseSerial(), expires = FOR_EVER } = {}) {
+      const uri = formatName(name);
+      const { publicKey, privateKey } = await makeKey();
+      const host = hostNameOf(name);
+      const certificate = signCertificate(
+        {
+          ...{ serial, uri, publicKey, issuerPublicKey },
+          issuer: authorityName(pipeline),
+          subject: name.role,
+          notBefore: SINCE,
+          notAfter: expires,
+          hosts: host === undefined ? [] : [host],
+          uses: usesOf(name),
+        },
+        issuerKey,
+      );
+      return { certificate, key: privateKey };
+    },
+  };
+}
+
+/** What proves one to be who a certificate is of, to those who trust the authority. */
+export function identityOf(authority: Pick<Authority, "certificate">, issued: IssuedCertificate): TlsIdentity {
+  return {
+    ca: Buffer.from(authority.certificate),
+    certificate: Buffer.from(issued.certificate),
+    key: Buffer.from(issued.key),
+  };
+}
+
+function keysOf(pipeline: string, kept: IssuedCertificate) {
+  try {
+    const certificate = new X509Certificate(kept.certificate);
+    const issuerKey = createPrivateKey(kept.key);
+    if (!certificate.ca || certificate.subjectAltName !== `URI:${authorityUri(pipeline)}`)
+      throw new Error("its certificate is not that of an authority of this pipeline");
+    if (!certificate.checkPrivateKey(issuerKey)) throw new Error("its key is not the one of its certificate");
+    return { issuerKey, issuerPublicKey: certificate.publicKey.export({ type: "spki", format: "der" }) };
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "identity/damaged",
+      kind: "failed",
+      message: `the authority of pipeline ${pipeline} cannot be used`,
+      fix: "Take the pipeline down and bring it up again: it is then given another authority.",
+    });
+  }
+}
+
+function authorityUri(pipeline: string): string {
+  return `spiffe://${pipeline}`;
+}
+
+/** Certificates have names of at most 64 characters. */
+function authorityName(pipeline: string): string {
+  return `flowctl ${pipeline}`.slice(0, 64);
+}
+
+/** Who serves may also dial; all others only dial. */
+function usesOf({ role }: Name): readonly ("server" | "client")[] {
+  if (role === "control-plane") return ["server"];
+  return role === "component" ? ["server", "client"] : ["client"];
+}

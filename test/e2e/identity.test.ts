@@ -1,0 +1,116 @@
+import { Client, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { testAuthority, testSource } from "../../src/identity/identity.fake.ts";
+import { channelCredentials } from "../../src/identity/tls-credentials.ts";
+import { SUBSCRIBE_PATH } from "../../src/protocol/stream-codec.ts";
+import { buildProgram, eventually, Scenario } from "./checks.ts";
+import { driversUnderTest } from "./drivers-under-test.ts";
+import { runWell } from "./run-program.ts";
+
+const PIPELINE = `
+sources:
+  numbers: { uses: generator, with: { rate: 100 } }
+sinks:
+  archive: { uses: file, inputs: [numbers], with: { path: ./out/numbers.jsonl } }
+`;
+
+beforeAll(buildProgram);
+
+/** Where an instance listens, by what for. */
+async function addressOf(scenario: Scenario, instance: string, what: string): Promise<string> {
+  const found = (await scenario.instances()).find((one) => one.instance === instance);
+  const port = found?.ports.find((text) => text.endsWith(`->${what}`));
+  if (port === undefined) throw new Error(`${instance} has no ${what} port`);
+  return port.slice(0, -`->${what}`.length);
+}
+
+/** Ends the program of an instance as a crash would. */
+async function crash(scenario: Scenario, instance: string): Promise<void> {
+  const ref = (await scenario.refs())[instance] ?? "";
+  if (scenario.driver === "process") return void process.kill(Number(ref), "SIGKILL");
+  const { stdout } = await runWell("docker", ["inspect", "--format", "{{.State.Pid}}", ref]);
+  process.kill(Number(stdout), "SIGKILL");
+}
+
+describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
+  it("nobody reaches the control plane without a certificate of the pipeline, and whoever runs it does", async () => {
+    await using scenario = await Scenario.on(driver, PIPELINE);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const address = await addressOf(scenario, "control-plane", "grpc");
+    const foreign = await testSource(await testAuthority(scenario.name), { role: "operator", pipeline: scenario.name });
+    for (const identity of [undefined, foreign]) {
+      const client = connectControlPlane(address, identity);
+      await expect(client.getPipeline(AbortSignal.timeout(10_000))).rejects.toMatchObject({
+        code: "client/unreachable",
+      });
+      client.close();
+    }
+    expect(await scenario.succeed("status")).toContain("running");
+    scenario.passed();
+  });
+
+  it("an instance whose program is killed joins again, as often as it is started", async () => {
+    await using scenario = await Scenario.on(driver, PIPELINE);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    for (let round = 1; round <= 3; round++) {
+      for (const instance of ["numbers-1", "archive-1"]) {
+        const before = (await scenario.lines("out/numbers.jsonl")).length;
+        await crash(scenario, instance);
+        await eventually(`events after ${instance} was killed`, async () => {
+          const { state, restarts } = (await scenario.instances()).find((one) => one.instance === instance) ?? {};
+          const lines = (await scenario.lines("out/numbers.jsonl")).length;
+          return state === "healthy" && (restarts ?? 0) >= round && lines > before;
+        });
+      }
+    }
+    scenario.passed();
+  });
+});
+
+it("a component's port is served to nobody without a certificate of the pipeline", async () => {
+  await using scenario = await Scenario.on("process", PIPELINE);
+  await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+  const address = await addressOf(scenario, "numbers-1", "stream");
+  const meant = { role: "component", pipeline: scenario.name, component: "numbers", instance: "numbers-1" } as const;
+  const client = new Client(address, channelCredentials(undefined, meant));
+  const same = (message: Buffer): Buffer => message;
+  const call = client.makeBidiStreamRequest<Buffer, Buffer>(SUBSCRIBE_PATH, same, same, new Metadata());
+  call.on("error", () => undefined);
+  const code = await new Promise((resolve) => call.once("status", (end: StatusObject) => resolve(end.code)));
+  client.close();
+  expect(code).toBe(status.UNAVAILABLE);
+  scenario.passed();
+});
+
+describe("--insecure", () => {
+  it("lets everybody speak in the clear on processes, and says so", async () => {
+    await using scenario = await Scenario.on("process", PIPELINE);
+    const { code, stderr } = await scenario.flowctl("up", "-d", "--wait", "--insecure", "--timeout", "90");
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/^warning: --insecure: whoever can connect/m);
+    const client = connectControlPlane(await addressOf(scenario, "control-plane", "grpc"));
+    expect((await client.getPipeline(AbortSignal.timeout(10_000))).name).toBe(scenario.name);
+    client.close();
+    // Without it everything is replaced: who speaks in the clear and who does not do not speak to each other.
+    const { changes } = JSON.parse(await scenario.succeed("up", "--dry-run", "--json"));
+    expect(changes.map(({ resource }: { readonly resource: string }) => resource).toSorted()).toEqual([
+      "component/archive-1",
+      "component/numbers-1",
+      "control-plane/1",
+    ]);
+    scenario.passed();
+  });
+
+  it.skipIf(!driversUnderTest().includes("docker"))(
+    "is refused where more than this machine is listened to",
+    async () => {
+      await using scenario = await Scenario.on("docker", PIPELINE);
+      const { code, stderr } = await scenario.flowctl("up", "-d", "--insecure");
+      expect(code).toBe(3);
+      expect(stderr).toContain("cli/insecure-refused");
+      expect(await scenario.leftovers()).toEqual([]);
+      scenario.passed();
+    },
+  );
+});
