@@ -37,7 +37,10 @@ class IdentityServerCredentials extends ServerCredentials {
 
   constructor(identity: IdentitySource) {
     // Whoever connects and says nothing is not kept for the two minutes that Node.js gives them.
-    super({ requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS }, serverContext(identity.current()));
+    super(
+      { requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS },
+      serverContext(identity.current()),
+    );
     this.#identity = identity;
   }
 
