@@ -33,10 +33,13 @@ export class Http2Client {
   #atOnce = AT_ONCE;
   #over = false;
 
-  /** @param reads Whether it takes what the server sends: else its windows stay closed. */
+  /**
+   * @param address `host:port`, or the path of a Unix socket.
+   * @param reads Whether it takes what the server sends: else its windows stay closed.
+   */
   constructor(address: string, reads = true) {
     const [host = "", port] = address.split(":");
-    this.#socket = connect(Number(port), host);
+    this.#socket = address.startsWith("/") ? connect(address) : connect(Number(port), host);
     this.#socket.setNoDelay(true);
     this.#socket.on("error", () => undefined);
     this.#socket.on("data", (chunk) => this.#receive(chunk));
