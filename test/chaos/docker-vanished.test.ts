@@ -6,10 +6,10 @@ import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
  * A container that is cut off the network: it goes on, and no connection of it is closed, neither at its own end nor at the
  * others'. Only keepalive can find that out, on either side.
  */
-const COUNT = 6_000;
+const COUNT = 3_000;
 const pipeline = `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 300, size: 8000 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 150, size: 16000 } }
 processors:
   passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 }, deploy: { replicas: 2 } }
 sinks:

@@ -4,10 +4,10 @@ import { buildProgram, eventually, Scenario } from "../e2e/checks.ts";
 import { driversUnderTest } from "../e2e/drivers-under-test.ts";
 
 /** Numbered events through a pipeline that a driver runs, while each of its programs is killed for real. */
-const COUNT = 6_000;
+const COUNT = 3_000;
 const pipeline = `
 sources:
-  numbers: { uses: generator, with: { count: ${COUNT}, rate: 400 } }
+  numbers: { uses: generator, with: { count: ${COUNT}, rate: 200 } }
 processors:
   passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } }
   doubled: { uses: map, inputs: [passed], with: { set: { doubled: payload.sequence * 2 } } }

@@ -36,12 +36,15 @@ export class Http2Client {
   #over = false;
 
   /**
+   * @param address `host:port`, or the path of a Unix socket.
    * @param reads Whether it takes what the server sends: else its windows stay closed.
    * @param identity Whose certificate it shows; left out: it speaks in the clear.
    */
   constructor(address: string, reads = true, identity?: TlsIdentity) {
     const [host = "", port] = address.split(":");
-    this.#socket = identity === undefined ? connect(Number(port), host) : secured(host, Number(port), identity);
+    if (address.startsWith("/")) this.#socket = connect(address);
+    else if (identity === undefined) this.#socket = connect(Number(port), host);
+    else this.#socket = secured(host, Number(port), identity);
     this.#socket.setNoDelay(true);
     this.#socket.on("error", () => undefined);
     this.#socket.on("data", (chunk) => this.#receive(chunk));

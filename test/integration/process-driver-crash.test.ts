@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, renameSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readInstanceRecords, writeInstanceRecord } from "../../src/drivers/process/instance/instance-record.ts";
 import { isAlive } from "../../src/drivers/process/instance/process-identity.ts";
@@ -217,7 +218,8 @@ test("a supervisor waits for a command that holds the pipeline's lock", async ()
 test("a supervisor whose folder was removed by hand ends, with everything that it runs", async () => {
   await using bench = createBench();
   await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
-  rmSync(bench.paths.folder, { recursive: true });
+  // In one step: what runs goes on writing there.
+  renameSync(bench.paths.folder, join(bench.home, "removed"));
   await eventually("nothing runs", () => bench.processes().length === 0);
 });
 

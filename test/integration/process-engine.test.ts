@@ -56,7 +56,7 @@ async function createEngineBench(): Promise<EngineBench> {
         after: [],
         spec: { kind: "component", component, argv: component.command, directory: home, logLevel: "info" },
       };
-      await engine.apply({ action: "create", resource, cause: "test" }, context);
+      await engine.apply({ action: "create", resource }, context);
       return observed(resource.key);
     },
     async [Symbol.asyncDispose]() {

@@ -2,15 +2,16 @@ import { hasCode } from "../../foundation/errors.ts";
 import type { Component } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change } from "../driver.ts";
-import { type Grant, grantedValue, grantsOf, hasSecretValues } from "../grants.ts";
+import { type Grant, type GrantedValues, grantedValue, grantsOf, hasSecretValues } from "../grants.ts";
 import { claimProject } from "./home/project-record.ts";
 import type { ComponentSpec } from "./instance/instance-record.ts";
 import type { LocalEngines } from "./instance/local-engine.ts";
 import { servicesUnsupported } from "./prepare.ts";
-import { isUnusable, NO_SUPERVISOR, request, SUPERVISOR_LOST } from "./supervisor/supervisor-client.ts";
+import { isUnusable, NO_SUPERVISOR, SUPERVISOR_LOST } from "./supervisor/supervisor-client.ts";
+import { applyCodec } from "./supervisor/supervisor-codec.ts";
 import { changeState, changeSupervisor } from "./supervisor/supervisor-control.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor/supervisor-launch.ts";
-import type { SupervisorRequest } from "./supervisor/supervisor-protocol.ts";
+import { supervisorService } from "./supervisor/supervisor-messages.ts";
 import { readSupervisorRecord } from "./supervisor/supervisor-record.ts";
 
 type ApplyOptions = LaunchOptions & { readonly engines: LocalEngines };
@@ -43,9 +44,8 @@ export async function applyChange(change: Change, context: ApplyContext, options
  */
 async function applyToInstance(change: Change, context: ApplyContext, options: ApplyOptions): Promise<void> {
   const { paths, clock } = options;
-  const { signal, progress } = context;
-  const force = context.force ?? false;
-  const body = requestOf(change, context);
+  const { signal, force = false } = context;
+  const message = applyCodec.toMessage({ change, force, values: valuesFor(change, context) });
   const deadline = clock.elapsed() + DEADLINE_MS;
   for (;;) {
     try {
@@ -62,7 +62,7 @@ async function applyToInstance(change: Change, context: ApplyContext, options: A
       }
     }
     try {
-      await request(paths.socket, body, { signal, progress });
+      await options.supervisors.request(paths, supervisorService.apply, message, { signal });
       return;
     } catch (error) {
       const again = hasCode(error, SUPERVISOR_LOST) || hasCode(error, NO_SUPERVISOR);
@@ -79,20 +79,23 @@ function componentOf(change: Change, { deployment }: ApplyContext): Component | 
   return deployment?.pipeline.components.find(({ id }) => id === change.observed.owner);
 }
 
-function requestOf(change: Change, context: ApplyContext): SupervisorRequest {
-  const base = { method: "apply", change, force: context.force ?? false } as const;
+const NOTHING: ReadonlyMap<string, Uint8Array> = new Map();
+
+/** What is given along with the change: of what is started again its secrets alone, as it has its configs. */
+function valuesFor(change: Change, context: ApplyContext): GrantedValues {
   const { deployment } = context;
   const component = componentOf(change, context);
-  if (component === undefined) return { ...base, secrets: {}, configs: {} };
-  const granted = (kind: Grant["kind"]): Readonly<Record<string, string>> =>
-    Object.fromEntries(
-      grantsOf(component)
-        .filter((grant) => grant.kind === kind)
-        .map((grant) => [grant.source, Buffer.from(grantedValue(grant, deployment)).toString("base64")]),
-    );
-  // What is started again has its configs.
-  if (!("resource" in change)) {
-    return { ...base, secrets: hasSecretValues(component, deployment) ? granted("secret") : {}, configs: {} };
-  }
-  return { ...base, secrets: granted("secret"), configs: granted("config") };
+  if (component === undefined) return { secretValues: NOTHING, configValues: NOTHING };
+  const secrets = (): GrantedValues["secretValues"] => valuesOf("secret", component, deployment);
+  if ("resource" in change) return { secretValues: secrets(), configValues: valuesOf("config", component, deployment) };
+  return { secretValues: hasSecretValues(component, deployment) ? secrets() : NOTHING, configValues: NOTHING };
+}
+
+function valuesOf(
+  kind: Grant["kind"],
+  component: Component,
+  values: GrantedValues | undefined,
+): ReadonlyMap<string, Uint8Array> {
+  const grants = grantsOf(component).filter((grant) => grant.kind === kind);
+  return new Map(grants.map((grant) => [grant.source, grantedValue(grant, values)]));
 }

@@ -15,7 +15,7 @@ import { observePipeline } from "./observe.ts";
 import { desiredResources } from "./prepare.ts";
 import { type ProcessEntries, processEntries } from "./supervisor/entries.ts";
 import { createGreeting } from "./supervisor/greeting.ts";
-import { NO_SUPERVISOR } from "./supervisor/supervisor-client.ts";
+import { createSupervisorClient, NO_SUPERVISOR } from "./supervisor/supervisor-client.ts";
 import type { LaunchOptions } from "./supervisor/supervisor-launch.ts";
 
 export interface ProcessDriverOptions {
@@ -43,7 +43,8 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const { environment, clock, version } = options;
   const home = flowctlHome(environment);
   const entries = options.entries ?? processEntries(options.packageRoot);
-  const greet = createGreeting(clock, options.patienceMs ?? PATIENCE_MS);
+  const supervisors = createSupervisorClient();
+  const greet = createGreeting(supervisors, clock, options.patienceMs ?? PATIENCE_MS);
   const engines = createLocalEngines(clock);
   const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
     paths,
@@ -52,6 +53,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     environment,
     clock,
     signal,
+    supervisors,
     greet,
   });
 
@@ -82,7 +84,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     logs: (pipeline, logOptions, signal) =>
       pipelineLogs({ folder: pipelinePaths(home, pipeline).logs, clock }, logOptions, signal),
-    events: (pipeline, signal) => driverEvents(pipelinePaths(home, pipeline).socket, clock, signal),
+    events: (pipeline, signal) => driverEvents(supervisors, pipelinePaths(home, pipeline), clock, signal),
     async controlPlane(pipeline, signal) {
       try {
         const paths = pipelinePaths(home, pipeline);

@@ -1,22 +1,28 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { hasCode } from "../../foundation/errors.ts";
 import type { DriverEvent } from "../driver.ts";
-import { converse, lost, NO_SUPERVISOR } from "./supervisor/supervisor-client.ts";
+import type { SupervisorSockets } from "./supervisor/protocol-version.ts";
+import { NO_SUPERVISOR, type SupervisorClient } from "./supervisor/supervisor-client.ts";
+import { eventCodec } from "./supervisor/supervisor-codec.ts";
+import { supervisorService } from "./supervisor/supervisor-messages.ts";
 
 /**
  * What happens from now on, waiting for a supervisor where none runs yet. Ends when the signal fires; throws when the
  * connection breaks.
  */
 export async function* driverEvents(
-  socketPath: string,
+  supervisors: SupervisorClient,
+  sockets: SupervisorSockets,
   clock: Clock,
   signal: AbortSignal,
 ): AsyncGenerator<DriverEvent> {
-  const body = { method: "events", since: clock.now() } as const;
+  const since = clock.now();
   while (!signal.aborted) {
     try {
-      for await (const reply of converse(socketPath, body, { signal })) if (reply.type === "event") yield reply.event;
-      throw lost(body);
+      for await (const message of supervisors.stream(sockets, supervisorService.watchEvents, { since }, { signal })) {
+        const event = eventCodec.fromMessage(message);
+        if (event !== undefined) yield event;
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (!hasCode(error, NO_SUPERVISOR)) throw error;

@@ -42,6 +42,17 @@ describe("a later file", () => {
     ],
     ["appends ports", '{ ports: ["1:1"] }', '{ ports: ["2:2", "1:1"] }', { ports: ["1:1", "2:2"] }],
     [
+      "appends ports in their long form, and keeps one of each",
+      "{ ports: [{ target: 80, published: 8080 }] }",
+      "{ ports: [{ target: 80, published: 8080, protocol: udp }, { target: 80, published: 8080 }] }",
+      {
+        ports: [
+          { target: 80, published: 8080 },
+          { target: 80, published: 8080, protocol: "udp" },
+        ],
+      },
+    ],
+    [
       "replaces mounts with the same target",
       '{ volumes: ["a:/x", "b:/y"] }',
       '{ volumes: ["c:/x:ro"] }',

@@ -1,10 +1,15 @@
-import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { fromServiceError } from "../../protocol/grpc-errors.ts";
 import { encodeRequest, SUBSCRIBE_PATH } from "../../protocol/stream-codec.ts";
-import { type EventStreamServer, serveEventStream } from "./event-stream-server.ts";
+import {
+  type EventStreamServer,
+  eventStreamDefinition,
+  eventStreamService,
+  serveEventStream,
+} from "./event-stream-server.ts";
 import { Outlet } from "./outlet.ts";
 import { event } from "./publisher-world.fake.ts";
 
@@ -31,6 +36,27 @@ describe("the server of event streams", () => {
       client.close();
       await server.close(AbortSignal.abort());
       await outlet.close();
+    }
+  });
+
+  it("refuses streams while there is nobody whose they could be", async () => {
+    const server = new Server();
+    server.addService(eventStreamDefinition, eventStreamService(() => undefined).implementation);
+    const port = await new Promise<number>((resolve, reject) => {
+      const bound = (error: Error | null, at: number): void => (error === null ? resolve(at) : reject(error));
+      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), bound);
+    });
+    const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+    try {
+      const call = client.makeBidiStreamRequest(SUBSCRIBE_PATH, same, same, new Metadata());
+      const refused = new Promise<FlowctlError>((resolve) =>
+        call.once("error", (error: ServiceError) => resolve(fromServiceError(error, "up"))),
+      );
+      call.on("data", () => undefined);
+      expect(await refused).toMatchObject({ code: "stream/not-ready", kind: "unavailable" });
+    } finally {
+      client.close();
+      server.forceShutdown();
     }
   });
 

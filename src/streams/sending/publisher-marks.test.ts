@@ -73,6 +73,42 @@ describe("a mark of a group", () => {
     expect(publisher.awaitsMarks).toBe(false);
   });
 
+  it("waits for the rest of what a member has that refused some of it", () => {
+    const { publisher, publish, turn, fireTimers, connect } = setUp([group("a", { desiredInstances: 2 })]);
+    const one = connect("a", "a-1", 3);
+    for (let n = 1; n <= 3; n++) publish(n);
+    turn();
+    publisher.setGroups([group("a", { desiredInstances: 2, mark: 1 })]);
+    one.member?.nack(2);
+    const two = connect("a", "a-2", 10);
+    turn();
+    fireTimers();
+    turn();
+    expect([one.ids(), two.ids()]).toEqual([["n-1", "n-2", "n-3"], ["n-2"]]);
+    two.member?.ack(1);
+    expect(publisher.settledMarks()).toEqual({});
+    one.member?.ack(1);
+    expect(publisher.settledMarks()).toEqual({});
+    one.member?.ack(3);
+    expect(publisher.settledMarks()).toEqual({ a: 1 });
+  });
+
+  it("does not wait for a member to pass over what it refused and another has acknowledged", () => {
+    const { publisher, publish, turn, fireTimers, connect } = setUp([group("a", { desiredInstances: 2 })]);
+    const one = connect("a", "a-1", 2);
+    for (let n = 1; n <= 2; n++) publish(n);
+    turn();
+    publisher.setGroups([group("a", { desiredInstances: 2, mark: 1 })]);
+    one.member?.nack(2);
+    one.member?.ack(1);
+    const two = connect("a", "a-2", 10);
+    turn();
+    fireTimers();
+    turn();
+    two.member?.ack(1);
+    expect(publisher.settledMarks()).toEqual({ a: 1 });
+  });
+
   it.each<[string, BufferSpec, BufferSpec | undefined]>([
     ["in memory that drops", { type: "memory", maxEvents: 100, maxBytes: 0, whenFull: "drop_newest" }, undefined],
     ["on disk", { type: "disk", maxEvents: 100, maxBytes: 0, whenFull: "block" }, undefined],

@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createProcessDriver } from "../../../src/drivers/process/driver.ts";
-import { converse, hello } from "../../../src/drivers/process/supervisor/supervisor-client.ts";
+import { driverEvents } from "../../../src/drivers/process/events.ts";
+import { createSupervisorClient } from "../../../src/drivers/process/supervisor/supervisor-client.ts";
+import { supervisorService } from "../../../src/drivers/process/supervisor/supervisor-messages.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import { createBench, scriptedComponent } from "../../integration/process-driver/bench.ts";
-import { inParallel, sendRaw } from "../connections.ts";
-import { supervisorShot } from "../generators/supervisor-frames.ts";
+import { inParallel, sendRaw, shoot } from "../connections.ts";
+import { grpcShot } from "../generators/grpc-shots.ts";
+import { supervisorBytes, supervisorRequest } from "../generators/supervisor-requests.ts";
 import type { Attack, Port, Watched } from "../port.ts";
 
 const repository = fileURLToPath(new URL("../../..", import.meta.url));
@@ -27,6 +30,7 @@ async function open(): Promise<Attack> {
     clock: systemClock,
   });
   const over = new AbortController();
+  const supervisors = createSupervisorClient();
   let lost: unknown;
   try {
     await bench.up(bench.deployment([scriptedComponent("a", "serve")]), driver);
@@ -37,20 +41,15 @@ async function open(): Promise<Attack> {
   const supervisor = bench.supervisor().pid;
   const instance = pidOf(bench.processes());
   const following = (async () => {
-    for await (const reply of converse(
-      bench.paths.socket,
-      { method: "events", since: Date.now() },
-      { signal: over.signal },
-    )) {
-      if (reply.type === "event" && reply.event.key === "component/a-1")
-        throw new Error(`the honest command was told ${JSON.stringify(reply.event)}`);
+    for await (const event of driverEvents(supervisors, bench.paths, systemClock, over.signal)) {
+      if (event.key === "component/a-1") throw new Error(`the honest command was told ${JSON.stringify(event)}`);
     }
   })().catch((error: unknown) => {
     if (!over.signal.aborted) lost = error;
   });
   const check = async (): Promise<void> => {
     if (lost !== undefined) throw lost;
-    const { pid } = await hello(bench.paths.socket, over.signal, PATIENCE_MS);
+    const { pid } = await createSupervisorClient().hello(bench.paths, over.signal, PATIENCE_MS);
     if (pid !== supervisor) throw new Error(`process ${pid} answers in place of the supervisor ${supervisor}`);
     if (pidOf(bench.processes()) !== instance) throw new Error("the honest instance does not run any more");
   };
@@ -58,11 +57,21 @@ async function open(): Promise<Attack> {
     target: watched(supervisor),
     check,
     finish: check,
-    send: (inputs) =>
-      inParallel(inputs, 32, ({ random }) => {
-        const { pieces, ending } = supervisorShot(random);
-        return sendRaw({ path: bench.paths.socket }, pieces, ending);
-      }),
+    async send(inputs) {
+      const raw = inputs.filter(({ random }) => random.chance(0.3));
+      const shots = inputs
+        .filter((input) => !raw.includes(input))
+        .map(({ random }) => {
+          const { path, bytes, mayBeDamaged } = supervisorRequest(random);
+          return grpcShot(path, [bytes], mayBeDamaged, random);
+        });
+      await shoot(bench.paths.socket, shots, (path) => path === supervisorService.watchEvents.path);
+      await inParallel(raw, 32, ({ random }) => {
+        const { pieces, ending } = supervisorBytes(random);
+        const { socket, formerSocket } = bench.paths;
+        return sendRaw({ path: random.chance(0.9) ? socket : formerSocket }, pieces, ending);
+      });
+    },
     async [Symbol.asyncDispose]() {
       over.abort();
       await following;

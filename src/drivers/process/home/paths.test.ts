@@ -23,7 +23,13 @@ test("a home gives the same marker by whatever link it is reached, and another h
 test("the socket's path fits into what systems allow, however deep the home lies", () => {
   const deep = pipelinePaths(`/${"long/".repeat(40)}home`, "p");
   expect(Buffer.byteLength(deep.socket)).toBeLessThan(104);
-  expect(pipelinePaths("/h", "p").socket).toBe("/h/pipelines/p/supervisor.sock");
+  expect(pipelinePaths("/h", "p").socket).toBe("/h/pipelines/p/supervisor.grpc.sock");
+  expect(pipelinePaths("/h", "p").formerSocket).toBe("/h/pipelines/p/supervisor.sock");
+});
+
+test("the socket's path is one that gRPC can dial, whatever the home is called", () => {
+  expect(pipelinePaths("/a\nb", "p").socket).toMatch(/^\/tmp\/flowctl-.+\.sock$/);
+  expect(pipelinePaths("/a b%20?#:ä", "p").socket).toBe("/a b%20?#:ä/pipelines/p/supervisor.grpc.sock");
 });
 
 test.each(["../up", "a/b", "", ".", ".."])("the name %j is refused", (name) => {

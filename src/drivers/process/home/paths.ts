@@ -11,7 +11,10 @@ export interface PipelinePaths {
   readonly supervisorFile: string;
   /** Names the folder that the pipeline belongs to. */
   readonly projectFile: string;
+  /** Of the supervisor. */
   readonly socket: string;
+  /** That of a supervisor of version 1 of its protocol, which was not gRPC. */
+  readonly formerSocket: string;
   /** The control plane's store. */
   readonly controlPlane: string;
   readonly logs: string;
@@ -27,7 +30,7 @@ export interface PipelinePaths {
   readonly runId: string;
 }
 
-/** A unix socket's path may have 107 bytes on Linux and 103 on macOS. */
+/** A unix socket's path may have 107 bytes on Linux and 103 on macOS, and in an address of gRPC no line end. */
 const LONGEST_SOCKET_PATH = 100;
 
 /** The folder of the process driver: `FLOWCTL_HOME`, else `$XDG_STATE_HOME/flowctl`, else `~/.local/state/flowctl`. */
@@ -55,13 +58,18 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
   }
   const folder = join(pipelinesFolder(home), pipeline);
   const runId = createHash("sha256").update(folder).digest("hex").slice(0, 20);
-  const socket = join(folder, "supervisor.sock");
+  const socketPath = (name: string): string => {
+    const path = join(folder, name);
+    const fits = Buffer.byteLength(path) <= LONGEST_SOCKET_PATH && /^.+$/.test(path);
+    return fits ? path : `/tmp/flowctl-${runId}/${name}`;
+  };
   return {
     pipeline,
     folder,
     supervisorFile: join(folder, "supervisor.json"),
     projectFile: join(folder, "project.json"),
-    socket: Buffer.byteLength(socket) <= LONGEST_SOCKET_PATH ? socket : `/tmp/flowctl-${runId}/supervisor.sock`,
+    socket: socketPath("supervisor.grpc.sock"),
+    formerSocket: socketPath("supervisor.sock"),
     controlPlane: join(folder, "control-plane"),
     logs: join(folder, "logs"),
     instances: join(folder, "instances"),

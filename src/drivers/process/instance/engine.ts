@@ -6,12 +6,13 @@ import type { Logger } from "../../../foundation/logger.ts";
 import type { IdentityFolder } from "../../../identity/identity-folder.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Broadcast, createBroadcast } from "../../broadcast.ts";
-import type { Change, DesiredResource, DriverEvent, ObservedResource } from "../../driver.ts";
+import type { DriverEvent } from "../../driver.ts";
 import { type GrantedValues, hasSecretValues, secretsRemoved } from "../../grants.ts";
 import { instanceId } from "../../identity.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import type { LogCollector } from "../logs/log-collector.ts";
 import { leaderOf } from "../observe.ts";
+import type { DesiredInstance, InstanceChange, ObservedInstance } from "./instance-change.ts";
 import { hasSecrets, removeInstanceFiles, removeSecrets, writeInstanceFiles, writeSecrets } from "./instance-files.ts";
 import {
   type ComponentSpec,
@@ -63,7 +64,7 @@ export interface Engine {
    * belong to no instance any more. Call once, before anything else; listeners hear of what ended.
    */
   recover(): Promise<void>;
-  apply(change: Change, context: EngineContext): Promise<void>;
+  apply(change: InstanceChange, context: EngineContext): Promise<void>;
   /** What happens from the call on, or from `since` (Unix milliseconds) in the recent past. Ends when the signal fires. */
   events(signal: AbortSignal, since?: number): AsyncIterable<DriverEvent>;
   /** Instances that have not ended, by a change that was asked for or by themselves. */
@@ -77,7 +78,7 @@ export interface Engine {
 }
 
 /** Whether what is recorded is still the very run that was observed, and not one that was made in its place. */
-function isRunOf({ process: run }: InstanceRecord, observed: ObservedResource | undefined): boolean {
+function isRunOf({ process: run }: InstanceRecord, observed: ObservedInstance | undefined): boolean {
   if (observed === undefined) return false;
   return run.status === "running" ? String(run.identity.pid) === observed.ref : observed.ref === "";
 }
@@ -250,9 +251,9 @@ export function createEngine(options: EngineOptions): Engine {
   };
 
   const create = async (
-    resource: DesiredResource,
+    resource: DesiredInstance,
     context: EngineContext,
-    replaced?: ObservedResource,
+    replaced?: ObservedInstance,
   ): Promise<void> => {
     const instance = instanceId(resource.owner, resource.index);
     const existing = slots.get(instance);
@@ -281,7 +282,7 @@ export function createEngine(options: EngineOptions): Engine {
     await launch(slot, 0);
   };
 
-  const remove = async (observed: ObservedResource, context: EngineContext): Promise<void> => {
+  const remove = async (observed: ObservedInstance, context: EngineContext): Promise<void> => {
     const instance = instanceId(observed.owner, observed.index);
     const slot = slots.get(instance);
     if (slot !== undefined) await end(slot, context, "removed");
@@ -295,7 +296,7 @@ export function createEngine(options: EngineOptions): Engine {
     broadcast.emit({ type: "removed", key: observed.key, time: clock.now() });
   };
 
-  const existing = (observed: ObservedResource): Slot => {
+  const existing = (observed: ObservedInstance): Slot => {
     const slot = slots.get(instanceId(observed.owner, observed.index));
     if (slot !== undefined) return slot;
     throw new FlowctlError({
@@ -306,7 +307,7 @@ export function createEngine(options: EngineOptions): Engine {
     });
   };
 
-  const carryOut = async (change: Change, context: EngineContext): Promise<void> => {
+  const carryOut = async (change: InstanceChange, context: EngineContext): Promise<void> => {
     switch (change.action) {
       case "create":
         return create(change.resource, context);

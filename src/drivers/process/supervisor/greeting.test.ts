@@ -9,10 +9,12 @@ import { systemClock } from "../../../foundation/clock.ts";
 import { type PipelinePaths, pipelinePaths } from "../home/paths.ts";
 import { identify, isStopped } from "../instance/process-identity.ts";
 import { createGreeting } from "./greeting.ts";
+import { createSupervisorClient } from "./supervisor-client.ts";
 import { writeSupervisorRecord } from "./supervisor-record.ts";
-import { type RequestHandler, type SupervisorServer, serveSupervisor } from "./supervisor-server.ts";
+import { type SupervisorHello, type SupervisorServer, serveSupervisor } from "./supervisor-server.ts";
 
 const never = new AbortController().signal;
+const supervisors = createSupervisorClient();
 let home = "";
 let paths: PipelinePaths;
 let server: SupervisorServer | undefined;
@@ -28,13 +30,21 @@ afterEach(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
+const me = { version: "1.2.3", pid: process.pid, grpc: "127.0.0.1:1", http: "http://127.0.0.1:2", secure: true };
+
 /** A supervisor that is this process as far as its record says, or another one. */
-async function serve(pid: number, handle: RequestHandler): Promise<void> {
-  server = await serveSupervisor(paths.socket, handle);
+async function serve(pid: number, answer: () => Promise<SupervisorHello>): Promise<void> {
+  let hello: () => Promise<SupervisorHello> = async () => me;
+  const nothing = async (): Promise<void> => undefined;
+  const events = async function* (): AsyncGenerator<never> {};
+  server = await serveSupervisor(paths, { hello: () => hello(), events, apply: nothing, shutdown: nothing });
   await writeSupervisorRecord(paths, {
     ...{ version: 1, hash: "h", parts: {}, identity: identify(pid)!, startedAt: 1, ports: { grpc: 1, http: 2 } },
     spec: { kind: "control-plane", persistence: true, logLevel: "info", withheld: [] },
   });
+  // Connected, and no part of what is measured.
+  await supervisors.hello(paths, never, 20_000);
+  hello = answer;
 }
 
 test("a supervisor that runs and is only slow does not hang", async () => {
@@ -42,9 +52,9 @@ test("a supervisor that runs and is only slow does not hang", async () => {
   await serve(process.pid, async () => {
     asked++;
     if (asked === 1) return new Promise(() => undefined);
-    return { pid: process.pid };
+    return me;
   });
-  expect(await createGreeting(systemClock, 200)(paths, never)).toEqual({ pid: process.pid });
+  expect(await createGreeting(supervisors, systemClock, 200)(paths, never)).toEqual(me);
   expect(asked).toBe(2);
 });
 
@@ -54,7 +64,7 @@ test("one that runs and stays silent hangs, and is not asked again a moment late
     asked++;
     return new Promise(() => undefined);
   });
-  const greet = createGreeting(systemClock, 20);
+  const greet = createGreeting(supervisors, systemClock, 200);
   await expect(greet(paths, never)).rejects.toMatchObject({ code: "process/supervisor-lost" });
   await expect(greet(paths, never)).rejects.toMatchObject({ message: expect.stringContaining("is not responding") });
   expect(asked).toBe(2);
@@ -71,7 +81,7 @@ test.runIf(process.platform === "linux")("one that is stopped is asked once", as
       asked++;
       return new Promise(() => undefined);
     });
-    await expect(createGreeting(systemClock, 20)(paths, never)).rejects.toMatchObject({
+    await expect(createGreeting(supervisors, systemClock, 200)(paths, never)).rejects.toMatchObject({
       message: expect.stringContaining("is not responding"),
     });
     expect(asked).toBe(1);

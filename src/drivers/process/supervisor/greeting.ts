@@ -2,9 +2,9 @@ import type { Clock } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 import { isAlive, isStopped, type ProcessIdentity } from "../instance/process-identity.ts";
-import { hello, SUPERVISOR_LOST } from "./supervisor-client.ts";
-import type { SupervisorHello } from "./supervisor-protocol.ts";
+import { SUPERVISOR_LOST, type SupervisorClient } from "./supervisor-client.ts";
 import { readSupervisorRecord } from "./supervisor-record.ts";
+import type { SupervisorHello } from "./supervisor-server.ts";
 
 /**
  * Asks the supervisor of a pipeline who it is. Rejects as `hello`; with SUPERVISOR_LOST at once when the same one was
@@ -22,7 +22,11 @@ const HANGS_FOR_MS = 15_000;
 const SLOWER = 7.5;
 
 /** @param patienceMs who is stopped and has not answered within this time hangs. */
-export function createGreeting(clock: Pick<Clock, "elapsed">, patienceMs: number): Greet {
+export function createGreeting(
+  supervisors: SupervisorClient,
+  clock: Pick<Clock, "elapsed">,
+  patienceMs: number,
+): Greet {
   const hanging = new Map<string, { readonly identity: ProcessIdentity; readonly until: number }>();
   return async (paths, signal) => {
     const known = hanging.get(paths.runId);
@@ -31,7 +35,7 @@ export function createGreeting(clock: Pick<Clock, "elapsed">, patienceMs: number
     if (same && clock.elapsed() < known.until && isAlive(known.identity)) throw hangs(paths, known.identity);
     hanging.delete(paths.runId);
     try {
-      return await patiently(paths, identity, signal, patienceMs);
+      return await patiently(supervisors, paths, identity, signal, patienceMs);
     } catch (error) {
       if (!hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity)) throw error;
       hanging.set(paths.runId, { identity, until: clock.elapsed() + HANGS_FOR_MS });
@@ -41,17 +45,18 @@ export function createGreeting(clock: Pick<Clock, "elapsed">, patienceMs: number
 }
 
 async function patiently(
-  { socket }: PipelinePaths,
+  { hello }: SupervisorClient,
+  paths: PipelinePaths,
   identity: ProcessIdentity | undefined,
   signal: AbortSignal,
   patienceMs: number,
 ): Promise<SupervisorHello> {
   try {
-    return await hello(socket, signal, patienceMs);
+    return await hello(paths, signal, patienceMs);
   } catch (error) {
     const isLost = !hasCode(error, SUPERVISOR_LOST) || identity === undefined || !isAlive(identity);
     if (isLost || isStopped(identity.pid)) throw error;
-    return await hello(socket, signal, patienceMs * (SLOWER - 1));
+    return await hello(paths, signal, patienceMs * (SLOWER - 1));
   }
 }
 

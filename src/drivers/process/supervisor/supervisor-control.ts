@@ -4,8 +4,10 @@ import { createState, removeAllButState, removeState } from "../home/pipeline-fo
 import { isAlive } from "../instance/process-identity.ts";
 import { sweep, waitUntil } from "../instance/termination.ts";
 import { acquireLock, type Lock } from "./single-instance-lock.ts";
-import { isUnusable, NO_SUPERVISOR, request } from "./supervisor-client.ts";
+import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
+import type { Ending } from "./supervisor-codec.ts";
 import { endSupervisor, ensureSupervisor, type LaunchOptions } from "./supervisor-launch.ts";
+import { ending, supervisorService } from "./supervisor-messages.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
 
 const EXIT_DEADLINE_MS = 10_000;
@@ -54,12 +56,12 @@ async function become(resource: DesiredResource, options: LaunchOptions, replace
 }
 
 /** Asks the supervisor to end, or makes it when it does not answer. Resolves when none is left. */
-async function shutDown(instances: "keep" | "stop" | "kill", options: LaunchOptions): Promise<void> {
-  const { paths, signal } = options;
+async function shutDown(instances: Ending, options: LaunchOptions): Promise<void> {
+  const { paths, signal, supervisors } = options;
   const record = await readSupervisorRecord(paths);
   try {
     await options.greet(paths, signal);
-    await request(paths.socket, { method: "shutdown", instances }, { signal });
+    await supervisors.request(paths, supervisorService.shutdown, { instances: ending.of(instances) }, { signal });
     if (record !== undefined) await waitUntil(() => !isAlive(record.identity), EXIT_DEADLINE_MS, options);
   } catch (error) {
     if (!hasCode(error, NO_SUPERVISOR) && !isUnusable(error)) throw error;

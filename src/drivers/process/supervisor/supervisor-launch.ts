@@ -13,9 +13,9 @@ import { spoolName } from "../logs/log-format.ts";
 import { pipelineLogs } from "../logs.ts";
 import type { Greet } from "./greeting.ts";
 import { leaveTicket } from "./start-ticket.ts";
-import { isUnusable, NO_SUPERVISOR } from "./supervisor-client.ts";
-import type { SupervisorHello } from "./supervisor-protocol.ts";
+import { isUnusable, NO_SUPERVISOR, type SupervisorClient } from "./supervisor-client.ts";
 import { readSupervisorRecord, type SupervisorSpec } from "./supervisor-record.ts";
+import type { SupervisorHello } from "./supervisor-server.ts";
 
 /** What a supervisor is started with; handed over in `FLOWCTL_SUPERVISOR` as JSON. */
 export interface SupervisorLaunch {
@@ -41,7 +41,7 @@ export interface LaunchOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-
+  readonly supervisors: SupervisorClient;
   readonly greet: Greet;
 }
 

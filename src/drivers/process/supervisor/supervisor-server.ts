@@ -1,90 +1,130 @@
+import { setMaxListeners } from "node:events";
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
+import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { FlowctlError } from "../../../foundation/errors.ts";
-import {
-  assertPrivateSocket,
-  onFrames,
-  type SupervisorReply,
-  type SupervisorRequest,
-  toWireError,
-  writeFrame,
-} from "./supervisor-protocol.ts";
-import { requestOf } from "./supervisor-request.ts";
+import { createGrpcServer } from "../../../protocol/server.ts";
+import { definitionOf } from "../../../protocol/service-methods.ts";
+import type { DriverEvent } from "../../driver.ts";
+import { assertPrivateSocket } from "./private-socket.ts";
+import { formerSocketServer, type SupervisorSockets } from "./protocol-version.ts";
+import { answers, one } from "./supervisor-calls.ts";
+import { applyCodec, type Ending, endingOf, eventCodec, type InstanceOrder } from "./supervisor-codec.ts";
+import { MAX_REQUEST_BYTES, supervisorService } from "./supervisor-messages.ts";
 
-/** Carries out one request; what it returns is the result. `reply` sends something ahead of that. */
-export type RequestHandler = (
-  request: SupervisorRequest,
-  reply: (reply: SupervisorReply) => void,
-  signal: AbortSignal,
-) => Promise<unknown>;
+/** Who a supervisor is, and where its control plane is. */
+export interface SupervisorHello {
+  /** Of flowctl. */
+  readonly version: string;
+  readonly pid: number;
+  /** `host:port`. */
+  readonly grpc: string;
+  /** Base URL. */
+  readonly http: string;
+  /** Everybody who dials needs a certificate of the pipeline's authority. */
+  readonly secure: boolean;
+}
+
+/** What commands ask of a supervisor. Signals fire when the command is gone, or has broken off. */
+export interface SupervisorRequests {
+  hello(): SupervisorHello | Promise<SupervisorHello>;
+  apply(order: InstanceOrder, signal: AbortSignal): Promise<void>;
+  /** What happens from `since` (Unix milliseconds) on; without end. */
+  events(since: number, signal: AbortSignal): AsyncIterable<DriverEvent>;
+  /** Resolves when everything that the supervisor does is over. */
+  shutdown(instances: Ending, signal: AbortSignal): Promise<void>;
+}
 
 export interface SupervisorServer {
   /** Removes the socket and takes no more requests; those that are under way go on. */
   refuse(): void;
-  /** Ends what is under way. */
+  /** Ends what is under way: streams at once, the rest shortly. */
   close(): Promise<void>;
 }
 
+/** Milliseconds that answers get at the end, to whoever does not take them. */
+const CLOSE_GRACE_MS = 1_000;
+
 /**
- * Listens on the supervisor's unix socket, which only its user may open. Whoever calls this holds the pipeline's
+ * Serves on the supervisor's unix socket, which only its user may open. Whoever calls this holds the pipeline's
  * lock, so that a socket file which is there already is a dead one's.
  */
-export async function serveSupervisor(path: string, handle: RequestHandler): Promise<SupervisorServer> {
-  const connections = new Set<Socket>();
-  const server = createServer((socket) => {
-    connections.add(socket);
-    socket.once("close", () => connections.delete(socket));
-    serveConnection(socket, handle);
+export async function serveSupervisor(
+  { socket, formerSocket }: SupervisorSockets,
+  requests: SupervisorRequests,
+): Promise<SupervisorServer> {
+  // The library would print what is thrown as well.
+  setLogVerbosity(logVerbosity.NONE);
+  const stopping = new AbortController();
+  // Each stream listens, and none of them longer than it lasts.
+  setMaxListeners(0, stopping.signal);
+  // Channelz stays on: without it grpc-js 1.14 keeps no list of sessions, and a forced shutdown ends none of them.
+  const server = createGrpcServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
+  server.addService(definitionOf(supervisorService), {
+    Hello: one(supervisorService.hello, () => requests.hello()),
+    Apply: one(supervisorService.apply, async (message, signal) => {
+      await requests.apply(applyCodec.fromMessage(message), signal);
+      return {};
+    }),
+    WatchEvents: answers(
+      supervisorService.watchEvents,
+      async function* ({ since }, signal) {
+        for await (const event of requests.events(since, signal)) yield eventCodec.toMessage(event);
+      },
+      stopping.signal,
+    ),
+    Shutdown: one(supervisorService.shutdown, async ({ instances }, signal) => {
+      await requests.shutdown(endingOf(instances), signal);
+      return {};
+    }),
   });
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  assertPrivateSocket(path);
-  rmSync(path, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) =>
-      reject(
-        FlowctlError.wrap(error, {
-          code: "process/no-socket",
-          kind: "unavailable",
-          message: `Cannot listen on ${path}`,
-          fix: "Set FLOWCTL_HOME to a folder on a local file system",
-        }),
-      ),
-    );
-    server.listen(path, () => resolve());
-  });
-  chmodSync(path, 0o600);
-  const closed = new Promise<void>((resolve) => server.once("close", () => resolve()));
+  const former = formerSocketServer();
+  for (const path of [socket, formerSocket]) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    assertPrivateSocket(path);
+    rmSync(path, { force: true });
+  }
+  const address = `unix:${socket}`;
+  await listening(socket, (done) => server.bindAsync(address, ServerCredentials.createInsecure(), done));
+  await listening(formerSocket, (done) => former.once("error", done).listen(formerSocket, () => done(null)));
+  const refuse = (): void => {
+    former.close();
+    // Whoever is connected is told to ask nothing more.
+    server.unbind(address);
+  };
   return {
-    refuse: () => server.close(),
+    refuse,
     async close() {
-      server.close();
-      for (const socket of connections) socket.destroy();
-      await closed;
+      refuse();
+      stopping.abort();
+      await new Promise<void>((resolve) => {
+        // A connection in which an answer is stuck is not waited for.
+        const force = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, CLOSE_GRACE_MS);
+        server.tryShutdown(() => {
+          clearTimeout(force);
+          resolve();
+        });
+      });
     },
   };
 }
 
-function serveConnection(socket: Socket, handle: RequestHandler): void {
-  const gone = new AbortController();
-  // The other side leaving is how it cancels; there is nobody to tell of an error.
-  socket.on("error", () => undefined);
-  socket.once("close", () => gone.abort());
-  const reply = (frame: SupervisorReply): void => writeFrame(socket, frame);
-  const fail = (error: unknown): void => {
-    reply({ type: "error", error: toWireError(error) });
-    socket.end();
-  };
-  const answer = async (frame: unknown): Promise<void> => {
-    const result = await handle(requestOf(frame), reply, gone.signal);
-    reply({ type: "done", ...(result === undefined ? {} : { result }) });
-    socket.end();
-  };
-  let asked = false;
-  const onFrame = (frame: unknown): void => {
-    if (asked) return;
-    asked = true;
-    answer(frame).catch(fail);
-  };
-  onFrames(socket, onFrame, fail);
+/** Resolves once only the user may open the socket that `listen` makes. */
+async function listening(path: string, listen: (done: (error: Error | null) => void) => void): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      listen((error) => (error === null ? resolve() : reject(error)));
+    });
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "process/no-socket",
+      kind: "unavailable",
+      message: `Cannot listen on ${path}`,
+      fix: "Set FLOWCTL_HOME to a folder on a local file system",
+    });
+  }
+  chmodSync(path, 0o600);
 }

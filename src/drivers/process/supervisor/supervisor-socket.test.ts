@@ -1,18 +1,30 @@
-import { chmodSync, mkdtempSync, rmSync, statSync } from "node:fs";
-import { connect } from "node:net";
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { messageType } from "../../../protocol/message-type.ts";
+import { method } from "../../../protocol/service-methods.ts";
+import type { DriverEvent } from "../../driver.ts";
 import { driverEvents } from "../events.ts";
-import { request } from "./supervisor-client.ts";
-import { type RequestHandler, type SupervisorServer, serveSupervisor } from "./supervisor-server.ts";
+import type { SupervisorSockets } from "./protocol-version.ts";
+import { createSupervisorClient } from "./supervisor-client.ts";
+import { applyCodec, type InstanceOrder } from "./supervisor-codec.ts";
+import { supervisorService } from "./supervisor-messages.ts";
+import { type SupervisorRequests, type SupervisorServer, serveSupervisor } from "./supervisor-server.ts";
+
+const never = new AbortController().signal;
+const me = { version: "1.2.3", pid: 7, grpc: "127.0.0.1:1", http: "http://127.0.0.1:2", secure: true };
+const { apply, shutdown } = supervisorService;
+const supervisors = createSupervisorClient();
+const { hello, request } = supervisors;
+const event: DriverEvent = { type: "started", key: "component/a-1", time: 1 };
 
 let folder = "";
 let server: SupervisorServer | undefined;
-const never = new AbortController().signal;
-const socket = (): string => join(folder, "s.sock");
+const sockets = (): SupervisorSockets => ({ socket: join(folder, "s.sock"), formerSocket: join(folder, "f.sock") });
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "flowctl-socket-"));
 });
@@ -21,201 +33,380 @@ afterEach(async () => {
   server = undefined;
   rmSync(folder, { recursive: true, force: true });
 });
-const serve = async (handle: RequestHandler): Promise<void> => {
-  server = await serveSupervisor(socket(), handle);
-};
+
+const hang = (): Promise<never> => new Promise(() => undefined);
+
+async function* eventsWithoutEnd(signal: AbortSignal): AsyncGenerator<DriverEvent> {
+  yield event;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+function requests(some: Partial<SupervisorRequests> = {}): SupervisorRequests {
+  return {
+    hello: () => me,
+    apply: async () => undefined,
+    events: (_since, signal) => eventsWithoutEnd(signal),
+    shutdown: async () => undefined,
+    ...some,
+  };
+}
+
+async function serve(some: Partial<SupervisorRequests> = {}): Promise<void> {
+  server = await serveSupervisor(sockets(), requests(some));
+}
+
+const ask = (deadlineMs = 20_000, signal = never): Promise<unknown> => hello(sockets(), signal, deadlineMs);
 
 describe("a request", () => {
-  test("gets its progress, then its result", async () => {
-    await serve(async (body, reply) => {
-      reply({ type: "progress", progress: { subject: "x", status: "working", text: "Doing" } });
-      return { asked: body.method };
-    });
-    const told: string[] = [];
-    const progress = ({ text }: { text: string }): void => void told.push(text);
-    expect(await request(socket(), { method: "hello" }, { signal: never, progress })).toEqual({ asked: "hello" });
-    expect(told).toEqual(["Doing"]);
+  test("is answered", async () => {
+    await serve();
+    expect(await ask()).toEqual(me);
   });
 
-  test("gets the error that the supervisor threw, with code, kind and fix", async () => {
-    await serve(async () => {
-      throw new FlowctlError({ code: "process/spawn-failed", kind: "unavailable", message: "no", fix: "do" });
+  test("arrives as it was sent", async () => {
+    const orders: InstanceOrder[] = [];
+    await serve({ apply: async (order) => void orders.push(order) });
+    const named = { key: "component/a-2", owner: "a", index: 2 } as const;
+    const resource = { ...named, hash: "h", parts: { image: "i", __proto__x: "y" }, spec: { argv: ["ä😀"] } };
+    const observed = { ...named, ref: "77" };
+    const values = {
+      secretValues: new Map([["s", Buffer.from([0, 255, 10])]]),
+      configValues: new Map([["c", Buffer.from("c")]]),
+    };
+    const changes = [
+      { action: "create", resource },
+      { action: "replace", resource, observed },
+      { action: "stop", observed, keepSecrets: true },
+    ] as const;
+    for (const change of changes) {
+      await request(sockets(), apply, applyCodec.toMessage({ change, force: true, values }), { signal: never });
+    }
+    expect(orders).toEqual(changes.map((change) => ({ change: expect.objectContaining(change), force: true, values })));
+  });
+
+  test("gets the error that the supervisor threw, with code, kind, place and fix", async () => {
+    const error = { code: "process/spawn-failed", kind: "unavailable", message: "nö", fix: "do", path: "a.b" } as const;
+    await serve({
+      hello: () => {
+        throw new FlowctlError(error);
+      },
     });
-    await expect(request(socket(), { method: "hello" }, { signal: never })).rejects.toMatchObject({
-      code: "process/spawn-failed",
-      kind: "unavailable",
-      message: "no",
-      fix: "do",
-    });
+    await expect(ask()).rejects.toMatchObject(error);
+  });
+
+  test("gets what else went wrong as a defect of the supervisor", async () => {
+    await serve({ hello: () => Promise.reject(new TypeError("x is not a function")) });
+    const message = expect.stringContaining("x is not a function");
+    await expect(ask()).rejects.toMatchObject({ code: "process/supervisor-defect", kind: "internal", message });
   });
 
   test("says so when there is no supervisor", async () => {
-    await expect(request(socket(), { method: "hello" }, { signal: never })).rejects.toMatchObject({
-      code: "process/no-supervisor",
-    });
+    await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
+  });
+
+  test("says so when a supervisor died and left its socket", async () => {
+    mkdirSync(join(folder, "other"));
+    const other = join(folder, "other", "s.sock");
+    const dead = createServer();
+    await new Promise<void>((resolve) => dead.listen(other, resolve));
+    // Under another name the file outlives its server.
+    renameSync(other, sockets().socket);
+    await new Promise((resolve) => dead.close(resolve));
+    await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
   });
 
   test("ends at its deadline when the supervisor hangs", async () => {
-    await serve(() => new Promise(() => undefined));
-    await expect(request(socket(), { method: "hello" }, { signal: never, deadlineMs: 50 })).rejects.toMatchObject({
-      code: "process/supervisor-lost",
-    });
+    await serve({ hello: hang });
+    await expect(ask(50)).rejects.toMatchObject({ code: "process/supervisor-lost" });
   });
 
-  test("fails when the supervisor goes away in the middle of it", async () => {
-    await serve(() => new Promise(() => void setImmediate(() => void server?.close())));
-    await expect(request(socket(), { method: "hello" }, { signal: never })).rejects.toMatchObject({
-      code: "process/supervisor-lost",
+  test("ends at its deadline when nobody says anything, and lets go of the connection", async () => {
+    const mute = createServer((client) => client.resume());
+    await new Promise<void>((resolve) => mute.listen(sockets().socket, resolve));
+    await expect(ask(50)).rejects.toMatchObject({ code: "process/supervisor-lost" });
+    await new Promise((resolve) => mute.close(resolve));
+  });
+
+  test("says so when the supervisor ends in the middle of it", async () => {
+    await serve({
+      hello: () => {
+        setImmediate(() => void server?.close());
+        return hang();
+      },
     });
+    await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
+  });
+
+  test("fails when the supervisor breaks it off and goes on", async () => {
+    const mute = createServer((client) => {
+      client.on("error", () => undefined);
+      client.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+      client.once("data", () => client.destroy());
+    });
+    await new Promise<void>((resolve) => mute.listen(sockets().socket, resolve));
+    await expect(ask()).rejects.toMatchObject({ code: "process/supervisor-lost" });
+    await new Promise((resolve) => mute.close(resolve));
   });
 
   test("that is given up is cancelled on the other side too", async () => {
     const stop = new AbortController();
     let cancelled: Promise<void> | undefined;
-    await serve((_body, _reply, signal) => {
-      cancelled = new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      stop.abort();
-      return new Promise(() => undefined);
+    await serve({
+      apply: (_order, signal) => {
+        cancelled = new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+        stop.abort();
+        return hang();
+      },
     });
-    await expect(request(socket(), { method: "hello" }, { signal: stop.signal })).rejects.toMatchObject({
+    const message = { action: "ACTION_START", owner: "a", index: 1 };
+    await expect(request(sockets(), apply, message, { signal: stop.signal })).rejects.toMatchObject({
       kind: "cancelled",
     });
     await cancelled;
   });
 
-  test("is understood however its bytes arrive", async () => {
-    await serve(async (body) => ({ asked: body.method, text: "ä😀" }));
+  test("that is larger than the supervisor takes is refused, and no more of it is kept", async () => {
+    await serve();
+    const message = { action: "ACTION_START", owner: "a", index: 1, secrets: { s: Buffer.alloc(65 * 1024 * 1024) } };
+    await expect(request(sockets(), apply, message, { signal: never })).rejects.toMatchObject({
+      code: "process/bad-request",
+    });
+    expect(await ask()).toEqual(me);
+  });
+
+  test("to end is answered when everything is over", async () => {
+    let asked = "";
+    let isOver = false;
+    await serve({
+      shutdown: async (instances) => {
+        asked = instances;
+        await new Promise((resolve) => setImmediate(resolve));
+        isOver = true;
+        setImmediate(() => void server?.close());
+      },
+    });
+    await request(sockets(), shutdown, { instances: "ENDING_KILL" }, { signal: never });
+    expect({ asked, isOver }).toEqual({ asked: "kill", isOver: true });
+  });
+});
+
+describe("another version of flowctl", () => {
+  test("that speaks lines of JSON is told so, however its bytes arrive", async () => {
+    await serve();
     const answer = await new Promise<string>((resolve, reject) => {
-      const client = connect(socket());
+      const client = connect(sockets().formerSocket);
       let text = "";
       client.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
       });
       client.once("end", () => resolve(text)).once("error", reject);
-      const bytes = Buffer.from(`${JSON.stringify({ v: 1, method: "hello" })}\n`);
       void (async () => {
-        for (const byte of bytes) await new Promise((sent) => client.write(Buffer.from([byte]), sent));
+        for (const byte of Buffer.from('{"v":1,"method":"hello"}\n'))
+          await new Promise((sent) => client.write(Buffer.from([byte]), sent));
       })();
     });
-    expect(JSON.parse(answer)).toEqual({ type: "done", result: { asked: "hello", text: "ä😀" } });
+    expect(JSON.parse(answer)).toMatchObject({
+      type: "error",
+      error: { code: "process/protocol-mismatch", kind: "conflict", fix: expect.stringContaining("same version") },
+    });
+    expect(answer.endsWith("}\n")).toBe(true);
   });
 
-  test("of another version of the protocol is refused with what to do", async () => {
-    await serve(async () => undefined);
-    const answer = await new Promise<string>((resolve, reject) => {
-      const client = connect(socket(), () => client.write('{"v":99,"method":"hello"}\n'));
-      client.once("data", (data) => resolve(String(data))).once("error", reject);
+  test("whose supervisor speaks lines of JSON is recognized", async () => {
+    const old = createServer((client) => client.resume());
+    await new Promise<void>((resolve) => old.listen(sockets().formerSocket, resolve));
+    await expect(ask()).rejects.toMatchObject({ code: "process/protocol-mismatch", kind: "conflict" });
+    await new Promise((resolve) => old.close(resolve));
+  });
+
+  test("whose supervisor serves another version of the service is recognized", async () => {
+    await serve();
+    const nothing = messageType("nothing", {});
+    const later = method("/flowctl.supervisor.v99.Supervisor/Hello", nothing, nothing);
+    await expect(request(sockets(), later, {}, { signal: never })).rejects.toMatchObject({
+      code: "process/protocol-mismatch",
     });
-    expect(JSON.parse(answer)).toMatchObject({ type: "error", error: { code: "process/protocol-mismatch" } });
+  });
+
+  test("is not seen in a supervisor that closes the connection without a word", async () => {
+    const broken = createServer((client) => {
+      client.on("error", () => undefined);
+      client.destroy();
+    });
+    await new Promise<void>((resolve) => broken.listen(sockets().socket, resolve));
+    await expect(ask()).rejects.toMatchObject({ code: "process/supervisor-lost" });
+    await new Promise((resolve) => broken.close(resolve));
   });
 });
 
 test("only the user may open the socket, and one that a dead supervisor left is no hindrance", async () => {
-  await serve(async () => undefined);
-  expect(statSync(socket()).mode & 0o777).toBe(0o600);
-  const second = await serveSupervisor(socket(), async () => "second");
-  expect(await request(socket(), { method: "hello" }, { signal: never })).toBe("second");
+  await serve();
+  expect(statSync(sockets().socket).mode & 0o777).toBe(0o600);
+  expect(statSync(sockets().formerSocket).mode & 0o777).toBe(0o600);
+  const second = await serveSupervisor(sockets(), requests({ hello: () => ({ ...me, pid: 8 }) }));
+  expect(await ask()).toMatchObject({ pid: 8 });
   await second.close();
 });
 
 test("a socket under /tmp is used only in a folder that is the user's alone", async () => {
   const shared = mkdtempSync("/tmp/flowctl-shared-");
-  const path = join(shared, "s.sock");
-  const own = await serveSupervisor(path, async () => "own");
-  expect(await request(path, { method: "hello" }, { signal: never })).toBe("own");
+  const path = { socket: join(shared, "s.sock"), formerSocket: join(shared, "f.sock") };
+  const own = await serveSupervisor(path, requests());
+  expect(await hello(path, never, 20_000)).toEqual(me);
   chmodSync(shared, 0o777);
   const refused = { code: "process/socket-not-private", kind: "denied" };
-  await expect(request(path, { method: "hello" }, { signal: never })).rejects.toMatchObject(refused);
-  await expect(serveSupervisor(path, async () => "other")).rejects.toMatchObject(refused);
+  await expect(hello(path, never, 20_000)).rejects.toMatchObject(refused);
+  await expect(serveSupervisor(path, requests())).rejects.toMatchObject(refused);
   await own.close();
   rmSync(shared, { recursive: true });
 });
 
-test("events wait for a supervisor, and end quietly when their signal fires", async () => {
-  const stop = new AbortController();
-  const events = driverEvents(socket(), systemClock, stop.signal)[Symbol.asyncIterator]();
-  const first = events.next();
-  const event = { type: "started", key: "component/a-1", time: 1 } as const;
-  await serve(async (_body, reply) => {
-    reply({ type: "event", event });
-    await new Promise(() => undefined);
-  });
-  expect((await first).value).toEqual(event);
-  const rest = events.next();
-  stop.abort();
-  expect((await rest).done).toBe(true);
+test("a supervisor that takes the place of another is found at once", async () => {
+  await serve();
+  await ask();
+  await server?.close();
+  await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
+  await serve({ hello: () => ({ ...me, pid: 8 }) });
+  expect(await ask()).toMatchObject({ pid: 8 });
 });
 
-test("events fail when the connection breaks", async () => {
-  await serve(async (_body, reply) => {
-    reply({ type: "event", event: { type: "started", key: "component/a-1", time: 1 } });
-    await new Promise(() => undefined);
+test("a supervisor that is asked for nothing more goes on with what it was asked before", async () => {
+  let go: () => void = () => undefined;
+  const begun = new Promise<void>((begin) => {
+    void serve({
+      apply: () => {
+        begin();
+        return new Promise<void>((resolve) => {
+          go = resolve;
+        });
+      },
+    }).then(() => {
+      answer = request(sockets(), apply, { action: "ACTION_START", owner: "a", index: 1 }, { signal: never });
+    });
   });
-  const events = driverEvents(socket(), systemClock, never)[Symbol.asyncIterator]();
-  await events.next();
-  void server?.close();
-  await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
+  let answer: Promise<unknown> | undefined;
+  await begun;
+  server?.refuse();
+  await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
+  go();
+  await answer;
+});
+
+describe("events", () => {
+  test("are told as they were, each kind", async () => {
+    const all: readonly DriverEvent[] = [
+      event,
+      { type: "exited", key: "component/a-1", time: 2, exitCode: -1, oomKilled: false, willRestart: false },
+      { type: "health", key: "component/a-1", time: 3, health: "unhealthy" },
+      { type: "health", key: "component/a-1", time: 4, health: "healthy" },
+      { type: "removed", key: "component/a-1", time: 5 },
+    ];
+    let since = 0;
+    await serve({
+      events: async function* (from, signal) {
+        since = from;
+        yield* all;
+        yield* eventsWithoutEnd(signal);
+      },
+    });
+    const told: DriverEvent[] = [];
+    const before = Date.now();
+    for await (const one of driverEvents(supervisors, sockets(), systemClock, never)) {
+      told.push(one);
+      if (told.length === all.length) break;
+    }
+    expect(told).toEqual(all);
+    expect(since).toBeGreaterThanOrEqual(before);
+  });
+
+  test("wait for a supervisor, and end quietly when their signal fires", async () => {
+    const stop = new AbortController();
+    const events = driverEvents(supervisors, sockets(), systemClock, stop.signal)[Symbol.asyncIterator]();
+    const first = events.next();
+    await serve();
+    expect((await first).value).toEqual(event);
+    const rest = events.next();
+    stop.abort();
+    expect((await rest).done).toBe(true);
+  });
+
+  test("fail when the supervisor ends, or says why", async () => {
+    await serve();
+    const events = driverEvents(supervisors, sockets(), systemClock, never)[Symbol.asyncIterator]();
+    await events.next();
+    void server?.close();
+    await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
+    await serve({
+      // biome-ignore lint/correctness/useYield: it fails before it has any
+      events: async function* () {
+        throw new FlowctlError({ code: "process/no-events", kind: "failed", message: "none" });
+      },
+    });
+    await expect(driverEvents(supervisors, sockets(), systemClock, never).next()).rejects.toMatchObject({
+      code: "process/no-events",
+    });
+  });
+
+  test("wait at the supervisor for a command that does not take them", async () => {
+    const many = 200_000;
+    let made = 0;
+    await serve({
+      events: async function* () {
+        for (; made < many; made++) yield event;
+      },
+    });
+    const events = driverEvents(supervisors, sockets(), systemClock, never);
+    await events.next();
+    for (let still = 0, last = -1; still < 50; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      still = made === last ? still + 1 : 0;
+      last = made;
+    }
+    expect(made).toBeLessThan(many);
+    await events.return(undefined);
+  });
 });
 
 describe("what is no request", () => {
-  const change = { action: "stop", observed: { key: "component/a-1", owner: "a", index: 1 }, cause: "test" };
-  const apply = { method: "apply", change, force: false, secrets: {}, configs: {} };
+  const start = { action: "ACTION_START", owner: "a", index: 1 };
+  const create = { ...start, action: "ACTION_CREATE", spec: Buffer.from("{}") };
+  const json = (text: string): object => ({ ...create, spec: Buffer.from(text) });
   test.each([
-    ["nothing", null],
-    ["a number", 1],
-    ["a list", []],
-    ["an unknown method", { method: "toString" }],
-    ["an end of nobody knows what", { method: "shutdown", instances: "all" }],
-    ["an end without saying of what", { method: "shutdown" }],
-    ["events since no number", { method: "events", since: "1" }],
-    ["no change", { ...apply, change: null }],
-    ["an unknown change", { ...apply, change: { ...change, action: "toString" } }],
-    ["a change of nothing", { ...apply, change: { action: "stop", cause: "test" } }],
-    [
-      "a change of what is elsewhere",
-      { ...apply, change: { ...change, observed: { key: "component/../x-1", owner: "../x", index: 1 } } },
-    ],
-    [
-      "a change of one that is named otherwise",
-      { ...apply, change: { ...change, observed: { key: "component/b-1", owner: "a", index: 1 } } },
-    ],
-    ["secrets that are no strings", { ...apply, secrets: { s: 1 } }],
-  ])("is refused, and nothing is done: %s", async (_what, body) => {
+    ["nothing", {}],
+    ["an action of nobody knows what", { ...start, action: "ACTION_UNSPECIFIED" }],
+    ["a change of nothing", { action: "ACTION_STOP" }],
+    ["a change of what is elsewhere", { ...start, owner: "../x" }],
+    ["a change of an instance without number", { ...start, index: 0 }],
+    ["something that is made of nothing", { ...create, spec: Buffer.alloc(0) }],
+    ["something that is made of a list", json("[]")],
+    ["something that is made of null", json("null")],
+    ["something that is made of half a text", json('{"argv":')],
+  ])("is refused, and nothing is done: %s", async (_what, message) => {
     let handled = 0;
-    await serve(async () => {
-      handled++;
+    await serve({ apply: async () => void handled++ });
+    await expect(request(sockets(), apply, message, { signal: never })).rejects.toMatchObject({
+      code: "process/bad-request",
+      kind: "invalid",
     });
-    const frame = typeof body === "object" && body !== null && !Array.isArray(body) ? { ...body, v: 1 } : body;
-    expect(await exchange(`${JSON.stringify(frame)}\n`)).toContain('"code":"process/bad-request"');
     expect(handled).toBe(0);
-    await serveAnother();
+    expect(await ask()).toEqual(me);
   });
 
-  test("is refused once it is longer than a line may be, and no more of it is kept", async () => {
-    await serve(async () => undefined);
-    const answer = await exchange(...Array<string>(66).fill(" ".repeat(1024 * 1024)));
-    expect(answer).toContain('"code":"process/bad-request"');
+  test("is refused: an end without saying of what", async () => {
+    let handled = 0;
+    await serve({ shutdown: async () => void handled++ });
+    await expect(request(sockets(), shutdown, {}, { signal: never })).rejects.toMatchObject({
+      code: "process/bad-request",
+    });
+    expect(handled).toBe(0);
   });
 
-  async function serveAnother(): Promise<void> {
-    await server?.close();
-    await serve(async () => "well");
-    expect(await request(socket(), { method: "hello" }, { signal: never })).toBe("well");
-  }
+  test("is refused: bytes that are no message", async () => {
+    let handled = 0;
+    await serve({ apply: async () => void handled++ });
+    const broken = method(apply.path, { ...apply.request, encode: () => Buffer.from([0x0a, 0xff]) }, apply.response);
+    await expect(request(sockets(), broken, {}, { signal: never })).rejects.toMatchObject({ kind: "internal" });
+    expect(handled).toBe(0);
+    expect(await ask()).toEqual(me);
+  });
 });
-
-/** What comes back for these pieces until the supervisor closes the connection. */
-function exchange(...pieces: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    let answer = "";
-    const connection = connect(socket(), () => {
-      for (const piece of pieces) connection.write(piece);
-    });
-    connection.setEncoding("utf8");
-    connection.on("data", (chunk: string) => {
-      answer += chunk;
-    });
-    connection.on("error", () => undefined);
-    connection.once("close", () => resolve(answer));
-  });
-}

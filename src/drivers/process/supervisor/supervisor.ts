@@ -1,5 +1,4 @@
 import type { Clock } from "../../../foundation/clock.ts";
-import { cancelled } from "../../../foundation/clock.ts";
 import { messageOf } from "../../../foundation/errors.ts";
 import type { Logger } from "../../../foundation/logger.ts";
 import { type IdentityFolder, openIdentityFolder } from "../../../identity/identity-folder.ts";
@@ -14,10 +13,10 @@ import { startLogCollector } from "../logs/log-collector.ts";
 import { engineDriver, type SupervisedEngine } from "./engine-driver.ts";
 import { acquireLock } from "./single-instance-lock.ts";
 import { isTicketValid, removeTicket } from "./start-ticket.ts";
+import type { Ending } from "./supervisor-codec.ts";
 import { LOCKED_EXIT_CODE, type SupervisorLaunch, TAKEN_AWAY_EXIT_CODE } from "./supervisor-launch.ts";
-import type { SupervisorHello, SupervisorReply, SupervisorRequest } from "./supervisor-protocol.ts";
 import { readSupervisorRecord, type SupervisorRecord, writeSupervisorRecord } from "./supervisor-record.ts";
-import { serveSupervisor } from "./supervisor-server.ts";
+import { type SupervisorHello, type SupervisorRequests, serveSupervisor } from "./supervisor-server.ts";
 import { isSuccessor, startWatcher, type Watcher } from "./watcher.ts";
 
 /** The control plane as a supervisor hosts it. */
@@ -93,9 +92,11 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   await engine.recover();
   const stopHealthchecks = startHealthchecks({ engine, clock, inherited, runId: paths.runId });
   const ended = createEnd(options.signal);
-  const server = await serveSupervisor(paths.socket, (request, reply, signal) =>
-    handle(request, { reply, signal, engine, ended, hello: helloOf(options, ports) }),
-  );
+  let isOver: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => {
+    isOver = resolve;
+  });
+  const server = await serveSupervisor(paths, requestsOf(engine, ended, over, helloOf(options, ports)));
   const stopLooking = watchRecord(paths, log, () => ended.end("stop"));
   watcher ??= watch();
   watcher.served();
@@ -117,6 +118,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   await controlPlane.close();
   await engine.close();
   logs.close();
+  isOver();
   await server.close();
   return 0;
 }
@@ -142,42 +144,26 @@ async function takePlace(
   }
 }
 
-interface RequestContext {
-  readonly reply: (reply: SupervisorReply) => void;
-  readonly signal: AbortSignal;
-  readonly engine: Engine;
-  readonly ended: End;
-  readonly hello: SupervisorHello;
-}
-
-async function handle(request: SupervisorRequest, context: RequestContext): Promise<unknown> {
-  const { engine, signal } = context;
-  switch (request.method) {
-    case "hello":
-      return context.hello;
-    case "apply": {
-      const values = { secretValues: decoded(request.secrets), configValues: decoded(request.configs) };
-      await engine.apply(request.change, { values, signal, force: request.force });
-      return undefined;
-    }
-    case "events":
-      for await (const event of engine.events(signal, request.since)) context.reply({ type: "event", event });
-      throw cancelled(signal);
-    case "shutdown":
-      context.ended.end(request.instances);
-      // The answer is the end of the connection: by then everything is over.
-      await new Promise(() => undefined);
-  }
+function requestsOf(engine: Engine, ended: End, over: Promise<void>, hello: SupervisorHello): SupervisorRequests {
+  return {
+    hello: () => hello,
+    apply: ({ change, force, values }, signal) => engine.apply(change, { values, signal, force }),
+    events: (since, signal) => engine.events(signal, since),
+    shutdown(instances) {
+      ended.end(instances);
+      return over;
+    },
+  };
 }
 
 interface End {
-  readonly promise: Promise<"keep" | "stop" | "kill">;
-  end(instances: "keep" | "stop" | "kill"): void;
+  readonly promise: Promise<Ending>;
+  end(instances: Ending): void;
 }
 
 function createEnd(signal: AbortSignal): End {
   let end: End["end"] = () => undefined;
-  const promise = new Promise<"keep" | "stop" | "kill">((resolve) => {
+  const promise = new Promise<Ending>((resolve) => {
     end = resolve;
     if (signal.aborted) resolve("stop");
     signal.addEventListener("abort", () => resolve("stop"), { once: true });
@@ -260,8 +246,4 @@ function helloOf(options: SupervisorOptions, ports: SupervisorRecord["ports"]): 
     http: `http://127.0.0.1:${ports.http}`,
     secure: options.launch.spec.insecure !== true,
   };
-}
-
-function decoded(values: Readonly<Record<string, string>>): ReadonlyMap<string, Uint8Array> {
-  return new Map(Object.entries(values).map(([key, value]) => [key, Buffer.from(value, "base64")]));
 }
