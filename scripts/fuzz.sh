@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sends hostile inputs to a port of a real server, and checks that whoever is honest beside them loses nothing:
-#   npm run fuzz -- --port control|streams|http|health|supervisor|pipeline [--inputs N] [--seed S] [--from K] [--all]
+#   npm run fuzz -- --port control|identity|streams|http|health|supervisor|pipeline [--inputs N] [--seed S] [--from K] [--all]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

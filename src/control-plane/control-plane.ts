@@ -115,7 +115,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registry.clockJumped(ms);
   };
   const report = (seen: InstanceReport): void => registry.report(seen, clock.now());
-  const context: HandlerContext = { log, stopping: stopping.signal };
+  const context: HandlerContext = { log, stopping: stopping.signal, secure: options.identity !== undefined };
   const partitions = new PartitionTable({
     registry,
     checkpoints: new Checkpoints(writer, kept.positions),

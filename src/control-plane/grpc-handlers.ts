@@ -16,6 +16,8 @@ export interface HandlerContext {
   readonly log: Logger;
   /** Fires when the server closes; streams then end. */
   readonly stopping: AbortSignal;
+  /** The pipeline has an identity: a call of nobody is refused. */
+  readonly secure: boolean;
 }
 
 /** Who calls, and how. */
@@ -33,7 +35,7 @@ export function unary<Request, Response>(
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     Promise.resolve()
-      .then(() => handle(call.request, callerOf(call)))
+      .then(() => handle(call.request, callerOf(context, call)))
       .then(
         (response) => callback(null, response),
         (error: unknown) => {
@@ -52,7 +54,7 @@ export function serverStream<Request, Response>(
   context: HandlerContext,
   handle: (request: Request, signal: AbortSignal, caller: Caller) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Request, Response> {
-  return (call) => answer(context, call, (signal) => handle(call.request, signal, callerOf(call)));
+  return (call) => answer(context, call, (signal) => handle(call.request, signal, callerOf(context, call)));
 }
 
 /** The same for a method that is asked by a stream. It is over for the client once `handle` ends, whatever it has yet to say. */
@@ -63,8 +65,22 @@ export function bidiStream<Request, Response>(
   return (call) => answer(context, call, (signal) => handle(call.iterator({ destroyOnReturn: false }), signal));
 }
 
-function callerOf(call: { getHost(): string } & Authenticated): Caller {
-  return { authority: call.getHost(), peer: peerOfCall(call) };
+/**
+ * A connection that has closed by now has no certificate any more, although its call was admitted by one: that is not to be taken for a
+ * call in the clear, which may be about anybody.
+ */
+function callerOf({ secure }: HandlerContext, call: { getHost(): string } & Authenticated): Caller {
+  const peer = peerOfCall(call);
+  if (secure && peer === undefined) throw connectionGone();
+  return { authority: call.getHost(), peer };
+}
+
+function connectionGone(): FlowctlError {
+  return new FlowctlError({
+    code: "identity/unauthenticated",
+    kind: "unauthenticated",
+    message: "the connection was closed before it was known whose it is",
+  });
 }
 
 type AnswerStream<Request, Response> = ServerWritableStream<Request, Response> | ServerDuplexStream<Request, Response>;

@@ -1,6 +1,6 @@
 import {
   logVerbosity,
-  Server,
+  type Server,
   ServerInterceptingCall,
   type ServerInterceptor,
   type ServiceDefinition,
@@ -19,6 +19,7 @@ import { serverChannelOptions } from "../protocol/channel-options.ts";
 import { pipelineControl } from "../protocol/control-messages.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
+import { createGrpcServer } from "../protocol/server.ts";
 import { loadProtocol, type ServiceName } from "../protocol/service-definitions.ts";
 import { definitionOf } from "../protocol/service-methods.ts";
 import { eventStreamDefinition } from "../streams/sending/event-stream-server.ts";
@@ -60,7 +61,7 @@ export async function startGrpcServer(
   // The library would print what is thrown as well.
   setLogVerbosity(logVerbosity.NONE);
   const interceptors = admission === undefined ? [] : [admitting(admission)];
-  const server = new Server({ ...serverChannelOptions(), interceptors });
+  const server = createGrpcServer({ ...serverChannelOptions(), interceptors });
   const health = new HealthImplementation({ "": "SERVING" });
   const names = Object.keys(services) as ServiceName[];
   for (const name of names) {

@@ -1,4 +1,5 @@
 import { connect as connectTcp, type NetConnectOpts, type Socket } from "node:net";
+import type { TlsIdentity } from "../../src/identity/tls-identity.ts";
 import type { Shot } from "./generators/grpc-shots.ts";
 import { Http2Client } from "./http2-client.ts";
 
@@ -14,11 +15,18 @@ const SILENCE_MS = 150;
 /**
  * Opens the streams of an attacker on one connection, another one whenever the server has closed it. Resolves when each was
  * answered or broken off. Rejects when one is not answered. `lasts` says which may stay open without an answer.
+ *
+ * @param identity Whose certificate the attacker shows; left out: it speaks in the clear.
  */
-export async function shoot(address: string, shots: readonly Shot[], lasts: (path: string) => boolean): Promise<void> {
+export async function shoot(
+  address: string,
+  shots: readonly Shot[],
+  lasts: (path: string) => boolean,
+  identity?: TlsIdentity,
+): Promise<void> {
   const clients: Http2Client[] = [];
   const connected = (reads = true): Http2Client => {
-    const client = new Http2Client(address, reads);
+    const client = new Http2Client(address, reads, identity);
     clients.push(client);
     return client;
   };

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ControlPlaneClient } from "../../src/client/client.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { type IdentityFolder, openIdentityFolder } from "../../src/identity/identity-folder.ts";
+import { changingIdentity, type IdentitySource } from "../../src/identity/tls-identity.ts";
 import { freePort } from "../free-port.ts";
 import { Target } from "./target.ts";
 
@@ -13,23 +15,30 @@ export interface ControlPlaneTarget {
   /** `host:port` each. */
   readonly grpc: string;
   readonly http: string;
+  /** Undefined where everybody speaks in the clear. */
+  readonly identity: IdentityFolder | undefined;
   /** Its store's. To be disposed of once the program has ended. */
   readonly folder: AsyncDisposable;
 }
 
 /** The control plane of dist/, on a LevelDB of its own. */
-export async function startControlPlaneTarget(pipeline: string): Promise<ControlPlaneTarget> {
+export async function startControlPlaneTarget(
+  pipeline: string,
+  { secure = false }: { readonly secure?: boolean } = {},
+): Promise<ControlPlaneTarget> {
   const path = await mkdtemp(join(tmpdir(), "flowctl-fuzz-"));
+  const identity = secure ? await openIdentityFolder(join(path, "identity"), pipeline) : undefined;
   const [grpc, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const target = new Target(program, {
     FLOWCTL_PIPELINE: pipeline,
     FLOWCTL_GRPC_LISTEN: grpc,
     FLOWCTL_HTTP_LISTEN: http,
     FLOWCTL_DATA_DIR: path,
+    FLOWCTL_IDENTITY_DIR: identity === undefined ? "" : join(path, "identity"),
     FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });
-  const client = connectControlPlane(grpc);
+  const client = connectControlPlane(grpc, identity && operatorOf(identity));
   try {
     while (!(await answers(client))) {
       target.requireAlive();
@@ -45,8 +54,14 @@ export async function startControlPlaneTarget(pipeline: string): Promise<Control
     target,
     grpc,
     http,
+    identity,
     folder: { [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) },
   };
+}
+
+/** Whoever may change the pipeline. */
+export function operatorOf({ authority, operator }: IdentityFolder): IdentitySource {
+  return changingIdentity({ role: "operator", pipeline: authority.pipeline }, operator);
 }
 
 function answers(client: ControlPlaneClient): Promise<boolean> {

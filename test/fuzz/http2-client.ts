@@ -1,4 +1,6 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { TlsIdentity } from "../../src/identity/tls-identity.ts";
 import { ACK, END_HEADERS, END_STREAM, FrameType, frame, headerBlock, PREFACE, setting, uint32 } from "./http2-wire.ts";
 
 /** Streams that are open at once on one connection, where the server allows as many. */
@@ -36,10 +38,13 @@ export class Http2Client {
   /**
    * @param address `host:port`, or the path of a Unix socket.
    * @param reads Whether it takes what the server sends: else its windows stay closed.
+   * @param identity Whose certificate it shows; left out: it speaks in the clear.
    */
-  constructor(address: string, reads = true) {
+  constructor(address: string, reads = true, identity?: TlsIdentity) {
     const [host = "", port] = address.split(":");
-    this.#socket = address.startsWith("/") ? connect(address) : connect(Number(port), host);
+    if (address.startsWith("/")) this.#socket = connect(address);
+    else if (identity === undefined) this.#socket = connect(Number(port), host);
+    else this.#socket = secured(host, Number(port), identity);
     this.#socket.setNoDelay(true);
     this.#socket.on("error", () => undefined);
     this.#socket.on("data", (chunk) => this.#receive(chunk));
@@ -177,4 +182,19 @@ export class Http2Client {
   #write(bytes: Buffer): void {
     if (!this.#over) this.#socket.write(bytes);
   }
+}
+
+function secured(host: string, port: number, { ca, certificate, key }: TlsIdentity): Socket {
+  // Whoever attacks does not care who answers.
+  const checkServerIdentity = (): undefined => undefined;
+  return connectTls({
+    host,
+    port,
+    ca,
+    cert: certificate,
+    key,
+    ALPNProtocols: ["h2"],
+    servername: "any",
+    checkServerIdentity,
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * What a stranger can do as long as nobody proves who they are: by generator, why it is not demanded yet that it does no
- * harm. `--all` sends these as well. Each row goes once connections have certificates.
+ * What a stranger can do where nobody proves who they are: by generator, why it is not demanded that it does no harm. `--all` sends
+ * these as well. On the port `identity`, where it takes a certificate, all that goes to the control plane is demanded; streams are fuzzed in the clear alone.
  */
 export const NOT_DEMANDED = {
   "register-as-honest": "whoever names an instance, and another incarnation, supersedes the program that is registered",

@@ -1,5 +1,5 @@
 import type { Port } from "./port.ts";
-import { controlPort } from "./ports/control.ts";
+import { controlPort, identityPort } from "./ports/control.ts";
 import { healthPort } from "./ports/health.ts";
 import { httpPort } from "./ports/http.ts";
 import { pipelinePort } from "./ports/pipeline.ts";
@@ -9,6 +9,7 @@ import { supervisorPort } from "./ports/supervisor.ts";
 /** Every port that somebody else can reach. */
 export const ports = {
   control: controlPort,
+  identity: identityPort,
   streams: streamsPort,
   http: httpPort,
   health: healthPort,

@@ -6,6 +6,7 @@ import { type PortName, ports } from "../fuzz/ports.ts";
 const SEED = 20_261_128;
 const INPUTS: Readonly<Record<PortName, number>> = {
   control: 3_000,
+  identity: 3_000,
   streams: 2_000,
   http: 2_000,
   health: 1_000,

@@ -59,8 +59,13 @@ export class IdentityWorld {
     const folder = await mkdtemp(join(tmpdir(), "flowctl-identity-world-"));
     const identity = await openIdentityFolder(join(folder, "identity"), "p");
     const world = new IdentityWorld(folder, identity, workingLifeMs);
-    await writeFile(join(folder, "ca.pem"), identity.authority.certificate);
-    await world.startControlPlane();
+    try {
+      await writeFile(join(folder, "ca.pem"), identity.authority.certificate);
+      await world.startControlPlane();
+    } catch (error) {
+      await world.dispose();
+      throw error;
+    }
     return world;
   }
 

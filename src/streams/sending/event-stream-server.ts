@@ -1,9 +1,4 @@
-import {
-  Server,
-  type ServerCredentials,
-  type ServerDuplexStream,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js";
+import type { Server, ServerCredentials, ServerDuplexStream, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { peerOfCall } from "../../identity/peer-of-call.ts";
@@ -12,6 +7,7 @@ import { serverCredentials } from "../../identity/tls-credentials.ts";
 import type { IdentitySource } from "../../identity/tls-identity.ts";
 import { serverChannelOptions } from "../../protocol/channel-options.ts";
 import { toStatus } from "../../protocol/grpc-errors.ts";
+import { createGrpcServer } from "../../protocol/server.ts";
 import {
   decodeRequest,
   encodeOpened,
@@ -76,7 +72,7 @@ export const eventStreamDefinition = {
  * else. Rejects with `stream/listen-failed`.
  */
 export async function serveEventStream(options: EventStreamServerOptions): Promise<EventStreamServer> {
-  const server = new Server({
+  const server = createGrpcServer({
     ...serverChannelOptions(),
     "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
     "grpc.max_concurrent_streams": MAX_STREAMS,

@@ -1,25 +1,36 @@
 import { connectControlPlane } from "../../../src/client/control-plane-client.ts";
-import { connectRegistry } from "../../../src/client/registry-client.ts";
+import { connectRegistry, joinPipeline } from "../../../src/client/registry-client.ts";
+import { identityOf } from "../../../src/identity/authority.ts";
+import { instanceName } from "../../../src/identity/identity.fake.ts";
+import type { IdentityFolder } from "../../../src/identity/identity-folder.ts";
+import { changingIdentity, type IdentitySource } from "../../../src/identity/tls-identity.ts";
 import { noMetrics } from "../../../src/protocol/component-codec.ts";
 import type { ComponentSpec, PipelineSpec } from "../../../src/protocol/records.ts";
 import { inParallel, sendRaw, shoot } from "../connections.ts";
-import { startControlPlaneTarget } from "../control-plane-target.ts";
+import { operatorOf, startControlPlaneTarget } from "../control-plane-target.ts";
 import { controlMessage, HONEST } from "../generators/control-messages.ts";
 import { grpcShot } from "../generators/grpc-shots.ts";
 import { http2Bytes } from "../generators/http2-frames.ts";
 import type { Attack, Input, Port } from "../port.ts";
 
 /** The control plane's gRPC. Beside the attacker: a source that is registered, heartbeats, saves positions and watches. */
-export const controlPort: Port = { batch: 1_000, growthMiB: 64, residentMiB: 400, open };
+export const controlPort: Port = { batch: 1_000, growthMiB: 64, residentMiB: 400, open: (all) => open(all, false) };
+
+/**
+ * The same where the pipeline has an identity: the attacker is a component that was taken over, which sends everything, and can do nothing as
+ * anybody else.
+ */
+export const identityPort: Port = { ...controlPort, open: () => open(true, true) };
 
 const LASTING = ["WatchTopology", "WatchEvents", "HoldOperation", "ReplayEvents"];
 const PATIENCE_MS = 15_000;
 
-async function open(all: boolean): Promise<Attack> {
-  const { target, grpc, http, folder } = await startControlPlaneTarget("p");
-  void http;
-  const client = connectControlPlane(grpc);
-  const registry = connectRegistry(grpc, { ...HONEST, type: "source", incarnation: "honest" });
+async function open(all: boolean, secure: boolean): Promise<Attack> {
+  const { target, grpc, identity, folder } = await startControlPlaneTarget("p", { secure });
+  const client = connectControlPlane(grpc, identity && operatorOf(identity));
+  const honest = identity && (await joined(grpc, identity, HONEST.componentId));
+  const attacker = identity && (await joined(grpc, identity, "liar")).current();
+  const registry = connectRegistry(grpc, { ...HONEST, type: "source", incarnation: "honest" }, honest);
   const over = new AbortController();
   const soon = (): AbortSignal => AbortSignal.timeout(PATIENCE_MS);
   const registration = {
@@ -80,7 +91,7 @@ async function open(all: boolean): Promise<Attack> {
           const messages = random.chance(0.97) ? [bytes] : [bytes, controlMessage(random, all).bytes];
           return grpcShot(path, messages, mayBeDamaged, random);
         });
-      await shoot(grpc, shots, (path) => LASTING.some((name) => path.endsWith(name)));
+      await shoot(grpc, shots, (path) => LASTING.some((name) => path.endsWith(name)), attacker);
       await inParallel(raw, 8, ({ random }) => {
         const bytes = http2Bytes(controlMessage(random, all).path, random);
         return sendRaw({ host, port: Number(port) }, [bytes], random.pick(["end", "destroy", "wait"]));
@@ -95,6 +106,19 @@ async function open(all: boolean): Promise<Attack> {
       await folder[Symbol.asyncDispose]();
     },
   };
+}
+
+/** An instance that has joined, as the driver lets it. */
+async function joined(
+  address: string,
+  { authority, begin }: IdentityFolder,
+  component: string,
+): Promise<IdentitySource> {
+  const name = instanceName(component);
+  const given = identityOf(authority, await begin(name.component, name.instance));
+  const joining = changingIdentity({ ...name, role: "joining" }, given);
+  const { working } = await joinPipeline(address, joining, AbortSignal.timeout(PATIENCE_MS));
+  return changingIdentity(name, identityOf(authority, working));
 }
 
 function pipelineOfBoth(): PipelineSpec {

@@ -1,8 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
+import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { createGrpcServer } from "../../../protocol/server.ts";
 import { definitionOf } from "../../../protocol/service-methods.ts";
 import type { DriverEvent } from "../../driver.ts";
 import { assertPrivateSocket } from "./private-socket.ts";
@@ -58,7 +59,7 @@ export async function serveSupervisor(
   // Each stream listens, and none of them longer than it lasts.
   setMaxListeners(0, stopping.signal);
   // Channelz stays on: without it grpc-js 1.14 keeps no list of sessions, and a forced shutdown ends none of them.
-  const server = new Server({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
+  const server = createGrpcServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
   server.addService(definitionOf(supervisorService), {
     Hello: one(supervisorService.hello, () => requests.hello()),
     Apply: one(supervisorService.apply, async (message, signal) => {
