@@ -248,6 +248,16 @@ describe("the transition from one file to the next", () => {
     expect(shown(transitionOf(to("d1"), to("d1"), runs).spec)).not.toContain("a ~> d1");
   });
 
+  it("keeps what a leaving component cannot process where its dead letters have nowhere to go any more, by failing", () => {
+    const onError = { action: "dead_letter", to: "d", retries: 3, backoffMs: 100 } as const;
+    const spec = pipeline("s > a > z, s > d");
+    const before = { ...spec, components: spec.components.map((one) => (one.id === "a" ? { ...one, onError } : one)) };
+    const leaving = (next: string) =>
+      transitionOf(before, pipeline(next), runs).spec.components.find(({ id }) => id === "a");
+    expect(leaving("s > z, s > d")).toMatchObject({ leaving: true, onError });
+    expect(leaving("s > z")).toMatchObject({ leaving: true, onError: { ...onError, action: "fail", to: "" } });
+  });
+
   it("takes an edge that drains back into use when it is named again", () => {
     const { spec } = transitionOf(pipeline("s > z, s > y"), pipeline("s > z, z > y"), runs);
     expect(shown(transitionOf(spec, pipeline("s > z, s > y"), runs).spec)).toContain("s > y");

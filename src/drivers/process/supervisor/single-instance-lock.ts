@@ -28,7 +28,8 @@ async function lockBySocket(name: string): Promise<Lock | undefined> {
   }
 }
 
-async function lockByFile(path: string): Promise<Lock | undefined> {
+/** A lock that is a file, `path`: as `acquireLock` where there are no names of the kernel's. */
+export async function lockByFile(path: string): Promise<Lock | undefined> {
   const own = JSON.stringify(identify(process.pid));
   const mine = `${path}.${process.pid}`;
   writeFileSync(mine, own, { mode: 0o600 });
