@@ -6,6 +6,7 @@ import type {
   ServerWritableStream,
 } from "@grpc/grpc-js";
 import { FlowctlError } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Peer } from "../identity/peer.ts";
 import { type Authenticated, peerOfCall } from "../identity/peer-of-call.ts";
@@ -92,19 +93,22 @@ function answer<Request, Response>(
 ): void {
   const gone = new AbortController();
   for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
-  const signal = AbortSignal.any([gone.signal, context.stopping]);
+  const linked = linkedSignal(gone.signal, context.stopping);
+  const { signal } = linked;
   // Nobody is to take what was cut short for what there is.
   const breakOff = (): void => void (gone.signal.aborted ? call.end() : call.emit("error", toStatus(stopping())));
-  pump(call, () => handle(signal), signal).then(
-    () => (signal.aborted ? breakOff() : call.end()),
-    (error: unknown) => {
-      if (signal.aborted) breakOff();
-      else {
-        reportDefect(context.log, call.getPath(), error);
-        call.emit("error", toStatus(error));
-      }
-    },
-  );
+  pump(call, () => handle(signal), signal)
+    .then(
+      () => (signal.aborted ? breakOff() : call.end()),
+      (error: unknown) => {
+        if (signal.aborted) breakOff();
+        else {
+          reportDefect(context.log, call.getPath(), error);
+          call.emit("error", toStatus(error));
+        }
+      },
+    )
+    .finally(() => linked[Symbol.dispose]());
 }
 
 function stopping(): FlowctlError {

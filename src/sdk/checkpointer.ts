@@ -2,6 +2,7 @@ import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Receipt } from "../streams/receipt.ts";
 import { Ring } from "../streams/ring.ts";
@@ -152,7 +153,8 @@ export class Checkpointer<Position> implements Receipt {
     const left = this.storedAt + INTERVAL_MS - clock.elapsed();
     if (left <= 0 || this.hurried > 0) return;
     this.pausing = new AbortController();
-    await clock.sleep(left, AbortSignal.any([this.stop.signal, this.pausing.signal])).catch(() => undefined);
+    using over = linkedSignal(this.stop.signal, this.pausing.signal);
+    await clock.sleep(left, over.signal).catch(() => undefined);
     this.pausing = undefined;
   }
 

@@ -3,6 +3,7 @@ import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError, hasCode } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Assignment, InstanceMetrics, Topology } from "../protocol/records.ts";
 
@@ -125,8 +126,10 @@ export class Session {
     let refused = 0;
     // The first heartbeats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_HEARTBEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
-      const sooner = AbortSignal.any([signal, this.early.signal]);
-      await clock.sleep(Math.min(interval, this.heartbeatMs), sooner).catch(() => undefined);
+      {
+        using sooner = linkedSignal(signal, this.early.signal);
+        await clock.sleep(Math.min(interval, this.heartbeatMs), sooner.signal).catch(() => undefined);
+      }
       if (signal.aborted) return;
       this.early = new AbortController();
       try {

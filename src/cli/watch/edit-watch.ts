@@ -1,6 +1,7 @@
 import { dirname, relative, sep } from "node:path";
 import type { Clock } from "../../foundation/clock.ts";
 import { isWithin } from "../../foundation/is-within.ts";
+import { linkedSignal } from "../../foundation/linked-signal.ts";
 import { FolderBells } from "./folder-bells.ts";
 import { changedFiles, type Root, type Snapshot, Snapshots } from "./snapshot.ts";
 import type { Watched } from "./watched.ts";
@@ -101,8 +102,8 @@ export class EditWatch {
       const rung = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      const either = AbortSignal.any([signal, enough.signal]);
-      const late = this.#clock.sleep(this.#bells.blind ? BLIND_LOOK : LOOK, either).catch(() => undefined);
+      using either = linkedSignal(signal, enough.signal);
+      const late = this.#clock.sleep(this.#bells.blind ? BLIND_LOOK : LOOK, either.signal).catch(() => undefined);
       await Promise.race([rung, late]);
       enough.abort();
     }

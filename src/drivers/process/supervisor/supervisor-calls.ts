@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import { type handleServerStreamingCall, type handleUnaryCall, Metadata } from "@grpc/grpc-js";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { linkedSignal } from "../../../foundation/linked-signal.ts";
 import { toStatus } from "../../../protocol/grpc-errors.ts";
 import type { Method } from "../../../protocol/service-methods.ts";
 
@@ -31,13 +32,10 @@ export function answers<Request, Response>(
   stopping: AbortSignal,
 ): handleServerStreamingCall<Request, Partial<Response>> {
   return (call) => {
-    const over = new AbortController();
-    const { signal } = over;
-    const stop = (): void => over.abort();
-    for (const event of ["cancelled", "close", "error"]) call.once(event, stop);
-    // By hand: of a signal that is combined with one that lasts, Node.js 20 keeps something for as long as that.
-    stopping.addEventListener("abort", stop, { once: true });
-    if (stopping.aborted) stop();
+    const gone = new AbortController();
+    for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
+    const linked = linkedSignal(gone.signal, stopping);
+    const { signal } = linked;
     // So that the client knows it to have begun.
     call.sendMetadata(new Metadata());
     const send = async (): Promise<void> => {
@@ -51,7 +49,7 @@ export function answers<Request, Response>(
         () => call.end(),
         (error: unknown) => (signal.aborted ? call.end() : call.emit("error", statusOf(error))),
       )
-      .finally(() => stopping.removeEventListener("abort", stop));
+      .finally(() => linked[Symbol.dispose]());
   };
 }
 

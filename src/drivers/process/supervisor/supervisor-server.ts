@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
@@ -56,8 +55,6 @@ export async function serveSupervisor(
   // The library would print what is thrown as well.
   setLogVerbosity(logVerbosity.NONE);
   const stopping = new AbortController();
-  // Each stream listens, and none of them longer than it lasts.
-  setMaxListeners(0, stopping.signal);
   // Channelz stays on: without it grpc-js 1.14 keeps no list of sessions, and a forced shutdown ends none of them.
   const server = createGrpcServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
   server.addService(definitionOf(supervisorService), {
