@@ -108,7 +108,7 @@ function answer<Request, Response>(
         }
       },
     )
-    .finally(() => linked[Symbol.dispose]());
+    .finally(() => linked.release());
 }
 
 function stopping(): FlowctlError {

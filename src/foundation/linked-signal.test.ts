@@ -28,7 +28,7 @@ it("a linked signal has fired when one of the others had", () => {
 
 it("a linked signal leaves nothing at the others once it is let go of, and fires no more", () => {
   const { lasting, other, linked } = setUp();
-  linked[Symbol.dispose]();
+  linked.release();
   for (const { signal } of [lasting, other]) expect(getEventListeners(signal, "abort")).toEqual([]);
   lasting.abort();
   expect(linked.signal.aborted).toBe(false);

@@ -1,13 +1,15 @@
 import { setMaxListeners } from "node:events";
 
 /** A signal that fires when one of others does, until it is let go of. */
-export interface LinkedSignal extends Disposable {
+export interface LinkedSignal {
   readonly signal: AbortSignal;
+  /** It fires no more, and the others keep nothing of it. Idempotent. */
+  release(): void;
 }
 
 /**
- * A signal that fires with the first of `signals`, with its reason; at once when one has fired. To be disposed of when nobody
- * waits for it any more: it then fires no more, and the others keep nothing of it. In place of `AbortSignal.any` where one of
+ * A signal that fires with the first of `signals`, with its reason; at once when one has fired. To be let go of when nobody
+ * waits for it any more. In place of `AbortSignal.any` where one of
  * the others lasts: Node.js 20 keeps 1.2 kB for each signal that was made of one, for as long as that one lasts.
  */
 export function linkedSignal(...signals: readonly AbortSignal[]): LinkedSignal {
@@ -27,5 +29,5 @@ export function linkedSignal(...signals: readonly AbortSignal[]): LinkedSignal {
       signal.addEventListener("abort", fire, { once: true });
     }
   }
-  return { signal: controller.signal, [Symbol.dispose]: release };
+  return { signal: controller.signal, release };
 }

@@ -153,8 +153,9 @@ export class Checkpointer<Position> implements Receipt {
     const left = this.storedAt + INTERVAL_MS - clock.elapsed();
     if (left <= 0 || this.hurried > 0) return;
     this.pausing = new AbortController();
-    using over = linkedSignal(this.stop.signal, this.pausing.signal);
+    const over = linkedSignal(this.stop.signal, this.pausing.signal);
     await clock.sleep(left, over.signal).catch(() => undefined);
+    over.release();
     this.pausing = undefined;
   }
 

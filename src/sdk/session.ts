@@ -126,10 +126,9 @@ export class Session {
     let refused = 0;
     // The first heartbeats come sooner, so that whoever looks at a pipeline that has just started sees what it does.
     for (let interval = FIRST_HEARTBEAT_MS; !signal.aborted; interval = Math.min(interval * 2, this.heartbeatMs)) {
-      {
-        using sooner = linkedSignal(signal, this.early.signal);
-        await clock.sleep(Math.min(interval, this.heartbeatMs), sooner.signal).catch(() => undefined);
-      }
+      const sooner = linkedSignal(signal, this.early.signal);
+      await clock.sleep(Math.min(interval, this.heartbeatMs), sooner.signal).catch(() => undefined);
+      sooner.release();
       if (signal.aborted) return;
       this.early = new AbortController();
       try {

@@ -102,10 +102,11 @@ export class EditWatch {
       const rung = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      using either = linkedSignal(signal, enough.signal);
+      const either = linkedSignal(signal, enough.signal);
       const late = this.#clock.sleep(this.#bells.blind ? BLIND_LOOK : LOOK, either.signal).catch(() => undefined);
       await Promise.race([rung, late]);
       enough.abort();
+      either.release();
     }
     signal.throwIfAborted();
     this.#rung = false;

@@ -49,7 +49,7 @@ export function answers<Request, Response>(
         () => call.end(),
         (error: unknown) => (signal.aborted ? call.end() : call.emit("error", statusOf(error))),
       )
-      .finally(() => linked[Symbol.dispose]());
+      .finally(() => linked.release());
   };
 }
 
