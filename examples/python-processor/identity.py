@@ -3,12 +3,15 @@
 import asyncio
 import os
 import random
+import time
 
 import grpc
 from flowctl.registry.v1 import registry_pb2 as pb
 from flowctl.registry.v1 import registry_pb2_grpc
 
 PASSING = {grpc.StatusCode[name] for name in ("UNAVAILABLE", "NOT_FOUND", "DEADLINE_EXCEEDED", "INTERNAL")}
+REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+LOOK = 5  # seconds from one look at the clocks to the next: the machine sleeps, and its clock is set
 
 
 class Identity:
@@ -21,7 +24,8 @@ class Identity:
         if self.secure and not all(self.files):
             raise SystemExit("FLOWCTL_TLS_CA, FLOWCTL_TLS_CERT and FLOWCTL_TLS_KEY belong together")
         self.ca = read(self.files[0]) if self.secure else None
-        self.working, self.renew_after = None, 0  # (key, certificate) in PEM; seconds
+        self.working = None  # (key, certificate) in PEM
+        self.renew_after, self.since = 0, (0, 0)  # seconds; when it came, by the clock that never jumps and by the machine's
 
     def channel(self, address, name, options, pair=None):
         """A channel that speaks to `name` alone: `control-plane`, or the id of an instance."""
@@ -74,22 +78,37 @@ class Identity:
         """Renews for ever. `stub` gives the stub of the day. A certificate that has expired is joined for anew."""
         failures = 0
         while self.secure:
-            await asyncio.sleep(min(2**failures, 30) if failures else self.renew_after * random.uniform(0.9, 1))
+            wait = self.renew_after * random.uniform(0.9, 1)
+            while not failures and self._age() < wait:
+                await asyncio.sleep(min(LOOK, max(0.05, wait - self._age())))
+            if failures:
+                await asyncio.sleep(min(2**failures, 30))
             try:
-                self._use(await stub().Renew(pb.RenewRequest(), timeout=5))
+                if self._age() >= 3 * self.renew_after:  # it has expired: a third of its life is over when it is to be renewed
+                    await self.join()
+                    self.changed()
+                else:
+                    self._use(await stub().Renew(pb.RenewRequest(), timeout=5))
                 failures = 0
             except grpc.aio.AioRpcError as error:
                 if error.code() not in PASSING:
                     raise SystemExit(f"the control plane refuses the instance: {error.details()}")
                 failures += 1
-                if failures % 3 == 0:  # nobody there, or nobody who takes the certificate: joining tells which
-                    await self.join()
-                    self.changed()
-                    failures = 0
+
+    def _age(self):
+        """Seconds since the working certificate came, by the clock that says more."""
+        return max(time.monotonic() - self.since[0], time.time() - self.since[1])
 
     def _use(self, answer):
         self.working = answer.working.key.encode(), answer.working.certificate.encode()
         self.renew_after = answer.renew_after.ToMilliseconds() / 1000
+        self.since = time.monotonic(), time.time()
+
+
+def require_welcome(error):
+    """Ends the program when the control plane refuses who it is. What has expired is joined for anew meanwhile."""
+    if error.code() in REFUSED and "expired" not in (error.details() or ""):
+        raise SystemExit(f"the control plane refuses the instance: {error.details()}")
 
 
 def read(path):
@@ -105,3 +124,6 @@ def replace(path, content):
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    os.fsync(folder)  # so that the old one does not come back when the power goes
+    os.close(folder)

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import grpc
 from flowctl.registry.v1 import registry_pb2 as pb
 from flowctl.registry.v1 import registry_pb2_grpc
+from identity import require_welcome
 
 PASSING = {grpc.StatusCode[name] for name in ("UNAVAILABLE", "NOT_FOUND", "DEADLINE_EXCEEDED", "INTERNAL")}
 CHANNEL = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)]
@@ -41,11 +42,10 @@ class Life:
     def __init__(self, me, registration, identity, metrics, follow):
         self.me, self.registration, self.metrics, self.follow = me, registration, metrics, follow
         self.identity, self.identity.changed = identity, self.connect
-        self.connect()
         self.registered = False
 
     def connect(self):
-        """Makes the connection to the control plane, and makes it anew with another certificate."""
+        """Makes the connection to the control plane, once the instance has joined, and anew with another certificate."""
         channel = self.identity.channel(self.identity.address, "control-plane", CHANNEL)
         self.stub = registry_pb2_grpc.ComponentRegistryStub(channel)
 
@@ -73,6 +73,7 @@ class Life:
             try:
                 await self.stub.Heartbeat(pb.HeartbeatRequest(**self.me, metrics=self.metrics()), timeout=5)
             except grpc.aio.AioRpcError as error:
+                require_welcome(error)
                 if error.code() is grpc.StatusCode.NOT_FOUND:
                     await self.register()
 
@@ -83,8 +84,8 @@ class Life:
             try:
                 async for answer in self.stub.WatchTopology(pb.WatchTopologyRequest(**who)):
                     self.follow(answer.topology)
-            except grpc.aio.AioRpcError:
-                pass
+            except grpc.aio.AioRpcError as error:
+                require_welcome(error)
             await asyncio.sleep(0.5)
 
     async def save(self, position):
@@ -95,6 +96,7 @@ class Life:
                 request = pb.SaveCheckpointRequest(**self.me, position=position)
                 return await self.stub.SaveCheckpoint(request, timeout=5)
             except grpc.aio.AioRpcError as error:
+                require_welcome(error)
                 if error.code() in final:
                     raise
                 await asyncio.sleep(0.5)

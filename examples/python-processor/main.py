@@ -116,7 +116,6 @@ async def main():
         sys.exit(f"invalid configuration in FLOWCTL_CONFIG: {error}")
 
     identity = Identity(ME, env["FLOWCTL_CONTROL_PLANE"], env)
-    await identity.join()
     outlet = Outlet(ME, identity)
     failed = asyncio.get_running_loop().create_future()
 
@@ -133,11 +132,6 @@ async def main():
                 failed.set_result(str(error))
 
     inlet = Inlet(ME, process, identity)
-    if TYPE != "sink":
-        server = grpc.aio.server(options=SERVER)
-        stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
-        identity.serve(server, env["FLOWCTL_LISTEN"])
-        await server.start()
 
     def metrics():
         flying = inlet.in_flight + outlet.in_flight
@@ -157,6 +151,13 @@ async def main():
     )
     life = Life(ME, registration, identity, metrics, follow)
     life.serve_health(int(health_port))
+    await identity.join()
+    life.connect()
+    if TYPE != "sink":
+        server = grpc.aio.server(options=SERVER)
+        stream_pb2_grpc.add_EventStreamServicer_to_server(outlet, server)
+        identity.serve(server, env["FLOWCTL_LISTEN"])
+        await server.start()
     answer = await life.register()
     interval = answer.heartbeat_interval.ToMilliseconds() / 1000 or 10
     stopping = asyncio.Event()
@@ -165,8 +166,8 @@ async def main():
         work = asyncio.create_task(produce(config, int(answer.checkpoint or 0), outlet, Positions(life), stopping))
     else:
         work = asyncio.create_task(consume(inlet, outlet))
-    kept = identity.keep(lambda: life.stub)
-    background = [asyncio.create_task(task) for task in (life.beat(interval), life.watch(), kept)]
+    kept = asyncio.create_task(identity.keep(lambda: life.stub))  # also while it says goodbye
+    background = [asyncio.create_task(task) for task in (life.beat(interval), life.watch())]
 
     async def leave(reason):
         """The last word: nothing of ours may register again after it."""
