@@ -11,13 +11,20 @@ sources:
 sinks:
   seen: { uses: stdout, inputs: [feed]${sink} }
 `;
+/** It speaks in the clear, as a program without the SDK may. */
+async function scenarioOf(file: string): Promise<Scenario> {
+  const scenario = await Scenario.on("process", file);
+  scenario.env.FLOWCTL_INSECURE = "1";
+  return scenario;
+}
+
 const shared = pipeline(", partition_by: payload.number, deploy: { replicas: 2 }");
 
 beforeAll(buildProgram);
 
 describe("partition_by below a component that does not support it", () => {
   it("is refused when the component registers, with the reason", async () => {
-    await using scenario = await Scenario.on("process", shared);
+    await using scenario = await scenarioOf(shared);
     const { code, stdout, stderr } = await scenario.flowctl("up", "-d", "--wait", "--timeout", "90");
     expect(code, `${stdout}\n${stderr}`).not.toBe(0);
     const logs = await scenario.flowctl("logs", "feed");
@@ -29,7 +36,7 @@ describe("partition_by below a component that does not support it", () => {
   });
 
   it("is refused as a change of the pipeline while it runs, which goes on as it was", async () => {
-    await using scenario = await Scenario.on("process", pipeline(""));
+    await using scenario = await scenarioOf(pipeline(""));
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await scenario.pipeline(shared);
     const { code, stderr } = await scenario.flowctl("up", "-d", "--wait", "--timeout", "90");

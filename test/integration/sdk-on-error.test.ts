@@ -14,7 +14,10 @@ import {
   spec,
   start,
   until,
+  useSdkWorld,
 } from "./sdk-world.ts";
+
+useSdkWorld();
 
 describe("on_error", () => {
   const bad = (event: Event): boolean => (event.json() as { n: number }).n === 3;

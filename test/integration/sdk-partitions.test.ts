@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { type ComponentDefinition, defineSource, type Event } from "../../src/sdk/index.ts";
-import { anything, apply, collect, numbers, oneTo, pipeline, spec, start, until } from "./sdk-world.ts";
+import { anything, apply, collect, numbers, oneTo, pipeline, spec, start, until, useSdkWorld } from "./sdk-world.ts";
+
+useSdkWorld();
 
 const shards = ["a", "b", "c", "d"];
 

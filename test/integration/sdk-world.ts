@@ -19,24 +19,27 @@ let folder: string;
 const stops: AbortController[] = [];
 const runs: Promise<unknown>[] = [];
 
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "flowctl-sdk-"));
-  controlPlane = await startControlPlane({
-    pipeline: "p",
-    grpcListen: "127.0.0.1:0",
-    httpListen: "127.0.0.1:0",
-    store: createMemoryStore(),
-    clock: systemClock,
-    log: silentLogger,
+/** Gives each test of the file that calls it a control plane of its own, and ends what it has run. */
+export function useSdkWorld(): void {
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "flowctl-sdk-"));
+    controlPlane = await startControlPlane({
+      pipeline: "p",
+      grpcListen: "127.0.0.1:0",
+      httpListen: "127.0.0.1:0",
+      store: createMemoryStore(),
+      clock: systemClock,
+      log: silentLogger,
+    });
   });
-});
 
-afterEach(async () => {
-  for (const stop of stops.splice(0)) stop.abort();
-  await Promise.allSettled(runs.splice(0));
-  await controlPlane.close();
-  await rm(folder, { recursive: true, force: true });
-});
+  afterEach(async () => {
+    for (const stop of stops.splice(0)) stop.abort();
+    await Promise.allSettled(runs.splice(0));
+    await controlPlane.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+}
 
 export const FAIL: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
 

@@ -15,7 +15,10 @@ import {
   spec,
   start,
   until,
+  useSdkWorld,
 } from "./sdk-world.ts";
+
+useSdkWorld();
 
 describe("a pipeline of SDK components", () => {
   it("completes when its source has ended, with every event delivered in order and the position committed", async () => {
