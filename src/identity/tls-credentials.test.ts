@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Client, type ClientDuplexStream, Metadata, Server, type ServiceError, status } from "@grpc/grpc-js";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -219,5 +221,39 @@ describe("after a change of an identity", () => {
     expect(listeners).toBe(1);
     for (const close of closing.splice(0).reverse()) close();
     await expect.poll(() => listeners).toBe(0);
+  });
+});
+
+describe("who takes connections and shows nothing", () => {
+  it("holds neither a program nor a socket", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    closing.push(() => silent.close());
+    await once(silent, "listening");
+    const { port } = silent.address() as AddressInfo;
+    const identity = await testSource(authority, down);
+    const target = { scheme: "ipv4", path: `127.0.0.1:${port}` };
+    const connector = channelCredentials(identity, up)._createSecureConnector(target, {});
+    const socket = connect(port, "127.0.0.1");
+    await once(socket, "connect");
+    const connected = connector.connect(socket);
+    const { _handle: handle } = socket as unknown as { readonly _handle: { hasRef(): boolean } };
+    expect(handle.hasRef()).toBe(false);
+    connector.destroy();
+    await expect(connected).rejects.toThrow("before both sides had shown their certificates");
+    expect(socket.destroyed).toBe(true);
+  });
+
+  it("is not mistaken for who does: a connection holds the program again once it is made", async () => {
+    const port = await serve(await testSource(authority, up));
+    const identity = await testSource(authority, down);
+    const target = { scheme: "ipv4", path: `127.0.0.1:${port}` };
+    const connector = channelCredentials(identity, up)._createSecureConnector(target, {
+      ...channelIdentityOptions(identity, up),
+    });
+    const socket = connect(port, "127.0.0.1");
+    const connected = await connector.connect(socket);
+    closing.push(() => connected.socket.destroy());
+    const { _handle: handle } = socket as unknown as { readonly _handle: { hasRef(): boolean } };
+    expect(handle.hasRef()).toBe(true);
   });
 });

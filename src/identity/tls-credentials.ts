@@ -1,4 +1,5 @@
 import { constants } from "node:crypto";
+import type { Socket } from "node:net";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
 import { hostNameOf, type Name } from "./names.ts";
@@ -28,7 +29,7 @@ export function channelIdentityOptions(identity: IdentitySource | undefined, mea
   return identity === undefined || host === undefined ? {} : { "grpc.ssl_target_name_override": host };
 }
 
-/** How long a client may take until it has shown its certificate, in milliseconds. */
+/** How long either side waits for the certificate of the other, in milliseconds. */
 const HANDSHAKE_MS = 20_000;
 
 class IdentityServerCredentials extends ServerCredentials {
@@ -86,11 +87,22 @@ class IdentityChannelCredentials extends ChannelCredentials {
   override _createSecureConnector(...args: Parameters<ChannelCredentials["_createSecureConnector"]>): SecureConnector {
     const now = (): SecureConnector => this.#now()._createSecureConnector(...args);
     const first = now();
+    const handshakes = new Set<Socket>();
     return {
-      connect: (socket) => now().connect(socket),
+      async connect(socket) {
+        handshakes.add(socket);
+        try {
+          return await shaken(socket, now());
+        } finally {
+          handshakes.delete(socket);
+        }
+      },
       waitForReady: () => first.waitForReady(),
       getCallCredentials: () => first.getCallCredentials(),
-      destroy: () => first.destroy(),
+      destroy() {
+        for (const socket of handshakes) socket.destroy();
+        first.destroy();
+      },
     };
   }
 
@@ -99,6 +111,28 @@ class IdentityChannelCredentials extends ChannelCredentials {
     return credentials.createFromSecureContext(context, {
       checkServerIdentity: (_host, certificate) => whyNotMeant(this.#meant, certificate),
     });
+  }
+}
+
+/**
+ * Connects over `socket`. Somebody who takes connections and says nothing holds neither the program nor the socket: grpc-js looks at neither
+ * until the handshake is over. Rejects when the socket closes first, or after a while.
+ */
+async function shaken(socket: Socket, connector: SecureConnector): ReturnType<SecureConnector["connect"]> {
+  socket.unref();
+  const late = setTimeout(() => socket.destroy(), HANDSHAKE_MS).unref();
+  let closed = (): void => undefined;
+  const isClosed = new Promise<never>((_, reject) => {
+    closed = () => reject(new Error("the connection was closed before both sides had shown their certificates"));
+    socket.once("close", closed);
+  });
+  try {
+    const connected = await Promise.race([connector.connect(socket), isClosed]);
+    connected.socket.ref();
+    return connected;
+  } finally {
+    clearTimeout(late);
+    socket.off("close", closed);
   }
 }
 
