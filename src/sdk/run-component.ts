@@ -5,6 +5,7 @@ import { connectRegistry } from "../client/registry-client.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { IdentitySource } from "../identity/tls-identity.ts";
 import { everyFeature } from "../protocol/features.ts";
@@ -62,6 +63,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   const stopping = AbortSignal.any([halted, leaving.signal]);
   const deadline = deadlineAfter(halted, environment.stopGraceMs);
   const over = new AbortController();
+  /** Nothing is said to anybody any more: until then the instance needs a certificate. */
+  const silent = new AbortController();
+  const refused = new AbortController();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
     failure ??= { error };
@@ -134,7 +138,10 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   sampler.unref();
 
   try {
-    renewed = membership?.keep(registry, over.signal).catch(fail);
+    renewed = membership?.keep(registry, silent.signal).catch((error: unknown) => {
+      fail(error);
+      refused.abort(error);
+    });
     await mkdir(environment.stateDirectory, { recursive: true });
     const { definition } = component;
     const standing = new Session({
@@ -159,6 +166,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
           : {}),
       },
       held: () => assignments.held(),
+      isChanging: () => membership?.isChanging === true,
     });
     session = standing;
     let registered: Registered;
@@ -233,10 +241,16 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     }
     isReady = false;
     if (outcome === "completed") await server?.close(withDeadline(deadline, 10_000));
-    await deregister(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(DEREGISTER_RESERVE_MS));
+    const reserve = outcome === "completed" ? deadline : AbortSignal.timeout(DEREGISTER_RESERVE_MS);
+    const limit = linkedSignal(reserve, refused.signal);
+    await deregister(outcome, "", limit.signal).finally(() => limit.release());
+    silent.abort();
+    // Nobody has heard that it has completed, and nobody will.
+    if (outcome === "completed") refused.signal.throwIfAborted();
     return outcome;
   } finally {
     over.abort();
+    silent.abort();
     clearInterval(sampler);
     news.close();
     health.close();
