@@ -43,8 +43,8 @@ const closeGraceMs = 1000;
 /** Who the control plane is, and whom it lets call. */
 export interface GrpcAdmission {
   readonly identity: IdentitySource;
-  /** Throws for a peer whose certificate is void, although the authority made it. */
-  readonly require: (peer: Peer) => void;
+  /** Throws for a peer whose certificate is void, although the authority made it, or rejects where that takes time. */
+  readonly require: (peer: Peer) => Promise<void> | undefined;
 }
 
 /**
@@ -97,13 +97,16 @@ function admitting({ identity, require }: GrpcAdmission): ServerInterceptor {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, admit) {
+            const refuse = (error: unknown): void => call.sendStatus(toStatus(error));
+            let waiting: Promise<void> | undefined;
             try {
-              require(requirePermission(path, peerOfCall(call), identity.name.pipeline));
+              waiting = require(requirePermission(path, peerOfCall(call), identity.name.pipeline));
             } catch (error) {
-              call.sendStatus(toStatus(error));
+              refuse(error);
               return;
             }
-            admit(metadata);
+            if (waiting === undefined) admit(metadata);
+            else waiting.then(() => admit(metadata), refuse);
           },
         }),
     });
