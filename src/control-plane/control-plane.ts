@@ -225,7 +225,8 @@ async function admissionOf(
   const joins = new Joins({ ...identity, ...kept });
   const name = { role: "control-plane", pipeline } as const;
   const own = identityOf(identity.authority, await identity.authority.issue(name));
-  return { joins, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
+  const { clock } = kept;
+  return { joins, clock, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
 }
 
 function closed(): FlowctlError {

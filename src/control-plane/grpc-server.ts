@@ -9,6 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
+import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Peer } from "../identity/peer.ts";
 import { peerOfCall } from "../identity/peer-of-call.ts";
@@ -43,6 +44,7 @@ const closeGraceMs = 1000;
 /** Who the control plane is, and whom it lets call. */
 export interface GrpcAdmission {
   readonly identity: IdentitySource;
+  readonly clock: Pick<Clock, "now">;
   /** Throws for a peer whose certificate is void, although the authority made it, or rejects where that takes time. */
   readonly require: (peer: Peer) => Promise<void> | undefined;
 }
@@ -90,8 +92,8 @@ export async function startGrpcServer(
   };
 }
 
-/** Refuses what is not permitted before anything is read of it. */
-function admitting({ identity, require }: GrpcAdmission): ServerInterceptor {
+/** Refuses what is not permitted before anything is read of it: at each call, as connections outlast certificates. */
+function admitting({ identity, clock, require }: GrpcAdmission): ServerInterceptor {
   return ({ path }, call) =>
     new ServerInterceptingCall(call, {
       start: (next) =>
@@ -100,7 +102,7 @@ function admitting({ identity, require }: GrpcAdmission): ServerInterceptor {
             const refuse = (error: unknown): void => call.sendStatus(toStatus(error));
             let waiting: Promise<void> | undefined;
             try {
-              waiting = require(requirePermission(path, peerOfCall(call), identity.name.pipeline));
+              waiting = require(requirePermission(path, peerOfCall(call), identity.name.pipeline, clock.now()));
             } catch (error) {
               refuse(error);
               return;

@@ -39,7 +39,7 @@ describe("an authority", () => {
   it("puts into them whose they are, and how they came to be", async () => {
     const link = { ...newChain(), step: 3 };
     const { certificate } = await authority.issue(component, { serial: serialOf(link) });
-    expect(peerOfPem(certificate)).toEqual({ name: component, link });
+    expect(peerOfPem(certificate)).toMatchObject({ name: component, link });
     expect(new X509Certificate(certificate).subjectAltName).toBe("URI:spiffe://p/component/a/a-1, DNS:a-1");
   });
 

@@ -124,7 +124,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   let server: EventStreamServer | undefined;
   let listening: Promise<unknown> | undefined;
   const listen = async (): Promise<string> => {
-    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, identity });
+    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, identity, clock });
     return environment.advertise ?? `127.0.0.1:${server.port}`;
   };
   void aborted(stopping).then(() => {
