@@ -8,6 +8,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { IdentitySource } from "../identity/tls-identity.ts";
+import { noMetrics } from "../protocol/component-codec.ts";
 import { everyFeature } from "../protocol/features.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
@@ -72,8 +73,25 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     failed.abort();
   };
 
-  const membership = environment.identity === undefined ? undefined : await joinAtStart(options, halted);
-  if (membership === "stopped") return "stopped";
+  let isReady = false;
+  let degraded = "";
+  let counters: Counters | undefined;
+  // Before it joins, which can take as long as the control plane is away: meanwhile the program lives, and is not ready.
+  const health = await serveHealth(environment.healthHost, environment.healthPort, {
+    instance,
+    ready: () => isReady,
+    degradedReason: () => degraded,
+    metrics: () => counters?.metrics() ?? noMetrics,
+  });
+  const joining = environment.identity === undefined ? undefined : joinAtStart(options, halted);
+  const membership = await joining?.catch((error: unknown) => {
+    health.close();
+    throw error;
+  });
+  if (membership === "stopped") {
+    health.close();
+    return "stopped";
+  }
   const identity = membership?.identity ?? options.identity;
   const memory = new SlabPool();
   const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail, memory });
@@ -84,10 +102,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
           who: { ...who, identity },
           log,
         });
-  const counters = new Counters(publisher, inlet);
+  const counted = new Counters(publisher, inlet);
+  counters = counted;
   let onError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
-  let degraded = "";
-  let isReady = false;
   let hasFailed = false;
   const assignments = new AssignmentFeed();
   let session: Session | undefined;
@@ -115,12 +132,6 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     identity,
   );
   let renewed: Promise<void> | undefined;
-  const health = await serveHealth(environment.healthHost, environment.healthPort, {
-    instance,
-    ready: () => isReady,
-    degradedReason: () => degraded,
-    metrics: () => counters.metrics(),
-  });
   let server: EventStreamServer | undefined;
   let listening: Promise<unknown> | undefined;
   const listen = async (): Promise<string> => {
@@ -132,7 +143,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     inlet?.stop();
   });
   const sampler = setInterval(() => {
-    counters.sample();
+    counted.sample();
     news.look();
   }, SAMPLE_MS);
   sampler.unref();
@@ -149,7 +160,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       clock,
       log,
       onTopology,
-      metrics: () => counters.metrics(true),
+      metrics: () => counted.metrics(true),
       degradedReason: () => degraded,
       drainedGroups: () => publisher.drainedGroups(),
       settledMarks: () => publisher.settledMarks(),
@@ -207,7 +218,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       publisher,
       inlet,
       encoder: new OutputEncoder(instance.componentId, memory),
-      counters,
+      counters: counted,
       onError: () => onError,
       stopping,
       halted,
