@@ -24,7 +24,7 @@ describe("an authority", () => {
     expect(certificate.checkIssued(own)).toBe(true);
     expect(certificate.verify(new X509Certificate(other.certificate).publicKey)).toBe(false);
     for (const { validFrom, validTo } of [certificate, own]) {
-      expect(Date.parse(validFrom)).toBe(Date.UTC(2000, 0));
+      expect(Date.parse(validFrom)).toBe(0);
       expect(new Date(validTo).getUTCFullYear()).toBe(9999);
     }
     expect([own.ca, certificate.ca]).toEqual([true, false]);
