@@ -1,4 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { IssuedCertificate } from "../identity/authority.ts";
 import type { IdentitySource } from "../identity/tls-identity.ts";
 import type { MessageOf } from "../protocol/message-type.ts";
@@ -52,8 +53,29 @@ export function connectRegistry(address: string, identity: ComponentIdentity, tl
       }
     },
     async *watchTopology(signal) {
-      const messages = connection.stream(componentRegistry.watchTopology, instance, { finite: false }, signal);
-      for await (const message of messages) yield decodeTopology(message.topology);
+      let isOld: boolean;
+      do {
+        isOld = false;
+        // A stream that stayed where it is would hold the connection before, beside the one that all else goes over.
+        const renewed = new AbortController();
+        const forget = tls?.onChange(() => {
+          isOld = true;
+          renewed.abort();
+        });
+        const current = linkedSignal(signal, renewed.signal);
+        try {
+          const messages = connection.stream(
+            componentRegistry.watchTopology,
+            instance,
+            { finite: false },
+            current.signal,
+          );
+          for await (const message of messages) yield decodeTopology(message.topology);
+        } finally {
+          forget?.();
+          current.release();
+        }
+      } while (isOld && !signal.aborted);
     },
     async saveCheckpoint(save, signal) {
       await connection.call(componentRegistry.saveCheckpoint, encodeSave(caller, save), signal);

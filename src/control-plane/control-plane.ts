@@ -125,7 +125,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     kept,
   });
   const keptPipelines = new KeptPipelines(registry, writer, kept.given);
-  const admission = await admissionOf(options, { writer, clock, kept: kept.joins });
+  const isWanted = (component: string, instance: string): boolean =>
+    registry.spec === undefined || registry.desire(component, instance) !== "absent";
+  const admission = await admissionOf(options, { writer, clock, kept: kept.joins, isWanted });
   const identity = admission?.identity;
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
@@ -217,13 +219,14 @@ interface Admission extends GrpcAdmission {
 /** Who the control plane is, and who may call it. Its own certificate is made at each start and never leaves this process. */
 async function admissionOf(
   { identity, pipeline }: Pick<ControlPlaneOptions, "identity" | "pipeline">,
-  kept: Pick<JoinsOptions, "writer" | "clock" | "kept">,
+  kept: Omit<JoinsOptions, keyof PipelineIdentity>,
 ): Promise<Admission | undefined> {
   if (identity === undefined) return undefined;
   const joins = new Joins({ ...identity, ...kept });
   const name = { role: "control-plane", pipeline } as const;
   const own = identityOf(identity.authority, await identity.authority.issue(name));
-  return { joins, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
+  const { clock } = kept;
+  return { joins, clock, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
 }
 
 function closed(): FlowctlError {

@@ -9,6 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
+import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Peer } from "../identity/peer.ts";
 import { peerOfCall } from "../identity/peer-of-call.ts";
@@ -43,8 +44,9 @@ const closeGraceMs = 1000;
 /** Who the control plane is, and whom it lets call. */
 export interface GrpcAdmission {
   readonly identity: IdentitySource;
-  /** Throws for a peer whose certificate is void, although the authority made it. */
-  readonly require: (peer: Peer) => void;
+  readonly clock: Pick<Clock, "now">;
+  /** Throws for a peer whose certificate is void, although the authority made it, or rejects where that takes time. */
+  readonly require: (peer: Peer) => Promise<void> | undefined;
 }
 
 /**
@@ -90,20 +92,23 @@ export async function startGrpcServer(
   };
 }
 
-/** Refuses what is not permitted before anything is read of it. */
-function admitting({ identity, require }: GrpcAdmission): ServerInterceptor {
+/** Refuses what is not permitted before anything is read of it: at each call, as connections outlast certificates. */
+function admitting({ identity, clock, require }: GrpcAdmission): ServerInterceptor {
   return ({ path }, call) =>
     new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, admit) {
+            const refuse = (error: unknown): void => call.sendStatus(toStatus(error));
+            let waiting: Promise<void> | undefined;
             try {
-              require(requirePermission(path, peerOfCall(call), identity.name.pipeline));
+              waiting = require(requirePermission(path, peerOfCall(call), identity.name.pipeline, clock.now()));
             } catch (error) {
-              call.sendStatus(toStatus(error));
+              refuse(error);
               return;
             }
-            admit(metadata);
+            if (waiting === undefined) admit(metadata);
+            else waiting.then(() => admit(metadata), refuse);
           },
         }),
     });

@@ -2,7 +2,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Authority, IssuedCertificate } from "../identity/authority.ts";
 import { type JoinState, join, use } from "../identity/joins.ts";
-import type { InstanceName } from "../identity/names.ts";
+import { describeName, type InstanceName } from "../identity/names.ts";
 import type { Peer } from "../identity/peer.ts";
 import { type Link, serialOf } from "../identity/serial.ts";
 import { type KeptJoin, keepJoin } from "./kept-state.ts";
@@ -30,6 +30,8 @@ export interface JoinsOptions extends PipelineIdentity {
   readonly writer: StateWriter;
   readonly clock: Pick<Clock, "now">;
   readonly kept: readonly KeptJoin[];
+  /** Whether the pipeline has that instance, be it only until it has left; true also before it is known what the pipeline has. */
+  readonly isWanted: (component: string, instance: string) => boolean;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -47,9 +49,10 @@ export class Joins {
       this.#states.set(keyOf({ component, instance }), state);
   }
 
-  /** The answer to a joining certificate. Rejects with `identity/used` and `identity/superseded`. */
+  /** The answer to a joining certificate. Rejects with `identity/used`, `identity/superseded` and `identity/not-wanted`. */
   async join(peer: Peer | undefined): Promise<Joined> {
     const { name, link } = requireInstance(peer);
+    this.#requireWanted(name);
     const started = await this.#options.started(name.component, name.instance);
     const state = join(name, link, started, this.#states.get(keyOf(name)));
     this.#keep(name, state);
@@ -64,19 +67,42 @@ export class Joins {
     return { ...working, next };
   }
 
-  /** The answer to a working certificate. Whether it is void, `require` has looked at. */
+  /** The answer to a working certificate. Whether it is void, `require` has looked at. Rejects with `identity/not-wanted`. */
   async renew(peer: Peer | undefined): Promise<Working> {
     const { name, link } = requireInstance(peer);
+    this.#requireWanted(name);
     return this.#issueWorking(name, link);
   }
 
-  /** Throws `identity/superseded` for a working certificate that is void; of others nothing is known. */
-  require(peer: Peer): void {
-    if (peer.name.role !== "component") return;
+  /**
+   * Throws `identity/superseded` for a working certificate that is void; of others nothing is known. A promise, which rejects so, for an
+   * instance that nothing is known of yet: then the driver's word is asked for.
+   */
+  require(peer: Peer): Promise<void> | undefined {
+    if (peer.name.role !== "component") return undefined;
     const { name, link } = requireInstance(peer);
+    const { component, instance } = name;
+    if (!this.#states.has(keyOf(name)))
+      return this.#options.started(component, instance).then((started) => this.#use(name, link, started));
+    this.#use(name, link);
+    return undefined;
+  }
+
+  #use(name: InstanceName, link: Link, started?: string): void {
     const before = this.#states.get(keyOf(name));
-    const state = use(name, link, before);
+    const state = use(name, link, started, before);
     if (state !== before) this.#keep(name, state);
+  }
+
+  #requireWanted(name: InstanceName): void {
+    const { component, instance } = name;
+    if (this.#options.isWanted(component, instance)) return;
+    throw new FlowctlError({
+      code: "identity/not-wanted",
+      kind: "denied",
+      message: `the pipeline ${name.pipeline} does not have ${describeName(name)} (any more), and gives it no certificate`,
+      fix: "If it was removed or scaled away, it must end. Otherwise add it to the pipeline file and run `flowctl up`.",
+    });
   }
 
   async #issueWorking({ pipeline, component, instance }: InstanceName, link: Link): Promise<Working> {

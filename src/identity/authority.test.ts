@@ -24,7 +24,7 @@ describe("an authority", () => {
     expect(certificate.checkIssued(own)).toBe(true);
     expect(certificate.verify(new X509Certificate(other.certificate).publicKey)).toBe(false);
     for (const { validFrom, validTo } of [certificate, own]) {
-      expect(Date.parse(validFrom)).toBe(Date.UTC(2000, 0));
+      expect(Date.parse(validFrom)).toBe(0);
       expect(new Date(validTo).getUTCFullYear()).toBe(9999);
     }
     expect([own.ca, certificate.ca]).toEqual([true, false]);
@@ -39,7 +39,7 @@ describe("an authority", () => {
   it("puts into them whose they are, and how they came to be", async () => {
     const link = { ...newChain(), step: 3 };
     const { certificate } = await authority.issue(component, { serial: serialOf(link) });
-    expect(peerOfPem(certificate)).toEqual({ name: component, link });
+    expect(peerOfPem(certificate)).toMatchObject({ name: component, link });
     expect(new X509Certificate(certificate).subjectAltName).toBe("URI:spiffe://p/component/a/a-1, DNS:a-1");
   });
 

@@ -23,8 +23,8 @@ export interface Authority {
   issue(name: Name, options?: { readonly serial?: string; readonly expires?: Date }): Promise<IssuedCertificate>;
 }
 
-/** Before any clock that a machine may have been set to. */
-const SINCE = new Date("2000-01-01T00:00:00Z");
+/** Before any clock that a machine may have been set to: one without a battery begins with this. */
+const SINCE = new Date(0);
 /** What RFC 5280 has for a certificate without an end. */
 const FOR_EVER = new Date("9999-12-31T23:59:59Z");
 

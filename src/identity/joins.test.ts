@@ -12,7 +12,7 @@ const code = (name: string) => expect.objectContaining({ code: `identity/${name}
 function stateAfter(...shown: readonly ("use" | number)[]): JoinState {
   let state: JoinState | undefined;
   for (const what of shown) {
-    state = what === "use" ? use(who, at(state?.step ?? 1), state) : join(who, at(what), started, state);
+    state = what === "use" ? use(who, at(state?.step ?? 1), started, state) : join(who, at(what), started, state);
   }
   if (state === undefined) throw new Error("nothing was shown");
   return state;
@@ -37,15 +37,15 @@ describe("a joining certificate", () => {
   it("is answered again while its answer may have been lost, and the answer before is void", () => {
     const state = stateAfter(0, 0, 0);
     expect(state).toMatchObject({ step: 3, joinedWith: 0, isConfirmed: false });
-    expect(() => use(who, at(2), state)).toThrow(code("superseded"));
+    expect(() => use(who, at(2), started, state)).toThrow(code("superseded"));
     expect(() => join(who, at(2), started, state)).toThrow(code("used"));
-    expect(use(who, at(3), state)).toMatchObject({ step: 3, isConfirmed: true });
+    expect(use(who, at(3), started, state)).toMatchObject({ step: 3, isConfirmed: true });
     expect(join(who, at(3), started, state)).toMatchObject({ step: 4, joinedWith: 3 });
   });
 
   it("ends what the program before was working with", () => {
     const state = stateAfter(0, "use", 1);
-    expect(() => use(who, at(1), state)).toThrow(code("superseded"));
+    expect(() => use(who, at(1), started, state)).toThrow(code("superseded"));
   });
 
   it("is good for nothing once the driver has begun another chain, whether that was used or not", () => {
@@ -55,7 +55,7 @@ describe("a joining certificate", () => {
     const next = join(who, at(0, other), other, state);
     expect(next).toEqual({ chain: other, step: 1, joinedWith: 0, isConfirmed: false });
     expect(() => join(who, at(1), other, next)).toThrow(code("superseded"));
-    expect(() => use(who, at(1), next)).toThrow(code("superseded"));
+    expect(() => use(who, at(1), other, next)).toThrow(code("superseded"));
   });
 
   it("is good for nothing where the driver has started no such instance", () => {
@@ -64,7 +64,14 @@ describe("a joining certificate", () => {
 
   it("is believed where nothing is remembered, so that an instance outlives a store that was lost", () => {
     expect(join(who, at(7), started, undefined)).toMatchObject({ step: 8, joinedWith: 7 });
-    expect(use(who, at(7), undefined)).toEqual({ chain: started, step: 7, joinedWith: 6, isConfirmed: true });
+    expect(use(who, at(7), started, undefined)).toEqual({ chain: started, step: 7, joinedWith: 6, isConfirmed: true });
+  });
+
+  it("is not believed, nor what it brought, where nothing is remembered but that the driver has begun another chain, or none", () => {
+    for (const begun of ["4000000000000002", undefined]) {
+      expect(() => join(who, at(7), begun, undefined)).toThrow(code("superseded"));
+      expect(() => use(who, at(7), begun, undefined)).toThrow(code("superseded"));
+    }
   });
 
   it("has no successor at the end of numbers", () => {
@@ -75,11 +82,11 @@ describe("a joining certificate", () => {
 describe("a working certificate", () => {
   it("changes nothing when it is used again", () => {
     const state = stateAfter(0, "use");
-    expect(use(who, at(1), state)).toBe(state);
+    expect(use(who, at(1), started, state)).toBe(state);
   });
 
   it("of a chain that has not joined is good for nothing", () => {
-    expect(() => use(who, at(1, "4000000000000002"), stateAfter(0, "use"))).toThrow(code("superseded"));
+    expect(() => use(who, at(1, "4000000000000002"), started, stateAfter(0, "use"))).toThrow(code("superseded"));
   });
 });
 

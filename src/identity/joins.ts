@@ -38,10 +38,15 @@ function answer(name: InstanceName, shown: Link, last: number): JoinState {
 /**
  * What follows from an instance's showing a working certificate: the state afterwards, which is the same one when nothing does.
  *
- * @throws `identity/superseded` when a later start of the instance has joined, or another answer has taken the place of this one
+ * @param started As for `join`; only looked at when nothing is known of the instance: what it shows first is then believed, if it is of that
+ *   chain.
+ * @throws `identity/superseded` when a later start of the instance has joined or was begun, or another answer has taken the place of this one
  */
-export function use(name: InstanceName, shown: Link, state?: JoinState): JoinState {
-  if (state === undefined) return { ...shown, joinedWith: shown.step - 1, isConfirmed: true };
+export function use(name: InstanceName, shown: Link, started: string | undefined, state?: JoinState): JoinState {
+  if (state === undefined) {
+    if (shown.chain !== started) throw superseded(name);
+    return { ...shown, joinedWith: shown.step - 1, isConfirmed: true };
+  }
   if (shown.chain !== state.chain || shown.step !== state.step) throw superseded(name);
   return state.isConfirmed ? state : { ...state, isConfirmed: true };
 }

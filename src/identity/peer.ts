@@ -8,31 +8,35 @@ export interface Peer {
   readonly name: Name;
   /** Of an instance; see `Link`. */
   readonly link: Link | undefined;
+  /** From when on nobody accepts the certificate, in milliseconds since 1970. */
+  readonly expires: number;
 }
 
 /** What of a certificate says whose it is: as Node.js tells of peers, or of a file. */
 export interface CertificateFields {
   readonly subjectaltname?: string | undefined;
   readonly serialNumber: string;
+  /** As OpenSSL prints a time. */
+  readonly valid_to: string;
 }
 
 /**
  * Whose certificate it is; undefined when it has not exactly one name. That an authority has made it is for TLS to check: here it is only read.
  */
-export function peerOf({ subjectaltname = "", serialNumber }: CertificateFields): Peer | undefined {
+export function peerOf({ subjectaltname = "", serialNumber, valid_to }: CertificateFields): Peer | undefined {
   // Node.js puts in quotes what could be mistaken for more than one entry: no certificate of ours has that.
   if (subjectaltname.includes('"')) return undefined;
   const uris = subjectaltname.split(", ").filter((entry) => entry.startsWith("URI:"));
   const [uri] = uris;
   if (uri === undefined || uris.length > 1) return undefined;
   const name = parseName(uri.slice("URI:".length));
-  return name === undefined ? undefined : { name, link: linkOf(serialNumber) };
+  return name === undefined ? undefined : { name, link: linkOf(serialNumber), expires: Date.parse(valid_to) };
 }
 
 /** The same of a certificate in PEM. */
 export function peerOfPem(certificate: Buffer | string): Peer | undefined {
-  const { subjectAltName, serialNumber } = new X509Certificate(certificate);
-  return peerOf({ subjectaltname: subjectAltName, serialNumber });
+  const { subjectAltName, serialNumber, validTo } = new X509Certificate(certificate);
+  return peerOf({ subjectaltname: subjectAltName, serialNumber, valid_to: validTo });
 }
 
 /** From when on nobody accepts a certificate in PEM, in milliseconds since 1970. */

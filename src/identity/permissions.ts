@@ -51,11 +51,12 @@ export const PERMISSIONS: Readonly<Record<string, Row>> = {
 };
 
 /**
- * Throws `identity/not-permitted` for a call that the table does not permit, and `identity/unauthenticated` for a peer without a name of this
- * pipeline. What is permitted about itself only is for `requireItself` to look at, once it is known whom the call is about.
+ * Throws `identity/not-permitted` for a call that the table does not permit, `identity/unauthenticated` for a peer without a name of this
+ * pipeline, and `identity/expired` for one whose certificate was good until before `now`: it was when it connected. What is permitted about itself only is for `requireItself` to look at, once it is known whom the call is about.
  */
-export function requirePermission(path: string, peer: Peer | undefined, pipeline: string): Peer {
+export function requirePermission(path: string, peer: Peer | undefined, pipeline: string, now: number): Peer {
   if (peer === undefined || peer.name.pipeline !== pipeline) throw unauthenticated(peer, pipeline);
+  if (!(now < peer.expires)) throw expired(peer);
   const { role } = peer.name;
   if (role === "control-plane") throw notPermitted(peer, path);
   if ((PERMISSIONS[path]?.[role] ?? "no") === "no") throw notPermitted(peer, path);
@@ -87,6 +88,15 @@ function notPermitted(peer: Peer, path: string): FlowctlError {
     code: "identity/not-permitted",
     kind: "denied",
     message: `${describeName(peer.name)}${peer.name.role === "joining" ? ", which has not joined," : ""} may not call ${path.slice(1)}`,
+  });
+}
+
+function expired({ name, expires }: Peer): FlowctlError {
+  return new FlowctlError({
+    code: "identity/expired",
+    kind: "unauthenticated",
+    message: `the certificate that ${describeName(name)} has connected with expired at ${new Date(expires).toUTCString()}`,
+    fix: "Connect again with the newest certificate. An instance that has none which is valid joins again.",
   });
 }
 

@@ -3,7 +3,7 @@ import { joinPipeline } from "../client/registry-client.ts";
 import { backoffDelay } from "../foundation/backoff.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
-import { FlowctlError } from "../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../foundation/errors.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { IssuedCertificate } from "../identity/authority.ts";
 import { type JoiningFiles, readJoining, replaceJoining } from "../identity/joining-files.ts";
@@ -22,11 +22,17 @@ export interface MembershipOptions {
   readonly environment: Pick<Environment, "instance" | "controlPlane" | "identity">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** How a joining certificate is given away; left out: at the control plane. */
+  readonly join?: typeof joinPipeline;
 }
 
 const CALL_TIMEOUT_MS = 5_000;
 /** So often it is looked at the clock, which may have been set: a certificate can expire at once. */
 const LOOK_MS = 5_000;
+/** Pauses between attempts that fail: a control plane that comes back to a thousand instances is not asked by all of them at once. */
+const RETRY = { initialMs: 500, maxMs: 30_000 };
+/** Of what is left of a certificate by the clock when it is given, what may pass until it is renewed. */
+const RENEWED_AFTER = 1 / 3;
 /** Share by which renewals come earlier, at random: instances that were started together renew one after the other. */
 const JITTER = 0.1;
 
@@ -39,16 +45,16 @@ export class Membership {
   readonly #files: JoiningFiles;
   readonly #name: InstanceName;
   readonly #identity: ChangingIdentity;
-  #expires: number;
-  /** By `clock.elapsed()`. */
-  #renewAt: number;
+  #due: Due;
+  /** The certificate was given up for another one, which is not there yet: from the first attempt on it may be void. */
+  #isRejoining = false;
 
   private constructor(options: MembershipOptions, files: JoiningFiles, first: Received) {
     this.#options = options;
     this.#files = files;
     this.#name = nameOf(options);
     this.#identity = changingIdentity(this.#name, first.identity);
-    [this.#expires, this.#renewAt] = this.#due(first.working);
+    this.#due = this.#dueOf(first.working);
   }
 
   /**
@@ -66,33 +72,49 @@ export class Membership {
     return this.#identity;
   }
 
-  /** Renews it until the signal fires. Rejects only when the control plane refuses the instance. */
+  /** Whether it waits for another certificate: a refusal of the one that it has says nothing of the instance. */
+  get isChanging(): boolean {
+    return this.#isRejoining || this.#isOver();
+  }
+
+  /**
+   * Renews it until the signal fires, which has to be after the last call of the instance. Rejects only when the control plane refuses the
+   * instance.
+   */
   async keep(registry: Pick<RegistryClient, "renew">, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     let attempt = 0;
+    let notBefore = 0;
     while (!signal.aborted) {
-      const pause = attempt > 0 ? backoffDelay(attempt, { initialMs: 500, maxMs: 30_000 }) : this.#untilRenewal();
+      const pause = Math.max(notBefore - clock.elapsed(), this.#isDue() ? 0 : this.#due.elapsed - clock.elapsed());
       await clock.sleep(Math.min(pause, LOOK_MS), signal).catch(() => undefined);
       if (signal.aborted) return;
-      const isOver = clock.now() >= this.#expires;
-      if (!isOver && attempt === 0 && this.#untilRenewal() > 0) continue;
+      if (clock.elapsed() < notBefore || !this.#isDue()) continue;
+      const rejoins = this.isChanging;
       try {
-        if (isOver) await this.#rejoin(signal);
+        if (rejoins) await this.#rejoin(signal);
         else await this.#renew(registry, signal);
-        if (attempt > 0 || isOver) log.info(isOver ? "joined again" : "renewed the certificate");
+        if (attempt > 0 || rejoins) log.info(rejoins ? "joined again" : "renewed the certificate");
         attempt = 0;
       } catch (error) {
         if (signal.aborted) return;
-        if (!isPassing(error)) throw error;
+        if (!rejoins && hasCode(error, "identity/expired")) this.#isRejoining = true;
+        else if (!(rejoins ? isRetriedRejoin(error) : isRetriedRenewal(error))) throw error;
         attempt++;
+        notBefore = clock.elapsed() + backoffDelay(attempt, RETRY);
         if (attempt === 1)
           log.warn("cannot renew the certificate yet; events continue to flow", { reason: String(error) });
       }
     }
   }
 
-  #untilRenewal(): number {
-    return Math.max(0, this.#renewAt - this.#options.clock.elapsed());
+  #isOver(): boolean {
+    return this.#options.clock.now() >= this.#due.expires;
+  }
+
+  #isDue(): boolean {
+    const { clock } = this.#options;
+    return this.isChanging || clock.elapsed() >= this.#due.elapsed || clock.now() >= this.#due.wall;
   }
 
   async #renew(registry: Pick<RegistryClient, "renew">, signal: AbortSignal): Promise<void> {
@@ -102,19 +124,48 @@ export class Membership {
 
   /** The working certificate has expired, so that nobody accepts it: as at the start. */
   async #rejoin(signal: AbortSignal): Promise<void> {
+    this.#isRejoining = true;
     const { working, identity } = await receiveOnce(this.#options, this.#files, signal);
     this.#change(working, identity);
+    this.#isRejoining = false;
   }
 
   #change(working: Working, identity: TlsIdentity): void {
-    [this.#expires, this.#renewAt] = this.#due(working);
+    this.#due = this.#dueOf(working);
     this.#identity.change(identity);
   }
 
-  #due({ working, renewAfterMs }: Working): [expires: number, renewAt: number] {
-    const pause = renewAfterMs * (1 - Math.random() * JITTER);
-    return [expiryOf(working.certificate), this.#options.clock.elapsed() + pause];
+  #dueOf({ working, renewAfterMs }: Working): Due {
+    const { clock } = this.#options;
+    const share = 1 - Math.random() * JITTER;
+    const expires = expiryOf(working.certificate);
+    const left = Math.max(0, expires - clock.now());
+    return {
+      expires,
+      elapsed: clock.elapsed() + renewAfterMs * share,
+      wall: clock.now() + left * RENEWED_AFTER * share,
+    };
   }
+}
+
+/** When a certificate is no good any more, and when it is to be renewed: at what comes first. */
+interface Due {
+  /** By `clock.now()`. */
+  readonly expires: number;
+  /** By `clock.elapsed()`. */
+  readonly elapsed: number;
+  /** By `clock.now()`: a machine that slept, or whose clock was set, has less time left than has passed for its programs. */
+  readonly wall: number;
+}
+
+/** Whom the pipeline does not want any more is ending, as a rule, and works on with what it has until then. */
+function isRetriedRenewal(error: unknown): boolean {
+  return isPassing(error) || hasCode(error, "identity/not-wanted");
+}
+
+/** Nothing of an answer was used that could not be put into the files: it is given again. */
+function isRetriedRejoin(error: unknown): boolean {
+  return isPassing(error) || hasCode(error, "identity/not-written") || hasCode(error, "identity/files");
 }
 
 /** What a joining certificate brought. */
@@ -142,7 +193,8 @@ async function receiveOnce(options: MembershipOptions, files: JoiningFiles, sign
   const joining = await readJoining(files);
   const name = nameOf(options);
   const source = changingIdentity(requireOwn(joining, name), joining);
-  const { next, ...working } = await joinPipeline(
+  const { join = joinPipeline } = options;
+  const { next, ...working } = await join(
     options.environment.controlPlane,
     source,
     withDeadline(signal, CALL_TIMEOUT_MS),

@@ -5,8 +5,10 @@ import { connectRegistry } from "../client/registry-client.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { IdentitySource } from "../identity/tls-identity.ts";
+import { noMetrics } from "../protocol/component-codec.ts";
 import { everyFeature } from "../protocol/features.ts";
 import type { OnErrorSpec, Topology } from "../protocol/records.ts";
 import { SlabPool } from "../protocol/slab-pool.ts";
@@ -62,14 +64,34 @@ export async function runComponent(component: ComponentDefinition, options: RunC
   const stopping = AbortSignal.any([halted, leaving.signal]);
   const deadline = deadlineAfter(halted, environment.stopGraceMs);
   const over = new AbortController();
+  /** Nothing is said to anybody any more: until then the instance needs a certificate. */
+  const silent = new AbortController();
+  const refused = new AbortController();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
     failure ??= { error };
     failed.abort();
   };
 
-  const membership = environment.identity === undefined ? undefined : await joinAtStart(options, halted);
-  if (membership === "stopped") return "stopped";
+  let isReady = false;
+  let degraded = "";
+  let counters: Counters | undefined;
+  // Before it joins, which can take as long as the control plane is away: meanwhile the program lives, and is not ready.
+  const health = await serveHealth(environment.healthHost, environment.healthPort, {
+    instance,
+    ready: () => isReady,
+    degradedReason: () => degraded,
+    metrics: () => counters?.metrics() ?? noMetrics,
+  });
+  const joining = environment.identity === undefined ? undefined : joinAtStart(options, halted);
+  const membership = await joining?.catch((error: unknown) => {
+    health.close();
+    throw error;
+  });
+  if (membership === "stopped") {
+    health.close();
+    return "stopped";
+  }
   const identity = membership?.identity ?? options.identity;
   const memory = new SlabPool();
   const publisher = new Outlet({ folder: environment.stateDirectory, onFailure: fail, memory });
@@ -80,10 +102,9 @@ export async function runComponent(component: ComponentDefinition, options: RunC
           who: { ...who, identity },
           log,
         });
-  const counters = new Counters(publisher, inlet);
+  const counted = new Counters(publisher, inlet);
+  counters = counted;
   let onError: OnErrorSpec = { action: "fail", to: "", retries: 0, backoffMs: 0 };
-  let degraded = "";
-  let isReady = false;
   let hasFailed = false;
   const assignments = new AssignmentFeed();
   let session: Session | undefined;
@@ -111,16 +132,10 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     identity,
   );
   let renewed: Promise<void> | undefined;
-  const health = await serveHealth(environment.healthHost, environment.healthPort, {
-    instance,
-    ready: () => isReady,
-    degradedReason: () => degraded,
-    metrics: () => counters.metrics(),
-  });
   let server: EventStreamServer | undefined;
   let listening: Promise<unknown> | undefined;
   const listen = async (): Promise<string> => {
-    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, identity });
+    server = await serveEventStream({ ...instance, listen: environment.listen, publisher, log, identity, clock });
     return environment.advertise ?? `127.0.0.1:${server.port}`;
   };
   void aborted(stopping).then(() => {
@@ -128,13 +143,16 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     inlet?.stop();
   });
   const sampler = setInterval(() => {
-    counters.sample();
+    counted.sample();
     news.look();
   }, SAMPLE_MS);
   sampler.unref();
 
   try {
-    renewed = membership?.keep(registry, over.signal).catch(fail);
+    renewed = membership?.keep(registry, silent.signal).catch((error: unknown) => {
+      fail(error);
+      refused.abort(error);
+    });
     await mkdir(environment.stateDirectory, { recursive: true });
     const { definition } = component;
     const standing = new Session({
@@ -142,7 +160,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       clock,
       log,
       onTopology,
-      metrics: () => counters.metrics(true),
+      metrics: () => counted.metrics(true),
       degradedReason: () => degraded,
       drainedGroups: () => publisher.drainedGroups(),
       settledMarks: () => publisher.settledMarks(),
@@ -159,6 +177,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
           : {}),
       },
       held: () => assignments.held(),
+      isChanging: () => membership?.isChanging === true,
     });
     session = standing;
     let registered: Registered;
@@ -199,7 +218,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       publisher,
       inlet,
       encoder: new OutputEncoder(instance.componentId, memory),
-      counters,
+      counters: counted,
       onError: () => onError,
       stopping,
       halted,
@@ -233,10 +252,16 @@ export async function runComponent(component: ComponentDefinition, options: RunC
     }
     isReady = false;
     if (outcome === "completed") await server?.close(withDeadline(deadline, 10_000));
-    await deregister(outcome, "", outcome === "completed" ? deadline : AbortSignal.timeout(DEREGISTER_RESERVE_MS));
+    const reserve = outcome === "completed" ? deadline : AbortSignal.timeout(DEREGISTER_RESERVE_MS);
+    const limit = linkedSignal(reserve, refused.signal);
+    await deregister(outcome, "", limit.signal).finally(() => limit.release());
+    silent.abort();
+    // Nobody has heard that it has completed, and nobody will.
+    if (outcome === "completed") refused.signal.throwIfAborted();
     return outcome;
   } finally {
     over.abort();
+    silent.abort();
     clearInterval(sampler);
     news.close();
     health.close();

@@ -18,7 +18,12 @@ function strange(refusal: FlowctlError, said: string[]): Session {
       throw new FlowctlError({ code: "registry/unknown-instance", kind: "not-found", message: "who are you" });
     },
   };
+  return sessionWith(registry, () => false);
+}
+
+function sessionWith(registry: Partial<RegistryClient>, isChanging: () => boolean): Session {
   return new Session({
+    isChanging,
     registry: registry as RegistryClient,
     registration: {
       ...{ address: "", healthEndpoint: "", metadata: {}, consumes: [], produces: [], features: [] },
@@ -55,5 +60,43 @@ describe("the last word", () => {
     enough.abort();
     await over;
     expect(said[0]).toBe("completed");
+  });
+});
+
+describe("the last word of an instance whose certificate is refused", () => {
+  const refusal = (code: string) => new FlowctlError({ code, kind: "unauthenticated", message: "refused" });
+
+  function refusing(answers: (FlowctlError | undefined)[], isChanging: () => boolean, said: string[] = []): Session {
+    const registry: Pick<RegistryClient, "deregister"> = {
+      deregister: async (reason) => {
+        said.push(reason);
+        const answer = answers.length > 1 ? answers.shift() : answers[0];
+        if (answer !== undefined) throw answer;
+      },
+    };
+    return sessionWith(registry, isChanging);
+  }
+
+  it("is said until it is heard, while the instance waits for another certificate", async () => {
+    const said: string[] = [];
+    const [void_, expired] = [refusal("identity/superseded"), refusal("identity/expired")];
+    const answers = [expired, expired, expired, void_, void_, void_, undefined];
+    await refusing(answers, () => true, said).deregister("completed", "", AbortSignal.timeout(30_000));
+    expect(said).toHaveLength(7);
+  });
+
+  it("is said again after the first refusal, which may have been of the certificate before", async () => {
+    const said: string[] = [];
+    const answers = [refusal("identity/superseded"), undefined];
+    await refusing(answers, () => false, said).deregister("completed", "", AbortSignal.timeout(30_000));
+    expect(said).toHaveLength(2);
+  });
+
+  it("is not taken for heard when another program is in its place", async () => {
+    const session = () => refusing([refusal("identity/superseded")], () => false);
+    await expect(session().deregister("completed", "", AbortSignal.timeout(30_000))).rejects.toMatchObject({
+      code: "identity/superseded",
+    });
+    await session().deregister("stopped", "", AbortSignal.timeout(30_000));
   });
 });

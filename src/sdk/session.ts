@@ -24,6 +24,8 @@ export interface SessionOptions {
   readonly heardMark: () => number;
   /** The surroundings changed. */
   readonly onTopology: (topology: Topology) => void;
+  /** Whether the instance waits for another certificate: see `Membership.isChanging`. */
+  readonly isChanging?: (() => boolean) | undefined;
 }
 
 const CALL_TIMEOUT_MS = 5_000;
@@ -32,9 +34,9 @@ const FIRST_HEARTBEAT_MS = 1_000;
 /** Kinds of failure that go away by themselves: the control plane is away, starting, or does not know the pipeline yet. */
 const PASSING: ReadonlySet<FlowctlError["kind"]> = new Set(["unavailable", "timeout", "not-found", "internal"]);
 
-/** Whether a failed call is worth being made again. */
+/** Whether a failed call is worth being made again. Who shows a certificate that has expired is about to get another one. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof FlowctlError && PASSING.has(error.kind);
+  return error instanceof FlowctlError && (PASSING.has(error.kind) || error.code === "identity/expired");
 }
 
 /**
@@ -68,7 +70,7 @@ export class Session {
         return answer;
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof FlowctlError) || !isPassing(error)) throw error;
+        if (!(error instanceof FlowctlError) || !this.goesAway(error)) throw error;
         if (attempt === 1 || attempt % 20 === 0) {
           log.warn("cannot register yet; retrying", { code: error.code, reason: error.message, attempt });
         }
@@ -92,9 +94,13 @@ export class Session {
     await Promise.all([this.sendHeartbeats(signal), this.followTopology(signal)]);
   }
 
-  /** Tells that it ends. Gives up after the signal fires: the control plane then notices by itself. */
+  /**
+   * Tells that it ends. Gives up after the signal fires: the control plane then notices by itself. Rejects when another program has taken
+   * the instance's place, so that nobody takes the word of this one that it has completed.
+   */
   async deregister(reason: "stopped" | "completed" | "failed", message: string, signal: AbortSignal): Promise<void> {
     const { registry, clock, log, metrics } = this.options;
+    let refused = 0;
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         await registry.deregister(reason, message, metrics(), withTimeout(signal));
@@ -103,7 +109,11 @@ export class Session {
         if (hasCode(error, "registry/unknown-instance") && reason !== "completed") return;
         // Whom it refuses for good it does not wait for: the instance has left, or another program is in its place.
         if (hasCode(error, "registry/unknown-instance") && (await this.isRefused(signal))) return;
-        if (isUnauthenticated(error)) return;
+        // The first may have been under way when the instance was given another certificate.
+        if (isUnauthenticated(error) && !this.goesAway(error) && ++refused > 1) {
+          if (reason === "completed") throw error;
+          return;
+        }
         log.debug("cannot deregister yet", { attempt, reason: String(error) });
         await clock.sleep(backoffDelay(attempt, { initialMs: 50, maxMs: 500 }), signal).catch(() => undefined);
       }
@@ -115,7 +125,8 @@ export class Session {
       await this.options.registry.register({ ...this.registration, held: this.options.held() }, withTimeout(signal));
       return false;
     } catch (error) {
-      if (signal.aborted || !(error instanceof FlowctlError)) return false;
+      // Whether a refused certificate is its newest one, the next last word shows.
+      if (signal.aborted || !(error instanceof FlowctlError) || isUnauthenticated(error)) return false;
       return !isPassing(error) || hasCode(error, "registry/unknown-component");
     }
   }
@@ -146,7 +157,7 @@ export class Session {
       } catch (error) {
         if (signal.aborted) return;
         // The first may have been under way when the instance was given another certificate.
-        if (isUnauthenticated(error) && ++refused > 1) throw error;
+        if (isUnauthenticated(error) && !this.goesAway(error) && ++refused > 1) throw error;
         if (hasCode(error, "registry/unknown-instance")) await this.reregister(signal);
         else if (!away) {
           away = true;
@@ -175,6 +186,10 @@ export class Session {
         .sleep(backoffDelay(Math.max(1, attempt), { initialMs: 50, maxMs: 1_000 }), signal)
         .catch(() => undefined);
     }
+  }
+
+  private goesAway(error: unknown): boolean {
+    return isPassing(error) || (isUnauthenticated(error) && this.options.isChanging?.() === true);
   }
 
   private async reregister(signal: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { type ControlPlane, startControlPlane } from "../../src/control-plane/control-plane.ts";
 import type { PipelineIdentity } from "../../src/control-plane/joins.ts";
 import { openLevelStore } from "../../src/control-plane/store/level-store.ts";
-import { systemClock } from "../../src/foundation/clock.ts";
+import { type Clock, systemClock } from "../../src/foundation/clock.ts";
 import { type Logger, silentLogger } from "../../src/foundation/logger.ts";
 import type { Authority } from "../../src/identity/authority.ts";
 import { type IdentityFolder, openIdentityFolder } from "../../src/identity/identity-folder.ts";
@@ -27,6 +27,7 @@ export interface Started {
   readonly files: JoiningFiles;
   /** The port of its EventStream. */
   readonly port: number;
+  readonly healthPort: number;
   stop(): void;
 }
 
@@ -34,6 +35,8 @@ export interface StartOptions {
   /** What it joins with; left out: what the driver gives it. */
   readonly files?: JoiningFiles;
   readonly log?: Logger;
+  /** Where it finds the control plane; left out: where that is. */
+  readonly controlPlane?: string;
 }
 
 /** A pipeline `p` with an identity: its control plane, on a store that outlives it, and components, all in this process. */
@@ -41,6 +44,7 @@ export class IdentityWorld {
   readonly folder: string;
   readonly identity: IdentityFolder;
   readonly #workingLifeMs: number | undefined;
+  readonly #clock: Clock;
   #controlPlane: ControlPlane | undefined;
   #address = "127.0.0.1:0";
   #issued = 0;
@@ -49,16 +53,18 @@ export class IdentityWorld {
   readonly #runs: Promise<unknown>[] = [];
   readonly #clients: { close(): void }[] = [];
 
-  private constructor(folder: string, identity: IdentityFolder, workingLifeMs: number | undefined) {
+  private constructor(folder: string, identity: IdentityFolder, workingLifeMs: number | undefined, clock: Clock) {
     this.folder = folder;
     this.identity = identity;
     this.#workingLifeMs = workingLifeMs;
+    this.#clock = clock;
   }
 
-  static async create(workingLifeMs?: number): Promise<IdentityWorld> {
+  /** @param clock Of the control plane and of all components. */
+  static async create(workingLifeMs?: number, clock: Clock = systemClock): Promise<IdentityWorld> {
     const folder = await mkdtemp(join(tmpdir(), "flowctl-identity-world-"));
     const identity = await openIdentityFolder(join(folder, "identity"), "p");
-    const world = new IdentityWorld(folder, identity, workingLifeMs);
+    const world = new IdentityWorld(folder, identity, workingLifeMs, clock);
     try {
       await writeFile(join(folder, "ca.pem"), identity.authority.certificate);
       await world.startControlPlane();
@@ -100,7 +106,7 @@ export class IdentityWorld {
       grpcListen: this.#address,
       httpListen: "127.0.0.1:0",
       store: await openLevelStore(join(this.folder, "store")),
-      clock: systemClock,
+      clock: this.#clock,
       log: silentLogger,
       identity: { authority, started, ...(workingLifeMs === undefined ? {} : { workingLifeMs }) },
     });
@@ -110,6 +116,11 @@ export class IdentityWorld {
   async stopControlPlane(): Promise<void> {
     await this.#controlPlane?.close();
     this.#controlPlane = undefined;
+  }
+
+  /** What a control plane that keeps nothing on the disk does when it is stopped. */
+  async forgetEverything(): Promise<void> {
+    await rm(join(this.folder, "store"), { recursive: true });
   }
 
   get operator(): ControlPlaneClient {
@@ -139,15 +150,16 @@ export class IdentityWorld {
     this.#stops.push(stop);
     const files = options.files ?? (await this.begin(id));
     const port = await freePort();
+    const healthPort = await freePort();
     const outcome = runComponent(component, {
       environment: {
         instance: { pipeline: "p", componentId: id, instanceId: `${id}-1`, index: 1, replicas: 1 },
         type: component.type,
-        controlPlane: this.#address,
+        controlPlane: options.controlPlane ?? this.#address,
         listen: `127.0.0.1:${port}`,
         advertise: `127.0.0.1:${port}`,
         healthHost: "127.0.0.1",
-        healthPort: 0,
+        healthPort,
         config: {},
         stateDirectory: join(this.folder, `${id}-1-state`),
         secretsDirectory: this.folder,
@@ -156,14 +168,14 @@ export class IdentityWorld {
         stopGraceMs: 10_000,
       },
       config: {},
-      clock: systemClock,
+      clock: this.#clock,
       log: options.log ?? silentLogger,
       stop: stop.signal,
       secret: async () => "",
     });
     this.#runs.push(outcome);
     outcome.catch(() => undefined);
-    return { outcome, files, port, stop: () => stop.abort() };
+    return { outcome, files, port, healthPort, stop: () => stop.abort() };
   }
 
   async dispose(): Promise<void> {

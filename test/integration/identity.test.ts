@@ -1,6 +1,6 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Client, Metadata, type StatusObject, status } from "@grpc/grpc-js";
+import type { Client } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { joinPipeline } from "../../src/client/registry-client.ts";
 import { componentSpec } from "../../src/control-plane/pipeline.fake.ts";
@@ -9,28 +9,26 @@ import { instanceName, testAuthority, testIdentity, testSource } from "../../src
 import { readJoining } from "../../src/identity/joining-files.ts";
 import type { Name } from "../../src/identity/names.ts";
 import { CALLER_ROLES, PERMISSIONS } from "../../src/identity/permissions.ts";
-import { channelCredentials, channelIdentityOptions } from "../../src/identity/tls-credentials.ts";
 import { changingIdentity, type IdentitySource } from "../../src/identity/tls-identity.ts";
 import type { MessageType } from "../../src/protocol/message-type.ts";
 import { componentRegistry } from "../../src/protocol/registry-messages.ts";
 import { encodeRequest, SUBSCRIBE_PATH } from "../../src/protocol/stream-codec.ts";
 import { defineProcessor, defineSource, type Event } from "../../src/sdk/index.ts";
+import { type Answer, call, dial, hangUp } from "./identity-calls.ts";
 import { IdentityWorld, operatorName, soon } from "./identity-world.ts";
 import { anything, collect, numbers, numbersOf, oneTo, until } from "./sdk-components.ts";
 
 let world: IdentityWorld;
-const clients: Client[] = [];
 
 beforeEach(async () => {
   world = await IdentityWorld.create();
 });
 
 afterEach(async () => {
-  for (const client of clients.splice(0)) client.close();
+  hangUp();
   await world.dispose();
 });
 
-const controlPlane: Name = { role: "control-plane", pipeline: "p" };
 const joiningName = (component: string) => instanceName(component, "joining");
 const linear = [
   componentSpec({ id: "s", type: "source" }),
@@ -43,42 +41,6 @@ const same = defineProcessor({
   config: anything,
   open: () => ({ process: (event, emit) => emit({ json: event.json() }) }),
 });
-
-/** Who shows a certificate, at whatever address answers as `meant`. */
-function dial(address: string, identity: IdentitySource | undefined, meant = controlPlane): Client {
-  const client = new Client(address, channelCredentials(identity, meant), {
-    ...channelIdentityOptions(identity, meant),
-    "grpc.use_local_subchannel_pool": 1,
-  });
-  clients.push(client);
-  return client;
-}
-
-interface Answer {
-  readonly status: keyof typeof status;
-  /** The code of flowctl's error. */
-  readonly code: string;
-  readonly message: string;
-}
-
-/** How a call is answered: `OK` also when a stream has brought something. */
-function call(client: Client, path: string, request: Buffer = Buffer.alloc(0)): Promise<Answer> {
-  const raw = (message: Buffer): Buffer => message;
-  const stream = client.makeBidiStreamRequest<Buffer, Buffer>(path, raw, raw, new Metadata());
-  return new Promise((resolve) => {
-    stream.once("data", () => {
-      resolve({ status: "OK", code: "", message: "" });
-      stream.cancel();
-    });
-    stream.on("error", () => undefined);
-    stream.once("status", ({ code, details, metadata }: StatusObject) => {
-      const [name = ""] = metadata.get("flowctl-code");
-      resolve({ status: status[code] as keyof typeof status, code: String(name), message: details });
-    });
-    stream.write(request);
-    stream.end();
-  });
-}
 
 /** A working certificate of an instance that has joined. */
 async function joined(component: string): Promise<IdentitySource> {
@@ -264,77 +226,6 @@ describe("components with an identity", () => {
     await expect((await world.start("s", idle, { files })).outcome).rejects.toMatchObject({ code: "identity/used" });
   });
 
-  it("lose nothing, and open no stream anew, when their certificates are renewed", async () => {
-    await world.dispose();
-    world = await IdentityWorld.create(2_000);
-    await world.apply(componentSpec({ id: "s", type: "source" }), componentSpec({ id: "k", type: "sink" }, "s"));
-    const begun = world.issued;
-    const got: Event[] = [];
-    const log = recordingLog();
-    let enough = false;
-    const source = defineSource<unknown, number>({
-      name: "endless",
-      version: "1",
-      config: anything,
-      open: ({ position = 0, signal }) => ({
-        async run(emit) {
-          for (let n = position + 1; !enough && !signal.aborted; n++) {
-            await emit({ type: "number", json: { n } }, n);
-            if (n % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-          }
-        },
-      }),
-    });
-    const parts = [await world.start("s", source), await world.start("k", collect(got), { log: log.logger })];
-    // Four are made for their joining; each renewal makes one more, so that what they began with has expired by then.
-    const kept = () => Promise.all(parts.map(({ files }) => readFile(files.key, "utf8")));
-    await until(() => world.issued - begun >= 6);
-    const atFirst = await kept();
-    await until(() => world.issued - begun >= 4 + 8);
-    expect(await kept()).toEqual(atFirst);
-    enough = true;
-    expect(await Promise.all(parts.map(({ outcome }) => outcome))).toEqual(["completed", "completed"]);
-    expect(got.length).toBeGreaterThan(0);
-    expect(numbersOf(got)).toEqual(oneTo(got.length));
-    expect(log.count("connected to upstream")).toBe(1);
-    expect(log.warnings).toEqual([]);
-  });
-
-  it("join again when their certificates have expired while the control plane was away, and events go on flowing", async () => {
-    await world.dispose();
-    world = await IdentityWorld.create(1_000);
-    await world.apply(componentSpec({ id: "s", type: "source" }), componentSpec({ id: "k", type: "sink" }, "s"));
-    const got: Event[] = [];
-    let enough = false;
-    const source = defineSource<unknown, number>({
-      name: "endless",
-      version: "1",
-      config: anything,
-      open: ({ position = 0, signal }) => ({
-        async run(emit) {
-          for (let n = position + 1; !enough && !signal.aborted; n++) {
-            await emit({ type: "number", json: { n } }, n);
-            await new Promise((resolve) => setTimeout(resolve, 1));
-          }
-        },
-      }),
-    });
-    const parts = [await world.start("s", source), await world.start("k", collect(got))];
-    const joinedAt = await Promise.all(parts.map(({ files }) => readFile(files.key, "utf8")));
-    await until(async () => (await stateOf("k")) === "healthy" && got.length > 0);
-    await world.stopControlPlane();
-    const before = got.length;
-    await until(() => Date.now() > world.lastExpiry && got.length > before);
-    await world.startControlPlane();
-    await until(async () => {
-      const now = await Promise.all(parts.map(({ files }) => readFile(files.key, "utf8")));
-      return now.every((content, at) => content !== joinedAt[at]) && (await stateOf("k")) === "healthy";
-    });
-    enough = true;
-    expect(await Promise.all(parts.map(({ outcome }) => outcome))).toEqual(["completed", "completed"]);
-    expect(numbersOf(got)).toEqual(oneTo(got.length));
-  });
-
   it("do not run under the name of another one", async () => {
     await world.apply(...linear);
     const files = await world.begin("s");
@@ -344,13 +235,25 @@ describe("components with an identity", () => {
     });
   });
 
-  it("do not run when the files to join with cannot be replaced", async () => {
+  it("do not run when the files to join with cannot be read", async () => {
     await world.apply(...linear);
     const files = await world.begin("s");
     const gone = { ...files, key: join("/proc", "identity.pem") };
     await expect((await world.start("s", numbers(1), { files: gone })).outcome).rejects.toMatchObject({
       code: "identity/files",
     });
+  });
+
+  it("do not run when the files to join with cannot be replaced, and nothing of them is spent", async () => {
+    await world.apply(componentSpec({ id: "s", type: "source" }));
+    const files = await world.begin("s");
+    // No name beside this one is short enough for a file system, whoever asks.
+    const key = join(world.folder, "k".repeat(250));
+    await copyFile(files.key, key);
+    const run = await world.start("s", numbers(1), { files: { ...files, certificate: key, key } });
+    await expect(run.outcome).rejects.toMatchObject({ code: "identity/not-written" });
+    expect(await readFile(key, "utf8")).toBe(await readFile(files.key, "utf8"));
+    expect(await (await world.start("s", numbers(1), { files })).outcome).toBe("completed");
   });
 
   it("end when another program has joined in their place", async () => {
@@ -474,16 +377,4 @@ function idsOf(path: string): [component: string, instance: string] {
 
 async function stateOf(component: string): Promise<string> {
   return (await world.operator.getComponentStatus(component, soon())).state;
-}
-
-function recordingLog() {
-  const said: { readonly level: string; readonly message: string }[] = [];
-  const at = (level: string) => (message: string) => void said.push({ level, message });
-  return {
-    logger: { debugging: true, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
-    count: (message: string) => said.filter((one) => one.message === message).length,
-    get warnings() {
-      return said.filter(({ level }) => level === "warn" || level === "error");
-    },
-  };
 }

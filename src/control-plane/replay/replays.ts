@@ -34,11 +34,11 @@ export class Replays {
 
   /** Whose streams the control plane serves now. */
   get host(): StreamHost | undefined {
-    const { pipeline, log, identity } = this.#options;
+    const { pipeline, log, identity, clock } = this.#options;
     const replay = this.#current;
     if (replay === undefined) return undefined;
     const { id: componentId, instanceId, publisher } = replay;
-    return { pipeline, componentId, instanceId, publisher, log, identity };
+    return { pipeline, componentId, instanceId, publisher, log, identity, clock };
   }
 
   /** What a component has above it besides its inputs. @param address by which it reaches the control plane. */

@@ -2,6 +2,7 @@ import type { Client } from "@grpc/grpc-js";
 import { backoffDelay } from "../../foundation/backoff.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
+import type { TlsIdentity } from "../../identity/tls-identity.ts";
 import { type Arrival, lastOf, type Window } from "./ack-tracker.ts";
 import { UnfinishedEvents } from "./unfinished-events.ts";
 import { dial, nameOf, type Subscriber, type UpstreamPeer, UpstreamStream } from "./upstream-stream.ts";
@@ -50,6 +51,8 @@ export class Subscription {
   drains = false;
   private address: string;
   private client: Client | undefined;
+  /** What `client` was made with. */
+  private shown: TlsIdentity | undefined;
   private phase: SubscriptionPhase = { name: "closed" };
   private readonly unfinished: UnfinishedEvents;
   private lastError = "";
@@ -133,6 +136,9 @@ export class Subscription {
 
   private connect(attempt: number): void {
     const { identity, pipeline } = this.who;
+    // No stream is open by now. A connection that was made with a certificate which has been renewed may not be good for another one.
+    if (identity?.current() !== this.shown) this.dropClient();
+    this.shown = identity?.current();
     this.client ??= dial(this.address, nameOf(this.upstream, pipeline), identity);
     // The handlers run only after the constructor has returned.
     const stream: UpstreamStream = new UpstreamStream(this.client, this.address, this.upstream, this.who, this.window, {
@@ -182,7 +188,10 @@ export class Subscription {
     if (error !== undefined && error.code !== this.lastError) {
       this.lastError = error.code;
       if (error.code === "stream/stopping") this.hasStopped = true;
-      const isExpected = error.code === "stream/not-ready" || (this.hasStopped && error.kind === "unavailable");
+      const isExpected =
+        error.code === "stream/not-ready" ||
+        error.code === "identity/expired" ||
+        (this.hasStopped && error.kind === "unavailable");
       const tell = isExpected ? this.log.debug : this.log.warn;
       tell("lost the connection to upstream; reconnecting", {
         upstream: this.upstream.instanceId,

@@ -1,4 +1,5 @@
 import type { Server, ServerCredentials, ServerDuplexStream, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { type Clock, systemClock } from "../../foundation/clock.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { peerOfCall } from "../../identity/peer-of-call.ts";
@@ -28,6 +29,8 @@ export interface StreamHost {
   readonly log: Logger;
   /** Who serves them: subscribers have to prove that they are whom they say. Left out: streams are served in the clear. */
   readonly identity?: IdentitySource | undefined;
+  /** By which their certificates expire; left out: the machine's. */
+  readonly clock?: Pick<Clock, "now"> | undefined;
 }
 
 export interface EventStreamServerOptions extends StreamHost {
@@ -51,6 +54,8 @@ type Call = ServerDuplexStream<Buffer, Buffer | OutgoingBatch>;
 
 /** Of a request, whose longest part is the reason of a nack: what is announced is kept until all of it is there. */
 const MAX_REQUEST_BYTES = 256 * 1024;
+/** Refusals that are over as soon as the subscriber dials again. */
+const PASSING: ReadonlySet<string> = new Set(["stream/not-ready", "identity/expired"]);
 /** On one connection, on which an instance opens one stream. */
 const MAX_STREAMS = 128;
 
@@ -131,9 +136,9 @@ function subscribe(call: Call, options: StreamHost, refusals: Refusals): void {
     fail: (error) => {
       if (over) return;
       over = true;
-      // Somebody who dials before the topology is known dials again: nothing to worry anybody with. Nor is a repetition news.
-      const isNews =
-        error.code !== "stream/not-ready" && (member !== undefined || refusals.isNew(group, instance, error.code));
+      // Somebody who dials before the topology is known, or by a connection that is too old, dials again: nothing to worry anybody with. Nor
+      // is a repetition news.
+      const isNews = !PASSING.has(error.code) && (member !== undefined || refusals.isNew(group, instance, error.code));
       const tell = isNews ? log.warn : log.debug;
       tell("closed a stream", {
         group,
@@ -145,7 +150,7 @@ function subscribe(call: Call, options: StreamHost, refusals: Refusals): void {
     },
   };
   const open = (request: Open): void => {
-    if (options.identity !== undefined) checkSubscriber(call, request, options.pipeline);
+    if (options.identity !== undefined) checkSubscriber(call, request, options);
     group = request.group;
     instance = request.instanceId;
     checkMeant(request, options);
@@ -201,9 +206,10 @@ function feed(member: Member, request: SubscribeRequest): void {
   if (request.credit !== undefined) member.grant(request.credit);
 }
 
-/** Refuses who is not the instance that the stream is to be of, by the certificate of the connection. */
-function checkSubscriber(call: Call, { group, instanceId }: Open, pipeline: string): void {
-  const peer = requirePermission(SUBSCRIBE_PATH, peerOfCall(call), pipeline);
+/** Refuses who is not the instance that the stream is to be of, by the certificate of the connection, which may be older than that lasts. */
+function checkSubscriber(call: Call, { group, instanceId }: Open, host: StreamHost): void {
+  const { pipeline, clock = systemClock } = host;
+  const peer = requirePermission(SUBSCRIBE_PATH, peerOfCall(call), pipeline, clock.now());
   requireItself(peer, { componentId: group, instanceId });
 }
 
