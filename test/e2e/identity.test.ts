@@ -64,6 +64,16 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
         });
       }
     }
+    // What is asked for gives it another certificate to join with, whatever became of the one before.
+    for (const commands of [["restart"], ["stop", "start"]]) {
+      for (const command of commands) await scenario.succeed(command);
+      const before = (await scenario.lines("out/numbers.jsonl")).length;
+      await eventually(`events after ${commands.join(" and ")}`, async () => {
+        const instances = (await scenario.instances()).filter(({ instance }) => instance !== "control-plane");
+        const lines = (await scenario.lines("out/numbers.jsonl")).length;
+        return instances.every(({ state }) => state === "healthy") && lines > before;
+      });
+    }
     scenario.passed();
   });
 });
@@ -82,6 +92,22 @@ it("a component's port is served to nobody without a certificate of the pipeline
   expect(code).toBe(status.UNAVAILABLE);
   scenario.passed();
 });
+
+it.skipIf(!driversUnderTest().includes("docker"))(
+  "a pipeline whose control plane somebody removed with its volume comes up again, and stays as it is then",
+  async () => {
+    await using scenario = await Scenario.on("docker", PIPELINE);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const controlPlane = `flowctl_${scenario.name}_control-plane`;
+    await runWell("docker", ["rm", "-f", controlPlane]);
+    await runWell("docker", ["volume", "rm", controlPlane]);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "120");
+    const before = (await scenario.lines("out/numbers.jsonl")).length;
+    await eventually("events", async () => (await scenario.lines("out/numbers.jsonl")).length > before);
+    expect(JSON.parse(await scenario.succeed("up", "--dry-run", "--json"))).toMatchObject({ changes: [] });
+    scenario.passed();
+  },
+);
 
 describe("--insecure", () => {
   it("lets everybody speak in the clear on processes, and says so", async () => {
