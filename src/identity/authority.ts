@@ -1,4 +1,4 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { FlowctlError } from "../foundation/errors.ts";
 import { makeKey, signCertificate } from "./certificate.ts";
 import { formatName, hostNameOf, type Name } from "./names.ts";
@@ -67,6 +67,22 @@ export function openAuthority(pipeline: string, kept: IssuedCertificate): Author
   };
 }
 
+/** What an authority is told from others by, which says nothing of its key. */
+export function authorityId({ certificate }: Pick<Authority, "certificate">): string {
+  return createHash("sha256").update(new X509Certificate(certificate).raw).digest("hex").slice(0, 32);
+}
+
+/** Whether a certificate is one that the authority has made, whole, and with its own key. */
+export function isIssuedBy(authority: Pick<Authority, "certificate">, issued: IssuedCertificate): boolean {
+  try {
+    const certificate = new X509Certificate(issued.certificate);
+    const isOwn = certificate.verify(new X509Certificate(authority.certificate).publicKey);
+    return isOwn && certificate.checkPrivateKey(createPrivateKey(issued.key));
+  } catch {
+    return false;
+  }
+}
+
 /** What proves one to be who a certificate is of, to those who trust the authority. */
 export function identityOf(authority: Pick<Authority, "certificate">, issued: IssuedCertificate): TlsIdentity {
   return {
@@ -89,7 +105,7 @@ function keysOf(pipeline: string, kept: IssuedCertificate) {
       code: "identity/damaged",
       kind: "failed",
       message: `the authority of pipeline ${pipeline} cannot be used`,
-      fix: "Take the pipeline down and bring it up again: it is then given another authority.",
+      fix: `Run \`flowctl up -d -p ${pipeline}\`: it makes another authority, and replaces what trusts this one.`,
     });
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -116,6 +116,34 @@ describe("the folder of a pipeline's identity", () => {
     });
     const later = await openIdentityFolder(join(folder, "identity"), "p");
     expect(await later.started("a", "a-1")).toBe(peer?.link?.chain);
+  });
+
+  it.each([0, 100])(
+    "is damaged where %i bytes of the authority are left, and is given another one where that is wanted",
+    async (left) => {
+      const path = join(folder, "identity");
+      const first = await openIdentityFolder(path, "p");
+      await truncate(join(path, "authority.pem"), left);
+      expect(await readOperator(path)).toBeUndefined();
+      await expect(openIdentityFolder(path, "p")).rejects.toMatchObject({ code: "identity/damaged" });
+      const told: unknown[] = [];
+      const second = await openIdentityFolder(path, "p", { onDamaged: (error) => void told.push(error) });
+      expect(told).toEqual([expect.objectContaining({ code: "identity/damaged" })]);
+      expect(second.authority.certificate).not.toBe(first.authority.certificate);
+      expect(await readOperator(path)).toEqual(second.operator);
+      expect((await openIdentityFolder(path, "p")).operator).toEqual(second.operator);
+    },
+  );
+
+  it.each([0, 100])("has another operator where %i bytes of that are left", async (left) => {
+    const path = join(folder, "identity");
+    const first = await openIdentityFolder(path, "p");
+    await truncate(join(path, "operator.pem"), left);
+    expect(await readOperator(path)).toBeUndefined();
+    const second = await openIdentityFolder(path, "p");
+    expect(second.authority.certificate).toBe(first.authority.certificate);
+    expect(await readOperator(path)).toEqual(second.operator);
+    expect(peerOfPem(second.operator.certificate)?.name).toEqual({ role: "operator", pipeline: "p" });
   });
 
   it("is of one pipeline", async () => {

@@ -1,7 +1,14 @@
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { FlowctlError } from "../foundation/errors.ts";
-import { type Authority, createAuthority, type IssuedCertificate, identityOf, openAuthority } from "./authority.ts";
+import { FlowctlError, hasCode } from "../foundation/errors.ts";
+import {
+  type Authority,
+  createAuthority,
+  type IssuedCertificate,
+  identityOf,
+  isIssuedBy,
+  openAuthority,
+} from "./authority.ts";
 import type { InstanceName } from "./names.ts";
 import { joinPem, splitPem } from "./pem.ts";
 import { createPrivateFile, replacePrivateFile } from "./private-file.ts";
@@ -39,15 +46,30 @@ export async function beginChain(
   return { serial, issued: await authority.issue(name, { serial }) };
 }
 
-/** Opens the folder, and makes what is missing of it. Rejects with `identity/damaged` and `identity/not-written`. */
-export async function openIdentityFolder(folder: string, pipeline: string): Promise<IdentityFolder> {
+interface OpenIdentityOptions {
+  /** Puts another authority in the place of one that is damaged, and is told. Left out: `identity/damaged`. */
+  onDamaged?(error: FlowctlError): void;
+}
+
+/**
+ * Opens the folder, and makes what is missing of it, and the operator anew where that is damaged. Rejects with `identity/damaged` and
+ * `identity/not-written`.
+ */
+export async function openIdentityFolder(
+  folder: string,
+  pipeline: string,
+  options: OpenIdentityOptions = {},
+): Promise<IdentityFolder> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
-  const kept = await readOrCreate(join(folder, AUTHORITY_FILE), () => createAuthority(pipeline));
-  const authority = openAuthority(pipeline, kept);
-  const operator = await readOrCreate(join(folder, OPERATOR_FILE), () =>
-    authority.issue({ role: "operator", pipeline }),
-  );
+  const authority = await openOrReplace(join(folder, AUTHORITY_FILE), pipeline, options);
+  const operatorPath = join(folder, OPERATOR_FILE);
+  const issue = (): Promise<IssuedCertificate> => authority.issue({ role: "operator", pipeline });
+  let operator = await readOrCreate(operatorPath, issue);
+  if (!isIssuedBy(authority, operator)) {
+    operator = await issue();
+    await replacePrivateFile(operatorPath, joinPem(operator));
+  }
   const pathOf = (component: string, instance: string): string => join(folder, startedFile(component, instance));
   return {
     authority,
@@ -64,13 +86,26 @@ export async function openIdentityFolder(folder: string, pipeline: string): Prom
   };
 }
 
-/** What the command line dials with, out of the folder of a pipeline that was started; undefined when there is none. */
+/** What the command line dials with, out of the folder of a pipeline that was started; undefined where that is not there, or not whole. */
 export async function readOperator(folder: string): Promise<TlsIdentity | undefined> {
   const [authority, operator] = await Promise.all(
-    [AUTHORITY_FILE, OPERATOR_FILE].map((name) => readIfThere(join(folder, name))),
+    [AUTHORITY_FILE, OPERATOR_FILE].map(async (name) => splitPem((await readIfThere(join(folder, name))) ?? "")),
   );
-  if (authority === undefined || operator === undefined) return undefined;
-  return identityOf(splitPem(authority), splitPem(operator));
+  if (authority === undefined || operator === undefined || !isIssuedBy(authority, operator)) return undefined;
+  return identityOf(authority, operator);
+}
+
+async function openOrReplace(path: string, pipeline: string, { onDamaged }: OpenIdentityOptions): Promise<Authority> {
+  const kept = await readOrCreate(path, () => createAuthority(pipeline));
+  try {
+    return openAuthority(pipeline, kept);
+  } catch (error) {
+    if (onDamaged === undefined || !(error instanceof FlowctlError) || !hasCode(error, "identity/damaged")) throw error;
+    onDamaged(error);
+    const next = await createAuthority(pipeline);
+    await replacePrivateFile(path, joinPem(next));
+    return openAuthority(pipeline, next);
+  }
 }
 
 async function readOrCreate(path: string, create: () => Promise<IssuedCertificate>): Promise<IssuedCertificate> {

@@ -56,7 +56,7 @@ function used(name: InstanceName): FlowctlError {
     code: "identity/used",
     kind: "unauthenticated",
     message: `the joining certificate of ${describeName(name)} was already used`,
-    fix: "If the instance did not use it itself, somebody else did: find out who can read its files, then restart it with flowctl.",
+    fix: "If the instance did not use it itself, somebody else did: find out who can read its files. Then run `flowctl restart` for it, which gives it another one.",
   });
 }
 

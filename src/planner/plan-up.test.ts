@@ -68,6 +68,37 @@ describe("planUp", () => {
     ]);
   });
 
+  it("stops those who speak otherwise than the next control plane before that is replaced, from the sources down", () => {
+    const after = [{ key: "control-plane/1", condition: "started" }] as const;
+    const of = (identity: Record<string, string>) => [
+      want("control-plane/1", identity),
+      want("component/in-1", identity, after),
+      want("component/out-1", identity, after),
+      want("component/done-1", identity, after),
+      want("service/db-1"),
+    ];
+    const observed = of({}).map((one) => seen(one, one.owner === "done" ? exited(0) : running));
+    const depths = new Map([
+      ["in", 0],
+      ["out", 1],
+    ]);
+    const plan = planUp("p", of({ identity: "1" }), observed, { depths });
+    expect(
+      plan.steps.map(({ change, afterSteps }) => `${change.action} ${resourceOf(change).key} after [${afterSteps}]`),
+    ).toEqual([
+      "stop component/in-1 after []",
+      "stop component/out-1 after [0]",
+      "replace control-plane/1 after [0,1]",
+      "replace component/done-1 after [2]",
+      "replace component/in-1 after [2]",
+      "replace component/out-1 after [2]",
+    ]);
+    // One that does not answer has nobody to hear them.
+    const ill: ObservedState = { status: "running", startedAt: 1, health: "unhealthy", restarts: 0 };
+    const hanging = observed.map((one) => (one.kind === "control-plane" ? { ...one, state: ill } : one));
+    expect(actions(planUp("p", of({ identity: "1" }), hanging)).filter((text) => text.startsWith("stop"))).toEqual([]);
+  });
+
   it("does nothing for what is as desired", () => {
     const sink = want("component/out-1", { image: "a" });
     const plan = planUp("p", [sink], [seen(sink)]);

@@ -17,6 +17,8 @@ export interface PlanUpOptions {
   readonly only?: ReadonlySet<string>;
   /** With `only`: what there is and differs is not replaced; what does not run is started as it is. */
   readonly keepExisting?: boolean;
+  /** Component id → how far it is from the sources, from 0, as `StopOrder.depths`. */
+  readonly depths?: ReadonlyMap<string, number>;
   /** What the control plane is told besides, and applies while everything runs on. */
   readonly live?: readonly LiveChange[];
 }
@@ -67,6 +69,19 @@ export function planUp(
       .filter(({ ports }) => ports.some((port) => isAmong(port, hostPorts)))
       .map(({ key }) => removalIndex.get(key)!);
 
+  // Who does not speak as the next control plane does stops while the one that there is answers: with nobody to tell where it
+  // has come to it would use up its grace period, and what it had under way would be done again.
+  const first = scope === undefined ? strangers(desired, seen).filter(({ key }) => !removalIndex.has(key)) : [];
+  const stopped = new Map<ResourceKey, number>();
+  for (const level of byDepth(first, options.depths)) {
+    const above = [...stopped.values()];
+    for (const resource of level) {
+      stopped.set(resource.key, steps.length);
+      const change = { action: "stop", observed: resource, cause: "identity changed", keepSecrets: true } as const;
+      steps.push({ change, after: [], afterSteps: above });
+    }
+  }
+
   const stepOf = new Map<ResourceKey, number>();
   for (const resource of topologicalOrder(desired)) {
     if (scope !== undefined && !scope.has(resource.key)) continue;
@@ -80,6 +95,7 @@ export function planUp(
       if (step !== undefined) afterSteps.add(step);
     }
     if (own !== undefined) afterSteps.add(own);
+    if (resource.kind === "control-plane") for (const index of stopped.values()) afterSteps.add(index);
     if (resource.kind === "network") for (const index of removalIndex.values()) afterSteps.add(index);
     else for (const index of holdersOf(resource)) afterSteps.add(index);
     stepOf.set(resource.key, steps.length);
@@ -123,6 +139,31 @@ export function planUp(
       }),
     );
   }
+}
+
+/** What runs of components that are replaced together with a control plane that runs, because from now on everybody speaks otherwise. */
+function strangers(
+  desired: readonly DesiredResource[],
+  seen: ReadonlyMap<ResourceKey, ObservedResource>,
+): readonly ObservedResource[] {
+  const changing = desired.flatMap((resource) => {
+    const existing = seen.get(resource.key);
+    const isOther = existing?.parts.identity !== resource.parts.identity && existing?.hash !== "";
+    return existing?.state.status === "running" && isOther ? [existing] : [];
+  });
+  const hasControlPlane = changing.some(({ kind, state }) => {
+    return kind === "control-plane" && state.status === "running" && state.health !== "unhealthy";
+  });
+  return hasControlPlane ? changing.filter(({ kind }) => kind === "component") : [];
+}
+
+function byDepth(
+  resources: readonly ObservedResource[],
+  depths: ReadonlyMap<string, number> = new Map(),
+): readonly (readonly ObservedResource[])[] {
+  const depthOf = ({ owner }: ObservedResource): number => depths.get(owner) ?? 0;
+  const levels = [...new Set(resources.map(depthOf))].sort((a, b) => a - b);
+  return levels.map((level) => resources.filter((resource) => depthOf(resource) === level).sort(byKind));
 }
 
 function forcedBy({ owner }: DesiredResource, forced: PlanUpOptions["forceRecreate"] = false): string | undefined {

@@ -64,6 +64,16 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
         });
       }
     }
+    // What is asked for gives it another certificate to join with, whatever became of the one before.
+    for (const commands of [["restart"], ["stop", "start"]]) {
+      for (const command of commands) await scenario.succeed(command);
+      const before = (await scenario.lines("out/numbers.jsonl")).length;
+      await eventually(`events after ${commands.join(" and ")}`, async () => {
+        const instances = (await scenario.instances()).filter(({ instance }) => instance !== "control-plane");
+        const lines = (await scenario.lines("out/numbers.jsonl")).length;
+        return instances.every(({ state }) => state === "healthy") && lines > before;
+      });
+    }
     scenario.passed();
   });
 });
@@ -83,6 +93,22 @@ it("a component's port is served to nobody without a certificate of the pipeline
   scenario.passed();
 });
 
+it.skipIf(!driversUnderTest().includes("docker"))(
+  "a pipeline whose control plane somebody removed with its volume comes up again, and stays as it is then",
+  async () => {
+    await using scenario = await Scenario.on("docker", PIPELINE);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
+    const controlPlane = `flowctl_${scenario.name}_control-plane`;
+    await runWell("docker", ["rm", "-f", controlPlane]);
+    await runWell("docker", ["volume", "rm", controlPlane]);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "120");
+    const before = (await scenario.lines("out/numbers.jsonl")).length;
+    await eventually("events", async () => (await scenario.lines("out/numbers.jsonl")).length > before);
+    expect(JSON.parse(await scenario.succeed("up", "--dry-run", "--json"))).toMatchObject({ changes: [] });
+    scenario.passed();
+  },
+);
+
 describe("--insecure", () => {
   it("lets everybody speak in the clear on processes, and says so", async () => {
     await using scenario = await Scenario.on("process", PIPELINE);
@@ -94,13 +120,45 @@ describe("--insecure", () => {
     client.close();
     // Without it everything is replaced: who speaks in the clear and who does not do not speak to each other.
     const { changes } = JSON.parse(await scenario.succeed("up", "--dry-run", "--json"));
-    expect(changes.map(({ resource }: { readonly resource: string }) => resource).toSorted()).toEqual([
-      "component/archive-1",
-      "component/numbers-1",
-      "control-plane/1",
+    const described = changes.map(
+      ({ action, resource }: Record<"action" | "resource", string>) => `${action} ${resource}`,
+    );
+    expect(described).toEqual([
+      "stop component/numbers-1",
+      "stop component/archive-1",
+      "replace control-plane/1",
+      "replace component/archive-1",
+      "replace component/numbers-1",
     ]);
     scenario.passed();
   });
+
+  it("can be given and taken back while events flow: none is lost, and none comes again", async () => {
+    await using scenario = await Scenario.on(
+      "process",
+      `
+sources:
+  numbers: { uses: generator, with: { count: 3000, rate: 300 } }
+processors:
+  passed: { uses: filter, inputs: [numbers], with: { where: payload.sequence > 0 } }
+sinks:
+  shown: { uses: stdout, inputs: [passed] }
+`,
+    );
+    // It remembers nothing: what comes again is there twice.
+    const shown = async (): Promise<number[]> =>
+      [...(await scenario.succeed("logs", "shown")).matchAll(/"sequence":\s?(\d+)/g)].map(([, number]) =>
+        Number(number),
+      );
+    await scenario.succeed("up", "-d");
+    for (const [toggle, ...flags] of [[1, "--insecure"], [2], [3, "--insecure"], [4]] as const) {
+      await eventually(`events before change ${toggle}`, async () => (await shown()).length >= toggle * 400);
+      await scenario.succeed("up", "-d", ...flags);
+    }
+    await scenario.succeed("wait", "--timeout", "120");
+    expect((await shown()).sort((a, b) => a - b)).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    scenario.passed();
+  }, 300_000);
 
   it.skipIf(!driversUnderTest().includes("docker"))(
     "is refused where more than this machine is listened to",

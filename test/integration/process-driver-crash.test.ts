@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -10,6 +10,50 @@ import { readSupervisorRecord } from "../../src/drivers/process/supervisor/super
 import { type Bench, createBench, eventually, isSupervisor, scriptedComponent } from "./process-driver/bench.ts";
 
 const never = new AbortController().signal;
+
+describe("when what proves who everybody is was lost", () => {
+  const authority = (bench: Bench): string => join(bench.paths.identity, "authority.pem");
+  const operator = (bench: Bench): string => join(bench.paths.identity, "operator.pem");
+
+  test.each([
+    ["the folder is gone", (bench: Bench) => rmSync(bench.paths.identity, { recursive: true })],
+    ["the authority is empty", (bench: Bench) => truncateSync(authority(bench))],
+    ["the authority is cut off", (bench: Bench) => truncateSync(authority(bench), 100)],
+  ])("the next supervisor makes another one, and restarts those that trust the former: %s", async (_, lose) => {
+    await using bench = createBench();
+    const deployment = bench.deployment([scriptedComponent("a", "serve")]);
+    await bench.up(deployment);
+    const before = instances(bench);
+    await kill(bench);
+    lose(bench);
+    await bench.up(deployment);
+    await eventually("it runs anew", async () => {
+      const { state, ref } = await bench.observed("component/a-1");
+      return state.status === "running" && !before.includes(`a-1 ${ref}`);
+    });
+    const trusted = readFileSync(join(bench.paths.joining, "a-1", "ca.pem"), "utf8");
+    expect(readFileSync(authority(bench), "utf8")).toContain(trusted);
+    expect(await bench.driver.controlPlane("bench", never)).toHaveProperty("identity");
+  });
+
+  test.each([
+    ["missing", (bench: Bench) => rmSync(operator(bench))],
+    ["empty", (bench: Bench) => truncateSync(operator(bench))],
+  ])("commands do not speak in the clear, and a restart makes it anew: the operator is %s", async (_, lose) => {
+    await using bench = createBench();
+    await bench.up(bench.deployment([scriptedComponent("a", "serve")]));
+    const before = instances(bench);
+    lose(bench);
+    await expect(bench.driver.controlPlane("bench", never)).rejects.toMatchObject({
+      code: "process/operator-lost",
+      kind: "unavailable",
+      fix: expect.stringContaining("flowctl up -d -p bench"),
+    });
+    await bench.apply({ action: "restart", observed: await bench.observed("control-plane/1"), cause: "test" });
+    expect(await bench.driver.controlPlane("bench", never)).toHaveProperty("identity");
+    expect(instances(bench)).toEqual(before);
+  });
+});
 
 describe("when the supervisor is killed", () => {
   test("instances go on, and the next up takes them over, on the same control plane address", async () => {

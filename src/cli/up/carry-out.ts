@@ -3,7 +3,7 @@ import type { Driver, ObservedResource, ProgressSink } from "../../drivers/drive
 import { executePlan } from "../../executor/execute.ts";
 import { hasCode } from "../../foundation/errors.ts";
 import type { HeldName } from "../../foundation/machine-lock.ts";
-import { type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
+import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { KeptPipeline, PipelineRecord, PipelineSpec } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { type ControlPlaneAccess, isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
@@ -111,15 +111,25 @@ class Steps {
     done.changed = true;
     if (resourceOf(change).kind !== "component") return;
     // What is removed may go before the control plane is there, or there anew.
-    if (change.action === "remove") {
+    if (change.action === "remove" || change.action === "stop") {
       this.#toldBefore ??= before === undefined ? Promise.resolve() : (this.#told ?? this.#tell());
       await this.#toldBefore;
     } else await this.#tellOnce();
     if (before === undefined) return;
+    if (change.action === "stop") await this.#desireStopped(change.observed, ends);
     await untilLeft(step, access, {
       ...{ clock: context.deps.clock, progress: this.#sink, signal: ends, discard: options.discard ?? false },
       reach: () => this.#reach(ends),
     });
+  }
+
+  /** It is to run again once the next control plane is told: until then nobody starts it. */
+  async #desireStopped(observed: ObservedResource, signal: AbortSignal): Promise<void> {
+    await this.#planned.operation.desirePersistently(
+      { stopped: [instanceIdOf(observed)] },
+      { progress: this.#sink },
+      signal,
+    );
   }
 
   /** Whatever there was to do: the control plane knows it in the end, and all of it is there. */

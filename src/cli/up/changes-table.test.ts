@@ -111,7 +111,13 @@ function resourcesOn(driver: DriverName, pipeline: Pipeline): readonly DesiredRe
   const owners = pipeline.components.filter(({ uses }) => uses === undefined);
   const images = new Map(owners.map(({ id, image = `built-${id}` }) => [id, factsOf(image)]));
   const hosts = new Map<string, { folders: []; files: [] }>();
-  return dockerResources(deployment, { flowctlImage: factsOf("flowctl"), images, hosts, hashKey: new Uint8Array(32) });
+  return dockerResources(deployment, {
+    flowctlImage: factsOf("flowctl"),
+    images,
+    hosts,
+    authority: "a",
+    hashKey: new Uint8Array(32),
+  });
 }
 
 function running({ key, kind, owner, index, hash, parts }: DesiredResource): ObservedResource {

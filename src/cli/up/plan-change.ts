@@ -16,6 +16,7 @@ import { liveChanges } from "./live-changes.ts";
 import { PipelineOperation } from "./operation.ts";
 import { refusalOf } from "./refusal.ts";
 import { sourceNotes } from "./source-notes.ts";
+import { depthsOf } from "./wind-down.ts";
 
 /** Compares what is wanted of a pipeline with what runs, and takes hold of the operation. Changes nothing that runs. */
 export async function planChange(context: CommandContext, wanted: Wanted, options: ChangeOptions): Promise<PreparedUp> {
@@ -60,6 +61,7 @@ export async function planOnceHeld(
       forceRecreate: options.forceRecreate,
       stopped: stoppedInstances(observed, before),
       restartWith: restartsWith(pipeline),
+      depths: depthsOf(pipeline, undefined),
       live: liveChanges(before?.spec, spec),
       keepExisting: options.keepExisting ?? false,
       ...(options.only === undefined ? {} : { only: options.only }),

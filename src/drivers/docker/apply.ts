@@ -10,17 +10,17 @@ import {
   createContainer,
   inspectContainer,
   removeContainer,
-  restartContainer,
   startContainer,
   stopContainer,
   unpauseContainer,
 } from "./container/containers.ts";
 import { deliverFiles } from "./container/deliver-files.ts";
-import { deliverJoining } from "./container/deliver-joining.ts";
+import { authorityOf, deliverJoining } from "./container/deliver-joining.ts";
 import { placeOf } from "./container/file-places.ts";
 import { filesLabel, labelledFiles, makeHostPaths } from "./container/host-files.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
-import { isSecret, provideSecrets, takeSecrets } from "./container/secrets.ts";
+import { isSecret, takeSecrets } from "./container/secrets.ts";
+import { startAgain, stopAndStart } from "./container/start-again.ts";
 import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
 import type { HashKeys } from "./resources/hash-key.ts";
@@ -33,7 +33,7 @@ import {
   type NetworkSpec,
   removeNetwork,
 } from "./resources/networks.ts";
-import { deliverIdentity } from "./resources/pipeline-identity.ts";
+import type { Authorities } from "./resources/pipeline-identity.ts";
 import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./resources/volumes.ts";
 
 /** What `DesiredResource.spec` holds on Docker. */
@@ -43,6 +43,7 @@ export type ResourceSpec = NetworkSpec | VolumeSpec | ContainerSpec;
 interface Own {
   readonly version: string;
   readonly hashKeys: HashKeys;
+  readonly authorities: Authorities;
 }
 
 /** How long another flowctl may take between making a container and starting it, before what it left counts as dead. */
@@ -64,8 +65,7 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
       await restoreSurroundings(engine, change.observed, signal);
-      await provideSecrets(engine, change.observed, context);
-      return unlessTakenAway(startContainer(engine, change.observed.ref, signal), change.observed, context);
+      return unlessTakenAway(startAgain(engine, change.observed, context), change.observed, context);
     case "stop":
       if (!isContainer(change.observed)) return;
       await stop(engine, change.observed, force, signal);
@@ -75,8 +75,7 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
       if (!isContainer(change.observed)) return;
       await unpauseContainer(engine, change.observed.ref, signal);
       await restoreSurroundings(engine, change.observed, signal);
-      await provideSecrets(engine, change.observed, context);
-      return unlessTakenAway(restartContainer(engine, change.observed.ref, force, signal), change.observed, context);
+      return unlessTakenAway(stopAndStart(engine, change.observed, context), change.observed, context);
     case "remove":
       return remove(engine, change.observed, context);
   }
@@ -148,13 +147,14 @@ async function create(engine: Engine, own: Own, resource: DesiredResource, conte
           secrets: spec.files
             .filter(isSecret)
             .map((file) => placeOf(file, spec.body.HostConfig.ReadonlyRootfs === true)),
+          ...(spec.authority === undefined ? {} : { authority: spec.authority }),
           depends: resource.after.map(({ key, condition }) => `${key}:${condition}`),
         }
       : {}),
   });
   if (spec.resource === "network") return makeNetwork(engine, spec, resource, labels, context);
   if (spec.resource === "volume") return makeVolume(engine, spec, resource, labels, context);
-  return makeContainer(engine, spec, resource, labels, { ...context, hashKeys: own.hashKeys });
+  return makeContainer(engine, spec, resource, labels, { ...context, ...own });
 }
 
 /** The network that every pipeline has says whose it is: the engine gives its name away once. */
@@ -206,19 +206,22 @@ async function makeContainer(
   spec: ContainerSpec,
   resource: DesiredResource,
   labels: Readonly<Record<string, string>>,
-  context: ApplyContext & Pick<Own, "hashKeys">,
+  context: ApplyContext & Own,
 ): Promise<void> {
-  const { signal, hashKeys } = context;
+  const { signal, hashKeys, authorities } = context;
   await makeHostPaths(engine, spec);
   const body = { ...spec.body, Labels: { ...spec.body.Labels, ...labels, ...filesLabel(spec) } };
   const id = await createOrFind(engine, spec, body, resource, context);
   if (id === undefined) return;
+  let isAsPlanned = true;
   try {
     await Promise.all([requireProgram(engine, id, spec, resource, context), deliverFiles(engine, id, spec, context)]);
-    if (spec.joins !== undefined) await deliverJoining(engine, id, spec.joins, context);
+    if (spec.joins !== undefined) {
+      await deliverJoining(engine, id, spec.joins, await authorityOf(engine, context.pipeline, signal), signal);
+    }
     if (resource.kind === "control-plane") {
       await hashKeys.deliver(engine, context.pipeline, id, signal);
-      await deliverIdentity(engine, id, context.pipeline, signal);
+      isAsPlanned = await authorities.deliver(engine, context.pipeline, id, signal);
     }
     await startContainer(engine, id, signal);
   } catch (error) {
@@ -227,6 +230,17 @@ async function makeContainer(
     if (!signal.aborted) await removeContainer(engine, id, signal).catch(() => undefined);
     throw isTakenAway ? takenAway(spec.name, context.pipeline, error) : startFailure(error, spec);
   }
+  if (!isAsPlanned) throw otherAuthority(context.pipeline);
+}
+
+/** The volume of a control plane that was gone turned out to have lost what the rest of the pipeline trusts, which is planned to stay. */
+function otherAuthority(pipeline: string): FlowctlError {
+  return new FlowctlError({
+    code: "docker/other-authority",
+    kind: "conflict",
+    message: `the volume of the control plane of ${pipeline} has lost the authority that its components trust`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\` again: it replaces them`,
+  });
 }
 
 /** Whether somebody has removed the container, or a network that it needs, since it was made. */
@@ -290,16 +304,24 @@ async function settleConflict(
   if (there?.pipeline !== pipeline || there.key !== resource.key) throw nameTaken("container", spec.name, conflict);
   const { status } = containerState(detail);
   if (status === "created" && age(detail.Created) < HALF_MADE_MS) return "unclear";
-  if (there.hash === resource.hash && status !== "created") {
+  const isSame =
+    there.hash === resource.hash || (resource.kind === "control-plane" && isSameButIdentity(there, resource));
+  if (isSame && status !== "created") {
     if (status === "exited") {
-      await provideSecrets(engine, { ...resource, ref: detail.Id }, context);
-      await startContainer(engine, detail.Id, signal);
+      await startAgain(engine, { ...resource, ref: detail.Id, name: spec.name }, context);
     }
     return "runs";
   }
   await stopContainer(engine, detail.Id, false, signal);
   await removeContainer(engine, detail.Id, signal);
   return "removed";
+}
+
+/** Of two who bring a pipeline up for the first time at once, each has an authority for it: that of the first counts. */
+function isSameButIdentity({ parts }: Pick<DesiredResource, "parts">, wanted: Pick<DesiredResource, "parts">): boolean {
+  const names = new Set([...Object.keys(parts), ...Object.keys(wanted.parts)]);
+  names.delete("identity");
+  return [...names].every((name) => parts[name] === wanted.parts[name]);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -345,7 +367,7 @@ function refusedPart(error: unknown, spec: ContainerSpec): unknown {
 /** The engine says 400 or 404 for a command that is not in the image, and 500 for a port that is in use. */
 function startFailure(error: unknown, spec: ContainerSpec): unknown {
   if (!(error instanceof FlowctlError) || error.kind === "cancelled" || error.kind === "unavailable") return error;
-  if (error.code === NO_SUCH_PROGRAM) return error;
+  if (error.code === NO_SUCH_PROGRAM || error.code.startsWith("identity/")) return error;
   const ports = Object.values((spec.body.HostConfig.PortBindings ?? {}) as Record<string, { HostPort: string }[]>)
     .flat()
     .map(({ HostPort }) => HostPort)

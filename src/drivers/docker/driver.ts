@@ -15,18 +15,19 @@ import { prepareDeployment } from "./prepare.ts";
 import { HashKeys } from "./resources/hash-key.ts";
 import { readLabels } from "./resources/labels.ts";
 import { listNetworks } from "./resources/networks.ts";
+import { Authorities } from "./resources/pipeline-identity.ts";
 import { listVolumes } from "./resources/volumes.ts";
 
 /** How long `probe` waits for the engine, in milliseconds. */
 const PROBE_MS = 5_000;
 
 /**
- * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels, and the key of their hashes in the control plane's volume.
+ * The driver that runs a pipeline as containers of a Docker engine. Keeps no state of its own: everything is in labels, and the key of their hashes and the authority in the control plane's volume.
  * Connects at the first call. Unless `options` say who runs flowctl, that is the user of this process.
  */
 export function createDockerDriver(options: Installation): Driver {
   const installation: Installation = { ...currentUser(), ...options };
-  const hashKeys = new HashKeys();
+  const kept = { hashKeys: new HashKeys(), authorities: new Authorities() };
   let connection: Promise<Engine> | undefined;
   const engine = (): Promise<Engine> => {
     connection ??= connectEngine(installation.environment);
@@ -36,11 +37,10 @@ export function createDockerDriver(options: Installation): Driver {
     name: "docker",
     capabilities: DOCKER_CAPABILITIES,
     probe: (signal) => probe(engine, signal),
-    prepare: async (deployment, prepare) =>
-      prepareDeployment(await engine(), installation, deployment, prepare, hashKeys),
+    prepare: async (deployment, prepare) => prepareDeployment(await engine(), installation, deployment, prepare, kept),
     observe: async (pipeline, signal) => observePipeline(await engine(), pipeline, signal),
     apply: async (change, context) =>
-      applyChange(await engine(), { version: installation.version, hashKeys }, change, context),
+      applyChange(await engine(), { version: installation.version, ...kept }, change, context),
     async *logs(pipeline, log, signal) {
       yield* pipelineLogs(await engine(), pipeline, log, signal);
     },

@@ -16,6 +16,7 @@ import type { HashKeys } from "./resources/hash-key.ts";
 import { readLabels } from "./resources/labels.ts";
 import { nameTaken, networkName, volumeName } from "./resources/names.ts";
 import { inspectNetwork, type NetworkSpec, refuseForeignContainers } from "./resources/networks.ts";
+import type { Authorities } from "./resources/pipeline-identity.ts";
 import { desiredResources, type PreparedFacts } from "./resources/resources.ts";
 import { inspectVolume } from "./resources/volumes.ts";
 
@@ -25,7 +26,7 @@ export async function prepareDeployment(
   installation: Installation,
   deployment: Deployment,
   options: PrepareOptions,
-  hashKeys: HashKeys,
+  { hashKeys, authorities }: { readonly hashKeys: HashKeys; readonly authorities: Authorities },
 ): Promise<readonly DesiredResource[]> {
   const { pipeline } = deployment;
   const { signal } = options;
@@ -36,14 +37,16 @@ export async function prepareDeployment(
     ? currentFlowctlImage(engine, { ...installation, signal })
     : ensureFlowctlImage(engine, { ...installation, clientConfig, ...options, build: false });
   const known = new Map([[`flowctl:${installation.version}`, ownImage]]);
-  const [flowctlImage, images, hosts, socket, hashKey] = await Promise.all([
+  const [flowctlImage, images, hosts, socket, hashKey, authority] = await Promise.all([
     ownImage,
     prepareImages(engine, deployment, clientConfig, options, known),
     prepareHosts(engine, pipeline, installation.invoker),
     engineSocket(engine, signal),
     hashKeys.find(engine, pipeline.name, signal),
+    authorities.find(engine, pipeline.name, signal),
   ]);
-  const facts: PreparedFacts = { flowctlImage, images, hosts, hashKey, ...(socket === undefined ? {} : { socket }) };
+  const found = { flowctlImage, images, hosts, hashKey, authority };
+  const facts: PreparedFacts = { ...found, ...(socket === undefined ? {} : { socket }) };
   const resources = desiredResources(deployment, facts);
   checkHealthGates(resources, pipeline, facts);
   await checkNetworks(engine, resources, pipeline, signal);

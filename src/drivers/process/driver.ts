@@ -1,5 +1,5 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
-import { hasCode } from "../../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { readOperator } from "../../identity/identity-folder.ts";
 import { changingIdentity } from "../../identity/tls-identity.ts";
 import type { Driver } from "../driver.ts";
@@ -89,8 +89,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       try {
         const paths = pipelinePaths(home, pipeline);
         const { grpc, http, secure } = await greet(paths, signal);
-        const operator = secure ? await readOperator(paths.identity) : undefined;
-        if (operator === undefined) return { grpc, http };
+        if (!secure) return { grpc, http };
+        const operator = await readOperator(paths.identity);
+        if (operator === undefined) throw operatorLost(paths);
         return { grpc, http, identity: changingIdentity({ role: "operator", pipeline }, operator) };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;
@@ -99,4 +100,14 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     },
     pipelines: () => pipelineNames(home),
   };
+}
+
+/** Of kind `unavailable`, as of a control plane that hangs: what brings that back, or takes it down, mends this. */
+function operatorLost({ identity, pipeline }: PipelinePaths): FlowctlError {
+  return new FlowctlError({
+    code: "process/operator-lost",
+    kind: "unavailable",
+    message: `The control plane of ${pipeline} runs, and what commands prove themselves with is missing or damaged in ${identity}`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\`, which restarts the control plane and makes it anew, or \`flowctl down ${pipeline}\``,
+  });
 }

@@ -22,6 +22,8 @@ export interface ContainerSpec {
   readonly hostFiles: readonly HostFile[];
   /** The instance that the container runs, which is given what it joins with before it starts; absent for what joins nothing. */
   readonly joins?: { readonly component: string; readonly instance: string };
+  /** Id of the authority that the program in it trusts; absent for what joins nothing. */
+  readonly authority?: string;
 }
 
 export interface NetworkAttachment {

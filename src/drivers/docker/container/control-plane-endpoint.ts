@@ -1,10 +1,10 @@
-import { identityOf } from "../../../identity/authority.ts";
-import { AUTHORITY_FILE, OPERATOR_FILE } from "../../../identity/identity-folder.ts";
+import { identityOf, isIssuedBy } from "../../../identity/authority.ts";
+import { OPERATOR_FILE } from "../../../identity/identity-folder.ts";
 import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
 import type { Engine } from "../engine/engine.ts";
 import { readLabels } from "../resources/labels.ts";
-import { identityFile } from "../resources/pipeline-identity.ts";
+import { identityFile, wholeAuthority } from "../resources/pipeline-identity.ts";
 import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
 import { inspectContainer, listContainers } from "./containers.ts";
 
@@ -39,16 +39,20 @@ export async function findControlPlane(
   return grpc === undefined || http === undefined ? undefined : { grpc, http: `http://${http}`, ...identity };
 }
 
-/** What proves that this is somebody who may use the engine, who therefore may change the pipeline. */
+/**
+ * What proves that this is somebody who may use the engine, who therefore may change the pipeline. Undefined where the authority is not
+ * there, or damaged: nobody can then be told from anybody else.
+ */
 async function operatorOf(
   engine: Engine,
   pipeline: string,
   id: string,
   signal: AbortSignal,
 ): Promise<Pick<ControlPlaneEndpoint, "identity"> | undefined> {
-  const [authority, operator] = await Promise.all(
-    [AUTHORITY_FILE, OPERATOR_FILE].map((name) => identityFile(engine, id, name, signal)),
-  );
-  if (authority === undefined || operator === undefined) return undefined;
-  return { identity: changingIdentity({ role: "operator", pipeline }, identityOf(authority, operator)) };
+  const authority = await wholeAuthority(engine, id, pipeline, signal);
+  if (authority === undefined) return undefined;
+  const name = { role: "operator", pipeline } as const;
+  const kept = await identityFile(engine, id, OPERATOR_FILE, signal);
+  const operator = kept !== undefined && isIssuedBy(authority, kept) ? kept : await authority.issue(name);
+  return { identity: changingIdentity(name, identityOf(authority, operator)) };
 }

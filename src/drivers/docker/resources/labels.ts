@@ -20,6 +20,8 @@ export const LABEL = {
   files: "dev.flowctl.files",
   /** Paths of the files in a container that hold secrets, as JSON. */
   secrets: "dev.flowctl.secrets",
+  /** Which authority what is in a container trusts; see authorityId. */
+  authority: "dev.flowctl.authority",
   /** Prerequisites, for people and for tools. */
   depends: "dev.flowctl.depends",
   /** On images: hash of what is in the flowctl image. */
@@ -48,6 +50,7 @@ export function writeLabels(
     readonly version: string;
     readonly depends?: readonly string[];
     readonly image?: string;
+    readonly authority?: string;
   },
 ): Record<string, string> {
   return {
@@ -65,6 +68,7 @@ export function writeLabels(
       ? {}
       : { [LABEL.secrets]: JSON.stringify(resource.secrets) }),
     ...(resource.image === undefined ? {} : { [LABEL.image]: resource.image }),
+    ...(resource.authority === undefined ? {} : { [LABEL.authority]: resource.authority }),
     ...(resource.depends === undefined ? {} : { [LABEL.depends]: resource.depends.join(",") }),
   };
 }

@@ -1,30 +1,111 @@
 import { posix } from "node:path";
 import { type Pack, pack } from "tar-stream";
-import { createAuthority, type IssuedCertificate, openAuthority } from "../../../identity/authority.ts";
+import { hasCode } from "../../../foundation/errors.ts";
+import {
+  type Authority,
+  authorityId,
+  createAuthority,
+  type IssuedCertificate,
+  openAuthority,
+} from "../../../identity/authority.ts";
 import { AUTHORITY_FILE, OPERATOR_FILE } from "../../../identity/identity-folder.ts";
 import { joinPem, splitPem } from "../../../identity/pem.ts";
 import { FLOWCTL_USER, IDENTITY_DIRECTORY } from "../container/container-spec.ts";
-import { putArchive } from "../container/containers.ts";
+import { inspectContainer, listContainers, putArchive } from "../container/containers.ts";
+import { controlPlaneName, controlPlaneVolume } from "../container/control-plane-container.ts";
 import { readFileIn } from "../container/deliver-files.ts";
 import type { Engine } from "../engine/engine.ts";
+import { LABEL } from "./labels.ts";
+import { inspectVolume } from "./volumes.ts";
 
 /**
- * Makes the authority of a pipeline, and who operates it, in the container of its control plane, which was created and not started, unless
- * the volume has them from before. Every flowctl on the engine can read them there.
+ * The authorities of pipelines. Each is in the volume of its pipeline's control plane, where every flowctl on the engine can read it. Which
+ * one it is, is a part of whatever trusts it: where it was lost or damaged there is another one, and all of that is replaced.
  */
-export async function deliverIdentity(engine: Engine, container: string, pipeline: string, signal: AbortSignal) {
-  if ((await identityFile(engine, container, AUTHORITY_FILE, signal)) !== undefined) return;
-  const authority = await createAuthority(pipeline);
-  const operator = await openAuthority(pipeline, authority).issue({ role: "operator", pipeline });
+export class Authorities {
+  readonly #made = new Map<string, Promise<IssuedCertificate>>();
+  readonly #found = new Map<string, string>();
+
+  /** The id of a pipeline's authority: of the one that there is, else of the one that its control plane is going to be given. Changes nothing. */
+  async find(engine: Engine, pipeline: string, signal: AbortSignal): Promise<string> {
+    const controlPlane = controlPlaneName(pipeline);
+    const kept = await wholeAuthority(engine, controlPlane, pipeline, signal);
+    const found =
+      kept === undefined
+        ? ((await this.#trusted(engine, pipeline, signal)) ?? authorityId(await this.#make(pipeline)))
+        : authorityId(kept);
+    this.#found.set(pipeline, found);
+    return found;
+  }
+
+  /**
+   * Puts the authority that was found into the container of the control plane, which was created and not started, with who operates the
+   * pipeline, unless the volume has it. Returns whether it is the one that was found: false where that was in the volume, and is not any more.
+   */
+  async deliver(engine: Engine, pipeline: string, container: string, signal: AbortSignal): Promise<boolean> {
+    const kept = await wholeAuthority(engine, container, pipeline, signal);
+    const found = this.#found.get(pipeline);
+    if (kept !== undefined && (found === undefined || authorityId(kept) === found)) return true;
+    const made = await this.#make(pipeline);
+    const isFound = found === undefined || authorityId(made) === found;
+    // What others trust stays, whatever was expected.
+    if (kept === undefined || isFound)
+      await putAuthority(engine, container, openAuthority(pipeline, made), made, signal);
+    return isFound;
+  }
+
+  /** The one that what runs trusts, where the control plane is gone and its volume, which nobody can look into, is not. */
+  async #trusted(engine: Engine, pipeline: string, signal: AbortSignal): Promise<string | undefined> {
+    const [container, volume, containers] = await Promise.all([
+      inspectContainer(engine, controlPlaneName(pipeline), signal),
+      inspectVolume(engine, controlPlaneVolume(pipeline), signal),
+      listContainers(engine, pipeline, signal),
+    ]);
+    if (container !== undefined || volume === undefined) return undefined;
+    const ids = new Set(containers.flatMap(({ Labels }) => Labels[LABEL.authority] ?? []));
+    return ids.size === 1 ? [...ids][0] : undefined;
+  }
+
+  #make(pipeline: string): Promise<IssuedCertificate> {
+    const made = this.#made.get(pipeline) ?? createAuthority(pipeline);
+    this.#made.set(pipeline, made);
+    return made;
+  }
+}
+
+async function putAuthority(
+  engine: Engine,
+  container: string,
+  authority: Authority,
+  kept: IssuedCertificate,
+  signal: AbortSignal,
+): Promise<void> {
+  const operator = await authority.issue({ role: "operator", pipeline: authority.pipeline });
   const archive = pack();
   archive.entry({ name: `${posix.basename(IDENTITY_DIRECTORY)}/`, type: "directory", mode: 0o700, ...owner() });
   const put = (name: string, issued: IssuedCertificate): void =>
     putIdentityFile(archive, posix.join(posix.basename(IDENTITY_DIRECTORY), name), joinPem(issued));
   put(OPERATOR_FILE, operator);
   // Last: where it is, everything is.
-  put(AUTHORITY_FILE, authority);
+  put(AUTHORITY_FILE, kept);
   archive.finalize();
   await putArchive(engine, container, posix.dirname(IDENTITY_DIRECTORY), archive, signal);
+}
+
+/** The authority in the volume of a control plane; undefined where there is none of this pipeline, or not all of it. */
+export async function wholeAuthority(
+  engine: Engine,
+  container: string,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<Authority | undefined> {
+  const kept = await identityFile(engine, container, AUTHORITY_FILE, signal);
+  try {
+    return kept && openAuthority(pipeline, kept);
+  } catch (error) {
+    if (hasCode(error, "identity/damaged")) return undefined;
+    throw error;
+  }
 }
 
 /** A certificate and its key, out of a file of the folder; undefined where that, or the container, is not there. */

@@ -50,9 +50,17 @@ function deployment(more: Partial<Pipeline> = {}, secrets: Record<string, string
 }
 
 const hashKey = new Uint8Array(32);
+const authority = "a";
 
 function facts(more: Partial<PreparedFacts> = {}): PreparedFacts {
-  return { flowctlImage: { ...image, healthcheck: true }, images: new Map(), hosts: new Map(), hashKey, ...more };
+  return {
+    flowctlImage: { ...image, healthcheck: true },
+    images: new Map(),
+    hosts: new Map(),
+    hashKey,
+    authority,
+    ...more,
+  };
 }
 
 const keys = (resources: readonly DesiredResource[]) => resources.map(({ key }) => key);
@@ -135,6 +143,20 @@ describe("the resources of a deployment", () => {
     expect(condition({}, new Map([["b", image]]))).toBe("started");
     expect(condition({ healthcheck: { disable: true } })).toBe("started");
     expect(condition({ healthcheck: { test: ["CMD", "x"], disable: false } }, new Map([["b", image]]))).toBe("healthy");
+  });
+});
+
+describe("another authority of the pipeline", () => {
+  it("is a change of the control plane and of every component, and of nothing else", () => {
+    const of = (id: string) =>
+      desiredResources(
+        deployment({ components: [component("a")], services: [service("db")] }),
+        facts({ authority: id }),
+      );
+    const [before, after] = [of("one"), of("two")];
+    const changed = before.filter(({ key, hash }) => find(after, key).hash !== hash);
+    expect(keys(changed)).toEqual(["control-plane/1", "component/a-1"]);
+    for (const resource of changed) expect(partsThatDiffer(resource, find(after, resource.key))).toEqual(["identity"]);
   });
 });
 

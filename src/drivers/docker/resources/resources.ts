@@ -23,6 +23,8 @@ export interface PreparedFacts {
   readonly socket?: { readonly path: string; readonly group?: string };
   /** Of what stands in a hash for the value of a secret; see `HashKeys`. */
   readonly hashKey: Uint8Array;
+  /** Id of the pipeline's authority: who trusts another one is of no use. */
+  readonly authority: string;
 }
 
 /** Works out every resource of a deployment. Pure: the same input gives the same resources and hashes. */
@@ -122,7 +124,7 @@ function controlPlaneResource(context: SpecContext, facts: PreparedFacts): Desir
   const spec = controlPlaneContainer(context, facts.flowctlImage, facts.socket);
   return {
     ...CONTROL_PLANE,
-    ...fingerprint(partsOf(spec)),
+    ...fingerprint({ ...partsOf(spec), identity: facts.authority }),
     after: [exists("network/default"), exists("volume/flowctl_control-plane")],
     spec,
   };
@@ -156,11 +158,13 @@ function componentResource(
   const { index } = identity;
   const instance = instanceId(component.id, index);
   const host = facts.hosts.get(component.id) ?? { folders: [], files: [] };
-  const spec = componentContainer(context, component, index, imageOf(component, facts), host);
+  const { authority } = facts;
+  const spec = { ...componentContainer(context, component, index, imageOf(component, facts), host), authority };
   return {
     ...identity,
     ...fingerprint({
       ...componentParts(component, spec),
+      identity: authority,
       ...grantParts(spec, macs),
       networks: networkParts(context.pipeline, spec),
     }),

@@ -13,7 +13,14 @@ import type { PipelinePaths } from "../home/paths.ts";
 import type { LogCollector } from "../logs/log-collector.ts";
 import { leaderOf } from "../observe.ts";
 import type { DesiredInstance, InstanceChange, ObservedInstance } from "./instance-change.ts";
-import { hasSecrets, removeInstanceFiles, removeSecrets, writeInstanceFiles, writeSecrets } from "./instance-files.ts";
+import {
+  hasSecrets,
+  removeInstanceFiles,
+  removeSecrets,
+  trustedBy,
+  writeInstanceFiles,
+  writeSecrets,
+} from "./instance-files.ts";
 import {
   type ComponentSpec,
   type InstanceRecord,
@@ -329,13 +336,21 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  /** An instance that was told of an address which the control plane has no more cannot find it by itself. */
-  const moveIfNeeded = (slot: Slot): void => {
+  /** Whether it speaks to nobody of the pipeline any more: its authority was lost, and there is another one. */
+  const trustsAnother = async (instance: string): Promise<boolean> => {
+    const trusted = options.identity && (await trustedBy(paths, instance));
+    return trusted !== undefined && trusted !== options.identity?.authority.certificate;
+  };
+
+  /** An instance that was told of an address which the control plane has no more, or of another authority, cannot find it by itself. */
+  const moveIfNeeded = async (slot: Slot): Promise<void> => {
     const { process: run, instance, desired } = slot.record;
     const { controlPlane } = options;
     if (run.status !== "running" || desired === "stopped" || controlPlane === undefined) return;
-    if (run.controlPlane === controlPlane) return;
-    log.warn("the control plane address changed: restarting", { instance, from: run.controlPlane, to: controlPlane });
+    const isStranger = await trustsAnother(instance);
+    if (run.controlPlane === controlPlane && !isStranger) return;
+    const what = isStranger ? "the authority of the pipeline" : "the control plane address";
+    log.warn(`${what} changed: restarting`, { instance, from: run.controlPlane, to: controlPlane });
     mutex(instance, async () => {
       await end(slot, { signal: never, force: false, byPolicy: true }, "running");
       await launch(slot, slot.record.restarts + 1);
@@ -360,7 +375,7 @@ export function createEngine(options: EngineOptions): Engine {
           }
           watchAdopted(slot, identity);
           log.info("instance adopted", { instance: record.instance, pid: identity.pid });
-          moveIfNeeded(slot);
+          await moveIfNeeded(slot);
         } else if (run.status === "running") {
           await endStray(record.instance, { signal: never });
           await recordEnd(slot, UNKNOWN_EXIT_CODE);

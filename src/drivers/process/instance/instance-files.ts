@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { IdentityFolder } from "../../../identity/identity-folder.ts";
 import type { JoiningFiles } from "../../../identity/joining-files.ts";
 import { joinPem } from "../../../identity/pem.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
 import { type Grant, type GrantedValues, grantedValue, grantsOf } from "../../grants.ts";
-import { writeFileAtomically } from "../home/atomic-file.ts";
+import { isMissing, notRead, writeFileAtomically } from "../home/atomic-file.ts";
 import type { PipelinePaths } from "../home/paths.ts";
 
 /** Where the secrets of an instance lie. */
@@ -19,6 +19,12 @@ export function configsFolder(paths: PipelinePaths, instance: string): string {
   return join(paths.configs, instance);
 }
 
+function joiningFolder(paths: PipelinePaths, instance: string): string {
+  return join(paths.joining, instance);
+}
+
+const CA_FILE = "ca.pem";
+
 /**
  * Puts there what the next start of an instance joins with, in a folder (0700) of its own, in place of what was there: whatever an earlier
  * start left is of no use from now on.
@@ -29,11 +35,22 @@ export async function writeJoining(
   component: string,
   instance: string,
 ): Promise<JoiningFiles> {
-  const folder = join(paths.joining, instance);
-  const [ca, pair] = [join(folder, "ca.pem"), join(folder, "joining.pem")];
+  const folder = joiningFolder(paths, instance);
+  const [ca, pair] = [join(folder, CA_FILE), join(folder, "joining.pem")];
   await writeFileAtomically(ca, identity.authority.certificate, 0o600);
   await writeFileAtomically(pair, joinPem(await identity.begin(component, instance)), 0o600);
   return { ca, certificate: pair, key: pair };
+}
+
+/** The certificate of the authority that an instance was told to trust when it was started; undefined where it speaks in the clear. */
+export async function trustedBy(paths: PipelinePaths, instance: string): Promise<string | undefined> {
+  const path = join(joiningFolder(paths, instance), CA_FILE);
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw notRead(error, path);
+  }
 }
 
 /** Where an instance keeps what survives it. */
@@ -94,7 +111,7 @@ export function hasSecrets(paths: PipelinePaths, instance: string): boolean {
 export async function removeInstanceFiles(paths: PipelinePaths, instance: string): Promise<void> {
   await removeSecrets(paths, instance);
   await rm(configsFolder(paths, instance), { recursive: true, force: true });
-  await rm(join(paths.joining, instance), { recursive: true, force: true });
+  await rm(joiningFolder(paths, instance), { recursive: true, force: true });
 }
 
 /** Where a container has its secrets. */

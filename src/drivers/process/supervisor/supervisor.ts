@@ -73,7 +73,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   }
   const logs = startLogCollector({ folder: paths.logs, clock, log });
   const { withheld, insecure = false } = launch.spec;
-  const identity = insecure ? undefined : await openIdentityFolder(paths.identity, launch.pipeline);
+  const identity = insecure ? undefined : await openIdentity(paths, launch.pipeline, log);
   const { controlPlane, ports } = await openControlPlane(paths, options, identity);
   const inherited = ({ inheritEnvironment: everything = false }: Component): Record<string, string> =>
     inheritedEnvironment(options.environment, { everything, withheld });
@@ -142,6 +142,13 @@ async function takePlace(
     if (record !== undefined && isAlive(record.identity)) return LOCKED_EXIT_CODE;
     await clock.sleep(LOCK_POLL_MS);
   }
+}
+
+/** Who trusts one that was damaged or lost is restarted by the engine (see `Engine.recover`). */
+function openIdentity(paths: PipelinePaths, pipeline: string, log: Logger): Promise<IdentityFolder> {
+  return openIdentityFolder(paths.identity, pipeline, {
+    onDamaged: (error) => log.warn("making another authority", { err: error }),
+  });
 }
 
 function requestsOf(engine: Engine, ended: End, over: Promise<void>, hello: SupervisorHello): SupervisorRequests {
