@@ -199,7 +199,7 @@ export async function runComponent(component: ComponentDefinition, options: RunC
       }
     } catch (error) {
       if (options.stop.aborted) return "stopped";
-      throw error;
+      throw failure === undefined ? error : failure.error;
     }
     onTopology(registered.topology);
     const kept = standing.keep(over.signal).catch(fail);

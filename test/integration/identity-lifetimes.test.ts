@@ -162,6 +162,17 @@ describe("components with an identity", () => {
 });
 
 describe("a component", () => {
+  it("ends with the reason when it is refused another certificate while it waits to be registered", async () => {
+    world = await IdentityWorld.create(1_000);
+    const run = await world.start("s", idle);
+    await until(() => world.issued >= 2);
+    await world.stopControlPlane();
+    await world.identity.begin("s", "s-1");
+    await expired();
+    await world.startControlPlane();
+    await expect(run.outcome).rejects.toMatchObject({ code: "identity/superseded" });
+  });
+
   it("joins again where its clock was set forward beyond its certificate, and loses nothing", async () => {
     let ahead = 0;
     world = await IdentityWorld.create(undefined, { ...systemClock, now: () => Date.now() + ahead });
