@@ -32,7 +32,7 @@ async function typed(scenario: Scenario, fix = ""): Promise<void> {
 async function loseSink(scenario: Scenario, alsoControlPlane: boolean): Promise<void> {
   const refs = await scenario.refs();
   const gone = [...(alsoControlPlane ? ["control-plane"] : []), "archive-1"].map((id) => refs[id]!);
-  execFileSync("docker", ["rm", "-f", ...gone]);
+  execFileSync("docker", ["rm", "-f", "-v", ...gone]);
 }
 
 beforeAll(buildProgram);

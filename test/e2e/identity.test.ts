@@ -99,7 +99,7 @@ it.skipIf(!driversUnderTest().includes("docker"))(
     await using scenario = await Scenario.on("docker", PIPELINE);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const controlPlane = `flowctl_${scenario.name}_control-plane`;
-    await runWell("docker", ["rm", "-f", controlPlane]);
+    await runWell("docker", ["rm", "-f", "-v", controlPlane]);
     await runWell("docker", ["volume", "rm", controlPlane]);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "120");
     const before = (await scenario.lines("out/numbers.jsonl")).length;

@@ -164,7 +164,7 @@ describe("what is not flowctl's", () => {
       });
       expect(await docker("inspect", "-f", "{{.Id}}", name)).toBe(foreign);
     } finally {
-      await docker("rm", "-f", name);
+      await docker("rm", "-f", "-v", name);
     }
   });
 
@@ -191,7 +191,7 @@ describe("what is not flowctl's", () => {
     try {
       await expect(world.down()).rejects.toMatchObject({ code: "docker/conflict", fix: expect.stringContaining(name) });
     } finally {
-      await docker("rm", "-f", guest);
+      await docker("rm", "-f", "-v", guest);
     }
   });
 
@@ -244,7 +244,7 @@ describe("what is no longer as it was made", () => {
     await world.up(deployment);
     const { ref, name } = await world.find("component/a-1");
     const labels = JSON.parse(await docker("inspect", "-f", "{{json .Config.Labels}}", ref)) as Record<string, string>;
-    await docker("rm", "-f", ref);
+    await docker("rm", "-f", "-v", ref);
     const flags = Object.entries(labels).flatMap(([key, value]) => ["--label", `${key}=${value}`]);
     await docker("create", "--name", name, ...flags, settings.image ?? "");
     expect(await world.find("component/a-1")).toMatchObject({ hash: "", state: { status: "created" } });

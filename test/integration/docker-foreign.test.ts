@@ -16,7 +16,7 @@ const one = (world: World, internal = false) => {
 async function stranger(network: string): Promise<AsyncDisposable & { readonly id: string }> {
   const program = ["-e", "setInterval(() => undefined, 1000)"];
   const id = await docker("run", "-d", "--network", network, "--entrypoint", "node", settings.image ?? "", ...program);
-  return { id, [Symbol.asyncDispose]: async () => void (await docker("rm", "-f", id)) };
+  return { id, [Symbol.asyncDispose]: async () => void (await docker("rm", "-f", "-v", id)) };
 }
 
 const networkOf = async (id: string) =>

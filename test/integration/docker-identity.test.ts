@@ -95,7 +95,7 @@ describe("what an instance joins with", () => {
     await using world = new World(fixture);
     await world.up(deploymentIn(world));
     const observed = await world.find(INSTANCE);
-    await docker("rm", "-f", controlPlaneOf(world));
+    await docker("rm", "-f", "-v", controlPlaneOf(world));
     const missing = { code: "identity/missing", fix: expect.stringContaining(`flowctl up -d -p ${world.name}`) };
     await expect(world.apply({ action: "restart", observed, cause: "asked" })).rejects.toMatchObject(missing);
     expect((await world.find(INSTANCE)).state).toMatchObject({ status: "running" });
@@ -111,7 +111,7 @@ describe("what an instance joins with", () => {
     const name = `${world.name}-a-1`;
     const labels = JSON.parse(await docker("inspect", "-f", "{{json .Config.Labels}}", name)) as Record<string, string>;
     const image = await docker("inspect", "-f", "{{.Image}}", name);
-    await docker("rm", "-f", name);
+    await docker("rm", "-f", "-v", name);
     const options = Object.entries(labels).flatMap(([label, value]) => ["--label", `${label}=${value}`]);
     await docker("create", "--name", name, ...options, image);
     const observed = await world.find(INSTANCE);
@@ -131,7 +131,7 @@ describe("the authority of a pipeline", () => {
     [
       "is gone with the volume of the control plane",
       async (world: World) => {
-        await docker("rm", "-f", controlPlaneOf(world));
+        await docker("rm", "-f", "-v", controlPlaneOf(world));
         await docker("volume", "rm", controlPlaneOf(world));
       },
     ],
@@ -158,7 +158,7 @@ describe("the authority of a pipeline", () => {
     await truncate(world, "operator.pem", 100);
     expect(await world.driver.controlPlane(world.name, world.signal)).toHaveProperty("identity");
     expect(await differing(world, deployment)).toEqual([]);
-    await docker("rm", "-f", controlPlaneOf(world));
+    await docker("rm", "-f", "-v", controlPlaneOf(world));
     expect(await change(world, deployment)).toEqual(["control-plane/1"]);
     expect(await isTrusted(world)).toBe(true);
     expect(await differing(world, deployment)).toEqual([]);
@@ -181,7 +181,7 @@ describe("the authority of a pipeline", () => {
     const deployment = deploymentIn(world);
     await world.up(deployment);
     await truncate(world, "authority.pem", 0);
-    await docker("rm", "-f", controlPlaneOf(world));
+    await docker("rm", "-f", "-v", controlPlaneOf(world));
     await expect(change(world, deployment)).rejects.toMatchObject({ code: "docker/other-authority" });
     expect(await differing(world, deployment)).toEqual(["control-plane/1", INSTANCE]);
     await change(world, deployment);
