@@ -11,6 +11,7 @@ import type { Logger } from "../foundation/logger.ts";
 import type { Peer } from "../identity/peer.ts";
 import { type Authenticated, peerOfCall } from "../identity/peer-of-call.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
+import { drained } from "../protocol/server.ts";
 
 /** What every handler of the server shares. */
 export interface HandlerContext {
@@ -125,19 +126,6 @@ async function pump<Request, Response>(
     if (signal.aborted) return;
     if (!call.write(message)) await drained(call, signal);
   }
-}
-
-function drained<Request, Response>(call: AnswerStream<Request, Response>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      call.removeListener("drain", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    call.once("drain", done);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });
 }
 
 /** Clients get the message; only here is the stack. */

@@ -1,4 +1,5 @@
-import { open } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { type FileHandle, link, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolder } from "./make-folder.ts";
 
@@ -91,4 +92,43 @@ export async function makeLastingFolder(path: string, mode?: number): Promise<vo
     await syncFolder(folder);
     if (folder === top) return;
   }
+}
+
+/**
+ * Writes a file as a whole: whoever reads sees the old content or the new one, also after a crash or a power cut; when it resolves, the new
+ * one. Rejects with what the file system says, and then leaves nothing.
+ *
+ * @param openNew Opens a file that is not there yet, beside the one that is meant.
+ * @param keep Leaves a file that is there already: of several that create it at once one does.
+ */
+export async function placeFile(
+  path: string,
+  content: string | Uint8Array,
+  { openNew, keep = false }: { readonly openNew: (path: string) => Promise<FileHandle>; readonly keep?: boolean },
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    const file = await openNew(temporary);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    if (keep) await linkOnce(temporary, path);
+    else await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function linkOnce(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  await rm(temporary, { force: true });
 }

@@ -1,7 +1,5 @@
-import { randomBytes } from "node:crypto";
-import { link, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { syncFolder } from "../foundation/durable-file.ts";
+import { open } from "node:fs/promises";
+import { placeFile } from "../foundation/durable-file.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 
 /**
@@ -9,33 +7,18 @@ import { FlowctlError } from "../foundation/errors.ts";
  * folder has to be there. Rejects with `identity/not-written`.
  */
 export async function replacePrivateFile(path: string, content: string): Promise<void> {
-  await place(path, content, (temporary) => rename(temporary, path));
+  await place(path, content, false);
 }
 
 /** As `replacePrivateFile`, but leaves a file that is there already: of several that create it at once one does. */
 export async function createPrivateFile(path: string, content: string): Promise<void> {
-  await place(path, content, async (temporary) => {
-    await link(temporary, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
-    });
-    await rm(temporary, { force: true });
-  });
+  await place(path, content, true);
 }
 
-async function place(path: string, content: string, into: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+async function place(path: string, content: string, keep: boolean): Promise<void> {
   try {
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await into(temporary);
-    await syncFolder(dirname(path));
+    await placeFile(path, content, { openNew: (temporary) => open(temporary, "wx", 0o600), keep });
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
     throw FlowctlError.wrap(error, {
       code: "identity/not-written",
       kind: "failed",

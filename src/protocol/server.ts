@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Writable } from "node:stream";
 import { Server, type ServerOptions } from "@grpc/grpc-js";
 
 /** What grpc-js looks at first of every stream: whether it goes on with it. */
@@ -16,4 +17,18 @@ export function createGrpcServer(options: ServerOptions): Server {
   const look = inner._verifyContentType.bind(server);
   inner._verifyContentType = (stream, headers) => !stream.destroyed && look(stream, headers);
   return server;
+}
+
+/** Resolves when more may be written to a call, or the signal fires. */
+export function drained(call: Writable, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.removeListener("drain", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    call.once("drain", done);
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });
 }

@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, link, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { makeLastingFolder, syncFolder } from "../../../foundation/durable-file.ts";
+import { makeLastingFolder, placeFile } from "../../../foundation/durable-file.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
 
 /**
@@ -10,40 +9,18 @@ import { FlowctlError } from "../../../foundation/errors.ts";
  * Makes the folder (0700) when it is missing.
  */
 export function writeFileAtomically(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  return place(path, content, mode, (temporary) => rename(temporary, path));
+  return place(path, content, mode, false);
 }
 
 /** As `writeFileAtomically`, but leaves a file that is there already: of several that create it at once one does. */
 export function createFileOnce(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  return place(path, content, mode, async (temporary) => {
-    try {
-      await link(temporary, path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    await rm(temporary, { force: true });
-  });
+  return place(path, content, mode, true);
 }
 
-async function place(
-  path: string,
-  content: string | Uint8Array,
-  mode: number,
-  into: (temporary: string) => Promise<void>,
-): Promise<void> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
+async function place(path: string, content: string | Uint8Array, mode: number, keep: boolean): Promise<void> {
   try {
-    const file = await openInFolder(temporary, mode);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await into(temporary);
-    await syncFolder(dirname(path));
+    await placeFile(path, content, { openNew: (temporary) => openInFolder(temporary, mode), keep });
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
     throw notWritten(error, `Cannot write ${path}`);
   }
 }

@@ -1,8 +1,8 @@
-import type { Writable } from "node:stream";
 import { type handleServerStreamingCall, type handleUnaryCall, Metadata } from "@grpc/grpc-js";
 import { FlowctlError } from "../../../foundation/errors.ts";
 import { linkedSignal } from "../../../foundation/linked-signal.ts";
 import { toStatus } from "../../../protocol/grpc-errors.ts";
+import { drained } from "../../../protocol/server.ts";
 import type { Method } from "../../../protocol/service-methods.ts";
 
 /** A method with one answer: what `handle` returns, or the status of what it throws. The signal fires when the client is gone. */
@@ -51,19 +51,6 @@ export function answers<Request, Response>(
       )
       .finally(() => linked.release());
   };
-}
-
-function drained(call: Writable, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      call.removeListener("drain", done);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    call.once("drain", done);
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });
 }
 
 function statusOf(error: unknown): ReturnType<typeof toStatus> {
