@@ -9,7 +9,8 @@ function setUp(
   options: {
     away?: () => boolean;
     refuse?: () => FlowctlError | undefined;
-    committed?: (position: number) => Promise<void>;
+    /** Left out: notes it in `told`; undefined: nobody outside is told. */
+    committed?: ((position: number) => Promise<void>) | undefined;
   } = {},
 ) {
   const clock = fakeClock();
@@ -29,10 +30,11 @@ function setUp(
       else states.push(state);
     },
     committed:
-      options.committed ??
-      (async (position) => {
-        told.push(position);
-      }),
+      "committed" in options
+        ? options.committed
+        : async (position) => {
+            told.push(position);
+          },
     onFailure: (error) => failures.push(error),
   });
   return { clock, stored, states, told, failures, checkpointer };
@@ -121,26 +123,50 @@ describe("a checkpointer", () => {
     expect(stored).toEqual([1]);
   });
 
-  it("stores at most once in 100 ms, however slowly the acknowledgements come, but at once what is flushed", async () => {
-    const { clock, stored, checkpointer } = setUp();
-    for (let n = 1; n <= 50; n++) {
+  it.each([
+    ["a second, of few events", 1_000, 1, undefined],
+    ["100 ms, of many events", 100, 1_000, undefined],
+    ["100 ms, of few events that somebody outside waits for", 100, 1, async () => undefined],
+  ] as const)(
+    "stores at most once in %s, however slowly the acknowledgements come, but at once what is flushed",
+    async (_, interval, events, committed) => {
+      const { clock, stored, checkpointer } = setUp({ committed });
+      let last = 0;
+      const settle = (count: number): void => {
+        for (let n = 0; n < count; n++) checkpointer.settle(checkpointer.track(++last));
+      };
+      for (let n = 1; n <= 50; n++) {
+        settle(events);
+        await clock.advance(interval / 10);
+      }
+      expect(stored.length).toBeGreaterThanOrEqual(4);
+      expect(stored.length).toBeLessThanOrEqual(6);
+      await clock.advance(interval);
+      expect(stored.at(-1)).toBe(last);
+      await clock.advance(2_000);
+      // The first after a pause is stored at once, the second not, unless somebody waits for it.
+      settle(1);
+      await clock.advance(1);
+      settle(1);
+      await clock.advance(1);
+      expect(stored.at(-1)).toBe(last - 1);
+      const flushed = checkpointer.flush(new AbortController().signal);
+      await clock.advance(1);
+      expect(await flushed).toBe(true);
+      expect(stored.at(-1)).toBe(last);
+    },
+  );
+
+  it("does not wait out a pause that few events had begun once there are many", async () => {
+    const { clock, stored, checkpointer } = setUp({ committed: undefined });
+    for (let n = 1; n <= 2; n++) {
       checkpointer.settle(checkpointer.track(n));
-      await clock.advance(10);
+      await clock.advance(50);
     }
-    expect(stored.length).toBeLessThanOrEqual(6);
+    expect(stored).toEqual([1]);
+    for (let n = 3; n <= 1_500; n++) checkpointer.settle(checkpointer.track(n));
     await clock.advance(100);
-    expect(stored.at(-1)).toBe(50);
-    await clock.advance(200);
-    // The first after a pause is stored at once, the second not, unless somebody waits for it.
-    checkpointer.settle(checkpointer.track(51));
-    await clock.advance(1);
-    checkpointer.settle(checkpointer.track(52));
-    await clock.advance(1);
-    expect(stored.at(-1)).toBe(51);
-    const flushed = checkpointer.flush(new AbortController().signal);
-    await clock.advance(1);
-    expect(await flushed).toBe(true);
-    expect(stored.at(-1)).toBe(52);
+    expect(stored).toEqual([1, 1_500]);
   });
 
   it("reports that telling the outside failed", async () => {

@@ -23,6 +23,10 @@ export interface CheckpointerOptions<Position> {
 
 /** At most this often a position is stored, in milliseconds; the first after a pause at once. */
 const INTERVAL_MS = 100;
+/** The same where few events would come again without it, and nobody outside waits to be told. */
+const FEW_INTERVAL_MS = 1_000;
+/** So many acknowledged events since a position was last stored are no longer few. */
+const MANY = 1_000;
 const CALL_TIMEOUT_MS = 5_000;
 
 /** Kinds of refusal that no repetition makes good: a position too large, a partition that another instance reads by now. */
@@ -43,6 +47,8 @@ export class Checkpointer<Position> implements Receipt {
   private saving: Promise<void> | undefined;
   /** When a position was last stored, on the clock of durations. */
   private storedAt = Number.NEGATIVE_INFINITY;
+  /** How many events are acknowledged beyond the position that was last stored. */
+  private beyond = 0;
   /** How many wait for the newest position to be stored, which then is not put off. */
   private hurried = 0;
   private pausing: AbortController | undefined;
@@ -78,6 +84,9 @@ export class Checkpointer<Position> implements Receipt {
     }
     if (this.newest === undefined) this.newest = { position: reached };
     else this.newest.position = reached;
+    const before = this.beyond;
+    this.beyond += this.acknowledged - first;
+    if (before < MANY && this.beyond >= MANY) this.pausing?.abort();
     if (this.positions.length === 0 && this.onIdle.length > 0) for (const resolve of this.onIdle.splice(0)) resolve();
     this.saving ??= this.save();
   }
@@ -132,6 +141,7 @@ export class Checkpointer<Position> implements Receipt {
       await this.pause();
       const { position } = this.newest;
       this.newest = undefined;
+      this.beyond = 0;
       const stored = await this.store("reading", Buffer.from(JSON.stringify(position)));
       if (!stored) break;
       this.storedAt = clock.elapsed();
@@ -149,14 +159,17 @@ export class Checkpointer<Position> implements Receipt {
 
   /** Until the interval is over since a position was last stored, unless somebody waits for the next. */
   private async pause(): Promise<void> {
-    const { clock } = this.options;
-    const left = this.storedAt + INTERVAL_MS - clock.elapsed();
-    if (left <= 0 || this.hurried > 0) return;
-    this.pausing = new AbortController();
-    const over = linkedSignal(this.stop.signal, this.pausing.signal);
-    await clock.sleep(left, over.signal).catch(() => undefined);
-    over.release();
-    this.pausing = undefined;
+    const { clock, committed } = this.options;
+    while (this.hurried === 0 && !this.stop.signal.aborted) {
+      const interval = committed !== undefined || this.beyond >= MANY ? INTERVAL_MS : FEW_INTERVAL_MS;
+      const left = this.storedAt + interval - clock.elapsed();
+      if (left <= 0) return;
+      this.pausing = new AbortController();
+      const over = linkedSignal(this.stop.signal, this.pausing.signal);
+      await clock.sleep(left, over.signal).catch(() => undefined);
+      over.release();
+      this.pausing = undefined;
+    }
   }
 
   /** Tries until it is stored; false when it will not be. */

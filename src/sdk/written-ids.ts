@@ -6,8 +6,8 @@ import { StateLog } from "./state-log.ts";
 export interface WrittenIdsOptions {
   /**
    * Minimum number of recent events to remember. Default: 100,000. A replay redelivers the events in flight and those acknowledged
-   * since the source last stored its position, which it does every tenth of a second: fewer than the default up to some 800,000
-   * events per second. 0 remembers none, but still keeps the notes of `begin`.
+   * since the source last stored its position, which it does every tenth of a second, or every second as long as that is fewer than
+   * 1,000 events: fewer than the default up to some 800,000 events per second. 0 remembers none, but still keeps the notes of `begin`.
    */
   readonly remember?: number;
   /** Name of the record. Default: `written`. A sink that writes to several destinations keeps one record for each. */
