@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { BUILT } from "../build-once.ts";
 import { flowctlHere } from "./flowctl-here.ts";
+import { GrowingFile } from "./growing-file.ts";
 import { type Ended, runProgram } from "./run-program.ts";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -66,6 +67,7 @@ export class Scenario implements AsyncDisposable {
   readonly env: NodeJS.ProcessEnv;
   #passed = false;
   readonly #running: Running[] = [];
+  readonly #growing = new Map<string, GrowingFile>();
 
   private constructor(driver: "process" | "docker", name: string, folder: string) {
     this.driver = driver;
@@ -98,10 +100,11 @@ export class Scenario implements AsyncDisposable {
     await writeFile(join(this.folder, file), text);
   }
 
-  /** The lines of a file below the folder; none while it does not exist. */
+  /** The lines of a file below the folder; none while it does not exist. Reads on from where the last look ended, as polls look often. */
   async lines(file: string): Promise<readonly string[]> {
-    const text = await readFile(join(this.folder, file), "utf8").catch(() => "");
-    return text.split("\n").filter((line) => line !== "");
+    const growing = this.#growing.get(file) ?? new GrowingFile(join(this.folder, file));
+    this.#growing.set(file, growing);
+    return growing.lines();
   }
 
   /** Runs flowctl to its end. */

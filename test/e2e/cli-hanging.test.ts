@@ -43,9 +43,17 @@ async function runOf(scenario: Scenario): Promise<string | undefined> {
   return (await scenario.instances()).find(({ instance }) => instance === "out-1")?.state;
 }
 
-/** Starts the pipeline, and makes its control plane hang once events flow. Returns who hangs. */
+/** What runs besides the control plane. */
+async function componentRefs(scenario: Scenario): Promise<readonly string[]> {
+  const all = await scenario.instances();
+  return all
+    .filter(({ component }) => component !== "control-plane")
+    .map(({ ref }) => ref)
+    .sort();
+}
+
+/** Makes the control plane of a running pipeline hang once events flow. Returns who hangs. */
 async function hang(scenario: Scenario): Promise<number> {
-  await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
   await eventually("events", async () => (await scenario.lines("out.jsonl")).length > 0);
   const pids = await controlPlanePids(scenario);
   for (const pid of pids) process.kill(pid, "SIGSTOP");
@@ -55,8 +63,9 @@ async function hang(scenario: Scenario): Promise<number> {
 beforeAll(buildProgram);
 
 describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s", (driver) => {
-  it("is named by every command that asks it, and left alone; logs and ps work without it", async () => {
+  it("is named by every command that asks it, and left alone; logs and ps work without it; up replaces it, over which components go on", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const pid = await hang(scenario);
     const named =
       driver === "process"
@@ -81,26 +90,17 @@ describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s",
 
     const before = (await scenario.lines("out.jsonl")).length;
     await eventually("more events", async () => (await scenario.lines("out.jsonl")).length > before);
-    scenario.passed();
-  });
 
-  it("is replaced by up, over which components go on", async () => {
-    await using scenario = await Scenario.on(driver, pipeline);
-    await hang(scenario);
-    const before = await scenario.flowctl("ps", "--json");
+    const refs = await componentRefs(scenario);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
-    const refs = (text: string): readonly string[] =>
-      (JSON.parse(text) as { component: string; ref: string }[])
-        .filter(({ component }) => component !== "control-plane")
-        .map(({ ref }) => ref)
-        .sort();
-    expect(refs(await scenario.succeed("ps", "--json"))).toEqual(refs(before.stdout));
+    expect(await componentRefs(scenario)).toEqual(refs);
     expect(await scenario.succeed("status")).toContain(" running");
     scenario.passed();
   });
 
-  it("is restarted by stop, which it would undo, and what was stopped stays so", async () => {
+  it("is restarted by stop, which it would undo, and what was stopped stays so; down ends it with everything else", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await hang(scenario);
     const stopped = await scenario.flowctl("stop", "out");
     expect(stopped, stopped.stderr).toMatchObject({ code: 0 });
@@ -109,11 +109,7 @@ describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s",
     // It has looked at everything by now, and goes on doing so.
     await scenario.succeed("start", "out");
     expect(await runOf(scenario)).not.toBe("stopped");
-    scenario.passed();
-  });
 
-  it("is ended by down with everything else", async () => {
-    await using scenario = await Scenario.on(driver, pipeline);
     await hang(scenario);
     const { code, stderr } = await scenario.flowctl("down", "-v");
     expect(code).toBe(0);
@@ -126,7 +122,6 @@ describe.concurrent.each(driversUnderTest())("a control plane that hangs on %s",
 describe.concurrent.each(driversUnderTest())("a control plane that nobody brings back on %s", (driver) => {
   /** Ends it together with all that watches it. */
   async function kill(scenario: Scenario): Promise<void> {
-    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     if (driver === "docker") {
       // What was killed by the engine's own command is not restarted by it.
       const all = await scenario.instances();
@@ -141,8 +136,9 @@ describe.concurrent.each(driversUnderTest())("a control plane that nobody brings
     for (const each of [...(await watchersOf(scenario)), pid as number]) signalProcess(each, "SIGKILL");
   }
 
-  it("is started again by stop, which it would undo, and what was stopped stays so", async () => {
+  it("is started again by stop, which it would undo, and what was stopped stays so; and by an up that waits for what it has changed", async () => {
     await using scenario = await Scenario.on(driver, pipeline);
+    await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await kill(scenario);
     const stopped = await scenario.flowctl("stop", "out");
     expect(stopped, stopped.stderr).toMatchObject({ code: 0 });
@@ -153,11 +149,7 @@ describe.concurrent.each(driversUnderTest())("a control plane that nobody brings
     );
     expect(await runOf(scenario)).toBe("stopped");
     expect(await stateOf(scenario, "out")).toBe("stopping");
-    scenario.passed();
-  });
 
-  it("is started again by an up that waits for what it has changed", async () => {
-    await using scenario = await Scenario.on(driver, pipeline);
     await kill(scenario);
     await scenario.pipeline(pipeline.replace("rate: 10", "rate: 11"));
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");

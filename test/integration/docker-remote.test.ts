@@ -26,15 +26,23 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** The machine's engine, listening on a port as well. */
-async function onTcp(): Promise<{ readonly port: number } & AsyncDisposable> {
+async function onTcp(): Promise<{ readonly port: number; readonly connections: number } & AsyncDisposable> {
+  let connections = 0;
   const server = createServer((connection) => {
+    connections++;
     const engine = connect("/var/run/docker.sock");
     for (const one of [connection, engine]) one.on("error", () => [connection, engine].map((it) => it.destroy()));
     connection.pipe(engine).pipe(connection);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  return { port, [Symbol.asyncDispose]: async () => void server.close() };
+  return {
+    port,
+    get connections() {
+      return connections;
+    },
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
 }
 
 /** An SSH server for this user, with a key of its own, and an ssh program that knows both. */
@@ -106,7 +114,7 @@ describe("an engine of another machine", () => {
     await writeFile(join(contexts, "meta.json"), JSON.stringify({ Name: "away", Endpoints: endpoint }));
     Object.assign(scenario.env, { DOCKER_CONFIG: join(folder, "docker"), DOCKER_CONTEXT: "away" });
     expect(await scenario.succeed("doctor")).toContain(`at tcp://127.0.0.1:${engine.port}`);
-    await works(scenario);
+    expect(engine.connections).toBeGreaterThan(0);
     scenario.passed();
   });
 
