@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { buildProgram, eventually, Scenario } from "./checks.ts";
 
-const COUNT = 2_500;
+const COUNT = 1_000;
 const [library = "libfaketimeMT.so.1 (apt-get install faketime)"] = readdirSync("/usr/lib")
   .map((name) => join("/usr/lib", name, "faketime/libfaketimeMT.so.1"))
   .filter((path) => existsSync(path));

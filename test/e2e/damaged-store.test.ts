@@ -28,7 +28,8 @@ const damages: readonly [string, (file: string) => Promise<void>][] = [
 beforeAll(buildProgram);
 
 describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
-  it.each(damages)(
+  // What is damaged, and how, no driver has a part in: where the database is, and what becomes of the control plane, each has.
+  it.each(driver === "docker" ? damages.slice(0, 1) : damages)(
     "a database of the control plane that was %s while it was stopped is not begun anew without a word",
     async (_, damage) => {
       await using scenario = await Scenario.on(driver, pipeline);

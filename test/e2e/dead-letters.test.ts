@@ -32,7 +32,9 @@ interface Letter {
 }
 
 async function letters(scenario: Scenario): Promise<readonly Letter[]> {
-  return JSON.parse(await scenario.succeed("dead-letters", "list", "--json")) as Letter[];
+  const { code, stdout, stderr } = await scenario.look("dead-letters", "list", "--json");
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Letter[];
 }
 
 async function numbersIn(scenario: Scenario): Promise<number[]> {
