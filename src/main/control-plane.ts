@@ -22,6 +22,8 @@ interface Settings {
   readonly persistence: "leveldb" | "memory";
   /** Folder of the pipeline's identity; empty: it has none, and everybody speaks in the clear. */
   readonly identityFolder: string;
+  /** Seconds that a working certificate is good for; undefined: as long as is usual. For looking at renewals. */
+  readonly certificateSeconds: number | undefined;
   readonly logLevel: LogLevel;
   /** `none`: instances are not restarted from here, whatever engine there is. */
   readonly supervisor: "docker" | "none";
@@ -43,6 +45,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     httpListen: environment.FLOWCTL_HTTP_LISTEN || "0.0.0.0:8081",
     dataFolder: environment.FLOWCTL_DATA_DIR || "/var/lib/flowctl",
     identityFolder: environment.FLOWCTL_IDENTITY_DIR || "",
+    certificateSeconds: Number(environment.FLOWCTL_CERTIFICATE_SECONDS) || undefined,
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
     supervisor: oneOf("FLOWCTL_SUPERVISE_BY", environment.FLOWCTL_SUPERVISE_BY || "docker", ["docker", "none"]),
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
@@ -67,12 +70,13 @@ function openStore(settings: Settings): Promise<Store> | Store {
 }
 
 async function serve(settings: Settings, log: Logger): Promise<void> {
-  const { pipeline, identityFolder } = settings;
+  const { pipeline, identityFolder, certificateSeconds } = settings;
   const identity = identityFolder === "" ? undefined : await openIdentityFolder(identityFolder, pipeline);
+  const life = certificateSeconds === undefined ? {} : { workingLifeMs: certificateSeconds * 1_000 };
   const store = await openStore(settings);
   const controlPlane: ControlPlane = await startControlPlane({
     pipeline,
-    ...(identity === undefined ? {} : { identity }),
+    ...(identity === undefined ? {} : { identity: { ...identity, ...life } }),
     grpcListen: settings.grpcListen,
     httpListen: settings.httpListen,
     store,

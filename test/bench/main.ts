@@ -14,6 +14,7 @@ import { measureFanOut } from "./streams/fan-out.ts";
 import { measureGuarantees } from "./streams/guarantees.ts";
 import { measureLatency } from "./streams/latency.ts";
 import { measureMtls } from "./streams/mtls.ts";
+import { measureRenewal } from "./streams/renewal.ts";
 import { measureChains, measureFanOuts, measureReplicas } from "./streams/scaling.ts";
 import { measureStalledSink } from "./streams/stalled-sink.ts";
 import { measureThroughput } from "./streams/throughput.ts";
@@ -30,6 +31,7 @@ const benches: Record<string, (rounds: number | undefined) => Promise<readonly R
   guarantees: (rounds = 5) => measureGuarantees({ rounds, scale }),
   "docker-bridge": (rounds = 5) => measureDockerBridge({ rounds, scale }),
   mtls: (rounds = 5) => measureMtls({ rounds, scale }),
+  renewal: (rounds = 5) => measureRenewal({ rounds, scale }),
   "fan-out": (rounds = 5) => measureFanOut({ rounds, scale }),
   latency: (rounds = 5) => measureLatency({ rounds, scale }),
   "disk-buffers": (rounds = 5) => measureDiskBuffers({ rounds, scale }),

@@ -11,6 +11,7 @@ import { measureMtls } from "../bench/streams/mtls.ts";
 import { typeOfGroup } from "../bench/streams/parts/settings.ts";
 import { chain, fanOut, linear } from "../bench/streams/plans.ts";
 import { Programs } from "../bench/streams/programs.ts";
+import { measureRenewal } from "../bench/streams/renewal.ts";
 import { largestProcess, type RunOptions, type RunResult, runParts, slowestSink } from "../bench/streams/run-parts.ts";
 import { measureStalledSink } from "../bench/streams/stalled-sink.ts";
 import { runProgram } from "../e2e/run-program.ts";
@@ -71,6 +72,11 @@ describe("a benchmark of streams", () => {
   it("compares mutual TLS with streams in the clear", async () => {
     const rows = await measureMtls({ rounds: 1, scale: 0.001 });
     expect(renderResults(rows)).toMatch(/mutual TLS .* in the clear .* ≥ 0.65 +(met|MISSED)$/m);
+  });
+
+  it("compares streams whose programs renew their certificates with others", async () => {
+    const rows = await measureRenewal({ rounds: 1, scale: 0.05 });
+    expect(renderResults(rows)).toMatch(/percentile: renewing .* not renewing .* ≤ 2 +(met|MISSED)$/m);
   });
 
   it.skipIf(withoutDocker)("compares containers on a bridge with processes", async () => {

@@ -28,10 +28,12 @@ export interface PlaneOptions {
   readonly host?: string;
   /** The pipeline has an identity, which only the local place can do. */
   readonly identity?: boolean;
+  /** Seconds that a working certificate is good for. Left out: a day. */
+  readonly certificateSeconds?: number;
 }
 
 export async function startPlane(place: Place, crew: Crew, plan: Plan, options: PlaneOptions = {}): Promise<Plane> {
-  const { host } = options;
+  const { host, certificateSeconds } = options;
   const folder = join(place.folderOf("control-plane"), "identity");
   const identity = options.identity === true ? await openIdentityFolder(folder, PIPELINE) : undefined;
   const address = await place.addressOf("control-plane");
@@ -43,6 +45,7 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, options: 
     FLOWCTL_DATA_DIR: place.folderOf("control-plane"),
     FLOWCTL_PERSISTENCE: "leveldb",
     ...(identity === undefined ? {} : { FLOWCTL_IDENTITY_DIR: folder }),
+    ...(certificateSeconds === undefined ? {} : { FLOWCTL_CERTIFICATE_SECONDS: String(certificateSeconds) }),
     FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });

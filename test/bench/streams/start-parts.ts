@@ -19,6 +19,8 @@ export interface PartsOptions {
   readonly awaited?: boolean;
   /** The pipeline has an identity, on processes of this machine only; else everybody speaks in the clear. */
   readonly identity?: boolean;
+  /** See `PlaneOptions`. */
+  readonly certificateSeconds?: number;
   /** Left out: processes of this machine. */
   readonly place?: MakePlace;
 }
