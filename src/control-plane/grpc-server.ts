@@ -7,7 +7,6 @@ import {
   setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Clock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
@@ -21,9 +20,10 @@ import { pipelineControl } from "../protocol/control-messages.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
 import { createGrpcServer } from "../protocol/server.ts";
-import { loadProtocol, type ServiceName } from "../protocol/service-definitions.ts";
+import type { ServiceName } from "../protocol/service-definitions.ts";
 import { definitionOf } from "../protocol/service-methods.ts";
 import { eventStreamDefinition } from "../streams/sending/event-stream-server.ts";
+import { addReflection } from "./reflection.ts";
 
 export interface GrpcServer {
   /** `host:port` as asked for, with the port that was given. */
@@ -71,7 +71,7 @@ export async function startGrpcServer(
     health.setStatus(name, "SERVING");
   }
   health.addToServer(server);
-  new ReflectionService(loadProtocol(Object.keys(definitions) as ServiceName[])).addToServer(server);
+  addReflection(server, Object.keys(definitions) as ServiceName[]);
   const port = await bind(server, listen, admission?.identity);
   return {
     address: `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`,

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { credentials, loadPackageDefinition, makeGenericClientConstructor, status } from "@grpc/grpc-js";
+import { Client, credentials, loadPackageDefinition, makeGenericClientConstructor, status } from "@grpc/grpc-js";
 import { loadFileDescriptorSetFromObject, loadSync } from "@grpc/proto-loader";
 import { service as healthDefinition } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -70,6 +70,27 @@ describe("gRPC reflection", () => {
   ])("describes %s", async (symbol) => {
     const { fileDescriptorResponse } = await reflect("v1", { fileContainingSymbol: symbol });
     expect(fileDescriptorResponse?.fileDescriptorProto.length).toBeGreaterThan(0);
+  });
+
+  it("ends its answers when it is asked nothing more, and a stream that is no message of reflection with the reason", async () => {
+    const path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    const same = (bytes: Buffer): Buffer => bytes;
+    const asked = async (request: Buffer): Promise<{ readonly answers: number; readonly code: number }> => {
+      const client = new Client(controlPlane.grpc, credentials.createInsecure());
+      const call = client.makeBidiStreamRequest(path, same, same);
+      let answers = 0;
+      call.on("data", () => answers++);
+      call.on("error", () => undefined);
+      const ended = new Promise<number>((resolve) => call.on("status", ({ code }) => resolve(code)));
+      call.write(request);
+      call.end();
+      const code = await ended;
+      client.close();
+      return { answers, code };
+    };
+    // list_services, field 7, is empty.
+    expect(await asked(Buffer.from([0x3a, 0]))).toEqual({ answers: 1, code: status.OK });
+    expect(await asked(Buffer.from([0x3a]))).toEqual({ answers: 0, code: status.INTERNAL });
   });
 
   it("says that it does not know what does not exist", async () => {
