@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
 import type { Method } from "../protocol/service-methods.ts";
 
@@ -48,7 +49,7 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): S
           },
         );
         const cancel = (): void => call.cancel();
-        limit.addEventListener("abort", cancel, { once: true });
+        onAbort(limit, cancel);
       }),
     async *stream<Request, Response>(
       { path, request, response }: Method<Request, Response>,
@@ -58,7 +59,7 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): S
     ) {
       const call = client.makeServerStreamRequest(path, request.encode, response.decode, message, new Metadata());
       const cancel = (): void => call.cancel();
-      limit.addEventListener("abort", cancel, { once: true });
+      onAbort(limit, cancel);
       call.once("metadata", onBegin);
       try {
         yield* call as AsyncIterable<Response>;
@@ -71,4 +72,10 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): S
     },
     close: () => client.close(),
   };
+}
+
+/** Many calls at once under one signal are no leak: each takes its listener away. */
+function onAbort(signal: AbortSignal, cancel: () => void): void {
+  setMaxListeners(0, signal);
+  signal.addEventListener("abort", cancel, { once: true });
 }

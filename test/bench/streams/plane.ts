@@ -43,7 +43,6 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, options: 
     FLOWCTL_DATA_DIR: place.folderOf("control-plane"),
     FLOWCTL_PERSISTENCE: "leveldb",
     ...(identity === undefined ? {} : { FLOWCTL_IDENTITY_DIR: folder }),
-    FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });
   crew.add("control-plane", child, () => undefined);

@@ -1,6 +1,6 @@
-import { type ServiceError, status } from "@grpc/grpc-js";
+import { status } from "@grpc/grpc-js";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
-import { fromServiceError } from "../../../protocol/grpc-errors.ts";
+import { fromServiceError, isServiceError } from "../../../protocol/grpc-errors.ts";
 import { protocolMismatch } from "./protocol-version.ts";
 import { MAX_REQUEST_BYTES } from "./supervisor-messages.ts";
 
@@ -13,10 +13,6 @@ export function meaningOf(error: unknown, socketPath: string): unknown {
   if (error.code === status.RESOURCE_EXHAUSTED) return tooLarge(error);
   const told = fromServiceError(error, socketPath);
   return error.code === status.CANCELLED || hasCode(told, "client/unreachable") ? undefined : told;
-}
-
-function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && typeof error.code === "number" && "metadata" in error;
 }
 
 function tooLarge(cause: unknown): FlowctlError {
