@@ -11,10 +11,13 @@ const MAX_REQUEST_BYTES = 4 * 1024;
 /** Calls of one connection at once: as many as a pipeline has instances that all fail, with room. */
 const MAX_CALLS = 512;
 
+/** What Node.js may keep for one connection, as by default; grpc-js would lift that. */
+const MAX_SESSION_MB = 10;
+
 const limits = {
   "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
   "grpc.max_concurrent_streams": MAX_CALLS,
-  "grpc.max_metadata_size": MAX_REQUEST_BYTES,
+  "grpc-node.max_session_memory": MAX_SESSION_MB,
 } as const;
 
 const { one, answers } = socketCalls({

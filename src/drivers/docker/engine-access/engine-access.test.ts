@@ -205,6 +205,16 @@ describe("a request to the engine access", () => {
     expect(refused).toEqual(Array(6).fill("refused"));
     over.abort();
     expect((await Promise.all(all)).filter((how) => how === "ended")).toHaveLength(4);
+    // Whoever went makes room.
+    const again = new AbortController();
+    const asked = () => engine.asked.filter((line) => line === "GET /events").length;
+    await vi.waitUntil(async () => {
+      void (async () => {
+        for await (const _ of driver.events("p", again.signal));
+      })().catch(() => undefined);
+      return asked() > 4;
+    });
+    again.abort();
   });
 
   /** Requests that no honest control plane sends. */
