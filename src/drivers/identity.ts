@@ -35,6 +35,14 @@ export const CONTROL_PLANE = {
   index: 1,
 } as const;
 
+/** What names what the control plane of a pipeline reaches the engine through. */
+export const ENGINE_ACCESS = {
+  key: "engine-access/1",
+  kind: "engine-access",
+  owner: "control-plane",
+  index: 1,
+} as const;
+
 /** The state of what is there and does not run anything, such as a volume. */
 export const IS_THERE = {
   status: "running",

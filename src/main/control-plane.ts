@@ -1,15 +1,14 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { openLevelStore } from "../control-plane/store/level-store.ts";
 import { createMemoryStore } from "../control-plane/store/memory-store.ts";
 import type { Store } from "../control-plane/store/store.ts";
+import { type EngineAccessDriver, engineAccessDriver } from "../drivers/docker/engine-access/engine-access-client.ts";
 import { backoffDelay } from "../foundation/backoff.ts";
 import { systemClock } from "../foundation/clock.ts";
-import { FlowctlError } from "../foundation/errors.ts";
+import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import { createLogger, type Logger, type LogLevel } from "../foundation/logger.ts";
 import { exitCodeOf } from "../foundation/never-starts.ts";
-import { packageRoot, packageVersion } from "../foundation/package-root.ts";
 import { openIdentityFolder } from "../identity/identity-folder.ts";
 import { sayFatal } from "./say-fatal.ts";
 
@@ -25,8 +24,8 @@ interface Settings {
   /** Seconds that a working certificate is good for; undefined: as long as is usual. For looking at renewals. */
   readonly certificateSeconds: number | undefined;
   readonly logLevel: LogLevel;
-  /** `none`: instances are not restarted from here, whatever engine there is. */
-  readonly supervisor: "docker" | "none";
+  /** Socket of the pipeline's engine access; empty: instances are not restarted from here. */
+  readonly engineAccess: string;
 }
 
 function readSettings(environment: NodeJS.ProcessEnv): Settings {
@@ -47,7 +46,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     identityFolder: environment.FLOWCTL_IDENTITY_DIR || "",
     certificateSeconds: Number(environment.FLOWCTL_CERTIFICATE_SECONDS) || undefined,
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
-    supervisor: oneOf("FLOWCTL_SUPERVISE_BY", environment.FLOWCTL_SUPERVISE_BY || "docker", ["docker", "none"]),
+    engineAccess: environment.FLOWCTL_ENGINE_ACCESS || "",
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
   };
 }
@@ -90,8 +89,8 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
   const told = new Promise<undefined>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(undefined));
   });
-  if (settings.supervisor === "docker" && (process.env.DOCKER_HOST !== undefined || existsSync(dockerSocket))) {
-    void superviseByDocker(controlPlane, log, stopping.signal);
+  if (settings.engineAccess !== "") {
+    void superviseBy(engineAccessDriver(settings.engineAccess), controlPlane, log, stopping.signal);
   }
   const failure = await Promise.race([told, controlPlane.failure]);
   stopping.abort();
@@ -99,36 +98,40 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
   if (failure !== undefined) throw failure;
 }
 
-/** Where the engine's socket is mounted for the supervisor; without it Docker's own restart policy is all there is. */
-const dockerSocket = "/var/run/docker.sock";
-
 /**
- * Begins as soon as the engine answers: after a restart of the machine or of the engine containers run again before it does.
+ * Begins as soon as the engine can be reached: after a restart of the machine or of the engine containers run again before it answers,
+ * and the engine access may be started after this program.
  */
-async function superviseByDocker(controlPlane: ControlPlane, log: Logger, signal: AbortSignal): Promise<void> {
+async function superviseBy(
+  driver: EngineAccessDriver,
+  controlPlane: ControlPlane,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    // Loaded only where it is needed: it is a good part of the program's memory.
-    const { createDockerDriver } = await import("../drivers/docker/driver.ts");
-    const installation = { packageRoot: packageRoot(), version: packageVersion() };
-    const driver = createDockerDriver({ environment: process.env, ...installation });
-    let said = "";
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const probe = await driver.probe(signal);
-      if (probe.available) return controlPlane.supervise(driver);
-      if (probe.reason !== said) {
-        log.warn("the Docker engine is unreachable; failed instances are not restarted until it is back", {
-          reason: probe.reason,
-        });
-        said = probe.reason;
+      try {
+        await driver.observe("", signal);
+        return controlPlane.supervise(driver);
+      } catch (error) {
+        // It is often started a moment after this program.
+        if (attempt === SAID_AT_ATTEMPT) {
+          log.warn("cannot reach the Docker engine; failed instances are not restarted until it is back", {
+            driver_error: messageOf(error),
+          });
+        }
       }
-      await systemClock.sleep(backoffDelay(attempt, { initialMs: 500, maxMs: 10_000 }), signal);
+      await systemClock.sleep(backoffDelay(attempt, { initialMs: 100, maxMs: 10_000 }), signal);
     }
   } catch (error) {
     if (signal.aborted) return;
     // Registry and topology serve without it; containers that exit are restarted by Docker itself.
-    log.error("the Docker driver failed; unresponsive instances are not restarted", { err: error });
+    log.error("supervision failed; unresponsive instances are not restarted", { err: error });
   }
 }
+
+/** About three seconds after the first. */
+const SAID_AT_ATTEMPT = 6;
 
 /** The control plane of one pipeline as a program of its own, which is how the Docker driver runs it. */
 async function main(): Promise<number> {

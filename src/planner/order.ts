@@ -4,6 +4,7 @@ import type { ObservedResource, ResourceKey, ResourceKind } from "../drivers/dri
 const KIND_ORDER: Readonly<Record<ResourceKind, number>> = {
   network: 0,
   volume: 0,
+  "engine-access": 1,
   "control-plane": 1,
   service: 2,
   component: 3,

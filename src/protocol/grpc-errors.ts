@@ -90,6 +90,11 @@ function cut(text: string, bytes: number): string {
   return encoded.toString("utf8", 0, end);
 }
 
+/** Whether an error is one that a gRPC client throws. */
+export function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "metadata" in error;
+}
+
 /** What a client throws for a failed call to `peer` (`host:port`, for the message). */
 export function fromServiceError(error: ServiceError, peer: string, signal?: AbortSignal): FlowctlError {
   const carried = decodeCarried(error);

@@ -3,6 +3,7 @@ import { loadSync } from "@grpc/proto-loader";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { describe, expect, it } from "vitest";
+import { engineAccessService } from "../drivers/docker/engine-access/engine-access-messages.ts";
 import { supervisorService } from "../drivers/process/supervisor/supervisor-messages.ts";
 import { hasCode } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
@@ -16,6 +17,7 @@ const services = {
   "flowctl.registry.v1.ComponentRegistry": componentRegistry,
   "flowctl.control.v1.PipelineControl": pipelineControl,
   "flowctl.supervisor.v2.Supervisor": supervisorService,
+  "flowctl.engineaccess.v1.EngineAccess": engineAccessService,
 } as const;
 const names = Object.keys(services) as (keyof typeof services)[];
 
@@ -23,14 +25,18 @@ type AnyMessage = MessageType<object>;
 type AnyMethod = Method<object, object>;
 const methods = names.flatMap((service) => Object.values(services[service] as unknown as Record<string, AnyMethod>));
 
+const localFiles = [
+  "src/drivers/process/supervisor/supervisor.proto",
+  "src/drivers/docker/engine-access/engine_access.proto",
+];
+
 /** The protocol files, read by another library than the one that made the tables. */
 const files = new protobuf.Root();
 files.resolvePath = (_, target) => {
   if (target.startsWith("google/")) return target;
   return join(packageRoot(), target.startsWith("flowctl/") ? "proto" : "", target);
 };
-const supervisorFile = "src/drivers/process/supervisor/supervisor.proto";
-files.loadSync(["flowctl/registry/v1/registry.proto", "flowctl/control/v1/control.proto", supervisorFile]);
+files.loadSync(["flowctl/registry/v1/registry.proto", "flowctl/control/v1/control.proto", ...localFiles]);
 files.resolveAll();
 
 describe("the tables of the protocol", () => {
@@ -70,7 +76,10 @@ function plain(message: unknown): unknown {
 /** Both sides of every method, against a library that others use. */
 const protocol = {
   ...loadProtocol(["flowctl.registry.v1.ComponentRegistry", "flowctl.control.v1.PipelineControl"]),
-  ...loadSync(join(packageRoot(), supervisorFile), { longs: Number, enums: String, defaults: true, oneofs: true }),
+  ...loadSync(
+    localFiles.map((file) => join(packageRoot(), file)),
+    { longs: Number, enums: String, defaults: true, oneofs: true },
+  ),
 };
 const sides = methods.flatMap(({ path, request, response }) => {
   const [, service = "", name = ""] = path.split("/");

@@ -160,7 +160,6 @@ export class Rig {
         FLOWCTL_HTTP_LISTEN: `127.0.0.1:${httpPort}`,
         FLOWCTL_DATA_DIR: join(this.folder, "data"),
         // The rig starts again what ends, and tells nobody.
-        FLOWCTL_SUPERVISE_BY: "none",
       }),
     );
     this.client = connectControlPlane(`127.0.0.1:${this.grpcPort}`);

@@ -19,6 +19,9 @@ const packageRoot = join(tmpdir(), `flowctl-conformance-${process.env.FLOWCTL_CO
 /** What the driver under test is made with. */
 export const installation = { packageRoot, version };
 
+/** Every program of the image, with one and the same stand-in. */
+const PROGRAMS = ["component.js", "control-plane.js", "engine-access.js"];
+
 /** Stands for the control plane and for built-ins: answers on their ports and stays. */
 const PROGRAM = `
 const { createServer } = require("node:http");
@@ -82,8 +85,8 @@ export const fixture: DriverFixture = {
 export async function makePackage(root: string, program: string): Promise<void> {
   await mkdir(join(root, "dist"), { recursive: true });
   await writeFile(join(root, "package.json"), JSON.stringify({ name: "flowctl", version }));
-  await writeFile(join(root, "dist", "image.json"), JSON.stringify(["component.js", "control-plane.js"]));
-  for (const name of ["component.js", "control-plane.js"]) await writeFile(join(root, "dist", name), program);
+  await writeFile(join(root, "dist", "image.json"), JSON.stringify(PROGRAMS));
+  for (const name of PROGRAMS) await writeFile(join(root, "dist", name), program);
   await symlink(join(repository, "images"), join(root, "images")).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;
   });

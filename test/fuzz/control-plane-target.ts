@@ -35,7 +35,6 @@ export async function startControlPlaneTarget(
     FLOWCTL_HTTP_LISTEN: http,
     FLOWCTL_DATA_DIR: path,
     FLOWCTL_IDENTITY_DIR: identity === undefined ? "" : join(path, "identity"),
-    FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });
   const client = connectControlPlane(grpc, identity && operatorOf(identity));

@@ -56,7 +56,6 @@ export async function controlPlaneProcess(
           FLOWCTL_GRPC_LISTEN: grpc,
           FLOWCTL_HTTP_LISTEN: http,
           FLOWCTL_DATA_DIR: dataFolder,
-          FLOWCTL_SUPERVISE_BY: "none",
           ...extraEnvironment,
         },
         stdio: ["ignore", "ignore", "pipe"],

@@ -1,6 +1,6 @@
 /**
  * The name that people know a progress event's subject by: `feed-1` of `component/feed-1`, `control plane`. Undefined for
- * what they never asked for by itself: networks and volumes come and go with the pipeline.
+ * what they never asked for by itself: networks, volumes and the engine access come and go with the pipeline.
  */
 export function nameOfSubject(subject: string): string | undefined {
   const slash = subject.indexOf("/");
@@ -13,6 +13,7 @@ export function nameOfSubject(subject: string): string | undefined {
       return "control plane";
     case "network":
     case "volume":
+    case "engine-access":
       return undefined;
     case "image":
       return `image ${rest}`;

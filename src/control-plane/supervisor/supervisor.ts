@@ -92,16 +92,20 @@ class Supervisor {
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
   async followDriver(): Promise<void> {
     const { driver, pipeline, clock, log } = this.#options;
+    let isLost = false;
     for (let attempt = 1; !this.#signal.aborted; attempt++) {
       try {
         await this.#catchUp();
+        if (isLost) log.info("the driver answers again");
+        isLost = false;
         for await (const event of driver.events(pipeline, this.#signal)) {
           attempt = 1;
           this.#onDriverEvent(event);
         }
       } catch (error) {
         if (this.#signal.aborted) return;
-        log.warn("lost the event stream of the driver", { driver_error: messageOf(error) });
+        if (!isLost) log.warn("lost the event stream of the driver", { driver_error: messageOf(error) });
+        isLost = true;
       }
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 200, maxMs: 10_000 }));
     }

@@ -3,8 +3,8 @@ import { cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import type { ApplyContext, Change, DesiredResource, ObservedResource } from "../driver.ts";
-import { instanceId } from "../identity.ts";
 import { otherFolder } from "../other-folder.ts";
+import { applyToExisting, stop } from "./apply-existing.ts";
 import type { ContainerSpec } from "./container/container-spec.ts";
 import {
   createContainer,
@@ -12,27 +12,21 @@ import {
   removeContainer,
   startContainer,
   stopContainer,
-  unpauseContainer,
 } from "./container/containers.ts";
 import { deliverFiles } from "./container/deliver-files.ts";
 import { authorityOf, deliverJoining } from "./container/deliver-joining.ts";
 import { placeOf } from "./container/file-places.ts";
-import { filesLabel, labelledFiles, makeHostPaths } from "./container/host-files.ts";
+import { filesLabel, makeHostPaths } from "./container/host-files.ts";
 import { NO_SUCH_PROGRAM, requireProgram } from "./container/program-check.ts";
-import { isSecret, takeSecrets } from "./container/secrets.ts";
-import { startAgain, stopAndStart } from "./container/start-again.ts";
+import { isSecret } from "./container/secrets.ts";
+import { startAgain } from "./container/start-again.ts";
+import { takenAway } from "./container/taken-away.ts";
 import type { Engine } from "./engine/engine.ts";
 import { containerState } from "./observe.ts";
 import type { HashKeys } from "./resources/hash-key.ts";
 import { LABEL, readLabels, writeLabels } from "./resources/labels.ts";
 import { nameTaken, networkName } from "./resources/names.ts";
-import {
-  connectToNetwork,
-  createNetwork,
-  inspectNetwork,
-  type NetworkSpec,
-  removeNetwork,
-} from "./resources/networks.ts";
+import { createNetwork, inspectNetwork, type NetworkSpec, removeNetwork } from "./resources/networks.ts";
 import type { Authorities } from "./resources/pipeline-identity.ts";
 import { createVolume, inspectVolume, removeVolume, type VolumeSpec } from "./resources/volumes.ts";
 
@@ -53,7 +47,6 @@ const PATIENCE_MS = 15_000;
 
 /** Carries out one change; see `Driver.apply`. */
 export async function applyChange(engine: Engine, own: Own, change: Change, context: ApplyContext): Promise<void> {
-  const { signal, force = false } = context;
   switch (change.action) {
     case "create":
       return create(engine, own, change.resource, context);
@@ -62,65 +55,12 @@ export async function applyChange(engine: Engine, own: Own, change: Change, cont
       await remove(engine, change.observed, context);
       return create(engine, own, change.resource, context);
     case "start":
-      if (!isContainer(change.observed)) return;
-      await unpauseContainer(engine, change.observed.ref, signal);
-      await restoreSurroundings(engine, change.observed, signal);
-      return unlessTakenAway(startAgain(engine, change.observed, context), change.observed, context);
     case "stop":
-      if (!isContainer(change.observed)) return;
-      await stop(engine, change.observed, force, signal);
-      if (change.keepSecrets !== true) await takeSecrets(engine, change.observed, signal);
-      return;
     case "restart":
-      if (!isContainer(change.observed)) return;
-      await unpauseContainer(engine, change.observed.ref, signal);
-      await restoreSurroundings(engine, change.observed, signal);
-      return unlessTakenAway(stopAndStart(engine, change.observed, context), change.observed, context);
+      return applyToExisting(engine, change, context);
     case "remove":
       return remove(engine, change.observed, context);
   }
-}
-
-/**
- * A container that was disconnected from a network stays so over every restart, and could do nothing; one that writes a file
- * cannot even start while that is gone.
- */
-async function restoreSurroundings(
-  engine: Engine,
-  { ref, kind, owner, index }: ObservedResource,
-  signal: AbortSignal,
-): Promise<void> {
-  const detail = await inspectContainer(engine, ref, signal);
-  const labels = detail?.Config.Labels;
-  const wanted = readLabels(labels)?.networks ?? [];
-  const aliases = kind === "control-plane" ? ["control-plane"] : [owner, instanceId(owner, index)];
-  for (const name of wanted) {
-    if (detail?.NetworkSettings.Networks?.[name] !== undefined) continue;
-    await connectToNetwork(engine, name, ref, aliases, signal);
-  }
-  // Not all who restart containers see the host's files, as the control plane does not; the engine says what is missing.
-  await makeHostPaths(engine, { hostFolders: [], hostFiles: labelledFiles(labels) }).catch(() => undefined);
-}
-
-async function unlessTakenAway(
-  work: Promise<void>,
-  observed: ObservedResource,
-  { pipeline }: ApplyContext,
-): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    throw hasCode(error, "docker/not-found") ? takenAway(observed.name, pipeline, error) : error;
-  }
-}
-
-function isContainer(observed: ObservedResource): boolean {
-  return observed.kind !== "network" && observed.kind !== "volume";
-}
-
-async function stop(engine: Engine, observed: ObservedResource, force: boolean, signal: AbortSignal): Promise<void> {
-  if (observed.state.status === "paused") await unpauseContainer(engine, observed.ref, signal);
-  await stopContainer(engine, observed.ref, force, signal);
 }
 
 async function remove(engine: Engine, observed: ObservedResource, context: ApplyContext): Promise<void> {
@@ -250,16 +190,6 @@ async function isGone(engine: Engine, id: string, spec: ContainerSpec, signal: A
     ...spec.networks.map(({ name }) => inspectNetwork(engine, name, signal)),
   ]).catch(() => []);
   return left.includes(undefined);
-}
-
-function takenAway(name: string, pipeline: string, cause: unknown): FlowctlError {
-  return new FlowctlError({
-    code: "docker/taken-away",
-    kind: "conflict",
-    message: `${name} was removed while it was starting: another command is taking ${pipeline} down`,
-    fix: `Run \`flowctl up -d -p ${pipeline}\` again once that command is done`,
-    cause,
-  });
 }
 
 /**

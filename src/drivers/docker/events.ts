@@ -52,20 +52,23 @@ export function streamEnded(what: string): FlowctlError {
   });
 }
 
-/** What happens to a pipeline's instances, in the driver's terms; see `Driver.events`. */
+/**
+ * What happens to a pipeline's instances, in the driver's terms; see `Driver.events`. What happens while the connection is made counts,
+ * where both sides have the `sameClock`.
+ */
 export async function* driverEvents(
   engine: Engine,
   pipeline: string,
   signal: AbortSignal,
+  sameClock = engine.local,
 ): AsyncGenerator<DriverEvent> {
   const starved = new Set<string>();
-  // What happens while the connection is made counts, where both sides have the same clock.
-  const since = engine.local ? { since: Date.now() } : {};
+  const since = sameClock ? { since: Date.now() } : {};
   try {
     for await (const event of engineEvents(engine, pipeline, signal, since)) {
       const { ID, Attributes } = event.Actor;
-      const key = readLabels(Attributes)?.key;
-      if (key === undefined) continue;
+      const { key, pipeline: of } = readLabels(Attributes) ?? {};
+      if (key === undefined || of !== pipeline) continue;
       const common = { key, time: Math.floor(event.timeNano / 1e6) };
       if (event.Action === "oom") starved.add(ID);
       else if (event.Action === "start") yield { type: "started", ...common };

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { cancelled } from "../../foundation/clock.ts";
-import type { LogLine, LogOptions } from "../driver.ts";
+import type { LogLine, LogOptions, ObservedResource } from "../driver.ts";
 import { instanceId } from "../identity.ts";
 import { isSelected } from "../log-selection.ts";
 import { inspectContainer, listContainers } from "./container/containers.ts";
@@ -30,6 +30,17 @@ export async function* pipelineLogs(
   } finally {
     stop.abort();
   }
+}
+
+/** What a container logged last; empty where that is nothing, or the container is gone. */
+export async function lastStoredLine(
+  engine: Engine,
+  { ref, name }: Pick<ObservedResource, "ref" | "name">,
+  signal: AbortSignal,
+): Promise<string> {
+  const options: LogOptions = { select: [], follow: false, tail: 1 };
+  const lines = await readStored(engine, { id: ref, instance: name }, options, signal);
+  return lines.findLast(({ text }) => text.trim() !== "")?.text ?? "";
 }
 
 interface Source {
@@ -65,7 +76,7 @@ async function* storedLogs(
 
 async function readStored(
   engine: Engine,
-  source: Source,
+  source: Pick<Source, "id" | "instance">,
   options: LogOptions,
   signal: AbortSignal,
 ): Promise<readonly TimedLine[]> {
@@ -227,7 +238,8 @@ function sourceOf(id: string, text: Readonly<Record<string, string>>): Source | 
   const labels = readLabels(text);
   if (labels === undefined) return undefined;
   const { kind, owner, index } = labels;
-  return { id, owner, instance: kind === "control-plane" ? owner : instanceId(owner, index) };
+  const instance = kind === "control-plane" ? owner : kind === "engine-access" ? kind : instanceId(owner, index);
+  return { id, owner, instance };
 }
 
 function logLine({ instance, owner }: Source, { stream, nanoseconds, text }: TimedLine): LogLine {

@@ -14,12 +14,11 @@ export async function observePipeline(
   pipeline: string,
   signal: AbortSignal,
 ): Promise<readonly ObservedResource[]> {
-  const [containers, networks, volumes] = await Promise.all([
-    listContainers(engine, pipeline, signal),
+  const [details, networks, volumes] = await Promise.all([
+    inspectAll(engine, pipeline, signal),
     listNetworks(engine, signal),
     listVolumes(engine, pipeline, signal),
   ]);
-  const details = await Promise.all(containers.map(({ Id }) => inspectContainer(engine, Id, signal)));
   const networkIds = new Map(networks.map(({ Name, Id }) => [Name, Id]));
   const observed: ObservedResource[] = [];
   for (const { Id, Name, Labels, Created } of networks) {
@@ -34,12 +33,32 @@ export async function observePipeline(
     const state: ObservedState = { ...IS_THERE, startedAt: milliseconds((volume as { CreatedAt?: string }).CreatedAt) };
     observed.push({ ...identity(labels), state, ref: Name, name: Name, ports: [] });
   }
-  // A container that went between the list and the look is not there.
   for (const detail of details) {
-    const container = detail && observedContainer(detail, networkIds);
+    const container = observedContainer(detail, networkIds);
     if (container) observed.push({ ...container, ...(await secretsOf(engine, detail, signal)) });
   }
   return observed;
+}
+
+/** The containers of a pipeline alone, without whether they have their secrets. */
+export async function observeContainers(
+  engine: Engine,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<readonly ObservedResource[]> {
+  const [details, networks] = await Promise.all([inspectAll(engine, pipeline, signal), listNetworks(engine, signal)]);
+  const networkIds = new Map(networks.map(({ Name, Id }) => [Name, Id]));
+  return details.flatMap((detail) => observedContainer(detail, networkIds) ?? []);
+}
+
+/** A container that went between the list and the look is not there. */
+async function inspectAll(engine: Engine, pipeline: string, signal: AbortSignal): Promise<readonly ContainerDetail[]> {
+  const containers = await listContainers(engine, pipeline, signal);
+  const details = await Promise.all(containers.map(({ Id }) => inspectContainer(engine, Id, signal)));
+  // The engine was asked for those of the pipeline; nothing rests on its having listened.
+  return details.flatMap((detail) =>
+    detail !== undefined && readLabels(detail.Config.Labels)?.pipeline === pipeline ? [detail] : [],
+  );
 }
 
 /** Whether what does not run has its secrets. */

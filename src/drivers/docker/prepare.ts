@@ -164,7 +164,7 @@ async function prepareHosts(
   return new Map(all);
 }
 
-/** The socket that the control plane restarts hung instances by, and the group that may use it. */
+/** The socket that the engine access has, and the group that may use it. */
 async function engineSocket(engine: Engine, signal: AbortSignal): Promise<PreparedFacts["socket"]> {
   const path = engine.endpoint.kind === "unix" ? engine.endpoint.path : "/var/run/docker.sock";
   const info = await engineInfo(engine, signal);

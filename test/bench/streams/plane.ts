@@ -46,7 +46,6 @@ export async function startPlane(place: Place, crew: Crew, plan: Plan, options: 
     FLOWCTL_PERSISTENCE: "leveldb",
     ...(identity === undefined ? {} : { FLOWCTL_IDENTITY_DIR: folder }),
     ...(certificateSeconds === undefined ? {} : { FLOWCTL_CERTIFICATE_SECONDS: String(certificateSeconds) }),
-    FLOWCTL_SUPERVISE_BY: "none",
     FLOWCTL_LOG_LEVEL: "error",
   });
   crew.add("control-plane", child, () => undefined);

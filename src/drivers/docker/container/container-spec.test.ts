@@ -4,6 +4,7 @@ import { componentContainer } from "./component-container.ts";
 import { unnamedVolumeName, unnamedVolumes } from "./container-settings.ts";
 import type { ImageFacts } from "./container-spec.ts";
 import { controlPlaneContainer } from "./control-plane-container.ts";
+import { engineAccessContainer } from "./engine-access-container.ts";
 import { placeOf } from "./file-places.ts";
 import { serviceContainer } from "./service-container.ts";
 
@@ -305,23 +306,58 @@ describe("the container of a service", () => {
 });
 
 describe("the container of the control plane", () => {
-  it("publishes its ports on this machine only, and may use the engine's socket", () => {
-    const socket = { path: "/run/docker.sock", group: "999" };
-    const spec = controlPlaneContainer({ pipeline: pipeline(), options }, image, socket);
+  const spec = controlPlaneContainer({ pipeline: pipeline(), options }, image, true);
+
+  it("publishes its ports on this machine only", () => {
     expect(spec.name).toBe("flowctl_p_control-plane");
     expect(spec.networks).toEqual([{ name: "flowctl_p", aliases: ["control-plane"] }]);
     expect(spec.body).toMatchObject({ User: "10001:10001" });
     expect(spec.body.HostConfig).toMatchObject({
       CapDrop: ["ALL"],
-      GroupAdd: ["999"],
       PortBindings: {
         "8080/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }],
         "8081/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }],
       },
     });
-    expect(spec.body.HostConfig.Mounts).toContainEqual({
-      ...{ Type: "bind", Source: "/run/docker.sock", Target: "/var/run/docker.sock", ReadOnly: false },
+  });
+
+  it("has nothing of the engine, and what it reaches the engine access by can only be read", () => {
+    expect(JSON.stringify(spec)).not.toContain("docker.sock");
+    expect(spec.body.HostConfig).not.toHaveProperty("GroupAdd");
+    expect(spec.body.HostConfig.Mounts).toEqual([
+      { Type: "volume", Source: "flowctl_p_control-plane", Target: "/var/lib/flowctl", ReadOnly: false },
+      { Type: "volume", Source: "flowctl_p_engine-access", Target: "/run/flowctl", ReadOnly: true },
+    ]);
+  });
+
+  it("has no engine access where there is none", () => {
+    const alone = controlPlaneContainer({ pipeline: pipeline(), options }, image, false);
+    expect(JSON.stringify(alone)).not.toContain("engine-access");
+  });
+});
+
+describe("the container of the engine access", () => {
+  it("has the engine's socket with its group, no network, and nothing to write to but the volume of its own socket", () => {
+    const socket = { path: "/run/docker.sock", group: "999" };
+    const spec = engineAccessContainer({ pipeline: pipeline(), options }, image, socket);
+    expect(spec.name).toBe("flowctl_p_engine-access");
+    expect(spec.networks).toEqual([]);
+    expect(spec.body).toMatchObject({ User: "10001:10001" });
+    expect(spec.body).not.toHaveProperty("ExposedPorts");
+    expect(spec.body.HostConfig).toMatchObject({
+      CapDrop: ["ALL"],
+      SecurityOpt: ["no-new-privileges:true"],
+      NetworkMode: "none",
+      ReadonlyRootfs: true,
+      GroupAdd: ["999"],
+      Memory: 128 * 1024 * 1024,
+      PidsLimit: 64,
     });
+    expect(spec.body.HostConfig).not.toHaveProperty("Tmpfs");
+    expect(spec.body.HostConfig.Mounts).toEqual([
+      { Type: "volume", Source: "flowctl_p_engine-access", Target: "/run/flowctl", ReadOnly: false },
+      { Type: "bind", Source: "/run/docker.sock", Target: "/var/run/docker.sock", ReadOnly: false },
+    ]);
   });
 });
 

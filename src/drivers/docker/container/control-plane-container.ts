@@ -15,21 +15,17 @@ import {
   TEMPORARY_FILES,
   UNPRIVILEGED,
 } from "./container-spec.ts";
+import { ENGINE_ACCESS_SOCKET, engineAccessMount } from "./engine-access-container.ts";
 
-/** The container of the control plane. `socket` is the engine's, for restarting hung instances. */
-export function controlPlaneContainer(
-  context: SpecContext,
-  image: ImageFacts,
-  socket: { readonly path: string; readonly group?: string } | undefined,
-): ContainerSpec {
+/** The container of the control plane. With `supervises` it restarts what hangs, through the engine access. */
+export function controlPlaneContainer(context: SpecContext, image: ImageFacts, supervises: boolean): ContainerSpec {
   const { pipeline, options } = context;
   const grpc = `${CONTROL_PLANE_GRPC_PORT}/tcp`;
   const http = `${CONTROL_PLANE_HTTP_PORT}/tcp`;
   const mounts: EngineMount[] = [
     { Type: "volume", Source: controlPlaneVolume(pipeline.name), Target: DATA_DIRECTORY, ReadOnly: false },
-    ...(socket === undefined
-      ? []
-      : [{ Type: "bind", Source: socket.path, Target: "/var/run/docker.sock", ReadOnly: false } as const]),
+    // Read-only: what it finds there, and whoever else opens that, is for the engine access to say.
+    ...(supervises ? [{ ...engineAccessMount(pipeline.name), ReadOnly: true }] : []),
   ];
   return {
     resource: "container",
@@ -46,6 +42,7 @@ export function controlPlaneContainer(
         FLOWCTL_IDENTITY_DIR: IDENTITY_DIRECTORY,
         FLOWCTL_PERSISTENCE: options.persistence ? "leveldb" : "memory",
         FLOWCTL_LOG_LEVEL: options.logLevel,
+        ...(supervises ? { FLOWCTL_ENGINE_ACCESS: ENGINE_ACCESS_SOCKET } : {}),
         // Its health check is the one of components: it asks this port.
         FLOWCTL_HEALTH_PORT: String(CONTROL_PLANE_HTTP_PORT),
       }),
@@ -67,7 +64,6 @@ export function controlPlaneContainer(
         // hand. One that comes back although the pipeline was stopped starts nothing: what is desired is in its store.
         RestartPolicy: { Name: "always", MaximumRetryCount: 0 },
         LogConfig: LOG_CONFIG,
-        ...(socket?.group === undefined ? {} : { GroupAdd: [socket.group] }),
       },
     },
     networks: [{ name: networkName(pipeline, "default"), aliases: ["control-plane"] }],

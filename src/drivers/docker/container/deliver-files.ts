@@ -122,7 +122,10 @@ function numeric(text: string | undefined): number | undefined {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** What a file in a container holds; undefined where that file, or the container, is not there. */
+/** Whoever is in a container decides what a file there is by now. */
+const MAX_FILE_BYTES = 1024 * 1024;
+
+/** What a file in a container holds, cut after 1 MiB; undefined where that file, or the container, is not there. */
 export async function readFileIn(
   engine: Engine,
   id: string,
@@ -142,14 +145,19 @@ export async function readFileIn(
 /** Rejects when the archive breaks off, which a pipe would not tell. */
 async function onlyFileOf(archive: Readable): Promise<Buffer> {
   const entries = extract();
-  archive.once("error", (error) => entries.destroy(error));
+  archive.on("error", (error) => entries.destroy(error));
   archive.once("close", () => {
     if (!archive.readableEnded) entries.destroy(new Error("the engine broke off"));
   });
   archive.pipe(entries);
   const chunks: Buffer[] = [];
+  let size = 0;
   for await (const entry of entries) {
-    for await (const chunk of entry) chunks.push(chunk as Buffer);
+    for await (const chunk of entry) {
+      chunks.push(chunk as Buffer);
+      size += (chunk as Buffer).byteLength;
+      if (size >= MAX_FILE_BYTES) return Buffer.concat(chunks).subarray(0, MAX_FILE_BYTES);
+    }
   }
   return Buffer.concat(chunks);
 }

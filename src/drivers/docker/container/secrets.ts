@@ -14,7 +14,7 @@ import { serviceFiles } from "./service-container.ts";
 export async function provideSecrets(
   engine: Engine,
   { ref, kind, owner, index }: Pick<ObservedResource, "ref" | "kind" | "owner" | "index">,
-  context: ApplyContext,
+  context: Omit<ApplyContext, "progress">,
 ): Promise<void> {
   const { deployment, pipeline, signal } = context;
   const detail = await inspectContainer(engine, ref, signal);

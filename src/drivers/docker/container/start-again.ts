@@ -20,7 +20,11 @@ type Startable = Pick<ObservedResource, "ref" | "kind" | "owner" | "index" | "na
  * Starts a container that was made and has run before, with its secrets and a joining certificate of its own: the one that it was last
  * started with is spent, or somebody else may have used it. One that runs is left alone.
  */
-export async function startAgain(engine: Engine, observed: Startable, context: ApplyContext): Promise<void> {
+export async function startAgain(
+  engine: Engine,
+  observed: Startable,
+  context: Omit<ApplyContext, "progress">,
+): Promise<void> {
   const { pipeline, signal } = context;
   const detail = await inspectContainer(engine, observed.ref, signal);
   refuseHalfMade(observed, detail, pipeline);
@@ -32,7 +36,11 @@ export async function startAgain(engine: Engine, observed: Startable, context: A
 }
 
 /** The same for one that may run: it is stopped first, within its grace period or at once. */
-export async function stopAndStart(engine: Engine, observed: Startable, context: ApplyContext): Promise<void> {
+export async function stopAndStart(
+  engine: Engine,
+  observed: Startable,
+  context: Omit<ApplyContext, "progress">,
+): Promise<void> {
   const { pipeline, signal, force = false } = context;
   const detail = await inspectContainer(engine, observed.ref, signal);
   refuseHalfMade(observed, detail, pipeline);

@@ -1,5 +1,6 @@
 import { PassThrough, type Readable } from "node:stream";
 import type Dockerode from "dockerode";
+import { pack } from "tar-stream";
 import { expect, it, vi } from "vitest";
 import { readFileIn } from "../container/deliver-files.ts";
 import { connectEngine } from "./engine.ts";
@@ -44,6 +45,16 @@ it("says that an archive broke off, instead of waiting for the rest", async () =
   const read = readFileIn(giving(archive), "c", "/hash.key", new AbortController().signal);
   setImmediate(() => archive.destroy());
   await expect(read).rejects.toMatchObject({ message: expect.stringContaining("the engine broke off") });
+});
+
+it("reads no more than 1 MiB of a file, whatever a program in the container made of it", async () => {
+  const archive = new PassThrough();
+  const large = pack();
+  large.on("data", (chunk) => archive.write(chunk as Buffer));
+  large.entry({ name: "hash.key", size: 2 ** 40 }).write(Buffer.alloc(2 << 20));
+  const read = await readFileIn(giving(archive), "c", "/hash.key", new AbortController().signal);
+  expect(read).toHaveLength(1 << 20);
+  expect(archive.destroyed).toBe(true);
 });
 
 it("ends the archive that it reads when it is interrupted", async () => {

@@ -76,6 +76,7 @@ export function writeLabels(
 const KINDS: readonly string[] = [
   "network",
   "volume",
+  "engine-access",
   "control-plane",
   "service",
   "component",

@@ -73,6 +73,22 @@ const partsThatDiffer = (a: DesiredResource, b: DesiredResource) =>
   Object.keys({ ...a.parts, ...b.parts }).filter((part) => a.parts[part] !== b.parts[part]);
 
 describe("the resources of a deployment", () => {
+  it("has an engine access beside the control plane where there is a socket of the engine, and replaces it by itself", () => {
+    const socket = { path: "/run/docker.sock", group: "999" };
+    const [before, after] = [socket, { ...socket, group: "998" }].map((one) =>
+      desiredResources(deployment(), facts({ socket: one })),
+    ) as [readonly DesiredResource[], readonly DesiredResource[]];
+    expect(before.map(({ key }) => key)).toEqual([
+      "network/default",
+      "volume/flowctl_control-plane",
+      "volume/flowctl_engine-access",
+      "engine-access/1",
+      "control-plane/1",
+    ]);
+    const changed = after.filter(({ hash }, at) => hash !== before[at]?.hash);
+    expect(changed.map(({ key }) => key)).toEqual(["engine-access/1"]);
+  });
+
   it("are a network, volumes, the control plane, and one container an instance", () => {
     const components = [component("a"), component("b", { replicas: 2 })];
     expect(keys(desiredResources(deployment({ components, services: [service("db")] }), facts()))).toEqual([

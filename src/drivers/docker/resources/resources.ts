@@ -3,12 +3,20 @@ import type { Component, Pipeline, Service } from "../../../pipeline/pipeline.ts
 import { dependencies } from "../../dependencies.ts";
 import type { Deployment, DesiredResource, Prerequisite, ResourceKey } from "../../driver.ts";
 import { fingerprint } from "../../fingerprint.ts";
-import { CONTROL_PLANE, type InstanceIdentity, instanceId, instanceIdentity, instancesOf } from "../../identity.ts";
+import {
+  CONTROL_PLANE,
+  ENGINE_ACCESS,
+  type InstanceIdentity,
+  instanceId,
+  instanceIdentity,
+  instancesOf,
+} from "../../identity.ts";
 import type { ResourceSpec } from "../apply.ts";
 import { componentContainer } from "../container/component-container.ts";
 import { unnamedVolumeName, unnamedVolumes } from "../container/container-settings.ts";
 import type { ContainerSpec, ImageFacts, SpecContext } from "../container/container-spec.ts";
 import { controlPlaneContainer, controlPlaneVolume } from "../container/control-plane-container.ts";
+import { type EngineSocket, engineAccessContainer, engineAccessVolume } from "../container/engine-access-container.ts";
 import type { HostAccess } from "../container/host-user.ts";
 import { serviceContainer } from "../container/service-container.ts";
 import { networkName, stateVolumeName, volumeName } from "./names.ts";
@@ -20,7 +28,7 @@ export interface PreparedFacts {
   readonly images: ReadonlyMap<string, ImageFacts>;
   /** By component id. */
   readonly hosts: ReadonlyMap<string, HostAccess>;
-  readonly socket?: { readonly path: string; readonly group?: string };
+  readonly socket?: EngineSocket;
   /** Of what stands in a hash for the value of a secret; see `HashKeys`. */
   readonly hashKey: Uint8Array;
   /** Id of the pipeline's authority: who trusts another one is of no use. */
@@ -34,6 +42,7 @@ export function desiredResources(deployment: Deployment, facts: PreparedFacts): 
   const networks = networkResources(pipeline);
   const macs = secretMacs(deployment, facts.hashKey);
   const containers = [
+    ...engineAccessResources(context, facts),
     controlPlaneResource(context, facts),
     ...pipeline.services.map((service) => serviceResource(context, service, facts, macs)),
     ...pipeline.components.flatMap((component) =>
@@ -73,7 +82,12 @@ function volumeResources(pipeline: Pipeline, facts: PreparedFacts): DesiredResou
     ...(state ? [own(stateVolumeKey(instance), stateVolumeName(pipeline.name, instance))] : []),
     ...unnamed(pipeline, owner, instance, facts).map(({ key, name }) => own(key, name)),
   ]);
-  return [own("flowctl_control-plane", controlPlaneVolume(pipeline.name)), ...named, ...perInstance];
+  return [
+    own("flowctl_control-plane", controlPlaneVolume(pipeline.name)),
+    ...(facts.socket === undefined ? [] : [own(ENGINE_ACCESS_VOLUME, engineAccessVolume(pipeline.name))]),
+    ...named,
+    ...perInstance,
+  ];
 }
 
 function plain(
@@ -120,12 +134,31 @@ function imageOf(owner: Component | Service, facts: PreparedFacts): ImageFacts {
   return facts.images.get(owner.id) ?? facts.flowctlImage;
 }
 
+/** Key of the volume that the engine access shares with the control plane. */
+const ENGINE_ACCESS_VOLUME = "flowctl_engine-access";
+
+/** None where there is no socket of the engine to be mounted. */
+function engineAccessResources(
+  context: SpecContext,
+  { socket, flowctlImage }: PreparedFacts,
+): readonly DesiredResource[] {
+  if (socket === undefined) return [];
+  const spec = engineAccessContainer(context, flowctlImage, socket);
+  const after = [exists(`volume/${ENGINE_ACCESS_VOLUME}`)];
+  return [{ ...ENGINE_ACCESS, ...fingerprint(partsOf(spec)), after, spec }];
+}
+
 function controlPlaneResource(context: SpecContext, facts: PreparedFacts): DesiredResource {
-  const spec = controlPlaneContainer(context, facts.flowctlImage, facts.socket);
+  const supervises = facts.socket !== undefined;
+  const spec = controlPlaneContainer(context, facts.flowctlImage, supervises);
   return {
     ...CONTROL_PLANE,
     ...fingerprint({ ...partsOf(spec), identity: facts.authority }),
-    after: [exists("network/default"), exists("volume/flowctl_control-plane")],
+    after: [
+      exists("network/default"),
+      exists("volume/flowctl_control-plane"),
+      ...(supervises ? [exists(`volume/${ENGINE_ACCESS_VOLUME}`)] : []),
+    ],
     spec,
   };
 }

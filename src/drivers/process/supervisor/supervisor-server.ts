@@ -1,13 +1,10 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { FlowctlError } from "../../../foundation/errors.ts";
-import { createGrpcServer } from "../../../protocol/server.ts";
 import { definitionOf } from "../../../protocol/service-methods.ts";
 import type { DriverEvent } from "../../driver.ts";
+import { socketCalls } from "../../socket-calls.ts";
+import { clearSocket, closeServer, createSocketServer, listenPrivately, privately } from "../../socket-server.ts";
 import { assertPrivateSocket } from "./private-socket.ts";
 import { formerSocketServer, type SupervisorSockets } from "./protocol-version.ts";
-import { answers, one } from "./supervisor-calls.ts";
 import { applyCodec, type Ending, endingOf, eventCodec, type InstanceOrder } from "./supervisor-codec.ts";
 import { MAX_REQUEST_BYTES, supervisorService } from "./supervisor-messages.ts";
 
@@ -41,8 +38,11 @@ export interface SupervisorServer {
   close(): Promise<void>;
 }
 
-/** Milliseconds that answers get at the end, to whoever does not take them. */
-const CLOSE_GRACE_MS = 1_000;
+const { one, answers } = socketCalls({
+  code: "process/supervisor-defect",
+  kind: "internal",
+  message: "The supervisor failed",
+});
 
 /**
  * Serves on the supervisor's unix socket, which only its user may open. Whoever calls this holds the pipeline's
@@ -52,11 +52,8 @@ export async function serveSupervisor(
   { socket, formerSocket }: SupervisorSockets,
   requests: SupervisorRequests,
 ): Promise<SupervisorServer> {
-  // The library would print what is thrown as well.
-  setLogVerbosity(logVerbosity.NONE);
   const stopping = new AbortController();
-  // Channelz stays on: without it grpc-js 1.14 keeps no list of sessions, and a forced shutdown ends none of them.
-  const server = createGrpcServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
+  const server = createSocketServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES });
   server.addService(definitionOf(supervisorService), {
     Hello: one(supervisorService.hello, () => requests.hello()),
     Apply: one(supervisorService.apply, async (message, signal) => {
@@ -76,45 +73,30 @@ export async function serveSupervisor(
     }),
   });
   const former = formerSocketServer();
-  for (const path of [socket, formerSocket]) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    assertPrivateSocket(path);
-    rmSync(path, { force: true });
-  }
-  const address = `unix:${socket}`;
-  await listening(socket, (done) => server.bindAsync(address, ServerCredentials.createInsecure(), done));
-  await listening(formerSocket, (done) => former.once("error", done).listen(formerSocket, () => done(null)));
+  for (const path of [socket, formerSocket]) clearSocket(path, assertPrivateSocket);
+  await listening(listenPrivately(server, socket), socket);
+  const listenFormer = (done: (error: Error | null) => void): void =>
+    void former.once("error", done).listen(formerSocket, () => done(null));
+  await listening(privately(formerSocket, listenFormer), formerSocket);
   const refuse = (): void => {
     former.close();
     // Whoever is connected is told to ask nothing more.
-    server.unbind(address);
+    server.unbind(`unix:${socket}`);
   };
   return {
     refuse,
     async close() {
       refuse();
       stopping.abort();
-      await new Promise<void>((resolve) => {
-        // A connection in which an answer is stuck is not waited for.
-        const force = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, CLOSE_GRACE_MS);
-        server.tryShutdown(() => {
-          clearTimeout(force);
-          resolve();
-        });
-      });
+      await closeServer(server);
     },
   };
 }
 
-/** Resolves once only the user may open the socket that `listen` makes. */
-async function listening(path: string, listen: (done: (error: Error | null) => void) => void): Promise<void> {
+/** Rejects with `process/no-socket`. */
+async function listening(work: Promise<void>, path: string): Promise<void> {
   try {
-    await new Promise<void>((resolve, reject) => {
-      listen((error) => (error === null ? resolve() : reject(error)));
-    });
+    await work;
   } catch (error) {
     throw FlowctlError.wrap(error, {
       code: "process/no-socket",
@@ -123,5 +105,4 @@ async function listening(path: string, listen: (done: (error: Error | null) => v
       fix: "Set FLOWCTL_HOME to a folder on a local file system",
     });
   }
-  chmodSync(path, 0o600);
 }
