@@ -12,6 +12,7 @@ import { packageRoot } from "../foundation/package-root.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import {
+  type AccessGrant,
   type ComponentState,
   instanceIdsOf,
   type KeptPipeline,
@@ -62,6 +63,10 @@ export class MemoryControlPlane {
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
   /** Ids of events that were sent to components again, by component, each acknowledged at once. */
+  readonly grants: AccessGrant[] = [];
+  /** Why nobody could be given access. */
+  grantRefusal: FlowctlError | undefined;
+  rotated = 0;
   readonly replayed: (readonly [componentId: string, id: string])[] = [];
   /** What ends a replay after so many events. */
   replayFailure: { readonly after: number; readonly error: FlowctlError } | undefined;
@@ -121,6 +126,21 @@ export class MemoryControlPlane {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
       },
+      grantAccess: (name, role) => {
+        if (this.grantRefusal !== undefined) return Promise.reject(this.grantRefusal);
+        this.grants.push({ name, role, grantedAt: 1_000, grantedBy: "owner" });
+        return present({ certificate: "CERTIFICATE", key: "KEY" });
+      },
+      revokeAccess: (name) => {
+        this.grants.splice(0, Infinity, ...this.grants.filter((grant) => grant.name !== name));
+        return present(undefined);
+      },
+      listAccess: () => present(this.grants),
+      rotateOwner: () => {
+        this.rotated++;
+        return present(undefined);
+      },
+      openSession: () => present({ code: "CODE", expiresInMs: 300_000 }),
       close: () => undefined,
     };
   }
