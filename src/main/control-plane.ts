@@ -23,6 +23,7 @@ interface Settings {
   /** Folder of the pipeline's identity; empty: it has none, and everybody speaks in the clear. */
   readonly identityFolder: string;
   readonly logLevel: LogLevel;
+  readonly metrics: "open" | "token";
   /** `none`: instances are not restarted from here, whatever engine there is. */
   readonly supervisor: "docker" | "none";
 }
@@ -45,6 +46,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     identityFolder: environment.FLOWCTL_IDENTITY_DIR || "",
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
     supervisor: oneOf("FLOWCTL_SUPERVISE_BY", environment.FLOWCTL_SUPERVISE_BY || "docker", ["docker", "none"]),
+    metrics: oneOf("FLOWCTL_METRICS", environment.FLOWCTL_METRICS || "open", ["open", "token"]),
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
   };
 }
@@ -75,6 +77,7 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
     ...(identity === undefined ? {} : { identity }),
     grpcListen: settings.grpcListen,
     httpListen: settings.httpListen,
+    protectMetrics: settings.metrics === "token",
     store,
     clock: systemClock,
     log,

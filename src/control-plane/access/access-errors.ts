@@ -8,7 +8,7 @@ export function revoked({ name }: Peer): FlowctlError {
     code: "identity/revoked",
     kind: "unauthenticated",
     message: `the certificate of ${describeName(name)} gives no access to pipeline ${name.pipeline} (any more)`,
-    fix: "Run the command again if you own the pipeline. Otherwise ask its owner for access: `flowctl access grant`.",
+    fix: "Run the command again if you own the pipeline. Otherwise ask its owner for access: `flowctl access grant NAME`.",
   });
 }
 

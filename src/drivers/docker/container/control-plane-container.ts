@@ -46,6 +46,7 @@ export function controlPlaneContainer(
         FLOWCTL_IDENTITY_DIR: IDENTITY_DIRECTORY,
         FLOWCTL_PERSISTENCE: options.persistence ? "leveldb" : "memory",
         FLOWCTL_LOG_LEVEL: options.logLevel,
+        ...(options.metrics === "token" ? { FLOWCTL_METRICS: "token" } : {}),
         // Its health check is the one of components: it asks this port.
         FLOWCTL_HEALTH_PORT: String(CONTROL_PLANE_HTTP_PORT),
       }),
