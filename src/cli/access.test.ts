@@ -231,6 +231,13 @@ describe("an access file", () => {
     for (const secret of secrets) expect(said(run)).not.toContain(secret);
   });
 
+  it("whose address nobody answers at says what may have become of it", async () => {
+    const file = await granted("reader");
+    cli.controlPlane.away = true;
+    const { code, stderr } = await cli.run("status", "--access", file);
+    expect([code, stderr]).toEqual([4, expect.stringMatching(/fix +Ask the owner of demo whether it runs, and where/)]);
+  });
+
   it("that is not there is never passed over", async () => {
     cli.env.FLOWCTL_ACCESS = "missing.json";
     for (const command of ["status", "ps", "up", "down"]) {

@@ -24,3 +24,12 @@ function notPermitted({ pipeline, name }: GrantedAccess, command: string): Flowc
     fix: `Ask the owner of ${pipeline} to run it, or for access as an operator`,
   });
 }
+
+/** The error of a command with an access file: where nobody answers, with what may have become of the address in it. */
+export function whereItMayBe(error: unknown, { pipeline }: GrantedAccess): unknown {
+  if (!(error instanceof FlowctlError) || error.kind !== "unavailable") return error;
+  return new FlowctlError({
+    ...{ code: error.code, kind: error.kind, message: error.message, cause: error },
+    fix: `Ask the owner of ${pipeline} whether it runs, and where: \`flowctl ps\` shows its ports, which \`grpc\` and \`http\` in the access file have to name`,
+  });
+}

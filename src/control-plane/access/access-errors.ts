@@ -8,7 +8,10 @@ export function revoked({ name }: Peer): FlowctlError {
     code: "identity/revoked",
     kind: "unauthenticated",
     message: `the certificate of ${describeName(name)} gives no access to pipeline ${name.pipeline} (any more)`,
-    fix: "Run the command again if you own the pipeline. Otherwise ask its owner for access: `flowctl access grant NAME`.",
+    fix:
+      name.role === "reader"
+        ? "Ask the owner of the pipeline for access: `flowctl access grant NAME`."
+        : "Run the command again if you own the pipeline; its certificate was replaced. Otherwise ask its owner for access: `flowctl access grant NAME`.",
   });
 }
 
