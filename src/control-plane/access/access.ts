@@ -71,10 +71,10 @@ export class Access {
    */
   require(peer: Peer): Promise<void> | undefined {
     const { role } = peer.name;
-    if ((role !== "operator" && role !== "reader") || this.#isHeld(peer)) return undefined;
+    if ((role !== "operator" && role !== "reader") || this.isHolder(peer.serial)) return undefined;
     if (role === "reader") throw revoked(peer);
     return this.#readOwner().then(() => {
-      if (!this.#isHeld(peer)) throw revoked(peer);
+      if (!this.isHolder(peer.serial)) throw revoked(peer);
     });
   }
 
@@ -158,11 +158,6 @@ export class Access {
     const rotated = this.#rotation.then(rotate);
     this.#rotation = rotated.catch(() => undefined);
     return rotated;
-  }
-
-  #isHeld({ name, serial }: Peer): boolean {
-    if (name.role === "operator" && this.#owner?.serial === serial) return true;
-    return [...this.#grants.values()].some((grant) => grant.serial === serial && grant.role === name.role);
   }
 
   #holders(): readonly Holder[] {

@@ -70,8 +70,9 @@ function cookiesOf(header: string | undefined, name: string): readonly string[] 
 
 /** Browsers say where a request comes from and what for; other programs do not say the former. */
 function isOpenedByHand(headers: IncomingHttpHeaders): boolean {
-  const { origin, purpose, "x-moz": moz, "sec-purpose": fetchPurpose, "sec-fetch-site": site } = headers;
-  if ([origin, purpose, moz, fetchPurpose].some((said) => said !== undefined)) return false;
+  const site = headers["sec-fetch-site"];
+  if (["origin", "purpose", "sec-purpose", "x-purpose", "x-moz"].some((said) => headers[said] !== undefined))
+    return false;
   if (site === undefined) return true;
   const isPage = headers["sec-fetch-mode"] === "navigate" && headers["sec-fetch-dest"] === "document";
   return isPage && (site === "none" || site === "same-origin");
