@@ -139,6 +139,13 @@ describe("a reader", () => {
     for (const args of [["events"], ["inspect", "even-1"], ["wait", "--state", "healthy"], ["access", "url"]]) {
       expect([args, (await cli.run(...args)).code]).toEqual([args, 0]);
     }
+    const { nodes, edges } = JSON.parse((await cli.run("graph", "--json")).stdout) as Record<string, unknown[]>;
+    expect([nodes?.[1], edges?.[0]]).toMatchObject([
+      { id: "even", replicas: 2 },
+      { from: "numbers", to: "even" },
+    ]);
+    expect((await cli.run("graph")).stdout).toMatch(/^● +numbers +source\n│\n● +even +processor +×2\n/);
+    expect((await cli.run("graph", "--format", "mermaid")).stdout).toContain('n1["even ×2"]');
     const { token } = await documentIn("elsewhere/anna.json");
     expect((await cli.run("access", "token")).stdout).toBe(`${token}\n`);
   });
@@ -253,7 +260,6 @@ const ABOUT_FILES = [
   "dead-letters list",
   "dead-letters show",
   "doctor",
-  "graph",
 
   "validate",
 ];
