@@ -9,9 +9,12 @@ import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import { packageRoot } from "../foundation/package-root.ts";
+import type { Authority } from "../identity/authority.ts";
+import { testAuthority, testSource } from "../identity/identity.fake.ts";
 import { noMetrics } from "../protocol/component-codec.ts";
 import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import {
+  type AccessGrant,
   type ComponentState,
   instanceIdsOf,
   type KeptPipeline,
@@ -61,6 +64,13 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  readonly grants: AccessGrant[] = [];
+  /** What certificates are made by, for those who are given access. */
+  authority: Authority | undefined;
+  /** Why nobody could be given access. */
+  grantRefusal: FlowctlError | undefined;
+  /** How often the owner's certificate was replaced. */
+  rotated = 0;
   /** Ids of events that were sent to components again, by component, each acknowledged at once. */
   readonly replayed: (readonly [componentId: string, id: string])[] = [];
   /** What ends a replay after so many events. */
@@ -121,6 +131,23 @@ export class MemoryControlPlane {
         this.reports.push(`${instanceId} ${observation}`);
         return present(undefined);
       },
+      grantAccess: (name, role) => {
+        if (this.grantRefusal !== undefined) return Promise.reject(this.grantRefusal);
+        const { authority } = this;
+        if (authority === undefined) return Promise.reject(new Error("the control plane has no authority"));
+        this.grants.push({ name, role, grantedAt: 1_000, grantedBy: "owner" });
+        return present(undefined).then(() => authority.issue({ role, pipeline: authority.pipeline }));
+      },
+      revokeAccess: (name) => {
+        this.grants.splice(0, Infinity, ...this.grants.filter((grant) => grant.name !== name));
+        return present(undefined);
+      },
+      listAccess: () => present(this.grants),
+      rotateOwner: () => {
+        this.rotated++;
+        return present(undefined);
+      },
+      openSession: () => present({ code: "CODE", expiresInMs: 300_000 }),
       close: () => undefined,
     };
   }
@@ -269,6 +296,13 @@ export class CliHarness implements AsyncDisposable {
   async write(name: string, text: string): Promise<void> {
     await mkdir(dirname(join(this.folder, name)), { recursive: true });
     await writeFile(join(this.folder, name), text);
+  }
+
+  /** Lets everybody prove who they are from now on, by certificates of an authority of the pipeline. */
+  async secure(pipeline: string): Promise<void> {
+    const authority = await testAuthority(pipeline);
+    this.controlPlane.authority = authority;
+    for (const driver of this.drivers) driver.identity = await testSource(authority, { role: "operator", pipeline });
   }
 
   async run(...args: string[]): Promise<CliRun> {

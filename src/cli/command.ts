@@ -1,5 +1,8 @@
 import { relative } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { GrantedAccess } from "../client/access-file.ts";
+import { type NeededAccess, requireAccess, whereItMayBe } from "./access/limits.ts";
+import { readAccess } from "./access/read-access.ts";
 import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
 import type { CliDependencies } from "./dependencies.ts";
 import { createOutput, type Output } from "./display/output.ts";
@@ -31,6 +34,8 @@ export interface CommandContext {
   readonly invocation: Invocation;
   /** Fires at the first interrupt. */
   readonly signal: AbortSignal;
+  /** That of `--access` or FLOWCTL_ACCESS, which is then all that the command has, for one about what runs. */
+  readonly access?: GrantedAccess | undefined;
   /** Shows progress until stopped. */
   progress(): Promise<ProgressRenderer>;
   /** How errors are shown on standard error. */
@@ -51,6 +56,8 @@ export interface CommandText {
   readonly description?: string;
   /** Commands with what they do; at least one. */
   readonly examples: readonly (readonly [command: string, what: string])[];
+  /** Set for a command about what runs. */
+  readonly withAccess?: NeededAccess;
   /** Set where its arguments are ids of what runs, or `id=n` of components, which completion then offers. */
   readonly takes?: "ids" | "ids-and-control-plane" | "numbers-of-components";
   /** Those worth listing in its help. */
@@ -96,10 +103,20 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
     const flags = self.optsWithGlobals() as Given;
     const invocation = invocationOf(self, cli.args?.() ?? [], cli.deps.cwd);
     cli.began?.(invocation);
-    const context = await createContext(cli.deps, flags, invocation);
-    const code = await handler(context, self.processedArgs as unknown as Args, flags);
+    const context = await withAccess(await createContext(cli.deps, flags, invocation), command);
+    const code = await handler(context, self.processedArgs as unknown as Args, flags).catch((error: unknown) => {
+      throw context.access === undefined ? error : whereItMayBe(error, context.access);
+    });
     if (code !== undefined) cli.finish(code);
   });
+}
+
+async function withAccess(context: CommandContext, command: Command): Promise<CommandContext> {
+  const needed = command instanceof DescribedCommand ? command.text.withAccess : undefined;
+  if (needed === undefined) return context;
+  const access = await readAccess(context.deps, context.settings, context.output);
+  if (access !== undefined) requireAccess(needed, access, ["flowctl", ...context.invocation.command].join(" "));
+  return { ...context, access };
 }
 
 async function createContext(deps: CliDependencies, flags: Flags, invocation: Invocation): Promise<CommandContext> {
@@ -138,6 +155,11 @@ const collect = (value: string, previous: readonly string[] | undefined): readon
  */
 export function pipelineOptions(command: Command, shortFile = true): Command {
   const file = shortFile ? "-f, --file <path>" : "--file <path>";
+  const needed = command instanceof DescribedCommand ? command.text.withAccess : undefined;
+  if (needed !== undefined) {
+    const option = new Option("--access <file>", "use this access file, and nothing else, to reach the pipeline");
+    command.addOption(option.hideHelp(needed !== "looks" && needed !== "operates"));
+  }
   return command
     .addOption(new Option(file, "pipeline file; can be repeated, later files take precedence").argParser(collect))
     .addOption(new PipelineNameOption("-p, --project-name <name>", "name of the pipeline; beats `name:` in the file"))

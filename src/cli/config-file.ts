@@ -1,13 +1,14 @@
 import { parse } from "yaml";
 import * as z from "zod";
 import { FlowctlError } from "../foundation/errors.ts";
-import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
+import { DRIVERS, LOG_LEVELS, METRICS_ACCESS, PROGRESS_MODES } from "./choices.ts";
 
 const configFile = z.strictObject({
   driver: z.enum(DRIVERS).optional(),
   profiles: z.array(z.string()).optional(),
   log_level: z.enum(LOG_LEVELS).optional(),
   persistence: z.enum(["leveldb", "memory"]).optional(),
+  metrics: z.enum(METRICS_ACCESS).optional(),
   progress: z.enum(PROGRESS_MODES).optional(),
   quiet: z.boolean().optional(),
 });

@@ -2,7 +2,7 @@ import type { ControlPlaneClient } from "../client/client.ts";
 import type { ControlPlaneEndpoint, Driver } from "../drivers/driver.ts";
 import { cancelled } from "../foundation/clock.ts";
 import { withDeadline } from "../foundation/deadline.ts";
-import { FlowctlError } from "../foundation/errors.ts";
+import { FlowctlError, hasCode } from "../foundation/errors.ts";
 import type { PipelineRecord } from "../protocol/records.ts";
 import type { CliDependencies } from "./dependencies.ts";
 
@@ -40,6 +40,7 @@ export class ControlPlaneAccess {
     signal: AbortSignal,
     what: (client: ControlPlaneClient, signal: AbortSignal) => Promise<T>,
     withinMs?: number,
+    isRepeated = false,
   ): Promise<T> {
     const client = await this.client(signal);
     const usual = this.#hanging === undefined ? CALL_DEADLINE : CALL_DEADLINE_WHILE_HANGING;
@@ -53,7 +54,12 @@ export class ControlPlaneAccess {
       this.#hanging = deadline.aborted ? this.hangs(error) : undefined;
       const failure = this.#hanging ?? error;
       if (isAway(failure)) this.close();
-      throw failure;
+      // The owner's certificate was replaced since: the driver has the present one.
+      const isReplaced = hasCode(failure, "identity/revoked") && this.#client === client;
+      if (!isReplaced) throw failure;
+      this.close();
+      if (isRepeated) throw failure;
+      return this.call(signal, what, withinMs, true);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { grantedDriver } from "./access/granted-driver.ts";
 import { noDriver } from "./choose-driver.ts";
 import type { CommandContext } from "./command.ts";
 import { folderOf } from "./project.ts";
@@ -50,6 +51,7 @@ async function askDrivers(
   context: CommandContext,
 ): Promise<{ readonly available: readonly Driver[]; readonly reasons: readonly string[] }> {
   const { deps, settings, signal } = context;
+  if (context.access !== undefined) return { available: [grantedDriver(deps, context.access)], reasons: [] };
   const asked = settings.driver;
   const names = deps.driverNames.filter((name) => asked === undefined || name === asked);
   if (asked !== undefined && names.length === 0) throw noDriver(asked, deps.driverNames);

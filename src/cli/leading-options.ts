@@ -41,7 +41,7 @@ function optionsOf(program: Command): readonly Option[] {
 }
 
 const GLOBAL: ReadonlySet<string> = new Set([
-  ...["file", "projectName", "envFile", "profile", "driver"],
+  ...["file", "projectName", "envFile", "profile", "driver", "access"],
   ...["json", "format", "quiet", "progress", "logLevel"],
 ]);
 

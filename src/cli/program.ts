@@ -1,5 +1,6 @@
 import { Command, type CommanderError } from "commander";
 import type { Cli } from "./command.ts";
+import { accessCommand } from "./commands/access.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { componentCommand } from "./commands/component.ts";
 import { configCommand } from "./commands/config.ts";
@@ -54,7 +55,10 @@ export function buildProgram(cli: Cli): Command {
         componentCommand(cli),
       ],
     ],
-    ["Other:", [doctorCommand(cli), serviceCommand(cli), versionCommand(cli), completionCommand(cli)]],
+    [
+      "Other:",
+      [accessCommand(cli), doctorCommand(cli), serviceCommand(cli), versionCommand(cli), completionCommand(cli)],
+    ],
   ];
   for (const [title, commands] of groups) {
     for (const command of commands) program.addCommand(command.helpGroup(title));

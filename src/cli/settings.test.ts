@@ -20,7 +20,7 @@ describe("settings", () => {
   it("are the defaults when nothing is said", async () => {
     expect(await readSettings({}, { XDG_CONFIG_HOME: folder })).toEqual({
       ...{ driver: undefined, driverFrom: undefined, usualDriver: undefined, files: [] },
-      ...{ name: undefined, envFile: undefined, profiles: [] },
+      ...{ name: undefined, envFile: undefined, access: undefined, metrics: "open", profiles: [] },
       ...{ logLevel: "info", persistence: true, insecure: false, progress: "auto", json: false, quiet: false },
     });
   });

@@ -3,7 +3,15 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { DriverName } from "../pipeline/pipeline.ts";
-import { DRIVERS, LOG_LEVELS, type LogLevel, PROGRESS_MODES, type ProgressMode } from "./choices.ts";
+import {
+  DRIVERS,
+  LOG_LEVELS,
+  type LogLevel,
+  METRICS_ACCESS,
+  type MetricsAccess,
+  PROGRESS_MODES,
+  type ProgressMode,
+} from "./choices.ts";
 import type { ConfigFile } from "./config-file.ts";
 
 /** What every command goes by, after flags, environment, config file and defaults were laid over each other. */
@@ -17,11 +25,15 @@ export interface Settings {
   readonly files: readonly string[];
   readonly name: string | undefined;
   readonly envFile: string | undefined;
+  /** Path of an access file. */
+  readonly access: string | undefined;
   readonly profiles: readonly string[];
   readonly logLevel: LogLevel;
   readonly persistence: boolean;
   /** Everybody speaks in the clear. */
   readonly insecure: boolean;
+  /** Who may read `/metrics` of the control plane. */
+  readonly metrics: MetricsAccess;
   readonly progress: ProgressMode;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -33,11 +45,13 @@ export interface Flags {
   readonly file?: readonly string[];
   readonly projectName?: string;
   readonly envFile?: string;
+  readonly access?: string;
   readonly profile?: readonly string[];
   readonly logLevel?: LogLevel;
   /** Commander sets it to true when `--no-persistence` exists and was not given. */
   readonly persistence?: boolean;
   readonly insecure?: boolean;
+  readonly metrics?: MetricsAccess;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
   /** `json` stands for `--json`. */
@@ -70,10 +84,12 @@ export async function readSettings(
     files: flags.file?.length ? flags.file : list(env.FLOWCTL_FILE, ":"),
     name: flags.projectName ?? nonEmpty(env.FLOWCTL_PROJECT_NAME),
     envFile: flags.envFile ?? nonEmpty(env.FLOWCTL_ENV_FILE),
+    access: flags.access ?? nonEmpty(env.FLOWCTL_ACCESS),
     profiles: flags.profile?.length ? flags.profile : (nonEmptyList(env.FLOWCTL_PROFILES) ?? file.profiles ?? []),
     logLevel: flags.logLevel ?? choice("FLOWCTL_LOG_LEVEL", LOG_LEVELS) ?? file.log_level ?? "info",
     persistence: flags.persistence !== false && persistence === "leveldb",
     insecure: flags.insecure ?? isTrue(env.FLOWCTL_INSECURE),
+    metrics: flags.metrics ?? choice("FLOWCTL_METRICS", METRICS_ACCESS) ?? file.metrics ?? "open",
     progress: flags.progress ?? choice("FLOWCTL_PROGRESS", PROGRESS_MODES) ?? file.progress ?? "auto",
     json: flags.json ?? (flags.format === undefined ? isTrue(env.FLOWCTL_JSON) : flags.format === "json"),
     quiet: flags.quiet ?? (env.FLOWCTL_QUIET === undefined ? (file.quiet ?? false) : isTrue(env.FLOWCTL_QUIET)),

@@ -1,9 +1,11 @@
 import { access } from "node:fs/promises";
 import { resolve } from "node:path";
+import type { GrantedAccess } from "../client/access-file.ts";
 import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
+import { grantedDriver } from "./access/granted-driver.ts";
 import type { CommandContext } from "./command.ts";
 import {
   allPipelines,
@@ -64,6 +66,7 @@ export async function findTarget(
   options: FindTargetOptions = {},
 ): Promise<Target> {
   const { settings } = context;
+  if (context.access !== undefined) return granted(context, context.access, argument ?? settings.name);
   const byName = await isName(context, argument);
   const name = byName ? argument : settings.name;
   if (name !== undefined && settings.files.length === 0) return held(context, name, {});
@@ -76,6 +79,18 @@ export async function findTarget(
     return held(context, meant, { folder });
   }
   return withoutFile(context, options);
+}
+
+/** The only pipeline that an access file is about. */
+function granted({ deps }: CommandContext, access: GrantedAccess, asked: string | undefined): Target {
+  const name = access.pipeline;
+  if (asked === undefined || asked === name) return { name, driver: grantedDriver(deps, access), file: undefined };
+  throw new FlowctlError({
+    code: "cli/other-pipeline",
+    kind: "usage",
+    message: `The access file is for the pipeline ${name}, not for ${asked}`,
+    fix: "Name that one, or use the access file for the other",
+  });
 }
 
 /** Mistakes in the file, where the name of the pipeline is enough; rejects with all other errors. */

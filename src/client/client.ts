@@ -2,6 +2,8 @@ import type { IssuedCertificate } from "../identity/authority.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import type { ReplayAnswer } from "../protocol/control-codec.ts";
 import type {
+  AccessGrant,
+  AccessRole,
   Assignment,
   ComponentRecord,
   DeregisterReason,
@@ -71,6 +73,18 @@ export interface ControlPlaneClient {
     signal: AbortSignal,
   ): AsyncGenerator<ReplayAnswer>;
   reportInstance(report: InstanceReport, signal: AbortSignal): Promise<void>;
+  /**
+   * Gives access to somebody else until it is revoked. What it resolves with nobody else has. Rejects with `access/name-taken`,
+   * `access/invalid-name`, `access/too-many`, or `access/insecure` where nobody needs it.
+   */
+  grantAccess(name: string, role: AccessRole, signal: AbortSignal): Promise<IssuedCertificate>;
+  /** Rejects with `access/not-found`. */
+  revokeAccess(name: string, signal: AbortSignal): Promise<void>;
+  listAccess(signal: AbortSignal): Promise<readonly AccessGrant[]>;
+  /** Makes the certificate of the owner anew, for the next command to find; this one, where it is the owner's, is refused from then on. */
+  rotateOwner(signal: AbortSignal): Promise<void>;
+  /** A code that opens the HTTP pages once; see OpenSession in the protocol file. */
+  openSession(signal: AbortSignal): Promise<{ readonly code: string; readonly expiresInMs: number }>;
   close(): void;
 }
 

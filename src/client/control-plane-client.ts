@@ -1,4 +1,5 @@
 import type { IdentitySource } from "../identity/tls-identity.ts";
+import { decodeGrant, encodeAccessRole } from "../protocol/access-codec.ts";
 import { decodeComponent } from "../protocol/component-codec.ts";
 import {
   decodeEvent,
@@ -11,7 +12,7 @@ import {
 import { pipelineControl } from "../protocol/control-messages.ts";
 import { EventEncoder } from "../protocol/event-encoder.ts";
 import { componentRegistry } from "../protocol/registry-messages.ts";
-import { invalidMessage } from "../protocol/wire-values.ts";
+import { fromTime, invalidMessage } from "../protocol/wire-values.ts";
 import type { ControlPlaneClient } from "./client.ts";
 import { connect } from "./connection.ts";
 
@@ -74,6 +75,22 @@ export function connectControlPlane(address: string, identity?: IdentitySource):
     },
     async reportInstance(report, signal) {
       await connection.call(pipelineControl.reportInstance, encodeReport(report), signal);
+    },
+    async grantAccess(name, role, signal) {
+      return connection.call(pipelineControl.grantAccess, { name, role: encodeAccessRole(role) }, signal);
+    },
+    async revokeAccess(name, signal) {
+      await connection.call(pipelineControl.revokeAccess, { name }, signal);
+    },
+    async listAccess(signal) {
+      return (await connection.call(pipelineControl.listAccess, {}, signal)).grants.map(decodeGrant);
+    },
+    async rotateOwner(signal) {
+      await connection.call(pipelineControl.rotateOwner, {}, signal);
+    },
+    async openSession(signal) {
+      const { code, expiresIn } = await connection.call(pipelineControl.openSession, {}, signal);
+      return { code, expiresInMs: fromTime(expiresIn) };
     },
     close: () => connection.close(),
   };

@@ -5,6 +5,9 @@ import { identityOf } from "../identity/authority.ts";
 import { changingIdentity } from "../identity/tls-identity.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { eventStreamService } from "../streams/sending/event-stream-server.ts";
+import { Access } from "./access/access.ts";
+import { HttpGate } from "./access/http-gate.ts";
+import { Sessions } from "./access/sessions.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
@@ -15,7 +18,15 @@ import { createHttpHealthProbe } from "./health-probe.ts";
 import { startHttpServer } from "./http-server.ts";
 import { Joins, type JoinsOptions, type PipelineIdentity } from "./joins.ts";
 import { KeptPipelines } from "./kept-pipeline.ts";
-import { forgetInstance, keepEvent, keepInstance, keepOperations, keepPipeline, loadKeptState } from "./kept-state.ts";
+import {
+  forgetInstance,
+  type KeptState,
+  keepEvent,
+  keepInstance,
+  keepOperations,
+  keepPipeline,
+  loadKeptState,
+} from "./kept-state.ts";
 import { createMetrics } from "./metrics.ts";
 import { PartitionTable } from "./partitions/partition-table.ts";
 import { type NewEvent, PipelineEvents } from "./pipeline-events.ts";
@@ -39,6 +50,8 @@ export interface ControlPlaneOptions {
   readonly log: Logger;
   /** What makes certificates: everybody who calls then needs one of them. Left out: all speak in the clear. */
   readonly identity?: PipelineIdentity;
+  /** Whether metrics are only for whoever has access; else for everybody who reaches the port. */
+  readonly protectMetrics?: boolean;
   /** What components are told to keep to; default 10,000. */
   readonly heartbeatIntervalMs?: number;
   /** Silence after which an instance is unhealthy; default 30,000. */
@@ -127,7 +140,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   const keptPipelines = new KeptPipelines(registry, writer, kept.given);
   const isWanted = (component: string, instance: string): boolean =>
     registry.spec === undefined || registry.desire(component, instance) !== "absent";
-  const admission = await admissionOf(options, { writer, clock, kept: kept.joins, isWanted });
+  const admission = await admissionOf(options, { writer, clock, kept, isWanted, record });
   const identity = admission?.identity;
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
@@ -149,6 +162,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       report,
       kept: keptPipelines,
       replays,
+      access: admission?.access,
+      sessions: admission?.sessions,
       now: () => clock.now(),
       settled: async (instanceIds) => {
         const enough = new AbortController();
@@ -165,6 +180,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     pipeline,
     events: (after) => events.after(after),
     ready: () => !stopping.signal.aborted,
+    gate: admission && new HttpGate(admission.access, admission.sessions),
+    protectMetrics: options.protectMetrics,
   }).catch(async (error: unknown) => {
     await grpc.close();
     throw error;
@@ -214,19 +231,34 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 interface Admission extends GrpcAdmission {
   readonly joins: Joins;
+  readonly access: Access;
+  readonly sessions: Sessions;
+}
+
+interface AdmissionParts extends Pick<JoinsOptions, "writer" | "isWanted"> {
+  readonly clock: Clock;
+  readonly kept: KeptState;
+  readonly record: (event: NewEvent) => void;
 }
 
 /** Who the control plane is, and who may call it. Its own certificate is made at each start and never leaves this process. */
 async function admissionOf(
   { identity, pipeline }: Pick<ControlPlaneOptions, "identity" | "pipeline">,
-  kept: Omit<JoinsOptions, keyof PipelineIdentity>,
+  { kept, record, ...parts }: AdmissionParts,
 ): Promise<Admission | undefined> {
   if (identity === undefined) return undefined;
-  const joins = new Joins({ ...identity, ...kept });
+  const { clock, writer } = parts;
+  const joins = new Joins({ ...identity, ...parts, kept: kept.joins });
+  const access = await Access.open({ identity, writer, clock, record, kept: kept.grants });
+  const sessions = new Sessions({ clock, isHolder: (serial) => access.isHolder(serial) });
   const name = { role: "control-plane", pipeline } as const;
   const own = identityOf(identity.authority, await identity.authority.issue(name));
-  const { clock } = kept;
-  return { joins, clock, identity: changingIdentity(name, own), require: (peer) => joins.require(peer) };
+  return {
+    ...{ joins, access, sessions, clock },
+    identity: changingIdentity(name, own),
+    require: (peer) => (peer.name.role === "component" ? joins.require(peer) : access.require(peer)),
+    follow: (peer, onRefused) => access.follow(peer, onRefused),
+  };
 }
 
 function closed(): FlowctlError {

@@ -16,6 +16,7 @@ import {
   type WatchEventsMessage,
 } from "../protocol/control-codec.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
+import { type AccessParts, accessMethods } from "./access/access-service.ts";
 import { desiredInstances } from "./desired-state.ts";
 import { bidiStream, type HandlerContext, serverStream, unary } from "./grpc-handlers.ts";
 import type { KeptPipelines } from "./kept-pipeline.ts";
@@ -25,7 +26,7 @@ import type { Registry } from "./registry.ts";
 import type { Replays } from "./replay/replays.ts";
 import type { StateWriter } from "./state-writer.ts";
 
-export interface ControlServiceParts {
+export interface ControlServiceParts extends AccessParts {
   readonly registry: Registry;
   readonly pipeline: () => PipelineRecord;
   readonly events: PipelineEvents;
@@ -86,6 +87,7 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
       parts.report(decodeReport(message));
       return {};
     }),
+    ...accessMethods(context, parts),
   };
 }
 

@@ -47,6 +47,8 @@ export interface GrpcAdmission {
   readonly clock: Pick<Clock, "now">;
   /** Throws for a peer whose certificate is void, although the authority made it, or rejects where that takes time. */
   readonly require: (peer: Peer) => Promise<void> | undefined;
+  /** Calls back when a peer that was let in is not to be served any more. Returns how to stop that. */
+  readonly follow: (peer: Peer, onRefused: (error: Error) => void) => () => void;
 }
 
 /**
@@ -92,26 +94,44 @@ export async function startGrpcServer(
   };
 }
 
-/** Refuses what is not permitted before anything is read of it: at each call, as connections outlast certificates. */
-function admitting({ identity, clock, require }: GrpcAdmission): ServerInterceptor {
-  return ({ path }, call) =>
-    new ServerInterceptingCall(call, {
+/**
+ * Refuses what is not permitted before anything is read of it: at each call, as connections outlast certificates. A stream, which may last as
+ * long, ends when its caller loses access.
+ */
+function admitting({ identity, clock, require, follow }: GrpcAdmission): ServerInterceptor {
+  return ({ path, responseStream }, call) => {
+    const refuse = (error: unknown): void => call.sendStatus(toStatus(error));
+    let isOver = false;
+    let forget = (): void => undefined;
+    return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, admit) {
-            const refuse = (error: unknown): void => call.sendStatus(toStatus(error));
             let waiting: Promise<void> | undefined;
+            let peer: Peer;
             try {
-              waiting = require(requirePermission(path, peerOfCall(call), identity.name.pipeline, clock.now()));
+              peer = requirePermission(path, peerOfCall(call), identity.name.pipeline, clock.now());
+              waiting = require(peer);
             } catch (error) {
               refuse(error);
               return;
             }
-            if (waiting === undefined) admit(metadata);
-            else waiting.then(() => admit(metadata), refuse);
+            const enter = (): void => {
+              if (isOver) return;
+              // What a single call was let in for, it does: rotating one's own certificate is such a call.
+              if (responseStream) forget = follow(peer, refuse);
+              admit(metadata);
+            };
+            if (waiting === undefined) enter();
+            else waiting.then(enter, refuse);
+          },
+          onCancel() {
+            isOver = true;
+            forget();
           },
         }),
     });
+  };
 }
 
 function bind(server: Server, listen: string, identity: IdentitySource | undefined): Promise<number> {

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { FlowctlError, messageOf } from "../foundation/errors.ts";
 import { DATA_HEADERS, isLocalHost, MISDIRECTED } from "../foundation/local-host.ts";
 import type { PipelineEvent, PipelineRecord } from "../protocol/records.ts";
+import { type HttpCaller, type HttpGate, LOGIN_PATH } from "./access/http-gate.ts";
 import type { ControlPlaneMetrics } from "./metrics.ts";
 
 export interface HttpServer {
@@ -18,12 +19,17 @@ export interface HttpParts {
   readonly events: (after: number) => readonly PipelineEvent[];
   /** Whether components can be served now. */
   readonly ready: () => boolean;
+  /** Who may read anything but OPEN_PATHS and metrics; left out: everybody. */
+  readonly gate?: HttpGate | undefined;
+  /** Whether metrics are for those alone, too. */
+  readonly protectMetrics?: boolean | undefined;
 }
 
 /**
  * The control plane's HTTP side on `listen` (`host:port`; port 0 takes a free one): `/`, which lists the others, `/health`, `/ready`,
- * `/metrics`, `/api/pipeline` and `/api/events?after=N`. Reads only. Answers a request for a stranger's host name with 421, but for
- * `/health` and `/ready`: see isLocalHost.
+ * `/metrics`, `/api/pipeline`, `/api/events?after=N`, and with a gate `/login/<code>`. Reads only. Answers a request for a stranger's host
+ * name with 421, but for `/health` and `/ready`: see isLocalHost. Answers with 401 whom the gate does not admit, before it says whether
+ * there is anything at that path.
  */
 export async function startHttpServer(listen: string, parts: HttpParts): Promise<HttpServer> {
   const server = createServer((request, response) => {
@@ -39,6 +45,16 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
     const hosts = [request.headers.host, target.host];
     if (!OPEN_PATHS.includes(target.path) && !hosts.every(isLocalHost)) {
       sendJson(response, MISDIRECTED.status, { error: MISDIRECTED.error });
+      return;
+    }
+    const caller: HttpCaller = { headers: request.headers, localPort: request.socket.localPort };
+    if (parts.gate !== undefined && target.path.startsWith(LOGIN_PATH)) {
+      if (request.method === "GET") login(parts.gate, target.path.slice(LOGIN_PATH.length), caller, response);
+      else sendJson(response, 405, { error: "only GET is allowed" }, { allow: "GET" });
+      return;
+    }
+    if (!isOpen(target, parts) && parts.gate?.admits(caller) === false) {
+      sendJson(response, 401, UNAUTHORIZED, { "www-authenticate": 'Bearer realm="flowctl"' });
       return;
     }
     answer(parts, target, response).catch((error: unknown) => fail(response, error));
@@ -75,6 +91,22 @@ export async function startHttpServer(listen: string, parts: HttpParts): Promise
 
 /** Tell nothing but whether it works, and so whoever asks. */
 const OPEN_PATHS: readonly string[] = ["/health", "/ready"];
+
+function isOpen({ path }: Target, { protectMetrics = false }: HttpParts): boolean {
+  return OPEN_PATHS.includes(path) || (path === "/metrics" && !protectMetrics);
+}
+
+const UNAUTHORIZED = {
+  error: "a token or a session is needed",
+  fix: "open the address that `flowctl access url` prints, or send `Authorization: Bearer` with what `flowctl access token` prints",
+} as const;
+
+/** The address of the page that follows has no secret in it. */
+function login(gate: HttpGate, code: string, caller: HttpCaller, response: ServerResponse): void {
+  const result = gate.login(code, caller);
+  if ("error" in result) sendJson(response, result.status, { error: result.error });
+  else response.writeHead(303, { ...DATA_HEADERS, location: "/", "set-cookie": result.cookie }).end();
+}
 
 interface Target {
   /** Of a target in absolute form, which comes before the request's header. */
@@ -128,6 +160,7 @@ function indexOf(parts: HttpParts): unknown {
   return {
     pipeline: name,
     state,
+    ...(parts.gate === undefined ? { access: "open to everybody who reaches this port (--insecure)" } : {}),
     paths: {
       "/api/pipeline": "topology, state and counts of all components",
       "/api/events?after=0": "what happened: changes of state, exits, restarts",

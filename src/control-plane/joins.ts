@@ -5,6 +5,7 @@ import { type JoinState, join, use } from "../identity/joins.ts";
 import { describeName, type InstanceName } from "../identity/names.ts";
 import type { Peer } from "../identity/peer.ts";
 import { type Link, serialOf } from "../identity/serial.ts";
+import type { TlsIdentity } from "../identity/tls-identity.ts";
 import { type KeptJoin, keepJoin } from "./kept-state.ts";
 import type { StateWriter } from "./state-writer.ts";
 
@@ -13,6 +14,10 @@ export interface PipelineIdentity {
   readonly authority: Authority;
   /** The chain of joining certificates that the driver began last for an instance; undefined when it has started none. */
   started(component: string, instance: string): Promise<string | undefined>;
+  /** What the owner's command line dials with; undefined where it is not there. */
+  readOperator(): Promise<TlsIdentity | undefined>;
+  /** Puts another one in its place. */
+  renewOperator(): Promise<TlsIdentity>;
   /** How long a working certificate is good for; default a day. */
   readonly workingLifeMs?: number;
 }
@@ -26,7 +31,7 @@ export interface Joined extends Working {
   readonly next: IssuedCertificate;
 }
 
-export interface JoinsOptions extends PipelineIdentity {
+export interface JoinsOptions extends Omit<PipelineIdentity, "readOperator" | "renewOperator"> {
   readonly writer: StateWriter;
   readonly clock: Pick<Clock, "now">;
   readonly kept: readonly KeptJoin[];

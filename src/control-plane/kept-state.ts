@@ -1,6 +1,6 @@
 import { FlowctlError } from "../foundation/errors.ts";
 import type { JoinState } from "../identity/joins.ts";
-import type { KeptPipeline, Partition, PipelineEvent } from "../protocol/records.ts";
+import type { AccessGrant, KeptPipeline, Partition, PipelineEvent } from "../protocol/records.ts";
 import type { InstanceData } from "./instance.ts";
 import type { KeptOperations } from "./operations.ts";
 import type { PartitionData, SourceData } from "./partitions/partition-data.ts";
@@ -19,11 +19,22 @@ const operationsKey = "operations";
 const latestKey = "kept/latest";
 const healthyKey = "kept/healthy";
 const joinPrefix = "join/";
+const grantPrefix = "access/";
 
 /** How an instance has joined. It outlives the instance: what was used once stays used. */
 export interface KeptJoin extends JoinState {
   readonly component: string;
   readonly instance: string;
+}
+
+/** To whom access was granted. Nothing in it could be shown by somebody to get that access. */
+export interface KeptGrant extends AccessGrant {
+  /** Of the certificate. */
+  readonly serial: string;
+  /** SHA-256 of the HTTP token, in hexadecimal digits. */
+  readonly tokenHash: string;
+  /** Id of the authority that made the certificate: where there is another one, the grant is void. */
+  readonly authority: string;
 }
 
 /** What a control plane finds when it starts. */
@@ -40,6 +51,7 @@ export interface KeptState {
   /** Undefined where there was no operation yet. */
   readonly operations: KeptOperations | undefined;
   readonly joins: readonly KeptJoin[];
+  readonly grants: readonly KeptGrant[];
 }
 
 /** Rejects with `store/damaged` when a value does not read as what it must be, else as the store does. */
@@ -53,6 +65,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
   const [healthy] = await store.entries(healthyKey);
   const [operations] = await store.entries(operationsKey);
   const joins = await store.entries(joinPrefix);
+  const grants = await store.entries(grantPrefix);
   return {
     pipeline: pipeline === undefined ? undefined : parse<PipelineData>(pipeline),
     instances: instances.map((entry) => parse<InstanceData>(entry)),
@@ -66,6 +79,7 @@ export async function loadKeptState(store: Store): Promise<KeptState> {
     },
     operations: operations === undefined ? undefined : parse<KeptOperations>(operations),
     joins: joins.map((entry) => parse<KeptJoin>(entry)),
+    grants: grants.map((entry) => parse<KeptGrant>(entry)),
   };
 }
 
@@ -130,6 +144,14 @@ export function forgetInstance(writer: StateWriter, componentId: string, instanc
 
 export function keepJoin(writer: StateWriter, join: KeptJoin): void {
   writer.put(`${joinPrefix}${join.component}/${join.instance}`, () => encode(join));
+}
+
+export function keepGrant(writer: StateWriter, grant: KeptGrant): void {
+  writer.put(grantPrefix + grant.name, () => encode(grant));
+}
+
+export function forgetGrant(writer: StateWriter, name: string): void {
+  writer.delete(grantPrefix + name);
 }
 
 export function keepEvent(writer: StateWriter, event: PipelineEvent, evicted: readonly number[]): void {

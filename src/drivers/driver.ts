@@ -106,6 +106,8 @@ export interface DeploymentOptions {
   readonly logLevel: LogLevel;
   /** Everybody speaks in the clear, and nobody has to prove who they are. Left out: not so, where the driver can do otherwise. */
   readonly insecure?: boolean;
+  /** Who may read the metrics of the control plane: with `token`, only who has access to the pipeline. Default: whoever reaches its HTTP. */
+  readonly metrics?: "open" | "token";
 }
 
 export interface PrepareOptions {

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cancelled } from "../foundation/clock.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import type { IdentitySource } from "../identity/tls-identity.ts";
 import type { Component, DriverName } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 import { createBroadcast } from "./broadcast.ts";
@@ -145,9 +146,15 @@ export class MemoryDriver implements Driver {
     return this.#events.listen(signal);
   }
 
+  /** What commands prove themselves with; left out: everybody speaks in the clear. */
+  identity: IdentitySource | undefined;
+
   async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
     return this.state.get(pipeline)?.get(CONTROL_PLANE.key)?.state.status === "running"
-      ? { grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` }
+      ? {
+          ...{ grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` },
+          ...(this.identity === undefined ? {} : { identity: this.identity }),
+        }
       : undefined;
   }
 

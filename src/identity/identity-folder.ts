@@ -18,8 +18,12 @@ import type { TlsIdentity } from "./tls-identity.ts";
 /** What is kept of the identity of a pipeline, in a folder that only its owner can read. */
 export interface IdentityFolder {
   readonly authority: Authority;
-  /** What the command line dials with. */
+  /** What the owner's command line dials with, as it was last made or read here. */
   readonly operator: TlsIdentity;
+  /** The same as it is in the folder now; undefined where it is not there, or not whole. */
+  readOperator(): Promise<TlsIdentity | undefined>;
+  /** Makes it anew: from then on the former one is not in the folder any more. Rejects with `identity/not-written`. */
+  renewOperator(): Promise<TlsIdentity>;
   /** A joining certificate for an instance that is about to be started. From now on no other one that it was started with before counts. */
   begin(component: string, instance: string): Promise<IssuedCertificate>;
   /** The chain that was begun last for an instance; undefined when none was. */
@@ -71,9 +75,23 @@ export async function openIdentityFolder(
     await replacePrivateFile(operatorPath, joinPem(operator));
   }
   const pathOf = (component: string, instance: string): string => join(folder, startedFile(component, instance));
+  let current = identityOf(authority, operator);
   return {
     authority,
-    operator: identityOf(authority, operator),
+    get operator() {
+      return current;
+    },
+    async readOperator() {
+      const read = await readOperator(folder);
+      current = read ?? current;
+      return read;
+    },
+    async renewOperator() {
+      const next = await issue();
+      await replacePrivateFile(operatorPath, joinPem(next));
+      current = identityOf(authority, next);
+      return current;
+    },
     async begin(component, instance) {
       const { serial, issued } = await beginChain(authority, component, instance);
       await replacePrivateFile(pathOf(component, instance), `${serial}\n`);

@@ -8,6 +8,8 @@ export interface Peer {
   readonly name: Name;
   /** Of an instance; see `Link`. */
   readonly link: Link | undefined;
+  /** The serial number of the certificate, in lower-case hexadecimal digits. */
+  readonly serial: string;
   /** From when on nobody accepts the certificate, in milliseconds since 1970. */
   readonly expires: number;
 }
@@ -30,7 +32,8 @@ export function peerOf({ subjectaltname = "", serialNumber, valid_to }: Certific
   const [uri] = uris;
   if (uri === undefined || uris.length > 1) return undefined;
   const name = parseName(uri.slice("URI:".length));
-  return name === undefined ? undefined : { name, link: linkOf(serialNumber), expires: Date.parse(valid_to) };
+  if (name === undefined) return undefined;
+  return { name, link: linkOf(serialNumber), serial: serialNumber.toLowerCase(), expires: Date.parse(valid_to) };
 }
 
 /** The same of a certificate in PEM. */

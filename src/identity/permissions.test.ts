@@ -7,7 +7,7 @@ const now = 1_000;
 const peer = (role: Name["role"], pipeline = "p", expires = now + 1): Peer => {
   const isInstance = role === "component" || role === "joining";
   const name = isInstance ? { role, pipeline, component: "a", instance: "a-1" } : { role, pipeline };
-  return { name: name as Name, link: undefined, expires };
+  return { name: name as Name, link: undefined, serial: "01", expires };
 };
 const heartbeat = "/flowctl.registry.v1.ComponentRegistry/Heartbeat";
 const health = "/grpc.health.v1.Health/Check";

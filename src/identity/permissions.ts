@@ -43,6 +43,11 @@ export const PERMISSIONS: Readonly<Record<string, Row>> = {
   [`${control}/GetKeptPipeline`]: operator,
   [`${control}/ReplayEvents`]: operator,
   [`${control}/ReportInstance`]: operator,
+  [`${control}/GrantAccess`]: operator,
+  [`${control}/RevokeAccess`]: operator,
+  [`${control}/ListAccess`]: operator,
+  [`${control}/RotateOwner`]: operator,
+  [`${control}/OpenSession`]: lookers,
   "/flowctl.stream.v1.EventStream/Subscribe": instance,
   "/grpc.health.v1.Health/Check": everybody,
   "/grpc.health.v1.Health/Watch": everybody,
@@ -88,6 +93,9 @@ function notPermitted(peer: Peer, path: string): FlowctlError {
     code: "identity/not-permitted",
     kind: "denied",
     message: `${describeName(peer.name)}${peer.name.role === "joining" ? ", which has not joined," : ""} may not call ${path.slice(1)}`,
+    ...(peer.name.role === "reader"
+      ? { fix: "A reader may only look. Ask the owner of the pipeline for access as an operator." }
+      : {}),
   });
 }
 

@@ -26,6 +26,7 @@ interface Settings {
   readonly logLevel: LogLevel;
   /** Socket of the pipeline's engine access; empty: instances are not restarted from here. */
   readonly engineAccess: string;
+  readonly metrics: "open" | "token";
 }
 
 function readSettings(environment: NodeJS.ProcessEnv): Settings {
@@ -47,6 +48,7 @@ function readSettings(environment: NodeJS.ProcessEnv): Settings {
     certificateSeconds: Number(environment.FLOWCTL_CERTIFICATE_SECONDS) || undefined,
     persistence: oneOf("FLOWCTL_PERSISTENCE", environment.FLOWCTL_PERSISTENCE || "leveldb", ["leveldb", "memory"]),
     engineAccess: environment.FLOWCTL_ENGINE_ACCESS || "",
+    metrics: oneOf("FLOWCTL_METRICS", environment.FLOWCTL_METRICS || "open", ["open", "token"]),
     logLevel: oneOf("FLOWCTL_LOG_LEVEL", environment.FLOWCTL_LOG_LEVEL || "info", ["debug", "info", "warn", "error"]),
   };
 }
@@ -78,6 +80,7 @@ async function serve(settings: Settings, log: Logger): Promise<void> {
     ...(identity === undefined ? {} : { identity: { ...identity, ...life } }),
     grpcListen: settings.grpcListen,
     httpListen: settings.httpListen,
+    protectMetrics: settings.metrics === "token",
     store,
     clock: systemClock,
     log,

@@ -54,13 +54,14 @@ async function hostControlPlane(
   log: Logger,
   onFailure: (error: unknown) => void,
 ): Promise<HostedControlPlane> {
-  const { pipeline, grpcListen, httpListen, dataFolder, identity } = settings;
+  const { pipeline, grpcListen, httpListen, dataFolder, identity, protectMetrics } = settings;
   const store = dataFolder === undefined ? createMemoryStore() : await openLevelStore(dataFolder);
   const controlPlane = await startControlPlane({
     pipeline,
     ...(identity === undefined ? {} : { identity }),
     grpcListen,
     httpListen,
+    protectMetrics,
     store,
     clock: systemClock,
     log,

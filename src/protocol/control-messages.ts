@@ -1,5 +1,5 @@
 import { bool, bytes, enumType, int32, list, map, messageType, one, string, uint32, uint64 } from "./message-type.ts";
-import { buffer, component, componentType, connections, onError, timestamp } from "./registry-messages.ts";
+import { buffer, component, componentType, connections, duration, onError, timestamp } from "./registry-messages.ts";
 import { method } from "./service-methods.ts";
 
 /** What `flowctl/control/v1/control.proto` says, as tables. A test compares them with the file. */
@@ -157,6 +157,38 @@ export const replayResponse = messageType("flowctl.control.v1.ReplayEventsRespon
   acknowledged: list(2, uint64),
 });
 
+export const accessRole = enumType("flowctl.control.v1.AccessRole", "ACCESS_ROLE", ["reader", "operator"]);
+
+export const grantRequest = messageType("flowctl.control.v1.GrantAccessRequest", {
+  name: one(1, string),
+  role: one(2, accessRole),
+});
+
+const grantResponse = messageType("flowctl.control.v1.GrantAccessResponse", {
+  certificate: one(1, string),
+  key: one(2, string),
+});
+
+export const revokeRequest = messageType("flowctl.control.v1.RevokeAccessRequest", {
+  name: one(1, string),
+});
+
+export const accessGrant = messageType("flowctl.control.v1.AccessGrant", {
+  name: one(1, string),
+  role: one(2, accessRole),
+  grantedAt: one(3, timestamp),
+  grantedBy: one(4, string),
+});
+
+const accessList = messageType("flowctl.control.v1.ListAccessResponse", {
+  grants: list(1, accessGrant),
+});
+
+const openedSession = messageType("flowctl.control.v1.OpenSessionResponse", {
+  code: one(1, string),
+  expiresIn: one(2, duration),
+});
+
 const nothing = (name: string) => messageType(`flowctl.control.v1.${name}`, {});
 
 const service = "/flowctl.control.v1.PipelineControl";
@@ -173,4 +205,9 @@ export const pipelineControl = {
   getKeptPipeline: method(`${service}/GetKeptPipeline`, nothing("GetKeptPipelineRequest"), kept),
   replayEvents: method(`${service}/ReplayEvents`, replayRequest, replayResponse, "both"),
   reportInstance: method(`${service}/ReportInstance`, report, nothing("ReportInstanceResponse")),
+  grantAccess: method(`${service}/GrantAccess`, grantRequest, grantResponse),
+  revokeAccess: method(`${service}/RevokeAccess`, revokeRequest, nothing("RevokeAccessResponse")),
+  listAccess: method(`${service}/ListAccess`, nothing("ListAccessRequest"), accessList),
+  rotateOwner: method(`${service}/RotateOwner`, nothing("RotateOwnerRequest"), nothing("RotateOwnerResponse")),
+  openSession: method(`${service}/OpenSession`, nothing("OpenSessionRequest"), openedSession),
 };

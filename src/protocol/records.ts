@@ -309,3 +309,16 @@ export interface Downstream {
   /** Once the group has acknowledged what it was owed when this was first said, the component says so; see `Downstream.mark` of the protocol. */
   readonly mark?: number;
 }
+
+/** What somebody may do to whom access was granted. */
+export type AccessRole = "reader" | "operator";
+
+/** To whom access to the pipeline was granted; the owner is not among them. */
+export interface AccessGrant {
+  readonly name: string;
+  readonly role: AccessRole;
+  /** Unix milliseconds. */
+  readonly grantedAt: number;
+  /** `owner`, or the name of the operator who gave it. */
+  readonly grantedBy: string;
+}

@@ -1,3 +1,4 @@
+import { readFile, stat } from "node:fs/promises";
 import { Client, Metadata, type StatusObject, status } from "@grpc/grpc-js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
@@ -34,7 +35,7 @@ async function crash(scenario: Scenario, instance: string): Promise<void> {
 }
 
 describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
-  it("nobody reaches the control plane without a certificate of the pipeline, and whoever runs it does", async () => {
+  it("nobody reaches the control plane without a certificate or a token of the pipeline, and whoever runs it or is granted access does", async () => {
     await using scenario = await Scenario.on(driver, PIPELINE);
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const address = await addressOf(scenario, "control-plane", "grpc");
@@ -47,6 +48,38 @@ describe.concurrent.each(driversUnderTest())("on %s", (driver) => {
       client.close();
     }
     expect(await scenario.succeed("status")).toContain("running");
+    // Over HTTP, and of who was granted access, until it is revoked.
+    const http = `http://${await addressOf(scenario, "control-plane", "http")}`;
+    const ask = async (path: string, headers: Readonly<Record<string, string>> = {}): Promise<number> =>
+      (await fetch(http + path, { headers, redirect: "manual", signal: AbortSignal.timeout(10_000) })).status;
+    const bearer = (token: string) => ({ authorization: `Bearer ${token.trim()}` });
+    expect([await ask("/health"), await ask("/metrics"), await ask("/api/pipeline")]).toEqual([200, 200, 401]);
+    const file = (await scenario.succeed("access", "grant", "anna")).trim();
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const { token } = JSON.parse(await readFile(file, "utf8")) as { readonly token: string };
+    expect(await ask("/api/pipeline", bearer(token))).toBe(200);
+    const anna = ["--access", file] as const;
+    expect(await scenario.succeed(...anna, "status")).toContain("running");
+    const refused = await scenario.flowctl(...anna, "down");
+    expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining("identity/not-permitted")]);
+    const url = (await scenario.succeed("access", "url")).trim();
+    expect(url.startsWith(`${http}/login/`)).toBe(true);
+    expect([await ask(url.slice(http.length)), await ask(url.slice(http.length))]).toEqual([303, 401]);
+    const owner = await scenario.succeed("access", "token");
+    expect(await ask("/api/pipeline", bearer(owner))).toBe(200);
+    await scenario.succeed("access", "rotate");
+    expect(await ask("/api/pipeline", bearer(owner))).toBe(401);
+    expect(await ask("/api/pipeline", bearer(await scenario.succeed("access", "token")))).toBe(200);
+    if (driver === "docker") {
+      // One that was lost is made anew, where the control plane finds it.
+      const remove = "fs.rmSync('/var/lib/flowctl/identity/operator.pem')";
+      await runWell("docker", ["exec", `flowctl_${scenario.name}_control-plane`, "node", "-e", remove]);
+      expect(await scenario.succeed("status")).toContain("running");
+    }
+    await scenario.succeed("access", "revoke", "anna");
+    expect(await ask("/api/pipeline", bearer(token))).toBe(401);
+    const revoked = await scenario.flowctl(...anna, "status");
+    expect([revoked.code, revoked.stderr]).toEqual([4, expect.stringContaining("identity/revoked")]);
     scenario.passed();
   });
 

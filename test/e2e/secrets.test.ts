@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openKept } from "../../src/cli/up/kept.ts";
+import { httpToken } from "../../src/client/access-file.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
 import { buildProgram, eventually, type Instance, Scenario } from "./checks.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
@@ -116,8 +117,14 @@ describe.each(driversUnderTest())("secrets on %s", (driver) => {
     for (const command of [...looks, "logs", "logs control-plane", "up --dry-run --json"]) {
       heard([command], await scenario.flowctl(...command.split(" ")));
     }
+    expect(await flowctl("access", "grant", "reader", "--json")).toBe(0);
+    expect(await flowctl("access", "list", "--json")).toBe(0);
+    const tokens = await tokensOf(scenario);
     const served = await everythingServed(scenario);
     const running = await everything(scenario);
+    // Nobody guesses them by a hash, which is what is kept of them.
+    const given = leaks([...said, ...served.places, ...running], tokens);
+    expect(given.filter((leak) => !leak.includes(": SHA-256 in "))).toEqual([]);
     expect(leaks([config], values)).toEqual([]);
     expect(leaks([...said, ...served.places, ...running], values)).toEqual([]);
     // A setting is no secret: it is where the component gets it from, in what shows settings, and nowhere else.
@@ -146,6 +153,15 @@ describe.each(driversUnderTest())("secrets on %s", (driver) => {
   }, 300_000);
 });
 
+/** What opens the pipeline's pages: to the owner, to whom they are granted, and to one browser. */
+async function tokensOf(scenario: Scenario): Promise<Readonly<Record<string, string>>> {
+  const file = await readFile(join(scenario.folder, `${scenario.name}-reader.access.json`), "utf8");
+  const { token = "", key = "" } = JSON.parse(file) as Readonly<Record<string, string>>;
+  const url = await scenario.succeed("access", "url");
+  const owner = (await scenario.succeed("access", "token")).trim();
+  return { owner, token, key: key.split("\n")[1] ?? "", code: url.trim().split("/").at(-1) ?? "" };
+}
+
 async function crash({ driver }: Scenario, { ref }: Instance): Promise<void> {
   const pid = driver === "process" ? ref : (await run("docker", ["inspect", "-f", "{{.State.Pid}}", ref])).stdout;
   process.kill(Number(pid), "SIGKILL");
@@ -159,6 +175,11 @@ interface Served {
 }
 
 async function everythingServed(scenario: Scenario): Promise<Served> {
+  const endpoint = await driverHere(scenario.driver, scenario.env).controlPlane(
+    scenario.name,
+    AbortSignal.timeout(10_000),
+  );
+  const authorization = endpoint?.identity === undefined ? "" : `Bearer ${httpToken(endpoint.identity)}`;
   const instances = JSON.parse(await scenario.succeed("ps", "--json")) as Instance[];
   const addresses = instances.flatMap(({ ports }) => ports.map((port) => port.split("->")));
   const texts = addresses
@@ -169,16 +190,12 @@ async function everythingServed(scenario: Scenario): Promise<Served> {
     .map(
       async (url): Promise<Place> => [
         url,
-        await fetch(url).then(
+        await fetch(url, { headers: { authorization } }).then(
           (answer) => answer.text(),
           () => "",
         ),
       ],
     );
-  const endpoint = await driverHere(scenario.driver, scenario.env).controlPlane(
-    scenario.name,
-    AbortSignal.timeout(10_000),
-  );
   const client = connectControlPlane(endpoint?.grpc ?? "", endpoint?.identity);
   try {
     const { latest } = await client.keptPipeline(AbortSignal.timeout(10_000));

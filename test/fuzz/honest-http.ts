@@ -8,11 +8,16 @@ export class Scraper {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
   readonly #address: string;
   readonly #paths: readonly string[];
+  readonly #headers: Readonly<Record<string, string>>;
 
-  /** @param paths All of which have to be answered with 200. */
-  constructor(address: string, paths: readonly string[]) {
+  /**
+   * @param paths All of which have to be answered with 200.
+   * @param headers By which it says who it is.
+   */
+  constructor(address: string, paths: readonly string[], headers: Readonly<Record<string, string>> = {}) {
     this.#address = address;
     this.#paths = paths;
+    this.#headers = headers;
   }
 
   async check(): Promise<void> {
@@ -29,7 +34,8 @@ export class Scraper {
   #statusOf(path: string, again = true): Promise<number | undefined> {
     return new Promise((resolve, reject) => {
       const signal = AbortSignal.timeout(PATIENCE_MS);
-      const request = get(`http://${this.#address}${path}`, { agent: this.#agent, signal }, (response) => {
+      const options = { agent: this.#agent, headers: this.#headers, signal };
+      const request = get(`http://${this.#address}${path}`, options, (response) => {
         response.resume();
         response.once("end", () => resolve(response.statusCode));
         response.once("error", reject);

@@ -8,13 +8,13 @@ import type { PipelineIdentity } from "../../src/control-plane/joins.ts";
 import { openLevelStore } from "../../src/control-plane/store/level-store.ts";
 import { type Clock, systemClock } from "../../src/foundation/clock.ts";
 import { type Logger, silentLogger } from "../../src/foundation/logger.ts";
-import type { Authority } from "../../src/identity/authority.ts";
+import { type Authority, identityOf } from "../../src/identity/authority.ts";
 import { type IdentityFolder, openIdentityFolder } from "../../src/identity/identity-folder.ts";
 import type { JoiningFiles } from "../../src/identity/joining-files.ts";
 import type { Name } from "../../src/identity/names.ts";
 import { joinPem } from "../../src/identity/pem.ts";
 import { changingIdentity, type IdentitySource } from "../../src/identity/tls-identity.ts";
-import type { ComponentSpec } from "../../src/protocol/records.ts";
+import type { AccessRole, ComponentSpec } from "../../src/protocol/records.ts";
 import type { ComponentDefinition } from "../../src/sdk/component.ts";
 import { runComponent } from "../../src/sdk/run-component.ts";
 import { freePort } from "../free-port.ts";
@@ -108,9 +108,14 @@ export class IdentityWorld {
       store: await openLevelStore(join(this.folder, "store")),
       clock: this.#clock,
       log: silentLogger,
-      identity: { authority, started, ...(workingLifeMs === undefined ? {} : { workingLifeMs }) },
+      identity: { ...this.identity, authority, started, ...(workingLifeMs === undefined ? {} : { workingLifeMs }) },
     });
     this.#address = this.#controlPlane.grpcAddress;
+  }
+
+  /** `host:port` of the control plane's HTTP. */
+  get http(): string {
+    return this.#controlPlane?.httpAddress ?? "";
   }
 
   async stopControlPlane(): Promise<void> {
@@ -131,6 +136,12 @@ export class IdentityWorld {
     const client = connectControlPlane(this.#address, identity);
     this.#clients.push(client);
     return client;
+  }
+
+  /** Somebody to whom the owner grants access, under the name of the role unless there is another. */
+  async granted(role: AccessRole, name: string = role): Promise<IdentitySource> {
+    const issued = await this.operator.grantAccess(name, role, soon());
+    return changingIdentity({ role, pipeline: "p" }, identityOf(this.identity.authority, issued));
   }
 
   async apply(...components: ComponentSpec[]): Promise<void> {

@@ -139,6 +139,7 @@ function replayCommand(cli: Cli): Command {
     summary: "Replay dead letters to the component that failed to process them",
     description:
       "Sends the events unchanged, with their ids, to the running component. Fix the component first: edit the file, `flowctl up`, replay. The pipeline keeps running. An event is marked as replayed when everything below the component has acknowledged it; one that fails again is a dead letter again, and the command exits with 1.",
+    withAccess: "changes",
     examples: [
       ["flowctl dead-letters replay --all", "all that have not been replayed yet"],
       ["flowctl dead-letters replay order-17 order-18", "these two"],

@@ -30,6 +30,7 @@ export function downCommand(cli: Cli): Command {
     summary: "Stop a pipeline and remove everything it created",
     description:
       "Stops components from the sources down, each within its stop_grace_period, so that events in flight are processed first. Works in any state of the pipeline and without its file; exits with 0 if there is nothing to remove. Volumes and stored state are kept unless -v is given.",
+    withAccess: "changes",
     examples: [
       ["flowctl down", "the pipeline of this folder"],
       ["flowctl down quakes -v", "by name, with volumes and state"],

@@ -19,6 +19,7 @@ export function eventsCommand(cli: Cli): Command {
     summary: "Show what happened to a pipeline and its components",
     description:
       "Shows registrations, state changes, exits and restarts recorded by the control plane; not the pipeline's data.",
+    withAccess: "looks",
     examples: [
       ["flowctl events", "all recorded events"],
       ["flowctl events -f --json", "follow, one JSON object per line"],

@@ -12,6 +12,7 @@ export function idsCommand(cli: Cli): Command {
   const command = describe({
     usage: `${IDS_COMMAND} [words...]`,
     summary: "Print what can follow the words of a command that is being typed, one a line: ids, or names of pipelines",
+    withAccess: "looks",
     examples: [
       [`flowctl ${IDS_COMMAND} -- logs -p quakes`, "ids that can follow `flowctl logs -p quakes`"],
       [`flowctl ${IDS_COMMAND} -- logs -p`, "names that can follow `flowctl logs -p`"],

@@ -12,6 +12,7 @@ export function inspectCommand(cli: Cli): Command {
     usage: "inspect <id>",
     summary: "Show the details of a component, service or instance",
     description: "Combines what the driver observes, the control plane's record, and the settings in the file.",
+    withAccess: "looks",
     examples: [
       ["flowctl inspect enrich", "a component with all its instances"],
       ["flowctl inspect enrich-2 --json", "one instance, for machines"],

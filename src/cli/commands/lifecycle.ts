@@ -39,6 +39,7 @@ export function stopCommand(cli: Cli): Command {
     summary: "Stop components and services without removing them",
     description:
       "Without ids, stops everything, from the sources down. An id names a component, a service, or one instance such as enrich-2. The files of its secrets are removed. The control plane keeps running.",
+    withAccess: "changes",
     examples: [
       ["flowctl stop", "the whole pipeline"],
       ["flowctl stop enrich-2", "one instance"],
@@ -88,6 +89,7 @@ export function startCommand(cli: Cli): Command {
     summary: "Start components and services that were stopped",
     description:
       "Without ids, starts everything that is not running. Does not apply changes of the file: use `up` for that. Secrets of what was stopped are read again from their sources.",
+    withAccess: "changes",
     examples: [
       ["flowctl start", "the whole pipeline"],
       ["flowctl start enrich", "all instances of a component"],
@@ -106,6 +108,7 @@ export function restartCommand(cli: Cli): Command {
     summary: "Restart components and services",
     description:
       "Without ids, restarts everything. A completed component runs again from its last checkpoint. No event is lost: unacknowledged events are sent again.",
+    withAccess: "changes",
     examples: [
       ["flowctl restart enrich", "all instances of a component"],
       ["flowctl restart enrich-1", "one instance"],

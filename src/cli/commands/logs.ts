@@ -39,6 +39,7 @@ export function logsCommand(cli: Cli): Command {
     summary: "Show the logs of components and services",
     description:
       "Without ids, shows all components and services. An id names a component, a service, one instance such as enrich-2, or control-plane.",
+    withAccess: "driver",
     examples: [
       ["flowctl logs -f", "follow all logs"],
       ["flowctl logs enrich --tail 20", "the last 20 lines of each instance of enrich"],

@@ -18,6 +18,7 @@ export function psCommand(cli: Cli): Command {
   const command = describe({
     usage: "ps [pipeline]",
     summary: "List the instances of a pipeline, running or not",
+    withAccess: "looks",
     examples: [
       ["flowctl ps", "the pipeline of this folder, or the only one there is"],
       ["flowctl ps -a", "all pipelines on this host, on every driver"],

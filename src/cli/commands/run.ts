@@ -23,6 +23,7 @@ export function runCommand(cli: Cli): Command {
     summary: "Run a pipeline to its end, then take everything down",
     description:
       "Like an attached `up`, but removes everything at the end, including state and volumes (also after a failure or Ctrl-C), and prints a summary: events in and out of each component, duration, and where the results are.",
+    withAccess: "changes",
     examples: [
       ["flowctl run quakes.yaml", "run it once"],
       ["flowctl run --log-level=debug", "log every event sent and received"],

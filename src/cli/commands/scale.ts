@@ -23,6 +23,7 @@ export function scaleCommand(cli: Cli): Command {
     summary: "Change the number of instances of components",
     description:
       "Starts or gracefully stops instances; the others are not affected. Changes only the numbers: all other settings stay as the last `up` applied them, including log level, env file and profiles, even if the file or the environment has changed. The next `up` returns to the numbers in the file, unless it is given --scale.",
+    withAccess: "changes",
     examples: [["flowctl scale enrich=3 publish=2", "three instances of enrich, two of publish"]],
     takes: "numbers-of-components",
     exitCodes: [ExitCode.ok, ExitCode.failed, ExitCode.usage, ExitCode.invalid, ExitCode.notFound, ExitCode.conflict],

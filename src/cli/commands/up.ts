@@ -2,6 +2,7 @@ import { type Command, Option } from "commander";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { isEmpty } from "../../planner/plan.ts";
 import { planDocument, renderPlanText } from "../../planner/render-plan.ts";
+import { METRICS_ACCESS } from "../choices.ts";
 import {
   type Cli,
   type CommandContext,
@@ -54,6 +55,7 @@ export function upCommand(cli: Cli): Command {
     summary: "Start a pipeline, or apply its edited file",
     description:
       "Compares the file with the running pipeline, shows what will change and why, and changes only that. Attached, it shows the logs until the pipeline completes or fails; the first Ctrl-C drains and stops it, the second stops it now. With --wait, a change that does not become healthy is rolled back, and the exit code says what went wrong. With --watch, every saved edit of the pipeline file and the files it reads, of a build context (Docker) or of the sources of a command (processes) is applied as another up would, until Ctrl-C. Secrets with `command` are read by running it, also with --dry-run.",
+    withAccess: "changes",
     examples: [
       ["flowctl up", "the pipeline of this folder"],
       ["flowctl up quakes.yaml -d --wait", "in the background; return when it is healthy"],
@@ -86,6 +88,12 @@ export function upOptions(command: Command): Command {
     .option("--force-recreate", "replace components and services even if they have not changed")
     .option("--no-persistence", "keep the control plane's state in memory only")
     .option("--insecure", "let components and commands connect without certificates, on 127.0.0.1 alone")
+    .addOption(
+      new Option(
+        "--metrics <access>",
+        "who may read the control plane's /metrics: whoever reaches it, or who has a token",
+      ).choices([...METRICS_ACCESS]),
+    )
     .option("--timestamps", "show timestamps");
   return logLevelOption(orphansOption(prefixOption(command)));
 }

@@ -16,6 +16,7 @@ export function waitCommand(cli: Cli): Command {
     usage: "wait [pipeline]",
     summary: "Wait until a pipeline has completed or is healthy",
     description: "Exits with 1 if the pipeline fails, after the last log lines of what failed.",
+    withAccess: "looks",
     examples: [
       ["flowctl wait", "until it has completed"],
       ["flowctl wait quakes --state healthy --timeout 60", "until everything is healthy, for at most a minute"],

@@ -47,7 +47,7 @@ describe("up", () => {
       "",
       "  Status  flowctl status --watch",
       "  Logs    flowctl logs -f",
-      "  HTTP    http://127.0.0.1:8081  metrics and API",
+      "  HTTP    http://127.0.0.1:8081  flowctl access url opens it in a browser; /metrics is open",
       "  Stop    flowctl stop  flowctl start resumes",
       "  Remove  flowctl down  -v: stored positions and volumes too",
       "",

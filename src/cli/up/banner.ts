@@ -6,7 +6,7 @@ import type { PreparedUp } from "./change.ts";
 
 /** What a first start ends with: what the pipeline is, where to look, and how to end it. Returns whether it was one: of another start it says nothing. */
 export async function sayBanner(
-  { output, signal }: CommandContext,
+  { output, signal, settings }: CommandContext,
   { pipeline, driver, plan }: PreparedUp,
   { state, attached }: { readonly state: string; readonly attached: boolean },
 ): Promise<boolean> {
@@ -21,7 +21,10 @@ export async function sayBanner(
   const observed = await driver.observe(pipeline.name, signal).catch(() => []);
   const ports = observed.find(({ kind }) => kind === "control-plane")?.ports;
   const http = ports?.find((port) => port.endsWith(HTTP))?.slice(0, -HTTP.length);
-  if (http !== undefined) rows.push(["HTTP", `http://${http}`, "metrics and API"]);
+  const how = settings.insecure
+    ? "open to every user of this machine"
+    : `\`flowctl access url\` opens it in a browser${settings.metrics === "open" ? "; /metrics is open" : ""}`;
+  if (http !== undefined) rows.push(["HTTP", `http://${http}`, how]);
   if (attached) rows.push(["Stop", "Ctrl-C", "drains first; press it again to stop now"]);
   else rows.push(["Stop", "`flowctl stop`", "`flowctl start` resumes"]);
   rows.push(["Remove", "`flowctl down`", "-v: stored positions and volumes too"]);

@@ -59,8 +59,8 @@ export async function wantedOfFile(
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
   const placed = (error: unknown): unknown => withPlace(error, loaded.positionOf);
   if (settings.insecure) refuseOrWarn(context, driver);
-  const { persistence, logLevel, insecure } = settings;
-  const deploymentOptions = { persistence, logLevel, insecure };
+  const { persistence, logLevel, insecure, metrics } = settings;
+  const deploymentOptions = { persistence, logLevel, insecure, metrics };
   const env = await withEnvFile(context, pipeline);
   const deployment = await resolveDeployment(pipeline, env, deploymentOptions, { signal }).catch((error: unknown) => {
     throw placed(error);

@@ -39,8 +39,8 @@ export async function valuesForStart(
   }
   const { file } = target;
   if (file === undefined) throw unknown(target.name, [...owners]);
-  const { persistence, logLevel, insecure } = settings;
-  const options = { persistence, logLevel, insecure };
+  const { persistence, logLevel, insecure, metrics } = settings;
+  const options = { persistence, logLevel, insecure, metrics };
   return resolveDeployment(only(file, owners), await withEnvFile(context, file), options, { signal });
 }
 

@@ -29,7 +29,11 @@ function component(id: string, more: Partial<Component> = {}): Component {
 
 function prepare(
   components: readonly Component[],
-  more: { readonly entries?: Partial<ProcessEntries>; readonly pipeline?: Partial<Pipeline> } = {},
+  more: {
+    readonly entries?: Partial<ProcessEntries>;
+    readonly pipeline?: Partial<Pipeline>;
+    readonly options?: Partial<DeploymentOptions>;
+  } = {},
   told: string[] = [],
 ): readonly DesiredResource[] {
   const pipeline: Pipeline = {
@@ -38,7 +42,10 @@ function prepare(
     ...more.pipeline,
   };
   return desiredResources(
-    { pipeline, secretValues: new Map([["key", Buffer.from("value")]]), configValues: new Map(), options },
+    {
+      ...{ pipeline, secretValues: new Map([["key", Buffer.from("value")]]), configValues: new Map() },
+      options: { ...options, ...more.options },
+    },
     { entries: { ...entries, ...more.entries }, version: "1", path: "/usr/bin:/bin", digest: () => "mac" },
     { progress: ({ subject, text }) => void told.push(`${subject}: ${text}`) },
   );
@@ -51,6 +58,13 @@ function find(resources: readonly DesiredResource[], key: string): DesiredResour
 }
 
 describe("what is desired", () => {
+  test("is another control plane, and nothing else, where its metrics are to be for whoever has access", () => {
+    const [before, after] = [prepare([component("a")]), prepare([component("a")], { options: { metrics: "token" } })];
+    const changed = after.filter(({ key, hash }) => find(before, key).hash !== hash);
+    expect(changed.map(({ key, spec }) => [key, spec])).toMatchObject([["control-plane/1", { metrics: "token" }]]);
+    expect(prepare([component("a")], { options: { metrics: "open" } })).toEqual(before);
+  });
+
   test("is the state, the control plane after it, and each instance after the control plane", () => {
     const resources = prepare([component("a", { replicas: 2 })]);
     expect(resources.map(({ key }) => key)).toEqual([

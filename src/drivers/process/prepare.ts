@@ -82,6 +82,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     ),
     ...(inheritsEverything ? { inheritsEverything } : {}),
     ...(deployment.options.insecure === true ? { insecure: true } : {}),
+    ...(deployment.options.metrics === "token" ? { metrics: "token" } : {}),
   };
   const parts = fingerprint({
     version: [context.version, context.entries.supervisorCode],
@@ -92,6 +93,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     // Nor can one that was started without the whole environment hand it on.
     inherit_environment: spec.inheritsEverything,
     identity: identityOf(deployment),
+    metrics: spec.metrics,
   });
   return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
 }

@@ -1,9 +1,8 @@
-import type { Component, Pipeline } from "../pipeline.ts";
-import { runsWhat } from "./describe-component.ts";
+import { type DrawnComponent, runsWhat } from "./describe-component.ts";
 import { harmless } from "./paint.ts";
 
 /** The topology as a Mermaid flowchart: sources rounded, sinks as cylinders, dead letters dotted. Ends with a newline. */
-export function renderMermaid(pipeline: Pick<Pipeline, "components">): string {
+export function renderMermaid(pipeline: { readonly components: readonly DrawnComponent[] }): string {
   const names = new Map(pipeline.components.map((component, index) => [component.id, `n${index}`]));
   const lines = ["flowchart LR"];
   for (const component of pipeline.components) lines.push(`  ${names.get(component.id)}${shape(component)}`);
@@ -20,9 +19,10 @@ export function renderMermaid(pipeline: Pick<Pipeline, "components">): string {
   return `${lines.join("\n")}\n`;
 }
 
-function shape(component: Component): string {
+function shape(component: DrawnComponent): string {
   const count = component.replicas > 1 ? ` ×${component.replicas}` : "";
-  const label = `"${escaped(component.id)}${count}<br/>${escaped(runsWhat(component))}"`;
+  const what = escaped(runsWhat(component));
+  const label = `"${escaped(component.id)}${count}${what === "" ? "" : `<br/>${what}`}"`;
   if (component.type === "source") return `([${label}])`;
   return component.type === "sink" ? `[(${label})]` : `[${label}]`;
 }

@@ -1,7 +1,6 @@
-import type { Component, Pipeline } from "../pipeline.ts";
 import type { Edge } from "../topology.ts";
-import { topologyOf } from "../topology.ts";
-import { runsWhat } from "./describe-component.ts";
+import { makeTopology } from "../topology.ts";
+import { type DrawnComponent, runsWhat } from "./describe-component.ts";
 import type { Paint } from "./paint.ts";
 import { harmless, plainPaint } from "./paint.ts";
 
@@ -12,11 +11,14 @@ type Lane = Edge | undefined;
  * Draws the topology for a terminal: one line a component in topological order, its edges as lanes to the left of it,
  * dead letters dotted. Ends with a newline unless there are no components.
  */
-export function renderText(pipeline: Pick<Pipeline, "components">, paint: Paint = plainPaint): string {
-  const topology = topologyOf(pipeline);
+export function renderText(
+  pipeline: { readonly components: readonly DrawnComponent[] },
+  paint: Paint = plainPaint,
+): string {
+  const topology = makeTopology(pipeline.components);
   const byId = new Map(pipeline.components.map((component) => [component.id, component]));
   const order = depthFirst(topology.order, topology.edges);
-  const rows: { readonly drawing: string; readonly component?: Component }[] = [];
+  const rows: { readonly drawing: string; readonly component?: DrawnComponent }[] = [];
   let lanes: Lane[] = [];
   order.forEach((id, index) => {
     const incoming = lanes.flatMap((lane, column) => (lane?.to === id ? [column] : []));
@@ -106,7 +108,10 @@ function joint(
   return text.trimEnd();
 }
 
-function layOut(rows: readonly { readonly drawing: string; readonly component?: Component }[], paint: Paint): string {
+function layOut(
+  rows: readonly { readonly drawing: string; readonly component?: DrawnComponent }[],
+  paint: Paint,
+): string {
   const components = rows.flatMap((row) => (row.component === undefined ? [] : [row.component]));
   const drawingWidth = Math.max(0, ...rows.map((row) => row.drawing.length)) + 2;
   const idWidth = Math.max(0, ...components.map((component) => component.id.length)) + 2;
@@ -121,8 +126,8 @@ function layOut(rows: readonly { readonly drawing: string; readonly component?: 
     .join("");
 }
 
-function details(component: Component): string {
-  const parts = [runsWhat(component)];
+function details(component: DrawnComponent): string {
+  const parts = [runsWhat(component)].filter((what) => what !== "");
   if (component.replicas > 1) parts.push(`×${component.replicas}`);
   const types = [...new Set(component.inputs.flatMap((input) => input.types))];
   if (types.length > 0) parts.push(`only ${types.join(", ")}`);

@@ -361,6 +361,20 @@ describe("the container of the engine access", () => {
   });
 });
 
+describe("the metrics of the control plane", () => {
+  it.each([
+    ["token", ["FLOWCTL_METRICS=token"]],
+    ["open", []],
+  ] as const)("are %s when that is asked for", (metrics, said) => {
+    const { body } = controlPlaneContainer(
+      { pipeline: pipeline(), options: { ...options, metrics } },
+      image,
+      false,
+    );
+    expect(body.Env?.filter((variable) => variable.startsWith("FLOWCTL_METRICS="))).toEqual(said);
+  });
+});
+
 describe("volumes without a name", () => {
   const of = component({
     mounts: [

@@ -43,6 +43,7 @@ export function controlPlaneContainer(context: SpecContext, image: ImageFacts, s
         FLOWCTL_PERSISTENCE: options.persistence ? "leveldb" : "memory",
         FLOWCTL_LOG_LEVEL: options.logLevel,
         ...(supervises ? { FLOWCTL_ENGINE_ACCESS: ENGINE_ACCESS_SOCKET } : {}),
+        ...(options.metrics === "token" ? { FLOWCTL_METRICS: "token" } : {}),
         // Its health check is the one of components: it asks this port.
         FLOWCTL_HEALTH_PORT: String(CONTROL_PLANE_HTTP_PORT),
       }),

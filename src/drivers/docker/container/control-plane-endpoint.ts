@@ -1,10 +1,9 @@
-import { identityOf, isIssuedBy } from "../../../identity/authority.ts";
-import { OPERATOR_FILE } from "../../../identity/identity-folder.ts";
+import { identityOf } from "../../../identity/authority.ts";
 import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
 import type { Engine } from "../engine/engine.ts";
 import { readLabels } from "../resources/labels.ts";
-import { identityFile, wholeAuthority } from "../resources/pipeline-identity.ts";
+import { ownerOf, wholeAuthority } from "../resources/pipeline-identity.ts";
 import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container-spec.ts";
 import { inspectContainer, listContainers } from "./containers.ts";
 
@@ -52,7 +51,6 @@ async function operatorOf(
   const authority = await wholeAuthority(engine, id, pipeline, signal);
   if (authority === undefined) return undefined;
   const name = { role: "operator", pipeline } as const;
-  const kept = await identityFile(engine, id, OPERATOR_FILE, signal);
-  const operator = kept !== undefined && isIssuedBy(authority, kept) ? kept : await authority.issue(name);
+  const operator = await ownerOf(engine, id, authority, signal);
   return { identity: changingIdentity(name, identityOf(authority, operator)) };
 }

@@ -6,6 +6,7 @@ import {
   authorityId,
   createAuthority,
   type IssuedCertificate,
+  isIssuedBy,
   openAuthority,
 } from "../../../identity/authority.ts";
 import { AUTHORITY_FILE, OPERATOR_FILE } from "../../../identity/identity-folder.ts";
@@ -90,6 +91,26 @@ async function putAuthority(
   put(AUTHORITY_FILE, kept);
   archive.finalize();
   await putArchive(engine, container, posix.dirname(IDENTITY_DIRECTORY), archive, signal);
+}
+
+/**
+ * What whoever may use the engine dials the control plane with. Where that is missing in the volume, or damaged, it is made anew there: the control
+ * plane takes nobody for the owner whose certificate is not in it.
+ */
+export async function ownerOf(
+  engine: Engine,
+  container: string,
+  authority: Authority,
+  signal: AbortSignal,
+): Promise<IssuedCertificate> {
+  const kept = await identityFile(engine, container, OPERATOR_FILE, signal);
+  if (kept !== undefined && isIssuedBy(authority, kept)) return kept;
+  const made = await authority.issue({ role: "operator", pipeline: authority.pipeline });
+  const archive = pack();
+  putIdentityFile(archive, OPERATOR_FILE, joinPem(made));
+  archive.finalize();
+  await putArchive(engine, container, IDENTITY_DIRECTORY, archive, signal);
+  return made;
 }
 
 /** The authority in the volume of a control plane; undefined where there is none of this pipeline, or not all of it. */

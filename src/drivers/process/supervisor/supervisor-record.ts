@@ -16,6 +16,8 @@ export interface SupervisorSpec {
   readonly inheritsEverything?: boolean;
   /** Whether everybody speaks in the clear. */
   readonly insecure?: boolean;
+  /** Whether metrics are only for who has access to the pipeline. */
+  readonly metrics?: "token";
 }
 
 /** `supervisor.json`: the supervisor of a pipeline, living or dead. */

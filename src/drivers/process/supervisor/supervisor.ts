@@ -37,6 +37,8 @@ export interface ControlPlaneSettings {
   readonly dataFolder: string | undefined;
   /** Undefined: everybody speaks in the clear. */
   readonly identity: IdentityFolder | undefined;
+  /** Whether metrics are only for who has access to the pipeline. */
+  readonly protectMetrics: boolean;
 }
 
 export interface SupervisorOptions {
@@ -201,6 +203,7 @@ async function openControlPlane(
         httpListen: `127.0.0.1:${ports.http}`,
         dataFolder: launch.spec.persistence ? paths.controlPlane : undefined,
         identity,
+        protectMetrics: launch.spec.metrics === "token",
       });
       // From here on whoever looks sees that somebody listens.
       await reservations.releaseAll();

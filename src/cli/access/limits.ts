@@ -1,0 +1,35 @@
+import type { GrantedAccess } from "../../client/access-file.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
+import { outOfReach } from "./granted-driver.ts";
+
+/**
+ * What a command needs of whoever runs it with an access file: to look, to operate the control plane, or the driver, be it to look or to
+ * change what runs.
+ */
+export type NeededAccess = "looks" | "operates" | "driver" | "changes";
+
+/** Throws `identity/not-permitted`, or `cli/access-not-enough`, where a command can do nothing with an access file. */
+export function requireAccess(needed: NeededAccess, access: GrantedAccess, command: string): void {
+  if (needed === "looks") return;
+  if (access.role === "reader" && needed !== "driver") throw notPermitted(access, command);
+  if (needed !== "operates") throw outOfReach(`\`${command}\``, access);
+}
+
+/** What the control plane says, too, where somebody asks it all the same. */
+function notPermitted({ pipeline, name }: GrantedAccess, command: string): FlowctlError {
+  return new FlowctlError({
+    code: "identity/not-permitted",
+    kind: "denied",
+    message: `${name} is a reader of ${pipeline}, and may not run \`${command}\``,
+    fix: `Ask the owner of ${pipeline} to run it, or for access as an operator`,
+  });
+}
+
+/** The error of a command with an access file: where nobody answers, with what may have become of the address in it. */
+export function whereItMayBe(error: unknown, { pipeline }: GrantedAccess): unknown {
+  if (!(error instanceof FlowctlError) || error.kind !== "unavailable") return error;
+  return new FlowctlError({
+    ...{ code: error.code, kind: error.kind, message: error.message, cause: error },
+    fix: `Ask the owner of ${pipeline} whether it runs, and where: \`flowctl ps\` shows its ports, which \`grpc\` and \`http\` in the access file have to name`,
+  });
+}
