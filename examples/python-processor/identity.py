@@ -117,7 +117,7 @@ def require_welcome(error):
 
 def flowctl_code(error):
     """The code that says why a call was refused."""
-    return dict(error.trailing_metadata() or ()).get("flowctl-code")
+    return next((value for key, value in error.trailing_metadata() or () if key == "flowctl-code"), None)
 
 
 def expiry(certificate):
