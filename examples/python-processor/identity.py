@@ -1,8 +1,10 @@
 """Who the component is: joins with the files that it was given, keeps what its next start joins with, and renews."""
 
 import asyncio
+import calendar
 import os
 import random
+import ssl
 import time
 
 import grpc
@@ -15,7 +17,7 @@ LOOK = 5  # seconds from one look at the clocks to the next: the machine sleeps,
 
 
 class Identity:
-    """Without FLOWCTL_TLS_CERT everything is in the clear. `changed` is called when it has joined again, with nothing."""
+    """Without FLOWCTL_TLS_CERT everything is in the clear. `changed` is called with nothing when there is another certificate."""
 
     def __init__(self, me, address, env):
         self.me, self.address, self.changed = me, address, lambda: None
@@ -26,6 +28,7 @@ class Identity:
         self.ca = read(self.files[0]) if self.secure else None
         self.working = None  # (key, certificate) in PEM
         self.renew_after, self.since = 0, (0, 0)  # seconds; when it came, by the clock that never jumps and by the machine's
+        self.expires = 0  # by the machine's clock
 
     def channel(self, address, name, options, pair=None):
         """A channel that speaks to `name` alone: `control-plane`, or the id of an instance."""
@@ -82,17 +85,17 @@ class Identity:
             while not failures and self._age() < wait:
                 await asyncio.sleep(min(LOOK, max(0.05, wait - self._age())))
             if failures:
-                await asyncio.sleep(min(2**failures, 30))
+                await asyncio.sleep(min(2 ** (failures - 2), 30))
             try:
-                if self._age() >= 3 * self.renew_after:  # it has expired: a third of its life is over when it is to be renewed
+                if time.time() >= self.expires:
                     await self.join()
-                    self.changed()
                 else:
                     self._use(await stub().Renew(pb.RenewRequest(), timeout=5))
+                self.changed()  # a connection is only as good as the certificate that it was made with
                 failures = 0
             except grpc.aio.AioRpcError as error:
-                if error.code() not in PASSING:
-                    raise SystemExit(f"the control plane refuses the instance: {error.details()}")
+                if flowctl_code(error) != "identity/not-wanted":  # then it goes on with what it has, and asks again
+                    require_welcome(error)
                 failures += 1
 
     def _age(self):
@@ -103,12 +106,39 @@ class Identity:
         self.working = answer.working.key.encode(), answer.working.certificate.encode()
         self.renew_after = answer.renew_after.ToMilliseconds() / 1000
         self.since = time.monotonic(), time.time()
+        self.expires = expiry(answer.working.certificate)
 
 
 def require_welcome(error):
-    """Ends the program when the control plane refuses who it is. What has expired is joined for anew meanwhile."""
-    if error.code() in REFUSED and "expired" not in (error.details() or ""):
+    """Ends the program when the control plane refuses who it is. What has expired is renewed, or joined for anew, meanwhile."""
+    if error.code() in REFUSED and flowctl_code(error) != "identity/expired":
         raise SystemExit(f"the control plane refuses the instance: {error.details()}")
+
+
+def flowctl_code(error):
+    """The code that says why a call was refused."""
+    return next((value for key, value in error.trailing_metadata() or () if key == "flowctl-code"), None)
+
+
+def expiry(certificate):
+    """When a certificate in PEM expires, in seconds since 1970."""
+    [(_, whole)] = children(ssl.PEM_cert_to_DER_cert(certificate))
+    _, signed = next(children(whole))
+    _, _, validity, *_ = [content for tag, content in children(signed) if tag == 0x30]  # algorithm, issuer, validity, …
+    _, (tag, end) = children(validity)
+    return calendar.timegm(time.strptime(end.decode(), "%y%m%d%H%M%SZ" if tag == 0x17 else "%Y%m%d%H%M%SZ"))
+
+
+def children(der):
+    """The parts of something in DER: their tags and what is in them."""
+    at = 0
+    while at < len(der):
+        tag, length, at = der[at], der[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7F
+            length, at = int.from_bytes(der[at : at + size], "big"), at + size
+        yield tag, der[at : at + length]
+        at += length
 
 
 def read(path):

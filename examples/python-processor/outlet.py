@@ -61,12 +61,13 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         self.identity = identity
         self.me, self.groups, self.downstreams = me, {}, []
         self.in_flight, self.events_out = 0, 0
+        self.follows = False  # whether it has heard of a topology
         self.progress = asyncio.Event()
         self.ended = False
 
     def follow(self, topology):
         """Takes the groups that exist from the topology, so that one that is not connected yet is waited for."""
-        self.downstreams = list(topology.downstreams)
+        self.downstreams, self.follows = list(topology.downstreams), True
         for name in self.groups.keys() - {downstream.component_id for downstream in self.downstreams}:
             self._forget(self.groups.pop(name))
 
@@ -106,7 +107,8 @@ class Outlet(stream_pb2_grpc.EventStreamServicer):
         if refusal is not None:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
         if self.identity and self.identity.secure and first.open.group not in {d.component_id for d in self.downstreams}:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"{first.open.group} is not below this component")
+            code = grpc.StatusCode.NOT_FOUND if self.follows else grpc.StatusCode.UNAVAILABLE  # then it dials again
+            await context.abort(code, f"{first.open.group} is not below this component")
         if first.open.pipeline != self.me["pipeline"]:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"this is pipeline {self.me['pipeline']}")
         if first.open.upstream_instance_id not in ("", self.me["instance_id"]):

@@ -3,41 +3,25 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { IssuedCertificate } from "../identity/authority.ts";
+import { Impostor } from "./impostor.ts";
 import type { LaunchedComponent, ProgramExit } from "./launch.ts";
-import type {
-  BufferMessage,
-  DownstreamMessage,
-  EventMessage,
-  OnErrorMessage,
-  RegisterMessage,
-  TopologyMessage,
-} from "./messages.ts";
+import type { EventMessage, OnErrorMessage, RegisterMessage, TopologyMessage } from "./messages.ts";
 import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
 import { testPipelinePrefix } from "./stray.ts";
 import type { Facts, Subject, Timing } from "./subject.ts";
 import { TestControlPlane } from "./test-control-plane.ts";
 import { type DownstreamOptions, TestDownstream } from "./test-downstream.ts";
-import { type ReportViolation, TestUpstream, type UpstreamStream } from "./test-upstream.ts";
+import { type IdentityFiles, TestIdentity } from "./test-identity.ts";
+import { type GroupOptions, type TopologyOptions, topologyOf } from "./test-topology.ts";
+import { TestUpstream, type UpstreamStream } from "./test-upstream.ts";
+import type { ReportViolation } from "./violation.ts";
 import { Broken, Notice, NotShown } from "./waiting.ts";
 
 /** Names that the component under test is given. */
 export const componentId = "subject";
 export const instanceId = "subject-1";
-
-/** A group below, as the topology has it. */
-export interface GroupOptions {
-  readonly id: string;
-  readonly types?: readonly string[];
-  readonly deadLetters?: boolean;
-  readonly partitionBy?: string;
-  /** 1 when left out. */
-  readonly instances?: number;
-  readonly buffer?: BufferMessage;
-  readonly draining?: boolean;
-  readonly takesOver?: readonly string[];
-  readonly mark?: number;
-}
 
 export interface LaunchOptions {
   readonly environment?: Readonly<Record<string, string>>;
@@ -54,20 +38,10 @@ export interface LaunchOptions {
   readonly upstreamsCompleted?: boolean;
   /** Leave FLOWCTL_COMPONENT_TYPE out. */
   readonly untyped?: boolean;
-}
-
-export interface TopologyOptions {
-  readonly groups?: LaunchOptions["groups"];
-  /** Instances above that have completed. */
-  readonly completed?: readonly TestUpstream[];
-  /** Whether the upstream component has completed as a whole. */
-  readonly allCompleted?: boolean;
-  /** How many instances it has when all are up; 1 when left out. */
-  readonly desired?: number;
-  /** Components above, by id, whose input the pipeline file no longer has. */
-  readonly draining?: readonly string[];
-  readonly leaving?: boolean;
-  readonly onError?: OnErrorMessage;
+  /** Leave what it joins with as its last run has left it, as an engine does that starts a program again. */
+  readonly keepFiles?: boolean;
+  /** Give it the joining certificate and its key in a file each. */
+  readonly twoFiles?: boolean;
 }
 
 /**
@@ -93,6 +67,7 @@ export class Bench {
   readonly #downstreams: TestDownstream[] = [];
   readonly #upstreams: TestUpstream[] = [];
   readonly #leases: PortLease[] = [];
+  readonly #impostors: Impostor[] = [];
   readonly #folder = mkdtempSync(join(tmpdir(), "flowctl-conformance-"));
   #lastEvent = 0;
 
@@ -123,6 +98,7 @@ export class Bench {
 
   /** Starts the component, also another time after it has ended, without waiting for anything. */
   async launchOnly(options: LaunchOptions = {}): Promise<LaunchedComponent> {
+    const files = await this.#identify(options);
     await this.controlPlane.start();
     this.controlPlane.checkpoint = options.checkpoint;
     if (this.facts.type !== "source") await this.above.start();
@@ -139,7 +115,7 @@ export class Bench {
     const [listen, health] = [await this.#leasePort(), await this.#leasePort()];
     this.listen = `127.0.0.1:${listen}`;
     this.healthPort = health;
-    const component = this.#subject.launch(await this.#environment(options));
+    const component = this.#subject.launch(await this.#environment(options, files));
     component.onExit(() => this.notice.changed());
     this.component = component;
     return component;
@@ -147,33 +123,12 @@ export class Bench {
 
   /** What the control plane says when the given instances are above. */
   topology(above: readonly TestUpstream[], options: TopologyOptions = {}): TopologyMessage {
-    const upstreams = [...new Set(["above", ...above.map(({ componentId }) => componentId)])].map((component) => ({
-      componentId: component,
-      types: [],
-      instances: above
-        .filter((upstream) => upstream.componentId === component)
-        .map((upstream) => ({
-          instanceId: upstream.instanceId,
-          address: upstream.address,
-          completed: options.completed?.includes(upstream) ?? false,
-        })),
-      completed: options.allCompleted ?? false,
-      desiredInstances: options.desired ?? 1,
-      draining: options.draining?.includes(component) ?? false,
-    }));
-    const groups = (options.groups ?? [{ id: "below" }]).filter(
-      (group: GroupOptions) => this.facts.type !== "sink" || group.deadLetters,
-    );
-    return {
-      upstreams: this.facts.type === "source" ? [] : upstreams,
-      downstreams: groups.map(downstreamOf),
-      leaving: options.leaving ?? false,
-      ...(options.onError === undefined ? {} : { onError: options.onError }),
-    };
+    return topologyOf(this.facts.type, above, options);
   }
 
   newUpstream(instance: string, component = "above"): TestUpstream {
-    const who = { pipeline: this.pipeline, componentId: component, instanceId: instance };
+    const identity = () => this.identity;
+    const who = { pipeline: this.pipeline, componentId: component, instanceId: instance, identity };
     const upstream = new TestUpstream(who, this.protocol, this.notice, this.#violation);
     this.#upstreams.push(upstream);
     return upstream;
@@ -189,6 +144,7 @@ export class Bench {
         protocol: this.protocol,
         notice: this.notice,
         violation: this.#violation,
+        identity: this.identity,
         alive: () => component?.exit() === undefined,
       },
     );
@@ -383,6 +339,7 @@ export class Bench {
     this.#leaveBelow();
     await this.component?.kill();
     for (const upstream of this.#upstreams) upstream.stop();
+    for (const impostor of this.#impostors) await impostor.stop();
     this.controlPlane.dispose();
     for (const lease of this.#leases) lease.release();
     rmSync(this.#folder, { recursive: true, force: true });
@@ -394,7 +351,40 @@ export class Bench {
     return lease.port;
   }
 
-  async #environment(options: LaunchOptions): Promise<Record<string, string>> {
+  /** Who is who in this run; undefined where everybody speaks in the clear. */
+  get identity(): TestIdentity | undefined {
+    return this.controlPlane.identity;
+  }
+
+  /** The same, for checks that are about it. */
+  get requiredIdentity(): TestIdentity {
+    if (this.identity === undefined) throw new NotShown("everything speaks in the clear");
+    return this.identity;
+  }
+
+  /** Makes who is who known, if need be before the first start. */
+  async makeIdentity(): Promise<TestIdentity | undefined> {
+    if (this.#subject.insecure) return undefined;
+    const name = { role: "component", pipeline: this.pipeline, component: componentId, instance: instanceId } as const;
+    this.controlPlane.identity ??= await TestIdentity.create(name, this.#violation);
+    return this.controlPlane.identity;
+  }
+
+  async #identify(options: LaunchOptions): Promise<IdentityFiles | undefined> {
+    const identity = await this.makeIdentity();
+    if (options.keepFiles) return identity?.files;
+    return identity?.begin(join(this.#folder, "identity"), { twoFiles: options.twoFiles ?? false });
+  }
+
+  /** Somebody who answers with a certificate that is not that of whom the component means. */
+  async impostor(shown: IssuedCertificate, port = 0): Promise<Impostor> {
+    const impostor = new Impostor(shown, this.requiredIdentity.ca, this.notice);
+    await impostor.start(port);
+    this.#impostors.push(impostor);
+    return impostor;
+  }
+
+  async #environment(options: LaunchOptions, identity: IdentityFiles | undefined): Promise<Record<string, string>> {
     const folders = { state: join(this.#folder, "state"), secrets: join(this.#folder, "secrets") };
     for (const folder of Object.values(folders)) {
       await mkdir(folder, { recursive: true });
@@ -416,25 +406,14 @@ export class Bench {
       FLOWCTL_CONFIG: this.#subject.config,
       FLOWCTL_STATE_DIR: folders.state,
       FLOWCTL_SECRETS_DIR: folders.secrets,
+      ...(identity === undefined
+        ? {}
+        : { FLOWCTL_TLS_CA: identity.ca, FLOWCTL_TLS_CERT: identity.certificate, FLOWCTL_TLS_KEY: identity.key }),
       FLOWCTL_LOG_LEVEL: "info",
       FLOWCTL_STOP_GRACE_MS: String(this.timing.graceMs),
       ...options.environment,
     };
   }
-}
-
-function downstreamOf(group: GroupOptions): DownstreamMessage {
-  return {
-    componentId: group.id,
-    types: [...(group.types ?? [])],
-    partitionBy: group.partitionBy ?? "",
-    desiredInstances: group.instances ?? 1,
-    deadLetters: group.deadLetters ?? false,
-    draining: group.draining ?? false,
-    takesOver: [...(group.takesOver ?? [])],
-    mark: group.mark ?? 0,
-    ...(group.buffer === undefined ? {} : { buffer: group.buffer }),
-  };
 }
 
 /** How a program ended, in words. */

@@ -112,7 +112,10 @@ async function trySamples(bench: Bench, subject: Subject, productive: Productive
 }
 
 function withOutput(error: unknown, bench: Bench): unknown {
-  if (error instanceof Broken) error.output = bench.component?.output().slice(-10) ?? [];
+  if (error instanceof Broken) {
+    error.output = bench.component?.output().slice(-10) ?? [];
+    error.hasJoined = (bench.identity?.joined ?? 0) > 0;
+  }
   return error;
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { FlowctlError } from "../foundation/errors.ts";
@@ -131,8 +132,8 @@ export interface LaunchImageOptions {
 }
 
 function bindMounts(environment: Readonly<Record<string, string>>): string[] {
-  return ["FLOWCTL_STATE_DIR", "FLOWCTL_SECRETS_DIR"]
-    .map((key) => environment[key])
+  const { FLOWCTL_STATE_DIR, FLOWCTL_SECRETS_DIR, FLOWCTL_TLS_CA } = environment;
+  return [FLOWCTL_STATE_DIR, FLOWCTL_SECRETS_DIR, FLOWCTL_TLS_CA && dirname(FLOWCTL_TLS_CA)]
     .filter((folder) => folder !== undefined)
     .flatMap((folder) => ["--volume", `${folder}:${folder}`]);
 }

@@ -55,14 +55,21 @@ function renderSummary(report: ConformanceReport, paint: Paint): string {
     `${report.notApplicable} not applicable`,
   ].join(", ");
   const summary = `${paint.bold(verdict(report, paint))}: ${counts} (${seconds} s)`;
-  if (report.unchecked.length === 0) return summary;
-  return `${summary}\n${paint.dim(`No check looks at what it declares as ${report.unchecked.join(", ")}`)}`;
+  const features = `No check looks at what it declares as ${report.unchecked.join(", ")}`;
+  return [
+    summary,
+    ...(report.identityChecked
+      ? []
+      : [paint.yellow("Identity was not checked: everybody spoke in the clear (--insecure)")]),
+    ...(report.unchecked.length === 0 ? [] : [paint.dim(features)]),
+  ].join("\n");
 }
 
 function verdict(report: ConformanceReport, paint: Paint): string {
   const who = `The ${report.type ?? "component"}`;
   if (!report.conforms) return paint.red(`${who} breaks the contract`);
-  if (report.notShown === 0) return paint.green(`${who} keeps the contract`);
+  const kept = report.identityChecked ? "keeps the contract" : "keeps the contract without its identity part";
+  if (report.notShown === 0) return paint.green(`${who} ${kept}`);
   const checks = report.notShown === 1 ? "1 check was" : `${report.notShown} checks were`;
-  return paint.yellow(`${who} keeps the contract as far as it was shown, but ${checks} not`);
+  return paint.yellow(`${who} ${kept} as far as it was shown, but ${checks} not`);
 }

@@ -36,6 +36,8 @@ export interface ConformanceReport {
   readonly notShown: number;
   readonly notApplicable: number;
   readonly durationMs: number;
+  /** Whether it was tested with certificates. Otherwise nothing is said of the identity part of the contract. */
+  readonly identityChecked: boolean;
   /** Features that it declares and that no check looks at: whether it supports them was not shown. */
   readonly unchecked: readonly string[];
   /** In the order of the catalogue, whatever order they were run in. */
@@ -47,7 +49,7 @@ export function summarize(
   type: ComponentType | undefined,
   checks: readonly CheckResult[],
   durationMs: number,
-  unchecked: readonly string[] = [],
+  { unchecked = [], identityChecked = true }: Partial<Pick<ConformanceReport, "unchecked" | "identityChecked">> = {},
 ): ConformanceReport {
   const count = (outcome: CheckOutcome) => checks.filter((check) => check.outcome === outcome).length;
   const failed = count("failed");
@@ -59,6 +61,7 @@ export function summarize(
     notShown: count("not-shown"),
     notApplicable: count("not-applicable"),
     durationMs,
+    identityChecked,
     unchecked,
     checks,
   };

@@ -48,7 +48,8 @@ class CheckRun {
     const workers = Array.from({ length: concurrency ?? Math.max(4, availableParallelism()) }, () =>
       this.#work((check) => serial || !check.idle),
     );
-    if (!serial) workers.push(this.#work((check) => check.idle ?? false));
+    const idle = serial ? [] : this.#pending.filter(([first]) => first?.idle);
+    for (const _ of idle) workers.push(this.#work((check) => check.idle ?? false));
     const settled = await Promise.allSettled(workers);
     const failed = settled.find((one) => one.status === "rejected");
     if (failed !== undefined) throw failed.reason;

@@ -11,6 +11,8 @@ export interface Subject {
   readonly samples: readonly EventMessage[];
   /** What its author says that it cannot process; undefined: nothing is said. */
   readonly failing?: EventMessage;
+  /** Everything speaks in the clear, and nothing is looked at that is about identity. */
+  readonly insecure?: boolean;
   readonly timing: Timing;
 }
 
@@ -32,6 +34,8 @@ export interface Timing {
   readonly slackMs: number;
   /** Interval of the pings that a server has to permit. */
   readonly pingMs: number;
+  /** How long a working certificate is good for, where it is to be renewed; renewed it is to be after a third of that. */
+  readonly certificateMs: number;
 }
 
 export const defaultTiming: Timing = {
@@ -43,6 +47,7 @@ export const defaultTiming: Timing = {
   graceMs: 3_000,
   slackMs: 3_000,
   pingMs: 5_000,
+  certificateMs: 9_000,
 };
 
 /** What a first run taught about the component. */

@@ -5,7 +5,7 @@ import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
 import { detectType, explore } from "./explore.ts";
 import type { Launch } from "./launch.ts";
-import { loadProtocol } from "./protocol.ts";
+import { loadProtocol, type Protocol } from "./protocol.ts";
 import { type CheckResult, type ConformanceReport, summarize } from "./report.ts";
 import { result, runChecks } from "./run-checks.ts";
 import { defaultSamples, type SampleEvent, sampleMessage } from "./sample-events.ts";
@@ -31,6 +31,11 @@ export interface TestComponentOptions {
   readonly concurrency?: number;
   /** What an earlier test of the same component learned about it in a first run, which is then left out. */
   readonly facts?: Facts;
+  /**
+   * Everything speaks in the clear, for a component that knows nothing of certificates: the checks of identity are left out, and the report
+   * says so.
+   */
+  readonly insecure?: boolean;
   readonly timing?: Partial<Timing>;
   /** Called whenever a check begins. Cheap, never throws. */
   readonly onProgress?: (progress: ConformanceProgress) => void;
@@ -58,7 +63,7 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
   try {
     const type = options.type ?? (await detectType(subject, protocol, options.signal));
     const facts = options.facts ?? (await explore(type, subject, protocol, options.signal));
-    const checks = wanted.filter((check) => check.types.includes(type));
+    const checks = wanted.filter((check) => check.types.includes(type) && !(options.insecure && check.identity));
     const results = await runChecks(checks, {
       subject,
       facts,
@@ -69,9 +74,12 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
     });
     const looked = new Set(catalog.filter((check) => check.types.includes(type)).map(({ feature }) => feature));
     const unchecked = facts.features.filter((name) => !looked.has(name as Feature));
-    return summarize(type, results, performance.now() - began, unchecked);
+    return summarize(type, results, performance.now() - began, { unchecked, identityChecked: !options.insecure });
   } catch (error) {
-    if (error instanceof Broken) return summarize(undefined, neverRegistered(error), performance.now() - began);
+    if (error instanceof Broken) {
+      const { type, results } = await neverRegistered(error, subject, protocol, options.signal);
+      return summarize(type, results, performance.now() - began, { identityChecked: !options.insecure });
+    }
     if (!options.signal.aborted) throw error;
     throw new FlowctlError({
       code: "conformance/cancelled",
@@ -102,6 +110,7 @@ function subjectOf(options: TestComponentOptions): Subject {
     config: JSON.stringify(options.config ?? {}),
     samples: (samples.length > 0 ? samples : defaultSamples).map(sampleMessage),
     ...(failing === undefined ? {} : { failing: sampleMessage(failing) }),
+    insecure: options.insecure ?? false,
     timing: { ...defaultTiming, ...options.timing },
   };
 }
@@ -132,9 +141,39 @@ function selectChecks(only: readonly string[] | undefined): readonly Check[] {
   return catalog.filter((check) => selected.has(check.id));
 }
 
-/** Without a registration there is nothing else to look at. */
-function neverRegistered(error: Broken): CheckResult[] {
-  const [first] = catalog;
-  const fix = "Make it start, with the environment of the component contract, and call RegisterComponent.";
-  return [{ ...result(first!, "failed", error.message, 0), fix, output: error.output }];
+/** Without a registration there is nothing else to look at: it is told whether certificates are the reason. */
+async function neverRegistered(
+  error: Broken,
+  subject: Subject,
+  protocol: Protocol,
+  signal: AbortSignal,
+): Promise<{ readonly type?: ComponentType; readonly results: CheckResult[] }> {
+  const type = subject.insecure || error.hasJoined ? undefined : await typeInTheClear(subject, protocol, signal);
+  const check = catalog.find(({ id }) => id === (type === undefined ? "register/identity" : "identity/joins-first"))!;
+  const fix =
+    type === undefined
+      ? "Make it start, with the environment of the component contract, and call RegisterComponent."
+      : `${check.fix} To test everything else without, give --insecure.`;
+  const explanation =
+    type === undefined
+      ? error.message
+      : "it speaks in the clear: it registers where nobody has a certificate, and did not call Join where everybody has one";
+  return {
+    ...(type === undefined ? {} : { type }),
+    results: [{ ...result(check, "failed", explanation, 0), fix, output: error.output }],
+  };
+}
+
+/** What it registers as where nobody has a certificate; undefined when it does not there, either. */
+async function typeInTheClear(
+  subject: Subject,
+  protocol: Protocol,
+  signal: AbortSignal,
+): Promise<ComponentType | undefined> {
+  try {
+    return await detectType({ ...subject, insecure: true }, protocol, signal);
+  } catch (error) {
+    if (error instanceof Broken) return undefined;
+    throw error;
+  }
 }

@@ -1,6 +1,6 @@
 import { createServer, type Server as TcpServer } from "node:net";
 import {
-  Metadata,
+  type Metadata,
   Server,
   ServerCredentials,
   type ServerUnaryCall,
@@ -17,20 +17,14 @@ import type {
 } from "./messages.ts";
 import { PortLease } from "./port-lease.ts";
 import type { Protocol } from "./protocol.ts";
+import { type Refusal, refused } from "./refusal.ts";
 import { isStray, strayRefusal } from "./stray.ts";
+import { isRefusal, type TestIdentity, type WorkingMessage } from "./test-identity.ts";
 import { TestPartitions } from "./test-partitions.ts";
-import type { ReportViolation } from "./test-upstream.ts";
+import type { ReportViolation } from "./violation.ts";
 import type { Notice } from "./waiting.ts";
 
 type Reply = (error: { code: number; details: string; metadata?: Metadata } | null, answer?: object) => void;
-
-/** How a call is refused. */
-export interface Refusal {
-  readonly status: number;
-  /** For the trailer `flowctl-code`. */
-  readonly code: string;
-  readonly message: string;
-}
 
 /**
  * A control plane that records what a component tells it and answers as the check wants. It knows one component, and
@@ -54,6 +48,8 @@ export class TestControlPlane {
   readonly deregistrationRefusals: Refusal[] = [];
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
+  /** Who is who; undefined where everybody speaks in the clear. Set before `start`. */
+  identity: TestIdentity | undefined;
   readonly #pipeline: string;
   readonly #protocol: Protocol;
   readonly #notice: Notice;
@@ -89,6 +85,11 @@ export class TestControlPlane {
     return `127.0.0.1:${this.#lease?.port}`;
   }
 
+  /** Port of the address; 0 before the first start. */
+  get port(): number {
+    return this.#lease?.port ?? 0;
+  }
+
   get watchers(): number {
     return this.#watchers.size;
   }
@@ -99,7 +100,12 @@ export class TestControlPlane {
     await this.#stopDropping();
     const server = new Server();
     server.addService(this.#protocol.registry, {
+      Join: (call: ServerUnaryCall<object, object>, reply: Reply) =>
+        void this.#identify(call, reply, this.identity?.join(call)),
+      Renew: (call: ServerUnaryCall<object, object>, reply: Reply) =>
+        void this.#identify(call, reply, this.identity?.renew(call)),
       RegisterComponent: this.#recorded(
+        "RegisterComponent",
         (request: RegisterMessage) => {
           this.#known = true;
           this.#partitions.registered(request, this.registrations.at(-1)?.incarnation !== request.incarnation);
@@ -120,12 +126,13 @@ export class TestControlPlane {
         },
         { withheld: () => this.withholdRegistrations, refusals: this.registrationRefusals },
       ),
-      Heartbeat: this.#recorded((request: HeartbeatMessage) => {
+      Heartbeat: this.#recorded("Heartbeat", (request: HeartbeatMessage) => {
         if (!this.#known) return undefined;
         this.heartbeats.push(request);
         return {};
       }),
       DeregisterComponent: this.#recorded(
+        "DeregisterComponent",
         (request: DeregisterMessage) => {
           if (!this.#known && !this.#gone.has(request.incarnation)) return undefined;
           this.deregistrations.push(request);
@@ -138,6 +145,8 @@ export class TestControlPlane {
       ),
       SaveCheckpoint: (call: ServerUnaryCall<CheckpointMessage, object>, reply: Reply) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
+        const stranger = this.identity?.admit(call, "SaveCheckpoint");
+        if (stranger !== undefined) return reply(refused(stranger));
         const position = Buffer.from(call.request.position);
         if (this.withholdCheckpoints) this.#withheld.push({ position, request: call.request, reply });
         else this.#store(position, call.request, reply);
@@ -145,6 +154,8 @@ export class TestControlPlane {
       },
       WatchTopology: (call: ServerWritableStream<IdentityMessage, object>) => {
         if (isStray(call.request.pipeline, this.#pipeline)) return call.emit("error", strayRefusal);
+        const stranger = this.identity?.admit(call, "WatchTopology");
+        if (stranger !== undefined) return call.emit("error", refused(stranger));
         this.#watchers.add(call);
         call.on("cancelled", () => this.#forgetWatcher(call));
         call.on("error", () => this.#forgetWatcher(call));
@@ -154,11 +165,26 @@ export class TestControlPlane {
     });
     this.#lease ??= await PortLease.take();
     await new Promise<void>((resolve, reject) =>
-      server.bindAsync(this.address, ServerCredentials.createInsecure(), (error) =>
-        error ? reject(error) : resolve(),
-      ),
+      server.bindAsync(this.address, this.#credentials(), (error) => (error ? reject(error) : resolve())),
     );
     this.#server = server;
+  }
+
+  #credentials(): ServerCredentials {
+    const name = { role: "control-plane", pipeline: this.#pipeline } as const;
+    return this.identity?.serving(name) ?? ServerCredentials.createInsecure();
+  }
+
+  async #identify(
+    call: ServerUnaryCall<object, object>,
+    reply: Reply,
+    answering: Promise<WorkingMessage | Refusal> | undefined,
+  ): Promise<void> {
+    const message = "this pipeline has no identity";
+    const answer = (await answering) ?? { status: status.FAILED_PRECONDITION, code: "identity/none", message };
+    if (isRefusal(answer)) reply(refused(answer));
+    else if (!call.cancelled) reply(null, answer);
+    this.#notice.changed();
   }
 
   /** After `stop`: accepts connections at the same address and breaks them at once, until it is started. */
@@ -271,12 +297,13 @@ export class TestControlPlane {
   }
 
   #recorded<Request extends IdentityMessage>(
+    method: string,
     answer: (request: Request) => object | undefined,
     { withheld, refusals }: { withheld: () => boolean; refusals: Refusal[] } = { withheld: () => false, refusals: [] },
   ) {
     return (call: ServerUnaryCall<Request, object>, reply: Reply) => {
       if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
-      const refusal = refusals.shift();
+      const refusal = this.identity?.admit(call, method) ?? refusals.shift();
       if (refusal !== undefined) {
         reply(refused(refusal));
         return this.#notice.changed();
@@ -288,10 +315,4 @@ export class TestControlPlane {
       this.#notice.changed();
     };
   }
-}
-
-function refused({ status: grpcStatus, code, message }: Refusal) {
-  const metadata = new Metadata();
-  metadata.set("flowctl-code", code);
-  return { code: grpcStatus, details: message, metadata };
 }

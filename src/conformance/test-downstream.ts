@@ -1,4 +1,5 @@
 import {
+  type ChannelCredentials,
   type ChannelOptions,
   type Client,
   type ClientDuplexStream,
@@ -8,7 +9,8 @@ import {
 } from "@grpc/grpc-js";
 import type { CreditMessage, EventMessage, ReceivedResponse, SubscribeRequest } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
-import type { ReportViolation } from "./test-upstream.ts";
+import type { Disguise, TestIdentity } from "./test-identity.ts";
+import type { ReportViolation } from "./violation.ts";
 import type { Notice } from "./waiting.ts";
 
 /** The default limit of gRPC on the size of a message; a peer that leaves it alone refuses more. */
@@ -34,18 +36,25 @@ export interface DownstreamOptions {
   readonly once?: boolean;
   /** Ping the server at this interval, also while nothing flows; milliseconds. */
   readonly pingMs?: number;
+  /** Whose certificate it shows in the place of its own, where there are certificates. */
+  readonly shows?: Disguise;
 }
 
 interface DownstreamSurroundings {
   readonly protocol: Protocol;
   readonly notice: Notice;
   readonly violation: ReportViolation;
+  /** Who is who; undefined where everybody speaks in the clear. */
+  readonly identity: TestIdentity | undefined;
   /** Whether there is still somebody to dial. */
   readonly alive: () => boolean;
 }
 
 type SubscribeCall = ClientDuplexStream<SubscribeRequest | Buffer, ReceivedResponse>;
 type SubscribeClient = Client & { Subscribe(): SubscribeCall };
+
+/** What is looked for in the place of the address; the name itself is looked at as well. */
+const subjectHost = "subject-1";
 
 /** So long after a stream has ended another one is opened, in milliseconds. */
 const redialMs = 150;
@@ -71,6 +80,8 @@ export class TestDownstream {
   ended: StreamEnd | undefined;
   /** How the stream before the present one ended. */
   lastEnd: StreamEnd | undefined;
+  /** Serial number of the certificate that the component served with when it was dialled last. */
+  served: string | undefined;
   acked = 0;
   acknowledge: boolean;
   hold: number;
@@ -103,9 +114,10 @@ export class TestDownstream {
       options.pingMs === undefined
         ? {}
         : { "grpc.keepalive_time_ms": options.pingMs, "grpc.keepalive_permit_without_calls": 1 };
-    this.#client = new Subscriber(this.#address, credentials.createInsecure(), {
+    this.#client = new Subscriber(this.#address, this.#credentials(), {
       ...channelOptions,
       ...pings,
+      ...(surroundings.identity === undefined ? {} : { "grpc.ssl_target_name_override": subjectHost }),
     }) as unknown as SubscribeClient;
     this.#call = this.#dial();
   }
@@ -173,6 +185,15 @@ export class TestDownstream {
 
   get #group(): string {
     return this.#options.group ?? "below";
+  }
+
+  #credentials(): ChannelCredentials {
+    const { pipeline, shows } = this.#options;
+    const name = { role: "component", pipeline, component: this.#group, instance: this.instanceId } as const;
+    const served = (serial: string) => {
+      this.served = serial;
+    };
+    return this.#surroundings.identity?.dialing(name, shows, served) ?? credentials.createInsecure();
   }
 
   #dial(): SubscribeCall {

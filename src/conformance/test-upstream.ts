@@ -2,11 +2,10 @@ import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grp
 import type { CreditMessage, EventMessage, OpenMessage, SubscribeRequest, SubscribeResponse } from "./messages.ts";
 import type { Protocol } from "./protocol.ts";
 import { isStray, strayRefusal } from "./stray.ts";
+import type { TestIdentity } from "./test-identity.ts";
+import type { ReportViolation } from "./violation.ts";
 import type { Notice } from "./waiting.ts";
 import { batchFromTheFuture } from "./wire.ts";
-
-/** Where a violation of a standing obligation is reported, at the moment it is seen. */
-export type ReportViolation = (checkId: string, explanation: string) => void;
 
 /** One subscription of the component, seen from above. */
 export class UpstreamStream {
@@ -117,6 +116,8 @@ export interface UpstreamIdentity {
   readonly pipeline: string;
   readonly componentId: string;
   readonly instanceId: string;
+  /** Who is who, once it starts; undefined where everybody speaks in the clear. */
+  readonly identity: () => TestIdentity | undefined;
 }
 
 /** So long a goodbye waits for an answer, in milliseconds. */
@@ -128,7 +129,10 @@ export class TestUpstream {
   readonly instanceId: string;
   /** Every subscription so far, oldest first. */
   readonly streams: UpstreamStream[] = [];
+  /** Serial number of the certificate that the last subscription was opened with. */
+  shown: string | undefined;
   readonly #pipeline: string;
+  readonly #identity: UpstreamIdentity["identity"];
   readonly #protocol: Protocol;
   readonly #notice: Notice;
   readonly #violation: ReportViolation;
@@ -139,6 +143,7 @@ export class TestUpstream {
 
   constructor(who: UpstreamIdentity, protocol: Protocol, notice: Notice, violation: ReportViolation) {
     this.#pipeline = who.pipeline;
+    this.#identity = who.identity;
     this.componentId = who.componentId;
     this.instanceId = who.instanceId;
     this.#protocol = protocol;
@@ -163,9 +168,7 @@ export class TestUpstream {
       Subscribe: (call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>) => this.#subscribed(call),
     });
     this.#port = await new Promise<number>((resolve, reject) =>
-      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) =>
-        error ? reject(error) : resolve(port),
-      ),
+      server.bindAsync("127.0.0.1:0", this.#credentials(), (error, port) => (error ? reject(error) : resolve(port))),
     );
     this.#server = server;
   }
@@ -181,7 +184,19 @@ export class TestUpstream {
     for (const stream of this.streams) stream.ended = true;
   }
 
+  #credentials(): ServerCredentials {
+    const { componentId: component, instanceId: instance } = this;
+    const name = { role: "component", pipeline: this.#pipeline, component, instance } as const;
+    return this.#identity()?.serving(name) ?? ServerCredentials.createInsecure();
+  }
+
   #subscribed(call: ServerDuplexStream<SubscribeRequest, SubscribeResponse | Buffer>): void {
+    const stranger = this.#identity()?.admit(call, "Subscribe");
+    if (stranger !== undefined) {
+      const { message, status: code } = stranger;
+      return void call.emit("error", { name: "Error", message, code, details: message });
+    }
+    this.shown = call.getAuthContext().sslPeerCertificate?.serialNumber.toLowerCase();
     const stream = new UpstreamStream(call, this.#violation);
     this.streams.push(stream);
     const ended = () => {

@@ -5,6 +5,8 @@ export class Broken extends Error {
   override readonly name = "Broken";
   /** What the component wrote last, where no check is at hand that knows it. */
   output: readonly string[] = [];
+  /** Whether it had joined its pipeline, where no check is at hand that knows it. */
+  hasJoined = false;
 }
 
 /** What a check throws when the obligation does not concern the component. */

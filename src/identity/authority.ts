@@ -20,7 +20,14 @@ export interface Authority {
    * A certificate with a new key. `serial` in hexadecimal digits: made up when left out. `expires`: never when left out. Rejects with
    * `identity/name` for a name that could be mistaken.
    */
-  issue(name: Name, options?: { readonly serial?: string; readonly expires?: Date }): Promise<IssuedCertificate>;
+  issue(name: Name, options?: CertificateOptions): Promise<IssuedCertificate>;
+  /** The same for a key that is there: `publicKey` is its public part, as SubjectPublicKeyInfo. Throws `identity/name`. */
+  certify(name: Name, publicKey: Uint8Array, options?: CertificateOptions): string;
+}
+
+interface CertificateOptions {
+  readonly serial?: string;
+  readonly expires?: Date;
 }
 
 /** Before any clock that a machine may have been set to: one without a battery begins with this. */
@@ -43,26 +50,30 @@ export async function createAuthority(pipeline: string): Promise<IssuedCertifica
 /** The authority out of what was kept of it. Throws `identity/damaged` when that is not the authority of this pipeline. */
 export function openAuthority(pipeline: string, kept: IssuedCertificate): Authority {
   const { issuerKey, issuerPublicKey } = keysOf(pipeline, kept);
+  const certify: Authority["certify"] = (name, publicKey, { serial = looseSerial(), expires = FOR_EVER } = {}) => {
+    const uri = formatName(name);
+    const host = hostNameOf(name);
+    return signCertificate(
+      {
+        ...{ serial, uri, publicKey, issuerPublicKey },
+        issuer: authorityName(pipeline),
+        subject: name.role,
+        notBefore: SINCE,
+        notAfter: expires,
+        hosts: host === undefined ? [] : [host],
+        uses: usesOf(name),
+      },
+      issuerKey,
+    );
+  };
   return {
     pipeline,
     certificate: kept.certificate,
-    async issue(name, { serial = looseSerial(), expires = FOR_EVER } = {}) {
-      const uri = formatName(name);
+    certify,
+    async issue(name, options) {
+      formatName(name);
       const { publicKey, privateKey } = await makeKey();
-      const host = hostNameOf(name);
-      const certificate = signCertificate(
-        {
-          ...{ serial, uri, publicKey, issuerPublicKey },
-          issuer: authorityName(pipeline),
-          subject: name.role,
-          notBefore: SINCE,
-          notAfter: expires,
-          hosts: host === undefined ? [] : [host],
-          uses: usesOf(name),
-        },
-        issuerKey,
-      );
-      return { certificate, key: privateKey };
+      return { certificate: certify(name, publicKey, options), key: privateKey };
     },
   };
 }

@@ -70,12 +70,12 @@ describe("every built-in component keeps the component contract", { concurrent: 
       config: config(),
       ...(which === "own" ? { only: OWN[type] } : {}),
       // A machine that others use as well may take long for everything.
-      timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 300 },
+      timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 300, certificateMs: 15_000 },
       signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.conforms, renderReport(report)).toBe(true);
     if (which === "all") {
-      expect(report.passed, renderReport(report)).toBeGreaterThan(type === "sink" ? 36 : 60);
+      expect(report.passed, renderReport(report)).toBeGreaterThan(type === "sink" ? 50 : 78);
       // What it declares and this type of component has no use for, or has it for dead letters alone.
       expect(report.unchecked).not.toContain("draining");
       expect(report.unchecked).not.toContain("leaving");

@@ -117,10 +117,10 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
     });
 
     it.each<["source" | "processor" | "sink", unknown, number]>([
-      ["processor", { field: "digest" }, 60],
-      ["source", {}, 44],
-      ["source", { count: 12 }, 48],
-      ["sink", {}, 28],
+      ["processor", { field: "digest" }, 79],
+      ["source", {}, 62],
+      ["source", { count: 12 }, 66],
+      ["sink", {}, 43],
     ])("keeps the whole contract as a %s with %j", async (type, config, checks) => {
       const report = await testComponent({
         launch: launchImage(image, [], {
@@ -131,7 +131,14 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
         type,
         config,
         // A machine that others use as well may take long for everything.
-        timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 2_500 },
+        timing: {
+          startMs: 60_000,
+          settleMs: 5_000,
+          stepMs: 60_000,
+          slackMs: 30_000,
+          pingMs: 2_500,
+          certificateMs: 15_000,
+        },
         signal: AbortSignal.timeout(testTimeout),
       });
       expect(report.conforms, renderReport(report)).toBe(true);

@@ -21,10 +21,17 @@ const testTimeout = 900_000;
 vi.setConfig({ maxConcurrency: 12, testTimeout: testTimeout + 30_000 });
 
 /** For what is to pass: a machine that others use as well may take long for everything. */
-const patient = { startMs: 60_000, settleMs: 10_000, stepMs: 60_000, slackMs: 30_000, pingMs: 500 };
+const patient = {
+  startMs: 60_000,
+  settleMs: 10_000,
+  stepMs: 60_000,
+  slackMs: 30_000,
+  pingMs: 500,
+  certificateMs: 15_000,
+};
 
 /** For what is to fail: it takes so long until that is found. */
-const prompt = { startMs: 60_000, stepMs: 15_000, quietMs: 2_000, graceMs: 20_000, pingMs: 500 };
+const prompt = { startMs: 60_000, stepMs: 15_000, quietMs: 2_000, graceMs: 20_000, pingMs: 500, certificateMs: 6_000 };
 
 /** A small component in plain grpc-js that keeps the contract, or breaks one obligation of it. */
 function testFixture(type: Type, defect: string, options: Partial<TestComponentOptions> = {}) {
@@ -49,6 +56,7 @@ function factsOf(type: Type, config: unknown): Promise<Facts> {
       type,
       config,
       timing: patient,
+      insecure: true,
       signal: AbortSignal.timeout(testTimeout),
     });
   known.set(key, facts);
@@ -61,17 +69,17 @@ function failures(report: ConformanceReport) {
 
 describe("a component that keeps the contract", { concurrent: true }, () => {
   it.each<[Type, unknown, number]>([
-    ["source", {}, 67],
-    ["source", { count: 12 }, 71],
-    ["processor", {}, 93],
-    ["processor", { copies: 2 }, 93],
-    ["sink", {}, 39],
+    ["source", {}, 85],
+    ["source", { count: 12 }, 89],
+    ["processor", {}, 112],
+    ["processor", { copies: 2 }, 112],
+    ["sink", {}, 54],
   ])("shows as a %s with %j that it keeps all of it", async (type, config, checks) => {
     // One as a program of its own; the others within this one, at a tenth of the cost. In Python all of them are programs.
     const launch = type === "sink" ? launchFixture(type) : launchFixtureHere(type);
     const report = await testFixture(type, "", { config, launch });
     expect(failures(report), renderReport(report)).toEqual([]);
-    expect(report).toMatchObject({ conforms: true, notShown: 0 });
+    expect(report).toMatchObject({ conforms: true, notShown: 0, identityChecked: true });
     expect(report.passed, renderReport(report)).toBeGreaterThan(checks);
   });
 
@@ -215,6 +223,14 @@ const furtherDefects: readonly (readonly [string, string, Type])[] = [
   ["leave/ends", "leave/ends", "source"],
   ["leave/ends: breaks off", "leave/ends", "sink"],
   ["leave/after-acks", "leave/after-acks", "source"],
+  ["identity/keeps-next: for everybody", "identity/keeps-next", "sink"],
+  ["identity/refused: without the reason", "identity/refused", "source"],
+  ["identity/upstream: any authority", "identity/upstream", "sink"],
+  ["identity/serves: TLS 1.2", "identity/serves", "source"],
+  ["identity/subscriber-authority: any", "identity/subscriber-authority", "source"],
+  ["identity/subscriber-name: group alone", "identity/subscriber-name", "source"],
+  ["identity/newest: serves", "identity/newest", "source"],
+  ["identity/newest: dials", "identity/newest", "sink"],
 ];
 
 describe("a component that breaks one obligation", { concurrent: true }, () => {
@@ -232,6 +248,8 @@ describe("a component that breaks one obligation", { concurrent: true }, () => {
         concurrency: 1,
         facts: await factsOf(type, config),
         timing: prompt,
+        // The rest of the contract is the same either way, and the clear costs less.
+        insecure: !id.startsWith("identity/"),
       });
       expect(failures(report), renderReport(report)).toEqual([id]);
       expect(report.conforms).toBe(false);
@@ -239,6 +257,37 @@ describe("a component that breaks one obligation", { concurrent: true }, () => {
       expect(report.checks.find((one) => one.id === id)).toMatchObject({ fix, explanation: /./ });
     },
   );
+});
+
+describe("a component that knows nothing of certificates", () => {
+  const launch: TestComponentOptions["launch"] = ({ FLOWCTL_TLS_CA, FLOWCTL_TLS_CERT, FLOWCTL_TLS_KEY, ...clear }) =>
+    launchFixtureHere("sink")(clear);
+
+  it("fails one check, which says so and what to do", async () => {
+    const signal = AbortSignal.timeout(testTimeout);
+    // It takes so long until it is found that it never joins.
+    const report = await testComponent({ launch, signal, timing: { ...patient, startMs: 3_000 } });
+    expect(report).toMatchObject({ type: "sink", conforms: false, identityChecked: true });
+    expect(report.checks).toMatchObject([
+      {
+        id: "identity/joins-first",
+        outcome: "failed",
+        explanation: expect.stringContaining("it speaks in the clear"),
+        fix: expect.stringContaining("--insecure"),
+      },
+    ]);
+  });
+
+  it("is tested in the clear where that is asked for, and the report says that identity was not checked", async () => {
+    const signal = AbortSignal.timeout(testTimeout);
+    const only = ["ack/all", "identity/joins-first"];
+    const report = await testComponent({ launch, signal, insecure: true, only, timing: patient });
+    expect(report).toMatchObject({ conforms: true, identityChecked: false });
+    expect(report.checks.map(({ id }) => id)).not.toContain("identity/joins-first");
+    const text = renderReport(report);
+    expect(text).toContain("The sink keeps the contract without its identity part: 2 passed, 0 failed");
+    expect(text).toContain("Identity was not checked: everybody spoke in the clear (--insecure)");
+  });
 });
 
 describe("of the whole suite", { concurrent: true }, () => {

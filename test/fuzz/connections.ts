@@ -1,7 +1,7 @@
 import { connect as connectTcp, type NetConnectOpts, type Socket } from "node:net";
 import type { TlsIdentity } from "../../src/identity/tls-identity.ts";
 import type { Shot } from "./generators/grpc-shots.ts";
-import { Http2Client } from "./http2-client.ts";
+import { Http2Client, secured } from "./http2-client.ts";
 
 /** How long a server may take to answer a call that asks for nothing that lasts, in milliseconds. */
 const ANSWER_MS = 20_000;
@@ -74,10 +74,19 @@ export async function shoot(
 /** How a raw connection ends. */
 export type Ending = "end" | "destroy" | "wait";
 
-/** Sends bytes, piece by piece, on a connection of their own. Resolves when it is closed, or nothing comes any more. */
-export function sendRaw(where: NetConnectOpts, pieces: readonly Buffer[], ending: Ending): Promise<void> {
+/**
+ * Sends bytes, piece by piece, on a connection of their own. Resolves when it is closed, or nothing comes any more.
+ *
+ * @param identity Whose certificate is shown before; left out: the bytes are the first that is said.
+ */
+export function sendRaw(
+  where: NetConnectOpts,
+  pieces: readonly Buffer[],
+  ending: Ending,
+  identity?: TlsIdentity,
+): Promise<void> {
   return new Promise((resolve) => {
-    const socket: Socket = connectTcp(where);
+    const socket: Socket = identity === undefined ? connectTcp(where) : secured(where, identity);
     let timer: NodeJS.Timeout | undefined;
     const close = (): void => {
       socket.destroy();
@@ -93,7 +102,7 @@ export function sendRaw(where: NetConnectOpts, pieces: readonly Buffer[], ending
       clearTimeout(timer);
       resolve();
     });
-    socket.once("connect", () => {
+    socket.once(identity === undefined ? "connect" : "secureConnect", () => {
       socket.setNoDelay(true);
       for (const piece of pieces) socket.write(piece);
       if (ending === "end") socket.end();

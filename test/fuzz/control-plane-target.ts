@@ -3,11 +3,14 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { ControlPlaneClient } from "../../src/client/client.ts";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { joinPipeline } from "../../src/client/registry-client.ts";
+import { identityOf } from "../../src/identity/authority.ts";
 import { type IdentityFolder, openIdentityFolder } from "../../src/identity/identity-folder.ts";
 import { changingIdentity, type IdentitySource } from "../../src/identity/tls-identity.ts";
 import { freePort } from "../free-port.ts";
 import { Target } from "./target.ts";
 
+const PATIENCE_MS = 15_000;
 const program = resolve(import.meta.dirname, "../../dist/control-plane.js");
 
 export interface ControlPlaneTarget {
@@ -61,6 +64,20 @@ export async function startControlPlaneTarget(
 /** Whoever may change the pipeline. */
 export function operatorOf({ authority, operator }: IdentityFolder): IdentitySource {
   return changingIdentity({ role: "operator", pipeline: authority.pipeline }, operator);
+}
+
+/** An instance that has joined, as the driver lets it. */
+export async function joined(
+  address: string,
+  { authority, begin }: IdentityFolder,
+  component: string,
+  instance: string,
+): Promise<IdentitySource> {
+  const name = { role: "component", pipeline: authority.pipeline, component, instance } as const;
+  const given = identityOf(authority, await begin(component, instance));
+  const joining = changingIdentity({ ...name, role: "joining" }, given);
+  const { working } = await joinPipeline(address, joining, AbortSignal.timeout(PATIENCE_MS));
+  return changingIdentity(name, identityOf(authority, working));
 }
 
 function answers(client: ControlPlaneClient): Promise<boolean> {

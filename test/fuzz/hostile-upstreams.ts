@@ -1,5 +1,7 @@
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { Server, type ServerDuplexStream } from "@grpc/grpc-js";
 import { connectRegistry } from "../../src/client/registry-client.ts";
+import { serverCredentials } from "../../src/identity/tls-credentials.ts";
+import type { IdentitySource } from "../../src/identity/tls-identity.ts";
 import { noMetrics } from "../../src/protocol/component-codec.ts";
 import { encodeOpened } from "../../src/protocol/stream-codec.ts";
 import { eventStreamDefinition } from "../../src/streams/sending/event-stream-server.ts";
@@ -18,28 +20,40 @@ const INSTANCES = 8;
 /** Of what comes on a stream before it is broken. */
 const MOST_ON_ONE_STREAM = 2_000;
 
-/** Instances of the component `mallory`, which a sink of the pipeline dials: each input is something that one of them says. */
+/** Who instance `instance` of the component `mallory` is; undefined where everybody speaks in the clear. */
+type Joins = (component: string, instance: string) => Promise<IdentitySource | undefined>;
+
+/**
+ * Instances of the component `mallory`, which a sink of the pipeline dials: each input is something that one of them says. Where there are
+ * certificates the last of them shows that of the first, and is to be subscribed to by nobody.
+ */
 export class HostileUpstreams {
-  readonly #server = new Server({ "grpc.max_send_message_length": -1 });
+  readonly #servers: Server[] = [];
   readonly #queue: Waiting[] = [];
   readonly #calls = new Map<string, () => void>();
   readonly #registries: ReturnType<typeof connectRegistry>[] = [];
+  #believed: string | undefined;
 
-  async start(grpc: string): Promise<void> {
-    this.#server.addService(eventStreamDefinition, { Subscribe: (call: Call) => this.#subscribed(call) });
-    const port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
+  async start(grpc: string, joins: Joins): Promise<void> {
+    const first = await joins("mallory", "mallory-1");
     for (let at = 1; at <= INSTANCES; at++) {
-      const identity = { pipeline: "p", componentId: "mallory", instanceId: `mallory-${at}`, type: "source" } as const;
-      const registry = connectRegistry(grpc, { ...identity, incarnation: `run-${at}` });
+      const instanceId = `mallory-${at}`;
+      const isLiar = first !== undefined && at === INSTANCES;
+      const own = at === 1 ? first : await joins("mallory", instanceId);
+      const port = await this.#serve(isLiar ? first : own, isLiar ? instanceId : undefined);
+      const identity = { pipeline: "p", componentId: "mallory", instanceId, type: "source" } as const;
+      const registry = connectRegistry(grpc, { ...identity, incarnation: `run-${at}` }, own);
       this.#registries.push(registry);
       const partitions = Array.from({ length: INSTANCES }, (_, index) => ({ id: `${index}`, identity: "" }));
       const registration = { healthEndpoint: "", metadata: {}, consumes: [], produces: [], features: [], partitions };
       await registry.register({ ...registration, address: `127.0.0.1:${port}` }, AbortSignal.timeout(15_000));
     }
+  }
+
+  /** Throws when somebody was believed who showed the certificate of another instance. */
+  requireDistrust(): void {
+    if (this.#believed !== undefined)
+      throw new Error(`the honest sink subscribed at ${this.#believed}, which shows the certificate of mallory-1`);
   }
 
   async heartbeat(): Promise<void> {
@@ -56,7 +70,24 @@ export class HostileUpstreams {
 
   close(): void {
     for (const registry of this.#registries) registry.close();
-    this.#server.forceShutdown();
+    for (const server of this.#servers) server.forceShutdown();
+  }
+
+  /** Serves as `who`, in the place of `liar` where it is one. Resolves with the port. */
+  async #serve(who: IdentitySource | undefined, liar: string | undefined): Promise<number> {
+    const server = new Server({ "grpc.max_send_message_length": -1 });
+    this.#servers.push(server);
+    server.addService(eventStreamDefinition, {
+      Subscribe: (call: Call) => {
+        this.#believed ??= liar;
+        this.#subscribed(call);
+      },
+    });
+    return await new Promise<number>((resolve, reject) => {
+      server.bindAsync("127.0.0.1:0", serverCredentials(who), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
+    });
   }
 
   #subscribed(call: Call): void {

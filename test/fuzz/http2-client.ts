@@ -1,4 +1,4 @@
-import { connect, type Socket } from "node:net";
+import { connect, type NetConnectOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { TlsIdentity } from "../../src/identity/tls-identity.ts";
 import { ACK, END_HEADERS, END_STREAM, FrameType, frame, headerBlock, PREFACE, setting, uint32 } from "./http2-wire.ts";
@@ -44,7 +44,7 @@ export class Http2Client {
     const [host = "", port] = address.split(":");
     if (address.startsWith("/")) this.#socket = connect(address);
     else if (identity === undefined) this.#socket = connect(Number(port), host);
-    else this.#socket = secured(host, Number(port), identity);
+    else this.#socket = secured({ host, port: Number(port) }, identity);
     this.#socket.setNoDelay(true);
     this.#socket.on("error", () => undefined);
     this.#socket.on("data", (chunk) => this.#receive(chunk));
@@ -184,17 +184,10 @@ export class Http2Client {
   }
 }
 
-function secured(host: string, port: number, { ca, certificate, key }: TlsIdentity): Socket {
+/** A connection on which somebody has shown a certificate. */
+export function secured(where: NetConnectOpts, { ca, certificate, key }: TlsIdentity): Socket {
   // Whoever attacks does not care who answers.
   const checkServerIdentity = (): undefined => undefined;
-  return connectTls({
-    host,
-    port,
-    ca,
-    cert: certificate,
-    key,
-    ALPNProtocols: ["h2"],
-    servername: "any",
-    checkServerIdentity,
-  });
+  const shown = { ca, cert: certificate, key, checkServerIdentity };
+  return connectTls({ ...where, ...shown, ALPNProtocols: ["h2"], servername: "any" });
 }

@@ -1,6 +1,6 @@
 /**
  * What a stranger can do where nobody proves who they are: by generator, why it is not demanded that it does no harm. `--all` sends
- * these as well. On the port `identity`, where it takes a certificate, all that goes to the control plane is demanded; streams are fuzzed in the clear alone.
+ * these as well. On the ports `identity` and `identity-streams`, where it takes a certificate, all of it is demanded.
  */
 export const NOT_DEMANDED = {
   "register-as-honest": "whoever names an instance, and another incarnation, supersedes the program that is registered",

@@ -3,7 +3,7 @@ import { controlPort, identityPort } from "./ports/control.ts";
 import { healthPort } from "./ports/health.ts";
 import { httpPort } from "./ports/http.ts";
 import { pipelinePort } from "./ports/pipeline.ts";
-import { streamsPort } from "./ports/streams.ts";
+import { identityStreamsPort, streamsPort } from "./ports/streams.ts";
 import { supervisorPort } from "./ports/supervisor.ts";
 
 /** Every port that somebody else can reach. */
@@ -11,6 +11,7 @@ export const ports = {
   control: controlPort,
   identity: identityPort,
   streams: streamsPort,
+  "identity-streams": identityStreamsPort,
   http: httpPort,
   health: healthPort,
   supervisor: supervisorPort,

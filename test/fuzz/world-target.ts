@@ -1,12 +1,18 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connectControlPlane } from "../../src/client/control-plane-client.ts";
+import { type IdentityFolder, openIdentityFolder } from "../../src/identity/identity-folder.ts";
+import type { IdentitySource } from "../../src/identity/tls-identity.ts";
 import { bundledProgram } from "../bundled-program.ts";
+import { joined, operatorOf } from "./control-plane-target.ts";
 import type { WorldState } from "./programs/world.ts";
 import { Target } from "./target.ts";
 
 const program = fileURLToPath(new URL("programs/world.ts", import.meta.url));
+/** Folder of what is kept of the pipeline's identity. */
+const IDENTITY = "identity";
 /** How long the honest components may take for what is asked of them, in milliseconds. */
 const PATIENCE_MS = 20_000;
 
@@ -14,18 +20,24 @@ const PATIENCE_MS = 20_000;
 export class World implements AsyncDisposable {
   readonly target: Target;
   readonly #folder: string;
+  readonly #identity: IdentityFolder | undefined;
   #address = "";
   #health = "";
   #grpc = "";
   #committed = 0;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, identity: IdentityFolder | undefined) {
     this.#folder = folder;
-    this.target = new Target(bundledProgram(program), { TMPDIR: folder });
+    this.#identity = identity;
+    const where = identity === undefined ? "" : join(folder, IDENTITY);
+    this.target = new Target(bundledProgram(program), { TMPDIR: folder, FLOWCTL_IDENTITY_DIR: where });
   }
 
-  static async start(): Promise<World> {
-    const world = new World(await mkdtemp(`${tmpdir()}/flowctl-fuzz-`));
+  /** @param options `secure`: everybody has certificates, and shows them. */
+  static async start({ secure = false }: { readonly secure?: boolean } = {}): Promise<World> {
+    const folder = await mkdtemp(`${tmpdir()}/flowctl-fuzz-`);
+    const identity = secure ? await openIdentityFolder(join(folder, IDENTITY), "p") : undefined;
+    const world = new World(folder, identity);
     try {
       await world.#find();
     } catch (error) {
@@ -46,6 +58,11 @@ export class World implements AsyncDisposable {
 
   get grpc(): string {
     return this.#grpc;
+  }
+
+  /** An instance that has joined, as the driver lets it; undefined where everybody speaks in the clear. */
+  async join(component: string, instance: string): Promise<IdentitySource | undefined> {
+    return this.#identity && (await joined(this.#grpc, this.#identity, component, instance));
   }
 
   /** Waits until every honest sink has what was emitted until now, and the source has been told so. */
@@ -79,7 +96,7 @@ export class World implements AsyncDisposable {
   async #find(): Promise<void> {
     await this.target.ready();
     this.#grpc = (await this.#until(() => true, "the control plane")).grpc;
-    const client = connectControlPlane(this.#grpc);
+    const client = connectControlPlane(this.#grpc, this.#identity && operatorOf(this.#identity));
     try {
       await this.#until(({ committed }) => committed > 0, "the first events");
       const { instances } = await client.getComponentStatus("feed", AbortSignal.timeout(PATIENCE_MS));

@@ -8,6 +8,7 @@ const INPUTS: Readonly<Record<PortName, number>> = {
   control: 3_000,
   identity: 3_000,
   streams: 2_000,
+  "identity-streams": 2_000,
   http: 2_000,
   health: 1_000,
   supervisor: 1_000,

@@ -23,6 +23,7 @@ interface TestFlags extends Flags {
   readonly image?: string;
   readonly timeout?: number;
   readonly serial?: boolean;
+  readonly insecure?: boolean;
 }
 
 export function componentCommand(cli: Cli): Command {
@@ -110,7 +111,7 @@ function test(cli: Cli): Command {
     usage: "test [command...]",
     summary: "Test a component, in any language, against the component contract",
     description:
-      "Runs the command (or the image) many times, with a test control plane, upstream and downstream around it, and checks registration, heartbeats, health, streams, acknowledgements, credit and shutdown. Reports which parts of the contract it keeps.",
+      "Runs the command (or the image) many times, with a test control plane, upstream and downstream around it, and checks identity, registration, heartbeats, health, streams, acknowledgements, credit and shutdown. Reports which parts of the contract it keeps.",
     examples: [
       ["flowctl component test -- node dist/main.js", "a program"],
       ["flowctl component test --image acme/enrich:1.4", "an image"],
@@ -128,7 +129,10 @@ function test(cli: Cli): Command {
       ),
     )
     .addOption(new Option("--image <reference>", "test an image instead of a command"))
-    .addOption(new Option("--serial", "run one instance of the component at a time"));
+    .addOption(new Option("--serial", "run one instance of the component at a time"))
+    .addOption(
+      new Option("--insecure", "speak without TLS, and leave identity unchecked: for a component without certificates"),
+    );
   timeoutOption(command, "how long it may take from its start to its registration");
   jsonOption(command);
   return handle<[readonly string[]], TestFlags>(cli, command, testComponent);
@@ -169,6 +173,7 @@ async function testComponent(
       events,
       only: flags.only ?? [],
       ...(flags.serial ? { concurrency: 1 } : {}),
+      insecure: flags.insecure ?? false,
       ...(flags.timeout === undefined ? {} : { timing: { startMs: flags.timeout } }),
       onProgress: ({ finished, total, title }) =>
         progress.sink({ subject: "checks", status: "working", text: title, fraction: finished / total }),

@@ -19,6 +19,8 @@ export interface Check {
   readonly scene?: Scene;
   /** Mostly waits: it runs beside the others, in addition to as many as may run at the same time. */
   readonly idle?: boolean;
+  /** About certificates: left out where everything speaks in the clear. */
+  readonly identity?: boolean;
   /**
    * Resolves when the obligation is kept, throws Broken or NotApplicable otherwise. Left out for a standing
    * obligation: one that is watched in every run of the component, and broken by a single violation.
@@ -28,9 +30,10 @@ export interface Check {
 
 /**
  * `registered`: only looks. `taking`: what is fed is acknowledged in the end. `giving`: takes what a component gives, of which a
- * source with an end has not enough for several checks. `refusing`: nothing is acknowledged below.
+ * source with an end has not enough for several checks. `refusing`: nothing is acknowledged below. `joining`: starts it, and starts it again.
+ * `deceived`: others answer in the place of the control plane. `renewing`: certificates are good for a short while.
  */
-export type Scene = "registered" | "taking" | "giving" | "refusing";
+export type Scene = "registered" | "taking" | "giving" | "refusing" | "joining" | "deceived" | "renewing";
 
 export const everyType: readonly ComponentType[] = ["source", "processor", "sink"];
 /** Components that serve EventStream. */

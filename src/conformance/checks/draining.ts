@@ -1,5 +1,6 @@
-import type { Bench, GroupOptions } from "../bench.ts";
+import type { Bench } from "../bench.ts";
 import { plenty } from "../test-downstream.ts";
+import type { GroupOptions } from "../test-topology.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, consumers, producers } from "./check.ts";
 import { acknowledgedUpTo, acknowledgesAll, acknowledgingDownstream } from "./steps.ts";

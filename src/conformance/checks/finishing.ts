@@ -1,6 +1,7 @@
 import { status } from "@grpc/grpc-js";
-import type { Bench, TopologyOptions } from "../bench.ts";
+import type { Bench } from "../bench.ts";
 import { plenty, type TestDownstream } from "../test-downstream.ts";
+import type { TopologyOptions } from "../test-topology.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, everyType, producers, sources } from "./check.ts";
 import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";

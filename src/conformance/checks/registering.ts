@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { status } from "@grpc/grpc-js";
 import { type Bench, componentId, describeExit, instanceId } from "../bench.ts";
-import type { Refusal } from "../test-control-plane.ts";
+import type { Refusal } from "../refusal.ts";
 import { Broken } from "../waiting.ts";
 import { type Check, everyType } from "./check.ts";
 

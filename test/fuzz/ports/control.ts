@@ -1,13 +1,9 @@
 import { connectControlPlane } from "../../../src/client/control-plane-client.ts";
-import { connectRegistry, joinPipeline } from "../../../src/client/registry-client.ts";
-import { identityOf } from "../../../src/identity/authority.ts";
-import { instanceName } from "../../../src/identity/identity.fake.ts";
-import type { IdentityFolder } from "../../../src/identity/identity-folder.ts";
-import { changingIdentity, type IdentitySource } from "../../../src/identity/tls-identity.ts";
+import { connectRegistry } from "../../../src/client/registry-client.ts";
 import { noMetrics } from "../../../src/protocol/component-codec.ts";
 import type { ComponentSpec, PipelineSpec } from "../../../src/protocol/records.ts";
 import { inParallel, sendRaw, shoot } from "../connections.ts";
-import { operatorOf, startControlPlaneTarget } from "../control-plane-target.ts";
+import { joined, operatorOf, startControlPlaneTarget } from "../control-plane-target.ts";
 import { controlMessage, HONEST } from "../generators/control-messages.ts";
 import { grpcShot } from "../generators/grpc-shots.ts";
 import { http2Bytes } from "../generators/http2-frames.ts";
@@ -28,8 +24,8 @@ const PATIENCE_MS = 15_000;
 async function open(all: boolean, secure: boolean): Promise<Attack> {
   const { target, grpc, identity, folder } = await startControlPlaneTarget("p", { secure });
   const client = connectControlPlane(grpc, identity && operatorOf(identity));
-  const honest = identity && (await joined(grpc, identity, HONEST.componentId));
-  const attacker = identity && (await joined(grpc, identity, "liar")).current();
+  const honest = identity && (await joined(grpc, identity, HONEST.componentId, HONEST.instanceId));
+  const attacker = identity && (await joined(grpc, identity, "liar", "liar-1")).current();
   const registry = connectRegistry(grpc, { ...HONEST, type: "source", incarnation: "honest" }, honest);
   const over = new AbortController();
   const soon = (): AbortSignal => AbortSignal.timeout(PATIENCE_MS);
@@ -106,19 +102,6 @@ async function open(all: boolean, secure: boolean): Promise<Attack> {
       await folder[Symbol.asyncDispose]();
     },
   };
-}
-
-/** An instance that has joined, as the driver lets it. */
-async function joined(
-  address: string,
-  { authority, begin }: IdentityFolder,
-  component: string,
-): Promise<IdentitySource> {
-  const name = instanceName(component);
-  const given = identityOf(authority, await begin(name.component, name.instance));
-  const joining = changingIdentity({ ...name, role: "joining" }, given);
-  const { working } = await joinPipeline(address, joining, AbortSignal.timeout(PATIENCE_MS));
-  return changingIdentity(name, identityOf(authority, working));
 }
 
 function pipelineOfBoth(): PipelineSpec {

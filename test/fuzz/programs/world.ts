@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -7,6 +8,10 @@ import { startControlPlane } from "../../../src/control-plane/control-plane.ts";
 import { createMemoryStore } from "../../../src/control-plane/store/memory-store.ts";
 import { systemClock } from "../../../src/foundation/clock.ts";
 import { silentLogger } from "../../../src/foundation/logger.ts";
+import { openIdentityFolder } from "../../../src/identity/identity-folder.ts";
+import type { JoiningFiles } from "../../../src/identity/joining-files.ts";
+import { joinPem } from "../../../src/identity/pem.ts";
+import { changingIdentity } from "../../../src/identity/tls-identity.ts";
 import type { ComponentSpec } from "../../../src/protocol/records.ts";
 import type { ComponentDefinition } from "../../../src/sdk/component.ts";
 import { defineSink, defineSource, type Event } from "../../../src/sdk/index.ts";
@@ -97,6 +102,9 @@ function look(event: Event): void {
   if (contentType === "application/json") event.json();
 }
 
+const identityFolder = process.env.FLOWCTL_IDENTITY_DIR ?? "";
+const identity = identityFolder === "" ? undefined : await openIdentityFolder(identityFolder, "p");
+
 const controlPlane = await startControlPlane({
   pipeline: "p",
   grpcListen: "127.0.0.1:0",
@@ -104,6 +112,7 @@ const controlPlane = await startControlPlane({
   store: createMemoryStore(),
   clock: systemClock,
   log: silentLogger,
+  ...(identity === undefined ? {} : { identity }),
 });
 
 function spec(id: string, type: ComponentSpec["type"], inputs: readonly string[], replicas = 1): ComponentSpec {
@@ -120,18 +129,33 @@ function spec(id: string, type: ComponentSpec["type"], inputs: readonly string[]
   };
 }
 
-const client = connectControlPlane(controlPlane.grpcAddress);
+const operator = identity && changingIdentity({ role: "operator", pipeline: "p" }, identity.operator);
+const client = connectControlPlane(controlPlane.grpcAddress, operator);
 const components = [
   spec("feed", "source", []),
   spec("mallory", "source", [], MALLORYS),
   spec("archive", "sink", ["feed"]),
-  spec("lied-to", "sink", ["feed"]),
+  // Where there are certificates the attacker has that of the second instance.
+  spec("lied-to", "sink", ["feed"], identity === undefined ? 1 : 2),
   spec("victim", "sink", ["feed", "mallory"]),
 ];
 await client.applyPipeline({ name: "p", driver: "process", components }, AbortSignal.timeout(20_000));
 client.close();
 
-function start(id: string, component: ComponentDefinition): void {
+/** What an instance joins with, as the driver gives it. */
+async function filesOf(component: string): Promise<JoiningFiles | undefined> {
+  if (identity === undefined) return undefined;
+  const [ca, certificate] = ["ca", "joining"].map((name) => join(folder, `${component}-${name}.pem`)) as [
+    string,
+    string,
+  ];
+  await writeFile(ca, identity.authority.certificate);
+  await writeFile(certificate, joinPem(await identity.begin(component, `${component}-1`)));
+  return { ca, certificate, key: certificate };
+}
+
+async function start(id: string, component: ComponentDefinition): Promise<void> {
+  const files = await filesOf(id);
   runComponent(component, {
     environment: {
       instance: { pipeline: "p", componentId: id, instanceId: `${id}-1`, index: 1, replicas: 1 },
@@ -146,6 +170,7 @@ function start(id: string, component: ComponentDefinition): void {
       secretsDirectory: folder,
       logLevel: "error",
       stopGraceMs: 1_000,
+      ...(files === undefined ? {} : { identity: files }),
     },
     config: {},
     clock: systemClock,
@@ -163,8 +188,8 @@ function start(id: string, component: ComponentDefinition): void {
   );
 }
 
-start("feed", feed);
-for (const id of ["archive", "lied-to", "victim"]) start(id, sink(id));
+await start("feed", feed);
+for (const id of ["archive", "lied-to", "victim"]) await start(id, sink(id));
 
 process.on("message", ({ id, question }: { readonly id: number; readonly question: string }) => {
   if (question === "holdings") return;

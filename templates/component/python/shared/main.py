@@ -203,4 +203,8 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except SystemExit as error:
+        print(error.code, file=sys.stderr, flush=True)
+        os._exit(1)  # the reason is the last line: whatever is torn down now has no say any more
