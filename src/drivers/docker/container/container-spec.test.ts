@@ -366,11 +366,7 @@ describe("the metrics of the control plane", () => {
     ["token", ["FLOWCTL_METRICS=token"]],
     ["open", []],
   ] as const)("are %s when that is asked for", (metrics, said) => {
-    const { body } = controlPlaneContainer(
-      { pipeline: pipeline(), options: { ...options, metrics } },
-      image,
-      false,
-    );
+    const { body } = controlPlaneContainer({ pipeline: pipeline(), options: { ...options, metrics } }, image, false);
     expect(body.Env?.filter((variable) => variable.startsWith("FLOWCTL_METRICS="))).toEqual(said);
   });
 });
