@@ -58,7 +58,7 @@ describe("access grant", () => {
       expect((await stat(pathOf(file))).mode & 0o777).toBe(0o600);
       expect(await documentIn(file)).toMatchObject({
         ...{ flowctl_access: 1, pipeline: "demo", driver: "process", name },
-        ...{ role: name === "bert" ? "operator" : "reader", grpc: "memory/demo", http: "http://memory/demo" },
+        ...{ role: name === "bert" ? "operator" : "reader", grpc: "127.0.0.1:8080", http: "http://127.0.0.1:8081" },
         ...{ token: expect.stringMatching(/^flowctl_[\w-]{43}$/), ca: cli.controlPlane.authority?.certificate },
       });
       for (const secret of await secretsIn(file)) expect(said(run)).not.toContain(secret);
@@ -101,7 +101,7 @@ describe("access", () => {
 
   it("prints an address that opens once, alone on standard output", async () => {
     expect(await cli.run("access", "url")).toMatchObject({
-      ...{ code: 0, stdout: "http://memory/demo/login/CODE\n", stderr: expect.stringContaining("once, within 5m") },
+      ...{ code: 0, stdout: "http://127.0.0.1:8081/login/CODE\n", stderr: expect.stringContaining("once, within 5m") },
     });
   });
 
@@ -119,7 +119,7 @@ describe("access", () => {
   it("is everybody's with --insecure, which is said", async () => {
     for (const driver of cli.drivers) driver.identity = undefined;
     expect(await cli.run("access", "url")).toMatchObject({
-      ...{ code: 0, stdout: "http://memory/demo/\n", stderr: expect.stringContaining("--insecure") },
+      ...{ code: 0, stdout: "http://127.0.0.1:8081/\n", stderr: expect.stringContaining("--insecure") },
     });
     expect((await cli.run("access", "token")).stderr).toContain("access/insecure");
     expect((await cli.run("access", "grant", "anna")).code).not.toBe(0);
@@ -223,6 +223,9 @@ describe("an access file", () => {
     ["another version", (text: string) => text.replace('"flowctl_access": 1', '"flowctl_access": 2')],
     ["another role", (text: string) => text.replace('"role": "reader"', '"role": "operator"')],
     ["another pipeline", (text: string) => text.replace('"pipeline": "demo"', '"pipeline": "other"')],
+    ["an address of another kind", (text: string) => text.replace('"grpc": "', '"grpc": "unix:')],
+    ["an address with a path", (text: string) => text.replace(/("http": ".*)"/, '$1/x"')],
+    ["a name that a terminal obeys", (text: string) => text.replace('"name": "anna"', '"name": "\\u001b[2J"')],
     ["no key", (text: string) => text.replace(/"key": ".*"/, '"key": ""')],
     [
       "a key that does not fit",

@@ -21,6 +21,10 @@ export interface GrantedAccess {
 }
 
 const DRIVERS: readonly DriverName[] = ["docker", "process", "kubernetes"];
+/** A file may be a stranger's: what of it is shown, and where it leads, has these forms. */
+const NAME = /^[\w.-]+$/;
+const ADDRESS = /^(?:[\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}$/;
+const HTTP = /^https?:\/\/(?:[\w.-]+|\[[\da-fA-F:.]+\])(?::\d{1,5})?$/;
 /** Of the format; another one gets another number. */
 const VERSION = 1;
 
@@ -45,13 +49,13 @@ export function formatAccess(
 /** Reads the content of an access file. Throws `access/damaged-file`, without a word of what is in it. */
 export function parseAccess(content: string, path: string): GrantedAccess {
   const fields = fieldsOf(content);
-  const text = (name: string): string => {
+  const text = (name: string, form = /./): string => {
     const value = fields?.[name];
-    if (typeof value !== "string" || value === "") throw damaged(path);
+    if (typeof value !== "string" || !form.test(value)) throw damaged(path);
     return value;
   };
   if (fields?.flowctl_access !== VERSION) throw damaged(path);
-  const [pipeline, name, role] = [text("pipeline"), text("name"), text("role")];
+  const [pipeline, name, role] = [text("pipeline"), text("name", NAME), text("role")];
   const driver = DRIVERS.find((one) => one === text("driver"));
   if (driver === undefined || (role !== "reader" && role !== "operator")) throw damaged(path);
   const issued = { certificate: text("certificate"), key: text("key") };
@@ -62,7 +66,7 @@ export function parseAccess(content: string, path: string): GrantedAccess {
   if (found === undefined || !isSame(found, meant)) throw damaged(path);
   const [caBytes, certificate, key] = [ca, issued.certificate, issued.key].map((part) => Buffer.from(part));
   const identity = changingIdentity(meant, { ca: caBytes!, certificate: certificate!, key: key! });
-  return { pipeline, driver, name, role, grpc: text("grpc"), http: text("http"), identity };
+  return { pipeline, driver, name, role, grpc: text("grpc", ADDRESS), http: text("http", HTTP), identity };
 }
 
 function fieldsOf(content: string): Readonly<Record<string, unknown>> | undefined {

@@ -152,7 +152,7 @@ export class MemoryDriver implements Driver {
   async controlPlane(pipeline: string): Promise<ControlPlaneEndpoint | undefined> {
     return this.state.get(pipeline)?.get(CONTROL_PLANE.key)?.state.status === "running"
       ? {
-          ...{ grpc: `memory/${pipeline}`, http: `http://memory/${pipeline}` },
+          ...{ grpc: "127.0.0.1:8080", http: "http://127.0.0.1:8081" },
           ...(this.identity === undefined ? {} : { identity: this.identity }),
         }
       : undefined;
