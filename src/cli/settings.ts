@@ -22,6 +22,8 @@ export interface Settings {
   readonly persistence: boolean;
   /** Everybody speaks in the clear. */
   readonly insecure: boolean;
+  /** File of an authority that is to vouch for the pipeline's. */
+  readonly authority: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -38,6 +40,7 @@ export interface Flags {
   /** Commander sets it to true when `--no-persistence` exists and was not given. */
   readonly persistence?: boolean;
   readonly insecure?: boolean;
+  readonly authority?: string;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
   /** `json` stands for `--json`. */
@@ -74,6 +77,7 @@ export async function readSettings(
     logLevel: flags.logLevel ?? choice("FLOWCTL_LOG_LEVEL", LOG_LEVELS) ?? file.log_level ?? "info",
     persistence: flags.persistence !== false && persistence === "leveldb",
     insecure: flags.insecure ?? isTrue(env.FLOWCTL_INSECURE),
+    authority: flags.authority ?? nonEmpty(env.FLOWCTL_AUTHORITY),
     progress: flags.progress ?? choice("FLOWCTL_PROGRESS", PROGRESS_MODES) ?? file.progress ?? "auto",
     json: flags.json ?? (flags.format === undefined ? isTrue(env.FLOWCTL_JSON) : flags.format === "json"),
     quiet: flags.quiet ?? (env.FLOWCTL_QUIET === undefined ? (file.quiet ?? false) : isTrue(env.FLOWCTL_QUIET)),

@@ -86,6 +86,7 @@ export function upOptions(command: Command): Command {
     .option("--force-recreate", "replace components and services even if they have not changed")
     .option("--no-persistence", "keep the control plane's state in memory only")
     .option("--insecure", "let components and commands connect without certificates, on 127.0.0.1 alone")
+    .option("--authority <file>", "certificate and key of your own authority, which signs the pipeline's")
     .option("--timestamps", "show timestamps");
   return logLevelOption(orphansOption(prefixOption(command)));
 }
