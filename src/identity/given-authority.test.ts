@@ -122,6 +122,12 @@ describe("an authority that somebody has", () => {
       /Acme Root allows 1 .* 2 are needed/,
     ],
     [
+      "that permits what is below our URIs alone",
+      testCompanyAuthority({ permitted: [[6, ".p"]] }).file,
+      "name-constraints",
+      /URI/,
+    ],
+    [
       "that permits other URIs alone",
       testCompanyAuthority({ permitted: [[6, ".acme.com"]] }).file,
       "name-constraints",

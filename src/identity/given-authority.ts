@@ -36,6 +36,19 @@ const SMALLEST_RSA_BITS = 2048;
  * @param path how the file is called in messages
  */
 export function readGivenAuthority(content: string, path: string, pipeline: string, now: number): GivenAuthority {
+  try {
+    return read(content, path, pipeline, now);
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "authority/incomplete",
+      kind: "invalid",
+      message: `${path}: a certificate in it is damaged`,
+      fix: "Have it made again.",
+    });
+  }
+}
+
+function read(content: string, path: string, pipeline: string, now: number): GivenAuthority {
   const { key: keyText } = splitPem(content);
   const chain = certificatesOf(content);
   const fail = (code: string, message: string, fix: string): FlowctlError =>
@@ -194,7 +207,7 @@ function requireNames(certificate: Parsed, pipeline: string, fail: Fail): void {
   const isAllowed = (names: readonly string[], covered: (name: string) => boolean): boolean =>
     names.length === 0 || names.some(covered);
   const isOurs = (host: string): boolean => covers(host, pipeline);
-  if (of(excluded, NAME.uri).some(isOurs) || !isAllowed(of(permitted, NAME.uri), isOurs))
+  if (of(excluded, NAME.uri).some((host) => host === "" || isOurs(host)) || !isAllowed(of(permitted, NAME.uri), isOurs))
     throw forbids(`the URI spiffe://${pipeline}`);
   // Instances have host names of all kinds.
   const isAny = (host: string): boolean => host === "";
@@ -203,10 +216,9 @@ function requireNames(certificate: Parsed, pipeline: string, fail: Fail): void {
   if (of(permitted, NAME.directory).length > 0) throw forbids("subjects of ours");
 }
 
-/** Whether a constraint on host names, or on the hosts of URIs, is about `host`. */
+/** Whether a constraint on the hosts of URIs is about `host`: with a dot in front it is about those below it. */
 function covers(constraint: string, host: string): boolean {
-  if (constraint === "" || constraint === host) return true;
-  return host.endsWith(constraint.startsWith(".") ? constraint : `.${constraint}`);
+  return constraint.startsWith(".") ? host.endsWith(constraint) : host === constraint;
 }
 
 function shown({ x509 }: Parsed): string {
