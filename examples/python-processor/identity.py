@@ -122,7 +122,8 @@ def flowctl_code(error):
 
 def expiry(certificate):
     """When a certificate in PEM expires, in seconds since 1970."""
-    [(_, whole)] = children(ssl.PEM_cert_to_DER_cert(certificate))
+    own = certificate.partition("-----END")[0] + "-----END CERTIFICATE-----\n"  # those of authorities may follow
+    [(_, whole)] = children(ssl.PEM_cert_to_DER_cert(own))
     _, signed = next(children(whole))
     _, _, validity, *_ = [content for tag, content in children(signed) if tag == 0x30]  # algorithm, issuer, validity, …
     _, (tag, end) = children(validity)

@@ -52,6 +52,7 @@ const VARIABLES: readonly (readonly string[])[] = [
   ["`FLOWCTL_PROFILES`", "`--profile`; several are separated by `,`"],
   ["`FLOWCTL_LOG_LEVEL`", "`--log-level`"],
   ["`FLOWCTL_INSECURE`", "`1` for `--insecure`"],
+  ["`FLOWCTL_AUTHORITY`", "`--authority`"],
   ["`FLOWCTL_PERSISTENCE`", "`memory` for `--no-persistence`, or `leveldb`"],
   ["`FLOWCTL_METRICS`", "`--metrics`"],
   ["`FLOWCTL_PROGRESS`", "`--progress`"],

@@ -34,6 +34,8 @@ export interface Settings {
   readonly insecure: boolean;
   /** Who may read `/metrics` of the control plane. */
   readonly metrics: MetricsAccess;
+  /** File of an authority that is to vouch for the pipeline's. */
+  readonly authority: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;
   readonly quiet: boolean;
@@ -52,6 +54,7 @@ export interface Flags {
   readonly persistence?: boolean;
   readonly insecure?: boolean;
   readonly metrics?: MetricsAccess;
+  readonly authority?: string;
   readonly progress?: ProgressMode;
   readonly json?: boolean;
   /** `json` stands for `--json`. */
@@ -90,6 +93,7 @@ export async function readSettings(
     persistence: flags.persistence !== false && persistence === "leveldb",
     insecure: flags.insecure ?? isTrue(env.FLOWCTL_INSECURE),
     metrics: flags.metrics ?? choice("FLOWCTL_METRICS", METRICS_ACCESS) ?? file.metrics ?? "open",
+    authority: flags.authority ?? nonEmpty(env.FLOWCTL_AUTHORITY),
     progress: flags.progress ?? choice("FLOWCTL_PROGRESS", PROGRESS_MODES) ?? file.progress ?? "auto",
     json: flags.json ?? (flags.format === undefined ? isTrue(env.FLOWCTL_JSON) : flags.format === "json"),
     quiet: flags.quiet ?? (env.FLOWCTL_QUIET === undefined ? (file.quiet ?? false) : isTrue(env.FLOWCTL_QUIET)),

@@ -37,6 +37,7 @@ import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 import type { SupervisedDriver } from "./supervisor/supervised-driver.ts";
 import { type Supervision, supervise } from "./supervisor/supervisor.ts";
+import { watchVouching } from "./vouching.ts";
 
 export interface ControlPlaneOptions {
   /** Name of the pipeline; there is one a control plane. */
@@ -142,6 +143,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registry.spec === undefined || registry.desire(component, instance) !== "absent";
   const admission = await admissionOf(options, { writer, clock, kept, isWanted, record });
   const identity = admission?.identity;
+  if (options.identity !== undefined) void watchVouching(options.identity.authority, { clock, log }, stopping.signal);
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());

@@ -96,8 +96,18 @@ export interface Deployment {
   /** Contents of every config that is granted, by key of `pipeline.configs`. */
   readonly configValues: ReadonlyMap<string, Uint8Array>;
   readonly options: DeploymentOptions;
+  /**
+   * An authority of the user's own, which is to vouch for that of the pipeline: its certificates and its key, in PEM, and the file that they
+   * are from. Left out: what there is stays as it is.
+   */
+  readonly authority?: GivenAuthorityFile;
   /** Ids of images by component or service id: these are run, whatever the file's tags mean by now, or `prepare` rejects. */
   readonly images?: ReadonlyMap<string, string>;
+}
+
+export interface GivenAuthorityFile {
+  readonly path: string;
+  readonly content: string;
 }
 
 export interface DeploymentOptions {
@@ -285,6 +295,9 @@ export type DriverEvent =
     }
   | { readonly type: "removed"; readonly key: ResourceKey; readonly time: number };
 
+/** So long before the end of what vouches for a pipeline's authority somebody is told, in milliseconds. */
+export const EXPIRES_SOON_MS = 30 * 24 * 60 * 60 * 1000;
+
 export interface ControlPlaneEndpoint {
   /** `host:port` of its gRPC server, as this process can dial it. */
   readonly grpc: string;
@@ -292,4 +305,6 @@ export interface ControlPlaneEndpoint {
   readonly http: string;
   /** What proves to it that this process may change the pipeline; absent where everybody speaks in the clear. */
   readonly identity?: IdentitySource;
+  /** Until when an authority of the user's own vouches for that of the pipeline, in milliseconds since 1970; absent where none does. */
+  readonly vouchedUntil?: number;
 }

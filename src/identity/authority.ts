@@ -1,21 +1,26 @@
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { FlowctlError } from "../foundation/errors.ts";
 import { makeKey, signCertificate } from "./certificate.ts";
+import type { GivenAuthority } from "./given-authority.ts";
+import type { IssuedCertificate } from "./issued-certificate.ts";
 import { formatName, hostNameOf, type Name } from "./names.ts";
+import { expiryOf } from "./peer.ts";
+import { certificatesOf } from "./pem.ts";
 import { looseSerial } from "./serial.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 
-/** A certificate and its key (PKCS #8), in PEM. */
-export interface IssuedCertificate {
-  readonly certificate: string;
-  readonly key: string;
-}
+export type { IssuedCertificate } from "./issued-certificate.ts";
 
 /** Makes the certificates of one pipeline. */
 export interface Authority {
   readonly pipeline: string;
   /** Its own certificate, in PEM: what everybody of the pipeline trusts. */
   readonly certificate: string;
+  /**
+   * Where somebody's own authority vouches for it: what leads from it to that, in PEM, lowest first. Whoever has a certificate shows this as
+   * well, for those outside of the pipeline. Empty elsewhere.
+   */
+  readonly vouched: readonly string[];
   /**
    * A certificate with a new key. `serial` in hexadecimal digits: made up when left out. `expires`: never when left out. Rejects with
    * `identity/name` for a name that could be mistaken.
@@ -35,8 +40,11 @@ const SINCE = new Date(0);
 /** What RFC 5280 has for a certificate without an end. */
 const FOR_EVER = new Date("9999-12-31T23:59:59Z");
 
-/** Makes the authority of a pipeline: what is to be kept of it. Nothing else has its key. */
-export async function createAuthority(pipeline: string): Promise<IssuedCertificate> {
+/**
+ * Makes the authority of a pipeline: what is to be kept of it. Nothing else has its key. `given`: an authority of somebody's own, which vouches
+ * for it.
+ */
+export async function createAuthority(pipeline: string, given?: GivenAuthority): Promise<IssuedCertificate> {
   const { publicKey, privateKey } = await makeKey();
   const names = { issuer: authorityName(pipeline), subject: authorityName(pipeline), uri: authorityUri(pipeline) };
   const keys = { publicKey, issuerPublicKey: publicKey };
@@ -44,16 +52,38 @@ export async function createAuthority(pipeline: string): Promise<IssuedCertifica
     { ...names, ...keys, serial: looseSerial(), notBefore: SINCE, notAfter: FOR_EVER, hosts: [], uses: "authority" },
     createPrivateKey(privateKey),
   );
-  return { certificate, key: privateKey };
+  if (given === undefined) return { certificate, key: privateKey };
+  const vouching = signCertificate(
+    {
+      ...{ subject: names.subject, uri: names.uri, publicKey },
+      ...{ issuer: given.name, issuerPublicKey: { keyId: given.keyId } },
+      ...{ serial: looseSerial(), notBefore: given.begins, notAfter: given.expires },
+      ...{ hosts: [], uses: "authority" },
+    },
+    given.key,
+  );
+  return { certificate: [certificate, vouching, ...given.chain].join(""), key: privateKey };
+}
+
+/** Whether the authority is one that `given` has vouched for. */
+export function isVouchedBy({ vouched }: Pick<Authority, "vouched">, given: GivenAuthority): boolean {
+  const [, ...chain] = vouched;
+  return chain.join("") === given.chain.join("");
+}
+
+/** When the first certificate of those expires that vouch for an authority, in milliseconds since 1970; undefined where none does. */
+export function vouchedUntil({ vouched }: Pick<Authority, "vouched">): number | undefined {
+  return vouched.length === 0 ? undefined : Math.min(...vouched.map(expiryOf));
 }
 
 /** The authority out of what was kept of it. Throws `identity/damaged` when that is not the authority of this pipeline. */
 export function openAuthority(pipeline: string, kept: IssuedCertificate): Authority {
   const { issuerKey, issuerPublicKey } = keysOf(pipeline, kept);
+  const [own = "", ...vouched] = certificatesOf(kept.certificate);
   const certify: Authority["certify"] = (name, publicKey, { serial = looseSerial(), expires = FOR_EVER } = {}) => {
     const uri = formatName(name);
     const host = hostNameOf(name);
-    return signCertificate(
+    const certificate = signCertificate(
       {
         ...{ serial, uri, publicKey, issuerPublicKey },
         issuer: authorityName(pipeline),
@@ -65,10 +95,12 @@ export function openAuthority(pipeline: string, kept: IssuedCertificate): Author
       },
       issuerKey,
     );
+    return [certificate, ...vouched].join("");
   };
   return {
     pipeline,
-    certificate: kept.certificate,
+    certificate: own,
+    vouched,
     certify,
     async issue(name, options) {
       formatName(name);

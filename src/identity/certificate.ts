@@ -1,19 +1,33 @@
 import { createHash, generateKeyPair, type KeyObject, sign } from "node:crypto";
 import { promisify } from "node:util";
-import { bits, boolean, explicit, implicit, integer, objectId, octets, sequence, setOf, time, utf8 } from "./der.ts";
+import {
+  bits,
+  boolean,
+  explicit,
+  implicit,
+  integer,
+  nothing,
+  objectId,
+  octets,
+  sequence,
+  setOf,
+  time,
+  utf8,
+} from "./der.ts";
 
 /** What a certificate says. */
 export interface CertificateContent {
   /** Hexadecimal digits; positive, of at most 20 bytes. */
   readonly serial: string;
-  readonly issuer: string;
+  /** Its common name, or its whole name as it stands in its own certificate, encoded. */
+  readonly issuer: string | Uint8Array;
   readonly subject: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
   /** An EC key as SubjectPublicKeyInfo. */
   readonly publicKey: Uint8Array;
-  /** The key of whoever signs it. */
-  readonly issuerPublicKey: Uint8Array;
+  /** The key of whoever signs it, or how its own certificate calls that key. */
+  readonly issuerPublicKey: Uint8Array | { readonly keyId: Uint8Array };
   /** Whose it is: a URI first, then host names. */
   readonly uri: string;
   readonly hosts: readonly string[];
@@ -21,7 +35,11 @@ export interface CertificateContent {
   readonly uses: "authority" | readonly ("server" | "client")[];
 }
 
-const ECDSA_SHA256 = sequence(objectId("1.2.840.10045.4.3.2"));
+/** How a kind of key signs. */
+const SIGNATURES: Readonly<Record<string, Buffer>> = {
+  ec: sequence(objectId("1.2.840.10045.4.3.2")),
+  rsa: sequence(objectId("1.2.840.113549.1.1.11"), nothing()),
+};
 const VERSION_3 = explicit(0, integer("2"));
 const COMMON_NAME = objectId("2.5.4.3");
 const EXTENDED_USE = { server: objectId("1.3.6.1.5.5.7.3.1"), client: objectId("1.3.6.1.5.5.7.3.2") } as const;
@@ -29,19 +47,21 @@ const EXTENDED_USE = { server: objectId("1.3.6.1.5.5.7.3.1"), client: objectId("
 const SIGNS_DATA = bits(Buffer.from([0b1000_0000]), 7);
 const SIGNS_CERTIFICATES = bits(Buffer.from([0b0000_0100]), 2);
 
-/** A certificate in PEM, as RFC 5280 describes it, signed by an EC key with SHA-256. */
+/** A certificate in PEM, as RFC 5280 describes it, signed by an EC or RSA key with SHA-256. */
 export function signCertificate(content: CertificateContent, issuerKey: KeyObject): string {
+  const signature = SIGNATURES[issuerKey.asymmetricKeyType ?? ""];
+  if (signature === undefined) throw new Error(`keys of type ${issuerKey.asymmetricKeyType} sign no certificates here`);
   const signed = sequence(
     VERSION_3,
     integer(content.serial),
-    ECDSA_SHA256,
-    commonName(content.issuer),
+    signature,
+    typeof content.issuer === "string" ? commonName(content.issuer) : content.issuer,
     sequence(time(content.notBefore), time(content.notAfter)),
     commonName(content.subject),
     content.publicKey,
     explicit(3, sequence(...extensionsOf(content))),
   );
-  return toPem("CERTIFICATE", sequence(signed, ECDSA_SHA256, bits(sign("sha256", signed, issuerKey))));
+  return toPem("CERTIFICATE", sequence(signed, signature, bits(sign("sha256", signed, issuerKey))));
 }
 
 /** A new key: its public part as SubjectPublicKeyInfo, its private part in PEM as PKCS #8. */
@@ -66,7 +86,10 @@ function extensionsOf({ uses, uri, hosts, publicKey, issuerPublicKey }: Certific
     ...(isAuthority ? [] : [extension("2.5.29.37", sequence(...uses.map((use) => EXTENDED_USE[use])), "critical")]),
     extension("2.5.29.17", names),
     extension("2.5.29.14", octets(keyIdOf(publicKey))),
-    extension("2.5.29.35", sequence(implicit(0, keyIdOf(issuerPublicKey)))),
+    extension(
+      "2.5.29.35",
+      sequence(implicit(0, "keyId" in issuerPublicKey ? issuerPublicKey.keyId : keyIdOf(issuerPublicKey))),
+    ),
   ];
 }
 

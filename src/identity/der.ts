@@ -44,6 +44,10 @@ export function boolean(is: boolean): Buffer {
   return value(0x01, Buffer.from([is ? 0xff : 0]));
 }
 
+export function nothing(): Buffer {
+  return value(0x05);
+}
+
 export function octets(content: Uint8Array): Buffer {
   return value(0x04, content);
 }
@@ -74,4 +78,29 @@ export function time(date: Date): Buffer {
   const digits = date.toISOString().replaceAll(/[-:T]|\.\d+/g, "");
   const isEarly = date.getUTCFullYear() < 2050;
   return isEarly ? value(0x17, Buffer.from(digits.slice(2))) : value(0x18, Buffer.from(digits));
+}
+
+/** A value as it was read. */
+export interface DerValue {
+  readonly tag: number;
+  readonly content: Buffer;
+  /** With its tag and length. */
+  readonly whole: Buffer;
+}
+
+/** The values that stand one after the other in `bytes`. Throws RangeError where one is cut off. */
+export function readValues(bytes: Buffer): DerValue[] {
+  const values: DerValue[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const tag = bytes[at]!;
+    const first = bytes[at + 1] ?? 0;
+    const digits = first < 0x80 ? 0 : first & 0x7f;
+    const begin = at + 2 + digits;
+    if (digits > 4 || begin > bytes.length) throw new RangeError("a length is too long, or cut off");
+    const length = digits === 0 ? first : bytes.readUIntBE(at + 2, digits);
+    if (begin + length > bytes.length) throw new RangeError("a value is cut off");
+    values.push({ tag, content: bytes.subarray(begin, begin + length), whole: bytes.subarray(at, begin + length) });
+    at = begin + length;
+  }
+  return values;
 }

@@ -10,7 +10,7 @@ import {
   openAuthority,
 } from "./authority.ts";
 import type { InstanceName } from "./names.ts";
-import { joinPem, splitPem } from "./pem.ts";
+import { certificatesOf, joinPem, splitPem } from "./pem.ts";
 import { createPrivateFile, replacePrivateFile } from "./private-file.ts";
 import { linkOf, newChain, serialOf } from "./serial.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
@@ -110,7 +110,27 @@ export async function readOperator(folder: string): Promise<TlsIdentity | undefi
     [AUTHORITY_FILE, OPERATOR_FILE].map(async (name) => splitPem((await readIfThere(join(folder, name))) ?? "")),
   );
   if (authority === undefined || operator === undefined || !isIssuedBy(authority, operator)) return undefined;
-  return identityOf(authority, operator);
+  // Of what vouches for it nothing is trusted.
+  const [own = ""] = certificatesOf(authority.certificate);
+  return identityOf({ certificate: own }, operator);
+}
+
+/** The authority in the folder of a pipeline; undefined where there is none, or not all of it. */
+export async function readAuthority(folder: string, pipeline: string): Promise<Authority | undefined> {
+  const kept = await readIfThere(join(folder, AUTHORITY_FILE));
+  try {
+    return kept === undefined ? undefined : openAuthority(pipeline, splitPem(kept));
+  } catch (error) {
+    if (hasCode(error, "identity/damaged")) return undefined;
+    throw error;
+  }
+}
+
+/** Puts an authority into the folder, in the place of the one that is there: nobody may be using that any more. */
+export async function placeAuthority(folder: string, made: IssuedCertificate): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await chmod(folder, 0o700);
+  await replacePrivateFile(join(folder, AUTHORITY_FILE), joinPem(made));
 }
 
 async function openOrReplace(path: string, pipeline: string, { onDamaged }: OpenIdentityOptions): Promise<Authority> {

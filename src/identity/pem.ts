@@ -1,4 +1,4 @@
-import type { IssuedCertificate } from "./authority.ts";
+import type { IssuedCertificate } from "./issued-certificate.ts";
 
 const BLOCK = /-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----\n?/g;
 
@@ -16,4 +16,9 @@ export function splitPem(text: string): IssuedCertificate {
 /** Both in one text: a file of it is replaced as a whole. */
 export function joinPem({ certificate, key }: IssuedCertificate): string {
   return [certificate, key].map((part) => (part.endsWith("\n") ? part : `${part}\n`)).join("");
+}
+
+/** The certificates of a text in PEM, each by itself. */
+export function certificatesOf(text: string): readonly string[] {
+  return [...text.matchAll(BLOCK)].filter(([, label]) => label === "CERTIFICATE").map(([block]) => block);
 }

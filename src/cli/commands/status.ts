@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { EXPIRES_SOON_MS } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { averageRate } from "../average-rate.ts";
@@ -108,9 +109,11 @@ async function look(
       troubles: (await troublesOf(record, driver, signal)).map(retyped),
       disk: await fullDiskOf(driver, signal),
     };
+    const vouchedUntil = (await driver.controlPlane(name, signal))?.vouchedUntil;
+    const authority = vouchedUntil === undefined ? {} : { authorityExpires: vouchedUntil };
     return {
-      report: { ...record, state: displayedState(record, running), ...found },
-      text: () => render(record, { ...found, running }, deps.clock.now(), output),
+      report: { ...record, state: displayedState(record, running), ...found, ...authority },
+      text: () => render(record, { ...found, ...authority, running }, deps.clock.now(), output),
     };
   } finally {
     access.close();
@@ -123,11 +126,14 @@ interface Found {
   readonly troubles: readonly Trouble[];
   /** That the disk under the driver's folder is full, or nearly. */
   readonly disk: Finding | undefined;
+  /** When the authority expires that signs the pipeline's, in milliseconds since 1970; absent where none does. */
+  readonly authorityExpires?: number;
   /** Components of which anything runs. */
   readonly running: ReadonlySet<string>;
 }
 
-function render(record: PipelineRecord, { slow, troubles, disk, running }: Found, now: number, output: Output): string {
+function render(record: PipelineRecord, found: Found, now: number, output: Output): string {
+  const { slow, troubles, disk, running } = found;
   const { paint } = output;
   const until = record.finishedAt ?? now;
   const state = displayedState(record, running);
@@ -176,7 +182,18 @@ function render(record: PipelineRecord, { slow, troubles, disk, running }: Found
     );
   }
   if (disk !== undefined) lines.push("", `${paint.red("disk")}: ${disk.detail}`, `  fix            ${disk.fix}`);
+  lines.push(...authorityEnds(found, now, output));
   return lines.join("\n");
+}
+
+/** That the user's own authority is about to expire, or has. */
+function authorityEnds({ authorityExpires: end }: Found, now: number, { paint, retyped }: Output): string[] {
+  if (end === undefined || end - now > EXPIRES_SOON_MS) return [];
+  const when = new Date(end).toUTCString();
+  const what =
+    end > now ? `expires at ${when}` : `expired at ${when}: nobody outside the pipeline trusts what runs in it`;
+  const fix = retyped("have it made again, and run `flowctl up --authority FILE`");
+  return ["", `${paint.red("authority")}: the one that signs the pipeline's ${what}`, `  fix            ${fix}`];
 }
 
 /** The control plane calls what it was told to end stopping for as long as that is wanted. */

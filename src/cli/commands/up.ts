@@ -94,6 +94,7 @@ export function upOptions(command: Command): Command {
         "who may read the control plane's /metrics: whoever reaches it, or who has a token",
       ).choices([...METRICS_ACCESS]),
     )
+    .option("--authority <file>", "certificate and key of your own authority, which signs the pipeline's")
     .option("--timestamps", "show timestamps");
   return logLevelOption(orphansOption(prefixOption(command)));
 }

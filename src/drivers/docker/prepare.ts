@@ -3,6 +3,7 @@ import pLimit from "p-limit";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { Component, Pipeline, Service } from "../../pipeline/pipeline.ts";
 import type { Deployment, DesiredResource, PrepareOptions } from "../driver.ts";
+import { givenAuthority } from "../given-authority.ts";
 import { buildComponentImage, builtImageName } from "./build/build-image.ts";
 import type { ImageFacts } from "./container/container-spec.ts";
 import { type HostAccess, hostAccess, type UserIds } from "./container/host-user.ts";
@@ -30,6 +31,7 @@ export async function prepareDeployment(
 ): Promise<readonly DesiredResource[]> {
   const { pipeline } = deployment;
   const { signal } = options;
+  const given = givenAuthority(deployment, options);
   if (!engine.local) refusePathsOfThisMachine(pipeline, endpointText(engine.endpoint));
   const clientConfig = await readClientConfig(dockerConfigDirectory(installation.environment));
   await checkExternals(engine, pipeline, signal);
@@ -43,7 +45,7 @@ export async function prepareDeployment(
     prepareHosts(engine, pipeline, installation.invoker),
     engineSocket(engine, signal),
     hashKeys.find(engine, pipeline.name, signal),
-    authorities.find(engine, pipeline.name, signal),
+    authorities.find(engine, pipeline.name, given, signal),
   ]);
   const found = { flowctlImage, images, hosts, hashKey, authority };
   const facts: PreparedFacts = { ...found, ...(socket === undefined ? {} : { socket }) };

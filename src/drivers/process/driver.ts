@@ -1,11 +1,14 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import { readOperator } from "../../identity/identity-folder.ts";
+import { vouchedUntil } from "../../identity/authority.ts";
+import { readAuthority, readOperator } from "../../identity/identity-folder.ts";
 import { changingIdentity } from "../../identity/tls-identity.ts";
 import type { Driver } from "../driver.ts";
+import { givenAuthority } from "../given-authority.ts";
 import { applyChange } from "./apply.ts";
 import { PROCESS_CAPABILITIES } from "./capabilities.ts";
 import { driverEvents } from "./events.ts";
+import { Authorities } from "./home/authorities.ts";
 import { flowctlHome, type PipelinePaths, pipelinePaths } from "./home/paths.ts";
 import { homeFailure, pipelineNames } from "./home/pipeline-folder.ts";
 import { secretDigest } from "./home/secret-digest.ts";
@@ -46,6 +49,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
   const supervisors = createSupervisorClient();
   const greet = createGreeting(supervisors, clock, options.patienceMs ?? PATIENCE_MS);
   const engines = createLocalEngines(clock);
+  const authorities = new Authorities();
   const launchOptions = (paths: PipelinePaths, signal: AbortSignal): LaunchOptions => ({
     paths,
     home,
@@ -55,6 +59,7 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
     signal,
     supervisors,
     greet,
+    authority: authorities.made(paths.pipeline),
   });
 
   return {
@@ -75,7 +80,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
       if (prepareOptions.signal.aborted) throw cancelled(prepareOptions.signal);
       const digest = await secretDigest(home, { readOnly: prepareOptions.dryRun });
       const path = environment.PATH ?? "";
-      return desiredResources(deployment, { entries, version, path, digest }, prepareOptions);
+      const paths = pipelinePaths(home, deployment.pipeline.name);
+      const authority = await authorities.find(paths, givenAuthority(deployment, prepareOptions));
+      return desiredResources(deployment, { entries, version, path, digest, authority }, prepareOptions);
     },
     observe: (pipeline, signal) => observePipeline(pipelinePaths(home, pipeline), signal),
     apply(change, context) {
@@ -92,7 +99,10 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         if (!secure) return { grpc, http };
         const operator = await readOperator(paths.identity);
         if (operator === undefined) throw operatorLost(paths);
-        return { grpc, http, identity: changingIdentity({ role: "operator", pipeline }, operator) };
+        const authority = await readAuthority(paths.identity, pipeline);
+        const until = authority && vouchedUntil(authority);
+        const identity = changingIdentity({ role: "operator", pipeline }, operator);
+        return { grpc, http, identity, ...(until === undefined ? {} : { vouchedUntil: until }) };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;
         throw error;

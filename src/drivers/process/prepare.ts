@@ -19,6 +19,8 @@ export interface PrepareContext {
   /** Where commands are looked up, unless the component has a PATH of its own. */
   readonly path: string;
   readonly digest: SecretDigest;
+  /** Id of the pipeline's authority, where one of the user's own vouches for it: who trusts another one is of no use. */
+  readonly authority?: string | undefined;
 }
 
 /** The volume that stands for the checkpoints and the store of a pipeline. */
@@ -92,7 +94,7 @@ function controlPlane(deployment: Deployment, context: PrepareContext): DesiredR
     secrets: spec.withheld.length === 0 ? undefined : [...spec.withheld].sort(),
     // Nor can one that was started without the whole environment hand it on.
     inherit_environment: spec.inheritsEverything,
-    identity: identityOf(deployment),
+    identity: identityOf(deployment, context),
     metrics: spec.metrics,
   });
   return { ...CONTROL_PLANE, ...parts, after: [{ key: STATE_VOLUME.key, condition: "exists" }], spec };
@@ -171,13 +173,13 @@ function fingerprintOf(
     healthcheck: component.healthcheck,
     stop_grace_period: component.stopGracePeriodMs,
     log_level: spec.logLevel,
-    identity: identityOf(deployment),
+    identity: identityOf(deployment, context),
   });
 }
 
 /** Who speaks in the clear and who does not do not speak to each other. */
-function identityOf({ options }: Deployment): number | undefined {
-  return options.insecure === true ? undefined : 1;
+function identityOf({ options }: Deployment, { authority }: PrepareContext): number | string | undefined {
+  return options.insecure === true ? undefined : (authority ?? 1);
 }
 
 function digestOf(value: Uint8Array | undefined, digest: SecretDigest): string {

@@ -1,4 +1,4 @@
-import { identityOf } from "../../../identity/authority.ts";
+import { identityOf, vouchedUntil } from "../../../identity/authority.ts";
 import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -47,10 +47,12 @@ async function operatorOf(
   pipeline: string,
   id: string,
   signal: AbortSignal,
-): Promise<Pick<ControlPlaneEndpoint, "identity"> | undefined> {
+): Promise<Pick<ControlPlaneEndpoint, "identity" | "vouchedUntil"> | undefined> {
   const authority = await wholeAuthority(engine, id, pipeline, signal);
   if (authority === undefined) return undefined;
   const name = { role: "operator", pipeline } as const;
   const operator = await ownerOf(engine, id, authority, signal);
-  return { identity: changingIdentity(name, identityOf(authority, operator)) };
+  const until = vouchedUntil(authority);
+  const identity = changingIdentity(name, identityOf(authority, operator));
+  return { identity, ...(until === undefined ? {} : { vouchedUntil: until }) };
 }

@@ -7,8 +7,10 @@ import {
   createAuthority,
   type IssuedCertificate,
   isIssuedBy,
+  isVouchedBy,
   openAuthority,
 } from "../../../identity/authority.ts";
+import type { GivenAuthority } from "../../../identity/given-authority.ts";
 import { AUTHORITY_FILE, OPERATOR_FILE } from "../../../identity/identity-folder.ts";
 import { joinPem, splitPem } from "../../../identity/pem.ts";
 import { FLOWCTL_USER, IDENTITY_DIRECTORY } from "../container/container-spec.ts";
@@ -25,12 +27,29 @@ import { inspectVolume } from "./volumes.ts";
  */
 export class Authorities {
   readonly #made = new Map<string, Promise<IssuedCertificate>>();
+  /** What is to vouch for the authority of a pipeline. */
+  readonly #given = new Map<string, GivenAuthority>();
   readonly #found = new Map<string, string>();
 
-  /** The id of a pipeline's authority: of the one that there is, else of the one that its control plane is going to be given. Changes nothing. */
-  async find(engine: Engine, pipeline: string, signal: AbortSignal): Promise<string> {
+  /**
+   * The id of a pipeline's authority: of the one that there is, else of the one that its control plane is going to be given. Changes
+   * nothing. `given` is to vouch for it: where it does not, there is going to be another one.
+   */
+  async find(
+    engine: Engine,
+    pipeline: string,
+    given: GivenAuthority | undefined,
+    signal: AbortSignal,
+  ): Promise<string> {
     const controlPlane = controlPlaneName(pipeline);
-    const kept = await wholeAuthority(engine, controlPlane, pipeline, signal);
+    this.#give(pipeline, given);
+    const whole = await wholeAuthority(engine, controlPlane, pipeline, signal);
+    const kept = whole !== undefined && this.#isVouched(pipeline, whole) ? whole : undefined;
+    if (whole !== undefined && kept === undefined) {
+      const made = authorityId(await this.#make(pipeline));
+      this.#found.set(pipeline, made);
+      return made;
+    }
     const found =
       kept === undefined
         ? ((await this.#trusted(engine, pipeline, signal)) ?? authorityId(await this.#make(pipeline)))
@@ -46,11 +65,12 @@ export class Authorities {
   async deliver(engine: Engine, pipeline: string, container: string, signal: AbortSignal): Promise<boolean> {
     const kept = await wholeAuthority(engine, container, pipeline, signal);
     const found = this.#found.get(pipeline);
-    if (kept !== undefined && (found === undefined || authorityId(kept) === found)) return true;
+    const isKept = kept !== undefined && (found === undefined || authorityId(kept) === found);
+    if (isKept && this.#isVouched(pipeline, kept)) return true;
     const made = await this.#make(pipeline);
     const isFound = found === undefined || authorityId(made) === found;
-    // What others trust stays, whatever was expected.
-    if (kept === undefined || isFound)
+    // What others trust stays, whatever was expected, unless it was to be vouched for and is not.
+    if (kept === undefined || isFound || !this.#isVouched(pipeline, kept))
       await putAuthority(engine, container, openAuthority(pipeline, made), made, signal);
     return isFound;
   }
@@ -67,8 +87,21 @@ export class Authorities {
     return ids.size === 1 ? [...ids][0] : undefined;
   }
 
+  /** Another one that is given makes what was made before of no use. */
+  #give(pipeline: string, given: GivenAuthority | undefined): void {
+    const before = this.#given.get(pipeline);
+    if (given?.chain.join("") !== before?.chain.join("")) this.#made.delete(pipeline);
+    if (given === undefined) this.#given.delete(pipeline);
+    else this.#given.set(pipeline, given);
+  }
+
+  #isVouched(pipeline: string, authority: Authority): boolean {
+    const given = this.#given.get(pipeline);
+    return given === undefined || isVouchedBy(authority, given);
+  }
+
   #make(pipeline: string): Promise<IssuedCertificate> {
-    const made = this.#made.get(pipeline) ?? createAuthority(pipeline);
+    const made = this.#made.get(pipeline) ?? createAuthority(pipeline, this.#given.get(pipeline));
     this.#made.set(pipeline, made);
     return made;
   }

@@ -1,4 +1,5 @@
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
+import { placeAuthority } from "../../../identity/identity-folder.ts";
 import type { Change, DesiredResource, ObservedResource } from "../../driver.ts";
 import { createState, removeAllButState, removeState } from "../home/pipeline-folder.ts";
 import { isAlive } from "../instance/process-identity.ts";
@@ -47,6 +48,9 @@ async function become(resource: DesiredResource, options: LaunchOptions, replace
     await shutDown("keep", options);
   }
   for (let attempt = 1; attempt <= BECOME_ATTEMPTS; attempt++) {
+    // One that runs has the authority of before in memory, and is replaced.
+    if (options.authority !== undefined && (await readSupervisorRecord(options.paths))?.hash !== hash)
+      await placeAuthority(options.paths.identity, options.authority);
     await ensureSupervisor({ hash, parts, spec: spec as SupervisorSpec }, options);
     const record = await readSupervisorRecord(options.paths);
     if (record?.hash === hash) return;

@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../../foundation/errors.ts";
+import type { IssuedCertificate } from "../../../identity/authority.ts";
 import { fingerprint } from "../../fingerprint.ts";
 import { CONTROL_PLANE } from "../../identity.ts";
 import type { PipelinePaths } from "../home/paths.ts";
@@ -43,6 +44,8 @@ export interface LaunchOptions {
   readonly signal: AbortSignal;
   readonly supervisors: SupervisorClient;
   readonly greet: Greet;
+  /** What the supervisor that is to be started makes certificates with; undefined: what there is, or what it makes. */
+  readonly authority?: IssuedCertificate | undefined;
 }
 
 /** The supervisor ends with this exit code when another one, or a command, holds the lock. */
