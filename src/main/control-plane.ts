@@ -115,6 +115,7 @@ async function superviseBy(
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         await driver.observe("", signal);
+        if (attempt > SAID_AT_ATTEMPT) log.info("the Docker engine answers");
         return controlPlane.supervise(driver);
       } catch (error) {
         // It is often started a moment after this program.

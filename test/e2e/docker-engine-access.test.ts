@@ -82,7 +82,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     const foreign = Object.entries(labels).flatMap(([name, value]) => ["--label", `dev.flowctl.${name}=${value}`]);
     try {
       await docker("create", "--name", victim, ...foreign, `flowctl:${packageVersion()}`);
-      const driver = engineAccessDriver(`/proc/${await pidOf(access)}/root/run/flowctl/engine-access/grpc.sock`);
+      const driver = engineAccessDriver(`/proc/${await pidOf(access)}/root/var/lib/flowctl/engine-access.sock`);
       const all = [controlPlane, access, victim, `${scenario.name}-numbers-1`, `${scenario.name}-out-1`];
       const before = await stateOf(...all);
       try {

@@ -8,6 +8,7 @@ import { describeExit, type InstanceEntry, silenceOf } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
+import { LossNotice } from "./loss-notice.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { ServiceWatch } from "./service-watch.ts";
 import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
@@ -92,20 +93,18 @@ class Supervisor {
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
   async followDriver(): Promise<void> {
     const { driver, pipeline, clock, log } = this.#options;
-    let isLost = false;
+    const notice = new LossNotice({ clock, log });
     for (let attempt = 1; !this.#signal.aborted; attempt++) {
       try {
         await this.#catchUp();
-        if (isLost) log.info("the driver answers again");
-        isLost = false;
+        notice.back();
         for await (const event of driver.events(pipeline, this.#signal)) {
           attempt = 1;
           this.#onDriverEvent(event);
         }
       } catch (error) {
         if (this.#signal.aborted) return;
-        if (!isLost) log.warn("lost the event stream of the driver", { driver_error: messageOf(error) });
-        isLost = true;
+        notice.lost(error);
       }
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 200, maxMs: 10_000 }));
     }

@@ -355,7 +355,7 @@ describe("the container of the engine access", () => {
     });
     expect(spec.body.HostConfig).not.toHaveProperty("Tmpfs");
     expect(spec.body.HostConfig.Mounts).toEqual([
-      { Type: "volume", Source: "flowctl_p_engine-access", Target: "/run/flowctl", ReadOnly: false },
+      { Type: "volume", Source: "flowctl_p_engine-access", Target: "/var/lib/flowctl", ReadOnly: false },
       { Type: "bind", Source: "/run/docker.sock", Target: "/var/run/docker.sock", ReadOnly: false },
     ]);
   });

@@ -24,8 +24,7 @@ export function controlPlaneContainer(context: SpecContext, image: ImageFacts, s
   const http = `${CONTROL_PLANE_HTTP_PORT}/tcp`;
   const mounts: EngineMount[] = [
     { Type: "volume", Source: controlPlaneVolume(pipeline.name), Target: DATA_DIRECTORY, ReadOnly: false },
-    // Read-only: what it finds there, and whoever else opens that, is for the engine access to say.
-    ...(supervises ? [{ ...engineAccessMount(pipeline.name), ReadOnly: true }] : []),
+    ...(supervises ? [engineAccessMount(pipeline.name)] : []),
   ];
   return {
     resource: "container",

@@ -1,7 +1,7 @@
-import { posix } from "node:path";
 import { environmentList, LOG_CONFIG } from "./container-settings.ts";
 import {
   type ContainerSpec,
+  DATA_DIRECTORY,
   type EngineMount,
   FLOWCTL_USER,
   type ImageFacts,
@@ -17,8 +17,11 @@ export interface EngineSocket {
   readonly group?: string;
 }
 
-/** Where the engine access listens, as it and the control plane see it. */
-export const ENGINE_ACCESS_SOCKET = `${RUN_DIRECTORY}/engine-access/grpc.sock`;
+/** Where the control plane finds the engine access. */
+export const ENGINE_ACCESS_SOCKET = `${RUN_DIRECTORY}/engine-access.sock`;
+
+/** Where that listens: the image has this folder for its user, and a new volume is given to whom the image has it for. */
+const OWN_SOCKET = `${DATA_DIRECTORY}/engine-access.sock`;
 
 /** Node.js has eleven threads. */
 const PIDS_LIMIT = 64;
@@ -43,7 +46,7 @@ export function engineAccessContainer(
       Entrypoint: ["node", `${PACKAGE_DIRECTORY}/dist/engine-access.js`],
       Env: environmentList({
         FLOWCTL_PIPELINE: pipeline.name,
-        FLOWCTL_ENGINE_ACCESS: ENGINE_ACCESS_SOCKET,
+        FLOWCTL_ENGINE_ACCESS: OWN_SOCKET,
       }),
       User: FLOWCTL_USER,
       StopTimeout: 10,
@@ -57,7 +60,7 @@ export function engineAccessContainer(
         NetworkMode: "none",
         ReadonlyRootfs: true,
         Mounts: [
-          engineAccessMount(pipeline.name),
+          { ...engineAccessMount(pipeline.name), Target: DATA_DIRECTORY, ReadOnly: false },
           { Type: "bind", Source: socket.path, Target: "/var/run/docker.sock", ReadOnly: false },
         ],
         // As the control plane.
@@ -68,15 +71,15 @@ export function engineAccessContainer(
     },
     networks: [],
     files: [],
-    owned: [posix.dirname(ENGINE_ACCESS_SOCKET)],
+    owned: [],
     hostFolders: [],
     hostFiles: [],
   };
 }
 
-/** The volume with its socket, where both have it. */
+/** The volume with its socket, as the control plane has it: what is there, and whoever else opens it, is not for that to say. */
 export function engineAccessMount(pipeline: string): EngineMount {
-  return { Type: "volume", Source: engineAccessVolume(pipeline), Target: RUN_DIRECTORY, ReadOnly: false };
+  return { Type: "volume", Source: engineAccessVolume(pipeline), Target: RUN_DIRECTORY, ReadOnly: true };
 }
 
 /** Name of that volume. */
