@@ -22,7 +22,7 @@ export interface Settings {
   readonly persistence: boolean;
   /** Everybody speaks in the clear. */
   readonly insecure: boolean;
-  /** File of an authority that is to vouch for the pipeline's. */
+  /** File of an authority that is to sign the pipeline's. */
   readonly authority: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;

@@ -5,6 +5,7 @@ import { identityOf } from "../identity/authority.ts";
 import { changingIdentity } from "../identity/tls-identity.ts";
 import type { InstanceReport, PipelineRecord } from "../protocol/records.ts";
 import { eventStreamService } from "../streams/sending/event-stream-server.ts";
+import { warnBeforeExpiry } from "./authority-expiry.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
@@ -26,7 +27,6 @@ import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 import type { SupervisedDriver } from "./supervisor/supervised-driver.ts";
 import { type Supervision, supervise } from "./supervisor/supervisor.ts";
-import { watchVouching } from "./vouching.ts";
 
 export interface ControlPlaneOptions {
   /** Name of the pipeline; there is one a control plane. */
@@ -130,7 +130,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registry.spec === undefined || registry.desire(component, instance) !== "absent";
   const admission = await admissionOf(options, { writer, clock, kept: kept.joins, isWanted });
   const identity = admission?.identity;
-  if (options.identity !== undefined) void watchVouching(options.identity.authority, { clock, log }, stopping.signal);
+  if (options.identity !== undefined)
+    void warnBeforeExpiry(options.identity.authority, { clock, log }, stopping.signal);
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());

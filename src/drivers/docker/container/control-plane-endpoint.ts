@@ -1,4 +1,4 @@
-import { identityOf, isIssuedBy, vouchedUntil } from "../../../identity/authority.ts";
+import { chainExpiry, identityOf, isIssuedBy } from "../../../identity/authority.ts";
 import { OPERATOR_FILE } from "../../../identity/identity-folder.ts";
 import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
@@ -48,13 +48,13 @@ async function operatorOf(
   pipeline: string,
   id: string,
   signal: AbortSignal,
-): Promise<Pick<ControlPlaneEndpoint, "identity" | "vouchedUntil"> | undefined> {
+): Promise<Pick<ControlPlaneEndpoint, "identity" | "authorityExpires"> | undefined> {
   const authority = await wholeAuthority(engine, id, pipeline, signal);
   if (authority === undefined) return undefined;
   const name = { role: "operator", pipeline } as const;
   const kept = await identityFile(engine, id, OPERATOR_FILE, signal);
   const operator = kept !== undefined && isIssuedBy(authority, kept) ? kept : await authority.issue(name);
-  const until = vouchedUntil(authority);
+  const until = chainExpiry(authority);
   const identity = changingIdentity(name, identityOf(authority, operator));
-  return { identity, ...(until === undefined ? {} : { vouchedUntil: until }) };
+  return { identity, ...(until === undefined ? {} : { authorityExpires: until }) };
 }
