@@ -34,7 +34,7 @@ export interface Settings {
   readonly insecure: boolean;
   /** Who may read `/metrics` of the control plane. */
   readonly metrics: MetricsAccess;
-  /** File of an authority that is to vouch for the pipeline's. */
+  /** File of an authority that is to sign the pipeline's. */
   readonly authority: string | undefined;
   readonly progress: ProgressMode;
   readonly json: boolean;

@@ -212,13 +212,14 @@ export class TestIdentity {
       this.#violation("identity/joins-first", `it called ${what} with its joining certificate`);
       return denied("identity/not-permitted", `a joining certificate opens Join alone, not ${what}`);
     }
-    const refusal = this.#void(peer);
-    // Of what is void the control plane alone knows.
-    if (refusal !== undefined && what !== "Subscribe") return refusal;
+    // First: whoever has joined again since may have a call under way that was made before.
     if (Date.now() >= peer.expires) {
       const message = "the certificate that the connection was made with has expired";
       return { status: status.UNAUTHENTICATED, code: "identity/expired", message };
     }
+    const refusal = this.#void(peer);
+    // Of what is void the control plane alone knows.
+    if (refusal !== undefined && what !== "Subscribe") return refusal;
     if (what !== "Renew" && what !== "Subscribe") this.calledWith = serialOfCall(call);
     return undefined;
   }

@@ -8,6 +8,7 @@ import { eventStreamService } from "../streams/sending/event-stream-server.ts";
 import { Access } from "./access/access.ts";
 import { HttpGate } from "./access/http-gate.ts";
 import { Sessions } from "./access/sessions.ts";
+import { warnBeforeExpiry } from "./authority-expiry.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { tellingJumps } from "./clock-jumps.ts";
 import { controlService } from "./control-service.ts";
@@ -37,7 +38,6 @@ import { StateWriter } from "./state-writer.ts";
 import type { Store } from "./store/store.ts";
 import type { SupervisedDriver } from "./supervisor/supervised-driver.ts";
 import { type Supervision, supervise } from "./supervisor/supervisor.ts";
-import { watchVouching } from "./vouching.ts";
 
 export interface ControlPlaneOptions {
   /** Name of the pipeline; there is one a control plane. */
@@ -143,7 +143,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     registry.spec === undefined || registry.desire(component, instance) !== "absent";
   const admission = await admissionOf(options, { writer, clock, kept, isWanted, record });
   const identity = admission?.identity;
-  if (options.identity !== undefined) void watchVouching(options.identity.authority, { clock, log }, stopping.signal);
+  if (options.identity !== undefined)
+    void warnBeforeExpiry(options.identity.authority, { clock, log }, stopping.signal);
   const replays = new Replays({ pipeline: options.pipeline, registry, clock, log, record, identity });
   const streams = eventStreamService(() => replays.host);
   const pipeline = (): PipelineRecord => partitions.annotate(registry.pipeline());

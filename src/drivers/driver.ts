@@ -97,7 +97,7 @@ export interface Deployment {
   readonly configValues: ReadonlyMap<string, Uint8Array>;
   readonly options: DeploymentOptions;
   /**
-   * An authority of the user's own, which is to vouch for that of the pipeline: its certificates and its key, in PEM, and the file that they
+   * An authority of the user's own, which is to sign that of the pipeline: its certificates and its key, in PEM, and the file that they
    * are from. Left out: what there is stays as it is.
    */
   readonly authority?: GivenAuthorityFile;
@@ -295,7 +295,7 @@ export type DriverEvent =
     }
   | { readonly type: "removed"; readonly key: ResourceKey; readonly time: number };
 
-/** So long before the end of what vouches for a pipeline's authority somebody is told, in milliseconds. */
+/** So long before the end of what has signed a pipeline's authority somebody is told, in milliseconds. */
 export const EXPIRES_SOON_MS = 30 * 24 * 60 * 60 * 1000;
 
 export interface ControlPlaneEndpoint {
@@ -305,6 +305,6 @@ export interface ControlPlaneEndpoint {
   readonly http: string;
   /** What proves to it that this process may change the pipeline; absent where everybody speaks in the clear. */
   readonly identity?: IdentitySource;
-  /** Until when an authority of the user's own vouches for that of the pipeline, in milliseconds since 1970; absent where none does. */
-  readonly vouchedUntil?: number;
+  /** When the user's own authority expires that has signed the pipeline's, in milliseconds since 1970; absent where none has. */
+  readonly authorityExpires?: number;
 }

@@ -17,10 +17,10 @@ export interface Authority {
   /** Its own certificate, in PEM: what everybody of the pipeline trusts. */
   readonly certificate: string;
   /**
-   * Where somebody's own authority vouches for it: what leads from it to that, in PEM, lowest first. Whoever has a certificate shows this as
+   * Where an authority of somebody's own has signed it: what leads from it to that, in PEM, lowest first. Whoever has a certificate shows this as
    * well, for those outside of the pipeline. Empty elsewhere.
    */
-  readonly vouched: readonly string[];
+  readonly chain: readonly string[];
   /**
    * A certificate with a new key. `serial` in hexadecimal digits: made up when left out. `expires`: never when left out. Rejects with
    * `identity/name` for a name that could be mistaken.
@@ -41,8 +41,8 @@ const SINCE = new Date(0);
 const FOR_EVER = new Date("9999-12-31T23:59:59Z");
 
 /**
- * Makes the authority of a pipeline: what is to be kept of it. Nothing else has its key. `given`: an authority of somebody's own, which vouches
- * for it.
+ * Makes the authority of a pipeline: what is to be kept of it. Nothing else has its key. `given`: an authority of somebody's own, which signs it
+ * as well.
  */
 export async function createAuthority(pipeline: string, given?: GivenAuthority): Promise<IssuedCertificate> {
   const { publicKey, privateKey } = await makeKey();
@@ -53,7 +53,7 @@ export async function createAuthority(pipeline: string, given?: GivenAuthority):
     createPrivateKey(privateKey),
   );
   if (given === undefined) return { certificate, key: privateKey };
-  const vouching = signCertificate(
+  const crossSigned = signCertificate(
     {
       ...{ subject: names.subject, uri: names.uri, publicKey },
       ...{ issuer: given.name, issuerPublicKey: { keyId: given.keyId } },
@@ -62,24 +62,23 @@ export async function createAuthority(pipeline: string, given?: GivenAuthority):
     },
     given.key,
   );
-  return { certificate: [certificate, vouching, ...given.chain].join(""), key: privateKey };
+  return { certificate: [certificate, crossSigned, ...given.chain].join(""), key: privateKey };
 }
 
-/** Whether the authority is one that `given` has vouched for. */
-export function isVouchedBy({ vouched }: Pick<Authority, "vouched">, given: GivenAuthority): boolean {
-  const [, ...chain] = vouched;
-  return chain.join("") === given.chain.join("");
+/** Whether the authority is one that `given` has signed. */
+export function isSignedBy({ chain }: Pick<Authority, "chain">, given: GivenAuthority): boolean {
+  return chain.slice(1).join("") === given.chain.join("");
 }
 
-/** When the first certificate of those expires that vouch for an authority, in milliseconds since 1970; undefined where none does. */
-export function vouchedUntil({ vouched }: Pick<Authority, "vouched">): number | undefined {
-  return vouched.length === 0 ? undefined : Math.min(...vouched.map(expiryOf));
+/** When the first certificate above an authority expires, in milliseconds since 1970; undefined where there is none. */
+export function chainExpiry({ chain }: Pick<Authority, "chain">): number | undefined {
+  return chain.length === 0 ? undefined : Math.min(...chain.map(expiryOf));
 }
 
 /** The authority out of what was kept of it. Throws `identity/damaged` when that is not the authority of this pipeline. */
 export function openAuthority(pipeline: string, kept: IssuedCertificate): Authority {
   const { issuerKey, issuerPublicKey } = keysOf(pipeline, kept);
-  const [own = "", ...vouched] = certificatesOf(kept.certificate);
+  const [own = "", ...chain] = certificatesOf(kept.certificate);
   const certify: Authority["certify"] = (name, publicKey, { serial = looseSerial(), expires = FOR_EVER } = {}) => {
     const uri = formatName(name);
     const host = hostNameOf(name);
@@ -95,12 +94,12 @@ export function openAuthority(pipeline: string, kept: IssuedCertificate): Author
       },
       issuerKey,
     );
-    return [certificate, ...vouched].join("");
+    return [certificate, ...chain].join("");
   };
   return {
     pipeline,
     certificate: own,
-    vouched,
+    chain,
     certify,
     async issue(name, options) {
       formatName(name);

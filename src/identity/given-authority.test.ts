@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
-import { authorityId, createAuthority, identityOf, isVouchedBy, openAuthority, vouchedUntil } from "./authority.ts";
+import { authorityId, chainExpiry, createAuthority, identityOf, isSignedBy, openAuthority } from "./authority.ts";
 import { type TestCompanyOptions, testCompanyAuthority } from "./given-authority.fake.ts";
 import { readGivenAuthority } from "./given-authority.ts";
 import { instanceName } from "./identity.fake.ts";
@@ -51,7 +51,7 @@ describe("an authority that somebody has", () => {
         ],
       },
     ],
-  ])("with %s vouches for that of a pipeline: whoever trusts it trusts what runs there", async (_what, options) => {
+  ])("with %s signs that of a pipeline: whoever trusts it trusts what runs there", async (_what, options) => {
     const company = testCompanyAuthority({ name: "Acme Streams", issuer: root, ...options });
     const authority = await madeBy(company.file);
     const [server, client] = await Promise.all(
@@ -59,11 +59,11 @@ describe("an authority that somebody has", () => {
     );
     expect(await whyNot(server!, client!)).toBeUndefined();
     expect(await whyNot(server!, client!, Buffer.from(root.chain[0]!))).toBeUndefined();
-    expect(isVouchedBy(authority, read(company.file))).toBe(true);
-    expect(isVouchedBy(authority, read(root.file))).toBe(false);
+    expect(isSignedBy(authority, read(company.file))).toBe(true);
+    expect(isSignedBy(authority, read(root.file))).toBe(false);
   });
 
-  it("vouches for several pipelines, which do not trust each other", async () => {
+  it("signs those of several pipelines, which do not trust each other", async () => {
     const company = testCompanyAuthority({ name: "Acme Streams", issuer: root });
     const [one, other] = await Promise.all([madeBy(company.file), madeBy(company.file)]);
     expect(authorityId(one)).not.toBe(authorityId(other));
@@ -75,6 +75,18 @@ describe("an authority that somebody has", () => {
     expect(await whyNot(server!, client!, Buffer.from(root.chain[0]!))).toBeDefined();
   });
 
+  it("may be in a file with the key first, the line ends of another system, and none at its end", async () => {
+    const company = testCompanyAuthority({ name: "Acme Streams", issuer: root });
+    const key = company.file.slice(company.chain.join("").length);
+    const content = `${key}${company.chain.join("")}`.trimEnd().replaceAll("\n", "\r\n");
+    expect(read(content).chain).toEqual(company.chain);
+    const authority = await madeBy(content);
+    const [server, client] = await Promise.all(
+      ["a", "b"].map(async (name) => identityOf(authority, await authority.issue(instanceName(name)))),
+    );
+    expect(await whyNot(server!, client!, Buffer.from(root.chain[0]!))).toBeUndefined();
+  });
+
   it("is not kept: what there is of the pipeline's authority has nothing of its key", async () => {
     const company = testCompanyAuthority();
     const kept = await createAuthority("p", read(company.file));
@@ -82,12 +94,12 @@ describe("an authority that somebody has", () => {
     expect(kept.certificate).not.toContain("PRIVATE");
   });
 
-  it("says until when it vouches, by the first certificate that ends", async () => {
+  it("says when it expires, by the first certificate that ends", async () => {
     const expires = new Date(Math.ceil(now / 1000) * 1000 + 10 * DAY_MS);
     const ending = testCompanyAuthority({ expires });
     const authority = await madeBy(testCompanyAuthority({ name: "Acme Streams", issuer: ending }).file);
-    expect(vouchedUntil(authority)).toBe(expires.getTime());
-    expect(vouchedUntil(openAuthority("p", await createAuthority("p")))).toBeUndefined();
+    expect(chainExpiry(authority)).toBe(expires.getTime());
+    expect(chainExpiry(openAuthority("p", await createAuthority("p")))).toBeUndefined();
   });
 
   const company = testCompanyAuthority({ name: "Acme Streams", issuer: root });

@@ -3,7 +3,7 @@ import { FlowctlError } from "../foundation/errors.ts";
 import { readValues } from "./der.ts";
 import { certificatesOf, splitPem } from "./pem.ts";
 
-/** An authority that somebody has, which vouches for that of a pipeline. It stays with whoever has it: nothing keeps its key. */
+/** An authority that somebody has, which signs that of a pipeline. It stays with whoever has it: nothing keeps its key. */
 export interface GivenAuthority {
   /** Its certificate and what leads from there upwards, in PEM, lowest first. */
   readonly chain: readonly string[];
@@ -50,7 +50,8 @@ export function readGivenAuthority(content: string, path: string, pipeline: stri
 
 function read(content: string, path: string, pipeline: string, now: number): GivenAuthority {
   const { key: keyText } = splitPem(content);
-  const chain = certificatesOf(content);
+  // As other systems end lines, and without a line end at the end of the file.
+  const chain = certificatesOf(content.replaceAll("\r\n", "\n")).map((pem) => `${pem.trimEnd()}\n`);
   const fail = (code: string, message: string, fix: string): FlowctlError =>
     new FlowctlError({ code: `authority/${code}`, kind: "invalid", message: `${path}: ${message}`, fix });
   if (chain.length === 0 || keyText === "") {

@@ -110,7 +110,7 @@ export async function readOperator(folder: string): Promise<TlsIdentity | undefi
     [AUTHORITY_FILE, OPERATOR_FILE].map(async (name) => splitPem((await readIfThere(join(folder, name))) ?? "")),
   );
   if (authority === undefined || operator === undefined || !isIssuedBy(authority, operator)) return undefined;
-  // Of what vouches for it nothing is trusted.
+  // Nothing above it is trusted.
   const [own = ""] = certificatesOf(authority.certificate);
   return identityOf({ certificate: own }, operator);
 }

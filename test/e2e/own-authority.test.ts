@@ -44,7 +44,7 @@ async function flows(scenario: Scenario): Promise<void> {
 }
 
 describe.concurrent.each(driversUnderTest())("on %s, an authority of one's own", (driver) => {
-  it("vouches for the pipeline's, until another one is given, and for no other pipeline within it", async () => {
+  it("signs the pipeline's, until another one is given, and lets no other pipeline in", async () => {
     await using scenario = await Scenario.on(driver, PIPELINE);
     const root = testCompanyAuthority({ key: "rsa" });
     const acme = testCompanyAuthority({ name: "Acme Streams", issuer: root });
@@ -78,7 +78,7 @@ describe.concurrent.each(driversUnderTest())("on %s, an authority of one's own",
     scenario.passed();
   });
 
-  it("that cannot vouch for it is refused before anything is started, and one that soon cannot is told of", async () => {
+  it("that cannot sign it is refused before anything is started, and one that soon cannot is told of", async () => {
     await using scenario = await Scenario.on(driver, PIPELINE);
     const hour = 3_600_000;
     const files = {

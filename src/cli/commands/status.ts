@@ -109,8 +109,8 @@ async function look(
       troubles: (await troublesOf(record, driver, signal)).map(retyped),
       disk: await fullDiskOf(driver, signal),
     };
-    const vouchedUntil = (await driver.controlPlane(name, signal))?.vouchedUntil;
-    const authority = vouchedUntil === undefined ? {} : { authorityExpires: vouchedUntil };
+    const expires = (await driver.controlPlane(name, signal))?.authorityExpires;
+    const authority = expires === undefined ? {} : { authorityExpires: expires };
     return {
       report: { ...record, state: displayedState(record, running), ...found, ...authority },
       text: () => render(record, { ...found, ...authority, running }, deps.clock.now(), output),

@@ -1,6 +1,6 @@
 import { type Clock, cancelled } from "../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../foundation/errors.ts";
-import { vouchedUntil } from "../../identity/authority.ts";
+import { chainExpiry } from "../../identity/authority.ts";
 import { readAuthority, readOperator } from "../../identity/identity-folder.ts";
 import { changingIdentity } from "../../identity/tls-identity.ts";
 import type { Driver } from "../driver.ts";
@@ -100,9 +100,9 @@ export function createProcessDriver(options: ProcessDriverOptions): Driver {
         const operator = await readOperator(paths.identity);
         if (operator === undefined) throw operatorLost(paths);
         const authority = await readAuthority(paths.identity, pipeline);
-        const until = authority && vouchedUntil(authority);
+        const until = authority && chainExpiry(authority);
         const identity = changingIdentity({ role: "operator", pipeline }, operator);
-        return { grpc, http, identity, ...(until === undefined ? {} : { vouchedUntil: until }) };
+        return { grpc, http, identity, ...(until === undefined ? {} : { authorityExpires: until }) };
       } catch (error) {
         if (hasCode(error, NO_SUPERVISOR)) return undefined;
         throw error;

@@ -19,7 +19,7 @@ export interface PrepareContext {
   /** Where commands are looked up, unless the component has a PATH of its own. */
   readonly path: string;
   readonly digest: SecretDigest;
-  /** Id of the pipeline's authority, where one of the user's own vouches for it: who trusts another one is of no use. */
+  /** Id of the pipeline's authority, where one of the user's own has signed it: who trusts another one is of no use. */
   readonly authority?: string | undefined;
 }
 

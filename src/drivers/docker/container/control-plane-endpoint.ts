@@ -1,4 +1,4 @@
-import { identityOf, vouchedUntil } from "../../../identity/authority.ts";
+import { chainExpiry, identityOf } from "../../../identity/authority.ts";
 import { changingIdentity } from "../../../identity/tls-identity.ts";
 import type { ControlPlaneEndpoint } from "../../driver.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -47,12 +47,12 @@ async function operatorOf(
   pipeline: string,
   id: string,
   signal: AbortSignal,
-): Promise<Pick<ControlPlaneEndpoint, "identity" | "vouchedUntil"> | undefined> {
+): Promise<Pick<ControlPlaneEndpoint, "identity" | "authorityExpires"> | undefined> {
   const authority = await wholeAuthority(engine, id, pipeline, signal);
   if (authority === undefined) return undefined;
   const name = { role: "operator", pipeline } as const;
   const operator = await ownerOf(engine, id, authority, signal);
-  const until = vouchedUntil(authority);
+  const until = chainExpiry(authority);
   const identity = changingIdentity(name, identityOf(authority, operator));
-  return { identity, ...(until === undefined ? {} : { vouchedUntil: until }) };
+  return { identity, ...(until === undefined ? {} : { authorityExpires: until }) };
 }

@@ -7,7 +7,7 @@ import {
   createAuthority,
   type IssuedCertificate,
   isIssuedBy,
-  isVouchedBy,
+  isSignedBy,
   openAuthority,
 } from "../../../identity/authority.ts";
 import type { GivenAuthority } from "../../../identity/given-authority.ts";
@@ -27,13 +27,13 @@ import { inspectVolume } from "./volumes.ts";
  */
 export class Authorities {
   readonly #made = new Map<string, Promise<IssuedCertificate>>();
-  /** What is to vouch for the authority of a pipeline. */
+  /** What is to sign the authority of a pipeline. */
   readonly #given = new Map<string, GivenAuthority>();
   readonly #found = new Map<string, string>();
 
   /**
    * The id of a pipeline's authority: of the one that there is, else of the one that its control plane is going to be given. Changes
-   * nothing. `given` is to vouch for it: where it does not, there is going to be another one.
+   * nothing. `given` is to sign it: where it has not, there is going to be another one.
    */
   async find(
     engine: Engine,
@@ -44,7 +44,7 @@ export class Authorities {
     const controlPlane = controlPlaneName(pipeline);
     this.#give(pipeline, given);
     const whole = await wholeAuthority(engine, controlPlane, pipeline, signal);
-    const kept = whole !== undefined && this.#isVouched(pipeline, whole) ? whole : undefined;
+    const kept = whole !== undefined && this.#isSigned(pipeline, whole) ? whole : undefined;
     if (whole !== undefined && kept === undefined) {
       const made = authorityId(await this.#make(pipeline));
       this.#found.set(pipeline, made);
@@ -66,11 +66,11 @@ export class Authorities {
     const kept = await wholeAuthority(engine, container, pipeline, signal);
     const found = this.#found.get(pipeline);
     const isKept = kept !== undefined && (found === undefined || authorityId(kept) === found);
-    if (isKept && this.#isVouched(pipeline, kept)) return true;
+    if (isKept && this.#isSigned(pipeline, kept)) return true;
     const made = await this.#make(pipeline);
     const isFound = found === undefined || authorityId(made) === found;
-    // What others trust stays, whatever was expected, unless it was to be vouched for and is not.
-    if (kept === undefined || isFound || !this.#isVouched(pipeline, kept))
+    // What others trust stays, whatever was expected, unless it was to be signed and is not.
+    if (kept === undefined || isFound || !this.#isSigned(pipeline, kept))
       await putAuthority(engine, container, openAuthority(pipeline, made), made, signal);
     return isFound;
   }
@@ -95,9 +95,9 @@ export class Authorities {
     else this.#given.set(pipeline, given);
   }
 
-  #isVouched(pipeline: string, authority: Authority): boolean {
+  #isSigned(pipeline: string, authority: Authority): boolean {
     const given = this.#given.get(pipeline);
-    return given === undefined || isVouchedBy(authority, given);
+    return given === undefined || isSignedBy(authority, given);
   }
 
   #make(pipeline: string): Promise<IssuedCertificate> {

@@ -1,20 +1,20 @@
 import { EXPIRES_SOON_MS } from "../drivers/driver.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { Logger } from "../foundation/logger.ts";
-import { type Authority, vouchedUntil } from "../identity/authority.ts";
+import { type Authority, chainExpiry } from "../identity/authority.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Says once a day, from 30 days before on, when the authority that vouches for the pipeline's expires: nobody within the pipeline notices by
- * themselves. Resolves when the signal fires, or at once where nobody vouches for it.
+ * Says once a day, from 30 days before on, when the authority expires that has signed the pipeline's: nobody within the pipeline notices by
+ * themselves. Resolves when the signal fires, or at once where nobody has signed it.
  */
-export async function watchVouching(
+export async function warnBeforeExpiry(
   authority: Authority,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   signal: AbortSignal,
 ): Promise<void> {
-  const until = vouchedUntil(authority);
+  const until = chainExpiry(authority);
   while (until !== undefined && !signal.aborted) {
     const left = until - clock.now();
     if (left < EXPIRES_SOON_MS) {
