@@ -163,6 +163,18 @@ describe("access", () => {
     await expect(world.access.revoke("bert", undefined)).rejects.toMatchObject({ code: "access/not-found" });
   });
 
+  it("is not granted by whoever loses it meanwhile", async () => {
+    const bert = await grant("bert", "operator");
+    const granted = world.access.grant("anna", "operator", peerWith(bert));
+    await Promise.all([
+      expect(granted).rejects.toMatchObject({ code: "identity/revoked" }),
+      world.access.revoke("bert", peerWith(owner())),
+    ]);
+    expect(world.access.list()).toEqual([]);
+    await world.restart();
+    expect(world.access.list()).toEqual([]);
+  });
+
   it("is granted to a bounded number of names", async () => {
     for (let n = 0; n < MOST_GRANTS; n++) await grant(`n${n}`);
     await expect(grant("more")).rejects.toMatchObject({ code: "access/too-many" });

@@ -115,8 +115,9 @@ export class Access {
     refuse();
     const { authority } = identity;
     const issued = await authority.issue({ role, pipeline: authority.pipeline });
-    // Another call may have been faster.
+    // Another call may have been faster: one for that name, or one that takes the access of who grants this.
     refuse();
+    if (by !== undefined && !this.isHolder(by.serial)) throw revoked(by);
     const grant: Grant = {
       ...{ name, role, grantedAt: clock.now(), grantedBy: this.#nameOf(by) },
       ...holderOf(issued),
