@@ -28,6 +28,18 @@ const call = (code: string) =>
     return "done";
   });
 
+describe("a call that the control plane does not know, as one of an earlier version", () => {
+  it("says how to replace it", async () => {
+    const unknown = new FlowctlError({ code: "client/call-failed", kind: "not-found", message: "not implemented" });
+    const asked = access.call(new AbortController().signal, () => Promise.reject(unknown));
+    await expect(asked).rejects.toMatchObject({
+      code: "cli/control-plane-version",
+      kind: "conflict",
+      fix: expect.stringContaining("flowctl up -d -p p"),
+    });
+  });
+});
+
 describe("a call with a certificate that is void", () => {
   it("is made again with the one that the driver has now, as the owner's may have been replaced", async () => {
     expect(await call("")).toBe("done");

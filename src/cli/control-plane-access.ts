@@ -52,7 +52,7 @@ export class ControlPlaneAccess {
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
       this.#hanging = deadline.aborted ? this.hangs(error) : undefined;
-      const failure = this.#hanging ?? error;
+      const failure = this.#hanging ?? (isUnknownMethod(error) ? this.#ofAnotherVersion(error) : error);
       if (isAway(failure)) this.close();
       // The owner's certificate was replaced since: the driver has the present one.
       const isReplaced = hasCode(failure, "identity/revoked") && this.#client === client;
@@ -136,6 +136,17 @@ export class ControlPlaneAccess {
     });
   }
 
+  /** What is said of a control plane that does not know a call. */
+  #ofAnotherVersion(cause: unknown): FlowctlError {
+    return new FlowctlError({
+      code: "cli/control-plane-version",
+      kind: "conflict",
+      message: `The control plane of ${this.#pipeline} is of an earlier version of flowctl, which cannot do this`,
+      fix: `Run \`flowctl up -d -p ${this.#pipeline}\`, which replaces it`,
+      cause,
+    });
+  }
+
   /** What is said of a control plane that is there and does not answer. */
   hangs(cause: unknown): FlowctlError {
     return new FlowctlError({
@@ -146,6 +157,11 @@ export class ControlPlaneAccess {
       cause,
     });
   }
+}
+
+/** Whether gRPC itself says that there is nothing of that name. */
+function isUnknownMethod(error: unknown): boolean {
+  return hasCode(error, "client/call-failed") && error.kind === "not-found";
 }
 
 /** Whether an error says that nobody answered, rather than that somebody refused. */

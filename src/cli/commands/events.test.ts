@@ -1,8 +1,16 @@
 import { Writable } from "node:stream";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { FlowctlError } from "../../foundation/errors.ts";
 import type { PipelineEvent } from "../../protocol/records.ts";
+import { CliHarness } from "../cli-harness.fake.ts";
 import { createOutput } from "../display/output.ts";
 import { eventPrinter } from "./events.ts";
+
+const FILE = `
+name: demo
+sources: { numbers: { uses: generator } }
+sinks: { out: { uses: discard, inputs: [numbers] } }
+`;
 
 function printed(isTTY: boolean, events: readonly PipelineEvent[]): readonly string[] {
   const lines: string[] = [];
@@ -52,4 +60,39 @@ it("on a terminal each day stands once above its events", () => {
     "00:00:01.004  component.state  a-1  starting → healthy",
     "00:00:02.000  instance.registered  a-1  registered at a-1:50051",
   ]);
+});
+
+describe("following, where the certificate of the owner is replaced", () => {
+  const refused = new FlowctlError({ code: "identity/revoked", kind: "unauthenticated", message: "refused" });
+
+  /** Follows on a control plane that ends each connection with what comes next, after an event. */
+  async function follow(...ends: readonly (Error | undefined)[]): Promise<readonly [string, readonly number[]]> {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    expect(await cli.run("up", "-d", "--quiet")).toMatchObject({ code: 0 });
+    const asked: number[] = [];
+    const client = cli.controlPlane.client();
+    cli.controlPlane.client = () => ({
+      ...client,
+      async *watchEvents({ after }) {
+        const end = ends[asked.length];
+        asked.push(after);
+        // Somebody without access is told nothing.
+        if (asked.length === 1 || end === undefined) yield event("2026-11-26T23:59:59Z", { sequence: asked.length });
+        if (end !== undefined) throw end;
+        for (const driver of cli.drivers) driver.state.clear();
+      },
+    });
+    const { code, stderr } = await cli.run("events", "-f");
+    return [`${code} ${stderr}`, asked];
+  }
+
+  it("goes on with the present one from where it was", async () => {
+    expect(await follow(refused, undefined)).toEqual(["0 ", [0, 1]]);
+  });
+
+  it("ends where that is refused, too", async () => {
+    const [ended, asked] = await follow(refused, refused, undefined);
+    expect(ended).toContain("identity/revoked");
+    expect(asked).toEqual([0, 1]);
+  });
 });

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { hasCode } from "../../foundation/errors.ts";
 import type { PipelineEvent } from "../../protocol/records.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess, isAway } from "../control-plane-access.ts";
@@ -42,19 +43,25 @@ async function events(
   const follow = flags.follow ?? false;
   const print = eventPrinter(output);
   let after = 0;
+  let isRefused = false;
   try {
     for (;;) {
       try {
         const client = await access.client(signal);
         for await (const event of client.watchEvents({ after, follow }, signal)) {
           after = event.sequence;
+          isRefused = false;
           print(event);
         }
         if (!follow || signal.aborted) return ExitCode.ok;
       } catch (error) {
         if (signal.aborted && follow) return ExitCode.ok;
-        if (!follow || !isAway(error) || after === 0) throw error;
+        // The owner's certificate was replaced since: the driver has the present one.
+        const isReplaced: boolean = hasCode(error, "identity/revoked") && !isRefused;
+        if (!follow || after === 0 || !(isAway(error) || isReplaced)) throw error;
         access.close();
+        isRefused = isReplaced;
+        if (isReplaced) continue;
       }
       // The control plane restarts, or is gone for good; in the latter case nothing exists to follow.
       const exists = (await driver.pipelines(signal)).includes(name);

@@ -109,3 +109,33 @@ it("is not held any more by a plan of before another command: it says what it pl
     { takeOver: true },
   ]);
 });
+
+it("is held again with the present certificate of the owner, where that was replaced", async () => {
+  const clock = fakeClock();
+  let connected = 0;
+  let replaced = 0;
+  let end = (): void => undefined;
+  const connect = async (): Promise<ControlPlaneClient> => {
+    const number = connected++;
+    return {
+      async *holdOperation() {
+        const refused = new FlowctlError({ code: "identity/revoked", kind: "unauthenticated", message: "refused" });
+        if (number < replaced) throw refused;
+        yield number;
+        await new Promise<void>((resolve) => {
+          end = resolve;
+        });
+        throw refused;
+      },
+      close: () => undefined,
+    } as unknown as ControlPlaneClient;
+  };
+  const driver = { controlPlane: async () => ({ grpc: "x:1", http: "http://x:2" }) } as unknown as Driver;
+  const held = new PipelineOperation({ connect, clock }, driver, "p", "flowctl up");
+  await held.hold({ takeOver: false }, never);
+  replaced = connected;
+  end();
+  await new Promise((wake) => setImmediate(wake));
+  expect(await held.hold({ takeOver: false }, never)).toBe(true);
+  expect(connected).toBe(2);
+});

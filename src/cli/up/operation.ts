@@ -190,6 +190,8 @@ export class PipelineOperation {
     } catch (error) {
       if (hasCode(error, "control/operation-taken-over")) this.#takenOver.abort(error);
       else if (!(error instanceof FlowctlError)) throw error;
+      // The owner's certificate was replaced: the next hold is over a connection with the present one.
+      else if (hasCode(error, "identity/revoked") && this.#held === held) this.#access.close();
     } finally {
       // The control plane is away: whoever needs the hold takes it again.
       if (this.#held === held) this.#held = undefined;

@@ -20,6 +20,8 @@ export class AccessWorld {
   authority: Authority;
   /** What is in the identity folder. */
   owner: TlsIdentity | undefined;
+  /** What was read of the folder arrives only then. */
+  reading: Promise<void> | undefined;
   access!: Access;
   sessions!: Sessions;
   gate!: HttpGate;
@@ -42,7 +44,11 @@ export class AccessWorld {
       identity: {
         authority: this.authority,
         started: async () => undefined,
-        readOperator: async () => this.owner,
+        readOperator: async () => {
+          const { owner } = this;
+          await this.reading;
+          return owner;
+        },
         renewOperator: async () => {
           this.owner = await newOwner(this.authority);
           return this.owner;

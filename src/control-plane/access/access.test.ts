@@ -28,6 +28,8 @@ async function isIn(identity: TlsIdentity): Promise<readonly [grpc: boolean, htt
   return [grpc, world.access.isToken(httpTokenOf(identity))];
 }
 
+const isHolder = (identity: TlsIdentity): boolean => world.access.isHolder(peerWith(identity).serial);
+
 const IN = [true, true];
 const OUT = [false, false];
 
@@ -82,6 +84,24 @@ describe("access", () => {
     expect(await isIn(before)).toEqual(IN);
     expect(await world.access.require(peerWith(owner()))).toBeUndefined();
     expect(await Promise.all([owner(), before].map(isIn))).toEqual([IN, OUT]);
+  });
+
+  it("of the owner does not go back to a former certificate that was read while another one was made", async () => {
+    const before = owner();
+    const stranger = await testIdentity(world.authority, { role: "operator", pipeline: "p" });
+    let arrive = (): void => undefined;
+    world.reading = new Promise((resolve) => {
+      arrive = resolve;
+    });
+    const asked = isIn(stranger);
+    const rotated = world.access.rotateOwner(undefined);
+    // As long as it takes to make a certificate, where nothing waits for what is being read.
+    await testIdentity(world.authority, { role: "operator", pipeline: "p" });
+    await new Promise((resolve) => setImmediate(resolve));
+    arrive();
+    await rotated;
+    expect(await asked).toEqual(OUT);
+    expect([isHolder(before), isHolder(owner())]).toEqual([false, true]);
   });
 
   it("is nobody's while the folder has no owner", async () => {
@@ -141,6 +161,18 @@ describe("access", () => {
     expect(results.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
     await expect(grant("anna")).rejects.toMatchObject({ code: "access/name-taken", kind: "conflict" });
     await expect(world.access.revoke("bert", undefined)).rejects.toMatchObject({ code: "access/not-found" });
+  });
+
+  it("is not granted by whoever loses it meanwhile", async () => {
+    const bert = await grant("bert", "operator");
+    const granted = world.access.grant("anna", "operator", peerWith(bert));
+    await Promise.all([
+      expect(granted).rejects.toMatchObject({ code: "identity/revoked" }),
+      world.access.revoke("bert", peerWith(owner())),
+    ]);
+    expect(world.access.list()).toEqual([]);
+    await world.restart();
+    expect(world.access.list()).toEqual([]);
   });
 
   it("is granted to a bounded number of names", async () => {

@@ -46,7 +46,8 @@ export class Access {
   readonly #grants = new Map<string, Grant>();
   readonly #followers = new Map<string, Set<() => void>>();
   #owner: Holder | undefined;
-  #rotation: Promise<void> = Promise.resolve();
+  /** Whoever looks at who the owner is, or makes another one: what was read before is not taken for the newest. */
+  #lastTurn: Promise<void> = Promise.resolve();
 
   private constructor(options: AccessOptions) {
     this.#options = options;
@@ -114,8 +115,9 @@ export class Access {
     refuse();
     const { authority } = identity;
     const issued = await authority.issue({ role, pipeline: authority.pipeline });
-    // Another call may have been faster.
+    // Another call may have been faster: one for that name, or one that takes the access of who grants this.
     refuse();
+    if (by !== undefined && !this.isHolder(by.serial)) throw revoked(by);
     const grant: Grant = {
       ...{ name, role, grantedAt: clock.now(), grantedBy: this.#nameOf(by) },
       ...holderOf(issued),
@@ -151,13 +153,10 @@ export class Access {
   rotateOwner(by: Peer | undefined): Promise<void> {
     const { identity, record } = this.#options;
     const who = this.#nameOf(by);
-    const rotate = async (): Promise<void> => {
+    return this.#inTurn(async () => {
       this.#setOwner(await identity.renewOperator());
       record({ type: "access.rotated", message: `the certificate of the owner, by ${who}` });
-    };
-    const rotated = this.#rotation.then(rotate);
-    this.#rotation = rotated.catch(() => undefined);
-    return rotated;
+    });
   }
 
   #holders(): readonly Holder[] {
@@ -170,9 +169,17 @@ export class Access {
     return peer === undefined || peer.serial === this.#owner?.serial ? OWNER : describeName(peer.name);
   }
 
-  async #readOwner(): Promise<void> {
-    const owner = await this.#options.identity.readOperator();
-    if (owner !== undefined) this.#setOwner(owner);
+  #readOwner(): Promise<void> {
+    return this.#inTurn(async () => {
+      const owner = await this.#options.identity.readOperator();
+      if (owner !== undefined) this.#setOwner(owner);
+    });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#lastTurn.then(work);
+    this.#lastTurn = done.catch(() => undefined);
+    return done;
   }
 
   #setOwner(identity: TlsIdentity): void {

@@ -6,6 +6,7 @@ import type { PipelineRecord } from "../../protocol/records.ts";
 import { type HttpServer, startHttpServer } from "../http-server.ts";
 import { createMetrics } from "../metrics.ts";
 import { AccessWorld, peerWith } from "./access.fake.ts";
+import { HttpGate } from "./http-gate.ts";
 import { CODE_LIFE_MS } from "./sessions.ts";
 
 const record: PipelineRecord = {
@@ -210,6 +211,15 @@ describe("a one-time URL", () => {
 });
 
 describe("a cookie", () => {
+  it("is one of a few that are looked at, however many a stranger sends", () => {
+    const looked: string[] = [];
+    const sessions = { redeem: () => undefined, isOpen: (session: string) => looked.push(session) === 0 };
+    const gate = new HttpGate({ isToken: () => false }, sessions);
+    const cookie = Array.from({ length: 1_000 }, (_, n) => `flowctl_80=${n}`).join("; ");
+    expect(gate.admits({ headers: { host: "localhost", cookie }, localPort: 80 })).toBe(false);
+    expect(looked.length).toBeLessThanOrEqual(16);
+  });
+
   it("of another port is that of another control plane", async () => {
     other = await start();
     const cookie = await logIn();

@@ -12,6 +12,9 @@ export interface HttpCaller {
 /** How a one-time URL is answered: with the value of a `Set-Cookie`, or with why not. */
 export type Login = { readonly cookie: string } | { readonly status: 401 | 403; readonly error: string };
 
+/** So many cookies of one name are looked at, each among all sessions: browsers send one for each path that it was set for. */
+const MOST_COOKIES = 16;
+
 /** One-time URLs are this, followed by the code. */
 export const LOGIN_PATH = "/login/";
 
@@ -62,10 +65,11 @@ function cookieName({ headers, localPort }: HttpCaller): string {
 }
 
 function cookiesOf(header: string | undefined, name: string): readonly string[] {
-  return (header ?? "").split(";").flatMap((pair) => {
+  const values = (header ?? "").split(";").flatMap((pair) => {
     const [key, value] = pair.trim().split("=", 2);
     return key === name && value !== undefined ? [value] : [];
   });
+  return values.slice(0, MOST_COOKIES);
 }
 
 /** Browsers say where a request comes from and what for; other programs do not say the former. */
