@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Bench } from "../../src/conformance/bench.ts";
-import { launchImage, renderReport, testComponent } from "../../src/conformance/index.ts";
+import { launchImage, listChecks, renderReport, testComponent } from "../../src/conformance/index.ts";
 import { loadProtocol } from "../../src/conformance/protocol.ts";
 import { defaultTiming } from "../../src/conformance/subject.ts";
 import { driversUnderTest } from "../e2e/drivers-under-test.ts";
@@ -116,12 +116,13 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
       await execute("docker", ["image", "rm", "--force", image]);
     });
 
-    it.each<["source" | "processor" | "sink", unknown, number]>([
+    it.each<["source" | "processor" | "sink", unknown, number, RegExp?]>([
       ["processor", { field: "digest" }, 79],
       ["source", {}, 62],
-      ["source", { count: 12 }, 66],
+      // What the end of a source has a part in: the one without has shown the rest.
+      ["source", { count: 12 }, 5, /^end\//],
       ["sink", {}, 43],
-    ])("keeps the whole contract as a %s with %j", async (type, config, checks) => {
+    ])("keeps the whole contract as a %s with %j", async (type, config, checks, only = /./) => {
       const report = await testComponent({
         launch: launchImage(image, [], {
           environment,
@@ -130,6 +131,7 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
         }),
         type,
         config,
+        only: listChecks().flatMap(({ id }) => (only.test(id) ? [id] : [])),
         // A machine that others use as well may take long for everything.
         timing: {
           startMs: 60_000,
