@@ -113,7 +113,8 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
     }
     // What no edit was about was never touched.
     const { "numbers-1": source, "archive-1": sink } = await scenario.refs();
-    expect([source, sink]).toEqual([before["numbers-1"], before["archive-1"]]);
+    const happened = (await scenario.look("events")).stdout;
+    expect([source, sink], happened).toEqual([before["numbers-1"], before["archive-1"]]);
     // The earlier file is what runs.
     await scenario.pipeline(GOOD);
     const { changes, live } = JSON.parse(await scenario.succeed("up", "--dry-run", "--json")) as {
