@@ -74,7 +74,9 @@ function serve(call: ServerDuplexStream<Buffer, Buffer>, found: Served | undefin
   const messages = new Duplex({
     objectMode: true,
     read: () => void call.resume(),
-    write: (message, _encoding, done) => void call.write(method.responseSerialize(message), done),
+    // An answer that comes after the call was refused, or is gone, is nobody's.
+    write: (message, _encoding, done) =>
+      call.writable ? void call.write(method.responseSerialize(message), () => done()) : done(),
     final(done) {
       call.end();
       done();
@@ -85,6 +87,7 @@ function serve(call: ServerDuplexStream<Buffer, Buffer>, found: Served | undefin
     try {
       if (!messages.push(method.requestDeserialize(bytes))) call.pause();
     } catch (error) {
+      messages.destroy();
       refuse(call, status.INTERNAL, error);
     }
   });
