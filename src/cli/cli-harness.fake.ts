@@ -64,6 +64,8 @@ export class MemoryControlPlane {
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
   kept: KeptPipeline = {};
+  /** How it answers whoever has given it something to keep. */
+  answerKeep: ((signal: AbortSignal) => Promise<undefined>) | undefined;
   readonly grants: AccessGrant[] = [];
   /** What certificates are made by, for those who are given access. */
   authority: Authority | undefined;
@@ -121,9 +123,9 @@ export class MemoryControlPlane {
         return present(going);
       },
       holdOperation: (name, options, signal) => this.#hold(name, options, signal),
-      keepPipeline: (content) => {
+      keepPipeline: (content, signal) => {
         this.kept = content.length === 0 ? {} : { healthy: content, latest: content };
-        return present(undefined);
+        return this.answerKeep?.(signal) ?? present(undefined);
       },
       keptPipeline: () => present(this.kept),
       replayEvents: (componentId, events) => this.#replay(componentId, events),

@@ -139,7 +139,10 @@ class Steps {
     // Whoever took the pipeline down meanwhile took its control plane along.
     await this.#reach(this.#until);
     refuseTakenDown(plan, await wanted.driver.observe(plan.pipeline, this.#until));
-    done.kept = await keepCarriedOut(context, access, { wanted, kept, only: options.only }, this.#until);
+    const carriedOut = { wanted, kept, only: options.only };
+    done.kept = await keepCarriedOut(context, access, carriedOut, this.#until, (given) => {
+      done.given = given;
+    });
   }
 
   #tellOnce(): Promise<void> {

@@ -59,7 +59,9 @@ export interface PreparedUp {
 export interface Done {
   /** Something was changed: the control plane was told, or a step has begun. */
   changed: boolean;
-  /** What the control plane was given to keep, once everything was carried out. */
+  /** What the control plane was asked to keep, once everything was carried out: where nothing else is said, nobody knows whether it does. */
+  given?: Uint8Array | undefined;
+  /** What it keeps of this change. */
   kept?: Uint8Array | undefined;
   /** When the run before completed, in Unix milliseconds, where it did. */
   completedBefore?: number | undefined;

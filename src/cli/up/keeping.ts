@@ -12,7 +12,7 @@ export async function keptBefore(access: ControlPlaneAccess, signal: AbortSignal
 
 /**
  * Gives the control plane what was carried out, for a later command to go back to. Returns that, or undefined where it could not
- * be kept: what was changed works without.
+ * be kept: what was changed works without. `onGiven` is told before: an answer that is not waited for may be one that was given.
  */
 export async function keepCarriedOut(
   { deps }: Pick<CommandContext, "deps">,
@@ -23,6 +23,7 @@ export async function keepCarriedOut(
     readonly only: ReadonlySet<string> | undefined;
   },
   signal: AbortSignal,
+  onGiven: (sealed: Uint8Array) => void,
 ): Promise<Uint8Array | undefined> {
   return leniently(signal, async () => {
     const { wanted, kept, only } = carriedOut;
@@ -31,6 +32,7 @@ export async function keepCarriedOut(
     const all = only === undefined ? now : amongLatest(now, kept, only, key);
     if (all === undefined) return undefined;
     const sealed = sealKept(all, key);
+    onGiven(sealed);
     await access.call(signal, (client, inner) => client.keepPipeline(sealed, inner));
     return sealed;
   });

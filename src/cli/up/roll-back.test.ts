@@ -108,6 +108,18 @@ describe("up --wait of a change that does not work", () => {
     expect(made.driver.applied).toEqual(["replace component/even-1"]);
   });
 
+  it("knows its own change again where it failed before the control plane had said that it keeps that", async () => {
+    const { cli } = await world();
+    await using _ = cli;
+    cli.controlPlane.answerKeep = (signal) => {
+      cli.controlPlane.answerKeep = undefined;
+      const cancelled = new FlowctlError({ code: "client/cancelled", kind: "cancelled", message: "nobody waits" });
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(cancelled), { once: true }));
+    };
+    const { stderr } = await cli.run("up", "--wait");
+    expect(stderr).toContain("code cli/rolled-back");
+  });
+
   it("has nothing to go back to after down", async () => {
     const { cli } = await world();
     await using _ = cli;

@@ -108,8 +108,10 @@ async function lastHealthy({ deps, signal }: CommandContext, changed: PreparedUp
 
 /** Throws when another command has changed the pipeline since. */
 function refuseChanged(now: KeptPipeline | undefined, { done }: PreparedUp): void {
-  const ours = done.kept ?? new Uint8Array();
-  if (now === undefined || Buffer.compare(now.latest ?? new Uint8Array(), ours) === 0) return;
+  const none = new Uint8Array();
+  // What the control plane was given may have come to it, although nobody waited for its answer.
+  const ours = done.kept === undefined ? [none, done.given ?? none] : [done.kept];
+  if (now === undefined || ours.some((one) => Buffer.compare(now.latest ?? none, one) === 0)) return;
   throw new FlowctlError({
     code: "cli/changed-meanwhile",
     kind: "conflict",
