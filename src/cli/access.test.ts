@@ -75,6 +75,12 @@ describe("access grant", () => {
       expect([code, stderr]).toEqual([6, expect.stringContaining("access/cannot-write")]);
     }
     expect(await readFile(pathOf("mine"), "utf8")).toBe("mine");
+    await writeFile(pathOf("left"), "");
+    const { code, stderr } = await cli.run("access", "grant", "anna", "-o", "left");
+    expect([code, stderr]).toEqual([
+      6,
+      expect.stringContaining("Remove the file, and grant access again: it is empty"),
+    ]);
     expect(cli.controlPlane.grants).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { AccessRole } from "../../protocol/records.ts";
@@ -56,15 +56,21 @@ async function create(path: string): Promise<FileHandle> {
   try {
     return await open(path, "wx", 0o600);
   } catch (error) {
-    throw cannotWrite(path, error);
+    const isEmpty = await stat(path).then(
+      (found) => found.isFile() && found.size === 0,
+      () => false,
+    );
+    throw cannotWrite(path, error, isEmpty ? LEFT : undefined);
   }
 }
 
-function cannotWrite(path: string, error: unknown): FlowctlError {
+const LEFT = "Remove the file, and grant access again: it is empty, as one is left by a command that was killed";
+
+function cannotWrite(path: string, error: unknown, fix?: string): FlowctlError {
   return FlowctlError.wrap(error, {
     code: "access/cannot-write",
     kind: "conflict",
     message: `Cannot write ${path}`,
-    fix: "Name a file that does not exist, in a folder where you can write, with -o",
+    fix: fix ?? "Name a file that does not exist, in a folder where you can write, with -o",
   });
 }
