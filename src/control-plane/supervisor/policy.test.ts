@@ -30,7 +30,7 @@ function life(given: Partial<PolicyLimits> = {}) {
     healthy: (since = now) => tell({ type: "state", state: "healthy", hung: false, since, reason: "" }),
     ill: (since: number, hung = false) => tell({ type: "state", state: "ill", hung, since, reason: "why" }),
     look: () => tell({ type: "state", state: "other", hung: false, since: now, reason: "" }),
-    acted: (error?: string) => tell({ type: "acted", ...(error === undefined ? {} : { error }) }),
+    acted: (error?: string, away = false) => tell({ type: "acted", ...(error === undefined ? {} : { error, away }) }),
     /** Time until the supervisor acts. */
     untilActs(): number {
       const from = now;
@@ -222,6 +222,34 @@ describe("a driver that cannot do what it is asked", () => {
   });
 });
 
+describe("a driver that is away", () => {
+  it("is asked again until it is back, and the instance has not failed by that", () => {
+    const it = life({ maxRestarts: 1 });
+    it.crash();
+    for (let attempt = 1; attempt < 10; attempt++) {
+      expect(it.untilActs()).toBeGreaterThan(-1);
+      expect(it.acted("nobody answers", true)).toBeUndefined();
+      expect(it.phase).toBe("waiting");
+    }
+    it.untilActs();
+    it.started();
+    expect(it.acted()).toBeUndefined();
+    expect(it.phase).toBe("running");
+  });
+
+  it("is not asked about an instance that is healthy meanwhile", () => {
+    const it = life();
+    it.pass(1_000);
+    it.ill(it.now, true);
+    it.untilActs();
+    it.acted("nobody answers", true);
+    it.pass(1_000);
+    it.healthy();
+    expect(it.phase).toBe("running");
+    expect(it.untilActs()).toBe(-1);
+  });
+});
+
 describe("whatever happens in whatever order", () => {
   const happening: fc.Arbitrary<Happening> = fc.oneof(
     fc.record({ type: fc.constant("started" as const), at: fc.integer({ min: 0, max: 100_000 }) }),
@@ -241,6 +269,7 @@ describe("whatever happens in whatever order", () => {
     }),
     fc.constant({ type: "acted" as const }),
     fc.constant({ type: "acted" as const, error: "no" }),
+    fc.constant({ type: "acted" as const, error: "no", away: true }),
   );
 
   it("the driver is asked for one thing at a time, and nothing is asked after an instance was given up", () => {

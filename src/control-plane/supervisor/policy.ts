@@ -59,8 +59,8 @@ export type Happening =
   | { readonly type: "needed"; readonly cause: string }
   /** It is to be stopped. `now`: nobody else sees to it, and nothing above it still runs. */
   | { readonly type: "unwanted"; readonly now: boolean }
-  /** The driver has done, or could not do, what was decided. */
-  | { readonly type: "acted"; readonly error?: string };
+  /** The driver has done, or could not do, what was decided. `away`: nobody could be asked, which says nothing of the instance. */
+  | { readonly type: "acted"; readonly error?: string; readonly away?: boolean };
 
 /** What is to be done about it. */
 export type Decision =
@@ -85,6 +85,8 @@ export interface Decided {
 /** Health of this length ends a row of crashes. */
 const goodForMs = 10_000;
 const backoff = { initialMs: 250, maxMs: 30_000 };
+/** So long nobody is asked again who was away. */
+const AWAY_MS = 5_000;
 
 /** The same after the clock was set by so much: everything lies as far back, or ahead, as it did. */
 export function moved(watched: Watched, ms: number): Watched {
@@ -133,7 +135,7 @@ export function decide(watched: Watched, happening: Happening, limits: PolicyLim
     case "unwanted":
       return unwanted(watched, happening.now, now);
     case "acted":
-      return acted(watched, happening.error, limits, now);
+      return acted(watched, happening, limits, now);
   }
 }
 
@@ -181,6 +183,10 @@ function judged(
   if (watched.phase === "waiting" && watched.action === "stop") {
     return { next: { phase: "running", since: now, crashes: 0 } };
   }
+  // Whatever was the matter has passed, or somebody else has seen to it.
+  if (watched.phase === "waiting" && state === "healthy" && since >= watched.since) {
+    return { next: { phase: "running", since, crashes: watched.crashes, healthySince: since } };
+  }
   if (watched.phase === "waiting" && now >= watched.until) {
     const { action, cause, crashes } = watched;
     return { next: { phase: "acting", action, crashes, asked: now }, decision: { type: "apply", action, cause } };
@@ -225,7 +231,12 @@ function unwanted(watched: Watched, at: boolean, now: number): Decided {
   }
 }
 
-function acted(watched: Watched, error: string | undefined, limits: PolicyLimits, now: number): Decided {
+function acted(
+  watched: Watched,
+  { error, away = false }: Extract<Happening, { type: "acted" }>,
+  limits: PolicyLimits,
+  now: number,
+): Decided {
   if (watched.phase === "giving-up") return { next: { phase: "failed", since: now } };
   if (watched.phase !== "acting") return { next: watched };
   if (watched.action === "stop") {
@@ -236,6 +247,10 @@ function acted(watched: Watched, error: string | undefined, limits: PolicyLimits
     const since = watched.startedAt ?? (watched.action === "start" ? watched.asked : now);
     const running: Watched = { phase: "running", since, crashes: watched.crashes };
     return watched.exit === undefined ? { next: running } : exited(running, watched.exit, limits, now);
+  }
+  if (away) {
+    const { action, crashes } = watched;
+    return { next: { phase: "waiting", since: now, until: now + AWAY_MS, crashes, action, cause: error } };
   }
   const crashes = watched.crashes + 1;
   if (crashes > limits.maxRestarts) return giveUp(error, crashes);

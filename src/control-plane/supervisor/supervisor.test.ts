@@ -1,81 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import type {
-  ApplyContext,
-  Change,
-  DriverEvent,
-  LogLine,
-  LogOptions,
-  ObservedResource,
-  ObservedState,
-} from "../../drivers/driver.ts";
+import type { DriverEvent, ObservedState } from "../../drivers/driver.ts";
 import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
-import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import type { PipelineSpec } from "../../protocol/records.ts";
 import { componentSpec, incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
 import { Kept } from "../registry.fake.ts";
 import type { Registry } from "../registry.ts";
-import type { SupervisedDriver } from "./supervised-driver.ts";
+import { exited, OneInstance, running } from "./one-instance.fake.ts";
 import { supervise } from "./supervisor.ts";
 
 const source = incarnation("source");
-
-/** A driver of one instance, `source-1`, that does at once what it is asked. */
-class OneInstance implements SupervisedDriver {
-  readonly capabilities = {
-    images: false,
-    limits: false,
-    restartsExited: false,
-  };
-  readonly applied: string[] = [];
-  state: ObservedState = running;
-  failing: string | undefined;
-  breakEvents = false;
-  lastLine = "";
-  #queue: DriverEvent[] = [];
-  #wake: () => void = () => undefined;
-
-  emit(event: DriverEvent): void {
-    this.#queue.push(event);
-    this.#wake();
-  }
-
-  async observe(): Promise<readonly ObservedResource[]> {
-    const rest = { hash: "", parts: {}, ref: "", name: "", ports: [] };
-    return [{ ...rest, key: "component/source-1", kind: "component", owner: "source", index: 1, state: this.state }];
-  }
-
-  async apply(change: Change, _context: ApplyContext): Promise<void> {
-    this.applied.push(change.action);
-    if (this.failing !== undefined) throw new FlowctlError({ code: "x/y", kind: "failed", message: this.failing });
-    this.state = change.action === "stop" ? exited(0) : running;
-  }
-
-  async *logs(_pipeline: string, { select: [instance = ""] }: LogOptions): AsyncGenerator<LogLine> {
-    if (this.lastLine !== "") yield { instance, owner: "source", stream: "stdout", time: 0, text: this.lastLine };
-  }
-
-  async *events(_pipeline: string, signal: AbortSignal): AsyncGenerator<DriverEvent> {
-    while (!signal.aborted) {
-      yield* this.#queue.splice(0);
-      if (this.breakEvents) throw new FlowctlError({ code: "x/y", kind: "unavailable", message: "engine gone" });
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
-  }
-}
-
-const running: ObservedState = { status: "running", startedAt: 0, health: "none", restarts: 0 };
-const exited = (exitCode: number): ObservedState => ({
-  status: "exited",
-  exitCode,
-  oomKilled: false,
-  finishedAt: 1_000_000,
-  restarts: 0,
-});
 
 const sinkBelowProcessor = (): PipelineSpec => ({
   ...linearPipeline(),
@@ -295,6 +230,27 @@ describe("the supervisor", () => {
     await clock.advance(3_000);
     registry.register(registration(source));
     await clock.advance(20_000);
+    expect(driver.applied).toEqual(["restart"]);
+  });
+
+  it("gives what was asked to start its time to register, also when the driver could not tell that it was started", async () => {
+    const spec = linearPipeline();
+    registry.apply({
+      ...spec,
+      components: spec.components.map((one) => (one.id === "source" ? { ...one, startDeadlineMs: 5_000 } : one)),
+    });
+    registry.register(registration(source));
+    begin();
+    await clock.advance(10_000);
+    const operation = registry.operations.hold({ command: "flowctl restart", holder: "process 1" }, false);
+    registry.setDesired({ stopped: ["source-1"] });
+    registry.deregister({ ...source, reason: "stopped", message: "", metrics: noMetrics });
+    registry.setDesired({ started: ["source-1"] });
+    operation.release();
+    expect(registry.component("source").instances[0]?.reason).toBe("start requested");
+    await clock.advance(4_000);
+    expect(driver.applied).toEqual([]);
+    await clock.advance(3_000);
     expect(driver.applied).toEqual(["restart"]);
   });
 

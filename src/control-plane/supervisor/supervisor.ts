@@ -32,6 +32,12 @@ interface Target {
   readonly key: ResourceKey;
 }
 
+/** Why the driver has not done something. `away`: it could not be asked. */
+interface NotDone {
+  readonly message: string;
+  readonly away: boolean;
+}
+
 /** How often states are looked at and what is due is done, in milliseconds. */
 const tickMs = 200;
 
@@ -329,8 +335,12 @@ class Supervisor {
       log.warn(`${verb} ${instanceId}`, { instance: instanceId, cause: decision.cause + said });
       registry.remark(spec.id, instanceId, `${decision.action}: ${decision.cause}${said}`);
       const error = await this.#apply(target, decision.action, decision.cause);
-      if (error !== undefined) log.error(`cannot ${decision.action} ${instanceId}`, { instance: instanceId, error });
-      this.#handle(target, { type: "acted", ...(error === undefined ? {} : { error }) });
+      if (error !== undefined)
+        log.error(`cannot ${decision.action} ${instanceId}`, { instance: instanceId, error: error.message });
+      this.#handle(
+        target,
+        error === undefined ? { type: "acted" } : { type: "acted", error: error.message, away: error.away },
+      );
       return;
     }
     const said = await lastLine(driver, pipeline, instanceId, decision.reason, this.#signal);
@@ -342,7 +352,7 @@ class Supervisor {
     const givenUp = program();
     // What is given up must not go on, however often the driver fails at that, unless somebody has started it anew.
     for (let attempt = 1; error !== undefined && !this.#signal.aborted; attempt++) {
-      log.error(`cannot stop ${instanceId}`, { instance: instanceId, error });
+      log.error(`cannot stop ${instanceId}`, { instance: instanceId, error: error.message });
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
       const isAnew = program() !== givenUp;
       if (!isAnew) error = await this.#apply(target, "stop", decision.reason);
@@ -357,7 +367,7 @@ class Supervisor {
   }
 
   /** Returns why it could not be done. What is not there (any more) needs nothing. */
-  async #apply(target: Target, action: Action, cause: string): Promise<string | undefined> {
+  async #apply(target: Target, action: Action, cause: string): Promise<NotDone | undefined> {
     const { key } = target;
     const { driver, pipeline, log } = this.#options;
     try {
@@ -376,7 +386,7 @@ class Supervisor {
       });
       return undefined;
     } catch (error) {
-      return messageOf(error);
+      return { message: messageOf(error), away: error instanceof FlowctlError && error.kind === "unavailable" };
     }
   }
 
@@ -458,7 +468,8 @@ class Supervisor {
       return undefined;
     }
     const limit = target.spec.startDeadlineMs ?? DEFAULT_START_DEADLINE;
-    const since = Math.max(watched.since, entry?.vitals.askedAt ?? 0);
+    // A start of which the driver could not tell was asked for, too.
+    const since = Math.max(watched.since, entry?.vitals.askedAt ?? 0, entry?.data.state.since ?? 0);
     return this.#options.clock.now() - since > limit ? watched.since : undefined;
   }
 
