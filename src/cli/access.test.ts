@@ -199,8 +199,8 @@ describe("an operator", () => {
     expect((await stat(pathOf("elsewhere/demo-bert.access.json"))).mode & 0o777).toBe(0o600);
     expect((await cli.run("access", "list")).stdout).toContain("bert");
     expect((await cli.run("access", "rotate")).code).toBe(0);
-    for (const command of ["up", "down", "logs"]) {
-      const { code, stderr } = await cli.run(command);
+    for (const command of ["up", "down", "logs", "dead-letters list"]) {
+      const { code, stderr } = await cli.run(...command.split(" "));
       expect([code, stderr]).toEqual([4, expect.stringContaining("cli/access-not-enough")]);
     }
   });

@@ -50,6 +50,12 @@ describe("a wrong command", () => {
       );
   });
 
+  it("that names a file of sample events which is not there is told so", async () => {
+    await using cli = await CliHarness.create({});
+    const { code, stderr } = await cli.run("component", "test", "--events", "nofile.jsonl", "--", "true");
+    expect([code, stderr]).toEqual([3, expect.stringContaining("code cli/no-events")]);
+  });
+
   it("is one JSON object on standard error where JSON is asked for", async () => {
     await using cli = await CliHarness.create({});
     const { code, stdout, stderr } = await cli.run("ps", "--json", "--nonsense");

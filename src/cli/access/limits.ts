@@ -11,17 +11,20 @@ export type NeededAccess = "looks" | "operates" | "driver" | "changes";
 /** Throws `identity/not-permitted`, or `cli/access-not-enough`, where a command can do nothing with an access file. */
 export function requireAccess(needed: NeededAccess, access: GrantedAccess, command: string): void {
   if (needed === "looks") return;
-  if (access.role === "reader" && needed !== "driver") throw notPermitted(access, command);
+  if (access.role === "reader" && needed !== "driver") throw notPermitted(access, command, needed);
   if (needed !== "operates") throw outOfReach(`\`${command}\``, access);
 }
 
 /** What the control plane says, too, where somebody asks it all the same. */
-function notPermitted({ pipeline, name }: GrantedAccess, command: string): FlowctlError {
+function notPermitted({ pipeline, name }: GrantedAccess, command: string, needed: NeededAccess): FlowctlError {
   return new FlowctlError({
     code: "identity/not-permitted",
     kind: "denied",
     message: `${name} is a reader of ${pipeline}, and may not run \`${command}\``,
-    fix: `Ask the owner of ${pipeline} to run it, or for access as an operator`,
+    fix:
+      needed === "operates"
+        ? `Ask the owner of ${pipeline} to run it, or for access as an operator`
+        : `Ask the owner of ${pipeline} to run it: it needs the driver, which no access file reaches`,
   });
 }
 
@@ -30,6 +33,6 @@ export function whereItMayBe(error: unknown, { pipeline }: GrantedAccess): unkno
   if (!(error instanceof FlowctlError) || error.kind !== "unavailable") return error;
   return new FlowctlError({
     ...{ code: error.code, kind: error.kind, message: error.message, cause: error },
-    fix: `Ask the owner of ${pipeline} whether it runs, and where: \`flowctl ps\` shows its ports, which \`grpc\` and \`http\` in the access file have to name`,
+    fix: `Ask the owner of ${pipeline} whether it runs, and where: \`flowctl ps\` shows its ports, which \`grpc\` and \`http\` in the access file have to name. Where they are right, somebody else answers there, or the pipeline has another authority by now: ask for another file`,
   });
 }

@@ -69,7 +69,7 @@ function grant(cli: Cli): Command {
     usage: "grant <name>",
     summary: "Give somebody access, as a file that only you can read",
     description:
-      "The file has everything that is needed: addresses, a certificate with its key, and the token for HTTP. Nobody keeps a copy. It is refused once it is revoked, and when the pipeline gets another authority: `flowctl down` on processes, `flowctl down -v` on Docker. A reader may look at everything. An operator may also change what the control plane holds, and give access to others; starting and stopping programs needs the driver.",
+      "The file has everything that is needed: addresses, a certificate with its key, and the token for HTTP. Nobody keeps a copy. It is refused once it is revoked, and when the pipeline gets another authority: after `flowctl down`. A reader may look at everything. An operator may also change what the control plane holds, and give access to others; starting and stopping programs needs the driver.",
     examples: [
       ["flowctl access grant anna", "a reader, in <pipeline>-anna.access.json"],
       ["flowctl access grant ci --role operator -o ci.json", "an operator, in another file"],
@@ -151,8 +151,11 @@ function token(cli: Cli): Command {
     description:
       "It is yours: the owner's, or that of the access file in use. It is good until that is replaced or revoked.",
     examples: [
-      ["flowctl access token > token && chmod 600 token", "for Prometheus: `credentials_file: token`"],
-      ["flowctl access token --header | curl -H @- http://127.0.0.1:8081/api/pipeline", "for curl"],
+      ["(umask 077; flowctl access token > token)", "for Prometheus: `credentials_file: token`"],
+      [
+        "flowctl access token --header | curl -H @- http://127.0.0.1:PORT/api/pipeline",
+        "for curl; `up` prints the port",
+      ],
     ],
     withAccess: "looks",
     exitCodes: EXIT_CODES,

@@ -159,8 +159,7 @@ async function testComponent(
     renderReport,
     testComponent: examine,
   } = await import("../../conformance/index.ts");
-  const events =
-    flags.events === undefined ? [] : parseSampleEvents(await readFile(resolve(deps.cwd, flags.events), "utf8"));
+  const events = flags.events === undefined ? [] : parseSampleEvents(await readEvents(resolve(deps.cwd, flags.events)));
   const progress = await context.progress();
   try {
     const report = await examine({
@@ -193,5 +192,18 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new InvalidArgumentError("It has to be JSON.");
+  }
+}
+
+async function readEvents(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw FlowctlError.wrap(error, {
+      code: "cli/no-events",
+      kind: "invalid",
+      message: `Cannot read ${path}`,
+      fix: "Name a file of sample events with --events: one JSON object per line",
+    });
   }
 }

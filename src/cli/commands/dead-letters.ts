@@ -66,6 +66,7 @@ function list(cli: Cli): Command {
       ["flowctl dead-letters list", "all of the pipeline of this folder"],
       ["flowctl dead-letters list --component enrich --json", "those of one component, for machines"],
     ],
+    withAccess: "driver",
     exitCodes: [ExitCode.ok, ExitCode.invalid, ExitCode.notFound],
   });
   jsonOption(selectionOptions(command));
@@ -116,6 +117,7 @@ function show(cli: Cli): Command {
     usage: "show <id>",
     summary: "Show the details of a dead letter",
     examples: [["flowctl dead-letters show order-17", "why it failed, and what was in it"]],
+    withAccess: "driver",
     exitCodes: [ExitCode.ok, ExitCode.invalid, ExitCode.notFound],
   });
   jsonOption(selectionOptions(command));

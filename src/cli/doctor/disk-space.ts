@@ -51,7 +51,7 @@ export async function checkDisk({ name, path, own }: Place): Promise<Finding> {
     // File systems that make them as they are needed say that there are none at all.
     return judgeDisk(name, path, bavail * bsize, files === 0 ? Number.POSITIVE_INFINITY : ffree);
   } catch (error) {
-    const fix = `Make ${there} writable for this user: \`sudo chown "$USER" ${there}\``;
+    const fix = `Make ${there} writable for this user, or set FLOWCTL_HOME to a folder that is`;
     return problem("disk", `${name} cannot be written: ${messageOf(error)}`, fix);
   }
 }
