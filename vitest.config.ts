@@ -66,7 +66,7 @@ export default defineConfig({
           // A worker that runs one file after the other imports what they share once.
           isolate: false,
           // Beside those below, which wait for programs half of the time.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
@@ -82,8 +82,8 @@ export default defineConfig({
           isolate: false,
           // Those of a file that wait for a pipeline do so side by side.
           maxConcurrency: 3,
-          // They wait for programs half of the time: three at once left two processors idle for a seventh of it.
-          maxWorkers: 4,
+          // They wait for programs half of the time: three at once keep two processors busy; with four, programs that are given seconds were not heard in time.
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },

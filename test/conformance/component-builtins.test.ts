@@ -78,7 +78,15 @@ describe("every built-in component keeps the component contract", { concurrent: 
       config: config(),
       ...(which === "all" ? {} : { only: which === "own" ? OWN[type] : AT_ITS_END }),
       // A machine that others use as well may take long for everything.
-      timing: { startMs: 60_000, settleMs: 5_000, stepMs: 60_000, slackMs: 30_000, pingMs: 300, certificateMs: 15_000 },
+      timing: {
+        startMs: 60_000,
+        settleMs: 5_000,
+        stepMs: 60_000,
+        slackMs: 30_000,
+        graceMs: 8_000,
+        pingMs: 300,
+        certificateMs: 15_000,
+      },
       signal: AbortSignal.timeout(testTimeout),
     });
     expect(report.conforms, renderReport(report)).toBe(true);

@@ -138,6 +138,7 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
           settleMs: 5_000,
           stepMs: 60_000,
           slackMs: 30_000,
+          graceMs: 8_000,
           pingMs: 2_500,
           certificateMs: 15_000,
         },

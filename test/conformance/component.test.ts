@@ -26,6 +26,7 @@ const patient = {
   settleMs: 10_000,
   stepMs: 60_000,
   slackMs: 30_000,
+  graceMs: 8_000,
   pingMs: 500,
   certificateMs: 15_000,
 };
