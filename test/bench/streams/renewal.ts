@@ -5,8 +5,8 @@ import { linear } from "./plans.ts";
 import { Programs } from "./programs.ts";
 import { runParts } from "./run-parts.ts";
 
-/** A certificate that is good for so long is renewed three times in a second, which takes thousands of years with those of a day. */
-const CERTIFICATE_SECONDS = 1;
+/** Certificates that are good for so long are renewed every three seconds, and not every eight hours. */
+const CERTIFICATE_SECONDS = 10;
 /** Events per second of the runs that measure latency, and how many seconds they last: see measureLatency. */
 const RATE = 10_000;
 const SECONDS = 12;
