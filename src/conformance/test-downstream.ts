@@ -78,8 +78,10 @@ export class TestDownstream {
   drained = false;
   /** How the stream ended for good; undefined while it is open, or dialled again. */
   ended: StreamEnd | undefined;
-  /** How the stream before the present one ended. */
+  /** How the last stream, or the last try to open one, ended. */
   lastEnd: StreamEnd | undefined;
+  /** How the last stream ended that it was served on; a try that came too early, and was refused, is none. */
+  lost: StreamEnd | undefined;
   /** Serial number of the certificate that the component served with when it was dialled last. */
   served: string | undefined;
   acked = 0;
@@ -222,6 +224,7 @@ export class TestDownstream {
 
   #streamEnded(end: StreamEnd, opened: boolean): void {
     this.lastEnd = end;
+    if (opened) this.lost = end;
     if (end.code === status.OK && this.endOfStream === undefined && !this.#left) {
       const text = `it ended the stream of ${this.instanceId} with OK and without EndOfStream`;
       this.#surroundings.violation("end/before-ok", text);

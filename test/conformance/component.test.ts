@@ -85,8 +85,12 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
   });
 
   it("may break a stream at any time, or refuse one that comes early: whoever is below dials again", async () => {
-    for (const habit of ["a break: allowed", "early: UNAVAILABLE"]) {
-      const only = ["publish/event", "publish/every-group", "publish/before-topology"];
+    const published = ["publish/event", "publish/every-group", "publish/before-topology"];
+    const kept = ["refuse/instance", "identity/subscriber-authority", "identity/renewal-keeps-streams"];
+    for (const [habit, only] of [
+      ["a break: allowed", published],
+      ["early: UNAVAILABLE", [...published, ...kept]],
+    ] as const) {
       const report = await testFixture("processor", habit, { only });
       expect(failures(report), renderReport(report)).toEqual([]);
       expect(report.notShown).toBe(0);

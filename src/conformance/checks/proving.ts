@@ -205,9 +205,9 @@ async function isNotServed(bench: Bench, liar: DownstreamOptions, who: string): 
   );
   if (bad.opened !== undefined) throw new Broken(`it serves ${who}`);
   bad.close();
-  if (good.lastEnd !== undefined)
+  if (good.lost !== undefined)
     throw new Broken(
-      `it ended the stream that it was right to have, with status ${good.lastEnd.code}, because of ${who}`,
+      `it ended the stream that it was right to have, with status ${good.lost.code}, because of ${who}`,
     );
   good.close();
 }

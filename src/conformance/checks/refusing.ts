@@ -78,7 +78,7 @@ async function costsOnlyItself(
   if (liar.events.length > 0) throw new Broken(`it sent ${liar.events.length} events on that stream`);
   good.grant(plenty);
   await bench.arrived(good, 2);
-  if (bad.meant !== undefined && good.lastEnd !== undefined)
-    throw new Broken(`it ended the stream that it was right to have, with status ${good.lastEnd.code}`);
+  if (bad.meant !== undefined && good.lost !== undefined)
+    throw new Broken(`it ended the stream that it was right to have, with status ${good.lost.code}`);
   if (good.refused) throw new Broken(`the good stream ended too, with status ${good.ended?.code}`);
 }

@@ -34,7 +34,7 @@ export const renewingChecks: readonly Check[] = [
       await renewed(identity, bench);
       await bench.quiet(() => {
         if (above?.ended) return "its stream to the upstream ended when its certificate was renewed";
-        return below?.lastEnd !== undefined && "the stream of its subscriber ended when its certificate was renewed";
+        return below?.lost !== undefined && "the stream of its subscriber ended when its certificate was renewed";
       });
       below?.close();
     },
