@@ -36,6 +36,10 @@ export async function shoot(
   const missing = new Set<string>();
   const answers: Promise<void>[] = [];
   let late: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_resolve, reject) => {
+    const fail = (): void => reject(new Error(`not answered within ${ANSWER_MS} ms: ${[...missing].join(", ")}`));
+    late = setTimeout(fail, ANSWER_MS);
+  });
   try {
     for (const { headers, body, ending } of shots) {
       if (client.isOver) client = connected();
@@ -55,15 +59,12 @@ export async function shoot(
           }),
         );
       }
-      const cancel = await by.open(headers, body, ending === "end", onClosed);
+      const cancel = await Promise.race([by.open(headers, body, ending === "end", onClosed), tooLate]);
+      late?.refresh();
       if (ending === "reset") cancel();
       else if (!isAwaited) held.push(cancel);
       if (held.length > HELD_AT_ONCE) held.shift()?.();
     }
-    const tooLate = new Promise<never>((_resolve, reject) => {
-      const fail = (): void => reject(new Error(`not answered within ${ANSWER_MS} ms: ${[...missing].join(", ")}`));
-      late = setTimeout(fail, ANSWER_MS);
-    });
     await Promise.race([Promise.all(answers), tooLate]);
   } finally {
     clearTimeout(late);
