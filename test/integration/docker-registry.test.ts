@@ -18,6 +18,8 @@ const password = "pass:word";
 let folder: string;
 let registry: ChildProcess;
 let host: string;
+/** Of the image that is in it. */
+let digest: string;
 
 beforeAll(async () => {
   await fixture.setUp();
@@ -41,6 +43,10 @@ beforeAll(async () => {
   await mkdir(join(folder, "none"), { recursive: true });
   await docker("tag", fixture.settings.image ?? "", `${host}/acme/app:1`);
   await docker("--config", join(folder, "good"), "push", "-q", `${host}/acme/app:1`);
+  const references = JSON.parse(
+    await docker("inspect", "-f", "{{json .RepoDigests}}", `${host}/acme/app:1`),
+  ) as string[];
+  digest = references.find((reference) => reference.startsWith(host))?.split("@")[1] ?? "";
   await docker("rmi", `${host}/acme/app:1`);
 });
 
@@ -84,6 +90,16 @@ describe("a registry that wants a login", () => {
     );
     expect(await docker("images", "-q", image)).not.toBe("");
     await docker("rmi", image);
+  });
+
+  it("gives what is named by its content, and nothing where the content is another", async () => {
+    await using world = new World(fixture);
+    const image = `${host}/acme/app:1@${digest}`;
+    await prepare(world, "good", { image });
+    expect(await docker("inspect", "-f", "{{json .RepoDigests}}", image)).toContain(digest);
+    await docker("rmi", image);
+    const other = `${host}/acme/app:1@sha256:${"0".repeat(64)}`;
+    await expect(prepare(world, "good", { image: other })).rejects.toMatchObject({ code: "docker/pull-failed" });
   });
 
   it.each([
