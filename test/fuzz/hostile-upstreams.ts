@@ -19,6 +19,8 @@ interface Waiting {
 const INSTANCES = 8;
 /** Of what comes on a stream before it is broken. */
 const MOST_ON_ONE_STREAM = 2_000;
+/** How long nobody may take anything, in milliseconds. */
+const TAKING_MS = 20_000;
 
 /** Who instance `instance` of the component `mallory` is; undefined where everybody speaks in the clear. */
 type Joins = (component: string, instance: string) => Promise<IdentitySource | undefined>;
@@ -61,11 +63,22 @@ export class HostileUpstreams {
     await Promise.all(this.#registries.map((registry) => registry.heartbeat(beat, AbortSignal.timeout(15_000))));
   }
 
-  /** Resolves when all of it was said. */
+  /** Resolves when all of it was said. Rejects when nobody takes any of it for a while. */
   async say(inputs: readonly Input[]): Promise<void> {
-    const all = inputs.map((input) => new Promise<void>((done) => this.#queue.push({ input, done })));
+    let late: NodeJS.Timeout | undefined;
+    let left = inputs.length;
+    const tooLate = new Promise<never>((_resolve, reject) => {
+      const fail = (): void =>
+        reject(new Error(`of what was said ${left} were taken by nobody within ${TAKING_MS} ms`));
+      late = setTimeout(fail, TAKING_MS);
+    });
+    const taken = (): void => {
+      left--;
+      late?.refresh();
+    };
+    const all = inputs.map((input) => new Promise<void>((done) => this.#queue.push({ input, done })).then(taken));
     for (const go of [...this.#calls.values()]) go();
-    await Promise.all(all);
+    await Promise.race([Promise.all(all), tooLate]).finally(() => clearTimeout(late));
   }
 
   close(): void {
@@ -94,6 +107,8 @@ export class HostileUpstreams {
     let expected = 1;
     let said = 0;
     let instance = "";
+    // A write to a call that was cancelled is not answered.
+    const unanswered = new Set<() => void>();
     const go = (): void => {
       while (instance !== "") {
         const next = this.#queue.shift();
@@ -104,7 +119,11 @@ export class HostileUpstreams {
           ? violation("mallory", instance, expected, random)
           : hostileBatch(expected, random);
         expected += events;
-        call.write(message, () => next.done());
+        unanswered.add(next.done);
+        call.write(message, () => {
+          unanswered.delete(next.done);
+          next.done();
+        });
         if (!breaks) continue;
         gone();
         // Some say nothing more afterwards, as if they were right.
@@ -125,6 +144,11 @@ export class HostileUpstreams {
       go();
     });
     for (const event of ["cancelled", "close", "error", "end"]) call.once(event, gone);
+    for (const event of ["cancelled", "close"]) {
+      call.once(event, () => {
+        for (const done of unanswered) done();
+      });
+    }
     call.on("end", () => call.end());
   }
 }
