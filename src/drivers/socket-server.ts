@@ -27,7 +27,7 @@ export function listenPrivately(server: Server, path: string): Promise<void> {
 }
 
 /** Resolves once only the user may open the socket that `listen` makes. */
-export async function privately(path: string, listen: (done: (error: Error | null) => void) => void): Promise<void> {
+async function privately(path: string, listen: (done: (error: Error | null) => void) => void): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     listen((error) => (error === null ? resolve() : reject(error)));
   });

@@ -1,7 +1,7 @@
 import type { Clock } from "../../foundation/clock.ts";
 import { hasCode } from "../../foundation/errors.ts";
 import type { DriverEvent } from "../driver.ts";
-import type { SupervisorSockets } from "./supervisor/protocol-version.ts";
+import type { SupervisorSocket } from "./supervisor/protocol-version.ts";
 import { NO_SUPERVISOR, type SupervisorClient } from "./supervisor/supervisor-client.ts";
 import { eventCodec } from "./supervisor/supervisor-codec.ts";
 import { supervisorService } from "./supervisor/supervisor-messages.ts";
@@ -12,14 +12,14 @@ import { supervisorService } from "./supervisor/supervisor-messages.ts";
  */
 export async function* driverEvents(
   supervisors: SupervisorClient,
-  sockets: SupervisorSockets,
+  at: SupervisorSocket,
   clock: Clock,
   signal: AbortSignal,
 ): AsyncGenerator<DriverEvent> {
   const since = clock.now();
   while (!signal.aborted) {
     try {
-      for await (const message of supervisors.stream(sockets, supervisorService.watchEvents, { since }, { signal })) {
+      for await (const message of supervisors.stream(at, supervisorService.watchEvents, { since }, { signal })) {
         const event = eventCodec.fromMessage(message);
         if (event !== undefined) yield event;
       }

@@ -68,8 +68,7 @@ async function open(): Promise<Attack> {
       await shoot(bench.paths.socket, shots, (path) => path === supervisorService.watchEvents.path);
       await inParallel(raw, 32, ({ random }) => {
         const { pieces, ending } = supervisorBytes(random);
-        const { socket, formerSocket } = bench.paths;
-        return sendRaw({ path: random.chance(0.9) ? socket : formerSocket }, pieces, ending);
+        return sendRaw({ path: bench.paths.socket }, pieces, ending);
       });
     },
     async [Symbol.asyncDispose]() {

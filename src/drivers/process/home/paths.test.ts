@@ -24,7 +24,6 @@ test("the socket's path fits into what systems allow, however deep the home lies
   const deep = pipelinePaths(`/${"long/".repeat(40)}home`, "p");
   expect(Buffer.byteLength(deep.socket)).toBeLessThan(104);
   expect(pipelinePaths("/h", "p").socket).toBe("/h/pipelines/p/supervisor.grpc.sock");
-  expect(pipelinePaths("/h", "p").formerSocket).toBe("/h/pipelines/p/supervisor.sock");
 });
 
 test("the socket's path is one that gRPC can dial, whatever the home is called", () => {

@@ -13,8 +13,6 @@ export interface PipelinePaths {
   readonly projectFile: string;
   /** Of the supervisor. */
   readonly socket: string;
-  /** That of a supervisor of version 1 of its protocol, which was not gRPC. */
-  readonly formerSocket: string;
   /** The control plane's store. */
   readonly controlPlane: string;
   readonly logs: string;
@@ -69,7 +67,6 @@ export function pipelinePaths(home: string, pipeline: string): PipelinePaths {
     supervisorFile: join(folder, "supervisor.json"),
     projectFile: join(folder, "project.json"),
     socket: socketPath("supervisor.grpc.sock"),
-    formerSocket: socketPath("supervisor.sock"),
     controlPlane: join(folder, "control-plane"),
     logs: join(folder, "logs"),
     instances: join(folder, "instances"),

@@ -52,10 +52,8 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
   }
   await removeSupervisorRecord(paths);
   removeTickets(paths);
-  for (const socket of [paths.socket, paths.formerSocket]) {
-    await rm(socket, { force: true });
-    if (dirname(socket) !== paths.folder) await removeFolderIfEmpty(dirname(socket));
-  }
+  await rm(paths.socket, { force: true });
+  if (dirname(paths.socket) !== paths.folder) await removeFolderIfEmpty(dirname(paths.socket));
   if (!(await holdsFiles(paths.state)) && !(await holdsFiles(paths.controlPlane))) await removeState(paths);
 }
 

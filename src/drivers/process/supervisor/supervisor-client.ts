@@ -2,13 +2,7 @@ import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode } from "../../../foundation/errors.ts";
 import type { Method } from "../../../protocol/service-methods.ts";
 import { assertPrivateSocket } from "./private-socket.ts";
-import {
-  type Listener,
-  listenerBehind,
-  PROTOCOL_MISMATCH,
-  protocolMismatch,
-  type SupervisorSockets,
-} from "./protocol-version.ts";
+import { type Listener, listenerBehind, PROTOCOL_MISMATCH, type SupervisorSocket } from "./protocol-version.ts";
 import type { SupervisorChannel } from "./supervisor-channel.ts";
 import { supervisorService } from "./supervisor-messages.ts";
 import type { SupervisorHello } from "./supervisor-server.ts";
@@ -32,16 +26,16 @@ export function isUnusable(error: unknown): boolean {
   return hasCode(error, SUPERVISOR_LOST) || hasCode(error, PROTOCOL_MISMATCH);
 }
 
-/** Talks to supervisors, by their sockets. Connections are kept for a moment: a command has several requests. */
+/** Talks to supervisors, by their at. Connections are kept for a moment: a command has several requests. */
 export interface SupervisorClient {
   /** Asks who is there. Rejects as `request`. */
-  hello(sockets: SupervisorSockets, signal: AbortSignal, deadlineMs: number): Promise<SupervisorHello>;
+  hello(at: SupervisorSocket, signal: AbortSignal, deadlineMs: number): Promise<SupervisorHello>;
   /**
    * Sends one request to a supervisor and returns its answer. Rejects with NO_SUPERVISOR, SUPERVISOR_LOST,
    * PROTOCOL_MISMATCH, kind `cancelled` when the signal fires, or what the supervisor threw.
    */
   request<Request, Response>(
-    sockets: SupervisorSockets,
+    at: SupervisorSocket,
     method: Method<Request, Response>,
     message: Partial<Request>,
     options: RequestOptions,
@@ -51,7 +45,7 @@ export interface SupervisorClient {
    * supervisor ends the stream.
    */
   stream<Request, Response>(
-    sockets: SupervisorSockets,
+    at: SupervisorSocket,
     method: Method<Request, Response>,
     message: Partial<Request>,
     options: RequestOptions,
@@ -84,40 +78,36 @@ export function createSupervisorClient(): SupervisorClient {
    * A connection to a supervisor that has said something: gRPC does not let go of one on which nobody says anything, does not
    * tell why there is none, and takes time to load.
    */
-  const connected = async (sockets: SupervisorSockets, path: string, limit: AbortSignal): Promise<Connection> => {
-    assertPrivateSocket(sockets.socket);
-    if (!connections.has(sockets.socket)) {
-      const listener = await listenerBehind(sockets, limit);
+  const connected = async (at: SupervisorSocket, path: string, limit: AbortSignal): Promise<Connection> => {
+    assertPrivateSocket(at.socket);
+    if (!connections.has(at.socket)) {
+      const listener = await listenerBehind(at, limit);
       if (listener !== "alive") throw notSpokenTo(listener, path);
     }
     const { openChannel } = await import("./supervisor-channel.ts");
-    const known = connections.get(sockets.socket);
+    const known = connections.get(at.socket);
     if (known !== undefined) return known;
-    const made = { ...openChannel(sockets.socket), users: 0 };
-    connections.set(sockets.socket, made);
+    const made = { ...openChannel(at.socket), users: 0 };
+    connections.set(at.socket, made);
     return made;
   };
 
-  const forget = (sockets: SupervisorSockets, connection: Connection): void => {
-    if (connections.get(sockets.socket) === connection) connections.delete(sockets.socket);
+  const forget = (at: SupervisorSocket, connection: Connection): void => {
+    if (connections.get(at.socket) === connection) connections.delete(at.socket);
   };
 
-  const release = (sockets: SupervisorSockets, connection: Connection): void => {
+  const release = (at: SupervisorSocket, connection: Connection): void => {
     connection.users--;
     if (connection.users > 0) return;
     const close = (): void => {
-      forget(sockets, connection);
+      forget(at, connection);
       connection.close();
     };
-    if (connections.get(sockets.socket) === connection) connection.idle = setTimeout(close, IDLE_MS).unref();
+    if (connections.get(at.socket) === connection) connection.idle = setTimeout(close, IDLE_MS).unref();
     else close();
   };
 
-  const begin = async (
-    sockets: SupervisorSockets,
-    path: string,
-    { signal, deadlineMs }: RequestOptions,
-  ): Promise<Call> => {
+  const begin = async (at: SupervisorSocket, path: string, { signal, deadlineMs }: RequestOptions): Promise<Call> => {
     if (signal.aborted) throw cancelled(signal);
     const over = new AbortController();
     const limit = over.signal;
@@ -130,7 +120,7 @@ export function createSupervisorClient(): SupervisorClient {
     };
     let connection: Connection;
     try {
-      connection = await connected(sockets, path, limit);
+      connection = await connected(at, path, limit);
     } catch (error) {
       settle();
       if (signal.aborted) throw cancelled(signal);
@@ -144,21 +134,21 @@ export function createSupervisorClient(): SupervisorClient {
       async explained(error, hasBegun = false) {
         if (signal.aborted) return cancelled(signal);
         const { meaningOf } = await import("./supervisor-channel.ts");
-        const meaning = meaningOf(error, sockets.socket);
+        const meaning = meaningOf(error, at.socket);
         if (meaning !== undefined) return meaning;
-        forget(sockets, connection);
+        forget(at, connection);
         if (limit.aborted || hasBegun) return lost(path, error);
-        return notSpokenTo(await listenerBehind(sockets, limit).catch(() => "silent" as const), path, error);
+        return notSpokenTo(await listenerBehind(at, limit).catch(() => "silent" as const), path, error);
       },
       end() {
         settle();
-        release(sockets, connection);
+        release(at, connection);
       },
     };
   };
 
-  const request: SupervisorClient["request"] = async (sockets, method, message, options) => {
-    const { channel, limit, explained, end } = await begin(sockets, method.path, options);
+  const request: SupervisorClient["request"] = async (at, method, message, options) => {
+    const { channel, limit, explained, end } = await begin(at, method.path, options);
     try {
       return await channel.unary(method, message, limit);
     } catch (error) {
@@ -170,9 +160,9 @@ export function createSupervisorClient(): SupervisorClient {
 
   return {
     request,
-    hello: (sockets, signal, deadlineMs) => request(sockets, supervisorService.hello, {}, { signal, deadlineMs }),
-    async *stream(sockets, method, message, options) {
-      const { channel, limit, explained, end } = await begin(sockets, method.path, options);
+    hello: (at, signal, deadlineMs) => request(at, supervisorService.hello, {}, { signal, deadlineMs }),
+    async *stream(at, method, message, options) {
+      const { channel, limit, explained, end } = await begin(at, method.path, options);
       let hasBegun = false;
       const onBegin = (): void => {
         hasBegun = true;
@@ -190,8 +180,7 @@ export function createSupervisorClient(): SupervisorClient {
 }
 
 function notSpokenTo(listener: Listener, path: string, cause?: unknown): FlowctlError {
-  if (listener === "nobody") return noSupervisor(cause);
-  return listener === "former" ? protocolMismatch(cause) : lost(path, cause);
+  return listener === "nobody" ? noSupervisor(cause) : lost(path, cause);
 }
 
 function noSupervisor(cause: unknown): FlowctlError {

@@ -2,9 +2,9 @@ import { FlowctlError } from "../../../foundation/errors.ts";
 import { definitionOf } from "../../../protocol/service-methods.ts";
 import type { DriverEvent } from "../../driver.ts";
 import { socketCalls } from "../../socket-calls.ts";
-import { clearSocket, closeServer, createSocketServer, listenPrivately, privately } from "../../socket-server.ts";
+import { clearSocket, closeServer, createSocketServer, listenPrivately } from "../../socket-server.ts";
 import { assertPrivateSocket } from "./private-socket.ts";
-import { formerSocketServer, type SupervisorSockets } from "./protocol-version.ts";
+import type { SupervisorSocket } from "./protocol-version.ts";
 import { applyCodec, type Ending, endingOf, eventCodec, type InstanceOrder } from "./supervisor-codec.ts";
 import { MAX_REQUEST_BYTES, supervisorService } from "./supervisor-messages.ts";
 
@@ -49,7 +49,7 @@ const { one, answers } = socketCalls({
  * lock, so that a socket file which is there already is a dead one's.
  */
 export async function serveSupervisor(
-  { socket, formerSocket }: SupervisorSockets,
+  { socket }: SupervisorSocket,
   requests: SupervisorRequests,
 ): Promise<SupervisorServer> {
   const stopping = new AbortController();
@@ -72,14 +72,9 @@ export async function serveSupervisor(
       return {};
     }),
   });
-  const former = formerSocketServer();
-  for (const path of [socket, formerSocket]) clearSocket(path, assertPrivateSocket);
+  clearSocket(socket, assertPrivateSocket);
   await listening(listenPrivately(server, socket), socket);
-  const listenFormer = (done: (error: Error | null) => void): void =>
-    void former.once("error", done).listen(formerSocket, () => done(null));
-  await listening(privately(formerSocket, listenFormer), formerSocket);
   const refuse = (): void => {
-    former.close();
     // Whoever is connected is told to ask nothing more.
     server.unbind(`unix:${socket}`);
   };

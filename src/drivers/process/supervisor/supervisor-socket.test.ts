@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { messageType } from "../../../protocol/message-type.ts";
 import { method } from "../../../protocol/service-methods.ts";
 import type { DriverEvent } from "../../driver.ts";
 import { driverEvents } from "../events.ts";
-import type { SupervisorSockets } from "./protocol-version.ts";
+import type { SupervisorSocket } from "./protocol-version.ts";
 import { createSupervisorClient } from "./supervisor-client.ts";
 import { applyCodec, type InstanceOrder } from "./supervisor-codec.ts";
 import { supervisorService } from "./supervisor-messages.ts";
@@ -24,7 +24,7 @@ const event: DriverEvent = { type: "started", key: "component/a-1", time: 1 };
 
 let folder = "";
 let server: SupervisorServer | undefined;
-const sockets = (): SupervisorSockets => ({ socket: join(folder, "s.sock"), formerSocket: join(folder, "f.sock") });
+const at = (): SupervisorSocket => ({ socket: join(folder, "s.sock") });
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "flowctl-socket-"));
 });
@@ -52,10 +52,10 @@ function requests(some: Partial<SupervisorRequests> = {}): SupervisorRequests {
 }
 
 async function serve(some: Partial<SupervisorRequests> = {}): Promise<void> {
-  server = await serveSupervisor(sockets(), requests(some));
+  server = await serveSupervisor(at(), requests(some));
 }
 
-const ask = (deadlineMs = 20_000, signal = never): Promise<unknown> => hello(sockets(), signal, deadlineMs);
+const ask = (deadlineMs = 20_000, signal = never): Promise<unknown> => hello(at(), signal, deadlineMs);
 
 describe("a request", () => {
   test("is answered", async () => {
@@ -79,7 +79,7 @@ describe("a request", () => {
       { action: "stop", observed, keepSecrets: true },
     ] as const;
     for (const change of changes) {
-      await request(sockets(), apply, applyCodec.toMessage({ change, force: true, values }), { signal: never });
+      await request(at(), apply, applyCodec.toMessage({ change, force: true, values }), { signal: never });
     }
     expect(orders).toEqual(changes.map((change) => ({ change: expect.objectContaining(change), force: true, values })));
   });
@@ -110,7 +110,7 @@ describe("a request", () => {
     const dead = createServer();
     await new Promise<void>((resolve) => dead.listen(other, resolve));
     // Under another name the file outlives its server.
-    renameSync(other, sockets().socket);
+    renameSync(other, at().socket);
     await new Promise((resolve) => dead.close(resolve));
     await expect(ask()).rejects.toMatchObject({ code: "process/no-supervisor" });
   });
@@ -122,7 +122,7 @@ describe("a request", () => {
 
   test("ends at its deadline when nobody says anything, and lets go of the connection", async () => {
     const mute = createServer((client) => client.resume());
-    await new Promise<void>((resolve) => mute.listen(sockets().socket, resolve));
+    await new Promise<void>((resolve) => mute.listen(at().socket, resolve));
     await expect(ask(50)).rejects.toMatchObject({ code: "process/supervisor-lost" });
     await new Promise((resolve) => mute.close(resolve));
   });
@@ -143,7 +143,7 @@ describe("a request", () => {
       client.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
       client.once("data", () => client.destroy());
     });
-    await new Promise<void>((resolve) => mute.listen(sockets().socket, resolve));
+    await new Promise<void>((resolve) => mute.listen(at().socket, resolve));
     await expect(ask()).rejects.toMatchObject({ code: "process/supervisor-lost" });
     await new Promise((resolve) => mute.close(resolve));
   });
@@ -159,7 +159,7 @@ describe("a request", () => {
       },
     });
     const message = { action: "ACTION_START", owner: "a", index: 1 };
-    await expect(request(sockets(), apply, message, { signal: stop.signal })).rejects.toMatchObject({
+    await expect(request(at(), apply, message, { signal: stop.signal })).rejects.toMatchObject({
       kind: "cancelled",
     });
     await cancelled;
@@ -168,7 +168,7 @@ describe("a request", () => {
   test("that is larger than the supervisor takes is refused, and no more of it is kept", async () => {
     await serve();
     const message = { action: "ACTION_START", owner: "a", index: 1, secrets: { s: Buffer.alloc(65 * 1024 * 1024) } };
-    await expect(request(sockets(), apply, message, { signal: never })).rejects.toMatchObject({
+    await expect(request(at(), apply, message, { signal: never })).rejects.toMatchObject({
       code: "process/bad-request",
     });
     expect(await ask()).toEqual(me);
@@ -185,45 +185,17 @@ describe("a request", () => {
         setImmediate(() => void server?.close());
       },
     });
-    await request(sockets(), shutdown, { instances: "ENDING_KILL" }, { signal: never });
+    await request(at(), shutdown, { instances: "ENDING_KILL" }, { signal: never });
     expect({ asked, isOver }).toEqual({ asked: "kill", isOver: true });
   });
 });
 
 describe("another version of flowctl", () => {
-  test("that speaks lines of JSON is told so, however its bytes arrive", async () => {
-    await serve();
-    const answer = await new Promise<string>((resolve, reject) => {
-      const client = connect(sockets().formerSocket);
-      let text = "";
-      client.setEncoding("utf8").on("data", (chunk: string) => {
-        text += chunk;
-      });
-      client.once("end", () => resolve(text)).once("error", reject);
-      void (async () => {
-        for (const byte of Buffer.from('{"v":1,"method":"hello"}\n'))
-          await new Promise((sent) => client.write(Buffer.from([byte]), sent));
-      })();
-    });
-    expect(JSON.parse(answer)).toMatchObject({
-      type: "error",
-      error: { code: "process/protocol-mismatch", kind: "conflict", fix: expect.stringContaining("same version") },
-    });
-    expect(answer.endsWith("}\n")).toBe(true);
-  });
-
-  test("whose supervisor speaks lines of JSON is recognized", async () => {
-    const old = createServer((client) => client.resume());
-    await new Promise<void>((resolve) => old.listen(sockets().formerSocket, resolve));
-    await expect(ask()).rejects.toMatchObject({ code: "process/protocol-mismatch", kind: "conflict" });
-    await new Promise((resolve) => old.close(resolve));
-  });
-
   test("whose supervisor serves another version of the service is recognized", async () => {
     await serve();
     const nothing = messageType("nothing", {});
     const later = method("/flowctl.supervisor.v99.Supervisor/Hello", nothing, nothing);
-    await expect(request(sockets(), later, {}, { signal: never })).rejects.toMatchObject({
+    await expect(request(at(), later, {}, { signal: never })).rejects.toMatchObject({
       code: "process/protocol-mismatch",
     });
   });
@@ -233,7 +205,7 @@ describe("another version of flowctl", () => {
       client.on("error", () => undefined);
       client.destroy();
     });
-    await new Promise<void>((resolve) => broken.listen(sockets().socket, resolve));
+    await new Promise<void>((resolve) => broken.listen(at().socket, resolve));
     await expect(ask()).rejects.toMatchObject({ code: "process/supervisor-lost" });
     await new Promise((resolve) => broken.close(resolve));
   });
@@ -241,16 +213,15 @@ describe("another version of flowctl", () => {
 
 test("only the user may open the socket, and one that a dead supervisor left is no hindrance", async () => {
   await serve();
-  expect(statSync(sockets().socket).mode & 0o777).toBe(0o600);
-  expect(statSync(sockets().formerSocket).mode & 0o777).toBe(0o600);
-  const second = await serveSupervisor(sockets(), requests({ hello: () => ({ ...me, pid: 8 }) }));
+  expect(statSync(at().socket).mode & 0o777).toBe(0o600);
+  const second = await serveSupervisor(at(), requests({ hello: () => ({ ...me, pid: 8 }) }));
   expect(await ask()).toMatchObject({ pid: 8 });
   await second.close();
 });
 
 test("a socket under /tmp is used only in a folder that is the user's alone", async () => {
   const shared = mkdtempSync("/tmp/flowctl-shared-");
-  const path = { socket: join(shared, "s.sock"), formerSocket: join(shared, "f.sock") };
+  const path = { socket: join(shared, "s.sock") };
   const own = await serveSupervisor(path, requests());
   expect(await hello(path, never, 20_000)).toEqual(me);
   chmodSync(shared, 0o777);
@@ -281,7 +252,7 @@ test("a supervisor that is asked for nothing more goes on with what it was asked
         });
       },
     }).then(() => {
-      answer = request(sockets(), apply, { action: "ACTION_START", owner: "a", index: 1 }, { signal: never });
+      answer = request(at(), apply, { action: "ACTION_START", owner: "a", index: 1 }, { signal: never });
     });
   });
   let answer: Promise<unknown> | undefined;
@@ -311,7 +282,7 @@ describe("events", () => {
     });
     const told: DriverEvent[] = [];
     const before = Date.now();
-    for await (const one of driverEvents(supervisors, sockets(), systemClock, never)) {
+    for await (const one of driverEvents(supervisors, at(), systemClock, never)) {
       told.push(one);
       if (told.length === all.length) break;
     }
@@ -321,7 +292,7 @@ describe("events", () => {
 
   test("wait for a supervisor, and end quietly when their signal fires", async () => {
     const stop = new AbortController();
-    const events = driverEvents(supervisors, sockets(), systemClock, stop.signal)[Symbol.asyncIterator]();
+    const events = driverEvents(supervisors, at(), systemClock, stop.signal)[Symbol.asyncIterator]();
     const first = events.next();
     await serve();
     expect((await first).value).toEqual(event);
@@ -332,7 +303,7 @@ describe("events", () => {
 
   test("fail when the supervisor ends, or says why", async () => {
     await serve();
-    const events = driverEvents(supervisors, sockets(), systemClock, never)[Symbol.asyncIterator]();
+    const events = driverEvents(supervisors, at(), systemClock, never)[Symbol.asyncIterator]();
     await events.next();
     void server?.close();
     await expect(events.next()).rejects.toMatchObject({ code: "process/supervisor-lost" });
@@ -342,7 +313,7 @@ describe("events", () => {
         throw new FlowctlError({ code: "process/no-events", kind: "failed", message: "none" });
       },
     });
-    await expect(driverEvents(supervisors, sockets(), systemClock, never).next()).rejects.toMatchObject({
+    await expect(driverEvents(supervisors, at(), systemClock, never).next()).rejects.toMatchObject({
       code: "process/no-events",
     });
   });
@@ -355,7 +326,7 @@ describe("events", () => {
         for (; made < many; made++) yield event;
       },
     });
-    const events = driverEvents(supervisors, sockets(), systemClock, never);
+    const events = driverEvents(supervisors, at(), systemClock, never);
     await events.next();
     for (let still = 0, last = -1; still < 50; ) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -384,7 +355,7 @@ describe("what is no request", () => {
   ])("is refused, and nothing is done: %s", async (_what, message) => {
     let handled = 0;
     await serve({ apply: async () => void handled++ });
-    await expect(request(sockets(), apply, message, { signal: never })).rejects.toMatchObject({
+    await expect(request(at(), apply, message, { signal: never })).rejects.toMatchObject({
       code: "process/bad-request",
       kind: "invalid",
     });
@@ -395,7 +366,7 @@ describe("what is no request", () => {
   test("is refused: an end without saying of what", async () => {
     let handled = 0;
     await serve({ shutdown: async () => void handled++ });
-    await expect(request(sockets(), shutdown, {}, { signal: never })).rejects.toMatchObject({
+    await expect(request(at(), shutdown, {}, { signal: never })).rejects.toMatchObject({
       code: "process/bad-request",
     });
     expect(handled).toBe(0);
@@ -405,7 +376,7 @@ describe("what is no request", () => {
     let handled = 0;
     await serve({ apply: async () => void handled++ });
     const broken = method(apply.path, { ...apply.request, encode: () => Buffer.from([0x0a, 0xff]) }, apply.response);
-    await expect(request(sockets(), broken, {}, { signal: never })).rejects.toMatchObject({ kind: "internal" });
+    await expect(request(at(), broken, {}, { signal: never })).rejects.toMatchObject({ kind: "internal" });
     expect(handled).toBe(0);
     expect(await ask()).toEqual(me);
   });
