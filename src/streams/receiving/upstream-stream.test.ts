@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import { encodeBatch } from "../../protocol/encoded-events.fake.ts";
 import { EventEncoder } from "../../protocol/event-encoder.ts";
-import { encodeOpened } from "../../protocol/stream-codec.ts";
+import { encodeEnd, encodeOpened } from "../../protocol/stream-codec.ts";
 import { hold, publishFrom, type ReceivedEvent, settle } from "./received-event.ts";
 import { ScriptedUpstream } from "./scripted-upstream.fake.ts";
 import { dial, UpstreamStream } from "./upstream-stream.ts";
@@ -32,6 +32,7 @@ async function setUp() {
     const client = dial(upstream.address, { role: "component", pipeline: "p", component: "up", instance: "up-1" });
     const events: ReceivedEvent[] = [];
     const ends: (FlowctlError | undefined)[] = [];
+    const said: string[] = [];
     let seen: typeof upstream.stream;
     // A stream may be over before anybody looks for it.
     upstream.onOpened = (opened) => {
@@ -40,7 +41,7 @@ async function setUp() {
     const stream: UpstreamStream = new UpstreamStream(client, upstream.address, UP, who, WINDOW, {
       opened: () => undefined,
       events: (arrival) => void events.push(...stream.views(arrival)),
-      ended: () => undefined,
+      ended: () => void said.push("ended"),
       closed: (error) => void ends.push(error),
     });
     cleanUps.push(() => {
@@ -48,7 +49,7 @@ async function setUp() {
       client.close();
     });
     await until(() => seen !== undefined);
-    return { stream, events, ends, seen: seen! };
+    return { stream, events, ends, said, seen: seen! };
   };
   return { upstream, open };
 }
@@ -128,6 +129,20 @@ describe("a stream from an upstream instance", () => {
     await until(() => ends.length > 0);
     expect(ends[0]?.code).toBe("stream/wrong-upstream");
     expect(events).toEqual([]);
+  });
+
+  it("takes no word for the end that is of another number of events than came", async () => {
+    const { open } = await setUp();
+    for (const [number, isEnd] of [
+      [1, false],
+      [0, true],
+    ] as const) {
+      const { ends, seen, said } = await open();
+      seen.call.write(encodeEnd(number));
+      await until(() => ends.length > 0 || said.length > 0);
+      expect(said).toEqual(isEnd ? ["ended"] : []);
+      expect(ends.map((error) => error?.code)).toEqual(isEnd ? [] : ["stream/out-of-order"]);
+    }
   });
 
   it("ends when it is sent more events than it granted, and takes none of the message that does so", async () => {
