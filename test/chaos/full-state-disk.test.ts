@@ -29,18 +29,18 @@ sinks:
     await eventually("a tenth", async () => (await arrived()) > COUNT / 10);
     await disk.whileFull(async () => {
       await eventually("what is wrong is said where one looks for it", async () => {
-        const { code, stdout } = await scenario.look("doctor");
+        const { code, stdout } = await scenario.flowctl("doctor");
         return code === 1 && stdout.includes(`free in the process driver's folder (${home})`);
       });
       await eventually("and status says so, whether the control plane answers or not", async () => {
-        const { stdout, stderr } = await scenario.look("status");
+        const { stdout, stderr } = await scenario.flowctl("status");
         return (stdout + stderr).includes(`free in the process driver's folder (${home})`);
       });
       // Long enough for everything that writes to have met it.
       const before = await arrived();
       await eventually("whatever still arrives has arrived", async () => {
         const seen = await arrived();
-        const { stdout } = await scenario.look("status");
+        const { stdout } = await scenario.flowctl("status");
         return stdout === "" || !/archive +sink +\S+ +healthy/.test(stdout) || seen > before + COUNT / 20;
       });
     });

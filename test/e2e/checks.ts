@@ -107,14 +107,14 @@ export class Scenario implements AsyncDisposable {
     return growing.lines();
   }
 
-  /** Runs flowctl to its end. */
+  /** Runs a command to its end, within this process. */
   flowctl(...args: string[]): Promise<Ended> {
-    return runProgram(process.execPath, [program, ...args], { cwd: this.folder, env: this.env });
+    return flowctlHere(args, this.folder, this.env);
   }
 
-  /** As `flowctl`, without a process of its own, for commands that only look. */
-  look(...args: string[]): Promise<Ended> {
-    return flowctlHere(args, this.folder, this.env);
+  /** Runs the program to its end: for what is about the program and not about the command. */
+  program(...args: string[]): Promise<Ended> {
+    return runProgram(process.execPath, [program, ...args], { cwd: this.folder, env: this.env });
   }
 
   /** Runs flowctl to its end, which has to be a success; returns what it printed. */
@@ -164,7 +164,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   async instances(): Promise<readonly Instance[]> {
-    const { code, stdout } = await this.look("ps", this.name, "--json");
+    const { code, stdout } = await this.flowctl("ps", this.name, "--json");
     return code === 0 ? (JSON.parse(stdout) as Instance[]) : [];
   }
 

@@ -32,7 +32,7 @@ interface Letter {
 }
 
 async function letters(scenario: Scenario): Promise<readonly Letter[]> {
-  const { code, stdout, stderr } = await scenario.look("dead-letters", "list", "--json");
+  const { code, stdout, stderr } = await scenario.flowctl("dead-letters", "list", "--json");
   if (code !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as Letter[];
 }

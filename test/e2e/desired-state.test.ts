@@ -78,7 +78,7 @@ describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => 
     const controlPlane = (await instance(scenario, "control-plane"))?.ref ?? "";
     for (const pid of await pidsOf(scenario, controlPlane)) signalProcess(pid, "SIGKILL");
     if (driver === "process") await scenario.succeed("restart", "numbers");
-    await eventually("its control plane", async () => (await scenario.look("status")).code === 0);
+    await eventually("its control plane", async () => (await scenario.flowctl("status")).code === 0);
     // The other one, which crashes as often, has then waited at least as long as this one would have had to.
     await often("witness-1", Math.max(before, await startsOf(scenario, "witness-1")) + 2);
     expect(await startsOf(scenario, "archive-1")).toBe(before);
@@ -141,7 +141,7 @@ describe.concurrent.each(driversUnderTest())("desired state on %s", (driver) => 
       for (const pid of await pidsOf(scenario, refs[name] ?? "")) signalProcess(pid, "SIGKILL");
     }
     if (driver === "process") await scenario.succeed("up", "-d");
-    await eventually("the control plane", async () => (await scenario.look("status")).code === 0);
+    await eventually("the control plane", async () => (await scenario.flowctl("status")).code === 0);
     expect(await counted()).toBeGreaterThanOrEqual(before);
     await eventually("more", async () => (await counted()) > before);
     scenario.passed();

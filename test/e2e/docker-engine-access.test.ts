@@ -122,7 +122,7 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     );
     process.kill(Number(await pidOf(`${scenario.name}-out-1`)), "SIGKILL");
     await eventually("the control plane was told", async () =>
-      (await scenario.look("events", "--json")).stdout.includes("exited with code 137"),
+      (await scenario.flowctl("events", "--json")).stdout.includes("exited with code 137"),
     );
     expect((await logOf(controlPlane)).match(/lost the event stream/g)).toHaveLength(1);
 

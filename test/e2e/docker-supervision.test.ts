@@ -171,7 +171,7 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     await docker("exec", `${scenario.name}-db-1`, "node", "-e", "fs.writeFileSync('/tmp/sick', '')");
     await eventually("it is said", async () =>
-      (await scenario.look("status")).stdout.includes("service db-1 is unhealthy: the health check is failing"),
+      (await scenario.flowctl("status")).stdout.includes("service db-1 is unhealthy: the health check is failing"),
     );
     await eventually(
       "it is restarted",
@@ -179,7 +179,7 @@ sinks: { out: { uses: discard, inputs: [greedy] } }
         (await messages(scenario, "service.supervised")).includes("db-1 restart: the health check is failing"),
       90_000,
     );
-    await eventually("all is well", async () => /^\S+ running/.test((await scenario.look("status")).stdout));
+    await eventually("all is well", async () => /^\S+ running/.test((await scenario.flowctl("status")).stdout));
     await scenario.succeed("stop");
     expect(await messages(scenario, "pipeline.state")).not.toContain(expect.stringContaining("failed"));
     scenario.passed();

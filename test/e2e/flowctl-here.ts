@@ -6,14 +6,19 @@ import { builtinCatalog } from "../../src/components/catalog.ts";
 import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
 import type { Driver } from "../../src/drivers/driver.ts";
 import { createProcessDriver } from "../../src/drivers/process/driver.ts";
+import { flowctlHome } from "../../src/drivers/process/home/paths.ts";
+import { homeKey } from "../../src/drivers/process/home/secret-digest.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { packageRoot, packageVersion } from "../../src/foundation/package-root.ts";
 import type { DriverName } from "../../src/pipeline/pipeline.ts";
 import type { Ended } from "./run-program.ts";
 
+/** So long a command may take before it is interrupted, in milliseconds. */
+const PATIENCE_MS = 120_000;
+
 /**
- * Runs a command that only looks within this process, against the same engine, processes and control plane: for what a test asks again and
- * again. A process of its own takes 0.4 s of a processor to start.
+ * Runs a command to its end within this process, against the same engine, processes and control plane: a process of its own takes 0.3 s of
+ * a processor to start. What it answers to signals, closed outputs and its own death is shown by tests that start the program.
  */
 export async function flowctlHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Ended> {
   const said = { stdout: "", stderr: "" };
@@ -27,6 +32,9 @@ export async function flowctlHere(args: readonly string[], cwd: string, env: Nod
     });
   const surroundings = { environment: env, packageRoot: packageRoot(), version: packageVersion() };
   const never = new AbortController().signal;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PATIENCE_MS);
+  const drivers = new Map<DriverName, Driver>();
   const deps: CliDependencies = {
     version: surroundings.version,
     env,
@@ -34,18 +42,29 @@ export async function flowctlHere(args: readonly string[], cwd: string, env: Nod
     stdout: output("stdout"),
     stderr: output("stderr"),
     clock: systemClock,
-    interrupts: { first: never, second: never, answerSecond: () => () => undefined, ignoreOutput: () => undefined },
+    interrupts: {
+      first: late.signal,
+      second: never,
+      answerSecond: () => () => undefined,
+      ignoreOutput: () => undefined,
+    },
     driverNames: ["docker", "process"],
-    driver: async (name) => driverHere(name, env),
+    driver: async (name) => {
+      const driver = drivers.get(name) ?? driverHere(name, env);
+      drivers.set(name, driver);
+      return driver;
+    },
     connect: async ({ grpc, identity }) => connectControlPlane(grpc, identity),
     catalog: async () => builtinCatalog,
-    homeKey: () => Promise.reject(new Error("a command that only looks needs no key")),
+    homeKey: () => homeKey(flowctlHome(env), { readOnly: false }),
     readStdin: () => Promise.reject(new Error("nothing is read here")),
     runBuiltin: () => Promise.reject(new Error("nothing runs here")),
     hasSystemd: () => false,
     packageRoot: surroundings.packageRoot,
   };
-  const code = await runCli(args, deps);
+  const code = await runCli(args, deps).finally(() => clearTimeout(timer));
+  if (late.signal.aborted)
+    throw new Error(`flowctl ${args.join(" ")} took longer than ${PATIENCE_MS} ms\n${said.stdout}\n${said.stderr}`);
   return { code, ...said };
 }
 

@@ -113,7 +113,7 @@ describe.concurrent.each(driversUnderTest())("up --wait on %s", (driver) => {
     }
     // What no edit was about was never touched.
     const { "numbers-1": source, "archive-1": sink } = await scenario.refs();
-    const happened = (await scenario.look("events")).stdout;
+    const happened = (await scenario.flowctl("events")).stdout;
     expect([source, sink], happened).toEqual([before["numbers-1"], before["archive-1"]]);
     // The earlier file is what runs.
     await scenario.pipeline(GOOD);

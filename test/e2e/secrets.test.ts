@@ -57,7 +57,7 @@ describe.each(driversUnderTest())("secrets on %s", (driver) => {
       return code;
     };
     const flowctl = async (...args: string[]): Promise<number> => heard(args, await scenario.flowctl(...args));
-    const look = async (...args: string[]): Promise<number> => heard(args, await scenario.look(...args));
+    const look = async (...args: string[]): Promise<number> => heard(args, await scenario.flowctl(...args));
     const killed = async (pattern: RegExp, ...args: string[]): Promise<void> => {
       const running = scenario.start(...args);
       await running.until(pattern);
@@ -101,7 +101,7 @@ describe.each(driversUnderTest())("secrets on %s", (driver) => {
     await killed(/Replac|Recreat|Stopping/, "up", "-d", "--force-recreate");
     expect(await flowctl("up", "-d", "--log-level", "debug")).toBe(0);
     await eventually("events again", async () => {
-      const { stdout } = await scenario.look("logs", "poll", "breaks", "--json");
+      const { stdout } = await scenario.flowctl("logs", "poll", "breaks", "--json");
       return stdout.includes("breaks-1") && stdout.includes("poll-1");
     });
 
