@@ -13,6 +13,10 @@ export interface ProgramExit {
 
 /** One run of the component under test. */
 export interface LaunchedComponent {
+  /** What was run, for messages: the command in backticks, or the image. */
+  readonly ran: string;
+  /** Why it could not be started at all; undefined where it was. Final once it has ended. */
+  readonly startFailure?: NodeJS.ErrnoException | undefined;
   /** How it ended; undefined while it runs. */
   exit(): ProgramExit | undefined;
   /** Called once, when it has ended. */
@@ -54,6 +58,7 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
     const output: string[] = [];
     const errors: string[] = [];
     let exit: ProgramExit | undefined;
+    let startFailure: NodeJS.ErrnoException | undefined;
     const listeners: (() => void)[] = [];
     const ended = (how: ProgramExit) => {
       if (exit !== undefined) return;
@@ -65,12 +70,17 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
     child.on("error", (error) => {
       output.push(error.message);
       errors.push(error.message);
+      if (child.pid === undefined) startFailure = error;
       ended({ code: 127, signal: null });
     });
     child.on("close", (code, signal) => ended({ code, signal }));
     // Something that it started and left behind may hold its output open: then the exit itself has to do.
     child.on("exit", (code, signal) => setTimeout(() => ended({ code, signal }), 300).unref());
     return {
+      ran: options.describedAs ?? `\`${command.join(" ")}\``,
+      get startFailure() {
+        return startFailure;
+      },
       exit: () => exit,
       onExit: (listener) => {
         if (exit === undefined) listeners.push(listener);
@@ -92,6 +102,8 @@ export interface LaunchCommandOptions {
   /** All that the program finds in its environment beside the contract's own variables. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory?: string;
+  /** What is run, for messages; the command when left out. */
+  readonly describedAs?: string;
   /** Called before a run is killed, with its variables: ends what killing the command would leave behind. */
   readonly beforeKill?: (environment: Readonly<Record<string, string>>) => Promise<void>;
 }
@@ -113,6 +125,7 @@ export function launchImage(image: string, command: readonly string[], options: 
     ];
     return launchCommand(argv, {
       environment: { ...options.environment, ...variables },
+      describedAs: `The image ${image}`,
       beforeKill: async () => {
         const argv = ["rm", "--force", name(environment)];
         const removal = spawn("docker", argv, { stdio: "ignore", env: { ...options.environment } });

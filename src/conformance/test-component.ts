@@ -5,6 +5,7 @@ import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
 import { detectType, explore } from "./explore.ts";
 import type { Launch } from "./launch.ts";
+import { notStarted } from "./not-started.ts";
 import { loadProtocol, type Protocol } from "./protocol.ts";
 import { type CheckResult, type ConformanceReport, summarize } from "./report.ts";
 import { result, runChecks } from "./run-checks.ts";
@@ -53,7 +54,8 @@ export interface ConformanceProgress {
 /**
  * Tests a component against the whole component contract over its real interface: starts it, over and over, with the
  * contract's environment, and plays the control plane, the upstream and the downstream around it. Takes half a minute. Resolves with the report whatever the component does; nothing of it is left running.
- * Rejects only when it is cancelled, or used wrongly.
+ * Rejects only when it is cancelled or used wrongly, and when the component cannot be started (`conformance/cannot-start`) or ends
+ * before it has called anything (`conformance/ended-early`): then there is nothing to say about the contract.
  */
 export async function testComponent(options: TestComponentOptions): Promise<ConformanceReport> {
   const began = performance.now();
@@ -148,7 +150,9 @@ async function neverRegistered(
   protocol: Protocol,
   signal: AbortSignal,
 ): Promise<{ readonly type?: ComponentType; readonly results: CheckResult[] }> {
+  if (error.earlyEnd?.component.startFailure !== undefined) throw notStarted(error.earlyEnd);
   const type = subject.insecure || error.hasJoined ? undefined : await typeInTheClear(subject, protocol, signal);
+  if (type === undefined && error.earlyEnd !== undefined) throw notStarted(error.earlyEnd);
   const check = catalog.find(({ id }) => id === (type === undefined ? "register/identity" : "identity/joins-first"))!;
   const fix =
     type === undefined

@@ -309,20 +309,22 @@ describe("of the whole suite", { concurrent: true }, () => {
 describe("a program that is no component", () => {
   const launch = (script: string) => launchCommand([process.execPath, "-e", script], { environment });
 
-  it("that exits at once is reported with its output", async () => {
-    const report = await testComponent({
+  it("that exits at once is an error with its output, and says nothing of the contract", async () => {
+    const testing = testComponent({
       launch: launch("console.error('no database'); process.exit(3)"),
       signal: AbortSignal.timeout(testTimeout),
     });
-    expect(report.conforms).toBe(false);
-    expect(report.checks).toMatchObject([
-      {
-        id: "register/identity",
-        outcome: "failed",
-        explanation: expect.stringContaining("code 3"),
-        output: ["no database"],
-      },
-    ]);
+    await expect(testing).rejects.toMatchObject({
+      code: "conformance/ended-early",
+      kind: "failed",
+      message: expect.stringMatching(/^`.* -e .*` exited with code 3 before it called [\s\S]*│ no database$/),
+    });
+  });
+
+  it("that calls and ends breaks the contract", async () => {
+    const report = await testFixture("sink", "joins and ends");
+    expect(failures(report)).toEqual(["register/identity"]);
+    expect(report.checks[0]?.explanation).toContain("code 4");
   });
 
   it("that never registers is reported, and killed", async () => {
@@ -348,13 +350,20 @@ describe("a program that is no component", () => {
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow(expect.objectContaining({ code: "ESRCH" }));
   });
 
-  it("that cannot be started is reported with the reason", async () => {
-    const report = await testComponent({
-      launch: launchCommand(["/no/such/program"], { environment }),
+  it.each([
+    [["/no/such/program", "--now"], "`/no/such/program --now` cannot be started: there is no program /no/such/program"],
+    [[import.meta.filename], "is not executable"],
+  ])("that cannot be started is an error with the reason: %j", async (command, reason) => {
+    const testing = testComponent({
+      launch: launchCommand(command, { environment }),
       type: "sink",
       signal: AbortSignal.timeout(testTimeout),
     });
-    expect(report.checks[0]?.output?.join()).toContain("ENOENT");
+    await expect(testing).rejects.toMatchObject({
+      code: "conformance/cannot-start",
+      kind: "usage",
+      message: expect.stringContaining(reason),
+    });
   });
 });
 

@@ -206,9 +206,7 @@ async function isNotServed(bench: Bench, liar: DownstreamOptions, who: string): 
   if (bad.opened !== undefined) throw new Broken(`it serves ${who}`);
   bad.close();
   if (good.lost !== undefined)
-    throw new Broken(
-      `it ended the stream that it was right to have, with status ${good.lost.code}, because of ${who}`,
-    );
+    throw new Broken(`it ended the stream that it was right to have, with status ${good.lost.code}, because of ${who}`);
   good.close();
 }
 
