@@ -10,6 +10,7 @@ import { loadProtocol, type Protocol } from "./protocol.ts";
 import { type CheckResult, type ConformanceReport, summarize } from "./report.ts";
 import { result, runChecks } from "./run-checks.ts";
 import { defaultSamples, type SampleEvent, sampleMessage } from "./sample-events.ts";
+import { Selection } from "./selection.ts";
 import { defaultTiming, type Facts, type Subject, type Timing } from "./subject.ts";
 import { Broken } from "./waiting.ts";
 
@@ -23,7 +24,10 @@ export interface TestComponentOptions {
   readonly config?: unknown;
   /** What a processor or sink is fed with; a few small JSON events when left out. */
   readonly events?: readonly SampleEvent[];
-  /** Only these checks and what they need. Throws `conformance/unknown-check` for an id that does not exist. */
+  /**
+   * Only these checks and what they need. Rejects with `conformance/unknown-check` for an id that does not exist, and with
+   * `conformance/nothing-to-check` when none of them concerns the component.
+   */
   readonly only?: readonly string[];
   /**
    * Runs of the component at the same time; 4, or as many as there are processors, when left out. 1 for a component whose
@@ -61,12 +65,13 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
   const began = performance.now();
   const protocol = loadProtocol();
   const subject = subjectOf(options);
-  const wanted = selectChecks(options.only);
+  const selection = new Selection(options.only);
+  if (options.insecure) selection.withoutIdentity();
   try {
     const type = options.type ?? (await detectType(subject, protocol, options.signal));
+    selection.ofType(type);
     const facts = options.facts ?? (await explore(type, subject, protocol, options.signal));
-    const checks = wanted.filter((check) => check.types.includes(type) && !(options.insecure && check.identity));
-    const results = await runChecks(checks, {
+    const results = await runChecks(selection.checks, {
       subject,
       facts,
       protocol,
@@ -76,7 +81,10 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
     });
     const looked = new Set(catalog.filter((check) => check.types.includes(type)).map(({ feature }) => feature));
     const unchecked = facts.features.filter((name) => !looked.has(name as Feature));
-    return summarize(type, results, performance.now() - began, { unchecked, identityChecked: !options.insecure });
+    return summarize(type, selection.conclude(results), performance.now() - began, {
+      unchecked,
+      identityChecked: !options.insecure,
+    });
   } catch (error) {
     if (error instanceof Broken) {
       const { type, results } = await neverRegistered(error, subject, protocol, options.signal);
@@ -120,27 +128,6 @@ function subjectOf(options: TestComponentOptions): Subject {
 /** The obligations that exist, for `flowctl component test --list` and for documentation. */
 export function listChecks(): readonly Pick<Check, "id" | "title" | "fix" | "types">[] {
   return catalog;
-}
-
-function selectChecks(only: readonly string[] | undefined): readonly Check[] {
-  if (only === undefined || only.length === 0) return catalog;
-  const selected = new Set<string>();
-  const select = (id: string) => {
-    const check = catalog.find((one) => one.id === id);
-    if (check === undefined) {
-      throw new FlowctlError({
-        code: "conformance/unknown-check",
-        kind: "usage",
-        message: `There is no check "${id}"`,
-        fix: `Name some of: ${catalog.map((one) => one.id).join(", ")}`,
-      });
-    }
-    if (selected.has(id)) return;
-    selected.add(id);
-    for (const need of check.needs ?? []) select(need);
-  };
-  for (const id of only) select(id);
-  return catalog.filter((check) => selected.has(check.id));
 }
 
 /** Without a registration there is nothing else to look at: it is told whether certificates are the reason. */
