@@ -18,11 +18,16 @@ export async function homesOf(name: string, drivers: readonly Driver[], signal: 
     drivers.map(async (driver) => {
       if (!(await driver.pipelines(signal)).includes(name)) return [];
       const observed = await driver.observe(name, signal);
-      return [{ driver, observed, isUp: observed.some(({ kind }) => kind !== "volume") }];
+      return [{ driver, observed, isUp: isUp(observed) }];
     }),
   );
   const homes = found.flat();
   return [...homes.filter(({ isUp }) => isUp), ...homes.filter(({ isUp }) => !isUp)];
+}
+
+/** Whether there is more of a pipeline than what it has stored, which `flowctl down` keeps. */
+export function isUp(observed: readonly ObservedResource[]): boolean {
+  return observed.some(({ kind }) => kind !== "volume");
 }
 
 /** The folder that a pipeline belongs to; undefined where none was recorded. */

@@ -1,3 +1,4 @@
+import { realpath } from "node:fs/promises";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
@@ -123,6 +124,30 @@ describe("status", () => {
       "out-1 is missing: should run, but does not exist on process: it was removed, or never created",
     );
     expect(stdout).toContain("`flowctl up -d -p demo` in the pipeline's folder creates it");
+  });
+
+  it("says after `flowctl down` that nothing runs, that state is kept, and how to go on, as every look at the control plane", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    await cli.run("down");
+    for (const args of [["status"], ["events"], ["access", "list"], ["access", "grant", "anna"]]) {
+      const { code, stderr } = await cli.run(...args);
+      expect(code, stderr).toBe(ExitCode.notFound);
+      expect(stderr).toContain("error: Pipeline demo is not running; what it has stored is kept\n");
+      const folder = await realpath(cli.folder);
+      expect(stderr).toContain(
+        `Start it with \`flowctl up -d\` in ${folder}, or remove what is kept with \`flowctl down -v\``,
+      );
+      expect(stderr).toContain("code cli/not-running");
+    }
+  });
+
+  it("says of a control plane that is gone while others run that it does not answer", async () => {
+    const driver = new MemoryDriver();
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    driver.state.get("demo")?.delete("control-plane/1");
+    expect((await cli.run("status")).stderr).toContain("code cli/no-control-plane");
   });
 
   it("calls a component stopped once nothing of it runs, and stopping until then", async () => {
