@@ -60,6 +60,25 @@ describe("status", () => {
     expect(names).toEqual(["demo", "registry/no-pipeline", "demo"]);
   });
 
+  it("--watch says once why it sees nothing, until there is something else to say", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.speed = 100;
+    const record = cli.controlPlane.record();
+    const fail = (code: string) => () => {
+      throw new FlowctlError({ code, kind: "unavailable", message: "not now" });
+    };
+    const looks = [fail("a/one"), fail("a/one"), fail("b/two"), fail("b/two"), () => record, fail("b/two")];
+    cli.controlPlane.record = () => {
+      if (looks.length === 0)
+        cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+      return (looks.shift() ?? fail("b/two"))();
+    };
+    const { code, stdout } = await cli.run("status", "--watch");
+    expect(code).toBe(0);
+    expect(stdout.match(/code .*|^COMPONENT/gm)).toEqual(["code a/one", "code b/two", "COMPONENT", "code b/two"]);
+  });
+
   it("--watch draws over what it drew on a terminal, with no more lines than that has", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");
