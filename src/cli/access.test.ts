@@ -286,3 +286,21 @@ it("every command that names a pipeline says what it needs of whoever has an acc
   };
   expect(unsaid(program, []).filter((path) => !ABOUT_FILES.includes(path) && !path.startsWith("service "))).toEqual([]);
 });
+
+describe("up --insecure", () => {
+  it.each([
+    ["--metrics token", ["--metrics", "token"], {}],
+    ["FLOWCTL_METRICS", [], { FLOWCTL_METRICS: "token" }],
+  ])(
+    "refuses a token for /metrics that %s asks for, as there are none, before anything starts",
+    async (_, flags, env) => {
+      const [driver] = cli.drivers;
+      const before = driver?.applied.length;
+      Object.assign(driver?.capabilities ?? {}, { loopback: true });
+      cli.env = { ...cli.env, ...env };
+      const { code, stderr } = await cli.run("up", "-d", "--insecure", ...flags);
+      expect([code, driver?.applied.length]).toEqual([2, before]);
+      expect(stderr).toContain("code cli/metrics-insecure");
+    },
+  );
+});

@@ -98,7 +98,16 @@ async function readAuthorityFile({ deps, settings }: CommandContext): Promise<De
 }
 
 /** What `--insecure` takes away protects from whoever reaches a port: where that is more than this machine it is not given. */
-function refuseOrWarn({ output }: CommandContext, { name, capabilities }: Driver): void {
+function refuseOrWarn({ output, settings }: CommandContext, { name, capabilities }: Driver): void {
+  if (settings.metrics === "token") {
+    throw new FlowctlError({
+      code: "cli/metrics-insecure",
+      kind: "usage",
+      message:
+        "--metrics token asks for a token at /metrics, and with --insecure there are none: everybody could read it",
+      fix: "Leave --insecure out, or give --metrics open (FLOWCTL_METRICS and `metrics` of the config file count, too)",
+    });
+  }
   if (capabilities.loopback !== true) {
     throw new FlowctlError({
       code: "cli/insecure-refused",
