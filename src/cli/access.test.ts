@@ -254,6 +254,33 @@ describe("an access file", () => {
     expect([code, stderr]).toEqual([4, expect.stringMatching(/fix +Ask the owner of demo whether it runs, and where/)]);
   });
 
+  it.each([["status"], ["ps"], ["access", "list"]])(
+    "whose access has ended says so, and whom to ask: %s %s",
+    async (...args) => {
+      const file = await granted("operator");
+      const refuse = async (): Promise<never> => {
+        throw new FlowctlError({
+          code: "identity/revoked",
+          kind: "unauthenticated",
+          message: "no",
+          fix: "Run it again",
+        });
+      };
+      const client = cli.controlPlane.client();
+      cli.controlPlane.client = () => ({ ...client, getPipeline: refuse, listAccess: refuse });
+      const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined), "--access", file);
+      expect([code, stderr]).toEqual([
+        4,
+        expect.stringContaining(
+          "error: The access of anna to demo, as operator, was revoked, or replaced by a newer file\n",
+        ),
+      ]);
+      expect(stderr).toContain("ask the owner of demo for another one");
+      expect(stderr).toContain("code identity/revoked");
+      expect(stderr).not.toContain("Run it again");
+    },
+  );
+
   it("that is not there is never passed over", async () => {
     cli.env.FLOWCTL_ACCESS = "missing.json";
     for (const command of ["status", "ps", "up", "down"]) {

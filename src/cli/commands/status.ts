@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { EXPIRES_SOON_MS } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
+import { forHolder } from "../access/limits.ts";
 import { averageRate } from "../average-rate.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
@@ -75,8 +76,9 @@ async function watch(context: CommandContext, target: Target): Promise<void> {
       const seen = await look(context, target);
       text = output.json ? JSON.stringify(seen.report) : seen.text();
       failure = undefined;
-    } catch (error) {
+    } catch (thrown) {
       if (signal.aborted) return;
+      const error = context.access === undefined ? thrown : forHolder(thrown, context.access);
       if (!(error instanceof FlowctlError)) throw error;
       text = output.json ? JSON.stringify(errorDocument(error, errorView)) : renderError(error, errorView);
       failure = text;
