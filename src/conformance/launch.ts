@@ -17,6 +17,8 @@ export interface LaunchedComponent {
   readonly ran: string;
   /** Why it could not be started at all; undefined where it was. Final once it has ended. */
   readonly startFailure?: NodeJS.ErrnoException | undefined;
+  /** What to do when it ended with this code because of what runs it, and was not started itself; undefined for every other code. */
+  readonly startFixes?: ReadonlyMap<number, string> | undefined;
   /** How it ended; undefined while it runs. */
   exit(): ProgramExit | undefined;
   /** Called once, when it has ended. */
@@ -77,6 +79,7 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
     // Something that it started and left behind may hold its output open: then the exit itself has to do.
     child.on("exit", (code, signal) => setTimeout(() => ended({ code, signal }), 300).unref());
     return {
+      startFixes: options.startFixes,
       ran: options.describedAs ?? `\`${command.join(" ")}\``,
       get startFailure() {
         return startFailure;
@@ -104,6 +107,8 @@ export interface LaunchCommandOptions {
   readonly workingDirectory?: string;
   /** What is run, for messages; the command when left out. */
   readonly describedAs?: string;
+  /** See LaunchedComponent. */
+  readonly startFixes?: ReadonlyMap<number, string>;
   /** Called before a run is killed, with its variables: ends what killing the command would leave behind. */
   readonly beforeKill?: (environment: Readonly<Record<string, string>>) => Promise<void>;
 }
@@ -126,6 +131,7 @@ export function launchImage(image: string, command: readonly string[], options: 
     return launchCommand(argv, {
       environment: { ...options.environment, ...variables },
       describedAs: `The image ${image}`,
+      startFixes: dockerFixes,
       beforeKill: async () => {
         const argv = ["rm", "--force", name(environment)];
         const removal = spawn("docker", argv, { stdio: "ignore", env: { ...options.environment } });
@@ -143,6 +149,13 @@ export interface LaunchImageOptions {
   /** Begins the names of the containers. */
   readonly namePrefix?: string;
 }
+
+/** By the codes that `docker run` keeps for itself. */
+const dockerFixes: ReadonlyMap<number, string> = new Map([
+  [125, "Build or pull the image, and see that `docker run` can start it here"],
+  [126, "Give a command that the image can run, after `--`, or none for the image's own"],
+  [127, "Give a command that is in the image, after `--`, or none for the image's own"],
+]);
 
 function bindMounts(environment: Readonly<Record<string, string>>): string[] {
   const { FLOWCTL_STATE_DIR, FLOWCTL_SECRETS_DIR, FLOWCTL_TLS_CA } = environment;

@@ -5,7 +5,7 @@ import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
 import { detectType, explore } from "./explore.ts";
 import type { Launch } from "./launch.ts";
-import { notStarted } from "./not-started.ts";
+import { isNeverStarted, notStarted } from "./not-started.ts";
 import { loadProtocol, type Protocol } from "./protocol.ts";
 import { type CheckResult, type ConformanceReport, summarize } from "./report.ts";
 import { result, runChecks } from "./run-checks.ts";
@@ -137,7 +137,7 @@ async function neverRegistered(
   protocol: Protocol,
   signal: AbortSignal,
 ): Promise<{ readonly type?: ComponentType; readonly results: CheckResult[] }> {
-  if (error.earlyEnd?.component.startFailure !== undefined) throw notStarted(error.earlyEnd);
+  if (error.earlyEnd !== undefined && isNeverStarted(error.earlyEnd)) throw notStarted(error.earlyEnd);
   const type = subject.insecure || error.hasJoined ? undefined : await typeInTheClear(subject, protocol, signal);
   if (type === undefined && error.earlyEnd !== undefined) throw notStarted(error.earlyEnd);
   const check = catalog.find(({ id }) => id === (type === undefined ? "register/identity" : "identity/joins-first"))!;

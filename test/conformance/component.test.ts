@@ -1,11 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import {
   type ConformanceReport,
   exploreComponent,
   type Facts,
   launchCommand,
+  launchImage,
   listChecks,
   parseSampleEvents,
   renderReport,
@@ -350,6 +352,25 @@ describe("a program that is no component", () => {
     // Once with certificates, and once without.
     expect(pids).toHaveLength(2);
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow(expect.objectContaining({ code: "ESRCH" }));
+  });
+
+  it("that docker cannot start is an error with what docker said", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-no-image-"));
+    try {
+      await writeFile(join(folder, "docker"), '#!/bin/sh\necho "no image acme/none" >&2\nexit 125\n', { mode: 0o755 });
+      const testing = testComponent({
+        launch: launchImage("acme/none", [], { environment: { PATH: `${folder}:${process.env.PATH}` } }),
+        type: "sink",
+        signal: AbortSignal.timeout(testTimeout),
+      });
+      await expect(testing).rejects.toMatchObject({
+        code: "conformance/cannot-start",
+        message: expect.stringMatching(/^The image acme\/none cannot be started: [\s\S]*│ no image acme\/none$/),
+        fix: expect.stringContaining("Build or pull the image"),
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it.each([
