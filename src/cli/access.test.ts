@@ -254,6 +254,33 @@ describe("an access file", () => {
     expect([code, stderr]).toEqual([4, expect.stringMatching(/fix +Ask the owner of demo whether it runs, and where/)]);
   });
 
+  it.each([["status"], ["ps"], ["access", "list"]])(
+    "whose access has ended says so, and whom to ask: %s %s",
+    async (...args) => {
+      const file = await granted("operator");
+      const refuse = async (): Promise<never> => {
+        throw new FlowctlError({
+          code: "identity/revoked",
+          kind: "unauthenticated",
+          message: "no",
+          fix: "Run it again",
+        });
+      };
+      const client = cli.controlPlane.client();
+      cli.controlPlane.client = () => ({ ...client, getPipeline: refuse, listAccess: refuse });
+      const { code, stderr } = await cli.run(...args.filter((arg) => arg !== undefined), "--access", file);
+      expect([code, stderr]).toEqual([
+        4,
+        expect.stringContaining(
+          "error: The access of anna to demo, as operator, was revoked, or replaced by a newer file\n",
+        ),
+      ]);
+      expect(stderr).toContain("ask the owner of demo for another one");
+      expect(stderr).toContain("code identity/revoked");
+      expect(stderr).not.toContain("Run it again");
+    },
+  );
+
   it("that is not there is never passed over", async () => {
     cli.env.FLOWCTL_ACCESS = "missing.json";
     for (const command of ["status", "ps", "up", "down"]) {
@@ -285,4 +312,22 @@ it("every command that names a pipeline says what it needs of whoever has an acc
     return names && !says ? [path.join(" "), ...inner] : inner;
   };
   expect(unsaid(program, []).filter((path) => !ABOUT_FILES.includes(path) && !path.startsWith("service "))).toEqual([]);
+});
+
+describe("up --insecure", () => {
+  it.each([
+    ["--metrics token", ["--metrics", "token"], {}],
+    ["FLOWCTL_METRICS", [], { FLOWCTL_METRICS: "token" }],
+  ])(
+    "refuses a token for /metrics that %s asks for, as there are none, before anything starts",
+    async (_, flags, env) => {
+      const [driver] = cli.drivers;
+      const before = driver?.applied.length;
+      Object.assign(driver?.capabilities ?? {}, { loopback: true });
+      cli.env = { ...cli.env, ...env };
+      const { code, stderr } = await cli.run("up", "-d", "--insecure", ...flags);
+      expect([code, driver?.applied.length]).toEqual([2, before]);
+      expect(stderr).toContain("code cli/metrics-insecure");
+    },
+  );
 });

@@ -5,8 +5,15 @@ import { type Lacking, runnableOn } from "../pipeline/runnable-on.ts";
 import type { CliDependencies } from "./dependencies.ts";
 import type { Settings } from "./settings.ts";
 
-/** As `Settings.driverFrom`: what runs stays where it runs. */
+/** As `Settings.driverFrom`: what runs stays where it runs, and what was taken down goes on from what it stored. */
 export const RUNNING_PIPELINE = "the running pipeline";
+export const STORED_STATE = "the stored state";
+
+/** Why a pipeline stays where it is, for people. */
+const STAYS: ReadonlyMap<string, string> = new Map([
+  [RUNNING_PIPELINE, "already running there"],
+  [STORED_STATE, "its stored state is there"],
+]);
 
 export interface ChosenDriver {
   readonly driver: Driver;
@@ -91,8 +98,7 @@ async function asSaid(
   }
   const driver = await deps.driver(name);
   const probe = await driver.probe(signal);
-  if (probe.available)
-    return { driver, why: from === RUNNING_PIPELINE ? "already running there" : `chosen by ${from}` };
+  if (probe.available) return { driver, why: STAYS.get(from) ?? `chosen by ${from}` };
   throw new FlowctlError({
     code: "cli/driver-unavailable",
     kind: "unavailable",

@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { GrantedAccess } from "../client/access-file.ts";
-import { type NeededAccess, requireAccess, whereItMayBe } from "./access/limits.ts";
+import { forHolder, type NeededAccess, requireAccess } from "./access/limits.ts";
 import { readAccess } from "./access/read-access.ts";
 import { DRIVERS, LOG_LEVELS, PROGRESS_MODES } from "./choices.ts";
 import type { CliDependencies } from "./dependencies.ts";
@@ -105,7 +105,7 @@ export function handle<Args extends readonly unknown[], Given extends Flags = Fl
     cli.began?.(invocation);
     const context = await withAccess(await createContext(cli.deps, flags, invocation), command);
     const code = await handler(context, self.processedArgs as unknown as Args, flags).catch((error: unknown) => {
-      throw context.access === undefined ? error : whereItMayBe(error, context.access);
+      throw context.access === undefined ? error : forHolder(error, context.access);
     });
     if (code !== undefined) cli.finish(code);
   });

@@ -52,7 +52,8 @@ describe("a pipeline of the same name in another folder", () => {
     expect(stderr).toContain("code cli/other-folder");
     for (const folder of ["a", "b"]) expect(stderr).toContain(await realpath(join(cli.folder, folder)));
     expect(stderr).toContain("-p");
-    expect(stderr).toContain("flowctl down -p demo");
+    expect(stderr).toContain("error: Pipeline demo belongs to ");
+    expect(stderr).toContain("remove the other pipeline and what it has stored with `flowctl down -v -p demo`");
     expect(driver?.applied).toEqual(before);
   });
 
@@ -86,7 +87,8 @@ describe("a pipeline of the same name in another folder", () => {
     cli.cwd = join(cli.folder, "b");
     const refused = await cli.run("up", "-d");
     expect(refused.code).toBe(6);
-    expect(refused.stderr).toContain("flowctl down -v -p demo");
+    expect(refused.stderr).toContain("error: Pipeline demo is not running, but its stored state belongs to ");
+    expect(refused.stderr).toContain("remove the stored state with `flowctl down -v -p demo`");
     await rename(join(cli.folder, "a"), join(cli.folder, "moved"));
     cli.cwd = join(cli.folder, "moved");
     const taken = await cli.run("up", "-d");
@@ -114,6 +116,13 @@ describe("a folder without a pipeline", () => {
 });
 
 describe("after a down that kept the stored positions", () => {
+  it("the next up says that it goes on where that state is, and not that it runs there", async () => {
+    await using cli = await twoFolders();
+    expect((await cli.run("up", "-d")).stderr).toContain("demo on process (already running there)");
+    keep(cli);
+    expect((await cli.run("up", "-d")).stderr).toContain("demo on process (its stored state is there)");
+  });
+
   it("another driver can be used, which is told", async () => {
     await using cli = await twoFolders("process", "docker");
     keep(cli);

@@ -18,11 +18,16 @@ export async function homesOf(name: string, drivers: readonly Driver[], signal: 
     drivers.map(async (driver) => {
       if (!(await driver.pipelines(signal)).includes(name)) return [];
       const observed = await driver.observe(name, signal);
-      return [{ driver, observed, isUp: observed.some(({ kind }) => kind !== "volume") }];
+      return [{ driver, observed, isUp: isUp(observed) }];
     }),
   );
   const homes = found.flat();
   return [...homes.filter(({ isUp }) => isUp), ...homes.filter(({ isUp }) => !isUp)];
+}
+
+/** Whether there is more of a pipeline than what it has stored, which `flowctl down` keeps. */
+export function isUp(observed: readonly ObservedResource[]): boolean {
+  return observed.some(({ kind }) => kind !== "volume");
 }
 
 /** The folder that a pipeline belongs to; undefined where none was recorded. */
@@ -43,14 +48,16 @@ export function refuseOtherFolder(
   const blocking =
     foreign.find(({ kind }) => kind !== "volume") ?? foreign.find(({ folder = "" }) => existsSync(folder));
   if (blocking === undefined) return observed.some(({ folder }) => folder === here) ? undefined : foreign[0]?.folder;
-  const isUp = blocking.kind !== "volume";
-  const what = isUp ? "The pipeline" : "What is stored of the pipeline";
-  const remove = isUp ? `flowctl down -p ${name}` : `flowctl down -v -p ${name}`;
+  // While anything of it is there, that belongs to the same folder as what is stored.
+  const [what, others] =
+    blocking.kind === "volume"
+      ? [`Pipeline ${name} is not running, but its stored state`, "the stored state"]
+      : [`Pipeline ${name}`, "the other pipeline and what it has stored"];
   throw new FlowctlError({
     code: "cli/other-folder",
     kind: "conflict",
-    message: `${what} ${name} belongs to ${blocking.folder}, not to ${here}`,
-    fix: `Choose another name with \`-p NAME\`, or remove the other pipeline with \`${remove}\``,
+    message: `${what} belongs to ${blocking.folder}, not to ${here}`,
+    fix: `Choose another name with \`-p NAME\`, or remove ${others} with \`flowctl down -v -p ${name}\``,
   });
 }
 

@@ -1,3 +1,4 @@
+import { realpath } from "node:fs/promises";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { MemoryDriver } from "../drivers/memory-driver.fake.ts";
@@ -57,6 +58,25 @@ describe("status", () => {
       .map((line) => JSON.parse(line));
     const names = seen.map((one) => one.name ?? one.error.code);
     expect(names).toEqual(["demo", "registry/no-pipeline", "demo"]);
+  });
+
+  it("--watch says once why it sees nothing, until there is something else to say", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    cli.speed = 100;
+    const record = cli.controlPlane.record();
+    const fail = (code: string) => () => {
+      throw new FlowctlError({ code, kind: "unavailable", message: "not now" });
+    };
+    const looks = [fail("a/one"), fail("a/one"), fail("b/two"), fail("b/two"), () => record, fail("b/two")];
+    cli.controlPlane.record = () => {
+      if (looks.length === 0)
+        cli.first.abort(new FlowctlError({ code: "cli/interrupted", kind: "cancelled", message: "interrupted" }));
+      return (looks.shift() ?? fail("b/two"))();
+    };
+    const { code, stdout } = await cli.run("status", "--watch");
+    expect(code).toBe(0);
+    expect(stdout.match(/code .*|^COMPONENT/gm)).toEqual(["code a/one", "code b/two", "COMPONENT", "code b/two"]);
   });
 
   it("--watch draws over what it drew on a terminal, with no more lines than that has", async () => {
@@ -123,6 +143,30 @@ describe("status", () => {
       "out-1 is missing: should run, but does not exist on process: it was removed, or never created",
     );
     expect(stdout).toContain("`flowctl up -d -p demo` in the pipeline's folder creates it");
+  });
+
+  it("says after `flowctl down` that nothing runs, that state is kept, and how to go on, as every look at the control plane", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    await cli.run("down");
+    for (const args of [["status"], ["events"], ["access", "list"], ["access", "grant", "anna"]]) {
+      const { code, stderr } = await cli.run(...args);
+      expect(code, stderr).toBe(ExitCode.notFound);
+      expect(stderr).toContain("error: Pipeline demo is not running; what it has stored is kept\n");
+      const folder = await realpath(cli.folder);
+      expect(stderr).toContain(
+        `Start it with \`flowctl up -d\` in ${folder}, or remove what is kept with \`flowctl down -v\``,
+      );
+      expect(stderr).toContain("code cli/not-running");
+    }
+  });
+
+  it("says of a control plane that is gone while others run that it does not answer", async () => {
+    const driver = new MemoryDriver();
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE }, [driver]);
+    await cli.run("up", "-d");
+    driver.state.get("demo")?.delete("control-plane/1");
+    expect((await cli.run("status")).stderr).toContain("code cli/no-control-plane");
   });
 
   it("calls a component stopped once nothing of it runs, and stopping until then", async () => {

@@ -115,6 +115,10 @@ function withOutput(error: unknown, bench: Bench): unknown {
   if (error instanceof Broken) {
     error.output = bench.component?.output().slice(-10) ?? [];
     error.hasJoined = (bench.identity?.joined ?? 0) > 0;
+    const { component } = bench;
+    const exit = component?.exit();
+    if (component !== undefined && exit !== undefined && !bench.controlPlane.wasCalled)
+      error.earlyEnd = { exit, component };
   }
   return error;
 }

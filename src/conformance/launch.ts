@@ -13,6 +13,12 @@ export interface ProgramExit {
 
 /** One run of the component under test. */
 export interface LaunchedComponent {
+  /** What was run, for messages: the command in backticks, or the image. */
+  readonly ran: string;
+  /** Why it could not be started at all; undefined where it was. Final once it has ended. */
+  readonly startFailure?: NodeJS.ErrnoException | undefined;
+  /** What to do when it ended with this code because of what runs it, and was not started itself; undefined for every other code. */
+  readonly startFixes?: ReadonlyMap<number, string> | undefined;
   /** How it ended; undefined while it runs. */
   exit(): ProgramExit | undefined;
   /** Called once, when it has ended. */
@@ -54,6 +60,7 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
     const output: string[] = [];
     const errors: string[] = [];
     let exit: ProgramExit | undefined;
+    let startFailure: NodeJS.ErrnoException | undefined;
     const listeners: (() => void)[] = [];
     const ended = (how: ProgramExit) => {
       if (exit !== undefined) return;
@@ -65,12 +72,18 @@ export function launchCommand(command: readonly string[], options: LaunchCommand
     child.on("error", (error) => {
       output.push(error.message);
       errors.push(error.message);
+      if (child.pid === undefined) startFailure = error;
       ended({ code: 127, signal: null });
     });
     child.on("close", (code, signal) => ended({ code, signal }));
     // Something that it started and left behind may hold its output open: then the exit itself has to do.
     child.on("exit", (code, signal) => setTimeout(() => ended({ code, signal }), 300).unref());
     return {
+      startFixes: options.startFixes,
+      ran: options.describedAs ?? `\`${command.join(" ")}\``,
+      get startFailure() {
+        return startFailure;
+      },
       exit: () => exit,
       onExit: (listener) => {
         if (exit === undefined) listeners.push(listener);
@@ -92,6 +105,10 @@ export interface LaunchCommandOptions {
   /** All that the program finds in its environment beside the contract's own variables. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory?: string;
+  /** What is run, for messages; the command when left out. */
+  readonly describedAs?: string;
+  /** See LaunchedComponent. */
+  readonly startFixes?: ReadonlyMap<number, string>;
   /** Called before a run is killed, with its variables: ends what killing the command would leave behind. */
   readonly beforeKill?: (environment: Readonly<Record<string, string>>) => Promise<void>;
 }
@@ -113,6 +130,8 @@ export function launchImage(image: string, command: readonly string[], options: 
     ];
     return launchCommand(argv, {
       environment: { ...options.environment, ...variables },
+      describedAs: `The image ${image}`,
+      startFixes: dockerFixes,
       beforeKill: async () => {
         const argv = ["rm", "--force", name(environment)];
         const removal = spawn("docker", argv, { stdio: "ignore", env: { ...options.environment } });
@@ -130,6 +149,13 @@ export interface LaunchImageOptions {
   /** Begins the names of the containers. */
   readonly namePrefix?: string;
 }
+
+/** By the codes that `docker run` keeps for itself. */
+const dockerFixes: ReadonlyMap<number, string> = new Map([
+  [125, "Build or pull the image, and see that `docker run` can start it here"],
+  [126, "Give a command that the image can run, after `--`, or none for the image's own"],
+  [127, "Give a command that is in the image, after `--`, or none for the image's own"],
+]);
 
 function bindMounts(environment: Readonly<Record<string, string>>): string[] {
   const { FLOWCTL_STATE_DIR, FLOWCTL_SECRETS_DIR, FLOWCTL_TLS_CA } = environment;

@@ -5,10 +5,12 @@ import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
 import { detectType, explore } from "./explore.ts";
 import type { Launch } from "./launch.ts";
+import { isNeverStarted, notStarted } from "./not-started.ts";
 import { loadProtocol, type Protocol } from "./protocol.ts";
 import { type CheckResult, type ConformanceReport, summarize } from "./report.ts";
 import { result, runChecks } from "./run-checks.ts";
 import { defaultSamples, type SampleEvent, sampleMessage } from "./sample-events.ts";
+import { Selection } from "./selection.ts";
 import { defaultTiming, type Facts, type Subject, type Timing } from "./subject.ts";
 import { Broken } from "./waiting.ts";
 
@@ -22,7 +24,10 @@ export interface TestComponentOptions {
   readonly config?: unknown;
   /** What a processor or sink is fed with; a few small JSON events when left out. */
   readonly events?: readonly SampleEvent[];
-  /** Only these checks and what they need. Throws `conformance/unknown-check` for an id that does not exist. */
+  /**
+   * Only these checks and what they need. Rejects with `conformance/unknown-check` for an id that does not exist, and with
+   * `conformance/nothing-to-check` when none of them concerns the component.
+   */
   readonly only?: readonly string[];
   /**
    * Runs of the component at the same time; 4, or as many as there are processors, when left out. 1 for a component whose
@@ -53,18 +58,20 @@ export interface ConformanceProgress {
 /**
  * Tests a component against the whole component contract over its real interface: starts it, over and over, with the
  * contract's environment, and plays the control plane, the upstream and the downstream around it. Takes half a minute. Resolves with the report whatever the component does; nothing of it is left running.
- * Rejects only when it is cancelled, or used wrongly.
+ * Rejects only when it is cancelled or used wrongly, and when the component cannot be started (`conformance/cannot-start`) or ends
+ * before it has called anything (`conformance/ended-early`): then there is nothing to say about the contract.
  */
 export async function testComponent(options: TestComponentOptions): Promise<ConformanceReport> {
   const began = performance.now();
   const protocol = loadProtocol();
   const subject = subjectOf(options);
-  const wanted = selectChecks(options.only);
+  const selection = new Selection(options.only);
+  if (options.insecure) selection.withoutIdentity();
   try {
     const type = options.type ?? (await detectType(subject, protocol, options.signal));
+    selection.ofType(type);
     const facts = options.facts ?? (await explore(type, subject, protocol, options.signal));
-    const checks = wanted.filter((check) => check.types.includes(type) && !(options.insecure && check.identity));
-    const results = await runChecks(checks, {
+    const results = await runChecks(selection.checks, {
       subject,
       facts,
       protocol,
@@ -74,7 +81,10 @@ export async function testComponent(options: TestComponentOptions): Promise<Conf
     });
     const looked = new Set(catalog.filter((check) => check.types.includes(type)).map(({ feature }) => feature));
     const unchecked = facts.features.filter((name) => !looked.has(name as Feature));
-    return summarize(type, results, performance.now() - began, { unchecked, identityChecked: !options.insecure });
+    return summarize(type, selection.conclude(results), performance.now() - began, {
+      unchecked,
+      identityChecked: !options.insecure,
+    });
   } catch (error) {
     if (error instanceof Broken) {
       const { type, results } = await neverRegistered(error, subject, protocol, options.signal);
@@ -120,27 +130,6 @@ export function listChecks(): readonly Pick<Check, "id" | "title" | "fix" | "typ
   return catalog;
 }
 
-function selectChecks(only: readonly string[] | undefined): readonly Check[] {
-  if (only === undefined || only.length === 0) return catalog;
-  const selected = new Set<string>();
-  const select = (id: string) => {
-    const check = catalog.find((one) => one.id === id);
-    if (check === undefined) {
-      throw new FlowctlError({
-        code: "conformance/unknown-check",
-        kind: "usage",
-        message: `There is no check "${id}"`,
-        fix: `Name some of: ${catalog.map((one) => one.id).join(", ")}`,
-      });
-    }
-    if (selected.has(id)) return;
-    selected.add(id);
-    for (const need of check.needs ?? []) select(need);
-  };
-  for (const id of only) select(id);
-  return catalog.filter((check) => selected.has(check.id));
-}
-
 /** Without a registration there is nothing else to look at: it is told whether certificates are the reason. */
 async function neverRegistered(
   error: Broken,
@@ -148,7 +137,9 @@ async function neverRegistered(
   protocol: Protocol,
   signal: AbortSignal,
 ): Promise<{ readonly type?: ComponentType; readonly results: CheckResult[] }> {
+  if (error.earlyEnd !== undefined && isNeverStarted(error.earlyEnd)) throw notStarted(error.earlyEnd);
   const type = subject.insecure || error.hasJoined ? undefined : await typeInTheClear(subject, protocol, signal);
+  if (type === undefined && error.earlyEnd !== undefined) throw notStarted(error.earlyEnd);
   const check = catalog.find(({ id }) => id === (type === undefined ? "register/identity" : "identity/joins-first"))!;
   const fix =
     type === undefined

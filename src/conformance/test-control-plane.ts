@@ -48,6 +48,8 @@ export class TestControlPlane {
   readonly deregistrationRefusals: Refusal[] = [];
   /** Given to the component when it registers. */
   checkpoint: Buffer | undefined;
+  /** Whether the component has called anything, however that was answered. */
+  wasCalled = false;
   /** Who is who; undefined where everybody speaks in the clear. Set before `start`. */
   identity: TestIdentity | undefined;
   readonly #pipeline: string;
@@ -180,6 +182,7 @@ export class TestControlPlane {
     reply: Reply,
     answering: Promise<WorkingMessage | Refusal> | undefined,
   ): Promise<void> {
+    this.wasCalled = true;
     const message = "this pipeline has no identity";
     const answer = (await answering) ?? { status: status.FAILED_PRECONDITION, code: "identity/none", message };
     if (isRefusal(answer)) reply(refused(answer));
@@ -303,6 +306,7 @@ export class TestControlPlane {
   ) {
     return (call: ServerUnaryCall<Request, object>, reply: Reply) => {
       if (isStray(call.request.pipeline, this.#pipeline)) return reply(strayRefusal);
+      this.wasCalled = true;
       const refusal = this.identity?.admit(call, method) ?? refusals.shift();
       if (refusal !== undefined) {
         reply(refused(refusal));

@@ -1,3 +1,4 @@
+import type { EarlyEnd } from "./not-started.ts";
 import { afterRunning } from "./running-time.ts";
 
 /** What a check throws: the obligation is broken. The text says what was seen. */
@@ -5,6 +6,8 @@ export class Broken extends Error {
   override readonly name = "Broken";
   /** What the component wrote last, where no check is at hand that knows it. */
   output: readonly string[] = [];
+  /** How it ended, where it ended before it called the control plane at all. */
+  earlyEnd: EarlyEnd | undefined;
   /** Whether it had joined its pipeline, where no check is at hand that knows it. */
   hasJoined = false;
 }

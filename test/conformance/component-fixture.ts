@@ -56,6 +56,7 @@ export function launchFixtureHere(type: Type, defect = ""): Launch {
       ended({ code: 1, signal: null });
     });
     return {
+      ran: "the fixture",
       exit: () => exit,
       onExit: (listener) => {
         if (exit === undefined) listeners.push(listener);

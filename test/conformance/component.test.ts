@@ -1,11 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import {
   type ConformanceReport,
   exploreComponent,
   type Facts,
   launchCommand,
+  launchImage,
   listChecks,
   parseSampleEvents,
   renderReport,
@@ -288,7 +290,9 @@ describe("a component that knows nothing of certificates", () => {
     const only = ["ack/all", "identity/joins-first"];
     const report = await testComponent({ launch, signal, insecure: true, only, timing: patient });
     expect(report).toMatchObject({ conforms: true, identityChecked: false });
-    expect(report.checks.map(({ id }) => id)).not.toContain("identity/joins-first");
+    expect(report.checks.filter(({ id }) => id.startsWith("identity/"))).toMatchObject([
+      { id: "identity/joins-first", outcome: "not-applicable", explanation: expect.stringContaining("--insecure") },
+    ]);
     const text = renderReport(report);
     expect(text).toContain("The sink keeps the contract without its identity part: 2 passed, 0 failed");
     expect(text).toContain("Identity was not checked: everybody spoke in the clear (--insecure)");
@@ -309,20 +313,22 @@ describe("of the whole suite", { concurrent: true }, () => {
 describe("a program that is no component", () => {
   const launch = (script: string) => launchCommand([process.execPath, "-e", script], { environment });
 
-  it("that exits at once is reported with its output", async () => {
-    const report = await testComponent({
+  it("that exits at once is an error with its output, and says nothing of the contract", async () => {
+    const testing = testComponent({
       launch: launch("console.error('no database'); process.exit(3)"),
       signal: AbortSignal.timeout(testTimeout),
     });
-    expect(report.conforms).toBe(false);
-    expect(report.checks).toMatchObject([
-      {
-        id: "register/identity",
-        outcome: "failed",
-        explanation: expect.stringContaining("code 3"),
-        output: ["no database"],
-      },
-    ]);
+    await expect(testing).rejects.toMatchObject({
+      code: "conformance/ended-early",
+      kind: "failed",
+      message: expect.stringMatching(/^`.* -e .*` exited with code 3 before it called [\s\S]*│ no database$/),
+    });
+  });
+
+  it("that calls and ends breaks the contract", async () => {
+    const report = await testFixture("sink", "joins and ends");
+    expect(failures(report)).toEqual(["register/identity"]);
+    expect(report.checks[0]?.explanation).toContain("code 4");
   });
 
   it("that never registers is reported, and killed", async () => {
@@ -348,13 +354,39 @@ describe("a program that is no component", () => {
     for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow(expect.objectContaining({ code: "ESRCH" }));
   });
 
-  it("that cannot be started is reported with the reason", async () => {
-    const report = await testComponent({
-      launch: launchCommand(["/no/such/program"], { environment }),
+  it("that docker cannot start is an error with what docker said", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "flowctl-no-image-"));
+    try {
+      await writeFile(join(folder, "docker"), '#!/bin/sh\necho "no image acme/none" >&2\nexit 125\n', { mode: 0o755 });
+      const testing = testComponent({
+        launch: launchImage("acme/none", [], { environment: { PATH: `${folder}:${process.env.PATH}` } }),
+        type: "sink",
+        signal: AbortSignal.timeout(testTimeout),
+      });
+      await expect(testing).rejects.toMatchObject({
+        code: "conformance/cannot-start",
+        message: expect.stringMatching(/^The image acme\/none cannot be started: [\s\S]*│ no image acme\/none$/),
+        fix: expect.stringContaining("Build or pull the image"),
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it.each([
+    [["/no/such/program", "--now"], "`/no/such/program --now` cannot be started: there is no program /no/such/program"],
+    [[import.meta.filename], "is not executable"],
+  ])("that cannot be started is an error with the reason: %j", async (command, reason) => {
+    const testing = testComponent({
+      launch: launchCommand(command, { environment }),
       type: "sink",
       signal: AbortSignal.timeout(testTimeout),
     });
-    expect(report.checks[0]?.output?.join()).toContain("ENOENT");
+    await expect(testing).rejects.toMatchObject({
+      code: "conformance/cannot-start",
+      kind: "usage",
+      message: expect.stringContaining(reason),
+    });
   });
 });
 

@@ -5,6 +5,7 @@ import type { AccessRole } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Target } from "../target.ts";
+import { whyAway } from "../why-away.ts";
 
 export interface NewAccess {
   readonly name: string;
@@ -44,7 +45,7 @@ export async function writeAccess(
     }
   } catch (error) {
     await rm(path, { force: true }).catch(() => undefined);
-    throw error;
+    throw await whyAway(error, target.driver, target.name, signal);
   } finally {
     access.close();
     await handle.close();

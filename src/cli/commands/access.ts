@@ -10,6 +10,7 @@ import { renderTable } from "../display/table.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget, type Target } from "../target.ts";
+import { whyAway } from "../why-away.ts";
 
 const EXIT_CODES = [ExitCode.ok, ExitCode.usage, ExitCode.notFound, ExitCode.unavailable, ExitCode.conflict];
 
@@ -200,6 +201,8 @@ async function withControlPlane<T>(
   const access = new ControlPlaneAccess(deps, driver, name);
   try {
     return await access.call(signal, what);
+  } catch (error) {
+    throw await whyAway(error, driver, name, signal);
   } finally {
     access.close();
   }

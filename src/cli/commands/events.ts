@@ -8,6 +8,7 @@ import type { Output } from "../display/output.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { Flags } from "../settings.ts";
 import { findTarget } from "../target.ts";
+import { whyAway } from "../why-away.ts";
 import { paintState } from "./ps.ts";
 
 interface EventsFlags extends Flags {
@@ -58,7 +59,7 @@ async function events(
         if (signal.aborted && follow) return ExitCode.ok;
         // The owner's certificate was replaced since: the driver has the present one.
         const isReplaced: boolean = hasCode(error, "identity/revoked") && !isRefused;
-        if (!follow || after === 0 || !(isAway(error) || isReplaced)) throw error;
+        if (!follow || after === 0 || !(isAway(error) || isReplaced)) throw await whyAway(error, driver, name, signal);
         access.close();
         isRefused = isReplaced;
         if (isReplaced) continue;

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { EXPIRES_SOON_MS } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
+import { forHolder } from "../access/limits.ts";
 import { averageRate } from "../average-rate.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
@@ -59,23 +60,31 @@ const TOP = "\x1b[H";
 const CLEAR_LINE = "\x1b[K";
 const CLEAR_BELOW = "\x1b[J";
 
-/** Shows the state again and again until the signal fires; a look that fails is shown, too, and followed by another. */
+/**
+ * Shows the state again and again until the signal fires. A look that fails is shown, too, and followed by another: where what is shown
+ * stays, once, until something else is to be said.
+ */
 async function watch(context: CommandContext, target: Target): Promise<void> {
   const { deps, output, errorView, signal } = context;
   const redraws = output.stdout.isTTY === true && !output.json;
   if (redraws) output.stdout.write("\x1b[2J");
+  let failure: string | undefined;
   while (!signal.aborted) {
+    const before = failure;
     let text: string;
     try {
       const seen = await look(context, target);
       text = output.json ? JSON.stringify(seen.report) : seen.text();
-    } catch (error) {
+      failure = undefined;
+    } catch (thrown) {
       if (signal.aborted) return;
+      const error = context.access === undefined ? thrown : forHolder(thrown, context.access);
       if (!(error instanceof FlowctlError)) throw error;
-      text = output.json ? JSON.stringify(errorDocument(error)) : renderError(error, errorView);
+      text = output.json ? JSON.stringify(errorDocument(error, errorView)) : renderError(error, errorView);
+      failure = text;
     }
     if (redraws) output.stdout.write(redrawn(text, output.stdout.rows));
-    else output.print(text);
+    else if (failure === undefined || failure !== before) output.print(text);
     await deps.clock.sleep(WATCH_INTERVAL, signal).catch(() => undefined);
   }
 }

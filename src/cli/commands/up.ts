@@ -91,7 +91,7 @@ export function upOptions(command: Command): Command {
     .addOption(
       new Option(
         "--metrics <access>",
-        "who may read the control plane's /metrics: whoever reaches it, or who has a token",
+        "who may read the control plane's /metrics: whoever reaches it, or who has a token (not with --insecure: there are none)",
       ).choices([...METRICS_ACCESS]),
     )
     .option("--authority <file>", "certificate and key of your own authority, which signs the pipeline's")

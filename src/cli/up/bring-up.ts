@@ -5,7 +5,7 @@ import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
-import { chooseDriver, RUNNING_PIPELINE } from "../choose-driver.ts";
+import { chooseDriver, RUNNING_PIPELINE, STORED_STATE } from "../choose-driver.ts";
 import type { CommandContext } from "../command.ts";
 import { resolveDeployment } from "../deployment.ts";
 import { allPipelines, availableDrivers, pipelinesOfFolder } from "../existing-pipelines.ts";
@@ -50,11 +50,12 @@ export async function wantedOfFile(
   refuseUnknown(pipeline, Object.keys(options.scale));
   if (!options.dryRun) await untilNoDownRuns(context, pipeline.name);
   const homes = await homesAnywhere(context, pipeline.name);
-  const home = homes[0]?.driver.name;
+  const [first] = homes;
+  const home = first?.driver.name;
   if (homes.length === 0) await sayBeside(context, pipeline);
   // What runs stays where it runs, as long as nobody says otherwise.
   const unsaid = settings.driver === undefined && pipeline.driver === undefined;
-  const stay = { ...settings, driver: home, driverFrom: RUNNING_PIPELINE };
+  const stay = { ...settings, driver: home, driverFrom: first?.isUp ? RUNNING_PIPELINE : STORED_STATE };
   const { driver, why } = await chooseDriver(pipeline, unsaid && home !== undefined ? stay : settings, deps, signal);
   refuseOtherHome(context, pipeline, driver.name, homes);
   output.say(`${output.paintError.bold(pipeline.name)} on ${driver.name} ${output.paintError.dim(`(${why})`)}`);
@@ -97,7 +98,16 @@ async function readAuthorityFile({ deps, settings }: CommandContext): Promise<De
 }
 
 /** What `--insecure` takes away protects from whoever reaches a port: where that is more than this machine it is not given. */
-function refuseOrWarn({ output }: CommandContext, { name, capabilities }: Driver): void {
+function refuseOrWarn({ output, settings }: CommandContext, { name, capabilities }: Driver): void {
+  if (settings.metrics === "token") {
+    throw new FlowctlError({
+      code: "cli/metrics-insecure",
+      kind: "usage",
+      message:
+        "--metrics token asks for a token at /metrics, and with --insecure there are none: everybody could read it",
+      fix: "Leave --insecure out, or give --metrics open (FLOWCTL_METRICS and `metrics` of the config file count, too)",
+    });
+  }
   if (capabilities.loopback !== true) {
     throw new FlowctlError({
       code: "cli/insecure-refused",
