@@ -182,6 +182,8 @@ export interface ObservedResource extends ResourceIdentity {
   readonly secrets?: "present" | "removed";
   /** What was taken from it while it runs, for people; starting or restarting it gives that back. */
   readonly flaw?: string;
+  /** Of a control plane: it reaches the engine through the engine access of its pipeline alone. */
+  readonly needsEngineAccess?: true;
   /** Of a service, where it is known: how often in a row it may be started again, and what it may use. */
   readonly policy?: { readonly maxRestarts: number; readonly memoryLimitBytes?: number };
 }

@@ -126,6 +126,19 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
     );
     expect((await logOf(controlPlane)).match(/lost the event stream/g)).toHaveLength(1);
 
+    // Removed by hand it does not come back by itself: whoever looks is told, and what makes it again.
+    const sees = async (): Promise<readonly string[]> => {
+      const { troubles } = JSON.parse((await scenario.look("status", "--json")).stdout);
+      return (troubles as { instance: string; state: string }[]).map((one) => `${one.instance} ${one.state}`);
+    };
+    await eventually("all is well", async () => (await sees()).length === 0);
+    await docker("rm", "-f", access);
+    expect(await sees()).toEqual(["engine-access missing"]);
+    const doctor = await scenario.look("doctor", scenario.name);
+    expect(doctor.stdout).toMatch(/problem +engine-access: is missing: .*\n +fix: Create it again with `flowctl up -d/);
+    await scenario.succeed("up", "-d");
+    expect(await sees()).toEqual([]);
+
     await scenario.succeed("down", "-v");
     const label = `label=dev.flowctl.pipeline=${scenario.name}`;
     for (const list of [

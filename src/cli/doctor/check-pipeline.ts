@@ -5,6 +5,7 @@ import { parseRecord } from "../display/log-printer.ts";
 import { displayedState } from "../displayed-state.ts";
 import { describeMissing, missingInstances } from "../missing-instances.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
+import { checkEngineAccess } from "./check-engine-access.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import type { Scaling } from "./scaling.ts";
 
@@ -40,6 +41,7 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
   const mute = unregistered(facts, record, now);
   const missing = missingInstances(record, facts.observed);
   const findings = [
+    ...checkEngineAccess(facts.observed, facts.up, name),
     ...missing.map((one) =>
       problem(one.id, describeMissing(one, facts.driver), `Create it again with \`${facts.up}\``),
     ),
