@@ -147,7 +147,10 @@ interface ResourceIdentity {
 export interface DesiredResource extends ResourceIdentity {
   /** Hash of everything about it that, when changed, means it has to be replaced. Secrets enter only as keyed MACs. */
   readonly hash: string;
-  /** Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … */
+  /**
+   * Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … One that was made with a key may be
+   * `<id of the key>:<digest>`: those of other keys say nothing of whether it changed.
+   */
   readonly parts: Readonly<Record<string, string>>;
   /** Id of the image that it runs, where the file names or builds one. */
   readonly image?: string;
