@@ -151,6 +151,18 @@ describe("status", () => {
     expect((await cli.run("status")).stdout).not.toContain("engine");
   });
 
+  it("says that the control plane was not told what the pipeline is, and what does that", async () => {
+    await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
+    await cli.run("up", "-d");
+    const told = "the control plane does not know the pipeline";
+    expect((await cli.run("status")).stdout).not.toContain(told);
+    const { spec: _, ...forgotten } = cli.controlPlane.record();
+    cli.controlPlane.record = () => ({ ...forgotten, state: "starting", components: [] });
+    const { stdout } = await cli.run("status");
+    expect(stdout).toContain(`control-plane is waiting: ${told}, as it was restarted with --no-persistence`);
+    expect(stdout).toContain("  fix            Tell it with `flowctl up -d -p demo` in the pipeline's folder\n");
+  });
+
   it("calls a component stopped once nothing of it runs, and stopping until then", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });
     await cli.run("up", "-d");

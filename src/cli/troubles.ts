@@ -4,6 +4,7 @@ import { paintState } from "./commands/ps.ts";
 import { parseRecord, renderRecord } from "./display/log-printer.ts";
 import type { Output } from "./display/output.ts";
 import { ENGINE_ACCESS_NAME, engineAccessFix, lostEngineAccess } from "./doctor/check-engine-access.ts";
+import { isUntold, UNTOLD } from "./doctor/untold-pipeline.ts";
 import { describeMissing, missingInstances } from "./missing-instances.ts";
 import { lastLines } from "./up/outcome.ts";
 
@@ -47,7 +48,13 @@ export async function troublesOf(
       return { instance: id, state, reason, restarts, lastLine: line?.text ?? "", fix: fixOf(record.name, instance) };
     }),
   );
-  return [...withoutEngine(record.name, observed), ...missing, ...ill].slice(0, MOST);
+  return [...withoutEngine(record.name, observed), ...untold(record), ...missing, ...ill].slice(0, MOST);
+}
+
+function untold(record: PipelineRecord): readonly Trouble[] {
+  if (!isUntold(record)) return [];
+  const fix = `Tell it with \`flowctl up -d -p ${record.name}\` in the pipeline's folder`;
+  return [{ instance: "control-plane", state: "waiting", reason: UNTOLD, restarts: 0, lastLine: "", fix }];
 }
 
 /** What the control plane reaches the engine through is no instance, and stands first: without it nobody mends the others. */

@@ -105,6 +105,15 @@ describe("what doctor finds of a pipeline", () => {
     }
   });
 
+  it("is a control plane that was not told what the pipeline is, and no instance that cannot register therefore", () => {
+    const observed = [resource("feed", 1, { status: "running", startedAt: 0, health: "none", restarts: 0 })];
+    const found = check({ record: record([], { state: "starting" }), observed });
+    expect(shown(found)).toEqual([
+      expect.stringMatching(/^problem pipeline p: the control plane does not know the pipeline, .*--no-persistence/),
+    ]);
+    expect(found[0]?.fix).toBe("Tell it with `flowctl up -d`");
+  });
+
   it("is an instance that runs and has not registered, after it had time to", () => {
     const running = (startedAt: number) => ({ status: "running", startedAt, health: "none", restarts: 0 }) as const;
     const resource = {
