@@ -212,6 +212,26 @@ describe("the supervisor", () => {
     expect(driver.applied).toEqual(["restart"]);
   });
 
+  it("restarts once, also when the driver breaks off before it has answered, and again when the new run hangs as well", async () => {
+    registry.register(registration(source, { healthEndpoint: "x:1" }));
+    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+    begin();
+    const pass = async (seconds: number): Promise<void> => {
+      for (let second = 0; second < seconds; second++) {
+        await clock.advance(1000);
+        registry.assessAll();
+      }
+    };
+    driver.answers = false;
+    await pass(32);
+    expect(driver.applied).toEqual(["restart"]);
+    driver.answers = true;
+    await pass(20);
+    expect(driver.applied).toEqual(["restart"]);
+    await pass(30);
+    expect(driver.applied).toEqual(["restart", "restart"]);
+  });
+
   it("restarts what runs and never registers, after the time that its component gives it", async () => {
     const spec = linearPipeline();
     registry.apply({

@@ -8,6 +8,7 @@ import { describeExit, type InstanceEntry, silenceOf } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
+import { AskedAlready, type NotDone, notDone } from "./asked-already.ts";
 import { LossNotice } from "./loss-notice.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { ServiceWatch } from "./service-watch.ts";
@@ -30,12 +31,6 @@ interface Target {
   readonly spec: ComponentSpec;
   readonly instanceId: string;
   readonly key: ResourceKey;
-}
-
-/** Why the driver has not done something. `away`: it could not be asked. */
-interface NotDone {
-  readonly message: string;
-  readonly away: boolean;
 }
 
 /** How often states are looked at and what is due is done, in milliseconds. */
@@ -85,6 +80,7 @@ class Supervisor {
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** What ended while nobody looked is known: before that, whoever is not known to have ended would count as running from now on. */
   #hasLooked = false;
+  readonly #asked = new AskedAlready();
   readonly #services: ServiceWatch;
   /** By instance id: what the driver is doing to it. */
   readonly #underWay = new Map<string, Promise<void>>();
@@ -315,6 +311,7 @@ class Supervisor {
     const limits = { maxRestarts: target.spec.maxRestarts, illForMs: unhealthyAfterMs, random };
     const { next, decision } = decide(before, happening, limits, now);
     this.#watched.set(target.key, next);
+    if (next.phase === "running") this.#asked.over(target.key);
     if (decision === undefined) return;
     const { instanceId } = target;
     const done = this.#carryOut(target, decision).finally(() => {
@@ -370,9 +367,10 @@ class Supervisor {
   async #apply(target: Target, action: Action, cause: string): Promise<NotDone | undefined> {
     const { key } = target;
     const { driver, pipeline, log } = this.#options;
+    let observed: ObservedResource | undefined;
     try {
-      const observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
-      if (observed === undefined || isDone(action, observed)) return undefined;
+      observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
+      if (observed === undefined || this.#asked.isDone(action, observed)) return undefined;
       // Somebody may have changed his mind meanwhile.
       if (action !== "stop" && !this.#isToRun(target)) return undefined;
       // What was given up may be started again here, where nobody has the values of its secrets.
@@ -386,7 +384,9 @@ class Supervisor {
       });
       return undefined;
     } catch (error) {
-      return { message: messageOf(error), away: error instanceof FlowctlError && error.kind === "unavailable" };
+      const why = notDone(error);
+      if (why.away && observed !== undefined) this.#asked.unanswered(action, observed);
+      return why;
     }
   }
 
@@ -498,10 +498,4 @@ class Supervisor {
 
 function componentKey(instanceId: string): ResourceKey {
   return `component/${instanceId}`;
-}
-
-function isDone(action: Action, { state }: ObservedResource): boolean {
-  if (action === "start") return state.status === "running";
-  if (action === "stop") return state.status === "exited" || state.status === "created";
-  return false;
 }
