@@ -138,6 +138,18 @@ secrets: { token: { environment: TOKEN } }
     expect(await sees()).toEqual(["engine-access missing"]);
     const doctor = await scenario.look("doctor", scenario.name);
     expect(doctor.stdout).toMatch(/problem +engine-access: is missing: .*\n +fix: Create it again with `flowctl up -d/);
+    // What exits meanwhile Docker starts again: nobody has seen the end of the program before, whose place it takes at once.
+    const sink = `${scenario.name}-out-1`;
+    const ended = await inspect(sink, "{{.RestartCount}} {{.State.StartedAt}}");
+    const restarts = async (): Promise<number | undefined> =>
+      (await scenario.instances()).find(({ instance }) => instance === "out-1")?.restarts;
+    const before = (await restarts()) ?? 0;
+    process.kill(Number(await pidOf(sink)), "SIGKILL");
+    await eventually("its successor has registered", async () => (await restarts()) === before + 1);
+    const [count = "", since = ""] = (await inspect(sink, "{{.RestartCount}} {{.State.StartedAt}}")).split(" ");
+    expect(Number(count)).toBe(Number(ended.split(" ")[0]) + 1);
+    expect((await run("docker", ["logs", "--since", since, sink])).stderr).not.toContain("instance-alive");
+    expect(await sees()).toEqual(["engine-access missing"]);
     await scenario.succeed("up", "-d");
     expect(await sees()).toEqual([]);
 

@@ -425,6 +425,22 @@ describe("the supervisor", () => {
     },
   );
 
+  it("lets a new program register at once while the driver is away, whose end of the last one nobody sees, and not before or after", async () => {
+    const next = (run: string) => () => registry.register(registration(incarnation("source", 1, run)));
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    expect(next("2")).toThrow(expect.objectContaining({ code: "registry/instance-alive" }));
+    driver.breakEvents = true;
+    driver.emit({ type: "health", key: "component/source-1", time: 0, health: "healthy" });
+    await clock.advance(1);
+    expect(next("2")).not.toThrow();
+    driver.breakEvents = false;
+    await clock.advance(1000);
+    expect(next("3")).toThrow(expect.objectContaining({ code: "registry/instance-alive" }));
+    expect(driver.applied).toEqual([]);
+  });
+
   it("stops what it gives up, however often the driver fails at that, and says at once that it is given up", async () => {
     await giveUpInVain();
     expect(registry.pipeline().state).toBe("failed");

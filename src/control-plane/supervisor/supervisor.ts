@@ -58,7 +58,7 @@ export interface Supervision {
  * done or gone. Decides by `policy.ts`. A driver that fails is asked again later.
  */
 export function supervise(options: SupervisorOptions, signal: AbortSignal): Supervision {
-  options.registry.driverWatches();
+  options.registry.driverWatches(true);
   const supervisor = new Supervisor(options, signal);
   return {
     ended: Promise.all([supervisor.followDriver(), supervisor.tick()]).then(() => supervisor.settled()),
@@ -94,12 +94,13 @@ class Supervisor {
 
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
   async followDriver(): Promise<void> {
-    const { driver, pipeline, clock, log } = this.#options;
+    const { driver, registry, pipeline, clock, log } = this.#options;
     const notice = new LossNotice({ clock, log });
     for (let attempt = 1; !this.#signal.aborted; attempt++) {
       try {
         await this.#catchUp();
         notice.back();
+        registry.driverWatches(true);
         for await (const event of driver.events(pipeline, this.#signal)) {
           attempt = 1;
           this.#onDriverEvent(event);
@@ -108,6 +109,8 @@ class Supervisor {
         if (this.#signal.aborted) return;
         notice.lost(error);
       }
+      // Nobody would see the end of an instance meanwhile: its next start is not to wait until nothing was heard of the last for long.
+      registry.driverWatches(false);
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 200, maxMs: 10_000 }));
     }
   }
