@@ -1,12 +1,14 @@
-import type { Driver } from "../drivers/driver.ts";
+import type { Driver, ObservedResource } from "../drivers/driver.ts";
 import type { InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 import { paintState } from "./commands/ps.ts";
 import { parseRecord, renderRecord } from "./display/log-printer.ts";
 import type { Output } from "./display/output.ts";
+import { ENGINE_ACCESS_NAME, engineAccessFix, lostEngineAccess } from "./doctor/check-engine-access.ts";
+import { isUntold, UNTOLD } from "./doctor/untold-pipeline.ts";
 import { describeMissing, missingInstances } from "./missing-instances.ts";
 import { lastLines } from "./up/outcome.ts";
 
-/** An instance that is not as it should be. Plain data. */
+/** An instance, or the engine access of the pipeline, that is not as it should be. Plain data. */
 export interface Trouble {
   readonly instance: string;
   readonly state: string;
@@ -32,7 +34,8 @@ export async function troublesOf(
     .filter(({ state, reason }) => reason !== "" && state !== "completed" && state !== "stopping")
     .sort((a, b) => Number(b.state === "failed") - Number(a.state === "failed"))
     .slice(0, MOST);
-  const missing = missingInstances(record, await driver.observe(record.name, signal)).map(
+  const observed = await driver.observe(record.name, signal);
+  const missing = missingInstances(record, observed).map(
     (one): Trouble => ({
       ...{ instance: one.id, state: "missing", reason: describeMissing(one, driver.name), restarts: 0, lastLine: "" },
       fix: `\`flowctl up -d -p ${record.name}\` in the pipeline's folder creates it`,
@@ -45,7 +48,21 @@ export async function troublesOf(
       return { instance: id, state, reason, restarts, lastLine: line?.text ?? "", fix: fixOf(record.name, instance) };
     }),
   );
-  return [...missing, ...ill].slice(0, MOST);
+  return [...withoutEngine(record.name, observed), ...untold(record), ...missing, ...ill].slice(0, MOST);
+}
+
+function untold(record: PipelineRecord): readonly Trouble[] {
+  if (!isUntold(record)) return [];
+  const fix = `Tell it with \`flowctl up -d -p ${record.name}\` in the pipeline's folder`;
+  return [{ instance: "control-plane", state: "waiting", reason: UNTOLD, restarts: 0, lastLine: "", fix }];
+}
+
+/** What the control plane reaches the engine through is no instance, and stands first: without it nobody mends the others. */
+function withoutEngine(pipeline: string, observed: readonly ObservedResource[]): readonly Trouble[] {
+  const loss = lostEngineAccess(observed);
+  if (loss === undefined) return [];
+  const fix = engineAccessFix(loss, `\`flowctl up -d -p ${pipeline}\` in the pipeline's folder`, pipeline);
+  return [{ instance: ENGINE_ACCESS_NAME, ...loss, restarts: 0, lastLine: "", fix }];
 }
 
 export function renderTrouble(trouble: Trouble, output: Output): readonly string[] {

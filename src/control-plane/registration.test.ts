@@ -62,7 +62,7 @@ describe("a stranger that takes the id of an instance", () => {
     registry.report({ componentId: "source", instanceId: "source-1", observation, exitCode: 137 }, clock.now());
 
   beforeEach(() => {
-    registry.driverWatches();
+    registry.driverWatches(true);
     registry.register(registration(own));
   });
 

@@ -172,9 +172,12 @@ export class Registry {
     return this.#roster.desire(componentId, instanceId);
   }
 
-  /** A driver tells of every end and start from now on. So a second program of an instance is told from a restart. */
-  driverWatches(): void {
-    this.#driverWatches = true;
+  /**
+   * Whether a driver tells of every end and start from now on. So a second program of an instance is told from a restart; while none does, who
+   * registers as an instance is taken for its successor.
+   */
+  driverWatches(watches: boolean): void {
+    this.#driverWatches = watches;
   }
 
   /** The component of an instance. Throws when the pipeline does not have (or does not want any more) such an instance. */

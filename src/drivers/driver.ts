@@ -147,7 +147,10 @@ interface ResourceIdentity {
 export interface DesiredResource extends ResourceIdentity {
   /** Hash of everything about it that, when changed, means it has to be replaced. Secrets enter only as keyed MACs. */
   readonly hash: string;
-  /** Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … */
+  /**
+   * Parts of the hash by name, so that a plan can say what changed: `image`, `environment`, `with`, … One that was made with a key may be
+   * `<id of the key>:<digest>`: those of other keys say nothing of whether it changed.
+   */
   readonly parts: Readonly<Record<string, string>>;
   /** Id of the image that it runs, where the file names or builds one. */
   readonly image?: string;
@@ -182,6 +185,8 @@ export interface ObservedResource extends ResourceIdentity {
   readonly secrets?: "present" | "removed";
   /** What was taken from it while it runs, for people; starting or restarting it gives that back. */
   readonly flaw?: string;
+  /** Of a control plane: it reaches the engine through the engine access of its pipeline alone. */
+  readonly needsEngineAccess?: true;
   /** Of a service, where it is known: how often in a row it may be started again, and what it may use. */
   readonly policy?: { readonly maxRestarts: number; readonly memoryLimitBytes?: number };
 }

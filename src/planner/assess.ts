@@ -25,7 +25,7 @@ export function assess(desired: DesiredResource, observed: ObservedResource, opt
     };
   }
   if (observed.hash === "") return { action: "replace", cause: "incomplete" };
-  if (!same) return { action: "replace", cause: `${changedParts(desired, observed)} changed` };
+  if (!same) return { action: "replace", cause: changeCause(desired, observed) };
   if (options.force !== undefined && desired.kind !== "network") return { action: "replace", cause: options.force };
   const { state } = observed;
   switch (state.status) {
@@ -52,9 +52,37 @@ export function changedParts(
   desired: Pick<DesiredResource, "parts">,
   observed: Pick<ObservedResource, "parts">,
 ): string {
-  const names = new Set([...Object.keys(desired.parts), ...Object.keys(observed.parts)]);
-  const changed = [...names].filter((name) => desired.parts[name] !== observed.parts[name]).sort();
+  const changed = partsThat("changed", desired, observed);
   return changed.length === 0 ? "configuration" : changed.join(", ");
+}
+
+/** Why what has another hash is replaced. What nobody can compare counts as changed, and is not said to be. */
+function changeCause(desired: DesiredResource, observed: ObservedResource): string {
+  const unknown = partsThat("unknown", desired, observed);
+  const cannot = unknown.map((name) => `${name} cannot be compared: the key of their hashes was lost`);
+  const changed = partsThat("changed", desired, observed).length > 0 || unknown.length === 0;
+  return [...(changed ? [`${changedParts(desired, observed)} changed`] : []), ...cannot].join("; ");
+}
+
+function partsThat(
+  outcome: "changed" | "unknown",
+  { parts: desired }: Pick<DesiredResource, "parts">,
+  { parts: observed }: Pick<ObservedResource, "parts">,
+): readonly string[] {
+  const names = [...new Set([...Object.keys(desired), ...Object.keys(observed)])].sort();
+  return names.filter((name) => compare(desired[name], observed[name]) === outcome);
+}
+
+function compare(desired: string | undefined, observed: string | undefined): "same" | "changed" | "unknown" {
+  if (desired === observed) return "same";
+  const [one, two] = [keyOf(desired), keyOf(observed)];
+  return one !== undefined && two !== undefined && one !== two ? "unknown" : "changed";
+}
+
+/** The key that a part was made with; undefined for one that was made without. */
+function keyOf(part: string | undefined): string | undefined {
+  const [key, digest] = part?.split(":") ?? [];
+  return digest === undefined ? undefined : key;
 }
 
 function exitCause(state: { readonly exitCode: number; readonly oomKilled: boolean }): string {

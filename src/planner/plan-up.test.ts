@@ -57,6 +57,21 @@ describe("planUp", () => {
     expect(actions(planUp("p", desired, observed))).toEqual(["restart control-plane/1: not responding"]);
   });
 
+  it("replaces what it cannot compare, for the key of its hashes is another one, and does not say that it changed", () => {
+    const plan = (was: Record<string, string>, is: Record<string, string>) =>
+      actions(planUp("p", [want("component/a-1", is)], [seen(want("component/a-1", was))]));
+    const unknown = "secrets cannot be compared: the key of their hashes was lost";
+    expect(plan({ secrets: "k1:a" }, { secrets: "k2:b" })).toEqual([`replace component/a-1: ${unknown}`]);
+    expect(plan({ secrets: "k1:a", image: "1" }, { secrets: "k2:b", image: "2" })).toEqual([
+      `replace component/a-1: image changed; ${unknown}`,
+    ]);
+    for (const was of [{ secrets: "k1:a" }, {}, { secrets: "a" }]) {
+      expect(plan(was as Record<string, string>, { secrets: "k1:b" })).toEqual([
+        "replace component/a-1: secrets changed",
+      ]);
+    }
+  });
+
   it("creates everything that is missing, prerequisites first", () => {
     const network = want("network/default");
     const control = want("control-plane/1", {}, [{ key: "network/default", condition: "exists" }]);

@@ -57,9 +57,11 @@ describe.skipIf(!driversUnderTest().includes("docker"))("the engine, on Docker",
       "docker",
       `
 sources: { numbers: { uses: generator, with: { rate: 10 } } }
-sinks: { out: { uses: discard, inputs: [numbers] } }
+sinks: { out: { uses: discard, inputs: [numbers], secrets: [token] } }
+secrets: { token: { environment: TOKEN } }
 `,
     );
+    scenario.env.TOKEN = "of-the-sink";
     await scenario.succeed("up", "-d", "--wait", "--timeout", "90");
     const controlPlane = `flowctl_${scenario.name}_control-plane`;
     const access = `flowctl_${scenario.name}_engine-access`;
@@ -125,6 +127,41 @@ sinks: { out: { uses: discard, inputs: [numbers] } }
       (await scenario.flowctl("events", "--json")).stdout.includes("exited with code 137"),
     );
     expect((await logOf(controlPlane)).match(/lost the event stream/g)).toHaveLength(1);
+
+    // Removed by hand it does not come back by itself: whoever looks is told, and what makes it again.
+    const sees = async (): Promise<readonly string[]> => {
+      const { troubles } = JSON.parse((await scenario.look("status", "--json")).stdout);
+      return (troubles as { instance: string; state: string }[]).map((one) => `${one.instance} ${one.state}`);
+    };
+    await eventually("all is well", async () => (await sees()).length === 0);
+    await docker("rm", "-f", access);
+    expect(await sees()).toEqual(["engine-access missing"]);
+    const doctor = await scenario.look("doctor", scenario.name);
+    expect(doctor.stdout).toMatch(/problem +engine-access: is missing: .*\n +fix: Create it again with `flowctl up -d/);
+    // What exits meanwhile Docker starts again: nobody has seen the end of the program before, whose place it takes at once.
+    const sink = `${scenario.name}-out-1`;
+    const ended = await inspect(sink, "{{.RestartCount}} {{.State.StartedAt}}");
+    const restarts = async (): Promise<number | undefined> =>
+      (await scenario.instances()).find(({ instance }) => instance === "out-1")?.restarts;
+    const before = (await restarts()) ?? 0;
+    process.kill(Number(await pidOf(sink)), "SIGKILL");
+    await eventually("its successor has registered", async () => (await restarts()) === before + 1);
+    const [count = "", since = ""] = (await inspect(sink, "{{.RestartCount}} {{.State.StartedAt}}")).split(" ");
+    expect(Number(count)).toBe(Number(ended.split(" ")[0]) + 1);
+    expect((await run("docker", ["logs", "--since", since, sink])).stderr).not.toContain("instance-alive");
+    expect(await sees()).toEqual(["engine-access missing"]);
+    await scenario.succeed("up", "-d");
+    expect(await sees()).toEqual([]);
+
+    // The control plane removed by hand takes the key of the secrets' hashes along, which the engine access has as well: nothing has changed.
+    const components = [`${scenario.name}-numbers-1`, `${scenario.name}-out-1`];
+    const untouched = await stateOf(...components);
+    await docker("rm", "-f", controlPlane);
+    await scenario.succeed("up", "-d");
+    expect(await stateOf(...components)).toBe(untouched);
+    // Where both are gone nobody can tell.
+    await docker("rm", "-f", controlPlane, access);
+    expect((await scenario.look("up", "--dry-run")).stdout).toContain("secrets cannot be compared");
 
     await scenario.succeed("down", "-v");
     const label = `label=dev.flowctl.pipeline=${scenario.name}`;

@@ -1,13 +1,10 @@
-import { open } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { GrantedAccess } from "../../client/access-file.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { CliDependencies } from "../dependencies.ts";
 import type { Output } from "../display/output.ts";
+import { readPrivateFile } from "../private-file.ts";
 import type { Settings } from "../settings.ts";
-
-/** Who but the owner can read or write a file, by its mode. */
-const OTHERS = 0o077;
 
 /** Longer than any access file. */
 const MOST_BYTES = 64 * 1024;
@@ -23,22 +20,14 @@ export async function readAccess(
 ): Promise<GrantedAccess | undefined> {
   if (access === undefined) return undefined;
   const path = resolve(cwd, access);
-  const { content, mode } = await read(path);
-  if ((mode & OTHERS) !== 0)
-    output.warn(`${path} can be read by other users of this machine`, `Run \`chmod 600 ${path}\``);
+  const content = await read(path, output);
   const { parseAccess } = await import("../../client/access-file.ts");
   return parseAccess(content, path);
 }
 
-async function read(path: string): Promise<{ readonly content: string; readonly mode: number }> {
+async function read(path: string, output: Pick<Output, "warn">): Promise<string> {
   try {
-    const file = await open(path, "r");
-    try {
-      const { mode, size } = await file.stat();
-      return { content: size > MOST_BYTES ? "" : await file.readFile("utf8"), mode };
-    } finally {
-      await file.close();
-    }
+    return await readPrivateFile(path, output, MOST_BYTES);
   } catch (error) {
     throw FlowctlError.wrap(error, {
       code: "access/unreadable-file",

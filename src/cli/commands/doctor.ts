@@ -24,7 +24,7 @@ export function doctorCommand(cli: Cli): Command {
     usage: "doctor [pipeline]",
     summary: "Find problems with this machine and a pipeline",
     description:
-      "Checks Node.js, the drivers and their engines, disks, whether the pipeline file can be brought up, published ports, and leftovers of earlier runs. For a running pipeline it reports instances that are missing, unregistered or unhealthy with their last log line, components without events, and which component blocks which. Every finding has a fix. Changes nothing.",
+      "Checks Node.js, the drivers and their engines, disks, whether the pipeline file can be brought up, published ports, and leftovers of earlier runs. For a running pipeline it reports an engine access that does not run (Docker), instances that are missing, unregistered or unhealthy with their last log line, components without events, and which component blocks which. Every finding has a fix. Changes nothing.",
     examples: [
       ["flowctl doctor", "this machine, and the pipeline of this folder"],
       ["flowctl doctor quakes --json", "a pipeline by its name, for machines"],

@@ -118,7 +118,7 @@ function columns(output: Output, all: boolean): readonly Column<InstanceView>[] 
 export function paintState(state: string, output: Output): string {
   const { paint } = output;
   if (/^(healthy|running|completed)$/.test(state)) return paint.green(state);
-  if (/^(starting|created|stopping|restarting|degraded|paused)$/.test(state)) return paint.yellow(state);
+  if (/^(starting|created|stopping|restarting|degraded|paused|waiting)$/.test(state)) return paint.yellow(state);
   if (state === "stopped") return paint.dim(state);
   return paint.red(state);
 }

@@ -26,7 +26,7 @@ export function statusCommand(cli: Cli): Command {
     usage: "status [pipeline]",
     summary: "Show the state of a pipeline: topology, rates and bottlenecks",
     description:
-      "Counts are totals since the pipeline was started, across restarts and including replaced instances, as of each component's last heartbeat. Rates are averages since the last registration. Missing or unhealthy instances are shown with the reason, restarts, last log line and a fix, and so is a full disk.",
+      "Counts are totals since the pipeline was started, across restarts and including replaced instances, as of each component's last heartbeat. Rates are averages since the last registration. Missing or unhealthy instances are shown with the reason, restarts, last log line and a fix, and so are a full disk and, on Docker, an engine access that does not run.",
     withAccess: "looks",
     examples: [
       ["flowctl status", "the pipeline of this folder, or the only one there is"],

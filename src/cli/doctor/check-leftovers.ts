@@ -5,6 +5,7 @@ import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { instanceIdsOf } from "../../protocol/records.ts";
 import type { CommandContext } from "../command.ts";
 import { folderOf } from "../project.ts";
+import { checkEngineAccess } from "./check-engine-access.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { upCommandOf } from "./up-command.ts";
 
@@ -83,8 +84,9 @@ export function checkResources(resources: Resources): readonly Finding[] {
       ? `Remove it with \`${down} ${on}\``
       : `Continue with \`${up}\`${folder === undefined ? "" : ` (FILE is in ${folder})`}, or remove it with \`${down} ${on}\``;
   if (runs.some(({ kind }) => kind === "control-plane")) {
-    if (goneFolder === undefined) return [ok(subject, `runs on ${driver}`)];
-    return [warning(subject, `runs on ${driver}${where}`, fixWith("flowctl down"))];
+    const engine = checkEngineAccess(observed, up ?? `flowctl up -d -p ${pipeline}`, pipeline);
+    if (goneFolder === undefined) return [ok(subject, `runs on ${driver}`), ...engine];
+    return [warning(subject, `runs on ${driver}${where}`, fixWith("flowctl down")), ...engine];
   }
   if (runs.length > 0) {
     const names = runs.map(({ name }) => name).join(", ");

@@ -5,8 +5,10 @@ import { parseRecord } from "../display/log-printer.ts";
 import { displayedState } from "../displayed-state.ts";
 import { describeMissing, missingInstances } from "../missing-instances.ts";
 import { type SlowComponent, slowComponents } from "../slow-components.ts";
+import { checkEngineAccess } from "./check-engine-access.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import type { Scaling } from "./scaling.ts";
+import { isUntold, UNTOLD } from "./untold-pipeline.ts";
 
 /** What is known of one running pipeline. */
 export interface PipelineFacts {
@@ -37,9 +39,11 @@ export function checkPipeline(facts: PipelineFacts, now: number): readonly Findi
   if (record === undefined) {
     return [problem(subject, facts.away.message, facts.away.fix ?? `Start it again with \`${facts.up}\``)];
   }
+  if (isUntold(record)) return [problem(subject, UNTOLD, `Tell it with \`${facts.up}\``)];
   const mute = unregistered(facts, record, now);
   const missing = missingInstances(record, facts.observed);
   const findings = [
+    ...checkEngineAccess(facts.observed, facts.up, name),
     ...missing.map((one) =>
       problem(one.id, describeMissing(one, facts.driver), `Create it again with \`${facts.up}\``),
     ),

@@ -81,6 +81,39 @@ describe("what doctor finds of a pipeline", () => {
     expect(check({})[0]?.fix).toBe("kill -CONT 1");
   });
 
+  it("is a control plane that does not reach the engine", () => {
+    const runs = { status: "running", startedAt: 0, health: "healthy", restarts: 0 } as const;
+    const controlPlane = { ...resource("control-plane", 1, runs), kind: "control-plane" } as const;
+    const found = (...observed: ObservedResource[]): readonly Finding[] =>
+      check({ record: record([component("feed", "source", instance("feed-1"))]), observed });
+    const needs = { ...controlPlane, needsEngineAccess: true } as const;
+    const access = (state: ObservedState) =>
+      ({ ...resource("control-plane", 1, state), key: "engine-access/1", kind: "engine-access" }) as const;
+    const ended = { status: "exited", exitCode: 1, oomKilled: false, finishedAt: 1, restarts: 0 } as const;
+    expect(found(needs)).toEqual([
+      { level: "ok", subject: "pipeline p", detail: "running" },
+      {
+        ...{ level: "problem", subject: "engine-access" },
+        detail:
+          "is missing: without it the control plane cannot reach the Docker engine: unresponsive components are not restarted, and those that exit are noticed late",
+        fix: "Create it again with `flowctl up -d`",
+      },
+    ]);
+    expect(found(needs, access(ended))[1]?.detail).toMatch(/^is exited: without it /);
+    for (const well of [[controlPlane], [needs, access(runs)], [{ ...needs, state: ended }]]) {
+      expect(found(...well)).toHaveLength(1);
+    }
+  });
+
+  it("is a control plane that was not told what the pipeline is, and no instance that cannot register therefore", () => {
+    const observed = [resource("feed", 1, { status: "running", startedAt: 0, health: "none", restarts: 0 })];
+    const found = check({ record: record([], { state: "starting" }), observed });
+    expect(shown(found)).toEqual([
+      expect.stringMatching(/^problem pipeline p: the control plane does not know the pipeline, .*--no-persistence/),
+    ]);
+    expect(found[0]?.fix).toBe("Tell it with `flowctl up -d`");
+  });
+
   it("is an instance that runs and has not registered, after it had time to", () => {
     const running = (startedAt: number) => ({ status: "running", startedAt, health: "none", restarts: 0 }) as const;
     const resource = {

@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { Deployment, Driver } from "../../drivers/driver.ts";
+import type { Driver } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
@@ -12,6 +11,7 @@ import { allPipelines, availableDrivers, pipelinesOfFolder } from "../existing-p
 import { loadWithPlaces, withEnvFile, withPlace } from "../load.ts";
 import { type Home, homesOf, refuseOtherFolder } from "../project.ts";
 import { untilNoDownRuns } from "./announcements.ts";
+import { readAuthorityFile } from "./authority-file.ts";
 import type { ChangeOptions, PreparedUp, Wanted } from "./change.ts";
 import { planChange } from "./plan-change.ts";
 
@@ -71,30 +71,6 @@ export async function wantedOfFile(
   const deployment = { ...resolved, ...(authority === undefined ? {} : { authority }) };
   const envFile = settings.envFile === undefined ? undefined : resolve(deps.cwd, settings.envFile);
   return prepareWanted(context, driver, deployment, { ...options, placed, envFile });
-}
-
-/** What `--authority` names. It is read anew by each `up`, and kept nowhere. */
-async function readAuthorityFile({ deps, settings }: CommandContext): Promise<Deployment["authority"]> {
-  const { authority: path, insecure } = settings;
-  if (path === undefined) return undefined;
-  if (insecure) {
-    throw new FlowctlError({
-      code: "cli/authority-insecure",
-      kind: "usage",
-      message: "--authority signs certificates, and --insecure goes without any",
-      fix: "Give one of the two",
-    });
-  }
-  try {
-    return { path, content: await readFile(resolve(deps.cwd, path), "utf8") };
-  } catch (error) {
-    throw FlowctlError.wrap(error, {
-      code: "cli/authority-file",
-      kind: "invalid",
-      message: `Cannot read the authority from ${path}`,
-      fix: "Give the file with --authority or FLOWCTL_AUTHORITY, and let your user read it",
-    });
-  }
 }
 
 /** What `--insecure` takes away protects from whoever reaches a port: where that is more than this machine it is not given. */

@@ -21,6 +21,8 @@ export class OneInstance implements SupervisedDriver {
   state: ObservedState = running;
   failing: string | undefined;
   breakEvents = false;
+  /** It does what it is asked, and breaks off before it has answered. */
+  answers = true;
   lastLine = "";
   #queue: DriverEvent[] = [];
   #wake: () => void = () => undefined;
@@ -38,7 +40,11 @@ export class OneInstance implements SupervisedDriver {
   async apply(change: Change, _context: ApplyContext): Promise<void> {
     this.applied.push(change.action);
     if (this.failing !== undefined) throw new FlowctlError({ code: "x/y", kind: "failed", message: this.failing });
-    this.state = change.action === "stop" ? exited(0) : running;
+    // Each run is started at a time of its own.
+    if (change.action === "restart" && this.state.status === "running")
+      this.state = { ...this.state, startedAt: this.state.startedAt + 1 };
+    else this.state = change.action === "stop" ? exited(0) : running;
+    if (!this.answers) throw new FlowctlError({ code: "x/y", kind: "unavailable", message: "engine gone" });
   }
 
   async *logs(_pipeline: string, { select: [instance = ""] }: LogOptions): AsyncGenerator<LogLine> {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Change, DriverEvent, ObservedResource, ObservedState } from "../../drivers/driver.ts";
 import { type FakeClock, fakeClock } from "../../foundation/clock.fake.ts";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { silentLogger } from "../../foundation/logger.ts";
 import { noMetrics } from "../../protocol/component-codec.ts";
 import { incarnation, linearPipeline, registration } from "../pipeline.fake.ts";
@@ -13,6 +14,10 @@ let registry: Registry;
 let watch: ServiceWatch;
 let applied: string[];
 let end: AbortController;
+/** The driver breaks off before it has done anything, or after that. */
+let lost: "before" | "after" | undefined;
+let startedAt: number;
+const engineGone = new FlowctlError({ code: "x/y", kind: "unavailable", message: "engine gone" });
 
 const service = (state: ObservedState, maxRestarts: number): ObservedResource => ({
   ...{ key, kind: "service", owner: "db", index: 1, hash: "", parts: {}, ref: "", name: "", ports: [] },
@@ -43,6 +48,8 @@ async function pass(seconds: number): Promise<void> {
 beforeEach(() => {
   clock = fakeClock(1_000_000);
   applied = [];
+  lost = undefined;
+  startedAt = 1;
   end = new AbortController();
   registry = new Registry({
     pipeline: "p",
@@ -62,8 +69,15 @@ beforeEach(() => {
     capabilities: {
       ...{ images: true, limits: true, restartsExited: true },
     },
-    observe: async () => [],
-    apply: async (change: Change) => void applied.push(change.action),
+    observe: async () => {
+      if (lost === "before") throw engineGone;
+      return [service({ status: "running", startedAt, health: "unhealthy", restarts: 0 }, 1)];
+    },
+    apply: async (change: Change) => {
+      applied.push(change.action);
+      startedAt++;
+      if (lost === "after") throw engineGone;
+    },
     async *events() {},
     async *logs() {
       yield { instance: "db-1", owner: "db", stream: "stdout" as const, time: 0, text: "bye" };
@@ -119,6 +133,23 @@ describe("a service", () => {
     await pass(1);
     expect(pipeline()).toBe("running");
   });
+
+  it.each([
+    ["before", 120],
+    ["after", 31],
+  ] as const)(
+    "that is to be restarted by a driver that is away is not given up for that, and restarted once: broken off %s it was done",
+    async (when, seconds) => {
+      watch.looked([service(running("healthy"), 1)]);
+      watch.told({ type: "health", key, time: clock.now(), health: "unhealthy" });
+      lost = when;
+      await pass(seconds);
+      expect(pipeline()).toBe("degraded: service db-1 is unhealthy: the health check is failing");
+      lost = undefined;
+      await pass(6);
+      expect(applied).toEqual(["restart"]);
+    },
+  );
 
   it("that is removed fails the pipeline; one that a command changes does not", async () => {
     watch.looked([service(running("none"), 0)]);

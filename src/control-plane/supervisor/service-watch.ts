@@ -1,9 +1,9 @@
 import type { Change, DriverEvent, ObservedResource, ResourceKey } from "../../drivers/driver.ts";
 import type { Clock } from "../../foundation/clock.ts";
-import { messageOf } from "../../foundation/errors.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import { describeExit } from "../instance.ts";
 import type { Registry } from "../registry.ts";
+import { AskedAlready, type NotDone, notDone } from "./asked-already.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
 
@@ -45,6 +45,7 @@ export class ServiceWatch {
   readonly #options: ServiceWatchOptions;
   readonly #services = new Map<ResourceKey, Service>();
   readonly #underWay = new Set<Promise<void>>();
+  readonly #asked = new AskedAlready();
 
   constructor(options: ServiceWatchOptions) {
     this.#options = options;
@@ -191,6 +192,7 @@ export class ServiceWatch {
     const maxRestarts = service.observed.policy?.maxRestarts ?? 0;
     const { next, decision } = decide(service.watched, happening, { maxRestarts, illForMs, random }, clock.now());
     this.#put(key, next);
+    if (next.phase === "running") this.#asked.over(key);
     if (decision === undefined) return;
     const work = this.#carryOut(key, decision).finally(() => this.#underWay.delete(work));
     this.#underWay.add(work);
@@ -215,23 +217,30 @@ export class ServiceWatch {
     }
     this.#event(key, "service.supervised", `${decision.action}: ${decision.cause}${said}`);
     const error = await this.#apply(key, decision.action, decision.cause);
-    if (error !== undefined) this.#options.log.error(`cannot ${decision.action} ${id}`, { instance: id, error });
-    this.#handle(key, { type: "acted", ...(error === undefined ? {} : { error }) });
+    if (error === undefined) this.#handle(key, { type: "acted" });
+    else {
+      this.#options.log.error(`cannot ${decision.action} ${id}`, { instance: id, error: error.message });
+      this.#handle(key, { type: "acted", error: error.message, away: error.away });
+    }
   }
 
   /** Returns why it could not be done. */
-  async #apply(key: ResourceKey, action: Action, cause: string): Promise<string | undefined> {
+  async #apply(key: ResourceKey, action: Action, cause: string): Promise<NotDone | undefined> {
     const { driver, pipeline, signal, log } = this.#options;
-    const observed = this.#services.get(key)?.observed;
+    let observed = this.#services.get(key)?.observed;
     if (observed === undefined || !this.#isWanted()) return undefined;
-    const change: Change = { action, observed, cause };
     try {
+      observed = (await driver.observe(pipeline, signal)).find((resource) => resource.key === key);
+      if (observed === undefined || this.#asked.isDone(action, observed)) return undefined;
+      const change: Change = { action, observed, cause };
       const progress = ({ subject, text }: { readonly subject: string; readonly text: string }): void =>
         log.debug(`${subject}: ${text}`);
       await driver.apply(change, { pipeline, signal, progress, force: action === "restart" });
       return undefined;
     } catch (error) {
-      return messageOf(error);
+      const why = notDone(error);
+      if (why.away && observed !== undefined) this.#asked.unanswered(action, observed);
+      return why;
     }
   }
 

@@ -212,6 +212,26 @@ describe("the supervisor", () => {
     expect(driver.applied).toEqual(["restart"]);
   });
 
+  it("restarts once, also when the driver breaks off before it has answered, and again when the new run hangs as well", async () => {
+    registry.register(registration(source, { healthEndpoint: "x:1" }));
+    registry.probed("source", "source-1", source.incarnation, { result: "failing", failures: 9, detail: "no answer" });
+    begin();
+    const pass = async (seconds: number): Promise<void> => {
+      for (let second = 0; second < seconds; second++) {
+        await clock.advance(1000);
+        registry.assessAll();
+      }
+    };
+    driver.answers = false;
+    await pass(32);
+    expect(driver.applied).toEqual(["restart"]);
+    driver.answers = true;
+    await pass(20);
+    expect(driver.applied).toEqual(["restart"]);
+    await pass(30);
+    expect(driver.applied).toEqual(["restart", "restart"]);
+  });
+
   it("restarts what runs and never registers, after the time that its component gives it", async () => {
     const spec = linearPipeline();
     registry.apply({
@@ -404,6 +424,22 @@ describe("the supervisor", () => {
       expect(driver.applied).toEqual(["start"]);
     },
   );
+
+  it("lets a new program register at once while the driver is away, whose end of the last one nobody sees, and not before or after", async () => {
+    const next = (run: string) => () => registry.register(registration(incarnation("source", 1, run)));
+    registry.register(registration(source));
+    begin();
+    await clock.advance(1);
+    expect(next("2")).toThrow(expect.objectContaining({ code: "registry/instance-alive" }));
+    driver.breakEvents = true;
+    driver.emit({ type: "health", key: "component/source-1", time: 0, health: "healthy" });
+    await clock.advance(1);
+    expect(next("2")).not.toThrow();
+    driver.breakEvents = false;
+    await clock.advance(1000);
+    expect(next("3")).toThrow(expect.objectContaining({ code: "registry/instance-alive" }));
+    expect(driver.applied).toEqual([]);
+  });
 
   it("stops what it gives up, however often the driver fails at that, and says at once that it is given up", async () => {
     await giveUpInVain();

@@ -8,6 +8,7 @@ import { describeExit, type InstanceEntry, silenceOf } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
+import { AskedAlready, type NotDone, notDone } from "./asked-already.ts";
 import { LossNotice } from "./loss-notice.ts";
 import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { ServiceWatch } from "./service-watch.ts";
@@ -30,12 +31,6 @@ interface Target {
   readonly spec: ComponentSpec;
   readonly instanceId: string;
   readonly key: ResourceKey;
-}
-
-/** Why the driver has not done something. `away`: it could not be asked. */
-interface NotDone {
-  readonly message: string;
-  readonly away: boolean;
 }
 
 /** How often states are looked at and what is due is done, in milliseconds. */
@@ -63,7 +58,7 @@ export interface Supervision {
  * done or gone. Decides by `policy.ts`. A driver that fails is asked again later.
  */
 export function supervise(options: SupervisorOptions, signal: AbortSignal): Supervision {
-  options.registry.driverWatches();
+  options.registry.driverWatches(true);
   const supervisor = new Supervisor(options, signal);
   return {
     ended: Promise.all([supervisor.followDriver(), supervisor.tick()]).then(() => supervisor.settled()),
@@ -85,6 +80,7 @@ class Supervisor {
   #lookedAt = Number.NEGATIVE_INFINITY;
   /** What ended while nobody looked is known: before that, whoever is not known to have ended would count as running from now on. */
   #hasLooked = false;
+  readonly #asked = new AskedAlready();
   readonly #services: ServiceWatch;
   /** By instance id: what the driver is doing to it. */
   readonly #underWay = new Map<string, Promise<void>>();
@@ -98,12 +94,13 @@ class Supervisor {
 
   /** Follows the driver's events; what happened while nobody followed is found by looking at what there is. */
   async followDriver(): Promise<void> {
-    const { driver, pipeline, clock, log } = this.#options;
+    const { driver, registry, pipeline, clock, log } = this.#options;
     const notice = new LossNotice({ clock, log });
     for (let attempt = 1; !this.#signal.aborted; attempt++) {
       try {
         await this.#catchUp();
         notice.back();
+        registry.driverWatches(true);
         for await (const event of driver.events(pipeline, this.#signal)) {
           attempt = 1;
           this.#onDriverEvent(event);
@@ -112,6 +109,8 @@ class Supervisor {
         if (this.#signal.aborted) return;
         notice.lost(error);
       }
+      // Nobody would see the end of an instance meanwhile: its next start is not to wait until nothing was heard of the last for long.
+      registry.driverWatches(false);
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 200, maxMs: 10_000 }));
     }
   }
@@ -315,6 +314,7 @@ class Supervisor {
     const limits = { maxRestarts: target.spec.maxRestarts, illForMs: unhealthyAfterMs, random };
     const { next, decision } = decide(before, happening, limits, now);
     this.#watched.set(target.key, next);
+    if (next.phase === "running") this.#asked.over(target.key);
     if (decision === undefined) return;
     const { instanceId } = target;
     const done = this.#carryOut(target, decision).finally(() => {
@@ -370,9 +370,10 @@ class Supervisor {
   async #apply(target: Target, action: Action, cause: string): Promise<NotDone | undefined> {
     const { key } = target;
     const { driver, pipeline, log } = this.#options;
+    let observed: ObservedResource | undefined;
     try {
-      const observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
-      if (observed === undefined || isDone(action, observed)) return undefined;
+      observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
+      if (observed === undefined || this.#asked.isDone(action, observed)) return undefined;
       // Somebody may have changed his mind meanwhile.
       if (action !== "stop" && !this.#isToRun(target)) return undefined;
       // What was given up may be started again here, where nobody has the values of its secrets.
@@ -386,7 +387,9 @@ class Supervisor {
       });
       return undefined;
     } catch (error) {
-      return { message: messageOf(error), away: error instanceof FlowctlError && error.kind === "unavailable" };
+      const why = notDone(error);
+      if (why.away && observed !== undefined) this.#asked.unanswered(action, observed);
+      return why;
     }
   }
 
@@ -498,10 +501,4 @@ class Supervisor {
 
 function componentKey(instanceId: string): ResourceKey {
   return `component/${instanceId}`;
-}
-
-function isDone(action: Action, { state }: ObservedResource): boolean {
-  if (action === "start") return state.status === "running";
-  if (action === "stop") return state.status === "exited" || state.status === "created";
-  return false;
 }

@@ -159,8 +159,10 @@ async function makeContainer(
     if (spec.joins !== undefined) {
       await deliverJoining(engine, id, spec.joins, await authorityOf(engine, context.pipeline, signal), signal);
     }
-    if (resource.kind === "control-plane") {
+    if (resource.kind === "control-plane" || resource.kind === "engine-access") {
       await hashKeys.deliver(engine, context.pipeline, id, signal);
+    }
+    if (resource.kind === "control-plane") {
       isAsPlanned = await authorities.deliver(engine, context.pipeline, id, signal);
     }
     await startContainer(engine, id, signal);

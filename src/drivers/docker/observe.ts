@@ -2,6 +2,7 @@ import type { ObservedResource, ObservedState, ResourceKind } from "../driver.ts
 import { IS_THERE } from "../identity.ts";
 import { CONTROL_PLANE_GRPC_PORT, CONTROL_PLANE_HTTP_PORT } from "./container/container-spec.ts";
 import { type ContainerDetail, inspectContainer, listContainers } from "./container/containers.ts";
+import { ENGINE_ACCESS_SOCKET } from "./container/engine-access-container.ts";
 import { hasSecretsRemoved } from "./container/secrets.ts";
 import type { Engine } from "./engine/engine.ts";
 import { LABEL, readLabels } from "./resources/labels.ts";
@@ -95,10 +96,16 @@ export function observedContainer(
     image: detail.Config.Labels[LABEL.image] ?? detail.Config.Image,
     ports: publishedPorts(detail, labels.kind),
     ...(labels.kind === "service" ? { policy: policyOf(detail) } : {}),
+    ...(labels.kind === "control-plane" && hasEngineAccess(detail) ? { needsEngineAccess: true } : {}),
     ...(state.status === "running" && missing.length > 0
       ? { flaw: `disconnected from the network ${missing.join(" and ")}` }
       : {}),
   };
+}
+
+/** Whether it was made to reach the engine through the engine access. */
+function hasEngineAccess({ Config }: ContainerDetail): boolean {
+  return Config.Env.includes(`FLOWCTL_ENGINE_ACCESS=${ENGINE_ACCESS_SOCKET}`);
 }
 
 function policyOf({ HostConfig }: ContainerDetail): NonNullable<ObservedResource["policy"]> {

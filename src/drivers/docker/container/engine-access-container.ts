@@ -39,7 +39,7 @@ export function engineAccessContainer(
 ): ContainerSpec {
   return {
     resource: "container",
-    name: `flowctl_${pipeline.name}_engine-access`,
+    name: engineAccessName(pipeline.name),
     image: image.name,
     body: {
       Image: image.reference,
@@ -80,6 +80,11 @@ export function engineAccessContainer(
 /** The volume with its socket, as the control plane has it: what is there, and whoever else opens it, is not for that to say. */
 export function engineAccessMount(pipeline: string): EngineMount {
   return { Type: "volume", Source: engineAccessVolume(pipeline), Target: RUN_DIRECTORY, ReadOnly: true };
+}
+
+/** Name of the container. */
+export function engineAccessName(pipeline: string): string {
+  return `flowctl_${pipeline}_engine-access`;
 }
 
 /** Name of that volume. */

@@ -188,6 +188,28 @@ describe("a request to the engine access", () => {
     expect(engine.changes.indexOf("POST /containers/db/start")).toBeGreaterThan(0);
   });
 
+  it("is not carried out any more once nobody waits for it", async () => {
+    let answer: () => void = () => undefined;
+    const blocked = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    engine.onChange = (line) => (line.endsWith("/db/stop") ? blocked : undefined);
+    const first = driver.apply(change("stop", "service/db-1"), context);
+    await vi.waitUntil(() => engine.changes.includes("POST /containers/db/stop"));
+    const gone = new AbortController();
+    const second = driver.apply(change("start", "service/db-1"), { ...context, signal: gone.signal });
+    // Answers come in the order of requests: each time the one before has arrived.
+    await driver.observe("p", never);
+    gone.abort();
+    await expect(second).rejects.toMatchObject({ kind: "cancelled" });
+    await driver.observe("p", never);
+    answer();
+    await first;
+    await driver.apply(change("restart", "service/db-1"), context);
+    expect(engine.changes).toContain("POST /containers/db/restart");
+    expect(engine.changes).not.toContain("POST /containers/db/start");
+  });
+
   it("for events is one of a few", async () => {
     const over = new AbortController();
     const follow = async (): Promise<string> => {

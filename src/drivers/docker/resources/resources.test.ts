@@ -254,4 +254,18 @@ describe("the hash of a container", () => {
     expect(partsThatDiffer(find(one, "component/a-1"), find(two, "component/a-1"))).toEqual(["secrets"]);
     expect(find(one, "component/b-1").hash).toBe(find(two, "component/b-1").hash);
   });
+
+  it("says with which key it was made where it has secrets: those of two keys cannot be compared", () => {
+    const components = [component("a", { secrets: [{ source: "key", target: "/run/secrets/key" }] }), component("b")];
+    const keysOf = (secret: string, key: Uint8Array) =>
+      desiredResources(deployment({ components }, { key: secret }), facts({ hashKey: key })).flatMap(({ parts }) =>
+        Object.values(parts)
+          .filter((part) => part.includes(":"))
+          .map((part) => part.split(":")[0]),
+      );
+    const [own] = keysOf("same", hashKey);
+    expect(keysOf("same", hashKey)).toEqual([own]);
+    expect(keysOf("changed", hashKey)).toEqual([own]);
+    expect(keysOf("same", new Uint8Array(32).fill(1))).not.toEqual([own]);
+  });
 });

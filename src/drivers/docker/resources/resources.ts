@@ -41,12 +41,13 @@ export function desiredResources(deployment: Deployment, facts: PreparedFacts): 
   const context: SpecContext = deployment;
   const networks = networkResources(pipeline);
   const macs = secretMacs(deployment, facts.hashKey);
+  const keyed = keyedBy(facts.hashKey);
   const containers = [
     ...engineAccessResources(context, facts),
     controlPlaneResource(context, facts),
-    ...pipeline.services.map((service) => serviceResource(context, service, facts, macs)),
+    ...pipeline.services.map((service) => keyed(serviceResource(context, service, facts, macs))),
     ...pipeline.components.flatMap((component) =>
-      instancesOf(component).map((instance) => componentResource(context, component, instance, facts, macs)),
+      instancesOf(component).map((instance) => keyed(componentResource(context, component, instance, facts, macs))),
     ),
   ];
   return [...networks, ...volumeResources(pipeline, facts), ...containers];
@@ -341,4 +342,13 @@ function secretMacs({ pipeline, secretValues, configValues }: Deployment, hashKe
   }
   for (const [key, value] of configValues) macs.set(`config/${key}`, createHash("sha256").update(value).digest("hex"));
   return macs;
+}
+
+/** Says with which key the part about secrets was made: two of the same key differ where the secrets do, and others always. */
+function keyedBy(hashKey: Uint8Array): (resource: DesiredResource) => DesiredResource {
+  const id = createHmac("sha256", hashKey).update("id").digest("hex").slice(0, 8);
+  return (resource) => {
+    const { secrets, ...others } = resource.parts;
+    return secrets === undefined ? resource : { ...resource, parts: { ...others, secrets: `${id}:${secrets}` } };
+  };
 }
