@@ -130,13 +130,13 @@ secrets: { token: { environment: TOKEN } }
 
     // Removed by hand it does not come back by itself: whoever looks is told, and what makes it again.
     const sees = async (): Promise<readonly string[]> => {
-      const { troubles } = JSON.parse((await scenario.look("status", "--json")).stdout);
+      const { troubles } = JSON.parse((await scenario.flowctl("status", "--json")).stdout);
       return (troubles as { instance: string; state: string }[]).map((one) => `${one.instance} ${one.state}`);
     };
     await eventually("all is well", async () => (await sees()).length === 0);
     await docker("rm", "-f", access);
     expect(await sees()).toEqual(["engine-access missing"]);
-    const doctor = await scenario.look("doctor", scenario.name);
+    const doctor = await scenario.flowctl("doctor", scenario.name);
     expect(doctor.stdout).toMatch(/problem +engine-access: is missing: .*\n +fix: Create it again with `flowctl up -d/);
     // What exits meanwhile Docker starts again: nobody has seen the end of the program before, whose place it takes at once.
     const sink = `${scenario.name}-out-1`;
@@ -161,7 +161,7 @@ secrets: { token: { environment: TOKEN } }
     expect(await stateOf(...components)).toBe(untouched);
     // Where both are gone nobody can tell.
     await docker("rm", "-f", controlPlane, access);
-    expect((await scenario.look("up", "--dry-run")).stdout).toContain("secrets cannot be compared");
+    expect((await scenario.flowctl("up", "--dry-run")).stdout).toContain("secrets cannot be compared");
 
     await scenario.succeed("down", "-v");
     const label = `label=dev.flowctl.pipeline=${scenario.name}`;
