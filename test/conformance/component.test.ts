@@ -115,7 +115,7 @@ describe("a component that keeps the contract", { concurrent: true }, () => {
   it("is asked nothing about what it does not declare", async () => {
     const only = ["publish/slot-stays", "buffer/memory-drops", "buffer/disk-kept", "drain/owed", "mark/heard"];
     const report = await testFixture("processor", "features: none", {
-      only: [...only, "fail/drops", "fail/dead-letter", "leave/ends"],
+      only: [...only, "fail/drops", "fail/dead-letter", "leave/ends", "publish/event"],
     });
     expect(failures(report), renderReport(report)).toEqual([]);
     const looked = report.checks.filter(({ explanation }) => explanation.startsWith("it does not declare"));

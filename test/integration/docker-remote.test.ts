@@ -113,7 +113,9 @@ describe("an engine of another machine", () => {
     const endpoint = { docker: { Host: `tcp://127.0.0.1:${engine.port}` } };
     await writeFile(join(contexts, "meta.json"), JSON.stringify({ Name: "away", Endpoints: endpoint }));
     Object.assign(scenario.env, { DOCKER_CONFIG: join(folder, "docker"), DOCKER_CONTEXT: "away" });
-    expect(await scenario.succeed("doctor")).toContain(`at tcp://127.0.0.1:${engine.port}`);
+    // What other pipelines of this engine lack at the moment is not looked at here.
+    const { stdout } = await scenario.flowctl("doctor");
+    expect(stdout).toMatch(new RegExp(`^ok +docker driver: .* at tcp://127\\.0\\.0\\.1:${engine.port}$`, "m"));
     expect(engine.connections).toBeGreaterThan(0);
     scenario.passed();
   });
