@@ -1,28 +1,59 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
-import { Server, type ServerOptions } from "@grpc/grpc-js";
+import { Server, type ServerCredentials, type ServerOptions } from "@grpc/grpc-js";
 
-/** What grpc-js looks at first of every stream: whether it goes on with it. */
-interface LooksAtStreams {
+/** What is within a server of grpc-js. */
+interface Inner {
+  /** Looks at every stream first, whether it goes on with it. */
   _verifyContentType(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean;
+  createHttp2Server(credentials: ServerCredentials): Http2Server;
 }
 
+/** How long a connection that is given up may take to say goodbye, in milliseconds. */
+const GOODBYE_MS = 1_000;
+
 /**
- * A gRPC server that mends two things of grpc-js 1.14. With TLS Node.js can tell of a stream whose connection is gone already; grpc-js
+ * A gRPC server that mends three things. With TLS Node.js can tell of a stream whose connection is gone already; grpc-js 1.14
  * would answer what is wrong with such a stream, which throws where nobody catches it, and ends the program. And where a message is too
  * long it ends the stream, and then writes what its call had been given before: Node.js takes that for a failure of the stream, and
- * whoever is at the other end would never hear how it ended.
+ * whoever is at the other end would never hear how it ended. A connection that keepalive has given up while a write was stuck in it is not
+ * closed by Node.js 20 before TCP gives up as well, after a quarter of an hour, or never.
  */
 export function createGrpcServer(options: ServerOptions): Server {
   const server = new Server(options);
-  const inner = server as unknown as LooksAtStreams;
+  const inner = server as unknown as Inner;
   const look = inner._verifyContentType.bind(server);
   inner._verifyContentType = (stream, headers) => {
     if (stream.destroyed) return false;
     ignoreLateWrites(stream);
     return look(stream, headers);
   };
+  const make = inner.createHttp2Server.bind(server);
+  inner.createHttp2Server = (credentials) => {
+    const made = make(credentials);
+    closeWhatIsGivenUp(made, credentials._isSecure() ? "secureConnection" : "connection");
+    return made;
+  };
   return server;
+}
+
+function closeWhatIsGivenUp(server: Http2Server, connected: "connection" | "secureConnection"): void {
+  let made: ServerHttp2Session | undefined;
+  server.on("session", (session) => {
+    made = session;
+  });
+  // Node.js tells of the session while it handles the connection, and its own handler is the first.
+  server.on(connected, (socket: Socket) => {
+    const session = made;
+    made = undefined;
+    if (session === undefined) return;
+    const destroy = session.destroy.bind(session);
+    session.destroy = (...args) => {
+      destroy(...args);
+      if (!socket.destroyed) setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
+    };
+  });
 }
 
 function ignoreLateWrites(stream: ServerHttp2Stream): void {
