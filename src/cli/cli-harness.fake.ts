@@ -63,6 +63,8 @@ export class MemoryControlPlane {
   readonly askedBy: number[] = [];
   /** Why it would refuse any change. */
   refusal: FlowctlError | undefined;
+  /** Why it refuses the next changes, one after the other. */
+  readonly refusals: FlowctlError[] = [];
   kept: KeptPipeline = {};
   /** How it answers whoever has given it something to keep. */
   answerKeep: ((signal: AbortSignal) => Promise<undefined>) | undefined;
@@ -90,7 +92,8 @@ export class MemoryControlPlane {
     };
     return {
       applyPipeline: (spec, _signal, { operation = 0 } = {}) => {
-        if (this.refusal !== undefined) return Promise.reject(this.refusal);
+        const refusal = this.refusals.shift() ?? this.refusal;
+        if (refusal !== undefined) return Promise.reject(refusal);
         this.spec = spec;
         this.#registeredAt = Math.max(this.#registeredAt + 1, Date.now());
         this.askedBy.push(operation);

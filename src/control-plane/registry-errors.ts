@@ -60,12 +60,19 @@ export function wrongType(componentId: string, asked: string, own: string): Flow
 
 /** A change would give up events that were accepted already. */
 export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[]): FlowctlError {
-  const what = stranded.map(({ name, upstream, cannotDrain }) => {
+  const what = stranded.map(({ name, upstream, cannotDrain, cannotMove }) => {
+    if (cannotMove === "disk")
+      return `${upstream} may hold events for ${name} in a disk buffer, which no other component can take over`;
+    if (cannotMove !== undefined)
+      return `${upstream} may hold dead letters for ${name}, which no other component can take over`;
     if (upstream === undefined) return `${name} is not running and may have events in a disk buffer`;
     if (cannotDrain) return `${upstream} does not support draining and would drop the events it holds for ${name}`;
     return `${name} is not running, ${upstream} holds events for it, and no other component takes them over`;
   });
-  const down = stranded.filter(({ cannotDrain }) => cannotDrain !== true).map(({ name }) => name);
+  const buffered = stranded.filter(({ cannotMove }) => cannotMove !== undefined).map(({ name }) => name);
+  const down = stranded
+    .filter((one) => one.cannotDrain !== true && one.cannotMove === undefined)
+    .map(({ name }) => name);
   const older = stranded.flatMap(({ upstream, cannotDrain }) =>
     cannotDrain && upstream !== undefined ? [upstream] : [],
   );
@@ -73,6 +80,9 @@ export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[])
     ...(down.length === 0
       ? []
       : [`start ${unique(down)} to process them: \`flowctl start -p ${pipeline} ${[...new Set(down)].join(" ")}\``]),
+    ...(buffered.length === 0
+      ? []
+      : [`keep ${unique(buffered)} in the file until \`flowctl status\` shows no events waiting for it`]),
     ...(older.length === 0
       ? []
       : [`run a version of ${unique(older)} that declares draining in RegisterComponent.features`]),

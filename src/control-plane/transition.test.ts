@@ -115,6 +115,58 @@ describe("the transition from one file to the next", () => {
     expect(change("s > a > z", "s > z", isDown)).toEqual(["s > z[a]"]);
   });
 
+  it("gives what a removed sink was owed to whoever newly takes from the same component, or gives it up", () => {
+    expect(change("s > a > z", "s > a > y")).toEqual(["a > y[z]", "s > a"]);
+    expect(change("s > a > z", "s > a > y, s > x")).toEqual(["a > y[z]", "s > a", "s > x"]);
+    expect(change("s > z, s > y", "s > y")).toEqual(["s > y"]);
+    expect(transitionOf(pipeline("s > z, s > y"), pipeline("s > y"), runs).stranded).toEqual([]);
+  });
+
+  it("gives what a removed branch was owed to the branch in its place", () => {
+    expect(change("s > z, s > a > b > y", "s > z, s > c > x")).toEqual(["c > x", "s > c[a]", "s > z"]);
+  });
+
+  it("names what whoever takes the place of a removed sink cannot have", () => {
+    const withBuffer = (text: string, buffer: ComponentSpec["inputs"][number]["buffer"]): PipelineSpec => {
+      const spec = pipeline(text);
+      const components = spec.components.map((one) =>
+        one.id === "z" ? { ...one, inputs: one.inputs.map((input) => ({ ...input, ...(buffer && { buffer }) })) } : one,
+      );
+      return { ...spec, components };
+    };
+    const disk = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
+    const lossy = { type: "memory", maxEvents: 10, maxBytes: 0, whenFull: "drop_oldest" } as const;
+    const stranded = (before: PipelineSpec, next: string, running = runs) =>
+      transitionOf(before, pipeline(next), running).stranded;
+    const onDisk = { name: "z", upstream: "s", cannotMove: "disk" };
+    expect(stranded(withBuffer("s > z", disk), "s > y")).toEqual([onDisk]);
+    expect(stranded(withBuffer("s > z", disk), "s > y", { ...runs, owes: no })).toEqual([]);
+    expect(stranded(withBuffer("s > z", disk), "s > y", isDownAndIdle)).toEqual([onDisk]);
+    expect(stranded(withBuffer("s > z, s > x", disk), "s > x")).toEqual([]);
+    const cannotDrain = { ...runs, drains: no };
+    expect(stranded(pipeline("s > z"), "s > y", cannotDrain)).toEqual([
+      { name: "z", upstream: "s", cannotDrain: true },
+    ]);
+    expect(stranded(pipeline("s > z"), "s > y", { ...cannotDrain, owes: no })).toEqual([]);
+    expect(stranded(withBuffer("s > z", lossy), "s > y", cannotDrain)).toEqual([]);
+  });
+
+  it("names the dead letters that wait for a removed target while another takes its place", () => {
+    const withLetters = (text: string, to: string): PipelineSpec => {
+      const spec = pipeline(text);
+      const components = spec.components.map((one) =>
+        one.id === "a" ? { ...one, onError: { ...one.onError, action: "dead_letter" as const, to } } : one,
+      );
+      return { ...spec, components: [...components, componentSpec({ id: to, type: "sink" })] };
+    };
+    const before = withLetters("s > a > z", "old");
+    const strandedTo = (next: PipelineSpec, running = runs) => transitionOf(before, next, running).stranded;
+    const letters = { name: "old", upstream: "a", cannotMove: "dead letters" };
+    expect(strandedTo(withLetters("s > a > z", "new"))).toEqual([letters]);
+    expect(strandedTo(withLetters("s > a > z", "new"), { ...runs, owes: no })).toEqual([]);
+    expect(strandedTo(pipeline("s > a > z"))).toEqual([]);
+  });
+
   it("waits with what is wanted again until it has left, as it was told to", () => {
     const { spec } = transitionOf(pipeline("s > a > z"), pipeline("s > z"), runs);
     expect(transitionOf(spec, pipeline("s > a > z"), runs).waits).toEqual(["a-1"]);

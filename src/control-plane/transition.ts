@@ -27,6 +27,8 @@ export interface Stranded {
   readonly upstream: string | undefined;
   /** `upstream` runs, and forgets what it owes as soon as the edge is gone: it does not support draining. */
   readonly cannotDrain?: true;
+  /** Where `upstream` may have them, so that whatever takes the place of `name` cannot have them: a buffer on its disk, or its dead letters. */
+  readonly cannotMove?: "disk" | "dead letters";
 }
 
 export interface Transition {
@@ -46,6 +48,8 @@ export interface Transition {
  *   and it completes. One that only fed what is gone as well is not needed by anybody, and goes at once.
  * - What is owed to a component that is gone and cannot take it (none of its instances runs) goes to the new edges of
  *   whoever owes it: they take its place. Where there are none it is stranded.
+ * - A component that is gone and that nobody below needs, such as a sink, is followed by the new edges of whoever owes it something, in
+ *   the same way. Where there are none, that is given up: the file has nobody for it.
  *
  * What an earlier transition has not finished goes on in the new one. With `goingBack`, what is gone is only of the change that did not
  * work: where it stood in nobody's place, what it was to take, and what it holds, is given up.
@@ -91,23 +95,40 @@ export function transitionOf(
     .filter((one) => hasBufferBelow(one, before) && instanceIdsOf(one).some((id) => running.hasRest(one.id, id)))
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
-  for (const component of unable) {
+  const unneeded = gone.filter(({ id }) => !needed.has(id));
+  for (const component of [...unable, ...unneeded]) {
     for (const input of component.inputs) {
       const { from } = input;
       if (!staying.has(from)) continue;
+      const newBelow = newBelowOf(from);
+      if (newBelow.length === 0 && unneeded.includes(component)) continue;
+      if (newBelow.length > 0 && !running.drains(from) && running.owes(from, component.id) && !isLossy(input.buffer)) {
+        stranded.push({ name: component.id, upstream: from, cannotDrain: true });
+        continue;
+      }
       // What is on the disk of the component above is nobody else's to take.
       if (mayBeOnDisk(input)) {
         const above = known.get(from);
         const rests = above !== undefined && instanceIdsOf(above).some((id) => mayHoldForIt(running, from, id));
-        if (rests || running.owes(from, component.id)) stranded.push({ name: component.id, upstream: from });
+        if (rests || running.owes(from, component.id)) {
+          const followed = unneeded.includes(component);
+          stranded.push({ name: component.id, upstream: from, ...(followed ? { cannotMove: "disk" as const } : {}) });
+        }
         continue;
       }
-      const newBelow = newBelowOf(from);
       for (const { id } of newBelow) addHeir(heirs, id, from, component.id);
       if (newBelow.length === 0 && running.owes(from, component.id)) {
         stranded.push({ name: component.id, upstream: from });
       }
     }
+  }
+
+  for (const { id, onError } of before.components) {
+    const target = unneeded.find((one) => onError.action === "dead_letter" && onError.to === one.id);
+    const now = staying.get(id)?.onError;
+    const moves = now?.action === "dead_letter" && staying.has(now.to);
+    if (target !== undefined && moves && running.owes(id, target.id))
+      stranded.push({ name: target.id, upstream: id, cannotMove: "dead letters" });
   }
 
   for (const { id, inputs } of before.components) {

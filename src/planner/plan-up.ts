@@ -193,7 +193,7 @@ function effectsOf(steps: readonly PlanStep[]): readonly string[] {
       : []),
     ...(of("remove")
       ? [
-          "Removed components with downstream components drain before they stop; others, such as sinks, finish only the events in progress.",
+          "Removed components with downstream components drain before they stop; others, such as sinks, finish only the events in progress: what else waits for them goes to new components with the same upstream, if there are any.",
         ]
       : []),
   ];

@@ -9,11 +9,13 @@ interface Edges {
   readonly processors?: Readonly<Record<string, string>>;
   /** The inputs of the sink, in YAML. */
   readonly sink: string;
+  /** Its id. */
+  readonly name?: string;
   readonly replicas?: number;
 }
 
 /** Numbered events through the processors to one sink that remembers. */
-function pipeline({ processors = {}, sink, replicas = 1 }: Edges): string {
+function pipeline({ processors = {}, sink, name = "archive", replicas = 1 }: Edges): string {
   const middle = Object.entries(processors).map(
     ([id, inputs]) =>
       `  ${id}: { uses: filter, inputs: ${inputs}, with: { where: payload.sequence > 0 }, deploy: { replicas: ${replicas} } }`,
@@ -23,7 +25,7 @@ sources:
   numbers: { uses: generator, with: { count: ${COUNT}, rate: 450 } }
 ${middle.length === 0 ? "" : `processors:\n${middle.join("\n")}`}
 sinks:
-  archive: { uses: file, inputs: ${sink}, with: { path: ./out/archive.jsonl } }
+  ${name}: { uses: file, inputs: ${sink}, with: { path: ./out/archive.jsonl } }
 `;
 }
 
@@ -35,6 +37,8 @@ const memory = (from: string): string =>
 /** What a file becomes, one after the other, while events flow. */
 const edits: readonly (readonly [string, Edges])[] = [
   ["a processor is taken out", { sink: "[numbers]" }],
+  ["the sink is renamed", { sink: "[numbers]", name: "store" }],
+  ["it is renamed back, with a processor before it", { processors: { a: "[numbers]" }, sink: "[a]" }],
   ["two are put in", { processors: { b: "[numbers]", c: "[b]" }, sink: "[c]" }],
   ["the first of them goes, the second is rewired", { processors: { c: "[numbers]" }, sink: "[c]" }],
   ["one is renamed", { processors: { d: "[numbers]" }, sink: "[d]" }],

@@ -14,7 +14,7 @@ import { failureOfControlPlane } from "./control-plane-failure.ts";
 import { desiredBy } from "./desired-by-plan.ts";
 import { forgetKept, keepCarriedOut } from "./keeping.ts";
 import type { PipelineOperation } from "./operation.ts";
-import { removedSinks, startAgain, stopRemovedSinks } from "./stop-removed-sinks.ts";
+import { onceTold, removedSinks, startAgain, stopRemovedSinks } from "./stop-removed-sinks.ts";
 import { onceLeft, untilLeft } from "./until-left.ts";
 
 /** How long a control plane that has just become healthy may still not answer, in milliseconds. */
@@ -93,7 +93,8 @@ class Steps {
     }
     try {
       await stopRemovedSinks(plan, sinks, { ...world, signal: this.#until });
-      this.#toldBefore = this.#tell();
+      const { clock } = this.#planned.context.deps;
+      this.#toldBefore = sinks.length === 0 ? this.#tell() : onceTold(clock, this.#until, () => this.#tell());
       await this.#toldBefore;
     } catch (error) {
       // What was to be removed is still part of the pipeline then.

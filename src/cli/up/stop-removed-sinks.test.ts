@@ -12,6 +12,8 @@ sinks:
 `;
 const MORE = `${FILE}  more: { uses: discard, inputs: [numbers] }\n`;
 
+const refusal = new FlowctlError({ code: "registry/would-lose-events", kind: "conflict", message: "no" });
+
 /** A pipeline that runs with a sink that the file does not have any more, and what the control plane had at each change. */
 async function edited() {
   const seen: string[] = [];
@@ -41,11 +43,7 @@ describe("a sink that an edit removes", () => {
   it("goes on where the change is refused", async () => {
     const { cli, seen } = await edited();
     await using _ = cli;
-    cli.controlPlane.refusal = new FlowctlError({
-      code: "registry/would-lose-events",
-      kind: "conflict",
-      message: "no",
-    });
+    cli.controlPlane.refusal = refusal;
     expect((await cli.run("up", "-d")).code).not.toBe(0);
     expect(seen).toEqual([]);
   });
@@ -66,5 +64,19 @@ describe("a sink that an edit removes", () => {
     expect(stderr).not.toContain("another command");
     expect(cli.controlPlane.desired.slice(-2)).toEqual(["stopped more-1", "started more-1"]);
     expect(driver.state.get("demo")?.get("component/more-1")?.state.status).toBe("running");
+  });
+
+  it("asks again for a change that was refused since what the stopped sink is owed was not known yet", async () => {
+    const { cli, seen } = await edited();
+    await using _ = cli;
+    const [driver] = cli.drivers as [MemoryDriver];
+    const apply = driver.apply.bind(driver);
+    driver.apply = async (change, context) => {
+      await apply(change, context);
+      if (change.action === "stop") cli.controlPlane.refusals.push(refusal, refusal);
+    };
+    expect(await cli.run("up", "-d")).toMatchObject({ code: 0 });
+    expect(cli.controlPlane.refusals).toEqual([]);
+    expect(seen).toEqual(["stop component/more-1, in the pipeline", "remove component/more-1, not in the pipeline"]);
   });
 });

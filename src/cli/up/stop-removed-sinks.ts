@@ -1,4 +1,6 @@
 import type { Driver, ObservedResource, ProgressSink } from "../../drivers/driver.ts";
+import type { Clock } from "../../foundation/clock.ts";
+import { hasCode } from "../../foundation/errors.ts";
 import { instanceIdOf, type Plan, type PlanStep, resourceOf } from "../../planner/plan.ts";
 import type { PipelineSpec } from "../../protocol/records.ts";
 import type { PipelineOperation } from "./operation.ts";
@@ -43,6 +45,30 @@ export async function stopRemovedSinks(
     );
     progress({ subject: observed.key, status: "done", text: "Stopped" });
   });
+}
+
+/**
+ * How long those above a sink that has just stopped may take to say what they still owe to it, in milliseconds: two heartbeats and
+ * some more.
+ */
+const TOLD_WITHIN = 25_000;
+/** How often the control plane is asked meanwhile, in milliseconds. */
+const POLL = 500;
+
+/**
+ * Makes the change for which sinks were stopped. What they have not acknowledged is known to the control plane by the next heartbeat of
+ * those above; until then it may have to refuse the change, so that it is asked again for a while. Rejects as `apply` does.
+ */
+export async function onceTold<T>(clock: Clock, signal: AbortSignal, apply: () => Promise<T>): Promise<T> {
+  const begun = clock.elapsed();
+  for (;;) {
+    try {
+      return await apply();
+    } catch (error) {
+      if (!hasCode(error, "registry/would-lose-events") || clock.elapsed() - begun >= TOLD_WITHIN) throw error;
+      await clock.sleep(POLL, signal);
+    }
+  }
 }
 
 /** How long what was stopped in vain may take to be started again, in milliseconds. */

@@ -6,6 +6,8 @@ import type { World } from "./world.ts";
 const REFUSED = [2, 3, 6];
 /** The code of a change that is refused as something that is stopped may hold events on its disk. */
 const WOULD_LOSE = "registry/would-lose-events";
+/** What it says of a removed sink that another one takes the place of. */
+const CANNOT_MOVE = "which no other component can take over";
 const TRIES = 3;
 /** So long a command may take to return after Ctrl-C. */
 const RETURN_LIMIT_MS = 180_000;
@@ -83,9 +85,12 @@ async function refused(
 /** `up -d` until it succeeds; that it does not is a problem. */
 export async function settleUp(world: World, config: Config): Promise<void> {
   let said = "";
+  let given: readonly string[] = [];
   for (let attempt = 1; attempt <= TRIES; attempt++) {
-    const { code, stderr } = await world.flowctl("up", "-d");
+    const { code, stderr } = await world.flowctl("up", "-d", ...given);
     if (code === 0) return settled(world, config);
+    // Of a sink that the file has no more, so that nobody is owed anything: what was begun cannot be taken back here.
+    if (stderr.includes(WOULD_LOSE) && stderr.includes(CANNOT_MOVE)) given = ["--discard"];
     said = `up -d ended with ${code}: ${lastLines(stderr)}`;
     world.notes.push(said);
     world.calledAgain++;
