@@ -1,8 +1,13 @@
 import { connect, type Http2Server } from "node:http2";
 import { connect as connectTcp } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { type Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { createGrpcServer } from "./server.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 const same = (bytes: Buffer): Buffer => bytes;
 const codecs = {
@@ -93,6 +98,34 @@ describe("a gRPC server", () => {
       await expect.poll(connections, { timeout: 60_000 }).toBe(0);
     } finally {
       silent.destroy();
+      server.forceShutdown();
+    }
+  });
+
+  it("keeps nothing of connections that were broken off while they ended by an error", async () => {
+    const server = createGrpcServer({});
+    const port = await listening(server);
+    const sessions: WeakRef<object>[] = [];
+    const [http2Server] = (server as unknown as { http2Servers: Map<Http2Server, unknown> }).http2Servers.keys();
+    http2Server?.on("session", (session) => sessions.push(new WeakRef(session)));
+    const breakOff = () =>
+      new Promise<void>((resolve) => {
+        const socket = connectTcp(port, "127.0.0.1");
+        socket.on("error", () => undefined).on("close", () => resolve());
+        // Data that belongs to no stream is an error of the whole connection.
+        const bytes = Buffer.concat([PREFACE, frame(4, 0, 0, Buffer.alloc(0)), frame(0, 0, 0, Buffer.from("x"))]);
+        socket.write(bytes, () => socket.resetAndDestroy());
+      });
+    try {
+      for (let round = 0; round < 20; round++) await breakOff();
+      const kept = (): number => {
+        collectGarbage();
+        return sessions.filter((session) => session.deref() !== undefined).length;
+      };
+      // Of the last there may be something in hand.
+      await expect.poll(kept, { timeout: 60_000 }).toBeLessThan(3);
+      expect(sessions.length).toBeGreaterThan(10);
+    } finally {
       server.forceShutdown();
     }
   });

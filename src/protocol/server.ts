@@ -38,21 +38,35 @@ export function createGrpcServer(options: ServerOptions): Server {
   return server;
 }
 
+/** Looks at the connections from time to time: a session with a `destroy` of its own would never be collected. */
 function closeWhatIsGivenUp(server: Http2Server, connected: "connection" | "secureConnection"): void {
+  const open = new Map<ServerHttp2Session, Socket>();
+  /** Of the open ones, those that were given up before the last look. */
+  const givenUp = new Set<ServerHttp2Session>();
+  let looks: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    for (const [session, socket] of open) {
+      if (!socket.destroyed && !givenUp.has(session)) {
+        if (session.destroyed) givenUp.add(session);
+        continue;
+      }
+      socket.destroy();
+      givenUp.delete(session);
+      open.delete(session);
+    }
+    if (open.size > 0) return;
+    clearInterval(looks);
+    looks = undefined;
+  };
   let made: ServerHttp2Session | undefined;
   server.on("session", (session) => {
     made = session;
   });
   // Node.js tells of the session while it handles the connection, and its own handler is the first.
   server.on(connected, (socket: Socket) => {
-    const session = made;
+    if (made !== undefined) open.set(made, socket);
     made = undefined;
-    if (session === undefined) return;
-    const destroy = session.destroy.bind(session);
-    session.destroy = (...args) => {
-      destroy(...args);
-      if (!socket.destroyed) setTimeout(() => socket.destroy(), GOODBYE_MS).unref();
-    };
+    looks ??= setInterval(look, GOODBYE_MS).unref();
   });
 }
 
