@@ -11,7 +11,7 @@ import type { Logger } from "../foundation/logger.ts";
 import type { Peer } from "../identity/peer.ts";
 import { type Authenticated, peerOfCall } from "../identity/peer-of-call.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
-import { drained } from "../protocol/server.ts";
+import { drained, isOverdue } from "../protocol/server.ts";
 
 /** What every handler of the server shares. */
 export interface HandlerContext {
@@ -92,6 +92,7 @@ function answer<Request, Response>(
   call: AnswerStream<Request, Response>,
   handle: (signal: AbortSignal) => AsyncIterable<Response>,
 ): void {
+  if (isOverdue(call)) return void call.end();
   const gone = new AbortController();
   for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
   const linked = linkedSignal(gone.signal, context.stopping);

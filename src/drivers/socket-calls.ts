@@ -2,7 +2,7 @@ import { type handleServerStreamingCall, type handleUnaryCall, Metadata } from "
 import { FlowctlError, type FlowctlErrorOptions } from "../foundation/errors.ts";
 import { linkedSignal } from "../foundation/linked-signal.ts";
 import { toStatus } from "../protocol/grpc-errors.ts";
-import { drained } from "../protocol/server.ts";
+import { drained, isOverdue } from "../protocol/server.ts";
 import type { Method } from "../protocol/service-methods.ts";
 
 /** How the methods of a service of flowctl's own are served. */
@@ -38,6 +38,7 @@ export function socketCalls(defect: FlowctlErrorOptions): SocketCalls {
         );
     },
     answers: (_method, handle, stopping) => (call) => {
+      if (isOverdue(call)) return void call.end();
       const gone = new AbortController();
       for (const event of ["cancelled", "close", "error"]) call.once(event, () => gone.abort());
       const linked = linkedSignal(gone.signal, stopping);

@@ -38,6 +38,14 @@ export function createGrpcServer(options: ServerOptions): Server {
   return server;
 }
 
+/**
+ * Whether the deadline of a call is over. Where it was over before the request was complete, grpc-js hands the call over all the same, and
+ * never tells that it has ended: a handler that waits for that would hold it for ever.
+ */
+export function isOverdue(call: { getDeadline(): Date | number }): boolean {
+  return Number(call.getDeadline()) <= Date.now();
+}
+
 /** Looks at the connections from time to time: a session with a `destroy` of its own would never be collected. */
 function closeWhatIsGivenUp(server: Http2Server, connected: "connection" | "secureConnection"): void {
   const open = new Map<ServerHttp2Session, Socket>();
