@@ -4,7 +4,7 @@ import { firesAfter, withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import { makeTopology, topologyOf } from "../../pipeline/topology.ts";
-import { instanceIdOf, isEmpty, type Plan } from "../../planner/plan.ts";
+import { instanceIdOf, isEmpty, type Plan, resourceOf } from "../../planner/plan.ts";
 import { planDown, planStop, selectInstances } from "../../planner/plan-lifecycle.ts";
 import type { DesiredChange, PipelineRecord } from "../../protocol/records.ts";
 import { isAway, NO_CONTROL_PLANE } from "../control-plane-access.ts";
@@ -75,28 +75,41 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
       takesLong.removeEventListener("abort", stillTelling),
     );
     const hurry = hurryAfter(options.timeoutMs, options.hurry);
-    const plan = planFor(await driver.observe(pipeline, never), options);
+    let plan = planFor(await driver.observe(pipeline, never), options);
+    const first = plan;
     const base = { driver, clock: deps.clock, progress: options.progress };
     let graceful = false;
-    if (!hurry.aborted) {
+    while (!hurry.aborted && !graceful) {
       const signal = AbortSignal.any([hurry, operation.takenOver]);
       try {
         await executePlan(plan, { ...base, signal });
         graceful = true;
       } catch (error) {
         operation.takenOver.throwIfAborted();
-        if (!hurry.aborted || !(error instanceof FlowctlError && error.kind === "cancelled")) throw error;
+        if (hurry.aborted && error instanceof FlowctlError && error.kind === "cancelled") break;
+        // What was still being made when it was planned may be what the failed step has met: a volume in use, say.
+        await deps.clock.sleep(LATECOMERS);
+        const next = planFor(await driver.observe(pipeline, never), options);
+        const planned = new Set(keysOf(plan));
+        if (keysOf(next).every((key) => planned.has(key))) throw error;
+        plan = next;
       }
     }
     if (!graceful) options.onHurry();
+    let since = deps.clock.elapsed();
+    let left = "";
     for (let quiet = 0; quiet < looksAfter(options.mode, graceful, told !== undefined); ) {
       const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
+      const keys = keysOf(rest);
+      if (keys.join(" ") !== left) since = deps.clock.elapsed();
+      left = keys.join(" ");
+      if (keys.length > 0 && deps.clock.elapsed() - since >= GONE_WITHIN) throw notGone(pipeline, keys, options.mode);
       await executePlan(rest, { ...base, signal: never, force: true });
       quiet = isEmpty(rest) ? quiet + 1 : 0;
       if (quiet < looksAfter(options.mode, graceful, told !== undefined)) await deps.clock.sleep(LATECOMERS);
     }
     const isThere = (await driver.observe(pipeline, never)).some(({ kind }) => kind === "control-plane");
-    return { plan, told: told ?? [], unheard: told === undefined && isThere };
+    return { plan: first, told: told ?? [], unheard: told === undefined && isThere };
   } finally {
     operation.release();
   }
@@ -113,6 +126,9 @@ const HEARD_WITHIN = 5_000;
 
 /** After so many milliseconds somebody who is in a hurry is told what is waited for. */
 const SAID_AFTER = 500;
+
+/** So long the same things are taken away again and again before that is given up, in milliseconds. */
+const GONE_WITHIN = 60_000;
 
 /** Between two looks for what comes into being late, in milliseconds. */
 const LATECOMERS = 150;
@@ -175,6 +191,19 @@ async function nothingStopped({ driver, pipeline }: WindDownOptions, error: unkn
     message: `Nothing was stopped, because it would be started again. ${message}${why}`,
     fix: `${fix === undefined ? "" : `${fix}; `}\`flowctl down ${pipeline}\` stops everything without it`,
     cause: error,
+  });
+}
+
+function keysOf({ steps }: Plan): readonly string[] {
+  return steps.map(({ change }) => resourceOf(change).key);
+}
+
+function notGone(pipeline: string, keys: readonly string[], mode: WindDownOptions["mode"]): FlowctlError {
+  return new FlowctlError({
+    code: "cli/not-gone",
+    kind: "failed",
+    message: `${keys.join(", ")} of ${pipeline} ${keys.length === 1 ? "is" : "are"} still ${mode === "remove" ? "there" : "running"}, although ${keys.length === 1 ? "it was" : "they were"} ${mode === "remove" ? "removed" : "stopped"} again and again for a minute`,
+    fix: "Look at what holds it: `flowctl doctor` names what is left of pipelines.",
   });
 }
 

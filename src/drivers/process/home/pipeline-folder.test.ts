@@ -31,6 +31,17 @@ it("removes what somebody who was killed was writing, and leaves what somebody i
   expect(existsSync(paths.folder)).toBe(false);
 });
 
+it("removes the socket of a supervisor that was killed, whatever it was called", async () => {
+  const paths = pipelinePaths(home, "p");
+  mkdirSync(paths.folder, { recursive: true });
+  const socket = join(paths.folder, "supervisor.sock");
+  const listen = `require("node:net").createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, "SIGKILL"))`;
+  spawnSync(process.execPath, ["-e", listen]);
+  expect(existsSync(socket)).toBe(true);
+  await removeAllButState(paths);
+  expect(existsSync(paths.folder)).toBe(false);
+});
+
 it("removes what a process was writing that was killed, and that nobody has waited for yet", async () => {
   const paths = pipelinePaths(home, "p");
   // What the shell becomes never waits for the children that the shell had.

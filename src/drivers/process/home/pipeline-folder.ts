@@ -53,8 +53,16 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
   await removeSupervisorRecord(paths);
   removeTickets(paths);
   await rm(paths.socket, { force: true });
+  await removeSockets(paths.folder);
   if (dirname(paths.socket) !== paths.folder) await removeFolderIfEmpty(dirname(paths.socket));
   if (!(await holdsFiles(paths.state)) && !(await holdsFiles(paths.controlPlane))) await removeState(paths);
+}
+
+/** Those of earlier versions have other names. Whoever holds the lock knows that no supervisor listens there. */
+async function removeSockets(folder: string): Promise<void> {
+  for (const entry of await listEntries(folder)) {
+    if (entry.isSocket()) await rm(join(folder, entry.name), { force: true });
+  }
 }
 
 /** Removes what whoever was killed while it wrote a file has left beside it. */
