@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -124,6 +123,8 @@ export function launchImage(image: string, command: readonly string[], options: 
     const variables = { ...options.variables, ...environment };
     const argv = [
       ...["docker", "run", "--rm", "--network", "host", "--name", name(environment)],
+      // What asks whether the component is healthy asks it itself; the engine would start a program for each look.
+      "--no-healthcheck",
       ...bindMounts(environment),
       ...Object.keys(variables).flatMap((key) => ["--env", key]),
       ...[image, ...command],
@@ -135,7 +136,8 @@ export function launchImage(image: string, command: readonly string[], options: 
       beforeKill: async () => {
         const argv = ["rm", "--force", name(environment)];
         const removal = spawn("docker", argv, { stdio: "ignore", env: { ...options.environment } });
-        await once(removal, "close");
+        // Where there is no docker there is nothing to remove.
+        await new Promise((resolve) => removal.once("close", resolve).once("error", resolve));
       },
     })(environment);
   };

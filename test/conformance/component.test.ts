@@ -373,6 +373,19 @@ describe("a program that is no component", () => {
     }
   });
 
+  it("that has no docker to run its image is an error that says so", async () => {
+    const testing = testComponent({
+      launch: launchImage("acme/none", [], { environment: { PATH: "/nowhere" } }),
+      type: "sink",
+      signal: AbortSignal.timeout(testTimeout),
+    });
+    await expect(testing).rejects.toMatchObject({
+      code: "conformance/cannot-start",
+      message: expect.stringContaining("there is no program docker"),
+      fix: "Install the docker command line: --image needs it",
+    });
+  });
+
   it.each([
     [["/no/such/program", "--now"], "`/no/such/program --now` cannot be started: there is no program /no/such/program"],
     [[import.meta.filename], "is not executable"],

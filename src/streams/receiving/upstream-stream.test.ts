@@ -145,6 +145,14 @@ describe("a stream from an upstream instance", () => {
     }
   });
 
+  it("takes no word for the end that comes before it is known who says so", async () => {
+    const { upstream, open } = await setUp();
+    upstream.opened = encodeEnd(0);
+    const { ends, said } = await open();
+    await until(() => ends.length > 0 || said.length > 0);
+    expect([said, ends.map((error) => error?.code)]).toEqual([[], ["stream/out-of-order"]]);
+  });
+
   it("ends when it is sent more events than it granted, and takes none of the message that does so", async () => {
     const { open } = await setUp();
     const { events, ends, seen } = await open();

@@ -249,6 +249,7 @@ export class UpstreamStream implements Origin {
           this.received(message, response.firstSequence, response.bytes);
           return;
         case "end":
+          if (!this.isOpen) throw broken("received the end before Opened");
           if (response.lastSequence !== this.tracker.received)
             throw broken(`the stream ended with event ${response.lastSequence}, but ${this.tracker.received} came`);
           if (this.inFlight > 0) throw broken("the stream ended before all events were acknowledged");
