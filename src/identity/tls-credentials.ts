@@ -1,6 +1,6 @@
 import { constants } from "node:crypto";
 import type { Socket } from "node:net";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import { ChannelCredentials, type ChannelOptions, credentials, ServerCredentials } from "@grpc/grpc-js";
 import { hostNameOf, type Name } from "./names.ts";
 import { whyNotMeant } from "./peer.ts";
@@ -107,11 +107,21 @@ class IdentityChannelCredentials extends ChannelCredentials {
   }
 
   #now(): ChannelCredentials {
-    const context = createSecureContext(contextOf(this.#identity.current()));
-    return credentials.createFromSecureContext(context, {
+    return credentials.createFromSecureContext(secureContextOf(this.#identity.current()), {
       checkServerIdentity: (_host, certificate) => whyNotMeant(this.#meant, certificate),
     });
   }
+}
+
+/** Key and certificates are read once for each identity, not for each connection. */
+const contexts = new WeakMap<TlsIdentity, SecureContext>();
+
+function secureContextOf(identity: TlsIdentity): SecureContext {
+  const known = contexts.get(identity);
+  if (known !== undefined) return known;
+  const made = createSecureContext(contextOf(identity));
+  contexts.set(identity, made);
+  return made;
 }
 
 /**

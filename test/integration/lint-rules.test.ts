@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { notPinned } from "../../scripts/lint/pinned.mjs";
 
 const repository = resolve(import.meta.dirname, "../..");
 
@@ -44,5 +45,32 @@ describe("the rule against timeouts that are collected", () => {
       "export const alone = (ms: number): AbortSignal => AbortSignal.timeout(ms);",
     ];
     expect(await refusedLines(source)).toEqual([]);
+  });
+});
+
+describe("the rule that what is fetched is named by its content", () => {
+  const commit = "11bd71901bbe5b1630ceea73d27597364c9af683";
+  const digest = `sha256:${"0a".repeat(32)}`;
+
+  it.each([
+    ["a tag of an action", "steps: [{ uses: actions/checkout@v4 }]"],
+    ["a quoted key", 'steps:\n  - "uses": actions/checkout@v4'],
+    ["a commit without its version", `steps:\n  - uses: actions/checkout@${commit}`],
+    ["an image as an action", "steps:\n  - uses: docker://debian:13"],
+    ["the image of a job", "jobs: { a: { container: debian:13 } }"],
+    ["the same in long form", "jobs: { a: { container: { image: debian:13 } } }"],
+    ["the image of a service", "jobs: { a: { services: { db: { image: postgres:16 } } } }"],
+    ["the image that is built on", "env:\n  FLOWCTL_BASE_IMAGE: node:22"],
+  ])("refuses %s", (_, text) => {
+    expect(notPinned(text)).toHaveLength(1);
+  });
+
+  it.each([
+    ["an action by commit", `steps:\n  - uses: actions/checkout@${commit} # v4.2.2`],
+    ["one of this repository", "steps: [{ uses: ./ }]"],
+    ["an image by digest", `jobs: { a: { container: "debian@${digest}" } }`],
+    ["a job of that name", "jobs:\n  image:\n    steps: []"],
+  ])("lets %s pass", (_, text) => {
+    expect(notPinned(text)).toEqual([]);
   });
 });
