@@ -229,6 +229,24 @@ describe("a changed pipeline", () => {
     expect(registry.spec?.components.map(({ id }) => id)).toEqual(["source", "sink"]);
   });
 
+  it("refuses to rename a sink while its events may be on a disk, and renames it while they cannot be", async () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const disk = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
+    const named = (id: string) => ({
+      ...linearPipeline(),
+      components: [source, processor, { ...sink, id, inputs: [{ from: "processor", types: [], buffer: disk }] }],
+    });
+    registry.apply(named("sink"));
+    for (const id of ["source", "processor", "sink"]) registry.register(registration(incarnation(id)));
+    bye(incarnation("sink"), "failed");
+    expect(() => registry.apply(named("other"))).toThrow(
+      /^the change .* processor may hold events for sink in a disk buffer/,
+    );
+    await clock.advance(1_000);
+    registry.heartbeat({ ...incarnation("processor"), metrics: noMetrics, degradedReason: "" });
+    expect(codeOf(() => registry.apply(named("other")))).toBe("none");
+  });
+
   const removed = (id: string) =>
     registry.report({ componentId: id.slice(0, -2), instanceId: id, observation: "removed" }, clock.now());
   const disk = { type: "disk", maxEvents: 0, maxBytes: 0, whenFull: "block" } as const;
