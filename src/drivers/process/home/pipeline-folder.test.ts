@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { observePipeline } from "../observe.ts";
 import { pipelinePaths } from "./paths.ts";
@@ -31,15 +31,19 @@ it("removes what somebody who was killed was writing, and leaves what somebody i
   expect(existsSync(paths.folder)).toBe(false);
 });
 
-it("removes the socket of a supervisor that was killed, whatever it was called", async () => {
-  const paths = pipelinePaths(home, "p");
-  mkdirSync(paths.folder, { recursive: true });
-  const socket = join(paths.folder, "supervisor.sock");
+it.each([
+  ["in its folder", ""],
+  ["elsewhere, as its folder's path is too long for one", "a".repeat(100)],
+])("removes the socket of a supervisor that was killed, whatever it was called: %s", async (_, below) => {
+  const paths = pipelinePaths(join(home, below), "p");
+  const folder = dirname(paths.socket);
+  for (const one of [paths.folder, folder]) mkdirSync(one, { recursive: true });
+  const socket = join(folder, "supervisor.sock");
   const listen = `require("node:net").createServer().listen(${JSON.stringify(socket)}, () => process.kill(process.pid, "SIGKILL"))`;
   spawnSync(process.execPath, ["-e", listen]);
   expect(existsSync(socket)).toBe(true);
   await removeAllButState(paths);
-  expect(existsSync(paths.folder)).toBe(false);
+  expect([existsSync(paths.folder), existsSync(folder)]).toEqual([false, false]);
 });
 
 it("removes what a process was writing that was killed, and that nobody has waited for yet", async () => {

@@ -52,8 +52,7 @@ export async function removeAllButState(paths: PipelinePaths): Promise<void> {
   }
   await removeSupervisorRecord(paths);
   removeTickets(paths);
-  await rm(paths.socket, { force: true });
-  await removeSockets(paths.folder);
+  for (const folder of new Set([paths.folder, dirname(paths.socket)])) await removeSockets(folder);
   if (dirname(paths.socket) !== paths.folder) await removeFolderIfEmpty(dirname(paths.socket));
   if (!(await holdsFiles(paths.state)) && !(await holdsFiles(paths.controlPlane))) await removeState(paths);
 }
