@@ -89,7 +89,8 @@ async function open(all: boolean, secure: boolean): Promise<Attack> {
         .filter((input) => !raw.includes(input))
         .map(({ random }) => {
           const { path, bytes, mayBeDamaged } = controlMessage(random, all);
-          const messages = random.chance(0.97) ? [bytes] : [bytes, controlMessage(random, all).bytes];
+          // Another's bytes are as good as damaged ones.
+          const messages = random.chance(0.97) || !mayBeDamaged ? [bytes] : [bytes, controlMessage(random, all).bytes];
           return grpcShot(path, messages, mayBeDamaged, random);
         });
       await shoot(grpc, shots, (path) => LASTING.some((name) => path.endsWith(name)), attacker);
