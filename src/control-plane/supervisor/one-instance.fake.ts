@@ -24,6 +24,8 @@ export class OneInstance implements SupervisedDriver {
   /** It does what it is asked, and breaks off before it has answered. */
   answers = true;
   lastLine = "";
+  /** While it is set, nothing is answered before it resolves, unless whoever asks breaks off. */
+  hanging: Promise<void> | undefined;
   #queue: DriverEvent[] = [];
   #wake: () => void = () => undefined;
 
@@ -32,7 +34,8 @@ export class OneInstance implements SupervisedDriver {
     this.#wake();
   }
 
-  async observe(): Promise<readonly ObservedResource[]> {
+  async observe(_pipeline: string, signal: AbortSignal): Promise<readonly ObservedResource[]> {
+    if (this.hanging !== undefined) await Promise.race([this.hanging, aborted(signal)]);
     const rest = { hash: "", parts: {}, ref: "", name: "", ports: [] };
     return [{ ...rest, key: "component/source-1", kind: "component", owner: "source", index: 1, state: this.state }];
   }
@@ -61,6 +64,12 @@ export class OneInstance implements SupervisedDriver {
       });
     }
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 export const running: ObservedState = { status: "running", startedAt: 0, health: "none", restarts: 0 };

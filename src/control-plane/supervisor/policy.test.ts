@@ -298,3 +298,29 @@ describe("whatever happens in whatever order", () => {
     );
   });
 });
+
+describe("a restart of what is ill", () => {
+  it("is withdrawn when that gets well before the driver has done anything, and not once a new run has begun", () => {
+    const it = life();
+    it.ill(it.now);
+    it.pass(40_000);
+    it.ill(it.now - 40_000);
+    it.pass(1_000);
+    expect(it.look()).toMatchObject({ type: "apply", action: "restart" });
+    expect(it.healthy(it.now - 10_000)).toBeUndefined();
+    expect(it.healthy()).toEqual({ type: "withdraw" });
+    expect(it.phase).toBe("running");
+    expect(it.acted("the engine is away", true)).toBeUndefined();
+    expect(it.phase).toBe("running");
+
+    it.pass(1_000);
+    it.ill(it.now);
+    it.pass(40_000);
+    it.ill(it.now - 40_000);
+    it.pass(1_000);
+    expect(it.look()).toMatchObject({ type: "apply", action: "restart" });
+    it.started();
+    expect(it.healthy()).toBeUndefined();
+    expect(it.phase).toBe("acting");
+  });
+});

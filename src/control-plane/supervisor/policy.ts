@@ -65,6 +65,8 @@ export type Happening =
 /** What is to be done about it. */
 export type Decision =
   | { readonly type: "apply"; readonly action: Action; readonly cause: string }
+  /** What was decided and is not done yet is not to be done: its reason has passed. */
+  | { readonly type: "withdraw" }
   /** Stop it, then give it up. */
   | { readonly type: "give-up"; readonly reason: string };
 
@@ -190,6 +192,12 @@ function judged(
   if (watched.phase === "waiting" && now >= watched.until) {
     const { action, cause, crashes } = watched;
     return { next: { phase: "acting", action, crashes, asked: now }, decision: { type: "apply", action, cause } };
+  }
+  // The driver hangs, and the run that was to be ended has got well.
+  const isUntouched = watched.phase === "acting" && watched.action === "restart" && watched.startedAt === undefined;
+  if (isUntouched && state === "healthy" && since >= watched.asked) {
+    const next: Watched = { phase: "running", since, crashes: watched.crashes, healthySince: since };
+    return { next, decision: { type: "withdraw" } };
   }
   if (watched.phase !== "running") return { next: watched };
   const { healthySince, ...rest } = watched;

@@ -17,6 +17,8 @@ let end: AbortController;
 /** The driver breaks off before it has done anything, or after that. */
 let lost: "before" | "after" | undefined;
 let startedAt: number;
+/** The driver answers nothing before that. */
+let hanging: Promise<void> | undefined;
 const engineGone = new FlowctlError({ code: "x/y", kind: "unavailable", message: "engine gone" });
 
 const service = (state: ObservedState, maxRestarts: number): ObservedResource => ({
@@ -49,6 +51,7 @@ beforeEach(() => {
   clock = fakeClock(1_000_000);
   applied = [];
   lost = undefined;
+  hanging = undefined;
   startedAt = 1;
   end = new AbortController();
   registry = new Registry({
@@ -70,6 +73,7 @@ beforeEach(() => {
       ...{ images: true, limits: true, restartsExited: true },
     },
     observe: async () => {
+      await hanging;
       if (lost === "before") throw engineGone;
       return [service({ status: "running", startedAt, health: "unhealthy", restarts: 0 }, 1)];
     },
@@ -150,6 +154,29 @@ describe("a service", () => {
       expect(applied).toEqual(["restart"]);
     },
   );
+
+  it("that is about to be restarted is not when a command begins meanwhile, which may end it", async () => {
+    watch.looked([service(running("healthy"), 1)]);
+    watch.told({ type: "health", key, time: clock.now(), health: "unhealthy" });
+    let goOn: () => void = () => undefined;
+    hanging = new Promise((resolve) => {
+      goOn = resolve;
+    });
+    for (let tick = 0; tick < 200; tick++) {
+      await clock.advance(200);
+      watch.tick();
+    }
+    let isOver = false;
+    const settled = watch.settled().then(() => {
+      isOver = true;
+    });
+    registry.setDesired({ stopped: "all" });
+    await clock.advance(1_000);
+    expect(isOver).toBe(false);
+    goOn();
+    await settled;
+    expect(applied).toEqual([]);
+  });
 
   it("that is removed fails the pipeline; one that a command changes does not", async () => {
     watch.looked([service(running("none"), 0)]);

@@ -4,8 +4,9 @@ import type { Logger } from "../../foundation/logger.ts";
 import { describeExit } from "../instance.ts";
 import type { Registry } from "../registry.ts";
 import { AskedAlready, type NotDone, notDone } from "./asked-already.ts";
-import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
+import { type Action, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
+import { UnderWay, type Work } from "./under-way.ts";
 
 export interface ServiceWatchOptions {
   readonly driver: SupervisedDriver;
@@ -44,7 +45,7 @@ const ILL = "the health check is failing";
 export class ServiceWatch {
   readonly #options: ServiceWatchOptions;
   readonly #services = new Map<ResourceKey, Service>();
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #underWay = new UnderWay();
   readonly #asked = new AskedAlready();
 
   constructor(options: ServiceWatchOptions) {
@@ -129,7 +130,7 @@ export class ServiceWatch {
 
   /** Resolves when nothing is being done any more. */
   async settled(): Promise<void> {
-    await Promise.all(this.#underWay);
+    await this.#underWay.settled();
   }
 
   /** A running service's trouble follows its health; what ended keeps the reason of its end. */
@@ -194,14 +195,14 @@ export class ServiceWatch {
     this.#put(key, next);
     if (next.phase === "running") this.#asked.over(key);
     if (decision === undefined) return;
-    const work = this.#carryOut(key, decision).finally(() => this.#underWay.delete(work));
-    this.#underWay.add(work);
+    if (decision.type === "withdraw") this.#underWay.withdraw(key);
+    else this.#underWay.begin(key, this.#options.signal, (signal) => this.#carryOut(key, decision, signal));
   }
 
   /** Never rejects: what the driver could not do is told to the policy. */
-  async #carryOut(key: ResourceKey, decision: Decision): Promise<void> {
+  async #carryOut(key: ResourceKey, decision: Work, signal: AbortSignal): Promise<void> {
     const id = instanceOf(key);
-    const { driver, pipeline, signal } = this.#options;
+    const { driver, pipeline } = this.#options;
     const said = await lastLine(
       driver,
       pipeline,
@@ -216,7 +217,8 @@ export class ServiceWatch {
       return;
     }
     this.#event(key, "service.supervised", `${decision.action}: ${decision.cause}${said}`);
-    const error = await this.#apply(key, decision.action, decision.cause);
+    const error = await this.#apply(key, decision, signal);
+    if (signal.aborted) return;
     if (error === undefined) this.#handle(key, { type: "acted" });
     else {
       this.#options.log.error(`cannot ${decision.action} ${id}`, { instance: id, error: error.message });
@@ -225,13 +227,18 @@ export class ServiceWatch {
   }
 
   /** Returns why it could not be done. */
-  async #apply(key: ResourceKey, action: Action, cause: string): Promise<NotDone | undefined> {
-    const { driver, pipeline, signal, log } = this.#options;
-    let observed = this.#services.get(key)?.observed;
-    if (observed === undefined || !this.#isWanted()) return undefined;
+  async #apply(
+    key: ResourceKey,
+    { action, cause }: Pick<Change, "cause"> & { readonly action: Action },
+    signal: AbortSignal,
+  ): Promise<NotDone | undefined> {
+    const { driver, pipeline, log } = this.#options;
+    let observed: ObservedResource | undefined;
     try {
       observed = (await driver.observe(pipeline, signal)).find((resource) => resource.key === key);
       if (observed === undefined || this.#asked.isDone(action, observed)) return undefined;
+      // A command may have begun meanwhile that is to end it.
+      if (!this.#isWanted()) return undefined;
       const change: Change = { action, observed, cause };
       const progress = ({ subject, text }: { readonly subject: string; readonly text: string }): void =>
         log.debug(`${subject}: ${text}`);

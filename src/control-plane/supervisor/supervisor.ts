@@ -10,9 +10,10 @@ import { reasonOf } from "../states.ts";
 import { edgesOf } from "../topology.ts";
 import { AskedAlready, type NotDone, notDone } from "./asked-already.ts";
 import { LossNotice } from "./loss-notice.ts";
-import { type Action, type Decision, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
+import { type Action, decide, type Happening, moved, type Watched, watch } from "./policy.ts";
 import { ServiceWatch } from "./service-watch.ts";
 import { lastLine, type SupervisedDriver } from "./supervised-driver.ts";
+import { UnderWay, type Work } from "./under-way.ts";
 
 export interface SupervisorOptions {
   readonly driver: SupervisedDriver;
@@ -83,7 +84,7 @@ class Supervisor {
   readonly #asked = new AskedAlready();
   readonly #services: ServiceWatch;
   /** By instance id: what the driver is doing to it. */
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new UnderWay();
 
   constructor(options: SupervisorOptions, signal: AbortSignal) {
     this.#options = options;
@@ -141,9 +142,7 @@ class Supervisor {
 
   /** Resolves when nothing that was begun before is done any more to these instances, or to any. */
   async settled(instanceIds?: ReadonlySet<string>): Promise<void> {
-    const mine = [...this.#underWay].filter(([id]) => instanceIds?.has(id) ?? true);
-    await Promise.all(mine.map(([, done]) => done));
-    if (instanceIds === undefined) await this.#services.settled();
+    await Promise.all([this.#underWay.settled(instanceIds), this.#services.settled()]);
   }
 
   #look(target: Target, entry: InstanceEntry | undefined): Happening {
@@ -317,24 +316,23 @@ class Supervisor {
     if (next.phase === "running") this.#asked.over(target.key);
     if (decision === undefined) return;
     const { instanceId } = target;
-    const done = this.#carryOut(target, decision).finally(() => {
-      if (this.#underWay.get(instanceId) === done) this.#underWay.delete(instanceId);
-    });
-    this.#underWay.set(instanceId, done);
+    if (decision.type === "withdraw") this.#underWay.withdraw(instanceId);
+    else this.#underWay.begin(instanceId, this.#signal, (signal) => this.#carryOut(target, decision, signal));
   }
 
   /** Never rejects: what the driver could not do is told to the policy. */
-  async #carryOut(target: Target, decision: Decision): Promise<void> {
+  async #carryOut(target: Target, decision: Work, signal: AbortSignal): Promise<void> {
     const { driver, pipeline, clock, log, registry } = this.#options;
     const { instanceId, spec } = target;
     if (decision.type === "apply") {
       const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
       // What ended by itself has said so; what hangs says nothing.
       const said =
-        decision.action === "restart" ? await lastLine(driver, pipeline, instanceId, decision.cause, this.#signal) : "";
+        decision.action === "restart" ? await lastLine(driver, pipeline, instanceId, decision.cause, signal) : "";
       log.warn(`${verb} ${instanceId}`, { instance: instanceId, cause: decision.cause + said });
       registry.remark(spec.id, instanceId, `${decision.action}: ${decision.cause}${said}`);
-      const error = await this.#apply(target, decision.action, decision.cause);
+      const error = await this.#apply(target, decision, signal);
+      if (signal.aborted) return;
       if (error !== undefined)
         log.error(`cannot ${decision.action} ${instanceId}`, { instance: instanceId, error: error.message });
       this.#handle(
@@ -343,19 +341,20 @@ class Supervisor {
       );
       return;
     }
-    const said = await lastLine(driver, pipeline, instanceId, decision.reason, this.#signal);
+    const said = await lastLine(driver, pipeline, instanceId, decision.reason, signal);
     const reason = `${decision.reason}${said}`;
+    const stop = { action: "stop", cause: decision.reason } as const;
     // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
-    let error = await this.#apply(target, "stop", decision.reason);
+    let error = await this.#apply(target, stop, signal);
     if (error !== undefined) registry.fail(spec.id, instanceId, reason);
     const program = () => registry.entry(spec.id, instanceId)?.data.incarnation;
     const givenUp = program();
     // What is given up must not go on, however often the driver fails at that, unless somebody has started it anew.
-    for (let attempt = 1; error !== undefined && !this.#signal.aborted; attempt++) {
+    for (let attempt = 1; error !== undefined && !signal.aborted; attempt++) {
       log.error(`cannot stop ${instanceId}`, { instance: instanceId, error: error.message });
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
       const isAnew = program() !== givenUp;
-      if (!isAnew) error = await this.#apply(target, "stop", decision.reason);
+      if (!isAnew) error = await this.#apply(target, stop, signal);
       else {
         this.#handle(target, { type: "acted" });
         this.#handle(target, { type: "started", at: clock.now() });
@@ -367,12 +366,16 @@ class Supervisor {
   }
 
   /** Returns why it could not be done. What is not there (any more) needs nothing. */
-  async #apply(target: Target, action: Action, cause: string): Promise<NotDone | undefined> {
+  async #apply(
+    target: Target,
+    { action, cause }: Pick<Change, "cause"> & { readonly action: Action },
+    signal: AbortSignal,
+  ): Promise<NotDone | undefined> {
     const { key } = target;
     const { driver, pipeline, log } = this.#options;
     let observed: ObservedResource | undefined;
     try {
-      observed = (await driver.observe(pipeline, this.#signal)).find((resource) => resource.key === key);
+      observed = (await driver.observe(pipeline, signal)).find((resource) => resource.key === key);
       if (observed === undefined || this.#asked.isDone(action, observed)) return undefined;
       // Somebody may have changed his mind meanwhile.
       if (action !== "stop" && !this.#isToRun(target)) return undefined;
@@ -381,7 +384,7 @@ class Supervisor {
       const change: Change = { action, observed, cause, ...(action === "stop" && keepSecrets ? { keepSecrets } : {}) };
       await driver.apply(change, {
         pipeline,
-        signal: this.#signal,
+        signal,
         progress: (event) => log.debug(`${event.subject}: ${event.text}`),
         force: action === "restart",
       });
