@@ -73,7 +73,7 @@ export class DriverReports {
   }
 
   #exited(entry: InstanceEntry, how: string): void {
-    this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how } });
+    this.#roster.put({ ...entry, vitals: { ...entry.vitals, exit: how, endedAt: this.#clock.now() } });
     if (this.#isToEnd(entry.data.componentId, entry.data.id)) this.#roster.stop(entry.data, "");
     this.#roster.removeIfSurplus({ ...entry.data, live: false });
   }

@@ -38,6 +38,8 @@ export interface InstanceData {
 export interface Vitals {
   /** Since when silence counts. */
   readonly heardAt: number;
+  /** When its last program ended, or was last known to run. */
+  readonly endedAt: number;
   /** It was heard of in the lifetime of this control plane. */
   readonly confirmed: boolean;
   readonly degradedReason: string;
@@ -111,7 +113,7 @@ export function newVitals(now: number): Vitals {
     exit: "",
     askedAt: 0,
   };
-  return { heardAt: now, confirmed: false, ...nothing };
+  return { heardAt: now, confirmed: false, endedAt: now, ...nothing };
 }
 
 /** What an earlier control plane knew: nobody is taken for well before it was heard of again. */

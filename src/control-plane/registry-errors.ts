@@ -80,7 +80,7 @@ export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[])
     ...(down.length === 0
       ? []
       : [`start ${unique(down)} to process them: \`flowctl start -p ${pipeline} ${[...new Set(down)].join(" ")}\``]),
-    ...(buffered.length === 0 ? [] : [`keep ${unique(buffered)} in the file, at least while events flow`]),
+    ...(buffered.length === 0 ? [] : [`keep ${unique(buffered)} in the file`]),
     ...(older.length === 0
       ? []
       : [`run a version of ${unique(older)} that declares draining in RegisterComponent.features`]),

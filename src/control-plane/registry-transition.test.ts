@@ -242,8 +242,33 @@ describe("a changed pipeline", () => {
     expect(() => registry.apply(named("other"))).toThrow(
       /^the change .* processor may hold events for sink in a disk buffer/,
     );
+    // That nothing waited when it was last heard of says nothing of what has come since.
     await clock.advance(1_000);
     registry.heartbeat({ ...incarnation("processor"), metrics: noMetrics, degradedReason: "" });
+    expect(codeOf(() => registry.apply(named("other")))).toBe("registry/would-lose-events");
+    bye(incarnation("processor"), "completed");
+    expect(codeOf(() => registry.apply(named("other")))).toBe("none");
+  });
+
+  it("does not believe what an upstream said while the sink below it was still to end", async () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const named = (id: string) => ({ ...linearPipeline(), components: [source, processor, { ...sink, id }] });
+    registry.apply(named("sink"));
+    // What the processor owes it could not hand over.
+    for (const id of ["source", "processor", "sink"])
+      registry.register(registration(incarnation(id), { features: [] }));
+    const beat = () => registry.heartbeat({ ...incarnation("processor"), metrics: noMetrics, degradedReason: "" });
+    await clock.advance(1_000);
+    registry.setDesired({ stopped: ["sink-1"] });
+    await clock.advance(5_000);
+    // The sink has it all, unacknowledged.
+    beat();
+    expect(codeOf(() => registry.apply(named("other")))).toBe("registry/would-lose-events");
+    await clock.advance(5_000);
+    bye(incarnation("sink"), "failed");
+    expect(codeOf(() => registry.apply(named("other")))).toBe("registry/would-lose-events");
+    await clock.advance(1_000);
+    beat();
     expect(codeOf(() => registry.apply(named("other")))).toBe("none");
   });
 

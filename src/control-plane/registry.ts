@@ -253,7 +253,7 @@ export class Registry {
     if (entry === undefined || entry.data.incarnation !== request.incarnation) throw unknownInstance(request);
     if (!entry.data.live) return;
     const data: InstanceData = { ...entry.data, live: false, metrics: request.metrics ?? entry.data.metrics };
-    this.#roster.put({ ...entry, data });
+    this.#roster.put({ data, vitals: { ...entry.vitals, endedAt: this.#now() } });
     this.#roster.event({
       type: "instance.deregistered",
       componentId: data.componentId,

@@ -238,11 +238,13 @@ export class Roster {
         return data !== undefined && data.registrations > 0 && data.state.name !== "completed";
       },
       owes: (upstream, componentId) => {
-        const ended = this.#instances.dataOf(componentId).filter(({ registrations, state }) => {
+        const entries = this.#instances.of(componentId).filter(({ data: { registrations, state } }) => {
           return registrations > 0 && state.name !== "completed";
         });
-        const since = Math.max(0, ...ended.map(({ state }) => state.since));
-        // What was with an instance that has ended is counted only by a heartbeat from after that.
+        // What it is about to acknowledge, or not, is not among what waits for it.
+        if (entries.some(({ data, vitals }) => data.live && data.state.name === "stopping" && vitals.exit === ""))
+          return true;
+        const since = Math.max(0, ...entries.map(({ data, vitals }) => Math.max(data.state.since, vitals.endedAt)));
         return this.#instances
           .dataOf(upstream)
           .some(

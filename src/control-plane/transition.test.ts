@@ -140,8 +140,8 @@ describe("the transition from one file to the next", () => {
       transitionOf(before, pipeline(next), running).stranded;
     const onDisk = { name: "z", upstream: "s", cannotMove: "disk" };
     expect(stranded(withBuffer("s > z", disk), "s > y")).toEqual([onDisk]);
-    expect(stranded(withBuffer("s > z", disk), "s > y", { ...runs, owes: no })).toEqual([]);
-    expect(stranded(withBuffer("s > z", disk), "s > y", isDownAndIdle)).toEqual([onDisk]);
+    expect(stranded(withBuffer("s > z", disk), "s > y", { ...runs, owes: no })).toEqual([onDisk]);
+    expect(stranded(withBuffer("s > z", disk), "s > y", { ...runs, hasRest: no })).toEqual([]);
     expect(stranded(withBuffer("s > z, s > x", disk), "s > x")).toEqual([]);
     const cannotDrain = { ...runs, drains: no };
     expect(stranded(pipeline("s > z"), "s > y", cannotDrain)).toEqual([
@@ -193,7 +193,8 @@ describe("the transition from one file to the next", () => {
     };
     const stranded = (running: Running) => transitionOf(before, pipeline("s > b > z"), running).stranded;
     expect(stranded({ ...isDown, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
-    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([]);
+    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
+    expect(stranded({ ...isDown, hasRest: no })).toEqual([]);
   });
 
   it("has nobody take over what may still be in a buffer on disk that the file does not name any more", () => {
@@ -207,7 +208,8 @@ describe("the transition from one file to the next", () => {
     const second = transitionOf(first, plain, runs).spec;
     const stranded = (running: Running) => transitionOf(second, pipeline("s > b > z"), running).stranded;
     expect(stranded({ ...isDown, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
-    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([]);
+    expect(stranded({ ...isDownAndIdle, isLive: (id) => id === "s" })).toEqual([{ name: "a", upstream: "s" }]);
+    expect(stranded({ ...isDown, hasRest: no })).toEqual([]);
   });
 
   it("has nobody take over from a component that is there again", () => {

@@ -96,21 +96,24 @@ export function transitionOf(
     .map(({ id }) => ({ name: id, upstream: undefined }));
   const heirs = new Map<string, Map<string, string[]>>();
   const unneeded = gone.filter(({ id }) => !needed.has(id));
+  // What is below by other ways has had, or will have, every event by those.
+  const heirsOf = (component: ComponentSpec, from: string): readonly ComponentSpec[] =>
+    newBelowOf(from).filter(({ id }) => !unneeded.includes(component) || !isFedBy(before, id, from));
+  stranded.push(...onDiskWithin(unneeded, staying, heirsOf, running));
   for (const component of [...unable, ...unneeded]) {
     for (const input of component.inputs) {
       const { from } = input;
       if (!staying.has(from)) continue;
-      const newBelow = newBelowOf(from);
+      const newBelow = heirsOf(component, from);
       if (newBelow.length === 0 && unneeded.includes(component)) continue;
       if (newBelow.length > 0 && !running.drains(from) && running.owes(from, component.id) && !isLossy(input.buffer)) {
         stranded.push({ name: component.id, upstream: from, cannotDrain: true });
         continue;
       }
-      // What is on the disk of the component above is nobody else's to take.
+      // What is on the disk of the component above is nobody else's to take. What that said last of how much it is does not hold now.
       if (mayBeOnDisk(input)) {
         const above = known.get(from);
-        const rests = above !== undefined && instanceIdsOf(above).some((id) => mayHoldForIt(running, from, id));
-        if (rests || running.owes(from, component.id)) {
+        if (above !== undefined && instanceIdsOf(above).some((id) => running.hasRest(from, id))) {
           const followed = unneeded.includes(component);
           stranded.push({ name: component.id, upstream: from, ...(followed ? { cannotMove: "disk" as const } : {}) });
         }
@@ -135,7 +138,9 @@ export function transitionOf(
     for (const { from, takesOver = [] } of inputs) {
       if (staying.get(id)?.inputs.some((input) => input.from === from)) continue;
       // Whoever is above may not have heard of it before whoever was to take over is gone as well, or takes nothing there any more.
-      const newBelow = newBelowOf(from);
+      const component = known.get(id)!;
+      const newBelow = heirsOf(component, from);
+      if (newBelow.length === 0 && unneeded.includes(component)) continue;
       for (const removed of takesOver.filter((one) => !staying.has(one))) {
         for (const below of newBelow) addHeir(heirs, below.id, from, removed);
         if (newBelow.length === 0 && staying.has(from) && running.owes(from, removed))
@@ -216,9 +221,40 @@ function waitsOf(before: PipelineSpec, next: PipelineSpec, running: Running): re
   });
 }
 
-/** Whether an instance that does not run may have something on its disk. */
-function mayHoldForIt(running: Running, componentId: string, instanceId: string): boolean {
-  return !running.isLive(componentId, instanceId) && running.hasRest(componentId, instanceId);
+/** Whether events of `above` came to the component before, directly or through others. */
+function isFedBy(spec: PipelineSpec, componentId: string, above: string): boolean {
+  const inputs = new Map(spec.components.map(({ id, inputs: own }) => [id, own.map(({ from }) => from)]));
+  const seen = new Set<string>();
+  const reach = (id: string): boolean => {
+    if (seen.has(id)) return false;
+    seen.add(id);
+    return (inputs.get(id) ?? []).some((from) => from === above || reach(from));
+  };
+  return reach(componentId);
+}
+
+/** What removed components that are followed by others may hold on their disks for each other: those above have had it acknowledged. */
+function onDiskWithin(
+  removed: readonly ComponentSpec[],
+  staying: ReadonlyMap<string, unknown>,
+  heirsOf: (component: ComponentSpec, from: string) => readonly unknown[],
+  running: Running,
+): readonly Stranded[] {
+  const byId = new Map(removed.map((component) => [component.id, component]));
+  const isFollowed = (component: ComponentSpec): boolean =>
+    component.inputs.some(({ from }) => {
+      const above = byId.get(from);
+      return above === undefined ? staying.has(from) && heirsOf(component, from).length > 0 : isFollowed(above);
+    });
+  return removed.flatMap((component) =>
+    component.inputs
+      .filter((input) => {
+        const above = byId.get(input.from);
+        if (above === undefined || !mayBeOnDisk(input) || !isFollowed(above)) return false;
+        return instanceIdsOf(above).some((id) => running.hasRest(above.id, id));
+      })
+      .map(({ from }) => ({ name: component.id, upstream: from, cannotMove: "disk" as const })),
+  );
 }
 
 /** The spec without what only an unfinished change keeps: what was applied last. */

@@ -78,33 +78,28 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
     let plan = planFor(await driver.observe(pipeline, never), options);
     const first = plan;
     const base = { driver, clock: deps.clock, progress: options.progress };
+    const look = async (): Promise<Plan> => planFor(await driver.observe(pipeline, never), options);
     let graceful = false;
     while (!hurry.aborted && !graceful) {
       const signal = AbortSignal.any([hurry, operation.takenOver]);
       try {
-        await executePlan(plan, { ...base, signal });
-        graceful = true;
+        const next = await carriedOut(plan, { ...base, signal }, look);
+        graceful = next === undefined;
+        plan = next ?? plan;
       } catch (error) {
         operation.takenOver.throwIfAborted();
         if (hurry.aborted && error instanceof FlowctlError && error.kind === "cancelled") break;
-        // What was still being made when it was planned may be what the failed step has met: a volume in use, say.
-        await deps.clock.sleep(LATECOMERS);
-        const next = planFor(await driver.observe(pipeline, never), options);
-        const planned = new Set(keysOf(plan));
-        if (keysOf(next).every((key) => planned.has(key))) throw error;
-        plan = next;
+        throw error;
       }
     }
     if (!graceful) options.onHurry();
-    let since = deps.clock.elapsed();
-    let left = "";
+    let since: number | undefined;
     for (let quiet = 0; quiet < looksAfter(options.mode, graceful, told !== undefined); ) {
       const rest = planFor(await driver.observe(pipeline, never), { ...options, depths: new Map() });
-      const keys = keysOf(rest);
-      if (keys.join(" ") !== left) since = deps.clock.elapsed();
-      left = keys.join(" ");
-      if (keys.length > 0 && deps.clock.elapsed() - since >= GONE_WITHIN) throw notGone(pipeline, keys, options.mode);
-      await executePlan(rest, { ...base, signal: never, force: true });
+      const isTooLong = since !== undefined && deps.clock.elapsed() - since >= GONE_WITHIN;
+      if (isTooLong && !isEmpty(rest)) throw notGone(pipeline, keysOf(rest), options.mode);
+      await carriedOut(rest, { ...base, signal: never, force: true }, look);
+      since ??= deps.clock.elapsed();
       quiet = isEmpty(rest) ? quiet + 1 : 0;
       if (quiet < looksAfter(options.mode, graceful, told !== undefined)) await deps.clock.sleep(LATECOMERS);
     }
@@ -112,6 +107,27 @@ export async function windDown(options: WindDownOptions): Promise<WoundDown> {
     return { plan: first, told: told ?? [], unheard: told === undefined && isThere };
   } finally {
     operation.release();
+  }
+}
+
+/**
+ * Carries a plan out. A step may have met what was still being made when it was planned, a volume in use, say: where there is such a thing,
+ * resolves to a plan that has it, to be carried out next. Else rejects with what failed.
+ */
+async function carriedOut(
+  plan: Plan,
+  options: Parameters<typeof executePlan>[1],
+  look: () => Promise<Plan>,
+): Promise<Plan | undefined> {
+  try {
+    await executePlan(plan, options);
+    return undefined;
+  } catch (error) {
+    await options.clock.sleep(LATECOMERS);
+    const next = await look().catch(() => plan);
+    const planned = new Set(keysOf(plan));
+    if (keysOf(next).every((key) => planned.has(key))) throw error;
+    return next;
   }
 }
 
@@ -127,7 +143,7 @@ const HEARD_WITHIN = 5_000;
 /** After so many milliseconds somebody who is in a hurry is told what is waited for. */
 const SAID_AFTER = 500;
 
-/** So long the same things are taken away again and again before that is given up, in milliseconds. */
+/** So long things are taken away again and again before that is given up, in milliseconds. */
 const GONE_WITHIN = 60_000;
 
 /** Between two looks for what comes into being late, in milliseconds. */

@@ -219,26 +219,27 @@ export class Group {
   }
 
   /**
-   * The group is gone from the topology: nothing has to reach it any more, and what is in its buffer on disk stays there. What
-   * it was owed in the component's log goes to those of the `successors` that want it.
+   * The group is gone from the topology: its members are told why. With `handsOn` returns where in the component's log is what it was owed
+   * there, in order; it is owed to the group until `dissolve`.
    */
-  dissolve(reason: FlowctlError, successors: readonly Group[] = []): void {
+  part(reason: FlowctlError, handsOn: boolean): readonly number[] {
     for (const member of [...this.members.values()]) {
       member.fail(reason);
       member.detach();
     }
     this.members.clear();
-    if (successors.length > 0) {
-      const owed = this.lanes.surrender();
-      for (const successor of successors) successor.takeOver(owed);
-      for (const position of owed) this.environment.log.acknowledge(position, 1);
-    }
+    return handsOn ? this.lanes.surrender() : [];
+  }
+
+  /** To be called after `part`, with what that returned: nothing has to reach the group any more. What is in its buffer on disk stays there. */
+  dissolve(owed: readonly number[]): void {
+    for (const position of owed) this.environment.log.acknowledge(position, 1);
     this.lanes.dissolve();
     this.environment.progressed();
   }
 
-  /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. */
-  private takeOver(positions: readonly number[]): void {
+  /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. In order, each once. */
+  takeOver(positions: readonly number[]): void {
     const { log } = this.environment;
     const wanted = positions.filter((position) => this.filter.wants(log.get(position)!, log.isDeadLetter(position)));
     for (const position of wanted) {

@@ -43,12 +43,10 @@ export class Groups {
         this.byId.get(id)!.setMark(mark);
       }
     }
-    for (const [id, group] of gone) {
-      const successors = [...wanted]
-        .filter(([, definitions]) => definitions.some(({ takesOver = [] }) => takesOver.includes(id)))
-        .map(([successor]) => this.byId.get(successor)!);
-      this.remove(group, successors);
-    }
+    this.remove(
+      gone.map(([, group]) => group),
+      wanted,
+    );
     this.list = [...this.byId.values()];
   }
 
@@ -83,20 +81,38 @@ export class Groups {
     await Promise.all(this.closing);
   }
 
-  private remove(group: Group, successors: readonly Group[]): void {
-    this.byId.delete(group.id);
-    group.dissolve(
-      new FlowctlError({
-        code: "stream/group-removed",
-        kind: "not-found",
-        message: `${group.id} was removed from the topology of this component`,
-      }),
-      successors,
-    );
-    this.droppedBefore += group.dropped;
-    const closing: Promise<void> = group.close().finally(() => this.closing.delete(closing));
-    this.closing.add(closing);
+  /** What they were owed goes to those that take over from them: each event once, in order, however many of them were owed it. */
+  private remove(gone: readonly Group[], wanted: ReadonlyMap<string, readonly Downstream[]>): void {
+    const inherited = new Map<Group, Set<number>>();
+    const parted = gone.map((group) => {
+      this.byId.delete(group.id);
+      const heirs = [...wanted]
+        .filter(([, definitions]) => definitions.some(({ takesOver = [] }) => takesOver.includes(group.id)))
+        .map(([id]) => this.byId.get(id)!);
+      const owed = group.part(groupRemoved(group.id), heirs.length > 0);
+      for (const heir of heirs) {
+        const positions = inherited.get(heir) ?? new Set();
+        for (const position of owed) positions.add(position);
+        inherited.set(heir, positions);
+      }
+      return { group, owed };
+    });
+    for (const [heir, positions] of inherited) heir.takeOver([...positions].sort((a, b) => a - b));
+    for (const { group, owed } of parted) {
+      group.dissolve(owed);
+      this.droppedBefore += group.dropped;
+      const closing: Promise<void> = group.close().finally(() => this.closing.delete(closing));
+      this.closing.add(closing);
+    }
   }
+}
+
+function groupRemoved(id: string): FlowctlError {
+  return new FlowctlError({
+    code: "stream/group-removed",
+    kind: "not-found",
+    message: `${id} was removed from the topology of this component`,
+  });
 }
 
 function byGroup(downstreams: readonly Downstream[]): Map<string, Downstream[]> {

@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { noMetrics } from "../protocol/component-codec.ts";
+import { everyFeature } from "../protocol/features.ts";
+import type { ComponentSpec, PipelineSpec } from "../protocol/records.ts";
+import { componentSpec, incarnation, linearPipeline, registration } from "./pipeline.fake.ts";
+import { codeOf, Kept } from "./registry.fake.ts";
+import { type Running, transitionOf } from "./transition.ts";
+
+const yes = (): boolean => true;
+const runs: Running = { isLive: yes, exists: yes, runs: yes, leaves: yes, drains: yes, hasRest: yes, owes: yes };
+const disk = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
+const [source, processor, sink] = linearPipeline().components as [ComponentSpec, ComponentSpec, ComponentSpec];
+const spec = (...components: ComponentSpec[]): PipelineSpec => ({ ...linearPipeline(), components });
+const src = componentSpec({ id: "s", type: "source" });
+const proc = (id: string, from: string) => componentSpec({ id, type: "processor" }, from);
+const end = (id: string, ...from: string[]) => componentSpec({ id, type: "sink" }, ...from);
+const heirs = (before: PipelineSpec, next: PipelineSpec) =>
+  transitionOf(before, next, runs).spec.components.flatMap(({ id, inputs }) =>
+    inputs
+      .filter(({ takesOver }) => takesOver !== undefined)
+      .map(({ from, takesOver }) => `${from} > ${id}[${takesOver!.join(" ")}]`),
+  );
+
+describe("what takes the place of a removed sink", () => {
+  it("does not give a sink that stays what a processor has been giving it all along", () => {
+    // s > a > y, s > z  ->  s > y: y has, by way of a, every event that z was owed.
+    expect(heirs(spec(src, proc("a", "s"), end("y", "a"), end("z", "s")), spec(src, end("y", "s")))).toEqual([]);
+  });
+
+  it("names what is on the disk within a removed branch that another branch takes the place of", () => {
+    const y = { ...end("y", "a"), inputs: [{ from: "a", types: [], buffer: disk }] };
+    const x = { ...end("x", "c"), inputs: [{ from: "c", types: [], buffer: disk }] };
+    const { stranded } = transitionOf(spec(src, proc("a", "s"), y), spec(src, proc("c", "s"), x), runs);
+    expect(stranded).not.toEqual([]);
+  });
+
+  it("lets the successor be removed, too, by somebody whose upstream has not told since", () => {
+    const renamed = transitionOf(
+      spec(src, end("z", "s"), end("w", "s")),
+      spec(src, end("y", "s"), end("w", "s")),
+      runs,
+    );
+    expect(renamed.stranded).toEqual([]);
+    expect(transitionOf(renamed.spec, spec(src, end("w", "s")), runs).stranded).toEqual([]);
+  });
+
+  const waits = (waiting: Record<string, number>) => ({ metrics: { ...noMetrics, waiting }, degradedReason: "" });
+
+  it("does not believe a heartbeat from before the sink of a removed branch was stopped", async () => {
+    const kept = new Kept();
+    const registry = kept.open();
+    const ids = (a: string, z: string) =>
+      spec(
+        source,
+        { ...processor, id: a, inputs: [{ from: "source", types: [], buffer: disk }] },
+        { ...sink, id: z, inputs: [{ from: a, types: [] }] },
+      );
+    registry.apply(ids("processor", "sink"));
+    for (const id of ["source", "processor", "sink"])
+      registry.register(registration(incarnation(id), { features: everyFeature }));
+    await kept.clock.advance(1_000);
+    registry.heartbeat({ ...incarnation("source"), ...waits({ processor: 0 }) });
+    await kept.clock.advance(1_000);
+    registry.setDesired({ stopped: ["sink-1"] });
+    await kept.clock.advance(1_000);
+    registry.deregister({ ...incarnation("sink"), reason: "stopped", message: "", metrics: noMetrics });
+    // Since the sink stopped, what comes stays on the disk of the source, and nobody has said so yet.
+    expect(codeOf(() => registry.apply(ids("b", "y")))).toBe("registry/would-lose-events");
+  });
+});
