@@ -81,9 +81,9 @@ export function renderTrouble(trouble: Trouble, output: Output): readonly string
 
 function fixOf(pipeline: string, { id, state }: InstanceRecord): string {
   if (state === "failed") {
-    return `see its logs with \`flowctl logs -p ${pipeline} ${id}\`, fix it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
+    return `See its logs with \`flowctl logs -p ${pipeline} ${id}\`, fix it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
   }
   if (state === "unhealthy")
-    return `it will be restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows the progress`;
+    return `It will be restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows the progress`;
   return "";
 }

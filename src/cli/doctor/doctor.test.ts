@@ -60,7 +60,7 @@ function check(facts: Partial<PipelineFacts>): readonly Finding[] {
     code: "x",
     kind: "unavailable",
     message: "it does not respond",
-    fix: "kill -CONT 1",
+    fix: "Run `kill -CONT 1`",
   });
   const usual = { name: "p", driver: "docker", observed: [], record: undefined, lastLine: () => undefined };
   return checkPipeline({ ...usual, away, up: "flowctl up -d", scaling: new Map(), ...facts }, NOW);
@@ -78,7 +78,7 @@ describe("what doctor finds of a pipeline", () => {
 
   it("is a control plane that does not answer", () => {
     expect(shown(check({}))).toEqual(["problem pipeline p: it does not respond"]);
-    expect(check({})[0]?.fix).toBe("kill -CONT 1");
+    expect(check({})[0]?.fix).toBe("Run `kill -CONT 1`");
   });
 
   it("is a control plane that does not reach the engine", () => {
