@@ -1,4 +1,4 @@
-import type { LogLine, ObservedResource } from "../../drivers/driver.ts";
+import type { ObservedResource } from "../../drivers/driver.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { parseRecord } from "../display/log-printer.ts";
@@ -22,8 +22,8 @@ export interface PipelineFacts {
   readonly up: string;
   /** Of slow components: whether they can have another instance. */
   readonly scaling: ReadonlyMap<string, Scaling>;
-  /** The last thing that an instance logged; undefined when it logged nothing. */
-  lastLine(instanceId: string): LogLine | undefined;
+  /** What says most in what an instance logged last; empty when it logged nothing. */
+  lastLine(instanceId: string): string;
 }
 
 /** An instance that has had so long to register, in milliseconds, and has not, is worth a warning. */
@@ -128,7 +128,7 @@ function unregistered({ observed, name, up }: PipelineFacts, record: PipelineRec
 function unwell(facts: PipelineFacts, component: ComponentRecord, instance: InstanceRecord): readonly Finding[] {
   const { id, state, reason, restarts, healthEndpoint } = instance;
   const last = facts.lastLine(id);
-  const line = last === undefined ? "" : (parseRecord(last.text)?.message ?? last.text).trim();
+  const line = (parseRecord(last)?.message ?? last).trim();
   // Where it was given up, or has said why it ends, that is the reason already.
   const said = line === "" || reason.includes(line.slice(0, 100)) ? "" : `; it said last: ${line}`;
   const often = restarts > 0 ? `, restarted ${restarts} ${restarts === 1 ? "time" : "times"}` : "";
