@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { ObservedResource } from "../../drivers/driver.ts";
+import { counted } from "../../foundation/counted.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import { TELLING_TAIL, tellingLine } from "../../foundation/telling-line.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
@@ -112,6 +113,6 @@ function render(findings: readonly Finding[], output: Output): string {
     ...(fix === undefined ? [] : [`         ${paint.dim("fix:")} ${fix}`]),
   ]);
   const count = (level: Finding["level"]): number => findings.filter((finding) => finding.level === level).length;
-  lines.push("", `${count("problem")} problems, ${count("warning")} warnings`);
+  lines.push("", `${counted(count("problem"), "problem")}, ${counted(count("warning"), "warning")}`);
   return lines.join("\n");
 }

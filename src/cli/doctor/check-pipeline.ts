@@ -1,4 +1,5 @@
 import type { ObservedResource } from "../../drivers/driver.ts";
+import { counted } from "../../foundation/counted.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { parseRecord } from "../display/log-printer.ts";
@@ -153,7 +154,7 @@ function unwell(facts: PipelineFacts, component: ComponentRecord, instance: Inst
         ? [
             warning(
               id,
-              `${instance.metrics.eventsFailed} events have failed`,
+              `${counted(instance.metrics.eventsFailed, "event")} failed`,
               `See \`${logs}\` and \`flowctl dead-letters list -p ${facts.name}\``,
             ),
           ]
@@ -179,6 +180,8 @@ function silent(record: PipelineRecord, name: string): readonly Finding[] {
     if (component.type !== "processor" || total(component, "eventsIn") < 100 || total(component, "eventsOut") > 0)
       return [];
     const fix = `Check its settings (\`flowctl inspect -p ${name} ${component.id}\`), and what it says (\`flowctl logs -p ${name} ${component.id}\`)`;
-    return [warning(component.id, `has taken ${total(component, "eventsIn")} events and passed on none`, fix)];
+    return [
+      warning(component.id, `has taken ${counted(total(component, "eventsIn"), "event")} and passed on none`, fix),
+    ];
   });
 }
