@@ -83,13 +83,21 @@ export function describe(text: CommandText): Command {
   const command = new DescribedCommand(name, text).summary(text.summary);
   command.description(text.description === undefined ? text.summary : `${text.summary}.\n\n${text.description}`);
   if (args.length > 0) command.arguments(args.join(" "));
-  const width = Math.max(...text.examples.map(([line]) => line.length));
-  const examples = text.examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`);
-  let help = `\n${text.examples.length === 1 ? "Example" : "Examples"}:\n${examples.join("\n")}\n`;
-  if (text.exitCodes !== undefined) {
-    help += `\nExit codes:\n${describeExitCodes(text.exitCodes).join("\n")}\n`;
-  }
-  return command.addHelpText("after", help);
+  return command.addHelpText("after", () => {
+    let help = `\n${text.examples.length === 1 ? "Example" : "Examples"}:\n${exampleLines(command, text.examples).join("\n")}\n`;
+    if (text.exitCodes !== undefined) {
+      help += `\nExit codes:\n${describeExitCodes(text.exitCodes).join("\n")}\n`;
+    }
+    return help;
+  });
+}
+
+/** Examples for the help of a command: side by side where all of them fit, else what each does is below it. */
+export function exampleLines(command: Command, examples: CommandText["examples"]): readonly string[] {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const lines = examples.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`);
+  const fits = lines.every((line) => line.length <= (command.configureOutput().getOutHelpWidth?.() ?? 0));
+  return fits ? lines : examples.flatMap(([line, what]) => [`  ${line}`, `      ${what}`]);
 }
 
 /** Makes `handler` what the command does. Flags that no option declares are undefined. */

@@ -1,4 +1,5 @@
 import type { ObservedResource } from "../drivers/driver.ts";
+import { counted } from "../foundation/counted.ts";
 import { instanceIdsOf, type PipelineRecord } from "../protocol/records.ts";
 
 /** An instance that is to run and of which the driver has nothing. */
@@ -38,6 +39,6 @@ function waitingFor(id: string, components: PipelineRecord["components"]): numbe
 
 /** Why it does not run, as far as that is known, for people. */
 export function describeMissing({ waiting }: MissingInstance, driver: string): string {
-  const waits = waiting === 0 ? "" : `; ${waiting} events wait for it`;
+  const waits = waiting === 0 ? "" : `; ${counted(waiting, "event")} ${waiting === 1 ? "waits" : "wait"} for it`;
   return `should run, but does not exist on ${driver}: it was removed, or never created${waits}`;
 }

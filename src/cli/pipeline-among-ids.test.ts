@@ -25,12 +25,12 @@ describe("the name of a pipeline in the place of an id", () => {
     expect(id.stderr).toContain("fix  Use one of numbers, out");
     const name = await cli.run(command, "other");
     expect(name.code).toBe(5);
-    expect(name.stderr).toContain(`fix  other is a pipeline: \`flowctl ${command} -p other${rest}\``);
+    expect(name.stderr).toContain(`fix  Type \`flowctl ${command} -p other${rest}\`: other is a pipeline`);
     await rm(join(cli.folder, "flowctl.yaml"));
     const one = await cli.run(command, "other");
     expect(one.code).toBe(2);
     expect(one.stderr).toContain("Several pipelines exist: demo, other");
-    expect(one.stderr).toContain(`fix  other is a pipeline: \`flowctl ${command} -p other${rest}\``);
+    expect(one.stderr).toContain(`fix  Type \`flowctl ${command} -p other${rest}\`: other is a pipeline`);
   });
 
   it("is told also where nothing of the file's own pipeline exists; the ids beside it are kept", async () => {
@@ -39,6 +39,6 @@ describe("the name of a pipeline in the place of an id", () => {
     const { code, stderr } = await cli.run("logs", "other", "out");
     expect(code).toBe(5);
     expect(stderr).toContain("Pipeline demo does not exist");
-    expect(stderr).toContain("fix  other is a pipeline: `flowctl logs -p other out`");
+    expect(stderr).toContain("fix  Type `flowctl logs -p other out`: other is a pipeline");
   });
 });

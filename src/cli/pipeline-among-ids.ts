@@ -24,7 +24,7 @@ export async function withIds<Result>(
     if (name === undefined) throw error;
     const { code, kind, message, cause } = error;
     const instead = `flowctl ${command.name()} -p ${[name, ...idsBeside(name, ids, command)].join(" ")}`;
-    throw new FlowctlError({ code, kind, message, fix: `${name} is a pipeline: \`${instead}\``, cause });
+    throw new FlowctlError({ code, kind, message, fix: `Type \`${instead}\`: ${name} is a pipeline`, cause });
   }
 }
 

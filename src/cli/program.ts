@@ -1,5 +1,5 @@
 import { Command, type CommanderError } from "commander";
-import type { Cli } from "./command.ts";
+import { type Cli, type CommandText, exampleLines } from "./command.ts";
 import { accessCommand } from "./commands/access.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { componentCommand } from "./commands/component.ts";
@@ -27,6 +27,11 @@ import { waitCommand } from "./commands/wait.ts";
 import { describeExitCodes } from "./exit-codes.ts";
 import { wrongCommand } from "./wrong-command.ts";
 
+const EXAMPLES: CommandText["examples"] = [
+  ["flowctl init demo && cd demo && flowctl run", "a first pipeline, from nothing to its summary"],
+  ["flowctl up pipeline.yaml", "start it and follow it; Ctrl-C stops it gracefully"],
+];
+
 /** The whole command line. Parsing it runs the command; it throws CommanderError instead of ending the process. */
 export function buildProgram(cli: Cli): Command {
   const program = new Command("flowctl")
@@ -38,7 +43,8 @@ export function buildProgram(cli: Cli): Command {
     .showSuggestionAfterError(false)
     .addHelpText(
       "after",
-      `\nExamples:\n  flowctl init demo && cd demo && flowctl run  a first pipeline, from nothing to its summary\n  flowctl up pipeline.yaml                     start it and follow it; Ctrl-C stops it gracefully\n\nExit codes:\n${describeExitCodes().join("\n")}\n`,
+      ({ command }) =>
+        `\nExamples:\n${exampleLines(command, EXAMPLES).join("\n")}\n\nExit codes:\n${describeExitCodes().join("\n")}\n`,
     );
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ["Run:", [upCommand(cli), runCommand(cli), downCommand(cli), waitCommand(cli)]],
@@ -67,6 +73,9 @@ export function buildProgram(cli: Cli): Command {
   return inherit(program, cli);
 }
 
+/** Columns of help that is not printed on a terminal. */
+const HELP_WIDTH = 80;
+
 /** Every command throws instead of ending the process or saying what is wrong, and writes to the injected streams. */
 function inherit(command: Command, cli: Cli): Command {
   const { stdout, stderr } = cli.deps;
@@ -81,8 +90,8 @@ function inherit(command: Command, cli: Cli): Command {
       outputError: () => undefined,
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),
-      getOutHelpWidth: () => stdout.columns || 100,
-      getErrHelpWidth: () => stderr.columns || 100,
+      getOutHelpWidth: () => stdout.columns || HELP_WIDTH,
+      getErrHelpWidth: () => stderr.columns || HELP_WIDTH,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });

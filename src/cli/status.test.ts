@@ -123,10 +123,10 @@ describe("status", () => {
     expect(`out-1${troubles}`.split("\n")).toEqual([
       "out-1 is failed: exited with code 1; gave up after 6 failures in a row",
       "  last log line  password refused",
-      "  fix            see its logs with `flowctl logs -p demo out-1`, fix it, then `flowctl up` or `flowctl start -p demo out-1`",
+      "  fix            See its logs with `flowctl logs -p demo out-1`, fix it, then `flowctl up` or `flowctl start -p demo out-1`",
       "numbers-1 is unhealthy: no heartbeat for 30 s",
       "  last log line  made 10",
-      "  fix            it will be restarted by its `restart` policy; `flowctl events -p demo` shows the progress",
+      "  fix            It will be restarted by its `restart` policy; `flowctl events -p demo` shows the progress",
       "",
     ]);
     const { troubles: data } = JSON.parse((await cli.run("status", "--json")).stdout) as { troubles: unknown[] };

@@ -1,4 +1,5 @@
 import type { Driver, ObservedResource } from "../drivers/driver.ts";
+import { TELLING_TAIL, tellingLine } from "../foundation/telling-line.ts";
 import type { InstanceRecord, PipelineRecord } from "../protocol/records.ts";
 import { paintState } from "./commands/ps.ts";
 import { parseRecord, renderRecord } from "./display/log-printer.ts";
@@ -14,7 +15,7 @@ export interface Trouble {
   readonly state: string;
   readonly reason: string;
   readonly restarts: number;
-  /** What it logged last; empty when that cannot be told. */
+  /** What says most in what it logged last; empty when that cannot be told. */
   readonly lastLine: string;
   /** What to do; empty when it is being dealt with. */
   readonly fix: string;
@@ -44,8 +45,9 @@ export async function troublesOf(
   const ill = await Promise.all(
     unwell.map(async (instance) => {
       const { id, state, reason, restarts } = instance;
-      const [line] = await lastLines(driver, record.name, id, 1, signal);
-      return { instance: id, state, reason, restarts, lastLine: line?.text ?? "", fix: fixOf(record.name, instance) };
+      const lines = await lastLines(driver, record.name, id, TELLING_TAIL, signal);
+      const lastLine = tellingLine(lines.map(({ text }) => text));
+      return { instance: id, state, reason, restarts, lastLine, fix: fixOf(record.name, instance) };
     }),
   );
   return [...withoutEngine(record.name, observed), ...untold(record), ...missing, ...ill].slice(0, MOST);
@@ -81,9 +83,9 @@ export function renderTrouble(trouble: Trouble, output: Output): readonly string
 
 function fixOf(pipeline: string, { id, state }: InstanceRecord): string {
   if (state === "failed") {
-    return `see its logs with \`flowctl logs -p ${pipeline} ${id}\`, fix it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
+    return `See its logs with \`flowctl logs -p ${pipeline} ${id}\`, fix it, then \`flowctl up\` or \`flowctl start -p ${pipeline} ${id}\``;
   }
   if (state === "unhealthy")
-    return `it will be restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows the progress`;
+    return `It will be restarted by its \`restart\` policy; \`flowctl events -p ${pipeline}\` shows the progress`;
   return "";
 }

@@ -1,3 +1,4 @@
+import { howItExited } from "../foundation/how-it-exited.ts";
 import { addMetrics, noMetrics } from "../protocol/component-codec.ts";
 import type { ComponentSpec, InstanceMetrics, InstanceRecord, InstanceReport } from "../protocol/records.ts";
 import type { RegistrationRequest } from "../protocol/registry-codec.ts";
@@ -254,7 +255,7 @@ export function describeExit(
   { exitCode = 0, oomKilled = false }: Pick<InstanceReport, "exitCode" | "oomKilled">,
   spec?: Pick<ComponentSpec, "memoryLimitBytes">,
 ): string {
-  if (!oomKilled) return `exited with code ${exitCode}`;
+  if (!oomKilled) return howItExited(exitCode);
   const limit = spec?.memoryLimitBytes;
   return `exited with code ${exitCode}: out of memory${limit === undefined ? "" : `, limit ${inBytes(limit)}`}`;
 }

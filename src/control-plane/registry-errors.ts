@@ -89,7 +89,7 @@ export function wouldLoseEvents(pipeline: string, stranded: readonly Stranded[])
     code: "registry/would-lose-events",
     kind: "conflict",
     message: `the change would lose accepted events: ${what.join("; ")}`,
-    fix: `${fixes.charAt(0).toUpperCase()}${fixes.slice(1)}, or discard them with \`flowctl up -p ${pipeline} --discard\`.`,
+    fix: `${fixes}, or discard them with \`flowctl up -p ${pipeline} --discard\`.`,
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../foundation/clock.ts";
+import { counted } from "../foundation/counted.ts";
 import type { Feature } from "../protocol/features.ts";
 import { type ComponentSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
 import { ChangeNotifier } from "./change-notifier.ts";
@@ -99,7 +100,7 @@ export class Roster {
     const startedAt = before.spec === undefined ? this.#options.clock.now() : before.startedAt;
     this.#pipeline = { ...before, stopped: stoppedAfterApply(spec, before.stopped), startedAt };
     const { components } = appliedPart(spec);
-    this.event({ type: "pipeline.applied", message: `${spec.name} with ${components.length} components` });
+    this.event({ type: "pipeline.applied", message: `${spec.name} with ${counted(components.length, "component")}` });
     this.#replaceSpec(spec);
     this.changed();
   }

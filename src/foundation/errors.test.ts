@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
-import { causesOf, messageOf } from "./errors.ts";
+import { causesOf, FlowctlError, messageOf } from "./errors.ts";
 
 describe("the message of what was thrown", () => {
   it("is its text, else its name, else itself", () => {
@@ -26,6 +26,18 @@ describe("the message of what was thrown", () => {
     expect(messageOf(error)).toBe("connect ECONNREFUSED 127.0.0.2:1; connect ECONNREFUSED 127.0.0.1:1");
     expect(messageOf(new AggregateError([], ""))).toBe("AggregateError");
     expect(messageOf(new AggregateError([new Error("a")], "nobody answered"))).toBe("nobody answered");
+  });
+});
+
+describe("a fix", () => {
+  it.each([
+    ["set one of them", "Set one of them"],
+    ["a secret is missing", "A secret is missing"],
+    ["`up` does it", "`up` does it"],
+    ["on_error takes it", "on_error takes it"],
+    ["npm", "npm"],
+  ])("begins as a sentence does where it begins with a word: %s", (fix, shown) => {
+    expect(new FlowctlError({ code: "test/wrong", kind: "invalid", message: "wrong", fix }).fix).toBe(shown);
   });
 });
 

@@ -40,7 +40,7 @@ export interface FlowctlErrorOptions {
   readonly kind: ErrorKind;
   /** One sentence that says what is wrong with what, without a trailing period. */
   readonly message: string;
-  /** How to fix it, as an instruction. */
+  /** How to fix it, as an instruction. A plain word at its start gets a capital letter; a name or a command does not belong there. */
   readonly fix?: string;
   readonly position?: SourcePosition;
   /** Path inside a configuration, such as `sources.feed.with.url`. */
@@ -64,7 +64,7 @@ export class FlowctlError extends Error {
     super(options.message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code;
     this.kind = options.kind;
-    this.fix = options.fix;
+    this.fix = options.fix?.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
     this.position = options.position;
     this.path = options.path;
   }

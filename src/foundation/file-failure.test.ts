@@ -9,12 +9,12 @@ function failure(errno: string): FlowctlError {
 
 describe("what the file system refused", () => {
   it.each([
-    ["ENOSPC", "unavailable", "free disk space for /data/out.jsonl"],
+    ["ENOSPC", "unavailable", "Free disk space for /data/out.jsonl"],
     ["EDQUOT", "unavailable", "disk quota for /data/out.jsonl"],
     ["EFBIG", "unavailable", "ulimit -f"],
     ["EACCES", "denied", `(uid ${process.getuid?.()}) permission to write /data/out.jsonl`],
     ["EROFS", "denied", "mounted read-only"],
-    ["ENOENT", "not-found", "create the folder of /data/out.jsonl"],
+    ["ENOENT", "not-found", "Create the folder of /data/out.jsonl"],
     ["ENOTDIR", "invalid", "use another path"],
   ])("is told for %s with the path and what to do about it", (errno, kind, fix) => {
     const error = failure(errno);

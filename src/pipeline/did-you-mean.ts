@@ -1,6 +1,6 @@
 /**
  * The candidate closest to `word`, when it is close enough that it was probably meant: at most a third of its letters
- * wrong, swapped, missing or too many.
+ * wrong, swapped, missing or too many, and never the only one.
  */
 export function closest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -8,7 +8,8 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   const lower = word.toLowerCase();
   for (const candidate of candidates) {
     if (candidate === word) continue;
-    const limit = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
+    const length = Math.max(word.length, candidate.length);
+    const limit = length === 1 ? 0 : Math.max(1, Math.floor(length / 3));
     if (Math.abs(word.length - candidate.length) > limit) continue;
     const distance = editDistance(lower, candidate.toLowerCase());
     if (distance <= limit && distance < bestDistance) {

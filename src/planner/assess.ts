@@ -1,4 +1,5 @@
 import type { DesiredResource, ObservedResource } from "../drivers/driver.ts";
+import { howItExited } from "../foundation/how-it-exited.ts";
 
 /** What has to be done to make one observed resource the desired one, and why. */
 export type Verdict =
@@ -88,5 +89,5 @@ function keyOf(part: string | undefined): string | undefined {
 function exitCause(state: { readonly exitCode: number; readonly oomKilled: boolean }): string {
   if (state.oomKilled) return "ran out of memory";
   if (state.exitCode === 0) return "was stopped";
-  return state.exitCode < 0 ? "was killed" : `exited with code ${state.exitCode}`;
+  return howItExited(state.exitCode);
 }

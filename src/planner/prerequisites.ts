@@ -1,4 +1,5 @@
 import type { ObservedResource, Prerequisite } from "../drivers/driver.ts";
+import { howItExited } from "../foundation/how-it-exited.ts";
 import { NEVER_STARTS } from "../foundation/never-starts.ts";
 
 /** Whether a resource is as a prerequisite wants it, will still become so, or never will. */
@@ -24,7 +25,7 @@ export function standing(
   if (state.status === "exited") {
     if (state.exitCode === 0 && condition !== "healthy") return { kind: "met" };
     if (state.exitCode === 0 && resource.kind === "component") return { kind: "met" };
-    const how = state.oomKilled ? "ran out of memory" : `exited with code ${state.exitCode}`;
+    const how = state.oomKilled ? "ran out of memory" : howItExited(state.exitCode);
     return { kind: "unsatisfiable", reason: `${resource.name} ${how}`, fix };
   }
   const restarts = "restarts" in state ? state.restarts - restartsBefore : 0;

@@ -75,7 +75,7 @@ sinks: { out: { uses: discard, inputs: [mute] } }
     expect((await scenario.flowctl("wait")).code).toBe(1);
     const status = await scenario.succeed("status");
     expect(status).toMatch(/mute-1 is failed.*has not registered.*last log line: waiting for nothing/);
-    expect(status).toContain(`fix            see its logs with \`flowctl logs -p ${scenario.name} mute-1\``);
+    expect(status).toContain(`fix            See its logs with \`flowctl logs -p ${scenario.name} mute-1\``);
     scenario.passed();
   });
 });

@@ -1,6 +1,8 @@
 import type { Command } from "commander";
-import type { LogLine, ObservedResource } from "../../drivers/driver.ts";
+import type { ObservedResource } from "../../drivers/driver.ts";
+import { counted } from "../../foundation/counted.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { TELLING_TAIL, tellingLine } from "../../foundation/telling-line.ts";
 import { type Cli, type CommandContext, describe, handle, jsonOption, pipelineOptions } from "../command.ts";
 import { ControlPlaneAccess } from "../control-plane-access.ts";
 import type { Output } from "../display/output.ts";
@@ -83,9 +85,13 @@ async function lookInto(context: CommandContext, { name, driver, file }: Target)
   const access = new ControlPlaneAccess(deps, driver, name);
   try {
     const record = await access.record(signal);
-    const last = new Map<string, LogLine>();
-    for await (const line of driver.logs(name, { select: [], follow: false, tail: 1 }, signal)) {
-      last.set(line.instance, line);
+    const logged = new Map<string, string[]>();
+    for await (const { instance, text } of driver.logs(
+      name,
+      { select: [], follow: false, tail: TELLING_TAIL },
+      signal,
+    )) {
+      logged.set(instance, [...(logged.get(instance) ?? []), text]);
     }
     const slow = record === undefined ? [] : slowComponents(record);
     const facts = {
@@ -93,7 +99,7 @@ async function lookInto(context: CommandContext, { name, driver, file }: Target)
       up: (await upCommandOf(context, name, folderOf(observed))) ?? `flowctl up -d -p ${name}`,
       scaling: await scalingOf(context, file, slow, record),
     };
-    return checkPipeline({ ...facts, lastLine: (id) => last.get(id) }, deps.clock.now());
+    return checkPipeline({ ...facts, lastLine: (id) => tellingLine(logged.get(id) ?? []) }, deps.clock.now());
   } finally {
     access.close();
   }
@@ -107,6 +113,6 @@ function render(findings: readonly Finding[], output: Output): string {
     ...(fix === undefined ? [] : [`         ${paint.dim("fix:")} ${fix}`]),
   ]);
   const count = (level: Finding["level"]): number => findings.filter((finding) => finding.level === level).length;
-  lines.push("", `${count("problem")} problems, ${count("warning")} warnings`);
+  lines.push("", `${counted(count("problem"), "problem")}, ${counted(count("warning"), "warning")}`);
   return lines.join("\n");
 }

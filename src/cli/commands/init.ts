@@ -1,5 +1,6 @@
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { type Command, Option } from "commander";
+import { FlowctlError } from "../../foundation/errors.ts";
 import { type Cli, describe, handle, jsonOption, quietOption } from "../command.ts";
 import type { CliDependencies } from "../dependencies.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -31,6 +32,7 @@ export function initCommand(cli: Cli): Command {
   jsonOption(quietOption(command));
   handle<[string | undefined], InitFlags>(cli, command, async (context, [directory], flags) => {
     const { deps, output } = context;
+    if (flags.force !== true) await refuseBeside(resolve(deps.cwd, directory ?? "."));
     const written = await writeTemplate({
       templates: join(deps.packageRoot, "templates"),
       template: "pipeline",
@@ -48,6 +50,19 @@ export function initCommand(cli: Cli): Command {
     return ExitCode.ok;
   });
   return command.addCommand(initComponent(cli));
+}
+
+/** Of two pipeline files in one folder, commands would take one without a word about the other. */
+async function refuseBeside(folder: string): Promise<void> {
+  const { discoverPipelineFiles } = await import("../../pipeline/load-pipeline.ts");
+  const [file] = await discoverPipelineFiles(folder);
+  if (file === undefined || basename(file) === "flowctl.yaml") return;
+  throw new FlowctlError({
+    code: "cli/file-exists",
+    kind: "conflict",
+    message: `${file} is a pipeline file already, beside which flowctl.yaml would be taken in its place`,
+    fix: "Choose another folder, or use --force to write flowctl.yaml beside it",
+  });
 }
 
 function initComponent(cli: Cli): Command {

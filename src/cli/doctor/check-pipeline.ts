@@ -1,4 +1,5 @@
-import type { LogLine, ObservedResource } from "../../drivers/driver.ts";
+import type { ObservedResource } from "../../drivers/driver.ts";
+import { counted } from "../../foundation/counted.ts";
 import type { FlowctlError } from "../../foundation/errors.ts";
 import type { ComponentRecord, InstanceRecord, PipelineRecord } from "../../protocol/records.ts";
 import { parseRecord } from "../display/log-printer.ts";
@@ -22,8 +23,8 @@ export interface PipelineFacts {
   readonly up: string;
   /** Of slow components: whether they can have another instance. */
   readonly scaling: ReadonlyMap<string, Scaling>;
-  /** The last thing that an instance logged; undefined when it logged nothing. */
-  lastLine(instanceId: string): LogLine | undefined;
+  /** What says most in what an instance logged last; empty when it logged nothing. */
+  lastLine(instanceId: string): string;
 }
 
 /** An instance that has had so long to register, in milliseconds, and has not, is worth a warning. */
@@ -128,7 +129,7 @@ function unregistered({ observed, name, up }: PipelineFacts, record: PipelineRec
 function unwell(facts: PipelineFacts, component: ComponentRecord, instance: InstanceRecord): readonly Finding[] {
   const { id, state, reason, restarts, healthEndpoint } = instance;
   const last = facts.lastLine(id);
-  const line = last === undefined ? "" : (parseRecord(last.text)?.message ?? last.text).trim();
+  const line = (parseRecord(last)?.message ?? last).trim();
   // Where it was given up, or has said why it ends, that is the reason already.
   const said = line === "" || reason.includes(line.slice(0, 100)) ? "" : `; it said last: ${line}`;
   const often = restarts > 0 ? `, restarted ${restarts} ${restarts === 1 ? "time" : "times"}` : "";
@@ -153,7 +154,7 @@ function unwell(facts: PipelineFacts, component: ComponentRecord, instance: Inst
         ? [
             warning(
               id,
-              `${instance.metrics.eventsFailed} events have failed`,
+              `${counted(instance.metrics.eventsFailed, "event")} failed`,
               `See \`${logs}\` and \`flowctl dead-letters list -p ${facts.name}\``,
             ),
           ]
@@ -179,6 +180,8 @@ function silent(record: PipelineRecord, name: string): readonly Finding[] {
     if (component.type !== "processor" || total(component, "eventsIn") < 100 || total(component, "eventsOut") > 0)
       return [];
     const fix = `Check its settings (\`flowctl inspect -p ${name} ${component.id}\`), and what it says (\`flowctl logs -p ${name} ${component.id}\`)`;
-    return [warning(component.id, `has taken ${total(component, "eventsIn")} events and passed on none`, fix)];
+    return [
+      warning(component.id, `has taken ${counted(total(component, "eventsIn"), "event")} and passed on none`, fix),
+    ];
   });
 }

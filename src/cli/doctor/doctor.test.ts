@@ -60,9 +60,9 @@ function check(facts: Partial<PipelineFacts>): readonly Finding[] {
     code: "x",
     kind: "unavailable",
     message: "it does not respond",
-    fix: "kill -CONT 1",
+    fix: "Run `kill -CONT 1`",
   });
-  const usual = { name: "p", driver: "docker", observed: [], record: undefined, lastLine: () => undefined };
+  const usual = { name: "p", driver: "docker", observed: [], record: undefined, lastLine: () => "" };
   return checkPipeline({ ...usual, away, up: "flowctl up -d", scaling: new Map(), ...facts }, NOW);
 }
 
@@ -78,7 +78,7 @@ describe("what doctor finds of a pipeline", () => {
 
   it("is a control plane that does not answer", () => {
     expect(shown(check({}))).toEqual(["problem pipeline p: it does not respond"]);
-    expect(check({})[0]?.fix).toBe("kill -CONT 1");
+    expect(check({})[0]?.fix).toBe("Run `kill -CONT 1`");
   });
 
   it("is a control plane that does not reach the engine", () => {
@@ -136,10 +136,9 @@ describe("what doctor finds of a pipeline", () => {
 
   it("is who is unwell, why, how often it was restarted, and what it said last", () => {
     const ill = instance("feed-1", { state: "unhealthy", reason: "exited with code 1", restarts: 2 });
-    const line = { instance: "feed-1", owner: "feed", stream: "stderr", time: NOW, text: "no such file" } as const;
     const found = check({
       record: record([component("feed", "source", ill)], { state: "degraded", reason: "feed-1 is unhealthy" }),
-      lastLine: (id) => (id === "feed-1" ? line : undefined),
+      lastLine: (id) => (id === "feed-1" ? "no such file" : ""),
     });
     expect(shown(found)).toEqual([
       "problem pipeline p: degraded: feed-1 is unhealthy",

@@ -1,5 +1,6 @@
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { howItExited } from "../../foundation/how-it-exited.ts";
 import type { Component, Pipeline } from "../../pipeline/pipeline.ts";
 import { instanceIdOf, resourceOf } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
@@ -67,7 +68,7 @@ function whyFailed({ kind, state }: ObservedResource): string | undefined {
   if (state.status === "running" && state.health === "unhealthy") return "fails its health check";
   // A component that exits is restarted, or given up, by the control plane.
   if (kind !== "service" || state.status !== "exited" || state.exitCode === 0) return undefined;
-  return `exited with code ${state.exitCode}${state.oomKilled ? ": it had run out of memory" : ""}`;
+  return `${howItExited(state.exitCode)}${state.oomKilled ? ": it had run out of memory" : ""}`;
 }
 
 function isReady({ state }: ObservedResource): boolean {

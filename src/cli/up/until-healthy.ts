@@ -1,6 +1,7 @@
 import type { ObservedResource } from "../../drivers/driver.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
+import { howItExited } from "../../foundation/how-it-exited.ts";
 import { instanceIdOf, type Plan } from "../../planner/plan.ts";
 import type { CommandContext } from "../command.ts";
 import { humanDuration } from "../display/quantities.ts";
@@ -105,7 +106,7 @@ async function failureMeanwhile(
       ended.set(key, since);
       if (deps.clock.now() - since < ENDED_FOR) continue;
       const id = key.slice(key.indexOf("/") + 1);
-      const reason = `exited with code ${state.exitCode}, and a step waits for it`;
+      const reason = `${howItExited(state.exitCode)}, and a step waits for it`;
       return { reason: "", instances: [{ id, reason }] };
     }
     await deps.clock.sleep(LOOK_INTERVAL, signal).catch(() => undefined);

@@ -51,7 +51,7 @@ describe("the file sink", () => {
     await expect(bench.write([events(1, 1)], { path: directory.path })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining(directory.path),
-      fix: "use the path of a file, not of a folder",
+      fix: "Use the path of a file, not of a folder",
     });
   });
 
@@ -72,7 +72,7 @@ describe("the file sink", () => {
     await expect(bench.write([events(1, 1)], { path: "/dev/full" })).rejects.toMatchObject({
       code: "components/file-unwritable",
       message: expect.stringContaining("cannot write /dev/full: ENOSPC"),
-      fix: expect.stringContaining("free disk space for /dev/full"),
+      fix: expect.stringContaining("Free disk space for /dev/full"),
     });
   });
 

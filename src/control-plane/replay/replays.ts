@@ -1,4 +1,5 @@
 import type { Clock } from "../../foundation/clock.ts";
+import { counted } from "../../foundation/counted.ts";
 import type { Logger } from "../../foundation/logger.ts";
 import type { IdentitySource } from "../../identity/tls-identity.ts";
 import type { ReplayAnswer, ReplayMessage } from "../../protocol/control-codec.ts";
@@ -91,7 +92,11 @@ export class Replays {
       this.#current = undefined;
       over.abort();
       const how = replay.isOver ? "complete" : "broken off";
-      record({ type: "replay.ended", componentId, message: `${id} is ${how}: ${replay.settled} events acknowledged` });
+      record({
+        type: "replay.ended",
+        componentId,
+        message: `${id} is ${how}: ${counted(replay.settled, "event")} acknowledged`,
+      });
       registry.topologyChanges(componentId).notify();
       await replay.publisher.close();
     }

@@ -21,6 +21,11 @@ it("adds the last line that an instance logged to the reason, unless the reason 
   expect(await said("exited with code 1")).toBe("");
 });
 
+it("quotes the error of a program that ended with a stack", async () => {
+  const stack = ["    ^", "", "TypeError: no table", "    at main.mjs:1:7", "", "Node.js v20.20.2"];
+  expect(await said("exited with code 1", "ready", ...stack)).toBe(", last log line: TypeError: no table");
+});
+
 it("knows a long line by its beginning, as a reason may have it cut off", async () => {
   const line = `cannot read ${"the very long name of a table ".repeat(10)}`;
   expect(await said(`exited with code 1: ${line.slice(0, 100)}`, line)).toBe("");

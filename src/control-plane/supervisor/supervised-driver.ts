@@ -1,5 +1,6 @@
 import type { Driver } from "../../drivers/driver.ts";
 import { withDeadline } from "../../foundation/deadline.ts";
+import { TELLING_TAIL, tellingLine } from "../../foundation/telling-line.ts";
 
 /** What the supervisor needs of a driver; its logs only to say what an instance said last. */
 export type SupervisedDriver = Pick<Driver, "events" | "apply" | "observe" | "capabilities"> &
@@ -25,14 +26,14 @@ export async function lastLine(
 ): Promise<string> {
   if (driver.logs === undefined) return "";
   const limit = withDeadline(signal, LAST_LINE_MS);
-  let last = "";
+  const options = { select: [instanceId], follow: false, tail: TELLING_TAIL };
+  const texts: string[] = [];
   try {
-    for await (const { text } of driver.logs(pipeline, { select: [instanceId], follow: false, tail: 1 }, limit)) {
-      if (text.trim() !== "") last = messageIn(text.trim());
-    }
+    for await (const { text } of driver.logs(pipeline, options, limit)) texts.push(text);
   } catch {
     // It only illustrates.
   }
+  const last = messageIn(tellingLine(texts).trim());
   return last === "" || (last.length >= RECOGNIZABLE && reason.includes(last.slice(0, RECOGNIZED_BY)))
     ? ""
     : `, last log line: ${last.slice(0, LAST_LINE_CHARACTERS)}`;

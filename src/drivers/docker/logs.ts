@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import { cancelled } from "../../foundation/clock.ts";
+import { TELLING_TAIL, tellingLine } from "../../foundation/telling-line.ts";
 import type { LogLine, LogOptions, ObservedResource } from "../driver.ts";
 import { instanceId } from "../identity.ts";
 import { isSelected } from "../log-selection.ts";
@@ -32,15 +33,15 @@ export async function* pipelineLogs(
   }
 }
 
-/** What a container logged last; empty where that is nothing, or the container is gone. */
+/** What says most in what a container logged last; empty where that is nothing, or the container is gone. */
 export async function lastStoredLine(
   engine: Engine,
   { ref, name }: Pick<ObservedResource, "ref" | "name">,
   signal: AbortSignal,
 ): Promise<string> {
-  const options: LogOptions = { select: [], follow: false, tail: 1 };
+  const options: LogOptions = { select: [], follow: false, tail: TELLING_TAIL };
   const lines = await readStored(engine, { id: ref, instance: name }, options, signal);
-  return lines.findLast(({ text }) => text.trim() !== "")?.text ?? "";
+  return tellingLine(lines.map(({ text }) => text));
 }
 
 interface Source {

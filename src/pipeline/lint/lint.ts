@@ -12,6 +12,7 @@ import { lintDependsOn } from "./depends-on.ts";
 import { lintEventTypes } from "./event-types.ts";
 import type { Declaration, LintContext } from "./lint-context.ts";
 import { lintNames } from "./names.ts";
+import { lintNoEffect } from "./no-effect.ts";
 import { lintPorts } from "./ports.ts";
 import { lintReferences } from "./references.ts";
 import { lintResources } from "./resources.ts";
@@ -39,6 +40,7 @@ export async function lint(
   lintNames(context);
   lintWiring(context);
   lintDeadLetters(context);
+  lintNoEffect(context);
   lintCycles(context);
   lintDependsOn(context);
   lintWayToRun(context);

@@ -177,6 +177,8 @@ const otherNames: Readonly<Record<string, string>> = {
   type: "The section says whether it is a source, a processor or a sink. For a built-in component, use `uses`.",
   config: "Use `with`.",
   settings: "Use `with`.",
+  types: "Write it in an input: `inputs: [{ from: <id>, types: […] }]`.",
+  buffer: "Write it in an input: `inputs: [{ from: <id>, buffer: { … } }]`.",
   outputs: "Add this component to the `inputs` of its downstream components.",
   args: "Use `command`.",
 };

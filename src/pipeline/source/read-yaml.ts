@@ -1,6 +1,6 @@
 import type { Alias, Node, Pair, Range, Scalar, YAMLMap } from "yaml";
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from "yaml";
-import { suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../did-you-mean.ts";
 import type { ProblemList } from "../problem.ts";
 import { nestingOf } from "./nesting.ts";
 import type { Place, SourceFile } from "./source-file.ts";
@@ -189,10 +189,17 @@ class Converter {
   #alias(alias: Alias, fallback: Place): SourceNode {
     const place = this.#place(alias.range, fallback);
     if (!this.#anchors.has(alias.source)) {
+      const known = [...this.#anchors.keys()];
       this.#problems.add(place, {
         code: "pipeline/unknown-anchor",
         message: `Unknown anchor \`&${alias.source}\``,
-        fix: suggestion(alias.source, this.#anchors.keys(), "Define the anchor above this line."),
+        fix: suggestion(
+          alias.source,
+          known,
+          known.length === 0
+            ? "Define the anchor above this line."
+            : `Use ${oneOf(known.map((name) => `*${name}`))}, or define it above this line.`,
+        ),
       });
       return this.#empty(place);
     }

@@ -56,7 +56,7 @@ export function reportSyntax(file: SourceFile, document: Document<Node, boolean>
     if (lines.has(line)) continue;
     if (lines.size >= maximumSyntaxProblems) return;
     lines.add(line);
-    const opened = variableInBrackets(file, line) ?? unclosed(file, document, error);
+    const opened = variableInBrackets(file, line) ?? ternaryInBrackets(file, error) ?? unclosed(file, document, error);
     const known = explanations[error.code] ?? { message: error.message, fix: "Fix the YAML syntax." };
     const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
     const at = opened?.at;
@@ -111,6 +111,22 @@ function variableInBrackets(file: SourceFile, line: number): Explanation | undef
   const text = file.text.slice(start, file.lineStarts[line + 1] ?? file.text.length);
   if (!/[[{].*?[[{,:]\s*[^"'\s,[\]{}]*\$\{/.test(text)) return undefined;
   return { message: "A value with `${…}` inside brackets must be quoted", fix: 'Quote it: "${NAME}".' };
+}
+
+/** `{ where: a ? b : c }` is not YAML either: within brackets, `?` and `:` are part of it. */
+function ternaryInBrackets(file: SourceFile, { code, pos: [start, end] }: YAMLError): Explanation | undefined {
+  if (code !== "BLOCK_IN_FLOW" && code !== "UNEXPECTED_TOKEN" && code !== "BLOCK_AS_IMPLICIT_KEY") return undefined;
+  const lineStart = file.text.lastIndexOf("\n", start - 1) + 1;
+  const lineEnd = file.text.indexOf("\n", start);
+  const line = file.text.slice(lineStart, lineEnd < 0 ? undefined : lineEnd);
+  const bracket = line.search(/[[{]/);
+  const then = bracket < 0 ? -1 : line.indexOf(" ? ", bracket);
+  if (then < 0 || line.indexOf(":", then) < 0) return undefined;
+  const isWhole = code === "BLOCK_IN_FLOW" && end <= lineStart + line.length && start < lineStart + then;
+  const value = isWhole ? file.text.slice(start, end).trim() : "";
+  const message = "A value with `? :` inside brackets must be quoted";
+  if (value === "") return { message, fix: "Quote the whole value, as in `'a ? 1 : 2'`." };
+  return { message, fix: `Quote it: \`${value.includes("'") ? JSON.stringify(value) : `'${value}'`}\`.` };
 }
 
 function lowerFirst(text: string): string {
