@@ -75,6 +75,8 @@ describe("access grant", () => {
       expect([code, stderr]).toEqual([6, expect.stringContaining("access/cannot-write")]);
     }
     expect(await readFile(pathOf("mine"), "utf8")).toBe("mine");
+    const again = await cli.run("access", "grant", "anna", "-o", "mine");
+    expect(again.stderr).toContain("remove the file and run `flowctl access revoke anna` first");
     await writeFile(pathOf("left"), "");
     const { code, stderr } = await cli.run("access", "grant", "anna", "-o", "left");
     expect([code, stderr]).toEqual([

@@ -391,6 +391,8 @@ describe("a command about what runs", () => {
     const only = await cli.run("ps", "--json");
     expect(JSON.parse(only.stdout)).toMatchObject([{ instance: "numbers-1", state: "healthy" }, {}, {}, {}]);
     expect(await cli.run("ps", "other")).toMatchObject({ code: 0, stderr: expect.stringContaining("does not exist") });
+    expect((await cli.run("down", "dmeo", "-v")).stderr).toContain("fix  Did you mean `flowctl down -p demo -v`?");
+    expect((await cli.run("logs", "-p", "demmo")).stderr).toContain("fix  Did you mean `flowctl logs -p demo`?");
   });
 
   it("says so where a driver is asked for that there is not", async () => {

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { GrantedAccess } from "../client/access-file.ts";
 import type { Driver } from "../drivers/driver.ts";
 import { FlowctlError } from "../foundation/errors.ts";
+import { closest } from "../pipeline/did-you-mean.ts";
 import type { Pipeline } from "../pipeline/pipeline.ts";
 import { projectFolder } from "../pipeline/project-folder.ts";
 import { grantedDriver } from "./access/granted-driver.ts";
@@ -156,11 +157,14 @@ async function held(
     const others = folder === undefined ? [] : await pipelinesOf(context, folder);
     const beside = others.length === 0 ? "" : `, but this folder has ${others.join(" and ")}, under another name`;
     const unseen = await asFarAsSeen(context);
+    const near = folder === undefined ? await nearName(context, name) : undefined;
     throw new NothingThere(
       `Pipeline ${name} does not exist${unseen}${beside}`,
-      others.length === 0
-        ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
-        : `If you meant that one: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
+      near !== undefined
+        ? `Did you mean \`${sameFor(near, context.invocation)}\`?`
+        : others.length === 0
+          ? "Start it with `flowctl up` in the folder of its file; `flowctl ps -a` lists what runs"
+          : `If you meant that one: ${others.map((other) => `\`${sameFor(other, context.invocation)}\``).join(" or ")}`,
       unseen === "" && others.length === 0,
     );
   }
@@ -170,6 +174,15 @@ async function held(
     message: `${name} exists on ${candidates.map(({ driver }) => driver.name).join(" and on ")}`,
     fix: `Specify one with ${candidates.map(({ driver }) => `\`--driver ${driver.name}\``).join(" or ")}`,
   });
+}
+
+/** The pipeline whose name was probably meant by this one. */
+async function nearName(context: CommandContext, name: string): Promise<string | undefined> {
+  const pipelines = await allPipelines(context);
+  return closest(
+    name,
+    pipelines.map(({ pipeline }) => pipeline),
+  );
 }
 
 /** Whether an argument is a pipeline's name rather than a file: it does not look like a path, and no such file exists. */

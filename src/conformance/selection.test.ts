@@ -8,6 +8,12 @@ const nothing = (message: string) =>
   expect.objectContaining({ code: "conformance/nothing-to-check", kind: "usage", message });
 
 describe("a selection of checks", () => {
+  it("of one that does not exist is refused, with the one that was probably meant", () => {
+    expect(() => new Selection(["stop/exits"])).toThrow(
+      expect.objectContaining({ code: "conformance/unknown-check", fix: "Did you mean `stop/exit`?" }),
+    );
+  });
+
   it("of which --insecure leaves nothing is refused, with what it leaves out", () => {
     const selection = new Selection(["identity/renews"]);
     expect(() => selection.withoutIdentity()).toThrow(

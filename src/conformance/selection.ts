@@ -1,4 +1,5 @@
 import { FlowctlError } from "../foundation/errors.ts";
+import { suggestion } from "../pipeline/did-you-mean.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";
@@ -78,7 +79,11 @@ function checkOf(id: string): Check {
     code: "conformance/unknown-check",
     kind: "usage",
     message: `There is no check "${id}"`,
-    fix: `Name some of: ${catalog.map((one) => one.id).join(", ")}`,
+    fix: suggestion(
+      id,
+      catalog.map((one) => one.id),
+      `Name some of: ${catalog.map((one) => one.id).join(", ")}`,
+    ),
   });
 }
 

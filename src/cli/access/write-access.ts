@@ -25,7 +25,7 @@ export async function writeAccess(
 ): Promise<string> {
   const path = resolve(deps.cwd, file ?? `${target.name}-${name.replaceAll("/", "_")}.access.json`);
   const access = new ControlPlaneAccess(deps, target.driver, target.name);
-  const handle = await create(path);
+  const handle = await create(path, name);
   try {
     const endpoint = await target.driver.controlPlane(target.name, signal);
     if (endpoint === undefined) throw access.away();
@@ -53,7 +53,7 @@ export async function writeAccess(
   return path;
 }
 
-async function create(path: string): Promise<FileHandle> {
+async function create(path: string, name: string): Promise<FileHandle> {
   try {
     return await open(path, "wx", 0o600);
   } catch (error) {
@@ -61,11 +61,16 @@ async function create(path: string): Promise<FileHandle> {
       (found) => found.isFile() && found.size === 0,
       () => false,
     );
-    throw cannotWrite(path, error, isEmpty ? LEFT : undefined);
+    const isThere = (error as NodeJS.ErrnoException).code === "EEXIST";
+    throw cannotWrite(path, error, isEmpty ? LEFT : isThere ? grantedBefore(name) : undefined);
   }
 }
 
 const LEFT = "Remove the file, and grant access again: it is empty, as one is left by a command that was killed";
+
+function grantedBefore(name: string): string {
+  return `To grant ${name} access anew, remove the file and run \`flowctl access revoke ${name}\` first; else name another file with -o`;
+}
 
 function cannotWrite(path: string, error: unknown, fix?: string): FlowctlError {
   return FlowctlError.wrap(error, {
