@@ -60,7 +60,7 @@ describe("an engine that does not answer", () => {
     expect(await driver().probe(signal)).toMatchObject({
       available: false,
       reason: expect.stringContaining(socket),
-      fix: expect.stringContaining("start Docker"),
+      fix: expect.stringContaining("Start Docker"),
     });
     await listen(relay);
     expect(await driver().probe(signal)).toMatchObject({ available: true, detail: expect.stringContaining(socket) });

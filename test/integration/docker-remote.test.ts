@@ -136,7 +136,7 @@ describe("an engine of another machine", () => {
     const { code, stderr } = await scenario.flowctl("up", "-d");
     expect(code).toBe(4);
     expect(stderr).toMatch(/Host key verification failed|Permission denied/);
-    expect(stderr).toMatch(/check that `ssh \S+@127\.0\.0\.1 -p \d+ docker version` works/);
+    expect(stderr).toMatch(/Check that `ssh \S+@127\.0\.0\.1 -p \d+ docker version` works/);
     scenario.passed();
   });
 
@@ -168,7 +168,7 @@ services:
     const service = await scenario.flowctl("up", "-d");
     expect(service.code).toBe(3);
     expect(service.stderr).toMatch(
-      /db uses the local path \S+.*\n +at +flowctl\.yaml:10:\d+\n.*\n +fix +use a named volume/,
+      /db uses the local path \S+.*\n +at +flowctl\.yaml:10:\d+\n.*\n +fix +Use a named volume/,
     );
     expect(await scenario.leftovers()).toEqual([]);
     scenario.passed();
