@@ -6,7 +6,7 @@ import Dockerode from "dockerode";
 import { cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError, hasCode, messageOf } from "../../../foundation/errors.ts";
 import { type EngineEndpoint, endpointText, resolveEndpoint } from "./endpoint.ts";
-import { openSshWay, type SshWay } from "./ssh-way.ts";
+import { SshAgent } from "./ssh-agent.ts";
 import { Tunnels } from "./tunnel.ts";
 
 /** A connection to one Docker engine. Stays inside this folder, as do the types of its client. */
@@ -33,8 +33,7 @@ const USUAL = "unix:///var/run/docker.sock";
 /** Opens no connection yet; throws only for an address that cannot be read. */
 export async function connectEngine(env: Readonly<Record<string, string | undefined>>): Promise<Engine> {
   const endpoint = await resolveEndpoint(env, dockerConfigDirectory(env));
-  const way = endpoint.kind === "ssh" ? await openSshWay(endpoint, env) : undefined;
-  const docker = new Dockerode(clientOptions(endpoint, way));
+  const docker = new Dockerode(clientOptions(endpoint, env));
   return {
     docker,
     endpoint,
@@ -54,7 +53,7 @@ export async function connectEngine(env: Readonly<Record<string, string | undefi
           (late) => (late as Partial<Readable> | undefined)?.destroy?.(),
           () => undefined,
         );
-        throw engineError(error, what, endpoint, signal, way?.complaint());
+        throw engineError(error, what, endpoint, signal);
       } finally {
         aborted.release();
       }
@@ -106,7 +105,6 @@ export function engineError(
   what: string,
   endpoint: EngineEndpoint,
   signal?: AbortSignal,
-  complaint = "",
 ): FlowctlError {
   if (error instanceof FlowctlError) return error;
   if (signal?.aborted) return cancelled(signal);
@@ -129,7 +127,7 @@ export function engineError(
   return new FlowctlError({
     code: "docker/unreachable",
     kind: "unavailable",
-    message: `cannot connect to the Docker engine at ${endpointText(endpoint)} (${complaint || (code ?? said)})`,
+    message: `cannot connect to the Docker engine at ${endpointText(endpoint)} (${code ?? said})`,
     fix:
       endpoint.kind === "ssh"
         ? `check that \`ssh ${endpoint.user === "" ? "" : `${endpoint.user}@`}${endpoint.host}${endpoint.port === 22 ? "" : ` -p ${endpoint.port}`} docker version\` works without a prompt`
@@ -163,11 +161,15 @@ function engineMessage(error: unknown): string {
   return typeof said === "string" ? said.trim() : messageOf(error).trim();
 }
 
-function clientOptions(endpoint: EngineEndpoint, way: SshWay | undefined): Dockerode.DockerOptions {
+function clientOptions(
+  endpoint: EngineEndpoint,
+  env: Readonly<Record<string, string | undefined>>,
+): Dockerode.DockerOptions {
   // The client merges DOCKER_HOST of the process under its options, so every option that it knows is given.
   const none = { host: undefined, port: undefined, socketPath: undefined, protocol: undefined } as object;
   if (endpoint.kind === "unix") return { ...none, socketPath: endpoint.path };
-  if (endpoint.kind === "ssh") return { ...none, socketPath: way?.socketPath } as Dockerode.DockerOptions;
+  // The agent connects, and not to a host of a name.
+  if (endpoint.kind === "ssh") return { ...none, host: "engine", agent: new SshAgent(endpoint, env) } as object;
   const { tls } = endpoint;
   return { ...none, protocol: tls ? "https" : "http", host: endpoint.host, port: endpoint.port, ...tls };
 }

@@ -2,13 +2,10 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 
 /**
- * Listens on a socket's path, or on a free port of 127.0.0.1, and gives each connection to `carry`, which brings it where it
- * is to go. Neither holds the process.
+ * Listens on a free port of 127.0.0.1 and gives each connection to `carry`, which brings it where it is to go. Neither holds
+ * the process.
  */
-export async function listenForRelay(
-  where: { readonly path: string } | { readonly host: "127.0.0.1"; readonly port: 0 },
-  carry: (connection: Socket) => void,
-): Promise<Server> {
+export async function listenForRelay(carry: (connection: Socket) => void): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (connection) => {
     // Whoever is at its other end is in this process, and holds it as long as it waits for something.
     connection.unref();
@@ -16,7 +13,7 @@ export async function listenForRelay(
     carry(connection);
   });
   server.unref();
-  server.listen(where);
+  server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return server;
 }

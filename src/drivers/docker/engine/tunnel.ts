@@ -31,7 +31,7 @@ export class Tunnels {
   }
 
   async #listen(container: string, port: number): Promise<string> {
-    const server = await listenForRelay({ host: "127.0.0.1", port: 0 }, (connection) => {
+    const server = await listenForRelay((connection) => {
       this.#carry(connection, container, port).catch(() => connection.destroy());
     });
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
