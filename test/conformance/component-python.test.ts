@@ -175,6 +175,17 @@ describe.skipIf(!driversUnderTest().includes("docker"))(
       expect((await execute("docker", run)).stdout).toBe("in flight: 0\n");
     });
 
+    it("says what is missing when it is run by hand, or by a Python without its modules", async () => {
+      const asked = ["run", "--rm", "--env", "FLOWCTL_CONTROL_PLANE=127.0.0.1:1", "--entrypoint", "python3", image];
+      await expect(execute("docker", ["run", "--rm", image])).rejects.toMatchObject({
+        stderr: expect.stringMatching(/^FLOWCTL_CONTROL_PLANE is not set: .*\n$/),
+      });
+      // -S: without the folders of packages.
+      await expect(execute("docker", [...asked, "-S", "/app/main.py"])).rejects.toMatchObject({
+        stderr: expect.stringMatching(/^\S*python3\S* lacks the module grpc: .*\n$/),
+      });
+    });
+
     it("processes every event of a pipeline between built-ins, once", async () => {
       await using run = await Run.of("whole", "1000, rate: unlimited");
       expect(await run.finished()).toEqual({ events: 1_000, distinct: 1_000 });

@@ -9,16 +9,21 @@ import uuid
 from collections import deque
 
 import component
-import grpc
-from flowctl.event.v1 import event_pb2
-from flowctl.registry.v1 import registry_pb2
-from flowctl.stream.v1 import stream_pb2_grpc
-from identity import Identity
-from inlet import Inlet
-from life import Life, Positions
-from outlet import Outlet
 
 env = os.environ
+if "FLOWCTL_CONTROL_PLANE" not in env:
+    sys.exit("FLOWCTL_CONTROL_PLANE is not set: flowctl starts this program, by `flowctl run` or `flowctl component test`")
+try:
+    import grpc
+    from flowctl.event.v1 import event_pb2
+    from flowctl.registry.v1 import registry_pb2
+    from flowctl.stream.v1 import stream_pb2_grpc
+    from identity import Identity
+    from inlet import Inlet
+    from life import Life, Positions
+    from outlet import Outlet
+except ModuleNotFoundError as missing:
+    sys.exit(f"{sys.executable} lacks the module {missing.name}: README.md says how to install and generate what this needs")
 TYPE = component.TYPE
 SERVER = [
     ("grpc.max_send_message_length", 20 << 20),  # an event may go alone, whatever its size
