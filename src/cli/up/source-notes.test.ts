@@ -34,3 +34,18 @@ it("says nothing of a source that reads what it did, or of which nothing is know
   expect(notes(file("/a"))).toEqual([]);
   expect(sourceNotes({ components: [file("/a")] }, undefined, builtinCatalog)).toEqual([]);
 });
+
+it("says that a new source does not go on where a removed one was", () => {
+  const other = { ...file("/a"), id: "renamed" };
+  const record = (type: string, started: boolean) =>
+    ({
+      components: [{ id: "feed", type, partitions: [{ ...read("/a", true), started }] }],
+    }) as unknown as PipelineRecord;
+  const of = (components: readonly Component[], before: PipelineRecord) =>
+    sourceNotes({ components }, before, builtinCatalog);
+  expect(of([other], record("source", true))).toEqual(["source renamed is new: it does not go on where feed was"]);
+  expect(of([other], record("source", false))).toEqual([]);
+  expect(of([other], record("sink", true))).toEqual([]);
+  expect(of([file("/a"), other], record("source", true))).toEqual([]);
+  expect(of([{ ...other, type: "sink" }], record("source", true))).toEqual([]);
+});

@@ -2,11 +2,37 @@ import { type BuiltinCatalog, builtinKey } from "../../pipeline/catalog.ts";
 import type { Pipeline } from "../../pipeline/pipeline.ts";
 import type { Partition, PipelineRecord } from "../../protocol/records.ts";
 
-/**
- * Says of each built-in source that it is to read something else than it did, as far as the control plane has kept that, and
- * where it begins. Sources of other images and commands say what they read only when they run.
- */
+/** Where sources begin that do not simply go on: those of another name, and those that are to read something else. */
 export function sourceNotes(
+  pipeline: Pick<Pipeline, "components">,
+  before: PipelineRecord | undefined,
+  catalog: BuiltinCatalog,
+): readonly string[] {
+  return [...renamed(pipeline, before), ...readingAnother(pipeline, before, catalog)];
+}
+
+/** A new source beside one that is removed may be the same under another name, and positions belong to a name. */
+function renamed({ components }: Pick<Pipeline, "components">, before: PipelineRecord | undefined): readonly string[] {
+  const has = (list: readonly { readonly id: string }[], id: string): boolean => list.some((one) => one.id === id);
+  const known = before?.components ?? [];
+  const removed = known
+    .filter(({ id, type, partitions = [] }) => type === "source" && !has(components, id) && partitions.some(isStarted))
+    .map(({ id }) => id);
+  if (removed.length === 0) return [];
+  return components
+    .filter(({ id, type }) => type === "source" && !has(known, id))
+    .map(({ id }) => `source ${id} is new: it does not go on where ${removed.join(" or ")} was`);
+}
+
+function isStarted({ started }: { readonly started: boolean }): boolean {
+  return started;
+}
+
+/**
+ * Each built-in source that is to read something else than it did, as far as the control plane has kept that. Sources of other
+ * images and commands say what they read only when they run.
+ */
+function readingAnother(
   pipeline: Pick<Pipeline, "components">,
   before: PipelineRecord | undefined,
   catalog: BuiltinCatalog,
