@@ -4,7 +4,9 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { statInContainer } from "../../src/drivers/docker/container/containers.ts";
 import { createDockerDriver } from "../../src/drivers/docker/driver.ts";
+import { connectEngine } from "../../src/drivers/docker/engine/engine.ts";
 import { fixture, installation } from "../conformance/docker-fixture.ts";
 import { component, deploymentOf, pipelineOf, STAYS } from "../conformance/driver-pipelines.ts";
 import { eventually, World } from "../conformance/driver-world.ts";
@@ -113,5 +115,28 @@ describe("an engine that goes away", () => {
     await eventually(async () => expect(types).toContain("started"));
     await goAway();
     await expect(watching).rejects.toMatchObject({ name: "FlowctlError", kind: "unavailable" });
+  });
+});
+
+describe("a container that is being removed", () => {
+  it("has no file to look at, rather than an error that fails the command of another pipeline", async () => {
+    const engine = await connectEngine(process.env);
+    const answers = new Set<string>();
+    // The engine refuses for a moment only, between the start of the removal and its end.
+    for (let round = 0; round < 30; round++) {
+      const container = await engine.docker.createContainer({ Image: fixture.settings.image });
+      let isRemoved = false;
+      const removing = container.remove({ v: true, force: true }).finally(() => {
+        isRemoved = true;
+      });
+      const look = async (): Promise<void> => {
+        while (!isRemoved) {
+          const file = await statInContainer(engine, container.id, "/etc/passwd", signal);
+          answers.add(file === undefined ? "gone" : "there");
+        }
+      };
+      await Promise.all([removing, look(), look(), look()]);
+    }
+    expect([...answers]).toContain("gone");
   });
 });

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Readable } from "node:stream";
 import type Dockerode from "dockerode";
 import type { Pack } from "tar-stream";
+import { hasCode } from "../../../foundation/errors.ts";
 import { type Engine, unlessCode } from "../engine/engine.ts";
 import { pipelineFilter } from "../resources/labels.ts";
 import type { ContainerBody, NetworkAttachment } from "./container-spec.ts";
@@ -87,7 +88,31 @@ export async function getArchive(
   const request = engine.call(`read ${path} of container ${id}`, signal, (docker) =>
     docker.getContainer(id).getArchive({ path }),
   );
-  return (await unlessCode(request, "docker/not-found")) as Readable | undefined;
+  return (await unlessGone(engine, id, signal, request)) as Readable | undefined;
+}
+
+/**
+ * The answer to a request about a container; undefined when there is no such container or nothing at the path asked for.
+ * An engine that is about to remove a container refuses whatever is asked of it, with any code, and knows it a little longer.
+ */
+export async function unlessGone<T>(
+  engine: Engine,
+  id: string,
+  signal: AbortSignal,
+  request: Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (hasCode(error, "docker/not-found")) return undefined;
+    const refused = hasCode(error, "docker/refused") || hasCode(error, "docker/conflict");
+    if (refused && isGone(await inspectContainer(engine, id, signal))) return undefined;
+    throw error;
+  }
+}
+
+function isGone(detail: ContainerDetail | undefined): boolean {
+  return detail === undefined || detail.State.Dead || detail.State.Status === "removing";
 }
 
 /** What a file in a container is. */
@@ -113,7 +138,7 @@ export async function statInContainer(
   const request = engine.call(`look at ${path} of container ${id}`, signal, (docker) =>
     docker.getContainer(id).infoArchive({ path }),
   );
-  const answer = (await unlessCode(request, "docker/not-found")) as IncomingMessage | undefined;
+  const answer = (await unlessGone(engine, id, signal, request)) as IncomingMessage | undefined;
   // Its connection stays open until the answer, which has no body, is read.
   answer?.resume();
   const header = answer?.headers["x-docker-container-path-stat"];

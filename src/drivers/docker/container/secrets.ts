@@ -4,9 +4,9 @@ import type { Pipeline } from "../../../pipeline/pipeline.ts";
 import type { ApplyContext, ObservedResource, ResourceKind } from "../../driver.ts";
 import { type Grant, grantsOf, hasSecretValues, secretsRemoved } from "../../grants.ts";
 import { instanceId } from "../../identity.ts";
-import { type Engine, unlessCode } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { readLabels } from "../resources/labels.ts";
-import { inspectContainer, putArchive, statInContainer } from "./containers.ts";
+import { inspectContainer, putArchive, statInContainer, unlessGone } from "./containers.ts";
 import { deliverSecrets } from "./deliver-files.ts";
 import { serviceFiles } from "./service-container.ts";
 
@@ -47,7 +47,7 @@ export async function takeSecrets(
   const detail = await inspectContainer(engine, ref, signal);
   const paths = readLabels(detail?.Config.Labels)?.secrets ?? [];
   if (paths.length > 0 && detail?.State.Running === false)
-    await unlessCode(removeSecrets(engine, ref, paths, signal), "docker/not-found");
+    await unlessGone(engine, ref, signal, removeSecrets(engine, ref, paths, signal));
 }
 
 /** The mode of a file whose secret was removed: nobody may read it, and no file that holds one has it. */
