@@ -10,15 +10,15 @@ function setUp(
     away?: () => boolean;
     refuse?: () => FlowctlError | undefined;
     /** Left out: notes it in `told`; undefined: nobody outside is told. */
-    committed?: ((position: number) => Promise<void>) | undefined;
+    committed?: ((position: unknown) => Promise<void>) | undefined;
   } = {},
 ) {
   const clock = fakeClock();
   const stored: number[] = [];
   const states: string[] = [];
-  const told: number[] = [];
+  const told: unknown[] = [];
   const failures: unknown[] = [];
-  const checkpointer = new Checkpointer<number>({
+  const checkpointer = new Checkpointer({
     clock,
     log: silentLogger,
     async store(state, position) {

@@ -6,17 +6,18 @@ import { linkedSignal } from "../foundation/linked-signal.ts";
 import type { Logger } from "../foundation/logger.ts";
 import type { Receipt } from "../streams/receipt.ts";
 import { Ring } from "../streams/ring.ts";
+import { type KeptPosition, positionOf, storedText } from "./position.ts";
 
 /** What is told of a partition: that it is read on, from where; or that it is given back, or has ended. */
 export type CheckpointState = "reading" | "released" | "finished";
 
-export interface CheckpointerOptions<Position> {
+export interface CheckpointerOptions {
   /** Stores in the control plane; without a position the stored one stays. */
   readonly store: (state: CheckpointState, position: Uint8Array | undefined, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called after a position is durable, never twice at once. A rejection is the component's failure. */
-  readonly committed: ((position: Position) => Promise<void>) | undefined;
+  readonly committed: ((position: unknown) => Promise<void>) | undefined;
   /** `committed` failed, or the control plane refused a position for good. Called once. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -36,14 +37,14 @@ const PERMANENT: ReadonlySet<FlowctlError["kind"]> = new Set(["invalid", "usage"
  * Moves a partition's position over the contiguous prefix of what is acknowledged, and stores it in the control plane.
  * While the control plane is away the newest position waits; streaming goes on.
  */
-export class Checkpointer<Position> implements Receipt {
-  private readonly options: CheckpointerOptions<Position>;
+export class Checkpointer implements Receipt {
+  private readonly options: CheckpointerOptions;
   /** Of everything that is not acknowledged, or waits behind something that is not; the first has the tag `acknowledged`. */
-  private readonly positions = new Ring<Position>(1024);
+  private readonly positions = new Ring<KeptPosition>(1024);
   private acknowledged = 0;
   /** Tags that are acknowledged out of order. */
   private readonly early = new Set<number>();
-  private newest: { position: Position } | undefined;
+  private newest: { position: KeptPosition } | undefined;
   private saving: Promise<void> | undefined;
   /** When a position was last stored, on the clock of durations. */
   private storedAt = Number.NEGATIVE_INFINITY;
@@ -56,12 +57,12 @@ export class Checkpointer<Position> implements Receipt {
   private readonly stop = new AbortController();
   private onIdle: (() => void)[] = [];
 
-  constructor(options: CheckpointerOptions<Position>) {
+  constructor(options: CheckpointerOptions) {
     this.options = options;
   }
 
   /** Takes note of an event after which the source would go on at `position`. Returns the tag to settle it with. */
-  track(position: Position): number {
+  track(position: KeptPosition): number {
     this.positions.push(position);
     return this.acknowledged + this.positions.length - 1;
   }
@@ -142,12 +143,12 @@ export class Checkpointer<Position> implements Receipt {
       const { position } = this.newest;
       this.newest = undefined;
       this.beyond = 0;
-      const stored = await this.store("reading", Buffer.from(JSON.stringify(position)));
+      const stored = await this.store("reading", Buffer.from(storedText(position)));
       if (!stored) break;
       this.storedAt = clock.elapsed();
       if (committed !== undefined) {
         try {
-          await committed(position);
+          await committed(positionOf(position));
         } catch (error) {
           this.fail(error);
           break;

@@ -112,8 +112,9 @@ export interface SourceHandlers<Position> {
 
 /**
  * Sends an event downstream. Resolves when there is room for it: await it for backpressure. `position` is where to resume after
- * this event; unless the event has an id, the id is derived from the position, so that a replay has the same ids. Rejects with
- * `sdk/stopped` once the component must no longer emit.
+ * this event, as it is now: an object may be changed afterwards. Unless the event has an id, the id is derived from the position, so
+ * that a replay has the same ids. Rejects with `sdk/stopped` once the component must no longer emit, and with
+ * `sdk/position-invalid` where JSON cannot hold the position.
  */
 export type SourceEmit<Position> = (event: EventInit, position: Position) => Promise<void>;
 

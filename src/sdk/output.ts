@@ -4,6 +4,7 @@ import { EventView } from "../protocol/event-view.ts";
 import type { SlabPool } from "../protocol/slab-pool.ts";
 import type { ReceivedEvent } from "../streams/receiving/received-event.ts";
 import type { Event, EventInit } from "./event.ts";
+import { idText, type KeptPosition } from "./position.ts";
 
 /** The largest event that flowctl carries, encoded, in bytes. */
 export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
@@ -33,10 +34,10 @@ export class OutputEncoder {
    * An event of a source. Its time, unless given, is now; its id, unless given, is the prefix and the position, with one
    * that is not text or number as JSON.
    */
-  original(init: EventInit, position: unknown, idPrefix: string): EventView {
+  original(init: EventInit, position: KeptPosition, idPrefix: string): EventView {
     const isCount = init.id === undefined && typeof position === "number" && isCountable(position);
     const view = this.encoder.encode({
-      id: init.id ?? (isCount ? idPrefix : `${idPrefix}${textOf(position)}`),
+      id: init.id ?? (isCount ? idPrefix : `${idPrefix}${idText(position)}`),
       idNumber: isCount ? position : undefined,
       type: init.type ?? "",
       payload: payloadOf(init),
@@ -83,10 +84,6 @@ export function isForwarded(event: Event | EventInit): event is Event & EventVie
 
 function isCountable(position: number): boolean {
   return Number.isSafeInteger(position) && position >= 0;
-}
-
-function textOf(position: unknown): string {
-  return typeof position === "object" ? JSON.stringify(position) : String(position);
 }
 
 function payloadOf(init: EventInit): Uint8Array | string {

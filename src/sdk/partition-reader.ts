@@ -4,6 +4,7 @@ import { Checkpointer, parsePosition } from "./checkpointer.ts";
 import type { SourceDefinition, SourceEmit, SourceHandlers } from "./component.ts";
 import type { EventInit } from "./event.ts";
 import { eventIdPrefix } from "./event-ids.ts";
+import { keepPosition } from "./position.ts";
 import { aborted, flagOf, type Runtime } from "./runtime.ts";
 import { isStopped, stoppedError } from "./stopped.ts";
 import { TimeSlice } from "./time-slice.ts";
@@ -21,7 +22,7 @@ export class PartitionReader {
   private readonly revoked = new AbortController();
   /** Fires when nothing more is to be read. */
   private readonly signal: AbortSignal;
-  private readonly checkpointer: Checkpointer<unknown>;
+  private readonly checkpointer: Checkpointer;
   private handlers: SourceHandlers<unknown> | undefined;
 
   constructor(definition: SourceDefinition<unknown, unknown>, assignment: Assignment, runtime: Runtime) {
@@ -30,7 +31,7 @@ export class PartitionReader {
     this.runtime = runtime;
     this.signal = AbortSignal.any([runtime.stopping, this.revoked.signal]);
     const { partition, identity, epoch } = assignment;
-    this.checkpointer = new Checkpointer<unknown>({
+    this.checkpointer = new Checkpointer({
       store: async (state, position, signal) => {
         const save = { partition, identity, epoch, state, ...(position === undefined ? {} : { position }) };
         await runtime.registry.saveCheckpoint(save, signal).catch((error: unknown) => {
@@ -108,9 +109,10 @@ export class PartitionReader {
     return (event: EventInit, position: unknown): Promise<void> => {
       if (stop.raised) return Promise.reject(stoppedError("the partition was revoked: no new events are accepted"));
       try {
-        const view = encoder.original(event, position, idPrefix);
+        const kept = keepPosition(position);
+        const view = encoder.original(event, kept, idPrefix);
         if (log.debugging) log.debug("sending event", { id: view.id, type: view.type, bytes: view.size });
-        publisher.publish(view, checkpointer, checkpointer.track(position));
+        publisher.publish(view, checkpointer, checkpointer.track(kept));
         const room = publisher.room();
         if (room !== undefined) return room.then(() => slice.restart());
         return slice.over() || slice.full ? slice.pause() : READY;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type ComponentDefinition, defineSource, type Event } from "../../src/sdk/index.ts";
+import { type ComponentDefinition, defineSink, defineSource, type Event } from "../../src/sdk/index.ts";
 import { anything, apply, collect, numbers, oneTo, pipeline, spec, start, until, useSdkWorld } from "./sdk-world.ts";
 
 useSdkWorld();
@@ -78,5 +78,58 @@ describe("the partitions of a source", () => {
     const parts = [start("s", numbers(100), 2), start("s", numbers(100), 1), start("k", collect(got))];
     expect(await Promise.all(parts.map(({ outcome }) => outcome))).toEqual(["completed", "completed", "completed"]);
     expect(got).toHaveLength(100);
+  });
+});
+
+describe("a position that is one object, moved on", () => {
+  it("is stored as it was with the last event that was acknowledged", async () => {
+    const opened: unknown[] = [];
+    const committed: number[] = [];
+    const moving = defineSource<unknown, { n: number }>({
+      name: "moving",
+      version: "1",
+      config: anything,
+      open: ({ position = { n: 0 } }) => {
+        opened.push({ ...position });
+        return {
+          async run(emit) {
+            while (position.n < 10) {
+              position.n++;
+              await emit({ json: { n: position.n } }, position);
+              // What is acknowledged soon after a position was stored waits a moment for the next, and the object moves on meanwhile.
+              if (position.n === 1) await until(() => committed.length > 0);
+              if (position.n === 3) await until(() => written >= 3);
+            }
+          },
+          committed: async ({ n }) => void committed.push(n),
+        };
+      },
+    });
+    let written = 0;
+    let letGo: (() => void) | undefined;
+    const slow = defineSink({
+      name: "slow",
+      version: "1",
+      config: anything,
+      open: () => ({
+        async write(events) {
+          if (events.every((event) => (event.json() as { n: number }).n <= 3)) {
+            written += events.length;
+            return;
+          }
+          await new Promise<void>((resolve) => (letGo = resolve));
+        },
+      }),
+    });
+    await apply(spec("s", "source"), spec("k", "sink", ["s"]));
+    start("k", slow);
+    const source = start("s", moving);
+    await until(() => letGo !== undefined && committed.at(-1)! >= 3);
+    source.stop();
+    start("s", moving);
+    await until(() => opened.length === 2);
+    expect(opened).toEqual([{ n: 0 }, { n: 3 }]);
+    expect(committed.at(-1)).toBe(3);
+    letGo?.();
   });
 });
