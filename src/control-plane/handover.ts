@@ -150,7 +150,7 @@ function takenBy({ types, wide }: InputSpec): readonly string[] {
   return wide ?? types;
 }
 
-function covers(types: readonly string[], others: readonly string[]): boolean {
+export function covers(types: readonly string[], others: readonly string[]): boolean {
   return types.length === 0 || (others.length > 0 && others.every((type) => types.includes(type)));
 }
 

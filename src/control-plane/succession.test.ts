@@ -44,6 +44,59 @@ describe("what takes the place of a removed sink", () => {
     expect(transitionOf(renamed.spec, spec(src, end("w", "s")), runs).stranded).toEqual([]);
   });
 
+  it("gives a sink whose input still drains what it has not had since it was taken away", () => {
+    const other = componentSpec({ id: "t", type: "source" });
+    const taken = transitionOf(
+      spec(src, other, end("z", "s"), end("y", "s", "t")),
+      spec(src, other, end("z", "s"), end("y", "t")),
+      runs,
+    );
+    expect(heirs(taken.spec, spec(src, other, end("y", "t", "s")))).toEqual(["s > y[z]"]);
+  });
+
+  it("gives a sink that is to take more types what it did not take before", () => {
+    const some = { ...end("y"), inputs: [{ from: "s", types: ["a"] }] };
+    const before = spec(src, end("z", "s"), some);
+    expect(heirs(before, spec(src, end("y", "s")))).toEqual(["s > y[z]"]);
+    expect(heirs(before, spec(src, some))).toEqual([]);
+  });
+
+  describe("a sink with a buffer on disk that stays as dead-letter target alone", () => {
+    const letters = { action: "dead_letter", to: "d", retries: 0, backoffMs: 0 } as const;
+    const a = (replicas: number): ComponentSpec => ({ ...proc("a", "s"), onError: letters, replicas });
+    const d = (input?: object): ComponentSpec => ({
+      ...end("d"),
+      inputs: input === undefined ? [] : [{ from: "a", types: [], ...input }],
+    });
+    const oneIsGone: Running = { ...runs, isLive: () => false, runs: () => false, exists: (id) => id !== "a-2" };
+    const taken = transitionOf(
+      spec(src, a(2), end("z", "a"), d({ buffer: disk })),
+      spec(src, a(2), end("z", "a"), d()),
+      runs,
+    );
+
+    it("keeps what is there from going with an instance that is scaled away", () => {
+      const { stranded } = transitionOf(taken.spec, spec(src, a(1), end("z", "a"), d()), oneIsGone);
+      expect(stranded).toEqual([{ name: "a-2", upstream: undefined }]);
+    });
+
+    it("remembers it over further changes, also with another buffer", () => {
+      const again = transitionOf(taken.spec, spec(src, a(2), end("z", "a"), d({})), runs);
+      const { stranded } = transitionOf(again.spec, spec(src, a(1), end("z", "a"), d({})), oneIsGone);
+      expect(stranded).toEqual([{ name: "a-2", upstream: undefined }]);
+    });
+
+    it("remembers it when dead letters go elsewhere, until what is there was delivered", () => {
+      const elsewhere = transitionOf(
+        taken.spec,
+        spec(src, { ...a(2), onError: processor.onError }, end("z", "a"), d()),
+        runs,
+      );
+      const draining = elsewhere.spec.components.find(({ id }) => id === "d")!.inputs;
+      expect(draining).toMatchObject([{ from: "a", draining: true, hadDisk: true }]);
+    });
+  });
+
   const waits = (waiting: Record<string, number>) => ({ metrics: { ...noMetrics, waiting }, degradedReason: "" });
 
   it("does not believe a heartbeat from before the sink of a removed branch was stopped", async () => {

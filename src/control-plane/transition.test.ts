@@ -88,6 +88,38 @@ describe("the transition from one file to the next", () => {
     expect(change("s > a > b > z", "s > z")).toEqual(["(a) > (b)", "(b) > z", "s > z", "s ~> (a)"]);
   });
 
+  describe("where a removed component cannot take what it is owed", () => {
+    const isBroken = (id: string): boolean => id === "b";
+    const bIsDown: Running = {
+      ...runs,
+      isLive: (id) => !isBroken(id),
+      exists: (id) => id !== "b-1",
+      runs: (id) => !isBroken(id),
+    };
+
+    it("has the events of those above it that are removed, too, go to what takes their place", () => {
+      const { spec, stranded } = transitionOf(pipeline("s > p > b > z"), pipeline("s > z"), bIsDown);
+      expect(stranded).toEqual([]);
+      expect(shown(spec)).toEqual(["s > z[p]"]);
+    });
+
+    it("names what a removed source has emitted to it, which nobody else has", () => {
+      const [before, next] = [pipeline("s > b > z, t > z"), pipeline("t > z")];
+      expect(transitionOf(before, next, bIsDown).stranded).toEqual([{ name: "b", upstream: "s" }]);
+      expect(transitionOf(before, next, { ...bIsDown, owes: no, hasRest: no }).stranded).toEqual([]);
+    });
+
+    it("names what one above it that leaves by another way owes to it, or would come to owe", () => {
+      const before = pipeline("s > p > b > z, p > z");
+      const next = pipeline("s > z");
+      expect(transitionOf(before, next, bIsDown).stranded).toEqual([{ name: "b", upstream: "p" }]);
+      const owesTo = (...ids: string[]): Running => ({ ...bIsDown, owes: (_, id) => ids.includes(id), hasRest: no });
+      expect(transitionOf(before, next, owesTo("b")).stranded).toEqual([{ name: "b", upstream: "p" }]);
+      expect(transitionOf(before, next, owesTo("p")).stranded).toEqual([{ name: "b", upstream: "p" }]);
+      expect(transitionOf(before, next, owesTo()).stranded).toEqual([]);
+    });
+  });
+
   it("lets a removed source hand on what it has emitted", () => {
     expect(change("s > z, s2 > z", "s > z")).toEqual(["(s2) > z", "s > z"]);
   });

@@ -1,5 +1,5 @@
 import { type ComponentSpec, type InputSpec, instanceIdsOf, type PipelineSpec } from "../protocol/records.ts";
-import { withHandover } from "./handover.ts";
+import { covers, withHandover } from "./handover.ts";
 import { edgesOf } from "./topology.ts";
 
 /** What is known of the instances of a pipeline. */
@@ -77,7 +77,11 @@ export function transitionOf(
     return running.runs(id, instanceId) && running.leaves(id, instanceId);
   };
   const leaving = new Map(
-    gone.filter((one) => needed.has(one.id) && canLeave(one)).map((component) => [component.id, component]),
+    whoHandsOn(
+      gone.filter((one) => needed.has(one.id) && canLeave(one)),
+      before,
+      staying,
+    ).map((component) => [component.id, component]),
   );
   const newBelowOf = (from: string): readonly ComponentSpec[] =>
     next.components.filter((below) => isNewInput(below, from, known.get(below.id)));
@@ -100,9 +104,22 @@ export function transitionOf(
   const heirsOf = (component: ComponentSpec, from: string): readonly ComponentSpec[] =>
     newBelowOf(from).filter(({ id }) => !unneeded.includes(component) || !isFedBy(before, id, from));
   stranded.push(...onDiskWithin(unneeded, staying, heirsOf, running));
+  // What a component that leaves is still to be given, or has not handed on.
+  const hasMore = (id: string): boolean =>
+    known.get(id)!.inputs.some(({ from }) => running.owes(from, id) || (leaving.has(from) && hasMore(from)));
+  // What a source has read nobody above it can give to what takes its place.
+  const mustHandOn = (id: string): boolean => {
+    const component = known.get(id);
+    return leaving.has(id) || (component?.type === "source" && !staying.has(id) && canLeave(component));
+  };
   for (const component of [...unable, ...unneeded]) {
     for (const input of component.inputs) {
       const { from } = input;
+      if (!unneeded.includes(component) && !isLossy(input.buffer) && mustHandOn(from)) {
+        const onDisk = mayBeOnDisk(input) && instanceIdsOf(known.get(from)!).some((id) => running.hasRest(from, id));
+        if (onDisk || running.owes(from, component.id) || hasMore(from))
+          stranded.push({ name: component.id, upstream: from });
+      }
       if (!staying.has(from)) continue;
       const newBelow = heirsOf(component, from);
       if (newBelow.length === 0 && unneeded.includes(component)) continue;
@@ -175,6 +192,7 @@ export function transitionOf(
     ...next.components.map((component) => ({
       ...component,
       ...leavingOf(surplus.get(component.id)!.filter((id) => goes(component.id, id))),
+      ...diskOfTargets(component, before, next),
       inputs: [
         ...component.inputs.map((input) =>
           withHeritage(input, known.get(component.id), heirs.get(component.id), staying),
@@ -221,16 +239,38 @@ function waitsOf(before: PipelineSpec, next: PipelineSpec, running: Running): re
   });
 }
 
-/** Whether events of `above` came to the component before, directly or through others. */
+/** Those of the candidates that have somebody below to hand on to: who has not leaves its events to what takes its place. */
+function whoHandsOn(
+  candidates: readonly ComponentSpec[],
+  before: PipelineSpec,
+  staying: ReadonlyMap<string, unknown>,
+): readonly ComponentSpec[] {
+  const edges = edgesOf(before);
+  const able = new Set(candidates.map(({ id }) => id));
+  const hasBelow = (id: string): boolean =>
+    edges.some(({ from, to }) => from.id === id && (staying.has(to.id) || able.has(to.id)));
+  for (let size = -1; size !== able.size; ) {
+    size = able.size;
+    for (const id of able) if (!hasBelow(id)) able.delete(id);
+  }
+  return candidates.filter(({ id }) => able.has(id));
+}
+
+/** Whether events of `above` came to the component before through others. */
 function isFedBy(spec: PipelineSpec, componentId: string, above: string): boolean {
-  const inputs = new Map(spec.components.map(({ id, inputs: own }) => [id, own.map(({ from }) => from)]));
+  const inputs = new Map(
+    spec.components.map(({ id, inputs: own }) => [
+      id,
+      own.filter((one) => one.draining !== true).map(({ from }) => from),
+    ]),
+  );
   const seen = new Set<string>();
   const reach = (id: string): boolean => {
     if (seen.has(id)) return false;
     seen.add(id);
     return (inputs.get(id) ?? []).some((from) => from === above || reach(from));
   };
-  return reach(componentId);
+  return inputs.get(componentId)?.some((from) => from !== above && reach(from)) === true;
 }
 
 /** What removed components that are followed by others may hold on their disks for each other: those above have had it acknowledged. */
@@ -267,7 +307,7 @@ export function appliedPart(spec: PipelineSpec): PipelineSpec {
     ...rest,
     components: spec.components
       .filter(({ id }) => !left.has(id))
-      .map(({ leavingInstances: ___, ...component }) => ({
+      .map(({ leavingInstances: ___, hadDiskFor: ____, ...component }) => ({
         ...component,
         inputs: component.inputs.filter(isApplied).map(plain),
       })),
@@ -344,8 +384,25 @@ function leavingOf(ids: readonly string[]): Pick<ComponentSpec, "leavingInstance
   return ids.length === 0 ? {} : { leavingInstances: ids };
 }
 
-function hasBufferBelow({ id }: ComponentSpec, spec: PipelineSpec): boolean {
-  return spec.components.some(({ inputs }) => inputs.some((input) => input.from === id && mayBeOnDisk(input)));
+function hasBufferBelow({ id }: ComponentSpec, { components }: PipelineSpec): boolean {
+  if (components.some((one) => one.id === id && one.hadDiskFor !== undefined)) return true;
+  return components.some(({ inputs }) => inputs.some((input) => input.from === id && mayBeOnDisk(input)));
+}
+
+/** Where a component's dead letters go on to a sink whose input from there has ended: what was on the disk for that is delivered with them. */
+function diskOfTargets(
+  component: ComponentSpec,
+  before: PipelineSpec,
+  next: PipelineSpec,
+): Pick<ComponentSpec, "hadDiskFor"> {
+  const { id, onError } = component;
+  if (onError.action !== "dead_letter") return {};
+  const inputOf = (spec: PipelineSpec): InputSpec | undefined =>
+    spec.components.find((one) => one.id === onError.to)?.inputs.find(({ from }) => from === id);
+  const earlier = inputOf(before);
+  const hadIt = before.components.find((one) => one.id === id)?.hadDiskFor === onError.to;
+  const ends = earlier !== undefined && mayBeOnDisk(earlier) && inputOf(next) === undefined;
+  return hadIt || ends ? { hadDiskFor: onError.to } : {};
 }
 
 /** Whether what waits for the input may be on the disk of the component above, also where the file names another buffer by now. */
@@ -358,9 +415,13 @@ function isLossy(buffer: InputSpec["buffer"]): boolean {
   return buffer !== undefined && buffer.whenFull !== "block";
 }
 
+/** Whether it is given something from there that it was not given before. */
 function isNewInput(component: ComponentSpec, from: string, before: ComponentSpec | undefined): boolean {
-  if (!component.inputs.some((input) => input.from === from)) return false;
-  return before?.inputs.some((input) => input.from === from) !== true;
+  const input = component.inputs.find((one) => one.from === from);
+  if (input === undefined) return false;
+  // What drained there took nothing new: what came meanwhile it has not had.
+  const flow = before?.inputs.find((one) => one.from === from && one.draining !== true);
+  return flow === undefined || !covers(flow.wide ?? flow.types, input.types);
 }
 
 function addHeir(heirs: Map<string, Map<string, string[]>>, heir: string, from: string, removed: string): void {
@@ -399,7 +460,12 @@ function inputsThatEnd(
   const still = new Set(edgesOf(next).flatMap(({ from, to }) => (to.id === component.id ? [from.id] : [])));
   const deadLetters = before.components
     .filter(({ id, onError }) => onError.action === "dead_letter" && onError.to === component.id && !feeds(id, known))
-    .map(({ id }): InputSpec => ({ from: id, types: [] }));
+    .map(
+      ({ id, hadDiskFor }): InputSpec => ({
+        ...{ from: id, types: [] },
+        ...(hadDiskFor === component.id ? { hadDisk: true } : {}),
+      }),
+    );
   return [...known.inputs, ...deadLetters].filter(({ from }) => !still.has(from));
 }
 

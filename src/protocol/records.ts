@@ -179,6 +179,8 @@ export interface ComponentSpec {
   readonly leaving?: true;
   /** Only inside the control plane: ids of instances that were scaled away and end once what they hold was handed on. */
   readonly leavingInstances?: readonly string[];
+  /** Only inside the control plane: the dead-letter target that had an input from here with a buffer on disk, which may still hold something. */
+  readonly hadDiskFor?: string;
 }
 
 /** The ids of a component's instances, in the order of their numbers. */

@@ -7,6 +7,7 @@ import type { Credit } from "../../protocol/stream-codec.ts";
 import type { Limits } from "../limits.ts";
 import type { EventLog } from "./event-log.ts";
 import { Filter } from "./filter.ts";
+import { Given } from "./given.ts";
 import { GroupBudget } from "./group-budget.ts";
 import { Lanes, type SharedDiskHome } from "./lanes.ts";
 import { Member, type MemberTransport } from "./member.ts";
@@ -36,6 +37,7 @@ export class Group {
   private readonly members = new Map<string, Member>();
   private definitions: readonly Downstream[];
   private filter: Filter;
+  private readonly given: Given;
   private readonly budget: GroupBudget;
   private readonly lanes: Lanes;
   private readonly sharing: Sharing;
@@ -53,6 +55,7 @@ export class Group {
     this.definitions = definitions;
     this.environment = environment;
     this.filter = Filter.of(definitions);
+    this.given = new Given(environment.log, this.filter);
     this.budget = new GroupBudget(environment.limits);
     this.budget.redefine(bufferOf(definitions));
     const { members } = this;
@@ -212,6 +215,7 @@ export class Group {
     if (isDeepStrictEqual(definitions, this.definitions)) return;
     this.definitions = definitions;
     this.filter = Filter.of(definitions);
+    this.given.follow(this.filter);
     this.budget.redefine(bufferOf(definitions));
     this.lanes.redefine(this.filter, bufferOf(definitions), [...this.members.values()]);
     this.sharing.redefine(definitions);
@@ -238,10 +242,16 @@ export class Group {
     this.environment.progressed();
   }
 
-  /** Owes an acknowledgement of these, too, as far as it wants them; each has to be owed to somebody else at this moment. In order, each once. */
+  /**
+   * Owes an acknowledgement of these, too, as far as it wants them and was not given them when they were published; each has to be owed to
+   * somebody else at this moment. In order, each once.
+   */
   takeOver(positions: readonly number[]): void {
     const { log } = this.environment;
-    const wanted = positions.filter((position) => this.filter.wants(log.get(position)!, log.isDeadLetter(position)));
+    const wanted = positions.filter((position) => {
+      const event = log.get(position)!;
+      return this.filter.wants(event, log.isDeadLetter(position)) && !this.given.has(position, event);
+    });
     for (const position of wanted) {
       log.share(position);
       this.budget.take(1, log.sizeOf(position));
