@@ -63,6 +63,11 @@ export function controlService(context: HandlerContext, parts: ControlServicePar
     SetDesiredState: unary(context, async (message: DesiredStateMessage) => {
       registry.operations.require(message.operation);
       const change = decodeDesiredChange(message);
+      // What is just being given up would be stopped again.
+      if (change.started?.length) {
+        await parts.settled(change.started);
+        registry.operations.require(message.operation);
+      }
       const { changed, settled } = registry.setDesired(change);
       await writer.durable();
       const going =

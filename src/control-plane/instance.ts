@@ -194,7 +194,12 @@ export function movedInstance({ data, vitals }: InstanceEntry, ms: number): Inst
       registeredAt: moved(data.registeredAt),
       lastHeartbeat: moved(data.lastHeartbeat),
     },
-    vitals: { ...vitals, heardAt: vitals.heardAt + ms, askedAt: moved(vitals.askedAt) },
+    vitals: {
+      ...vitals,
+      heardAt: vitals.heardAt + ms,
+      askedAt: moved(vitals.askedAt),
+      endedAt: moved(vitals.endedAt),
+    },
   };
 }
 

@@ -120,4 +120,22 @@ describe("what takes the place of a removed sink", () => {
     // Since the sink stopped, what comes stays on the disk of the source, and nobody has said so yet.
     expect(codeOf(() => registry.apply(ids("b", "y")))).toBe("registry/would-lose-events");
   });
+
+  it("believes a heartbeat from after the end of a removed component, also when the clock was set back since", async () => {
+    const kept = new Kept();
+    const registry = kept.open();
+    const direct = { ...sink, inputs: ["processor", "source"].map((from) => ({ from, types: [] })) };
+    registry.apply(spec(source, processor, direct));
+    for (const id of ["source", "processor", "sink"])
+      registry.register(registration(incarnation(id), { features: everyFeature }));
+    await kept.clock.advance(1_000);
+    registry.deregister({ ...incarnation("processor"), reason: "stopped", message: "", metrics: noMetrics });
+    await kept.clock.advance(1_000);
+    kept.clock.jump(-600_000);
+    registry.clockJumped(-600_000);
+    await kept.clock.advance(1_000);
+    registry.heartbeat({ ...incarnation("source"), ...waits({ processor: 0 }) });
+    const removed = spec(source, { ...sink, inputs: [{ from: "source", types: [] }] });
+    expect(codeOf(() => registry.check(removed, { existing: [] }))).toBe("none");
+  });
 });

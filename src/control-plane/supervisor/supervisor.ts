@@ -322,7 +322,7 @@ class Supervisor {
 
   /** Never rejects: what the driver could not do is told to the policy. */
   async #carryOut(target: Target, decision: Work, signal: AbortSignal): Promise<void> {
-    const { driver, pipeline, clock, log, registry } = this.#options;
+    const { driver, pipeline, log, registry } = this.#options;
     const { instanceId, spec } = target;
     if (decision.type === "apply") {
       const verb = { start: "starts", restart: "restarts", stop: "stops" }[decision.action];
@@ -341,28 +341,26 @@ class Supervisor {
       );
       return;
     }
-    const said = await lastLine(driver, pipeline, instanceId, decision.reason, signal);
-    const reason = `${decision.reason}${said}`;
-    const stop = { action: "stop", cause: decision.reason } as const;
-    // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
-    let error = await this.#apply(target, stop, signal);
-    if (error !== undefined) registry.fail(spec.id, instanceId, reason);
+    await this.#giveUp(target, decision.reason, signal);
+  }
+
+  async #giveUp(target: Target, why: string, signal: AbortSignal): Promise<void> {
+    const { driver, pipeline, clock, log, registry } = this.#options;
+    const { instanceId, spec } = target;
     const program = () => registry.entry(spec.id, instanceId)?.data.incarnation;
     const givenUp = program();
+    const reason = `${why}${await lastLine(driver, pipeline, instanceId, why, signal)}`;
     // What is given up must not go on, however often the driver fails at that, unless somebody has started it anew.
-    for (let attempt = 1; error !== undefined && !signal.aborted; attempt++) {
+    for (let attempt = 1; program() === givenUp && !signal.aborted; attempt++) {
+      // First it ends: what the driver starts once more while it is being stopped must not look like a new life.
+      const error = await this.#apply(target, { action: "stop", cause: why }, signal);
+      if (program() === givenUp && (error === undefined || attempt === 1)) registry.fail(spec.id, instanceId, reason);
+      if (error === undefined) break;
       log.error(`cannot stop ${instanceId}`, { instance: instanceId, error: error.message });
       await this.#sleep(clock, backoffDelay(attempt, { initialMs: 1_000, maxMs: 30_000 }));
-      const isAnew = program() !== givenUp;
-      if (!isAnew) error = await this.#apply(target, stop, signal);
-      else {
-        this.#handle(target, { type: "acted" });
-        this.#handle(target, { type: "started", at: clock.now() });
-        return;
-      }
     }
     this.#handle(target, { type: "acted" });
-    registry.fail(spec.id, instanceId, reason);
+    if (program() !== givenUp) this.#handle(target, { type: "started", at: clock.now() });
   }
 
   /** Returns why it could not be done. What is not there (any more) needs nothing. */

@@ -10,13 +10,14 @@ export class UnderWay {
 
   /**
    * Begins `work`, which never rejects. Its signal fires with `signal`, when the work is withdrawn, and when another work begins that is
-   * about the same.
+   * about the same; that one is under way until both have ended.
    */
   begin(about: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): void {
     this.withdraw(about);
     const own = new AbortController();
     const linked = linkedSignal(signal, own.signal);
-    const done = work(linked.signal).finally(() => {
+    const before = this.#works.get(about)?.done;
+    const done = Promise.all([before, work(linked.signal)]).then(() => {
       linked.release();
       if (this.#works.get(about)?.done === done) this.#works.delete(about);
     });
