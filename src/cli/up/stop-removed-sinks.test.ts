@@ -37,7 +37,7 @@ describe("a sink that an edit removes", () => {
     await using _ = cli;
     expect(await cli.run("up", "-d")).toMatchObject({ code: 0 });
     expect(seen).toEqual(["stop component/more-1, in the pipeline", "remove component/more-1, not in the pipeline"]);
-    expect(cli.controlPlane.desired).toContain("stopped more-1");
+    expect(cli.controlPlane.desired).toContain("renewed more-1");
   });
 
   it("goes on where the change is refused", async () => {
@@ -62,7 +62,7 @@ describe("a sink that an edit removes", () => {
     expect(code).toBe(1);
     expect(stderr).toContain("the engine went away");
     expect(stderr).not.toContain("another command");
-    expect(cli.controlPlane.desired.slice(-2)).toEqual(["stopped more-1", "started more-1"]);
+    expect(cli.controlPlane.desired.slice(-2)).toEqual(["renewed more-1", "started more-1"]);
     expect(driver.state.get("demo")?.get("component/more-1")?.state.status).toBe("running");
   });
 

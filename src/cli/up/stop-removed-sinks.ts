@@ -35,7 +35,8 @@ export async function stopRemovedSinks(
   { driver, operation, progress, signal }: StopContext,
 ): Promise<void> {
   if (steps.length === 0) return;
-  await operation.desirePersistently({ stopped: idsOf(steps) }, { progress }, signal);
+  // Wanted as before, so that the control plane starts them again where this command does not live to make the change.
+  await operation.desirePersistently({ renewed: idsOf(steps) }, { progress }, signal);
   await all(steps, async (observed, cause) => {
     progress({ subject: observed.key, status: "working", text: "Stopping" });
     // Where the change cannot be made they are started again, and what is planned does not have their values.
