@@ -19,6 +19,7 @@ const context = { signal: never, force: true };
 interface EngineBench extends AsyncDisposable {
   readonly engine: Engine;
   readonly paths: PipelinePaths;
+  resource(id: string, script: string, hash: string): DesiredResource;
   create(id: string, script: string): Promise<ObservedResource>;
   observed(key: string): Promise<ObservedResource>;
 }
@@ -40,22 +41,20 @@ async function createEngineBench(): Promise<EngineBench> {
     if (found === undefined) throw new Error(`no ${key}`);
     return found;
   };
+  const resourceOf = (id: string, script: string, hash: string): DesiredResource => {
+    const component = scriptedComponent(id, script);
+    return {
+      ...{ key: `component/${id}-1`, kind: "component", owner: id, index: 1, hash, parts: {}, after: [] },
+      spec: { kind: "component", component, argv: component.command, directory: home, logLevel: "info" },
+    };
+  };
   return {
     engine,
     paths,
     observed,
+    resource: resourceOf,
     async create(id, script) {
-      const component = scriptedComponent(id, script);
-      const resource: DesiredResource = {
-        key: `component/${id}-1`,
-        kind: "component",
-        owner: id,
-        index: 1,
-        hash: "1",
-        parts: {},
-        after: [],
-        spec: { kind: "component", component, argv: component.command, directory: home, logLevel: "info" },
-      };
+      const resource = resourceOf(id, script, "1");
       await engine.apply({ action: "create", resource }, context);
       return observed(resource.key);
     },
@@ -109,6 +108,49 @@ test("changes of one instance that are asked for at once are made one after the 
   await Promise.all(actions.map((action) => bench.engine.apply(change(action, a), context)));
   expect((await bench.observed("component/a-1")).state.status).toBe("running");
   expect(markedProcesses(bench.paths.runId)).toHaveLength(1);
+});
+
+test.each(["create", "replace"] as const)(
+  "a %s that is under way when everything is stopped leaves nothing behind",
+  async (action) => {
+    await using bench = await createEngineBench();
+    const calm = { signal: never, force: false };
+    const replaced = action === "replace" ? await bench.create("a", "serve") : undefined;
+    const resource = bench.resource("a", "serve", "2");
+    const made = bench.engine.apply(
+      replaced === undefined ? { action: "create", resource } : { action, resource, observed: replaced },
+      calm,
+    );
+    const outcome = made.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    await bench.engine.stopAll(calm);
+    expect(await outcome).toMatchObject({ code: "process/supervisor-stopping", kind: "unavailable" });
+    expect(markedProcesses(bench.paths.runId)).toEqual([]);
+    await expect(bench.engine.apply({ action: "create", resource }, calm)).rejects.toMatchObject({
+      kind: "unavailable",
+    });
+    await bench.engine.close();
+    expect(markedProcesses(bench.paths.runId)).toEqual([]);
+  },
+);
+
+test("an engine that is closed has no change under way any more", async () => {
+  await using bench = await createEngineBench();
+  const calm = { signal: never, force: false };
+  let isOver = false;
+  const over = bench.engine
+    .apply({ action: "create", resource: bench.resource("a", "serve", "1") }, calm)
+    .catch(() => undefined)
+    .finally(() => {
+      isOver = true;
+    });
+  await bench.engine.close();
+  const running = markedProcesses(bench.paths.runId).length;
+  await over;
+  expect(isOver).toBe(true);
+  expect(markedProcesses(bench.paths.runId)).toHaveLength(running);
 });
 
 test("a change whose signal has fired is not begun", async () => {

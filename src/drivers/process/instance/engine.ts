@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { type Clock, cancelled } from "../../../foundation/clock.ts";
 import { FlowctlError } from "../../../foundation/errors.ts";
+import { linkedSignal } from "../../../foundation/linked-signal.ts";
 import type { Logger } from "../../../foundation/logger.ts";
 import type { IdentityFolder } from "../../../identity/identity-folder.ts";
 import type { Component } from "../../../pipeline/pipeline.ts";
@@ -76,12 +77,21 @@ export interface Engine {
   events(signal: AbortSignal, since?: number): AsyncIterable<DriverEvent>;
   /** Instances that have not ended, by a change that was asked for or by themselves. */
   running(): readonly InstanceRecord[];
-  /** Ends every instance, all at once, and keeps their records. */
+  /** Ends every instance, all at once, and keeps their records. Changes under way are broken off, and none begins any more. */
   stopAll(context: Pick<EngineContext, "signal" | "force">): Promise<void>;
   /** Records how the component's own health check came out. */
   setHealth(instance: string, health: "healthy" | "unhealthy"): void;
-  /** Stops watching; what runs goes on. */
+  /** Breaks off changes that are under way, so that none is made when it resolves, and stops watching; what runs goes on. */
   close(): Promise<void>;
+}
+
+function stopping(pipeline: string): FlowctlError {
+  return new FlowctlError({
+    code: "process/supervisor-stopping",
+    kind: "unavailable",
+    message: `the supervisor of ${pipeline} is stopping, so that nothing is started any more`,
+    fix: `Run \`flowctl up -d -p ${pipeline}\` to start it again`,
+  });
 }
 
 /** Whether what is recorded is still the very run that was observed, and not one that was made in its place. */
@@ -110,6 +120,8 @@ export function createEngine(options: EngineOptions): Engine {
   const ports = new PortReservations();
   const broadcast: Broadcast<DriverEvent> = createBroadcast(EVENTS_REMEMBERED);
   const never = new AbortController().signal;
+  /** Fires when nothing may be started any more: nobody would be there to end it. */
+  const closing = new AbortController();
 
   const save = async (slot: Slot, change: Partial<InstanceRecord>): Promise<void> => {
     slot.record = { ...slot.record, ...change };
@@ -196,6 +208,7 @@ export function createEngine(options: EngineOptions): Engine {
     const free = (await ports.reserve(listen)) && (await ports.reserve(health));
     if (!free) await ports.release(listen, health);
     await save(slot, { desired: "running", restarts, ...(free ? {} : { ports: await freshPorts() }) });
+    if (closing.signal.aborted) throw cancelled(closing.signal);
     const { child, identity } = await launchInstance(slot.record, {
       paths,
       inherited: options.inherited,
@@ -391,17 +404,29 @@ export function createEngine(options: EngineOptions): Engine {
       const { owner, index } = "resource" in change ? change.resource : change.observed;
       const instance = instanceId(owner, index);
       await mutex(instance, async () => {
-        if (context.signal.aborted) throw cancelled(context.signal);
-        if (context.byPolicy === true && !slots.has(instance)) return;
-        await carryOut(change, context);
+        const { signal, release } = linkedSignal(context.signal, closing.signal);
+        try {
+          if (signal.aborted) throw cancelled(signal);
+          if (context.byPolicy === true && !slots.has(instance)) return;
+          await carryOut(change, { ...context, signal });
+        } finally {
+          release();
+        }
       });
     },
     events: (signal, since = Number.POSITIVE_INFINITY) => broadcast.listen(signal, ({ time }) => time >= since),
     running: () =>
       [...slots.values()].map(({ record }) => record).filter(({ process }) => process.status === "running"),
     async stopAll(context) {
+      closing.abort(stopping(paths.pipeline));
+      // What is there when its turn comes: a change under way may have put another in its place.
       const ended = await Promise.allSettled(
-        [...slots.values()].map((slot) => mutex(slot.record.instance, () => stop(slot, context))),
+        [...slots.keys()].map((instance) =>
+          mutex(instance, async () => {
+            const slot = slots.get(instance);
+            if (slot !== undefined) await stop(slot, context);
+          }),
+        ),
       );
       const failure = ended.find((result) => result.status === "rejected");
       if (failure !== undefined) throw failure.reason;
@@ -414,6 +439,8 @@ export function createEngine(options: EngineOptions): Engine {
       broadcast.emit({ type: "health", key, time: clock.now(), health });
     },
     async close() {
+      closing.abort(stopping(paths.pipeline));
+      await Promise.all([...slots.keys()].map((instance) => mutex(instance, async () => undefined)));
       for (const slot of slots.values()) slot.stopWatching();
       await Promise.all([...slots.keys()].map((instance) => writes(instance, async () => undefined)));
       await ports.releaseAll();
