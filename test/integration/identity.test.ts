@@ -333,7 +333,7 @@ describe("a stream", () => {
   it("is served to an instance below, under its own name alone", async () => {
     const address = await served();
     const k = await testSource(world.identity.authority, instanceName("k"));
-    expect(await open(dial(address, k, up), "k")).toMatchObject({ status: "OK" });
+    expect(await open(dial(address, k, up), "k")).toEqual({ status: "OK", code: "", message: "" });
     for (const [group, instance] of [
       ["k", "k-2"],
       ["other", "other-1"],
