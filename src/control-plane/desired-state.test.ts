@@ -167,6 +167,24 @@ describe("counts", () => {
     });
   });
 
+  it("go on where it was stopped and started by somebody, which is no restart, also after one", () => {
+    registry.register(registration(incarnation("sink")));
+    beat(incarnation("sink"), 10);
+    bye(incarnation("sink"), "failed", 10);
+    registry.register(registration(incarnation("sink", 1, "2")));
+    expect(registry.component("sink").instances[0]).toMatchObject({ restarts: 1 });
+    registry.setDesired({ stopped: ["sink-1"] });
+    bye(incarnation("sink", 1, "2"), "stopped", 5);
+    expect(registry.component("sink").instances[0]).toMatchObject({ restarts: 1 });
+    registry.setDesired({ started: ["sink-1"] });
+    expect(registry.component("sink").instances[0]).toMatchObject({ restarts: 0 });
+    registry.register(registration(incarnation("sink", 1, "3")));
+    expect(registry.component("sink").instances[0]).toMatchObject({ totals: { eventsIn: 15 }, restarts: 0 });
+    bye(incarnation("sink", 1, "3"), "failed", 0);
+    registry.register(registration(incarnation("sink", 1, "4")));
+    expect(registry.component("sink").instances[0]).toMatchObject({ restarts: 1 });
+  });
+
   it("begin anew with a pipeline that is started after it had completed", () => {
     for (const who of all) registry.register(registration(who));
     beat(incarnation("sink"), 10);

@@ -31,6 +31,8 @@ export interface InstanceData {
   /** How often a program of it registered, and how often a driver saw one start. */
   readonly registrations: number;
   readonly starts: number;
+  /** How many of these its last start by somebody is, less one; left out: its first. */
+  readonly asked?: number;
   /** It has been healthy since the pipeline was started. */
   readonly wasHealthy: boolean;
 }
@@ -212,9 +214,14 @@ function supersede(data: InstanceData): readonly string[] {
   return data.incarnation === "" ? data.superseded : [...data.superseded, data.incarnation].slice(-supersededKept);
 }
 
-/** How often it was started again since the pipeline was started. */
-export function restartsOf(data: InstanceData): number {
-  return Math.max(0, data.registrations - 1, data.starts - 1);
+/** How often it was started again since somebody started it. */
+export function restartsOf({ registrations, starts, asked = 0 }: InstanceData): number {
+  return Math.max(0, registrations - 1 - asked, starts - 1 - asked);
+}
+
+/** The same as it is to be started by somebody, which is no restart. */
+export function askedToStart(data: InstanceData): InstanceData {
+  return { ...data, asked: Math.max(data.registrations, data.starts) };
 }
 
 /** Of all its programs since the pipeline was started. */
@@ -224,7 +231,7 @@ export function totalsOf({ earlier, metrics }: Pick<InstanceData, "earlier" | "m
 
 /** The same when the pipeline begins anew: what was counted and started before is not of this run. */
 export function inNewRun(data: InstanceData): InstanceData {
-  const { earlier: _, ...rest } = data;
+  const { earlier: _, asked: __, ...rest } = data;
   const live = data.live ? 1 : 0;
   return { ...rest, metrics: data.live ? data.metrics : noMetrics, registrations: live, starts: live };
 }

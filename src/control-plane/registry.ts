@@ -22,6 +22,7 @@ import { DriverReports } from "./driver-reports.ts";
 import { checkEventTypes, declaredTypes } from "./event-types.ts";
 import { checkFeatures, checkRunningFeatures } from "./feature-check.ts";
 import {
+  askedToStart,
   type InstanceData,
   type InstanceEntry,
   newVitals,
@@ -436,12 +437,14 @@ export class Registry {
     this.#roster.changed();
   }
 
-  /** It is to be started, or goes on although it was to stop. */
+  /** It is to be started, which is no restart and begins their count anew, or goes on although it was to stop. */
   #begin(entry: InstanceEntry, reason: string): void {
     const now = this.#now();
     const ended = !entry.data.live || entry.vitals.exit !== "";
     // It has yet to show that it is well, so it is starting, not ill.
-    if (ended) this.#roster.put({ data: { ...entry.data, wasHealthy: false }, vitals: newVitals(now) });
+    if (ended) {
+      this.#roster.put({ data: askedToStart({ ...entry.data, wasHealthy: false }), vitals: newVitals(now) });
+    }
     this.#roster.move(entry.data, { name: "starting", since: now, reason });
     this.#roster.assess(entry.data);
   }

@@ -48,7 +48,7 @@ export async function waitForState(
   const { since, timeoutMs } = options;
   const verdict = since && new FreshVerdict(since.before, since.plan, since.startedAt);
   const known = since?.before === undefined ? [] : instancesOf(since.before);
-  const stays = new StaysHealthy(deps.clock, new Map(known.map(({ id, restarts }) => [id, restarts + 1])));
+  const stays = new StaysHealthy(deps.clock, new Map(known.map((one) => [one.id, restartsWhenStarted(one)])));
   let isSaid = false;
   const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
   const deadline =
@@ -109,6 +109,11 @@ function someAreFromBefore(
   if (before === undefined) return false;
   const known = new Map(instancesOf(before).map(({ id, registeredAt }) => [id, registeredAt]));
   return startedAnew(record, plan).some(({ id, registeredAt }) => known.get(id) === registeredAt);
+}
+
+/** How often it will have been restarted once it is started as asked: where somebody stopped it, the count begins anew. */
+function restartsWhenStarted({ desiredStopped, restarts }: InstanceRecord): number {
+  return desiredStopped ? 0 : restarts + 1;
 }
 
 /** What is known of the instances that the plan creates, replaces or starts. */
