@@ -174,5 +174,6 @@ export function operationTakenOver({ command, holder }: OperationName): FlowctlE
     code: "control/operation-taken-over",
     kind: "conflict",
     message: `\`${command}\` (${holder}) has taken over this pipeline`,
+    fix: "If this command is still wanted, run it again when that one is done.",
   });
 }

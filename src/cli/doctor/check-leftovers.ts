@@ -52,6 +52,7 @@ export async function checkHome(
   const other = folder === undefined || isGone ? undefined : `flowctl up -d -p ${pipeline} -f FILE`;
   return checkResources({
     ...{ pipeline, driver: driver.name, observed, wanted, up: up ?? other, goneFolder },
+    restartsExited: driver.capabilities.restartsExited,
     folder: up === undefined && other !== undefined ? folder : undefined,
   });
 }
@@ -60,6 +61,8 @@ export async function checkHome(
 export interface Resources {
   readonly pipeline: string;
   readonly driver: string;
+  /** Whether the driver itself starts again what has exited. */
+  readonly restartsExited: boolean;
   readonly observed: readonly ObservedResource[];
   /** Ids of the instances that are to run, as far as that is known. */
   readonly wanted?: readonly string[];
@@ -73,7 +76,7 @@ export interface Resources {
 
 /** The same from what was found. Pure. */
 export function checkResources(resources: Resources): readonly Finding[] {
-  const { pipeline, driver, observed, up, goneFolder, folder } = resources;
+  const { pipeline, driver, restartsExited, observed, up, goneFolder, folder } = resources;
   const subject = `pipeline ${pipeline}`;
   const exists = observed.filter(({ kind }) => kind === "component" || kind === "service" || kind === "control-plane");
   const runs = exists.filter(({ state }) => state.status === "running");
@@ -90,7 +93,10 @@ export function checkResources(resources: Resources): readonly Finding[] {
   }
   if (runs.length > 0) {
     const names = runs.map(({ name }) => name).join(", ");
-    const detail = `is running on ${driver} without a control plane, so nothing is restarted when it exits: ${names}${where}`;
+    const unwatched = restartsExited
+      ? "nothing that is started can register, and nothing that hangs is restarted"
+      : "nothing is restarted when it exits";
+    const detail = `is running on ${driver} without a control plane, so ${unwatched}: ${names}${where}`;
     return [problem(subject, detail, fixWith("flowctl down")), ...notRunning(resources)];
   }
   if (exists.length > 0 || observed.some(({ kind }) => kind === "network")) {

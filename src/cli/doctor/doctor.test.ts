@@ -250,6 +250,7 @@ describe("what doctor finds of a pipeline without a control plane", () => {
     checkResources({
       pipeline: "p",
       driver: "docker",
+      restartsExited: true,
       observed: [],
       up: "flowctl up -d",
       goneFolder: undefined,
@@ -261,10 +262,14 @@ describe("what doctor finds of a pipeline without a control plane", () => {
   it("is what runs on, what ended, and what of the file is not there", () => {
     const observed = [resource("feed", 1, running), resource("out", 1, killed)];
     expect(shown(found({ observed, wanted: ["feed-1", "out-1", "out-2"] }))).toEqual([
-      "problem pipeline p: is running on docker without a control plane, so nothing is restarted when it exits: feed-1",
+      "problem pipeline p: is running on docker without a control plane, so nothing that is started can register, and nothing that hangs is restarted: feed-1",
       "problem out-1: is not running: it ended while no control plane ran",
       "problem out-2: it is in the pipeline file, but does not exist on docker",
     ]);
+    const [onProcesses] = found({ driver: "process", restartsExited: false, observed });
+    expect(onProcesses?.detail).toBe(
+      "is running on process without a control plane, so nothing is restarted when it exits: feed-1",
+    );
   });
 
   it("is that the folder it belongs to is gone, so that nothing but removing it is left", () => {

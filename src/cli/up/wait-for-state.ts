@@ -53,8 +53,7 @@ export async function waitForState(
   const isStale = (record: PipelineRecord): boolean => since !== undefined && someAreFromBefore(record, since);
   const deadline =
     options.deadline ?? (timeoutMs === undefined ? undefined : withDeadline(signal, Math.max(1, timeoutMs)));
-  let latest: string | undefined;
-  let waitsFor = "";
+  let latest: PipelineRecord | undefined;
   try {
     const reached = await watchPipeline<AwaitableState | Failure>(
       {
@@ -71,8 +70,7 @@ export async function waitForState(
         ...(since === undefined ? {} : { reviving: target }),
       },
       (record) => {
-        latest = record.state;
-        waitsFor = awaitedInWords(record);
+        latest = record;
         const ended = verdict === undefined ? record.state : verdict.of(record);
         if (ended === "failed") return failureOf(record);
         if (ended === "completed") return "completed";
@@ -92,13 +90,29 @@ export async function waitForState(
     throw failureError(target.pipeline, reached);
   } catch (error) {
     if (signal.aborted || deadline?.aborted !== true) throw error;
-    throw new FlowctlError({
-      code: "cli/wait-timeout",
-      kind: "timeout",
-      message: `${target.pipeline} was not ${state} within ${humanDuration(timeoutMs ?? 0)}; ${latest === undefined ? "its control plane did not answer" : `it is ${latest}`}${waitsFor === "" ? "" : `: ${waitsFor}`}`,
-      fix: `See what it is waiting for with \`flowctl status -p ${target.pipeline}\``,
-    });
+    throw tooLate(target.pipeline, state, humanDuration(timeoutMs ?? 0), latest);
   }
+}
+
+/** What keeps it, as far as that is known: what somebody stopped waits for somebody to start it. */
+function tooLate(pipeline: string, state: AwaitableState, within: string, record?: PipelineRecord): FlowctlError {
+  const awaits = record === undefined ? "" : awaitedInWords(record);
+  const instances = record === undefined ? [] : instancesOf(record);
+  const isStopped = instances.some(({ desiredStopped }) => desiredStopped) && instances.every(isStoppedOrCompleted);
+  const now = record === undefined ? "its control plane did not answer" : `it is ${isStopped ? "stopped" : record.state}`;
+  const why = isStopped || awaits === "" ? "" : `: ${awaits}`;
+  return new FlowctlError({
+    code: "cli/wait-timeout",
+    kind: "timeout",
+    message: `${pipeline} was not ${state} within ${within}; ${now}${why}`,
+    fix: isStopped
+      ? `Start it with \`flowctl start -p ${pipeline}\``
+      : `See what it is waiting for with \`flowctl status -p ${pipeline}\``,
+  });
+}
+
+function isStoppedOrCompleted({ desiredStopped, state }: InstanceRecord): boolean {
+  return desiredStopped || state === "completed";
 }
 
 /** Whether an instance that was started anew is still known only as it was before. */
