@@ -99,7 +99,8 @@ function tooLate(pipeline: string, state: AwaitableState, within: string, record
   const awaits = record === undefined ? "" : awaitedInWords(record);
   const instances = record === undefined ? [] : instancesOf(record);
   const isStopped = instances.some(({ desiredStopped }) => desiredStopped) && instances.every(isStoppedOrCompleted);
-  const now = record === undefined ? "its control plane did not answer" : `it is ${isStopped ? "stopped" : record.state}`;
+  const now =
+    record === undefined ? "its control plane did not answer" : `it is ${isStopped ? "stopped" : record.state}`;
   const why = isStopped || awaits === "" ? "" : `: ${awaits}`;
   return new FlowctlError({
     code: "cli/wait-timeout",
