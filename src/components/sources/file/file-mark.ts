@@ -1,11 +1,8 @@
-import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Logger } from "../../../sdk/index.ts";
+import { beginsWith, headOf, readBeginning } from "./file-head.ts";
 import { fileProblem } from "./file-problem.ts";
 import { type FileMark, type FilePosition, isOffset } from "./position.ts";
-
-/** How much of a file's beginning tells it from another one. */
-const headBytes = 1024;
 
 export interface ResumeOptions {
   readonly path: string;
@@ -32,13 +29,12 @@ export async function resume<Position extends FilePosition>(
   let file: FileHandle | undefined;
   try {
     file = await open(path, "r");
-    const head = Buffer.alloc(headBytes);
-    const { bytesRead } = await file.read(head, 0, headBytes, 0);
-    const now = { bytes: bytesRead, digest: digestOf(head.subarray(0, bytesRead)) };
+    const beginning = await readBeginning(file);
+    const now = headOf(beginning);
     const before = position === undefined || !("file" in position) ? undefined : position.file;
     const version = before?.version ?? 1;
     if (position === undefined) return { position, file: { ...now, version } };
-    const begins = before === undefined || digestOf(head.subarray(0, before.bytes)) === before.digest;
+    const begins = before === undefined || beginsWith(beginning, before);
     const isShorter = !gzip && isOffset(position) && (await file.stat()).size < position.offset;
     if (begins && !isShorter) return { position, file: { ...now, version } };
     const reason = begins ? "it is shorter than the part already read" : "its beginning differs";
@@ -49,8 +45,4 @@ export async function resume<Position extends FilePosition>(
   } finally {
     await file?.close();
   }
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
 }

@@ -2,6 +2,7 @@ import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../../foundation/clock.ts";
 import type { Logger, SourceEmit } from "../../../sdk/index.ts";
+import { beginsWith, emptyHead, extended, type FileHead, headOf, readBeginning } from "./file-head.ts";
 import { fileProblem } from "./file-problem.ts";
 import type { LineEvent } from "./line-event.ts";
 import { LineSplitter } from "./line-splitter.ts";
@@ -63,30 +64,36 @@ export async function follow(options: FollowOptions, emit: SourceEmit<FollowPosi
   }
 }
 
+type FollowStart = Pick<FollowPosition, "generation" | "offset" | "line">;
+
 /** One file, wherever its name went. */
 class FollowedFile {
   readonly #file: FileHandle;
   readonly #inode: number;
   readonly #options: FollowOptions;
   #generation: number;
+  #head: FileHead;
   #readTo: number;
   #splitter: LineSplitter;
 
-  private constructor(file: FileHandle, inode: number, options: FollowOptions, at: Omit<FollowPosition, "inode">) {
+  private constructor(
+    file: FileHandle,
+    id: { inode: number; head: FileHead },
+    options: FollowOptions,
+    at: FollowStart,
+  ) {
     this.#file = file;
-    this.#inode = inode;
+    this.#inode = id.inode;
+    this.#head = id.head;
     this.#options = options;
     this.#generation = at.generation;
     this.#readTo = at.offset;
     this.#splitter = splitterAt(options, at.offset, at.line);
   }
 
-  static async from(
-    file: FileHandle,
-    options: FollowOptions,
-    at: Omit<FollowPosition, "inode">,
-  ): Promise<FollowedFile> {
-    return new FollowedFile(file, (await file.stat()).ino, options, at);
+  static async from(file: FileHandle, options: FollowOptions, at: FollowStart): Promise<FollowedFile> {
+    const { ino: inode } = await file.stat();
+    return new FollowedFile(file, { inode, head: headOf(await readBeginning(file)) }, options, at);
   }
 
   get generation(): number {
@@ -98,6 +105,7 @@ class FollowedFile {
     const chunk = Buffer.allocUnsafeSlow(chunkBytes);
     const { bytesRead } = await this.#file.read(chunk, 0, chunkBytes, this.#readTo);
     this.#readTo += bytesRead;
+    if (bytesRead > 0) this.#head = await extended(this.#head, this.#file);
     for (const line of this.#splitter.push(chunk.subarray(0, bytesRead))) {
       if (this.#options.signal.aborted) return false;
       await this.#emit(line, emit);
@@ -120,6 +128,7 @@ class FollowedFile {
 
   restart(generation: number): void {
     this.#generation = generation;
+    this.#head = emptyHead;
     this.#readTo = 0;
     this.#splitter = splitterAt(this.#options, 0, 0);
   }
@@ -134,7 +143,13 @@ class FollowedFile {
   ): Promise<void> {
     const event = this.#options.toEvent(line, `${this.#options.name}${this.#generation}-${this.#inode}-${line.end}`);
     if (event === undefined) return;
-    await emit(event, { generation: this.#generation, inode: this.#inode, offset: line.end, line: line.number });
+    await emit(event, {
+      generation: this.#generation,
+      inode: this.#inode,
+      head: this.#head,
+      offset: line.end,
+      line: line.number,
+    });
   }
 }
 
@@ -142,22 +157,23 @@ function splitterAt(options: FollowOptions, offset: number, number: number): Lin
   return new LineSplitter({ offset, number, maxBytes: options.maxLineBytes });
 }
 
-/** The file of a position, also when it has another name by now; undefined when it is gone or was truncated. */
+/** The file of a position, also when it has another name by now; undefined when it is gone, was truncated or replaced. */
 async function reopen(options: FollowOptions, position: FollowPosition): Promise<FollowedFile | undefined> {
   const { path, log } = options;
+  const { inode, offset, head } = position;
+  let replaced = false;
   for (const candidate of [path, ...(await siblings(path))]) {
-    if ((await inodeOf(candidate)) !== position.inode) continue;
+    if ((await inodeOf(candidate)) !== inode) continue;
     const file = await openIfThere(candidate);
     if (file === undefined) continue;
     const { ino, size } = await file.stat();
-    if (ino === position.inode && size >= position.offset) return FollowedFile.from(file, options, position);
+    const begins = head === undefined || beginsWith(await readBeginning(file), head);
+    if (ino === inode && size >= offset && begins) return FollowedFile.from(file, options, position);
+    replaced ||= ino === inode && !begins;
     await file.close();
   }
-  log.warn("the file was removed or truncated: its unread content is lost", {
-    path,
-    inode: position.inode,
-    offset: position.offset,
-  });
+  const reason = replaced ? "replaced by another one with its inode" : "removed or truncated";
+  log.warn(`the file was ${reason}: its unread content is lost`, { path, inode, offset });
   return undefined;
 }
 

@@ -1,17 +1,16 @@
+import type { FileHead } from "./file-head.ts";
+
 /** What a file is known again by. */
-export interface FileMark {
+export interface FileMark extends FileHead {
   /** Counts the files that had the path, from 1, so that what is in the next one has other ids. */
   readonly version: number;
-  /** How many bytes at its beginning were looked at, as it lies there, and their digest. */
-  readonly bytes: number;
-  readonly digest: string;
 }
 
 /** After a line or record: where in the (decompressed) file what follows begins, and how many lines come before it. */
 export interface OffsetPosition {
   readonly offset: number;
   readonly line: number;
-  /** Left out where it is followed: there the inode tells. */
+  /** Left out where it is followed: there inode and head tell. */
   readonly file?: FileMark;
 }
 
@@ -21,6 +20,8 @@ export interface FollowPosition extends OffsetPosition {
   readonly generation: number;
   /** Inode number, to find the file again under another name. */
   readonly inode: number;
+  /** The inode of a file that was removed is given to another one. Left out by versions that did not look. */
+  readonly head?: FileHead;
 }
 
 /** In an array of a JSON document: how many items come before. */
