@@ -1,15 +1,17 @@
 import { reportAt } from "../resolve/scope.ts";
 import type { LintContext } from "./lint-context.ts";
+import { partitionPathFix } from "./partition-path.ts";
 
 /** What remains to be said about single values. */
 export function lintSettings(context: LintContext): void {
   const { resolved, scope } = context;
   for (const { component, path } of resolved.components) {
-    if (component.partitionBy !== undefined && !/^[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*$/.test(component.partitionBy)) {
+    const fix = component.partitionBy === undefined ? undefined : partitionPathFix(component.partitionBy);
+    if (fix !== undefined) {
       reportAt(scope, [...path, "partition_by"], {
         code: "pipeline/invalid-partition",
         message: `Invalid event path ${JSON.stringify(component.partitionBy)}`,
-        fix: "Use a path such as `payload.customer` or `metadata.tenant`.",
+        fix,
       });
     }
     const { limits, reservations } = component;

@@ -23,6 +23,7 @@ it.each([
   ["metadata.tenant", "t-1"],
   ["metadata.a.b", "dotted"],
   ["payload.customer.id", "c-1"],
+  ["payload.list.0", "1"],
   ["customer.id", "c-1"],
 ])("the key %s is what the event has there", (path, key) => {
   expect(keyOf(path)).toBe(key);
