@@ -223,7 +223,9 @@ export class MemoryDriver implements Driver {
       resource("volume", "state", 0, {}, []),
       ...Object.entries(pipeline.volumes).map(([key, volume]) => resource("volume", key, 0, { volume }, [])),
     ];
-    const controlPlane = resource("control-plane", "control-plane", 1, {}, [{ key: network.key, condition: "exists" }]);
+    const controlPlane = resource("control-plane", "control-plane", 1, { persistence: options.persistence }, [
+      { key: network.key, condition: "exists" },
+    ]);
     const services = pipeline.services.map((service) =>
       resource("service", service.id, 1, { image: service.image }, [{ key: controlPlane.key, condition: "healthy" }]),
     );

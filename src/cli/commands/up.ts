@@ -30,6 +30,7 @@ import { attach } from "../up/attach.ts";
 import { sayBanner } from "../up/banner.ts";
 import { type BringUpOptions, prepareUp } from "../up/bring-up.ts";
 import type { PreparedUp } from "../up/change.ts";
+import { carryOutOrJoin } from "../up/plan-again.ts";
 import { rollBack } from "../up/roll-back.ts";
 import { startPrepared } from "../up/start-prepared.ts";
 import { startUntilHealthy } from "../up/until-healthy.ts";
@@ -114,22 +115,28 @@ async function up(
     discard: flags.discard ?? false,
   };
   if (flags.watch) return watched(context, files, flags, options);
-  const prepared = await prepareUp(context, files, options);
+  const prepare = (): Promise<PreparedUp> => prepareUp(context, files, options);
   if (flags.dryRun) {
-    if (output.json) output.printJson({ driver: prepared.driver.name, ...planDocument(prepared.plan) });
-    else output.print(fitLines(output.retyped(renderPlanText(prepared.plan)), output.stdout));
-    prepared.access.close();
-    if (prepared.refusal !== undefined) throw prepared.refusal;
+    const { plan, driver, access, refusal } = await prepare();
+    if (output.json) output.printJson({ driver: driver.name, ...planDocument(plan) });
+    else output.print(fitLines(output.retyped(renderPlanText(plan)), output.stdout));
+    access.close();
+    if (refusal !== undefined) throw refusal;
     return ExitCode.ok;
   }
-  if (flags.detach || flags.wait) return detached(context, prepared, flags);
+  return carryOutOrJoin(context, prepare, (prepared) =>
+    flags.detach || flags.wait ? detached(context, prepared, flags) : attached(context, prepared, flags),
+  );
+}
+
+async function attached(context: CommandContext, prepared: PreparedUp, flags: UpFlags): Promise<ExitCode> {
   const ending = await attach(context, prepared, {
     ephemeral: false,
     timestamps: flags.timestamps ?? false,
     prefix: hasPrefix(flags),
   });
   if (ending.error !== undefined) throw ending.error;
-  sayCompleted(output, prepared.pipeline.name);
+  sayCompleted(context.output, prepared.pipeline.name);
   return ExitCode.ok;
 }
 

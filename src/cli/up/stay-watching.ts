@@ -11,10 +11,9 @@ import { type Edit, EditWatch } from "../watch/edit-watch.ts";
 import { watchedOf } from "../watch/watched.ts";
 import { type BringUpOptions, prepareUp } from "./bring-up.ts";
 import type { PreparedUp } from "./change.ts";
+import { prepareOnceFree } from "./plan-again.ts";
 import { startPrepared } from "./start-prepared.ts";
 
-/** Between two tries while another command changes the pipeline, in milliseconds. */
-const BUSY_RETRY = 500;
 /** So many changed files are named. */
 const NAMED = 3;
 
@@ -125,24 +124,17 @@ export class Watching {
 
   async #prepare(current: PreparedUp): Promise<PreparedUp> {
     const { up } = this.#options;
-    const { deps, output, signal } = this.#context;
-    for (let said = false; ; said = true) {
-      try {
-        return await prepareUp(this.#context, await this.#files(), {
-          ...up,
-          build: this.#build,
-          forceRecreate: this.#recreate,
-          same: current.pipeline.name,
-          onLook: (paths) => {
-            this.#looked = paths;
-          },
-        });
-      } catch (error) {
-        if (!hasCode(error, "control/operation-under-way")) throw error;
-        if (!said) output.say(`${(error as FlowctlError).message}; waiting until that is done`);
-        await deps.clock.sleep(BUSY_RETRY, signal);
-      }
-    }
+    return prepareOnceFree(this.#context, async () =>
+      prepareUp(this.#context, await this.#files(), {
+        ...up,
+        build: this.#build,
+        forceRecreate: this.#recreate,
+        same: current.pipeline.name,
+        onLook: (paths) => {
+          this.#looked = paths;
+        },
+      }),
+    );
   }
 
   async #settingsOfFile(): Promise<string> {
