@@ -74,7 +74,8 @@ function viewOf(
     component: owner,
     type: component?.type ?? kind,
     // A control plane that has just answered is well, whatever the engine has not found out yet.
-    state: kind === "control-plane" && record !== undefined ? "healthy" : stateOf(resource, known),
+    state:
+      kind === "control-plane" && record !== undefined ? "healthy" : stateOf(resource, known, record !== undefined),
     reason: known?.reason ?? "",
     restarts: Math.max(known?.restarts ?? 0, "restarts" in state ? state.restarts : 0),
     metrics: known?.totals,
@@ -90,12 +91,15 @@ function viewOf(
 /** Exit code of what ended while nobody watched it who could know its own. */
 const UNKNOWN = -1;
 
-/** The control plane knows how a running or completed instance is; that it does not run, the driver knows. */
-function stateOf({ state, kind }: ObservedResource, known: InstanceRecord | undefined): string {
+/**
+ * The control plane knows how a running or completed instance is; that it does not run, the driver knows. What runs and is not registered
+ * starts, as long as there is anybody to register with.
+ */
+function stateOf({ state, kind }: ObservedResource, known: InstanceRecord | undefined, isAsked: boolean): string {
   switch (state.status) {
     case "running":
       if (known !== undefined && known.state !== "completed" && known.state !== "failed") return known.state;
-      if (state.health === "none") return kind === "component" ? "starting" : "running";
+      if (state.health === "none") return kind === "component" && isAsked ? "starting" : "running";
       return state.health;
     case "exited":
       if (known?.state === "completed" || known?.state === "failed") return known.state;
