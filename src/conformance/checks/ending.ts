@@ -1,6 +1,6 @@
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, consumers, everyType } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, endUpstream, leavesAsCompleted, scaleAway } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, endStream, endUpstream, leavesAsCompleted, scaleAway } from "./steps.ts";
 
 export const endingChecks: readonly Check[] = [
   {
@@ -38,7 +38,7 @@ export const endingChecks: readonly Check[] = [
       bench.controlPlane.announce(bench.topology([bench.above, second], { desired: 2 }));
       acknowledgingDownstream(bench);
       await acknowledgesAll(bench, bench.fresh(2), second);
-      (await bench.subscribed()).end();
+      await endStream(bench);
       bench.controlPlane.announce(bench.topology([bench.above, second], { completed: [bench.above], desired: 2 }));
       await bench.quiet(() => bench.component?.exit() && "it exited when the first of two upstream instances ended");
       await acknowledgesAll(bench, bench.fresh(2), second);
@@ -54,7 +54,7 @@ export const endingChecks: readonly Check[] = [
       await bench.launch({ upstreamInstances: 2 });
       acknowledgingDownstream(bench);
       await acknowledgesAll(bench, bench.fresh(2));
-      (await bench.subscribed()).end();
+      await endStream(bench);
       bench.controlPlane.announce(bench.topology([bench.above], { completed: [bench.above], desired: 2 }));
       await bench.quiet(
         () =>

@@ -4,7 +4,7 @@ import { plenty, type TestDownstream } from "../test-downstream.ts";
 import type { TopologyOptions } from "../test-topology.ts";
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, everyType, producers, sources } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, leavesAsCompleted } from "./steps.ts";
+import { acknowledgesAll, acknowledgingDownstream, endStream, leavesAsCompleted } from "./steps.ts";
 
 /** How a component that has nothing more to do says so: last, when nothing can have to be sent again. */
 export const finishingChecks: readonly Check[] = [
@@ -169,7 +169,7 @@ function needsEnd(bench: Bench): void {
 async function endsAbove(bench: Bench, groups: TopologyOptions["groups"] = [{ id: "below" }]): Promise<void> {
   if (bench.facts.type !== "processor") return;
   (await bench.subscribed()).break();
-  (await bench.subscribed()).end();
+  await endStream(bench);
   bench.controlPlane.announce(bench.topology([bench.above], { groups, completed: [bench.above], allCompleted: true }));
 }
 

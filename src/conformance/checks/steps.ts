@@ -37,10 +37,19 @@ export async function acknowledgedUpTo(
     throw new Broken(`its stream ended with ${stream.acked} of ${sequence} events acknowledged`);
 }
 
-/** Ends the data of every given upstream, as instances do that have completed: on the stream, then in the topology. */
-export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.above): Promise<void> {
+/**
+ * Ends the data of one instance above, and waits until the component has closed its side of the stream: what the control plane says
+ * next comes by another connection, and a component that hears it first may hang up before it has read the end.
+ */
+export async function endStream(bench: Bench, upstream: TestUpstream = bench.above): Promise<void> {
   const stream = await bench.subscribed(upstream);
   stream.end();
+  await bench.happens(() => stream.ended, bench.timing.stepMs);
+}
+
+/** Ends the data of every given upstream, as instances do that have completed: on the stream, then in the topology. */
+export async function endUpstream(bench: Bench, upstream: TestUpstream = bench.above): Promise<void> {
+  await endStream(bench, upstream);
   bench.controlPlane.announce(bench.topology([upstream], { completed: [upstream], allCompleted: true }));
 }
 
@@ -52,7 +61,7 @@ export async function scaleAway(bench: Bench): Promise<void> {
   bench.controlPlane.announce(bench.topology([bench.above, second], { desired: 2 }));
   acknowledgingDownstream(bench);
   await acknowledgesAll(bench, bench.fresh(2), second);
-  (await bench.subscribed(second)).end();
+  await endStream(bench, second);
   bench.controlPlane.announce(bench.topology([bench.above]));
 }
 
