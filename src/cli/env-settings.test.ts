@@ -109,6 +109,21 @@ describe("a file beside the pipeline file", () => {
   });
 });
 
+describe("a file that is an argument", () => {
+  it("has those of -f laid over it, and those of the environment not", async () => {
+    await using cli = await CliHarness.create({
+      "demo.yaml": FILE,
+      "faster.yaml": "sources: { numbers: { with: { rate: 7 } } }\n",
+    });
+    expect((await cli.run("config", "demo.yaml", "-f", "faster.yaml")).stdout).toContain("rate: 7");
+    expect(await cli.run("up", "-d", "demo.yaml", "-f", "faster.yaml")).toMatchObject({ code: 0 });
+    expect((await cli.run("up", "--dry-run", "demo.yaml", "-f", "faster.yaml")).stdout).toContain("nothing to do");
+    expect(await cli.run("down", "demo.yaml", "-f", "faster.yaml")).toMatchObject({ code: 0 });
+    cli.env.FLOWCTL_FILE = "faster.yaml";
+    expect((await cli.run("config", "demo.yaml")).stdout).not.toContain("rate: 7");
+  });
+});
+
 describe("a component in place of a file", () => {
   it("is named as one, with what acts on one", async () => {
     await using cli = await CliHarness.create({ "flowctl.yaml": FILE });

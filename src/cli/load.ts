@@ -33,7 +33,7 @@ export class InvalidPipeline extends FlowctlError {
 type ValidPipeline = Extract<LoadResult, { ok: true }>;
 
 /**
- * Loads the pipeline that arguments, flags and environment name, or the one found from the working directory up, with other
+ * Loads the pipeline that arguments, flags and environment name (arguments first, then flags over them), or the one found from the working directory up, with other
  * numbers of instances than the file says where `replicas` has them.
  */
 export async function load(
@@ -43,7 +43,8 @@ export async function load(
 ): Promise<LoadResult> {
   const { deps, settings, signal } = context;
   const { loadPipeline } = await import("../pipeline/load-pipeline.ts");
-  const named = files.length > 0 ? files : settings.files;
+  const over = settings.filesAreFlags ? settings.files.filter((file) => !files.includes(file)) : [];
+  const named = files.length > 0 ? [...files, ...over] : settings.files;
   if (files.length > 0) await refuseComponents(context, files);
   const paths = named.length > 0 ? named : await findPipelineFiles(deps.cwd);
   return loadPipeline({

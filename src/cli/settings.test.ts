@@ -19,7 +19,7 @@ const withConfig = async (text: string): Promise<Record<string, string>> => {
 describe("settings", () => {
   it("are the defaults when nothing is said", async () => {
     expect(await readSettings({}, { XDG_CONFIG_HOME: folder })).toEqual({
-      ...{ driver: undefined, driverFrom: undefined, usualDriver: undefined, files: [] },
+      ...{ driver: undefined, driverFrom: undefined, usualDriver: undefined, files: [], filesAreFlags: false },
       ...{ name: undefined, envFile: undefined, access: undefined, metrics: "open", profiles: [] },
       ...{ logLevel: "info", persistence: true, insecure: false, progress: "auto", json: false, quiet: false },
     });

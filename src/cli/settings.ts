@@ -23,6 +23,8 @@ export interface Settings {
   /** That of the config file, for pipelines that name none. */
   readonly usualDriver: DriverName | undefined;
   readonly files: readonly string[];
+  /** Whether `-f` named them: then they are laid over files that are arguments, which those of the environment are not. */
+  readonly filesAreFlags: boolean;
   readonly name: string | undefined;
   readonly envFile: string | undefined;
   /** Path of an access file. */
@@ -85,6 +87,7 @@ export async function readSettings(
     driverFrom: flags.driver ? "--driver" : driverEnv ? "FLOWCTL_DRIVER" : undefined,
     usualDriver: file.driver,
     files: flags.file?.length ? flags.file : list(env.FLOWCTL_FILE, ":"),
+    filesAreFlags: (flags.file?.length ?? 0) > 0,
     name: flags.projectName ?? nonEmpty(env.FLOWCTL_PROJECT_NAME),
     envFile: flags.envFile ?? nonEmpty(env.FLOWCTL_ENV_FILE),
     access: flags.access ?? nonEmpty(env.FLOWCTL_ACCESS),
