@@ -106,7 +106,7 @@ class Flow {
   change(next: PipelineSpec): boolean {
     const yes = (): boolean => true;
     const running = {
-      ...{ isLive: yes, exists: yes, runs: yes, leaves: yes },
+      ...{ isLive: yes, exists: yes, isStarting: () => false, runs: yes, leaves: yes },
       ...{ drains: yes, hasRest: yes, owes: yes },
     };
     const { spec, stranded, waits } = transitionOf(this.spec, next, running);

@@ -103,6 +103,16 @@ export function stillLeaving(names: readonly string[]): FlowctlError {
   });
 }
 
+/** What a changed file removes has just been started: what it is to hand on it can only hand on once it runs. */
+export function stillStarting(names: readonly string[]): FlowctlError {
+  return new FlowctlError({
+    code: "registry/still-starting",
+    kind: "conflict",
+    message: `${names.join(", ")} is removed and has yet to start, to deliver the events that wait for it`,
+    fix: "Retry when it runs; `flowctl ps` shows that.",
+  });
+}
+
 function unique(names: readonly string[]): string {
   return [...new Set(names)].join(", ");
 }

@@ -211,6 +211,34 @@ describe("a changed pipeline", () => {
     expect(registry.pipeline().draining).toBeUndefined();
   });
 
+  it("waits for a removed component that has yet to start, and refuses the change once that does not work", () => {
+    const [source, processor, sink] = linearPipeline().components as Three;
+    const before = {
+      ...linearPipeline(),
+      components: [source, { ...processor, inputs: [{ from: "source", types: [], buffer: disk }] }, sink],
+    };
+    registry.apply(before);
+    for (const id of ["source", "sink"]) registry.register(registration(incarnation(id)));
+    const report = (observation: "started" | "exited"): void =>
+      registry.report(
+        { ...{ componentId: "processor", instanceId: "processor-1", observation }, exitCode: 1, message: "" },
+        clock.now(),
+      );
+    const without = { ...before, components: [source, { ...sink, inputs: [{ from: "source", types: [] }] }] };
+    const existing = ["source-1", "processor-1", "sink-1"];
+    const refusal = () => codeOf(() => registry.check(without, { existing }));
+    expect(refusal()).toBe("registry/would-lose-events");
+    report("started");
+    expect(refusal()).toBe("registry/still-starting");
+    expect(codeOf(() => registry.check(without))).toBe("registry/would-lose-events");
+    report("exited");
+    expect(refusal()).toBe("registry/would-lose-events");
+    report("started");
+    registry.register(registration(incarnation("processor")));
+    expect(registry.apply(without, { existing })).toBe(true);
+    expect(registry.pipeline().draining).toContainEqual({ componentId: "processor", instanceId: "", from: "" });
+  });
+
   it("refuses a change that would give up accepted events, before it changes anything, unless told to", () => {
     const [source, , sink] = linearPipeline().components as Three;
     const both = { ...sink, inputs: [...sink.inputs, { from: "source", types: [] }] };

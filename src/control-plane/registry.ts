@@ -41,6 +41,7 @@ import {
   noPipeline,
   notAnInstance,
   stillLeaving,
+  stillStarting,
   superseded,
   unknownComponent,
   unknownInstance,
@@ -101,7 +102,8 @@ export class Registry {
   /**
    * Makes `spec` the pipeline, by way of a transition that loses nothing (see `transitionOf`). Returns whether it differs
    * from what was applied last. Throws, and changes nothing: `registry/would-lose-events` when something could not be
-   * delivered any more, unless that is to be discarded; `registry/still-leaving` while what is wanted again has not left.
+   * delivered any more, unless that is to be discarded; `registry/still-leaving` while what is wanted again has not left;
+   * `registry/still-starting` while what is to hand something on before it goes has not registered.
    */
   apply(spec: PipelineSpec, options: ApplyOptions = {}): boolean {
     const next = this.check(spec, options);
@@ -129,6 +131,7 @@ export class Registry {
     );
     const transition = transitionOf(before, spec, this.#roster.running(discard ? [] : existing), goingBack);
     if (transition.waits.length > 0) throw stillLeaving(transition.waits);
+    if (transition.starting.length > 0 && !discard) throw stillStarting(transition.starting);
     if (transition.stranded.length > 0 && !discard) throw wouldLoseEvents(this.#name, transition.stranded);
     // Larger than any that an earlier control plane, which is forgotten, may have told to instances that go on.
     return before === undefined ? { ...transition.spec, marks: this.#now() } : transition.spec;

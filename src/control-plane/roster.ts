@@ -228,6 +228,11 @@ export class Roster {
     return {
       isLive: (componentId, instanceId) => this.#instances.get(componentId, instanceId)?.data.live === true,
       exists: (instanceId) => existing.includes(instanceId),
+      isStarting: (componentId, instanceId) => {
+        const data = this.#instances.get(componentId, instanceId)?.data;
+        if (data?.state.name !== "starting" || data.starts === 0 || !existing.includes(instanceId)) return false;
+        return !data.live && this.desire(componentId, instanceId) === "running";
+      },
       runs: (componentId, instanceId) => isWell(this.#instances.get(componentId, instanceId)),
       leaves: (componentId, instanceId) => supports(this.#instances.get(componentId, instanceId), "leaving"),
       drains: (componentId) => {

@@ -7,7 +7,10 @@ import { codeOf, Kept } from "./registry.fake.ts";
 import { type Running, transitionOf } from "./transition.ts";
 
 const yes = (): boolean => true;
-const runs: Running = { isLive: yes, exists: yes, runs: yes, leaves: yes, drains: yes, hasRest: yes, owes: yes };
+const runs: Running = {
+  ...{ isLive: yes, exists: yes, isStarting: () => false, runs: yes, leaves: yes },
+  ...{ drains: yes, hasRest: yes, owes: yes },
+};
 const disk = { type: "disk", maxEvents: 10, maxBytes: 0, whenFull: "block" } as const;
 const [source, processor, sink] = linearPipeline().components as [ComponentSpec, ComponentSpec, ComponentSpec];
 const spec = (...components: ComponentSpec[]): PipelineSpec => ({ ...linearPipeline(), components });

@@ -53,7 +53,7 @@ const yes = (): boolean => true;
 const no = (): boolean => false;
 const everybodySaid: Heard = { knows: yes, hasSettled: yes };
 const runs: Running = {
-  ...{ isLive: yes, exists: yes, runs: yes, leaves: yes },
+  ...{ isLive: yes, exists: yes, isStarting: no, runs: yes, leaves: yes },
   ...{ drains: yes, hasRest: yes, owes: yes },
 };
 const isDown: Running = { ...runs, isLive: no, exists: no, runs: no };
@@ -65,7 +65,7 @@ const change = (before: string, next: string, running: Running = runs): readonly
 describe("the transition from one file to the next", () => {
   it("is the next file alone where there was none before", () => {
     const next = pipeline("s > a > z");
-    expect(transitionOf(undefined, next, runs)).toEqual({ spec: next, stranded: [], waits: [] });
+    expect(transitionOf(undefined, next, runs)).toEqual({ spec: next, stranded: [], starting: [], waits: [] });
   });
 
   it("changes nothing for the same file", () => {

@@ -8,6 +8,8 @@ export interface Running {
   isLive(componentId: string, instanceId: string): boolean;
   /** Whether the driver has the instance, running or not. */
   exists(instanceId: string): boolean;
+  /** Whether its program was started, and may be expected to register: in the end it does, or is not starting any more. */
+  isStarting(componentId: string, instanceId: string): boolean;
   /** Whether the instance runs and is well, so that it can hand on what it holds. */
   runs(componentId: string, instanceId: string): boolean;
   /** Whether it ends by itself when it is told to leave. */
@@ -36,6 +38,8 @@ export interface Transition {
   readonly spec: PipelineSpec;
   /** What nobody would deliver. Empty for a change that loses nothing. */
   readonly stranded: readonly Stranded[];
+  /** Instances of what is stranded that are starting: once they run they may hand it on. */
+  readonly starting: readonly string[];
   /** What is wanted again and was told to leave: nobody can take that back, so the change has to wait until it has left. */
   readonly waits: readonly string[];
 }
@@ -60,7 +64,7 @@ export function transitionOf(
   running: Running,
   goingBack = false,
 ): Transition {
-  if (before === undefined) return { spec: next, stranded: [], waits: [] };
+  if (before === undefined) return { spec: next, stranded: [], starting: [], waits: [] };
   const staying = new Map(next.components.map((component) => [component.id, component]));
   const gone = before.components.filter(({ id }) => !staying.has(id));
   const needed = neededBelow(before, staying);
@@ -215,7 +219,17 @@ export function transitionOf(
     })),
   ];
   const spec = withHandover(before, { ...next, components });
-  return { spec, stranded, waits: waitsOf(before, next, running) };
+  return { spec, stranded, starting: startingOf(before, stranded, running), waits: waitsOf(before, next, running) };
+}
+
+function startingOf(before: PipelineSpec, stranded: readonly Stranded[], running: Running): readonly string[] {
+  const down = stranded.filter((one) => one.cannotDrain !== true && one.cannotMove === undefined);
+  const names = new Set(down.map(({ name }) => name));
+  return before.components.flatMap((component) =>
+    instanceIdsOf(component)
+      .filter((id) => names.has(component.id) || names.has(id))
+      .filter((id) => running.isStarting(component.id, id)),
+  );
 }
 
 /** Whether something of the spec is still on its way out. */

@@ -2,6 +2,7 @@ import type { ApplyOptions } from "../../client/client.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
 import type { PipelineSpec } from "../../protocol/records.ts";
 import type { ControlPlaneAccess } from "../control-plane-access.ts";
+import { isForNow } from "./until-left.ts";
 
 /**
  * The error with which the control plane would refuse a plan that is not to be carried out. Asks without changing anything; undefined
@@ -19,7 +20,6 @@ export async function refusalOf(
   } catch (error) {
     signal.throwIfAborted();
     const isRefusal = error instanceof FlowctlError && error.code.startsWith("registry/");
-    // What is still leaving is waited for.
-    return isRefusal && error.code !== "registry/still-leaving" ? error : undefined;
+    return isRefusal && !isForNow(error) ? error : undefined;
   }
 }

@@ -50,7 +50,12 @@ export async function untilLeft(
   }
 }
 
-/** Applies a changed pipeline as soon as what it names again, and what was removed before, has left. */
+/** Whether the control plane refuses a change only for now: what has yet to leave, or to start, does so by itself. */
+export function isForNow(error: unknown): boolean {
+  return hasCode(error, "registry/still-leaving") || hasCode(error, "registry/still-starting");
+}
+
+/** Applies a changed pipeline as soon as what it names again, and what was removed before, has left, and what it removes has started. */
 export async function onceLeft<T>(
   clock: Clock,
   progress: ProgressSink,
@@ -61,7 +66,7 @@ export async function onceLeft<T>(
     try {
       return await apply();
     } catch (error) {
-      if (!hasCode(error, "registry/still-leaving")) throw error;
+      if (!isForNow(error)) throw error;
       if (!waited)
         progress({ subject: "pipeline", status: "working", text: `Waiting: ${(error as FlowctlError).message}` });
       await clock.sleep(POLL, signal);
