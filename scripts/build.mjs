@@ -56,6 +56,24 @@ const asProgram = {
   supported: { "dynamic-import": false },
 };
 
+/** Libraries that speak to other systems, one bundle each: only the component that needs one loads it. */
+const clientFolder = join(root, "src/components/clients");
+const asClient = { format: "cjs", outExtension: { ".js": ".cjs" }, entryNames: "[name]-[hash]" };
+
+/** By the file of a client: its bundle, as it was built last. */
+const clientBundles = new Map();
+
+/** The programs find a client's bundle beside them. */
+const clientsBeside = {
+  name: "clients-beside",
+  setup(builder) {
+    builder.onResolve({ filter: /\/clients\/[a-z0-9-]+\.ts$/ }, ({ path, resolveDir, kind }) => {
+      const bundle = clientBundles.get(resolve(resolveDir, path));
+      return bundle === undefined || kind === "entry-point" ? undefined : { path: `./${bundle}`, external: true };
+    });
+  },
+};
+
 /** What other components are written with, in one file: finding another one would cost them more than it saves. */
 const sdk = { sdk: "src/sdk/index.ts" };
 const asModule = {
@@ -76,10 +94,10 @@ const inImage = ["component", "control-plane", "engine-access"];
 const compact = { minifyWhitespace: true, minifySyntax: true, lineLimit: 200 };
 
 /** What stays an import of an installed package: native addons. All else is bundled, and therefore among the devDependencies. */
-const external = ["classic-level", "cpu-features", "*.node"];
+const external = ["classic-level", "cpu-features", "pg-native", "*.node"];
 
 /** What whoever imports it does without when it is missing. */
-const missable = new Set(["cpu-features", "@grpc/proto-loader"]);
+const missable = new Set(["cpu-features", "@grpc/proto-loader", "pg-native", "pg-cloudflare"]);
 
 /** Bundled packages that read files beside their code at run time; the files go to dist/vendor/<package>/<folder>. */
 const vendored = { "@grpc/reflection": ["build/proto/grpc"], "grpc-health-check": ["proto"], dockerode: ["lib/proto"] };
@@ -161,10 +179,11 @@ async function put(path, contents, mode) {
 }
 
 async function bundle() {
-  const results = await Promise.all([bundleOf(programs, asProgram), bundleOf(sdk, asModule)]);
+  const clients = await bundleClients();
+  const results = [...(await Promise.all([bundleOf(programs, asProgram), bundleOf(sdk, asModule)])), clients];
   await put(join(out, "start.cjs"), await readFile(join(root, "scripts/build/start.cjs")));
   for (const file of results.flatMap((result) => result.outputFiles)) await put(file.path, file.text);
-  const files = ["start.cjs", "sdk.js", "sbom.cdx.json"];
+  const files = ["start.cjs", "sdk.js", "sbom.cdx.json", ...clientBundles.values()];
   for (const [path, { entryPoint }] of Object.entries(results[0].metafile.outputs)) {
     const name = Object.keys(programs).find((one) => programs[one] === entryPoint);
     const parts = await program(name, join(root, path));
@@ -175,11 +194,25 @@ async function bundle() {
   await put(join(out, "sbom.cdx.json"), `${JSON.stringify(await billOfMaterials(root, packages), undefined, 2)}\n`);
   await put(join(out, "image.json"), JSON.stringify(files));
   const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const beside = [...clientBundles.values()].map((name) => `./${name}`);
   for (const { path } of results.flatMap(({ metafile }) => Object.values(metafile.outputs).flatMap(importsOf))) {
-    if (!(path in dependencies) && !missable.has(path)) {
+    if (!(path in dependencies) && !missable.has(path) && !beside.includes(path)) {
       throw new Error(`build: ${path} is imported and not among the dependencies`);
     }
   }
+}
+
+/** Before the programs, which name these bundles. Returns esbuild's result. */
+async function bundleClients() {
+  const names = (await readdir(clientFolder)).filter((name) => name.endsWith(".ts"));
+  const entries = Object.fromEntries(
+    names.map((name) => [`client-${basename(name, ".ts")}`, join(clientFolder, name)]),
+  );
+  const result = await bundleOf(entries, asClient);
+  for (const [path, { entryPoint }] of Object.entries(result.metafile.outputs)) {
+    clientBundles.set(join(root, entryPoint), basename(path));
+  }
+  return result;
 }
 
 /**
@@ -218,7 +251,7 @@ const contexts = new Map();
 async function bundleOf(entries, settings) {
   const present = {};
   for (const [name, source] of Object.entries(entries)) {
-    if (await exists(join(root, source))) present[name] = join(root, source);
+    if (await exists(resolve(root, source))) present[name] = resolve(root, source);
     else console.error(`build: ${source} does not exist yet, dist/${name}.js is left out`);
   }
   const key = Object.keys(present).join();
@@ -232,7 +265,7 @@ async function bundleOf(entries, settings) {
     platform: "node",
     target: "node20",
     external,
-    plugins: [loadedWhenCalled, vendorPaths, noAdminServices],
+    plugins: [clientsBeside, loadedWhenCalled, vendorPaths, noAdminServices],
     legalComments: "none",
     ...compact,
     // protobufjs hides an optional require() behind eval on purpose.

@@ -3,6 +3,7 @@ import { filterSpec } from "./processors/filter.spec.ts";
 import { mapSpec } from "./processors/map.spec.ts";
 import { discardSpec } from "./sinks/discard.spec.ts";
 import { fileSinkSpec } from "./sinks/file.spec.ts";
+import { postgresSinkSpec } from "./sinks/postgres.spec.ts";
 import { stdoutSpec } from "./sinks/stdout.spec.ts";
 import { deadLettersSpec } from "./sources/dead-letters.spec.ts";
 import { fileSourceSpec } from "./sources/file.spec.ts";
@@ -18,6 +19,7 @@ const specs: readonly BuiltinSpec[] = [
   mapSpec,
   discardSpec,
   fileSinkSpec,
+  postgresSinkSpec,
   stdoutSpec,
 ];
 

@@ -17,6 +17,7 @@ const loaders: Readonly<Record<string, Load>> = {
   "processor/map": async () => (await import("./processors/map.ts")).map,
   "sink/discard": async () => (await import("./sinks/discard.ts")).createDiscard(systemClock),
   "sink/file": async () => (await import("./sinks/file.ts")).fileSink,
+  "sink/postgres": async () => (await import("./sinks/postgres.ts")).createPostgresSink(systemClock),
   "sink/stdout": async () => (await import("./sinks/stdout.ts")).createStdout(process.stdout),
 };
 

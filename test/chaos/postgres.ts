@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
-import { chown, mkdtemp, rm } from "node:fs/promises";
+import { appendFile, chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,25 +16,45 @@ const signals = { fast: "SIGINT", immediate: "SIGQUIT" } as const;
 /** PostgreSQL does not run as root: then it is nobody's. */
 const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
+export interface PostgresOptions {
+  readonly reachable?: boolean;
+  readonly settings?: readonly string[];
+  readonly files?: Readonly<Record<string, string>>;
+}
+
 /** A real PostgreSQL with a database of its own, which can be stopped and started again on its port. */
 export class Postgres implements AsyncDisposable {
   readonly port: number;
   private readonly folder: string;
   private readonly programs: string;
+  private readonly settings: readonly string[];
   private server: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number, programs: string) {
+  private constructor(folder: string, port: number, programs: string, settings: readonly string[]) {
     this.folder = folder;
     this.port = port;
     this.programs = programs;
+    this.settings = settings;
   }
 
-  static async create(): Promise<Postgres> {
+  /**
+   * With `reachable`, containers of this machine reach it, too, without a password. `settings`: more of its own, `name=value`.
+   * `files`: copies in its data folder, which only it can read.
+   */
+  static async create({ reachable = false, settings = [], files = {} }: PostgresOptions = {}): Promise<Postgres> {
     const folder = await mkdtemp(join(tmpdir(), "flowctl-postgres-"));
     if (user.uid !== undefined) await chown(folder, user.uid, user.gid);
-    const postgres = new Postgres(folder, await freePort(), programsFolder());
+    const listen = [`listen_addresses=${reachable ? "*" : "127.0.0.1"}`, `unix_socket_directories=${folder}`];
+    const all = [...listen, "fsync=off", ...settings];
+    const postgres = new Postgres(folder, await freePort(), programsFolder(), all);
     try {
       await postgres.run("initdb", "--pgdata=data", "--username=flow", "--auth=trust", "--no-sync");
+      for (const [name, source] of Object.entries(files)) {
+        const file = join(folder, "data", name);
+        await writeFile(file, await readFile(source), { mode: 0o600 });
+        if (user.uid !== undefined) await chown(file, user.uid, user.gid);
+      }
+      if (reachable) await appendFile(join(folder, "data/pg_hba.conf"), "host all all 172.16.0.0/12 trust\n");
       await postgres.start();
       return postgres;
     } catch (error) {
@@ -45,8 +65,7 @@ export class Postgres implements AsyncDisposable {
 
   /** Resolves when it takes connections. */
   async start(): Promise<void> {
-    const settings = ["listen_addresses=127.0.0.1", `unix_socket_directories=${this.folder}`, "fsync=off"];
-    const args = ["-D", "data", "-p", String(this.port), ...settings.flatMap((setting) => ["-c", setting])];
+    const args = ["-D", "data", "-p", String(this.port), ...this.settings.flatMap((setting) => ["-c", setting])];
     const server = spawn(join(this.programs, "postgres"), args, { ...this.place, stdio: "ignore" });
     this.server = server;
     await poll(async () => {

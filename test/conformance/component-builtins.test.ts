@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchCommand, listChecks, renderReport, testComponent } from "../../src/conformance/index.ts";
+import { Postgres } from "../chaos/postgres.ts";
 
 // On a machine that others use as well everything may take long.
 const testTimeout = 900_000;
@@ -13,6 +14,9 @@ vi.setConfig({ maxConcurrency: 2, testTimeout: testTimeout + 30_000 });
 
 const program = resolve(import.meta.dirname, "../../dist/component.js");
 const quakes = resolve(import.meta.dirname, "../../node_modules/vega-datasets/data/earthquakes.json");
+
+/** FLOWCTL_TEST_SKIP=postgres leaves out what needs one. */
+const withoutPostgres = (process.env.FLOWCTL_TEST_SKIP ?? "").split(",").includes("postgres");
 
 let folder = "";
 const server = createServer((_request, response) => {
@@ -22,7 +26,10 @@ const server = createServer((_request, response) => {
   );
 });
 
+let postgres: Postgres | undefined;
+
 beforeAll(async () => {
+  if (!withoutPostgres) postgres = await Postgres.create();
   folder = await mkdtemp(join(tmpdir(), "flowctl-builtins-"));
   const lines = Array.from({ length: 40 }, (_, index) => JSON.stringify({ number: index + 1 }));
   await writeFile(join(folder, "numbers.jsonl"), `${lines.join("\n")}\n`);
@@ -32,6 +39,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   server.close();
+  await postgres?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -58,7 +66,7 @@ const AT_ITS_END = [
 ];
 
 describe("every built-in component keeps the component contract", { concurrent: true }, () => {
-  it.each<["source" | "processor" | "sink", string, string, "all" | "own" | "end", () => unknown]>([
+  it.each<readonly ["source" | "processor" | "sink", string, string, "all" | "own" | "end", () => unknown]>([
     ["source", "generator", "without end", "all", () => ({ rate: "unlimited" })],
     ["source", "generator", "with an end", "own", () => ({ rate: "unlimited", count: 12 })],
     ["source", "file", "with an end", "end", () => ({ path: join(folder, "numbers.jsonl") })],
@@ -69,6 +77,7 @@ describe("every built-in component keeps the component contract", { concurrent: 
     ["sink", "discard", "at once", "own", () => ({})],
     ["sink", "stdout", "as it comes", "own", () => ({})],
     ["sink", "file", "to the disk", "all", () => ({ path: join(folder, `${process.pid}.jsonl`) })],
+    ...(withoutPostgres ? [] : [["sink", "postgres", "into a table", "own", () => tableOfPostgres()] as const]),
   ])("%s %s, %s", async (type, name, _how, which, config) => {
     const report = await testComponent({
       launch: launchCommand([process.execPath, program, name], {
@@ -108,6 +117,10 @@ describe("every built-in component keeps the component contract", { concurrent: 
     expect(report.notShown, renderReport(report)).toBe(type === "sink" ? failing : 0);
   });
 });
+
+function tableOfPostgres() {
+  return { url: `postgres://flow@127.0.0.1:${postgres?.port}/postgres`, table: "events", create: true };
+}
 
 function serverUrl(): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/quakes.json`;

@@ -2,6 +2,7 @@ import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFil
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Postgres } from "../chaos/postgres.ts";
 import { driversUnderTest } from "./drivers-under-test.ts";
 import { runProgram, runWell } from "./run-program.ts";
 
@@ -49,10 +50,10 @@ async function linesOf(example: string, file: string): Promise<Record<string, un
 }
 
 /** Runs an example to its end, under a name of its own; what was written before is gone. Gives what it printed. */
-async function run(example: string, driver: string): Promise<string> {
+async function run(example: string, driver: string, ...more: readonly string[]): Promise<string> {
   await rm(join(folder, "examples", example, "out"), { recursive: true, force: true });
   const name = `${example}-example-${process.pid}`;
-  const args = ["run", fileOf(example), "--driver", driver, "-p", name];
+  const args = ["run", fileOf(example), ...more, "--driver", driver, "-p", name];
   try {
     return (await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 })).stdout;
   } finally {
@@ -158,9 +159,58 @@ describe.each(driversUnderTest())("the examples on %s", (driver) => {
   });
 });
 
+/** FLOWCTL_TEST_SKIP=postgres leaves out what needs one. */
+const withoutPostgres = (process.env.FLOWCTL_TEST_SKIP ?? "").split(",").includes("postgres");
+
+describe.skipIf(withoutPostgres).each(driversUnderTest())("the example of PostgreSQL on %s", (driver) => {
+  it("writes every reading, and the latest of each sensor", async () => {
+    await using postgres = await Postgres.create({ reachable: driver === "docker" });
+    const host = driver === "docker" ? "database" : "127.0.0.1";
+    env.DATABASE_URL = `postgres://flow@${host}:${postgres.port}/postgres`;
+    const reach = { extra_hosts: ["database:host-gateway"] };
+    const override = { sinks: { every_reading: reach, latest_reading: reach } };
+    const overrideFile = join(folder, "examples/postgres/reach.yaml");
+    await writeFile(overrideFile, JSON.stringify(override));
+    await run("postgres", driver, ...(driver === "docker" ? ["-f", overrideFile] : []));
+    const readings = await postgres.query("select sensor, reading from readings order by reading");
+    expect(readings).toEqual(Array.from({ length: 5000 }, (_, i) => `${(i + 1) % 10}|${i + 1}`));
+    const latest = await postgres.query("select sensor, reading from latest_readings order by reading");
+    expect(latest).toEqual(Array.from({ length: 10 }, (_, i) => `${(4991 + i) % 10}|${4991 + i}`));
+  });
+});
+
 describe("the pages of the built-ins", async () => {
   const pages = join(root, "docs/components");
-  const finite = (await readdir(pages)).filter((name) => /^(processor|sink)-|generator/.test(name));
+  const finite = (await readdir(pages)).filter(
+    (name) => /^(processor|sink)-|generator/.test(name) && name !== "sink-postgres.md",
+  );
+
+  it.skipIf(withoutPostgres)("sink-postgres.md shows changes of rows, and how its ids are kept", async () => {
+    await using postgres = await Postgres.create();
+    const page = await readFile(join(pages, "sink-postgres.md"), "utf8");
+    const blocks = [...page.matchAll(/^```(?:yaml|sql)\n(.*?)^```/gms)].map(([, block]) => block ?? "");
+    const upserts = blocks.find((block) => block.includes("delete_when")) ?? "";
+    const ledger = blocks.find((block) => block.includes("CREATE TABLE")) ?? "";
+    const address = `127.0.0.1:${postgres.port}/postgres`;
+    await writeFile(join(folder, "page.yaml"), upserts.replace("app@127.0.0.1:5432/shop", `app@${address}`));
+    const orders = [
+      { id: 1, state: "new", lines: [{ item: "tea" }] },
+      { id: 2, state: "new", lines: [] },
+      { id: 1, state: "paid", lines: [{ item: "tea" }] },
+      { id: 2, deleted: true },
+    ];
+    await writeFile(join(folder, "orders.jsonl"), orders.map((order) => `${JSON.stringify(order)}\n`).join(""));
+    await postgres.query(
+      "create table orders (id int primary key, state text, lines jsonb)",
+      ledger,
+      "create role app login",
+      "grant all on orders, flowctl_written to app",
+    );
+    const args = ["run", join(folder, "page.yaml"), "--driver", "process", "-p", `page-${process.pid}`];
+    await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 });
+    expect(await postgres.query("select * from orders")).toEqual([`1|paid|[{"item": "tea"}]`]);
+    expect(await postgres.query("select count(*) from flowctl_written")).toEqual(["4"]);
+  });
 
   it.each(finite)("%s shows a pipeline that runs", async (page) => {
     const block = /^```yaml\n(.*?)^```/ms.exec(await readFile(join(pages, page), "utf8"))?.[1] ?? "";
