@@ -207,12 +207,12 @@ describe("a load", () => {
   });
 
   test.for([
-    ["payload.sequence => 1", "Use `>=` instead of `=>`."],
-    ["paylod.sequence > 1", "Did you mean `payload`?"],
+    ["payload.sequence => 1", "Write `payload.sequence >= 1`."],
+    ["paylod.sequence > 1", "Write `payload.sequence > 1`."],
     ["type.startWith('a')", "Did you mean `startsWith`?"],
     [
       "payload.sequence + 1 == nothing_like_it",
-      "Use one of content_type, id, metadata, payload, source, timestamp and type.",
+      "Write `payload.sequence + 1 == payload.nothing_like_it`, or use one of content_type, id, metadata, payload, source, timestamp and type.",
     ],
   ] as const)("says how to fix the expression %s", async ([where, fix]) => {
     const text = `sources: { feed: { uses: generator } }

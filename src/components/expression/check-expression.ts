@@ -1,5 +1,6 @@
 import type { SettingProblem } from "../../pipeline/catalog.ts";
-import type { ExpressionCompiler } from "./expression.ts";
+import { closest } from "../../pipeline/did-you-mean.ts";
+import type { ExpressionCompiler, ExpressionProblem } from "./expression.ts";
 
 export interface ExpressionCheck {
   /** Keys from `with` down to the expression. */
@@ -12,12 +13,13 @@ export interface ExpressionCheck {
 export function checkExpression(compiler: ExpressionCompiler, text: string, check: ExpressionCheck): SettingProblem[] {
   const compiled = compiler.compile(text);
   if (!compiled.ok) {
+    const fix = fixOf(text, compiled.problem, check);
     return [
       {
         path: check.path,
         message: `expression does not compile: ${compiled.problem.message}`,
         offset: compiled.problem.offset,
-        ...(compiled.problem.fix === undefined ? {} : { fix: compiled.problem.fix }),
+        ...(fix === undefined ? {} : { fix }),
         ...(compiled.problem.unknown === undefined ? {} : { unknown: compiled.problem.unknown }),
       },
     ];
@@ -34,4 +36,13 @@ export function checkExpression(compiler: ExpressionCompiler, text: string, chec
       offset: 0,
     },
   ];
+}
+
+/** Words alone may be meant as a text, which takes quotes within those of YAML. */
+function fixOf(text: string, { fix, unknown }: ExpressionProblem, { types }: ExpressionCheck): string | undefined {
+  const isText = types === undefined || types.includes("string");
+  if (!isText || !/^[A-Za-z][\w -]*$/.test(text)) return fix;
+  if (unknown !== undefined && closest(unknown.name, unknown.known) !== undefined) return fix;
+  const quoted = `write \`"'${text}'"\` for the text itself`;
+  return fix === undefined ? quoted : `${fix.replace(/, or use .*/, "")}, or ${quoted}`;
 }

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { hasCode } from "../../foundation/errors.ts";
 import { ExpressionCompiler } from "./expression.ts";
@@ -101,14 +102,48 @@ describe("an expression", () => {
   });
 
   it.each([
-    ["payload.mag => 4", "use `>=` instead of `=>`"],
-    ["payload.mag = 4", "use `==` instead of `=`"],
-    ["payload.mag === 4", "use `==` instead of `===`"],
-    ["payload.mag <> 4", "use `!=` instead of `<>`"],
-    ["payload.a and payload.b", "use `&&` instead of `and`"],
-    ["payload.a & payload.b", "use `&&` instead of `&`"],
-    ["payload.a | payload.b", "use `||` instead of `|`"],
-    ["not payload.a", "use `!` instead of `not`"],
+    ["payload.mag => 4", "write `payload.mag >= 4`"],
+    ["payload.mag =< 4", "write `payload.mag <= 4`"],
+    ["payload.mag = 4", "write `payload.mag == 4`"],
+    ["payload.mag === 4", "write `payload.mag == 4`"],
+    ["payload.mag !== 4", "write `payload.mag != 4`"],
+    ["payload.mag <> 4", "write `payload.mag != 4`"],
+    ["payload.a and payload.b OR payload.c", "write `payload.a && payload.b || payload.c`"],
+    ["payload.a & payload.b", "write `payload.a && payload.b`"],
+    ["payload.a | payload.b", "write `payload.a || payload.b`"],
+    ["not payload.a", "write `!payload.a`"],
+    ["not payload.a == 1 and payload.b", "write `!(payload.a == 1) && payload.b`"],
+    ["payload.text =~ 'x'", "write `payload.text.matches('x')`"],
+    ["payload.text !~ /a.b/", "write `!payload.text.matches('a.b')`"],
+    ["payload.n in (1, 2)", "write `payload.n in [1, 2]`"],
+    ["payload.n not in (1, 2)", "write `!(payload.n in [1, 2])`"],
+    ["payload.list.exists(x => x = 1)", "write `payload.list.exists(x, x == 1)`"],
+    ["payload.list.some((x) => x > 1)", "write `payload.list.exists(x, x > 1)`"],
+    ["payload?.a?.b == 1", "write `default(payload.a.b, null) == 1`"],
+    ["payload?.a ?? 3", "write `default(payload.a, 3)`"],
+    ["n > 1", "write `payload.n > 1`, or use one of metadata, payload, timestamp and type"],
+    ["event.n > 1", "write `payload.n > 1`"],
+    ["event.type == 'x'", "write `type == 'x'`"],
+    ["$.n > 1", "write `payload.n > 1`"],
+    [".n > 1", "write `payload.n > 1`"],
+    ["$.id == 1", "write `payload.id == 1`"],
+    [
+      "n > 1 ? a : b",
+      "write `payload.n > 1 ? payload.a : payload.b`, or use one of metadata, payload, timestamp and type",
+    ],
+    ["len(payload.list) > 1", "write `size(payload.list) > 1`"],
+    ["payload.text.toLowerCase() == 'x'", "write `payload.text.lowerAscii() == 'x'`"],
+    ["payload.a is null", "write `payload.a == null`"],
+    ["payload.a is not null", "write `payload.a != null`"],
+    ["payload.a != None", "write `payload.a != null`"],
+    ["payload.a == True", "write `payload.a == true`"],
+    ["payload.text like 'x%'", "write `payload.text.startsWith('x')`"],
+    ["payload.text not like '%x'", "write `!payload.text.endsWith('x')`"],
+    ["payload.text like '%x%'", "write `payload.text.contains('x')`"],
+    ["payload.text like 'a.%b_'", "write `payload.text.matches('^a[.].*b.$')`"],
+    ["{{ payload.n }} > 1", "write `payload.n > 1`"],
+    ["payload.text = 'a and b = c'", "write `payload.text == 'a and b = c'`"],
+    ["paylod.n = 1", "write `payload.n == 1`"],
     ["'a' + 1", "use values of matching types, or convert them: `string(…)`, `int(…)`"],
     ["type == 'quake", "add the closing quote"],
     ["has(payload.mag", "add the missing `)`"],
@@ -116,6 +151,30 @@ describe("an expression", () => {
     ["size(1)", "check the arguments of `size`"],
   ])("with a common mistake comes with its fix: %s", (text, fix) => {
     expect(compiler.compile(text)).toMatchObject({ ok: false, problem: { fix } });
+  });
+
+  it.each(["payload.items[?(@.x)]", "payload.x.or(1)", "payload.a ~ 1", "nosuch(payload.a) = 1"])(
+    "comes without what would not compile either: %s",
+    (text) => {
+      const compiled = compiler.compile(text);
+      expect(compiled.ok ? "" : (compiled.problem.fix ?? "")).not.toContain("write");
+    },
+  );
+
+  it("repairs what texts say in none", () => {
+    const texts = fc.string().map((text) => `'${text.replaceAll(/[\\']/g, "\\$&").replaceAll(/[\r\n]/g, " ")}'`);
+    fc.assert(
+      fc.property(texts, (text) => {
+        const compiled = compiler.compile(`n = ${text}`);
+        if (compiled.ok || compiled.problem.fix?.startsWith("write") !== true) return;
+        expect(compiled.problem.fix).toBe(
+          `write \`payload.n == ${text}\`, or use one of metadata, payload, timestamp and type`,
+        );
+      }),
+    );
+    expect(compiler.compile("n = 'x'")).toMatchObject({
+      problem: { fix: "write `payload.n == 'x'`, or use one of metadata, payload, timestamp and type" },
+    });
   });
 
   it.each([

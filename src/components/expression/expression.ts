@@ -1,8 +1,15 @@
 import { TypeError as CelTypeError, Environment, EvaluationError, ParseError } from "@marcbachmann/cel-js";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
+import { closest, listed } from "../../pipeline/did-you-mean.ts";
 import { registerDefaultMacro } from "./default-macro.ts";
 import { expressionFix, plainMessage } from "./expression-fix.ts";
+import { inCel, withVariable } from "./other-languages.ts";
 import { readTypeAsVariable, typeVariable } from "./type-variable.ts";
+
+/** Longest expression that is repaired, in characters. */
+const MOST_REPAIRED = 120;
+/** How many unknown names of one expression are repaired. */
+const MOST_NAMES = 4;
 
 /** What a compiled expression reads its variables from. Properties may be getters: only what is used is computed. */
 export type ExpressionScope = object;
@@ -59,6 +66,14 @@ export class ExpressionCompiler {
 
   /** Never throws: what is wrong with the text is in the result. */
   compile(text: string): Compilation {
+    const compiled = this.#compile(text);
+    if (compiled.ok) return compiled;
+    const { problem } = compiled;
+    const right = this.#repaired(text);
+    return right === undefined ? compiled : { ok: false, problem: { ...problem, fix: right } };
+  }
+
+  #compile(text: string): Compilation {
     try {
       const parsed = this.#environment.parse(text);
       readTypeAsVariable(parsed.ast);
@@ -68,6 +83,27 @@ export class ExpressionCompiler {
     } catch (error) {
       return { ok: false, problem: this.#problemOf(text, error) };
     }
+  }
+
+  /** Says to write what was probably meant, which compiles; undefined where nothing does, and where it is too long to be said in a line. */
+  #repaired(text: string): string | undefined {
+    if (text.length > MOST_REPAIRED) return undefined;
+    let right = inCel(text, this.#variables);
+    let orElse = "";
+    for (let names = 0; names <= MOST_NAMES; names++) {
+      const compiled = this.#compile(right);
+      if (compiled.ok) return `write \`${right}\`${orElse}`;
+      const { unknown } = compiled.problem;
+      if (unknown === undefined || unknown.known !== this.#variables) return undefined;
+      const near = closest(unknown.name, this.#variables);
+      if (near === undefined) {
+        if (!this.#variables.includes("payload")) return undefined;
+        // The name is like none that there is: what there is may tell more than a guess.
+        orElse = `, or use one of ${listed(this.#variables.toSorted())}`;
+      }
+      right = withVariable(right, unknown.name, near ?? `payload.${unknown.name}`);
+    }
+    return undefined;
   }
 
   /** As `compile`, for text that was checked before. Throws `components/bad-expression` all the same. */

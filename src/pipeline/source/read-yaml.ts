@@ -52,7 +52,9 @@ export function readYaml(file: SourceFile, problems: ProblemList): MapNode | und
       {
         code: isTag ? "pipeline/unknown-tag" : "pipeline/yaml-syntax",
         message: isTag ? `Unsupported tag \`${text}\`` : `Unknown YAML directive \`${text}\``,
-        fix: isTag ? "Remove it; only `!reset` and `!override` are supported." : "Remove the line.",
+        fix: isTag
+          ? `Put a value that begins with \`!\` in quotes, \`"${text} …"\`; a tag can only be \`!reset\` or \`!override\`.`
+          : "Remove the line.",
       },
     );
   }
