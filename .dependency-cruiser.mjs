@@ -16,7 +16,7 @@ const layers = {
   sdk: ["streams", "protocol", "client", "identity", "pipeline/pipeline.ts"],
   "event-files": [],
   components: ["sdk", "event-files", "pipeline/catalog.ts", "pipeline/pipeline.ts"],
-  conformance: ["protocol", "client", "identity", "pipeline/pipeline.ts", "pipeline/did-you-mean.ts"],
+  conformance: ["protocol", "client", "identity", "pipeline/pipeline.ts"],
   dashboard: [],
   cli: [
     "pipeline",

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { closest } from "../pipeline/did-you-mean.ts";
+import { closest } from "../foundation/did-you-mean.ts";
 import { findPipelineFiles } from "./find-pipeline-files.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { closest } from "../pipeline/did-you-mean.ts";
+import { closest } from "../foundation/did-you-mean.ts";
 
 /** Commands of other programs, with what does the same here: said when somebody types one that flowctl does not have. */
 const COMMANDS: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
+import { suggestion } from "../foundation/did-you-mean.ts";
 import { FlowctlError } from "../foundation/errors.ts";
-import { suggestion } from "../pipeline/did-you-mean.ts";
 import type { ComponentType } from "../pipeline/pipeline.ts";
 import { catalog } from "./checks/catalog.ts";
 import type { Check } from "./checks/check.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Driver } from "../../drivers/driver.ts";
+import { closest } from "../../foundation/did-you-mean.ts";
 import { FlowctlError } from "../../foundation/errors.ts";
-import { closest } from "../../pipeline/did-you-mean.ts";
 import type { DriverName, Pipeline } from "../../pipeline/pipeline.ts";
 import { projectFolder } from "../../pipeline/project-folder.ts";
 import { chooseDriver, RUNNING_PIPELINE, STORED_STATE } from "../choose-driver.ts";

@@ -1,5 +1,5 @@
+import { closest } from "../../foundation/did-you-mean.ts";
 import type { SettingProblem } from "../../pipeline/catalog.ts";
-import { closest } from "../../pipeline/did-you-mean.ts";
 import type { ExpressionCompiler, ExpressionProblem } from "./expression.ts";
 
 export interface ExpressionCheck {

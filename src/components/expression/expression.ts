@@ -1,6 +1,6 @@
 import { TypeError as CelTypeError, Environment, EvaluationError, ParseError } from "@marcbachmann/cel-js";
+import { closest, listed } from "../../foundation/did-you-mean.ts";
 import { FlowctlError, messageOf } from "../../foundation/errors.ts";
-import { closest, listed } from "../../pipeline/did-you-mean.ts";
 import { registerDefaultMacro } from "./default-macro.ts";
 import { expressionFix, plainMessage } from "./expression-fix.ts";
 import { inCel, withVariable } from "./other-languages.ts";

@@ -1,6 +1,13 @@
 import { Broken, NotApplicable } from "../waiting.ts";
 import { type Check, consumers, everyType } from "./check.ts";
-import { acknowledgesAll, acknowledgingDownstream, endStream, endUpstream, leavesAsCompleted, scaleAway } from "./steps.ts";
+import {
+  acknowledgesAll,
+  acknowledgingDownstream,
+  endStream,
+  endUpstream,
+  leavesAsCompleted,
+  scaleAway,
+} from "./steps.ts";
 
 export const endingChecks: readonly Check[] = [
   {

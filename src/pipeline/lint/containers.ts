@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { posix } from "node:path";
+import { closest, listed } from "../../foundation/did-you-mean.ts";
 import { parseDuration } from "../../foundation/duration.ts";
-import { closest, listed } from "../did-you-mean.ts";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { Finding, KeyPath } from "../problem.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";

@@ -1,5 +1,5 @@
+import { oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import { builtinKey } from "../catalog.ts";
-import { oneOf, suggestion } from "../did-you-mean.ts";
 import { reportAt } from "../resolve/scope.ts";
 import type { LintContext } from "./lint-context.ts";
 import { idsOf } from "./lint-context.ts";

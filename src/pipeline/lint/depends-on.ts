@@ -1,4 +1,4 @@
-import { oneOf, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import type { ContainerSettings, DependsOn } from "../pipeline.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";
 import { nodeAt } from "../source/source-node.ts";

@@ -1,4 +1,4 @@
-import { closest, listed } from "../did-you-mean.ts";
+import { closest, listed } from "../../foundation/did-you-mean.ts";
 import type { Component } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ResolvedComponent } from "../resolve/resolved.ts";

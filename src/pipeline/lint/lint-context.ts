@@ -1,5 +1,5 @@
+import { closest } from "../../foundation/did-you-mean.ts";
 import type { BuiltinCatalog } from "../catalog.ts";
-import { closest } from "../did-you-mean.ts";
 import type { DriverName } from "../pipeline.ts";
 import type { Resolved, ResolvedComponent } from "../resolve/resolved.ts";
 import type { Scope } from "../resolve/scope.ts";

@@ -1,5 +1,5 @@
+import { closest } from "../../foundation/did-you-mean.ts";
 import type { BuiltinCatalog } from "../catalog.ts";
-import { closest } from "../did-you-mean.ts";
 import type { Resolved } from "../resolve/resolved.ts";
 import type { Scope } from "../resolve/scope.ts";
 import { pipelineFileSchema } from "../schema/pipeline-file.ts";

@@ -1,4 +1,4 @@
-import { closest } from "../did-you-mean.ts";
+import { closest } from "../../foundation/did-you-mean.ts";
 
 const ROOTS = ["id", "type", "payload", "metadata"];
 const KEY = "[\\w-]+";

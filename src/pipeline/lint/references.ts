@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { oneOf, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import type { ContainerSettings } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";

@@ -1,4 +1,4 @@
-import { closest, listed, oneOf, suggestion } from "../did-you-mean.ts";
+import { closest, listed, oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ResolvedComponent } from "../resolve/resolved.ts";
 import { reportAt, reportAtKey } from "../resolve/scope.ts";

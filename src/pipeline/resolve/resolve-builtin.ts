@@ -1,6 +1,6 @@
+import { listed, suggestion } from "../../foundation/did-you-mean.ts";
 import { messageOf } from "../../foundation/errors.ts";
 import type { BuiltinSpec, SettingProblem } from "../catalog.ts";
-import { listed, suggestion } from "../did-you-mean.ts";
 import type { Component } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import { structureIssues } from "../schema/issues.ts";

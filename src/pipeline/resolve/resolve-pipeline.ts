@@ -1,7 +1,7 @@
 import { basename } from "node:path";
+import { oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import type { BuiltinCatalog } from "../catalog.ts";
 import { builtinKey } from "../catalog.ts";
-import { oneOf, suggestion } from "../did-you-mean.ts";
 import type { Component, ComponentType, DriverName, Service } from "../pipeline.ts";
 import type { KeyPath } from "../problem.ts";
 import type { ComponentFile, ServiceFile } from "../schema/pipeline-file.ts";

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { closest, listed } from "../did-you-mean.ts";
+import { closest, listed } from "../../foundation/did-you-mean.ts";
 import type { Finding, KeyPath, ProblemList } from "../problem.ts";
 import { formatKeyPath } from "../problem.ts";
 import type { Place } from "../source/source-file.ts";

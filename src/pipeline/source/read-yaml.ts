@@ -1,6 +1,6 @@
 import type { Alias, Node, Pair, Range, Scalar, YAMLMap } from "yaml";
 import { isAlias, isMap, isScalar, isSeq, parseDocument } from "yaml";
-import { oneOf, suggestion } from "../did-you-mean.ts";
+import { oneOf, suggestion } from "../../foundation/did-you-mean.ts";
 import type { ProblemList } from "../problem.ts";
 import { nestingOf } from "./nesting.ts";
 import type { Place, SourceFile } from "./source-file.ts";
