@@ -82,13 +82,16 @@ function report(scope: LintContext["scope"], at: KeyPath, image: string): void {
   });
 }
 
-function lintMemory({ scope }: LintContext, { path, settings }: Item): void {
+function lintMemory({ scope }: LintContext, { path, settings, file }: Item): void {
   const bytes = settings.limits.memoryBytes;
   if (bytes === undefined || bytes === 0 || bytes >= leastMemory) return;
+  const written = String(file.deploy?.resources?.limits?.memory);
   reportAt(scope, [...path, "deploy", "resources", "limits", "memory"], {
     code: "pipeline/limit-too-small",
     message: `The memory limit of \`${settings.id}\` is too low to start it: ${formatByteSize(bytes)}`,
-    fix: `Set it to at least ${formatByteSize(leastMemory)}.`,
+    fix: /^\d+$/.test(written)
+      ? `Add the unit: \`${written}M\`.`
+      : `Set it to at least ${formatByteSize(leastMemory)}.`,
   });
 }
 

@@ -25,7 +25,7 @@ export function lintDeadLetters(context: LintContext): void {
       reportAt(scope, at, {
         code: "pipeline/unknown-dead-letter",
         message: `The dead letters of \`${component.id}\` go to \`${to}\`, which does not exist`,
-        fix: suggestion(to, sinks, otherwise),
+        fix: suggestion(to, sinks, `Declare a sink \`${to}\`${sinks.length === 0 ? "" : `, or use ${oneOf(sinks)}`}.`),
       });
     } else if (target.section !== "sinks") {
       reportAt(scope, at, {

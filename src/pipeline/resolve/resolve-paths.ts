@@ -106,8 +106,13 @@ function lintSharing(scope: Scope, where: KeyPath, path: string, component: Comp
   reportAt(scope, where, {
     code: "pipeline/shared-output",
     message: `The ${component.replicas} instances of \`${component.id}\` would all write to ${path}`,
-    fix: "Add `{instance}` to the path, such as `./out/{instance}.jsonl`, or run one instance.",
+    fix: `Write \`${where.at(-1)}: "${forEachInstance(path)}"\`, or run one instance.`,
   });
+}
+
+/** `out/readings.jsonl.gz` as `out/readings-{instance}.jsonl.gz`. */
+function forEachInstance(path: string): string {
+  return path.replace(/(?:\.\w+)*$/, (endings) => `-{instance}${endings}`);
 }
 
 /** A path to read from that does not exist is an error, but for one that is followed, since its reader waits for it. */

@@ -3,10 +3,11 @@ import { closest, listed } from "../../foundation/did-you-mean.ts";
 import type { Finding, KeyPath, ProblemList } from "../problem.ts";
 import { formatKeyPath } from "../problem.ts";
 import type { Place } from "../source/source-file.ts";
-import type { MapNode } from "../source/source-node.ts";
+import type { MapNode, SourceNode } from "../source/source-node.ts";
 import { keyPlace, nodeAt, toPlain, valuePlace } from "../source/source-node.ts";
 import type { StructureIssue } from "./issues.ts";
 import { knownKeys } from "./known-keys.ts";
+import { fixFor, isEmpty, meantChoice } from "./meant-value.ts";
 import { manifestKey, otherName, unsupportedAdvice } from "./unsupported-keys.ts";
 
 /**
@@ -27,14 +28,15 @@ export function reportStructure(
       if (problems.isFull) return [...owner, key];
       const path = [...owner, key];
       const extension = key.startsWith("x-") && base.length === 0;
-      if (!extension) problems.add(keyPlace(root, path), { ...unknownKey(path, known), path });
+      const action = actionAsKey(root, owner) === key ? { fix: meantAction(root, path) } : {};
+      if (!extension) problems.add(keyPlace(root, path), { ...unknownKey(path, known), ...action, path });
       return path;
     });
   }
   const node = nodeAt(root, owner);
   if (node === undefined) {
     const parent = owner.slice(0, -1);
-    if (isMisspelled(schema, root, base, issue.path)) return [parent];
+    if (isMisspelled(schema, root, base, issue.path) || actionAsKey(root, parent) !== undefined) return [parent];
     const where = parent.length === 0 ? "" : ` in \`${formatKeyPath(parent)}\``;
     problems.add(parent.length === 0 ? valuePlace(root, parent) : placeOfOwner(root, parent), {
       code: "pipeline/missing-key",
@@ -45,7 +47,8 @@ export function reportStructure(
     return [parent];
   }
   const value = toPlain(node);
-  const guess = typeof value === "string" ? closest(value, issue.choices) : undefined;
+  const guess =
+    typeof value === "string" ? (meantChoice(value, issue.choices) ?? closest(value, issue.choices)) : undefined;
   problems.add(node.kind === "scalar" && node.text !== "" ? node.place : keyPlace(root, owner), {
     code: issue.wrongType ? "pipeline/wrong-type" : "pipeline/invalid-value",
     message: issue.sentence
@@ -55,11 +58,30 @@ export function reportStructure(
         : `${subject(owner)} must be ${issue.expected}, not ${describe(value)}`,
     fix:
       guess === undefined
-        ? fixFor(owner, value, issue.sentence ? "another value" : issue.expected, issue.wrongType)
+        ? fixFor(
+            owner,
+            hasVariables(node) && !isEmpty(value) ? undefined : value,
+            issue.sentence ? "another value" : issue.expected,
+            issue.wrongType,
+          )
         : `Did you mean \`${guess}\`?`,
     path: owner,
   });
   return [owner];
+}
+
+/** The key of a mapping at `on_error` that is an action without being its value, as in `on_error: { dead_letter: rejected }`. */
+function actionAsKey(root: MapNode, owner: KeyPath): string | undefined {
+  const node = owner.at(-1) === "on_error" ? nodeAt(root, owner) : undefined;
+  if (node?.kind !== "map" || node.entries.has("action")) return undefined;
+  return ["fail", "retry", "drop", "dead_letter"].find((action) => node.entries.has(action));
+}
+
+function meantAction(root: MapNode, path: KeyPath): string {
+  const node = nodeAt(root, path);
+  const to =
+    path.at(-1) === "dead_letter" && node?.kind === "scalar" && typeof node.value === "string" ? node.value : undefined;
+  return `Write \`on_error: { action: ${path.at(-1)}${to === undefined ? "" : `, to: ${to}`} }\`.`;
 }
 
 /** Whether a key that is missing is there under a name that is close to it, which is reported as unknown. */
@@ -112,6 +134,13 @@ function unknownKey(path: KeyPath, known: readonly string[]): Finding {
   };
 }
 
+/** Whether a variable was put in anywhere in it, whose value is not to be shown once more. */
+function hasVariables(node: SourceNode): boolean {
+  if (node.kind === "scalar") return node.interpolated === true;
+  if (node.kind === "list") return node.items.some(hasVariables);
+  return [...node.entries.values()].some((entry) => hasVariables(entry.value));
+}
+
 function subject(path: KeyPath): string {
   const last = path.at(-1);
   if (typeof last === "number") return `Item ${last + 1} of \`${formatKeyPath(path.slice(0, -1))}\``;
@@ -127,29 +156,4 @@ function describe(value: unknown): string {
   // Variables are interpolated by now: a password in a URL may stand in the file only as its name.
   const shown = value.replace(/(:\/\/)[^/?#@\s]*@/, "$1***@");
   return JSON.stringify(shown.length > 40 ? `${shown.slice(0, 40)}…` : shown);
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === null || value === "";
-}
-
-function fixFor(path: KeyPath, value: unknown, expected: string, wrongType: boolean): string {
-  const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
-  if (isEmpty(value)) return "Set a value, or remove the key.";
-  const scalar = typeof value === "number" || typeof value === "boolean";
-  if (scalar && expected.startsWith("a string")) return `Quote the value: "${value}".`;
-  if (scalar && expected.startsWith("a duration")) return `Add a unit: \`${key}: ${value}s\`.`;
-  if (typeof value === "string" && /^\d+$/.test(value) && expected.startsWith("a duration"))
-    return `Add a unit: \`${key}: ${value}s\`.`;
-  if (wrongType && typeof value === "string" && /^-?\d+(?:\.\d+)?$/.test(value) && /number|integer/.test(expected)) {
-    return `Remove the quotes: ${value}.`;
-  }
-  if (!Array.isArray(value) && typeof value !== "object" && expected.startsWith("a list")) {
-    return key === undefined
-      ? "Write it as a list."
-      : `Write \`${key}: [${/^[\w.-]+$/.test(String(value)) ? value : JSON.stringify(value)}]\`.`;
-  }
-  if (Array.isArray(value) && expected.startsWith("a mapping"))
-    return "Write each item as `<id>:` with its keys indented below it, without `-`.";
-  return `Write ${expected}.`;
 }

@@ -72,9 +72,12 @@ export const textList = (expected = "a list of strings") => z.array(anyText(), {
 export const oneOrMany = (what: string) =>
   z.union([text(what), z.array(text(what))], { error: `${what} or a list of them` });
 
+/** A name alone takes its value from elsewhere. */
+const assignment = text("`NAME=value`").regex(/^(?:\S+|[^\s=]+=.*)$/s, { error: "must be `NAME=value`" });
+
 /** `KEY: value` or `- KEY=value`. */
 export const assignments = (what: string) =>
-  z.union([z.record(z.string(), textLike().nullable()), z.array(text("`NAME=value`"))], {
+  z.union([z.record(z.string(), textLike().nullable()), z.array(assignment)], {
     error: `a mapping of ${what}, or a list of \`NAME=value\``,
   });
 

@@ -56,7 +56,11 @@ export function reportSyntax(file: SourceFile, document: Document<Node, boolean>
     if (lines.has(line)) continue;
     if (lines.size >= maximumSyntaxProblems) return;
     lines.add(line);
-    const opened = variableInBrackets(file, line) ?? ternaryInBrackets(file, error) ?? unclosed(file, document, error);
+    const opened =
+      variableInBrackets(file, line) ??
+      ternaryInBrackets(file, error) ??
+      unclosed(file, document, error) ??
+      unspaced(file, line);
     const known = explanations[error.code] ?? { message: error.message, fix: "Fix the YAML syntax." };
     const detail = error.code === "MISSING_CHAR" || error.code === "BAD_INDENT" ? `: ${lowerFirst(error.message)}` : "";
     const at = opened?.at;
@@ -103,6 +107,14 @@ function unclosed(file: SourceFile, document: Document<Node, boolean>, error: YA
   if (at === undefined) return undefined;
   const closing = file.text[at] === "[" ? "]" : "}";
   return { at, message: "Unclosed bracket", fix: `Add \`${closing}\` where it ends.` };
+}
+
+/** `uses:filter`, a text to YAML, where a key was meant. */
+function unspaced(file: SourceFile, line: number): Explanation | undefined {
+  const text = file.text.slice(file.lineStarts[line], file.lineStarts[line + 1]);
+  const [, key, value] = /^\s*(?:- )?([a-z_]+):([^\s/:][^:]*?)\s*$/.exec(text) ?? [];
+  if (key === undefined) return undefined;
+  return { message: `\`${key}:\` is not followed by a space`, fix: `Write \`${key}: ${value}\`.` };
 }
 
 /** `{ count: ${COUNT} }` is not YAML, and what the parser says about it does not help. */
