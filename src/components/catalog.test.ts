@@ -41,6 +41,7 @@ describe("the catalog", () => {
       "processor/filter": { where: "true" },
       "processor/map": { to: { a: "payload.a" }, set: { b: "1" } },
       "sink/file": { path: "out.jsonl" },
+      "source/postgres": { url: "postgres://app@db/shop", table: "orders" },
       "sink/postgres": { url: "postgres://app@db/shop", table: "quakes" },
     };
     const once = spec.schema.parse(required[key] ?? {});

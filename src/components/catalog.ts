@@ -9,12 +9,14 @@ import { deadLettersSpec } from "./sources/dead-letters.spec.ts";
 import { fileSourceSpec } from "./sources/file.spec.ts";
 import { generatorSpec } from "./sources/generator.spec.ts";
 import { httpPollSpec } from "./sources/http-poll.spec.ts";
+import { postgresSourceSpec } from "./sources/postgres.spec.ts";
 
 const specs: readonly BuiltinSpec[] = [
   deadLettersSpec,
   fileSourceSpec,
   generatorSpec,
   httpPollSpec,
+  postgresSourceSpec,
   filterSpec,
   mapSpec,
   discardSpec,

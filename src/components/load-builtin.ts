@@ -13,6 +13,7 @@ const loaders: Readonly<Record<string, Load>> = {
   "source/file": async () => (await import("./sources/file.ts")).createFileSource(systemClock),
   "source/generator": async () => (await import("./sources/generator.ts")).createGenerator(systemClock),
   "source/http-poll": async () => (await import("./sources/http-poll.ts")).createHttpPoll(systemClock),
+  "source/postgres": async () => (await import("./sources/postgres.ts")).createPostgresSource(systemClock),
   "processor/filter": async () => (await import("./processors/filter.ts")).filter,
   "processor/map": async () => (await import("./processors/map.ts")).map,
   "sink/discard": async () => (await import("./sinks/discard.ts")).createDiscard(systemClock),

@@ -30,6 +30,10 @@ let postgres: Postgres | undefined;
 
 beforeAll(async () => {
   if (!withoutPostgres) postgres = await Postgres.create();
+  await postgres?.query(
+    "create table numbers (n int primary key)",
+    "insert into numbers select generate_series(1, 40)",
+  );
   folder = await mkdtemp(join(tmpdir(), "flowctl-builtins-"));
   const lines = Array.from({ length: 40 }, (_, index) => JSON.stringify({ number: index + 1 }));
   await writeFile(join(folder, "numbers.jsonl"), `${lines.join("\n")}\n`);
@@ -72,6 +76,12 @@ describe("every built-in component keeps the component contract", { concurrent: 
     ["source", "file", "with an end", "end", () => ({ path: join(folder, "numbers.jsonl") })],
     ["source", "file", "that is followed", "own", () => ({ path: join(folder, "numbers.jsonl"), follow: true })],
     ["source", "http-poll", "once", "own", () => ({ url: serverUrl(), items: "features", id: "id", count: 1 })],
+    ...(withoutPostgres
+      ? []
+      : ([
+          ["source", "postgres", "once", "end", () => rowsOfPostgres({})],
+          ["source", "postgres", "that is followed", "own", () => rowsOfPostgres({ mode: "cursor", cursor: "n" })],
+        ] as const)),
     ["processor", "filter", "that lets some through", "all", () => ({ where: "payload.value > 10.0" })],
     ["processor", "map", "that adds a field", "own", () => ({ set: { twice: "payload.value * 2.0" } })],
     ["sink", "discard", "at once", "own", () => ({})],
@@ -120,6 +130,10 @@ describe("every built-in component keeps the component contract", { concurrent: 
 
 function tableOfPostgres() {
   return { url: `postgres://flow@127.0.0.1:${postgres?.port}/postgres`, table: "events", create: true };
+}
+
+function rowsOfPostgres(more: Record<string, unknown>) {
+  return { url: `postgres://flow@127.0.0.1:${postgres?.port}/postgres`, table: "numbers", ...more };
 }
 
 function serverUrl(): string {

@@ -212,6 +212,29 @@ describe("the pages of the built-ins", async () => {
     expect(await postgres.query("select count(*) from flowctl_written")).toEqual(["4"]);
   });
 
+  it.skipIf(withoutPostgres)("source-postgres.md shows a query that is read, and a trigger that tells", async () => {
+    await using postgres = await Postgres.create();
+    const page = await readFile(join(pages, "source-postgres.md"), "utf8");
+    const blocks = [...page.matchAll(/^```(?:yaml|sql)\n(.*?)^```/gms)].map(([, block]) => block ?? "");
+    const query = blocks.find((block) => block.includes("query:")) ?? "";
+    const trigger = blocks.find((block) => block.includes("CREATE TRIGGER")) ?? "";
+    const address = `127.0.0.1:${postgres.port}/postgres`;
+    await writeFile(join(folder, "page.yaml"), query.replace("app@127.0.0.1:5432/shop", `app@${address}`));
+    await postgres.query(
+      "create table customers (customer_id int primary key, customer text)",
+      "create table orders (id int primary key, total int, customer_id int)",
+      trigger,
+      "create role app login",
+      "grant select on orders, customers to app",
+      "insert into customers values (7, 'Ada')",
+      "insert into orders values (1, 50, 7), (2, 500, 7)",
+    );
+    const args = ["run", join(folder, "page.yaml"), "--driver", "process", "-p", `page-${process.pid}`];
+    const { stdout } = await runWell(process.execPath, [...flowctl, ...args], { env, timeoutMs: 160_000 });
+    expect(stdout).toContain('{"id":2,"total":500,"customer":"Ada"}');
+    expect(stdout).not.toContain('"id":1,');
+  });
+
   it.each(finite)("%s shows a pipeline that runs", async (page) => {
     const block = /^```yaml\n(.*?)^```/ms.exec(await readFile(join(pages, page), "utf8"))?.[1] ?? "";
     const file = join(folder, "page.yaml");

@@ -12,6 +12,8 @@ export interface ConnectionOptions {
   readonly name: string;
   readonly secret: (name: string) => Promise<string>;
   readonly log: Logger;
+  /** Run on each new connection. */
+  readonly onConnect?: (client: Client) => Promise<unknown>;
 }
 
 /** One connection to a database, made anew after it broke. Calls must not overlap. */
@@ -37,7 +39,9 @@ export class PostgresConnection {
     client.on("notice", ({ message }) => log.debug("PostgreSQL says", { message }));
     try {
       await client.connect();
+      await this.#options.onConnect?.(client);
     } catch (error) {
+      await client.end().catch(() => undefined);
       throw postgresFailure(error, `connect to ${shownTarget(settings)}`);
     }
     this.#client = client;
