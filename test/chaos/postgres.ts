@@ -54,7 +54,11 @@ export class Postgres implements AsyncDisposable {
         await writeFile(file, await readFile(source), { mode: 0o600 });
         if (user.uid !== undefined) await chown(file, user.uid, user.gid);
       }
-      if (reachable) await appendFile(join(folder, "data/pg_hba.conf"), "host all all 172.16.0.0/12 trust\n");
+      if (reachable)
+        await appendFile(
+          join(folder, "data/pg_hba.conf"),
+          ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map((pool) => `host all all ${pool} trust\n`).join(""),
+        );
       await postgres.start();
       return postgres;
     } catch (error) {
