@@ -40,6 +40,9 @@ describe("the catalog", () => {
       "source/generator": { template: { n: "sequence", list: [1, "random()"] } },
       "processor/filter": { where: "true" },
       "processor/map": { to: { a: "payload.a" }, set: { b: "1" } },
+      "processor/sample": { rate: 0.1 },
+      "processor/throttle": { rate: 5 },
+      "processor/unnest": { items: "payload.lines", to: { a: "item" } },
       "sink/file": { path: "out.jsonl" },
       "source/postgres": { url: "postgres://app@db/shop", table: "orders" },
       "sink/postgres": { url: "postgres://app@db/shop", table: "quakes" },
@@ -60,6 +63,12 @@ describe("the catalog", () => {
     expect(check("processor/filter", { where: "'text'" })).toMatchObject([{ path: ["where"] }]);
     expect(check("processor/map", { timestamp: "'text'" })).toMatchObject([{ path: ["timestamp"] }]);
     expect(check("processor/filter", { where: "payload.ok" })).toEqual([]);
+    expect(check("processor/unnest", { items: "type" })).toMatchObject([{ path: ["items"] }]);
+    expect(check("processor/unnest", { items: "[type]" })).toEqual([]);
+    expect(check("processor/unnest", { items: "payload.lines" })).toEqual([]);
+    expect(check("processor/unnest", { items: "[1]", to: { a: "index + 1", b: "item.n" } })).toEqual([]);
+    expect(check("processor/unnest", { items: "item" })).toMatchObject([{ path: ["items"] }]);
+    expect(check("processor/sample", { rate: 0.5, by: "payload.x +" })).toMatchObject([{ path: ["by"] }]);
   });
 
   it("reports settings that exclude each other", () => {

@@ -1,6 +1,9 @@
 import { type BuiltinCatalog, type BuiltinSpec, builtinKey } from "../pipeline/catalog.ts";
 import { filterSpec } from "./processors/filter.spec.ts";
 import { mapSpec } from "./processors/map.spec.ts";
+import { sampleSpec } from "./processors/sample.spec.ts";
+import { throttleSpec } from "./processors/throttle.spec.ts";
+import { unnestSpec } from "./processors/unnest.spec.ts";
 import { discardSpec } from "./sinks/discard.spec.ts";
 import { fileSinkSpec } from "./sinks/file.spec.ts";
 import { postgresSinkSpec } from "./sinks/postgres.spec.ts";
@@ -19,6 +22,9 @@ const specs: readonly BuiltinSpec[] = [
   postgresSourceSpec,
   filterSpec,
   mapSpec,
+  sampleSpec,
+  throttleSpec,
+  unnestSpec,
   discardSpec,
   fileSinkSpec,
   postgresSinkSpec,

@@ -5,7 +5,7 @@ import type { ExpressionCompiler, ExpressionProblem } from "./expression.ts";
 export interface ExpressionCheck {
   /** Keys from `with` down to the expression. */
   readonly path: readonly (string | number)[];
-  /** CEL types that will do; left out means any. `dyn` always does: it is known only at run time. */
+  /** CEL types that will do, `list` of anything among them; left out means any. `dyn` always does: it is known only at run time. */
   readonly types?: readonly string[];
 }
 
@@ -25,7 +25,8 @@ export function checkExpression(compiler: ExpressionCompiler, text: string, chec
     ];
   }
   const { types } = check;
-  if (types === undefined || compiled.type === "dyn" || types.includes(compiled.type)) return [];
+  const [outer = ""] = compiled.type.split("<", 1);
+  if (types === undefined || outer === "dyn" || types.includes(compiled.type) || types.includes(outer)) return [];
   return [
     {
       path: check.path,
