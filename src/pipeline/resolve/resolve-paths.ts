@@ -112,7 +112,10 @@ function lintSharing(scope: Scope, where: KeyPath, path: string, component: Comp
 
 /** `out/readings.jsonl.gz` as `out/readings-{instance}.jsonl.gz`. */
 function forEachInstance(path: string): string {
-  return path.replace(/(?:\.\w+)*$/, (endings) => `-{instance}${endings}`);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const endings = name.slice(1).indexOf(".") + 1;
+  const at = path.length - (endings === 0 ? 0 : name.length - endings);
+  return `${path.slice(0, at)}-{instance}${path.slice(at)}`;
 }
 
 /** A path to read from that does not exist is an error, but for one that is followed, since its reader waits for it. */

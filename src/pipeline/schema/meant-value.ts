@@ -1,5 +1,8 @@
 import type { KeyPath } from "../problem.ts";
 
+/** Longest value that is said once more, in characters. */
+const MOST_SHOWN = 200;
+
 /** Words of other tools for what is called otherwise here. */
 const choicesElsewhere: Readonly<Record<string, string>> = {
   skip: "drop",
@@ -30,6 +33,7 @@ export function isEmpty(value: unknown): boolean {
 export function fixFor(path: KeyPath, value: unknown, expected: string, wrongType: boolean): string {
   const key = typeof path.at(-1) === "string" ? String(path.at(-1)) : undefined;
   if (isEmpty(value)) return "Set a value, or remove the key.";
+  if (typeof value === "string" && value.length > MOST_SHOWN) return `Write ${expected}.`;
   if (expected === "`NAME=value`") return assignment(value);
   if (isScalar(value) && typeof value !== "string" && expected.startsWith("a string"))
     return `Quote the value: "${value}".`;
@@ -82,11 +86,12 @@ function settings(items: readonly unknown[]): readonly (readonly [string, Scalar
 function assignment(value: unknown): string {
   const [name, text] =
     typeof value === "string"
-      ? (/^([\w.-]+)\s*[:=]?\s+(.*)$/.exec(value)?.slice(1) ?? [])
-      : typeof value === "object" && value !== null
+      ? (/^([\w.-]+)(?: *[:=])? +(.*)$/.exec(value)?.slice(1) ?? [])
+      : typeof value === "object" && value !== null && !Array.isArray(value)
         ? (Object.entries(value)[0] ?? [])
         : [];
   if (name === undefined || !isScalar(text)) return "Write `NAME=value`.";
+  if (String(text).length > MOST_SHOWN) return "Write `NAME=value`.";
   return /\s/.test(String(text)) ? `Write \`"${name}=${text}"\`.` : `Write \`${name}=${text}\`.`;
 }
 

@@ -70,4 +70,11 @@ describe("reading YAML", () => {
     const uses = Array.from({ length: 500 }, (_, index) => `k${index}: *a`).join("\n");
     expect(read(`a: &a { x: 1, y: 2, z: 3 }\n${uses}\n`).codes).toEqual([]);
   });
+
+  test("says at once what is wrong with a long line", () => {
+    for (const end of [":", "x", ""]) {
+      const { codes } = read(`a:\n  uses:b${" ".repeat(300_000)}${end}\n  inputs: [c]\n`);
+      expect(codes).toEqual(["pipeline/yaml-syntax"]);
+    }
+  });
 });

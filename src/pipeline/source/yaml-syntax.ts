@@ -111,8 +111,8 @@ function unclosed(file: SourceFile, document: Document<Node, boolean>, error: YA
 
 /** `uses:filter`, a text to YAML, where a key was meant. */
 function unspaced(file: SourceFile, line: number): Explanation | undefined {
-  const text = file.text.slice(file.lineStarts[line], file.lineStarts[line + 1]);
-  const [, key, value] = /^\s*(?:- )?([a-z_]+):([^\s/:][^:]*?)\s*$/.exec(text) ?? [];
+  const text = file.text.slice(file.lineStarts[line], file.lineStarts[line + 1]).trim();
+  const [, key, value] = /^(?:- )?([a-z_]+):([^\s/:][^:]*)$/.exec(text) ?? [];
   if (key === undefined) return undefined;
   return { message: `\`${key}:\` is not followed by a space`, fix: `Write \`${key}: ${value}\`.` };
 }
