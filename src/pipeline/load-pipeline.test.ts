@@ -222,6 +222,17 @@ sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
     expect(result.ok ? [] : result.problems.map((problem) => problem.fix)).toEqual([fix]);
   });
 
+  test("says no value of a variable once more in the fix of an expression", async () => {
+    const text = `sources: { feed: { uses: generator } }
+processors: { strong: { uses: filter, with: { where: "payload.token = '\${TOKEN}'" }, inputs: [feed] } }
+sinks: { out: { uses: stdout, inputs: [strong] } }\n`;
+    const result = await load({ files: ["-"], stdin: text, env: { TOKEN: "hunter2" }, catalog: builtinCatalog });
+    expect(result.ok ? [] : result.problems.map((problem) => problem.code)).toEqual(["pipeline/invalid-setting"]);
+    expect(JSON.stringify(result.ok || result.problems.map(({ message, fix }) => [message, fix]))).not.toContain(
+      "hunter2",
+    );
+  });
+
   test("knows the built-ins that flowctl has", async () => {
     const text = `sources: { feed: { uses: generator, with: { count: 3 } } }
 processors: { strong: { uses: filter, with: { where: "payload.sequence >> 1" }, inputs: [feed] } }

@@ -99,10 +99,13 @@ function checkFurther(
   for (const problem of settingProblems(spec, settings)) {
     const where = [...at, ...problem.path];
     const node = nodeAt(scope.root, where);
+    // What a variable put in is shown as its name, and so is not to stand in a fix that says the value once more.
+    const { fix, ...withoutFix } = problem;
+    const isPutIn = node?.kind === "scalar" && node.interpolated === true;
     scope.problems.add(node === undefined ? valuePlace(scope.root, where) : placeInScalar(node, problem.offset), {
       code: "pipeline/invalid-setting",
       message: `\`${problem.path.join(".") || "with"}\` of \`${component.id}\`: ${problem.message}`,
-      fix: settingFix(problem),
+      fix: settingFix(isPutIn || fix === undefined ? withoutFix : problem),
       path: where,
     });
   }
